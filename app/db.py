@@ -1,0 +1,44 @@
+"""The way to PostgreSQL: SQLAlchemy's engine for the API, plain asyncpg for what is set-based and hot.
+
+Two ways into one database on purpose: a statement through SQLAlchemy costs two to three times the driver's own time
+(docs/decisions), which resources can afford and the recording of clicks and orders cannot.
+"""
+
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.settings import Settings
+
+STATEMENT_TIMEOUT_MS = 30_000
+CONNECT_TIMEOUT_S = 5
+COMMAND_TIMEOUT_S = 60
+
+
+def create_engine(settings: Settings, *, size: int | None = None) -> AsyncEngine:
+    """An engine over `settings.database_url`; connects on first use. `size`: connections, else `settings.database_pool`."""
+    parts = urlsplit(settings.database_url)
+    return create_async_engine(
+        urlunsplit(parts._replace(scheme="postgresql+asyncpg")),
+        pool_size=size or settings.database_pool,
+        max_overflow=0,
+        pool_pre_ping=False,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": COMMAND_TIMEOUT_S,
+            "server_settings": {"application_name": "ariane-api", "timezone": "UTC"},
+        },
+    )
+
+
+async def connect_pool(dsn: str, *, size: int, name: str) -> asyncpg.Pool:
+    """A pool of plain asyncpg connections, none opened yet. `name` is shown in pg_stat_activity as `ariane-<name>`."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+        server_settings={"application_name": f"ariane-{name}", "timezone": "UTC"},
+    )

@@ -1,0 +1,64 @@
+"""How ids are shown: a prefix that says what it is, and the UUIDv7 in Crockford's base32 (26 characters, sorts like the id)."""
+
+from uuid import UUID
+
+PREFIXES = {
+    "brand": "brd",
+    "key": "key",
+    "influencer": "inf",
+    "campaign": "cam",
+    "collaboration": "col",
+    "link": "lnk",
+    "code": "cod",
+    "assignment": "asg",
+    "cost": "cst",
+    "source": "src",
+    "delivery": "dlv",
+    "click": "clk",
+    "conversion": "cnv",
+    "adjustment": "adj",
+    "request": "req",
+}
+"""What is shown with which prefix; one prefix, one table."""
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+LENGTH = 26
+_VALUES = {character: value for value, character in enumerate(ALPHABET)} | {"o": 0, "i": 1, "l": 1}
+
+
+def show(kind: str, value: UUID) -> str:
+    """`show("click", id)` → `clk_01k…`. Lower case, 30 characters for a three-letter prefix."""
+    number = value.int
+    characters = []
+    for _ in range(LENGTH):
+        characters.append(ALPHABET[number & 31])
+        number >>= 5
+    return f"{PREFIXES[kind]}_{''.join(reversed(characters))}"
+
+
+def read(kind: str, shown: str) -> UUID:
+    """The id behind `clk_01k…`, in any case, with o, i, l read as 0, 1, 1. ValueError when it is not an id of this kind."""
+    prefix, separator, characters = shown.strip().lower().partition("_")
+    if prefix != PREFIXES[kind] or not separator or len(characters) != LENGTH:
+        raise ValueError(f"expected {PREFIXES[kind]}_ and {LENGTH} characters")
+    number = 0
+    for character in characters:
+        value = _VALUES.get(character)
+        if value is None:
+            raise ValueError(f"{character!r} is not used in ids")
+        number = number << 5 | value
+    if number >> 128:
+        raise ValueError("out of range")
+    return UUID(int=number)
+
+
+def minted_ms(value: UUID) -> int:
+    """Milliseconds since the epoch at which a UUIDv7 was made. ValueError for other kinds of UUID."""
+    if value.version != 7:
+        raise ValueError("not a UUIDv7")
+    return value.int >> 80
+
+
+def floor_ms(ms: int) -> UUID:
+    """The least UUIDv7 made at or after this millisecond: the lower bound of a range of ids."""
+    return UUID(int=(ms << 80) | (7 << 76) | (2 << 62))

@@ -1,0 +1,90 @@
+"""Money is a whole number of minor units and an ISO 4217 code; never a float.
+
+Exponents come from the ISO list itself (package iso4217): locale libraries disagree with it (they say how a currency is written, not what its unit is).
+"""
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from fractions import Fraction
+from functools import cache
+
+import iso4217
+
+AMOUNT_MINOR_MAX = 10**15
+"""Largest amount that is believed, in minor units: ten thousand milliards of cents; beyond it stands a mistake, not an order."""
+
+
+@cache
+def exponent(currency: str) -> int:
+    """Decimals of a currency: EUR 2, JPY 0, KWD 3. ValueError for what ISO 4217 does not list or gives no unit (XXX, XAU)."""
+    try:
+        found = iso4217.Currency(currency)
+    except ValueError:
+        raise ValueError(f"{currency!r} is not an ISO 4217 currency") from None
+    if found.exponent is None:
+        raise ValueError(f"{currency!r} has no minor unit")
+    return int(found.exponent)
+
+
+def read_currency(text: str) -> str:
+    """The code in capitals. ValueError when it is not a currency that money can be counted in."""
+    code = text.strip().upper()
+    exponent(code)
+    return code
+
+
+def read_amount(text: str, currency: str) -> int:
+    """Minor units of a decimal string as shops print it: "49.90" EUR → 4990, "500" JPY → 500.
+
+    A single comma is read as the decimal point ("49,90"), as French and German templates print it; thousands separators are refused
+    rather than guessed. More decimals than the currency has are rounded half up (Shopify prints "10.00" for yen).
+    ValueError for anything else, for NaN and infinity, and beyond AMOUNT_MINOR_MAX.
+    """
+    cleaned = text.strip()
+    if cleaned.count(",") == 1 and "." not in cleaned:
+        cleaned = cleaned.replace(",", ".")
+    if not cleaned or len(cleaned) > 40 or any(character not in "0123456789.-+" for character in cleaned):
+        raise ValueError(f"{text!r} is not an amount such as 49.90")
+    try:
+        value = Decimal(cleaned)
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not an amount such as 49.90") from None
+    return from_decimal(value, currency)
+
+
+def from_decimal(value: Decimal, currency: str) -> int:
+    """Minor units of a decimal number of major units, rounded half up. ValueError beyond AMOUNT_MINOR_MAX."""
+    if not value.is_finite():
+        raise ValueError("not a finite amount")
+    minor = int((value.scaleb(exponent(currency))).to_integral_value(rounding=ROUND_HALF_UP))
+    if abs(minor) > AMOUNT_MINOR_MAX:
+        raise ValueError("the amount is absurdly large")
+    return minor
+
+
+def to_decimal(minor: int, currency: str) -> Decimal:
+    """Major units, with exactly the currency's decimals: 4990 EUR → Decimal("49.90")."""
+    return Decimal(minor).scaleb(-exponent(currency))
+
+
+def split(total_minor: int, weights: Sequence[Fraction]) -> list[int]:
+    """Parts of a total in proportion to the weights, summing to it exactly, by largest remainder (ties: the earlier part).
+
+    Works on the absolute value and gives the sign back, so that a refund splits exactly like the order it takes back.
+    Weights are not negative; when all are zero the first part takes everything. [] for no weights, which only a zero total allows.
+    """
+    if not weights:
+        if total_minor:
+            raise ValueError("nothing to give the money to")
+        return []
+    whole = sum(weights)
+    if whole == 0:
+        return [total_minor] + [0] * (len(weights) - 1)
+    sign = -1 if total_minor < 0 else 1
+    exact = [abs(total_minor) * weight / whole for weight in weights]
+    parts = [int(share) for share in exact]
+    missing = abs(total_minor) - sum(parts)
+    by_remainder = sorted(range(len(parts)), key=lambda index: (parts[index] - exact[index], index))
+    for index in by_remainder[:missing]:
+        parts[index] += 1
+    return [sign * part for part in parts]

@@ -1,0 +1,127 @@
+"""One tree for everything a caller can be told.
+
+    AppError                 code, status, message, retryable
+    ├── Invalid        422   the request is understood and wrong; `fields` names every field at fault
+    │   └── Malformed  400   the request cannot be read at all (broken JSON, duplicate keys, bad cursor)
+    ├── Unauthorized   401   no key, an unknown key, a wrong signature
+    ├── Forbidden      403   the key is known and its scopes do not allow this
+    ├── NotFound       404   no such row for this brand; a row of another brand looks the same
+    ├── Conflict       409   the row exists already, or its state does not allow this
+    ├── Gone           410   it existed and is over
+    ├── TooLarge       413   a body, page or batch over its named limit
+    ├── TooMany        429   slow down; `retry_after_s` says for how long
+    └── Unavailable    503   our fault and passing; the same request later will do
+
+`code` is a stable machine word. Programmer errors are not in this tree: they crash, are logged, and the caller sees 500 `internal`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One field at fault.
+
+    field: where, as a path (`customer.email`, `links.3.slug`) or the name of a query parameter.
+    reason: what is wrong and what would be right, one sentence. code: a stable machine word.
+    """
+
+    field: str
+    reason: str
+    code: str
+
+
+class AppError(Exception):
+    """Base of everything that may be shown to a caller."""
+
+    status = 500
+    code = "internal"
+    retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None, fields: tuple[FieldError, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+        if code is not None:
+            self.code = code
+
+
+class Invalid(AppError):
+    """The request is understood and wrong."""
+
+    status = 422
+    code = "invalid"
+
+    @classmethod
+    def field(cls, field: str, reason: str, *, code: str = "invalid") -> "Invalid":
+        """An error about exactly one field."""
+        return cls(f"{field}: {reason}", code=code, fields=(FieldError(field, reason, code),))
+
+
+class Malformed(Invalid):
+    """The request cannot be read at all."""
+
+    status = 400
+    code = "malformed"
+
+
+class Unauthorized(AppError):
+    """No key, an unknown key or a wrong signature."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(AppError):
+    """The key is known, but its scopes do not allow this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(AppError):
+    """No such row for this brand."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(AppError):
+    """The row exists already, or its state does not allow this."""
+
+    status = 409
+    code = "conflict"
+
+
+class Gone(AppError):
+    """It existed and is over."""
+
+    status = 410
+    code = "gone"
+
+
+class TooLarge(AppError):
+    """A body, page or batch over its named limit."""
+
+    status = 413
+    code = "too_large"
+
+
+class TooMany(AppError):
+    """The caller must slow down."""
+
+    status = 429
+    code = "too_many_requests"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: int, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(AppError):
+    """Our fault and passing."""
+
+    status = 503
+    code = "unavailable"
+    retryable = True

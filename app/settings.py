@@ -1,0 +1,178 @@
+"""Every setting of the service, in one table: `Settings`. The only reader of the environment.
+
+msgspec reads the environment here, not pydantic-settings: the doors must answer within 0.4 s of the start, and pydantic alone would cost half of that.
+"""
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the text says which one, why, and what would be right."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One frozen table, read once at start. Each field is the environment variable named by `variable(field)`."""
+
+    database_url: Annotated[
+        str,
+        Meta(
+            description="PostgreSQL 15 or later, `postgresql://user@host/name`. Empty: the embedded PostgreSQL in the data directory."
+        ),
+    ] = ""
+    data: Annotated[
+        Path,
+        Meta(
+            description="Directory for everything that must survive a restart: spool, snapshot, key, embedded database."
+        ),
+    ] = Path("data")
+    host: Annotated[str, Meta(description="Address the service listens on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port the service listens on; 0 takes a free one.")] = 8000
+    workers: Annotated[int, Meta(ge=1, le=64, description="Web worker processes.")] = 1
+    public_url: Annotated[
+        str,
+        Meta(
+            description="Address under which the outside reaches the service, without a trailing slash. Empty: http://host:port."
+        ),
+    ] = ""
+    secret_key: Annotated[
+        str,
+        Meta(
+            description="Key that encrypts stored secrets and keys visitor hashes and cursors, at least 32 characters. Empty: made once, kept in the data directory."
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        Meta(description="Networks (CIDR, comma separated) whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+    ] = ""
+    pg_bin: Annotated[
+        str,
+        Meta(
+            description="Directory of PostgreSQL's programs for the embedded database. Empty: the wheel, then the system's."
+        ),
+    ] = ""
+    spool_sync: Annotated[
+        Literal["interval", "always"],
+        Meta(description="When a click is flushed to the disk: every `spool_sync_ms`, or before it is answered."),
+    ] = "interval"
+    spool_sync_ms: Annotated[
+        int, Meta(ge=10, le=10_000, description="Milliseconds between two flushes of clicks to the disk.")
+    ] = 100
+    spool_cap_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 20,
+            description="Bytes the spool may hold; clicks stop being recorded at 80 % of it so that orders still fit.",
+        ),
+    ] = 4 << 30
+    spool_segment_bytes: Annotated[
+        int, Meta(ge=1 << 16, description="Bytes after which a segment of the spool is closed and the next one begun.")
+    ] = 4 << 20
+    drain_interval_ms: Annotated[
+        int,
+        Meta(ge=10, le=60_000, description="Milliseconds between two passes of the background process over the spool."),
+    ] = 200
+    drain_chunk_rows: Annotated[
+        int, Meta(ge=1, le=20_000, description="Lines of the spool recorded in one statement.")
+    ] = 1_000
+    click_retention_days: Annotated[
+        int, Meta(ge=30, le=3_650, description="Days single clicks are kept; their daily counts stay for ever.")
+    ] = 400
+    rejected_retention_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=365,
+            description="Days a webhook with a wrong signature is kept, to be replayed once its secret is mended.",
+        ),
+    ] = 7
+    unsigned_cap_rows: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Webhooks with a wrong signature kept per source.")
+    ] = 1_000
+    body_max_bytes: Annotated[
+        int, Meta(ge=1 << 10, le=64 << 20, description="Largest body the API and the webhook door read.")
+    ] = 5 << 20
+    pixel_max_bytes: Annotated[
+        int, Meta(ge=1 << 10, le=1 << 20, description="Largest body the beacon reads; browsers stop at 64 KiB.")
+    ] = 64 << 10
+    directory_poll_ms: Annotated[
+        int,
+        Meta(
+            ge=50,
+            le=60_000,
+            description="Milliseconds between two polls for changed links, keys and sources; notifications usually come first.",
+        ),
+    ] = 2_000
+    directory_cache_rows: Annotated[int, Meta(ge=100, description="Unknown slugs and keys remembered as unknown.")] = (
+        10_000
+    )
+    database_pool: Annotated[int, Meta(ge=1, le=200, description="Database connections of one web worker.")] = 8
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe message that is logged.")
+    ] = "info"
+
+    @property
+    def base_url(self) -> str:
+        """Where links point and sources post to, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+# Spelled as the rest of the world spells them; every other setting is ARIANE_ and its name.
+PLAIN_VARIABLES = {"database_url": "DATABASE_URL", "host": "HOST", "port": "PORT", "pg_bin": "PG_BIN"}
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting: `spool_sync_ms` is ARIANE_SPOOL_SYNC_MS."""
+    return PLAIN_VARIABLES.get(field, f"ARIANE_{field.upper()}")
+
+
+def read_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+    """The settings from the environment; `overrides` (a command's flags) win where they are not None.
+
+    Raises SettingsError naming the variable. An empty variable counts as unset.
+    """
+    source = os.environ if environ is None else environ
+    values: dict[str, object] = {}
+    for field in Settings.__struct_fields__:
+        text = source.get(variable(field), "")
+        if text != "":
+            values[field] = text
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    for field, value in values.items():
+        try:
+            msgspec.convert({field: value}, Settings, strict=False, dec_hook=_path)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{variable(field)}={value!s}: {str(error).split(' - at ')[0]}") from None
+    settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
+    _check(settings)
+    return settings
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment for a child process that must read exactly these settings."""
+    ours = {variable(field): str(getattr(settings, field)) for field in Settings.__struct_fields__}
+    return {**os.environ, **ours}
+
+
+def _path(kind: type, value: object) -> object:
+    return Path(str(value)) if kind is Path else value
+
+
+def _check(settings: Settings) -> None:
+    if settings.secret_key and len(settings.secret_key) < 32:
+        raise SettingsError("ARIANE_SECRET_KEY: at least 32 characters are needed; leave it empty to have one made")
+    if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("DATABASE_URL: only postgresql://… is spoken")
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        raise SettingsError("ARIANE_PUBLIC_URL: begins with http:// or https://")
+    for network in filter(None, (part.strip() for part in settings.trusted_proxies.split(","))):
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise SettingsError(f"ARIANE_TRUSTED_PROXIES: {error}") from None

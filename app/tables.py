@@ -1,0 +1,724 @@
+"""The whole schema, in the order of the story.
+
+Who and what (brand … cost) → how they are found before the brand is known (host, route, api_key, source) → what happened (click, delivery, witness, …)
+→ what follows from it (conversion, decision, credit) → the machinery (redecide, …).
+
+Three kinds of table, because a brand is the unit of distribution (docs/decisions/0003-one-database.md):
+- brand tables: `brand_id` is in the primary key, in every unique key and in every foreign key, and in every statement;
+- lookup tables (`LOOKUPS`): found without knowing the brand; copied whole to every node of a cluster, never joined with brand tables;
+- local tables (`LOCALS`): queues of the background process; written in statements of their own.
+
+Facts (click, visitor_click, delivery, witness, adjustment, cost, code_assignment, policy) are only ever added. What is derived
+(conversion's folded columns, decision, credit, click_day, visit) can be rebuilt from them.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import UserDefinedType
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMES)
+
+DEFAULT_HOST = "*"
+"""`route.host` of links on the shared host: every host name that is in no brand's `host` row."""
+
+
+class Moment(TypeDecorator[datetime]):
+    """`timestamptz` that refuses naive times: asyncpg would silently read them as UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("times must be aware")
+        return value
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+
+class TransactionId(UserDefinedType[int]):
+    """PostgreSQL's `xid8`: compared with the snapshot horizon to find what changed since, without missing late commits."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+def _id(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, Uuid, nullable=nullable)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, Moment, nullable=nullable)
+
+
+def _words(name: str, *, nullable: bool = False, default: str | None = None) -> Column[Any]:
+    return Column(name, Text, nullable=nullable, server_default=default)
+
+
+def _count(name: str) -> Column[Any]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+def _json(name: str, default: str | None = None) -> Column[Any]:
+    return Column(
+        name, JSONB, nullable=default is None, server_default=None if default is None else text(f"'{default}'::jsonb")
+    )
+
+
+def _changed() -> Column[Any]:
+    return Column("changed_xid", TransactionId, nullable=False, server_default=text("pg_current_xact_id()"))
+
+
+def _key(*columns: str) -> PrimaryKeyConstraint:
+    return PrimaryKeyConstraint(*columns)
+
+
+def _belongs(column: str, parent: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["brand_id", column], [f"{parent}.brand_id", f"{parent}.id"])
+
+
+def _of_brand() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["brand_id"], ["brand.id"])
+
+
+# ── Who and what ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+brand = Table(
+    "brand",
+    metadata,
+    _id("id"),
+    _words("name"),
+    _words("currency"),
+    _words("time_zone", default="UTC"),
+    # The query parameter that carries the click id to the shop. A shop that reads `dub_id` already may keep it.
+    _words("click_param", default="ariane"),
+    _words("consent", default="wait"),
+    _json("metadata", "{}"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
+    _key("id"),
+    CheckConstraint("consent IN ('granted', 'denied', 'wait')", name="consent"),
+)
+
+influencer = Table(
+    "influencer",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _words("external_id", nullable=True),
+    _words("name"),
+    _words("email", nullable=True),
+    _json("handles", "[]"),
+    Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
+    _json("metadata", "{}"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
+    _key("brand_id", "id"),
+    UniqueConstraint("brand_id", "external_id"),
+    _of_brand(),
+)
+
+campaign = Table(
+    "campaign",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _words("external_id", nullable=True),
+    _words("name"),
+    _words("objective"),
+    _words("type", nullable=True),
+    _words("currency"),
+    _moment("starts_at", nullable=True),
+    _moment("ends_at", nullable=True),
+    Column("budget_minor", BigInteger),
+    _json("targets", "[]"),
+    _json("metadata", "{}"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
+    _key("brand_id", "id"),
+    UniqueConstraint("brand_id", "external_id"),
+    _of_brand(),
+)
+
+# Append-only: the version in force when an order occurred governs it. `scope_id` is a campaign, or the brand itself for its default.
+policy = Table(
+    "policy",
+    metadata,
+    _id("brand_id"),
+    _id("scope_id"),
+    Column("version", Integer, nullable=False),
+    _moment("effective_from", nullable=True),
+    _json("rules", "{}"),
+    _moment("created_at"),
+    _key("brand_id", "scope_id", "version"),
+    _of_brand(),
+)
+
+collaboration = Table(
+    "collaboration",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _words("external_id", nullable=True),
+    _id("campaign_id"),
+    _id("influencer_id"),
+    _json("commission"),
+    _json("metadata", "{}"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
+    _key("brand_id", "id"),
+    UniqueConstraint("brand_id", "external_id"),
+    UniqueConstraint("brand_id", "campaign_id", "influencer_id"),
+    _belongs("campaign_id", "campaign"),
+    _belongs("influencer_id", "influencer"),
+    Index(None, "brand_id", "influencer_id"),
+)
+
+link = Table(
+    "link",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _words("external_id", nullable=True),
+    _id("collaboration_id"),
+    _words("host"),
+    _words("slug"),
+    _words("destination_url"),
+    _words("placement", nullable=True),
+    _json("utm", "{}"),
+    _moment("expires_at", nullable=True),
+    _moment("disabled_at", nullable=True),
+    _json("metadata", "{}"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
+    _key("brand_id", "id"),
+    UniqueConstraint("brand_id", "external_id"),
+    UniqueConstraint("brand_id", "host", "slug"),
+    _belongs("collaboration_id", "collaboration"),
+    Index(None, "brand_id", "collaboration_id"),
+)
+
+code = Table(
+    "code",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _words("external_id", nullable=True),
+    _words("code"),
+    # Folded in Python (case, spaces, look-alikes), never by the database's locale; two codes a shopper could confuse collide here.
+    _words("code_norm"),
+    _json("discount"),
+    _moment("starts_at", nullable=True),
+    _moment("ends_at", nullable=True),
+    Column("max_redemptions", Integer),
+    _words("credit_policy", default="always"),
+    _moment("disabled_at", nullable=True),
+    _json("metadata", "{}"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
+    _key("brand_id", "id"),
+    UniqueConstraint("brand_id", "external_id"),
+    UniqueConstraint("brand_id", "code_norm"),
+    _of_brand(),
+)
+
+# Append-only. The assignment that started last before an order's time owns the code at that time; nobody does once it has ended.
+code_assignment = Table(
+    "code_assignment",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _id("code_id"),
+    _id("collaboration_id"),
+    _moment("starts_at", nullable=True),
+    _moment("ends_at", nullable=True),
+    _moment("created_at"),
+    _key("brand_id", "id"),
+    _belongs("code_id", "code"),
+    _belongs("collaboration_id", "collaboration"),
+    Index(None, "brand_id", "code_id"),
+    Index(None, "brand_id", "collaboration_id"),
+)
+
+cost = Table(
+    "cost",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _words("external_id", nullable=True),
+    _id("campaign_id"),
+    # Null: a cost of the whole campaign (an agency, an event), which no breakdown below the campaign can split.
+    _id("collaboration_id", nullable=True),
+    _words("kind"),
+    Column("amount_minor", BigInteger, nullable=False),
+    _words("currency"),
+    Column("incurred_on", Date, nullable=False),
+    _words("note", nullable=True),
+    _json("metadata", "{}"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
+    _key("brand_id", "id"),
+    UniqueConstraint("brand_id", "external_id"),
+    _belongs("campaign_id", "campaign"),
+    _belongs("collaboration_id", "collaboration"),
+    Index(None, "brand_id", "campaign_id"),
+    Index(None, "brand_id", "collaboration_id"),
+    Index(None, "brand_id", "incurred_on"),
+)
+
+# ── Found before the brand is known ──────────────────────────────────────────────────────────────────────────────────
+
+host = Table(
+    "host",
+    metadata,
+    _words("host"),
+    _id("brand_id"),
+    _moment("created_at"),
+    _moment("archived_at", nullable=True),
+    _changed(),
+    _key("host"),
+    Index(None, "brand_id"),
+    Index(None, "changed_xid"),
+)
+
+# Everything one redirect needs. Never recycled: an archived link keeps its row, so that its slug is never given out again.
+route = Table(
+    "route",
+    metadata,
+    _words("host"),
+    _words("slug"),
+    _id("brand_id"),
+    _id("link_id"),
+    # With UTM applied; the click parameter's name stands beside it.
+    _words("destination_url"),
+    _words("click_param"),
+    _moment("expires_at", nullable=True),
+    Column("disabled", Boolean, nullable=False, server_default=text("false")),
+    _changed(),
+    _key("host", "slug"),
+    Index(None, "brand_id", "link_id"),
+    Index(None, "changed_xid"),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    # SHA-256 of the whole key: a key is 256 random bits, so there is nothing to stretch.
+    Column("key_hash", LargeBinary, nullable=False),
+    _id("id"),
+    _id("brand_id"),
+    _words("kind"),
+    Column("scopes", ARRAY(Text), nullable=False, server_default="{}"),
+    _words("shop", nullable=True),
+    _words("name", default=""),
+    # The whole key when it is publishable (it stands in every page of the shop anyway), else its last four characters.
+    _words("hint"),
+    _moment("created_at"),
+    _moment("revoked_at", nullable=True),
+    _changed(),
+    _key("key_hash"),
+    UniqueConstraint("id"),
+    Index(None, "brand_id"),
+    Index(None, "changed_xid"),
+    CheckConstraint("kind IN ('secret', 'publishable')", name="kind"),
+)
+
+source = Table(
+    "source",
+    metadata,
+    _words("token"),
+    _id("id"),
+    _id("brand_id"),
+    _words("platform"),
+    _words("name", default=""),
+    _words("shop", default="main"),
+    # Each one encrypted (app/secret.py); a list, because secrets are rotated with both in force for a while.
+    Column("secrets", ARRAY(Text), nullable=False, server_default="{}"),
+    _json("settings", "{}"),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("archived_at", nullable=True),
+    _changed(),
+    _key("token"),
+    UniqueConstraint("id"),
+    Index(None, "brand_id"),
+    Index(None, "changed_xid"),
+)
+
+# ── What happened ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head")
+"""`click.class` is an index into this tuple."""
+
+# Partitioned by month of its UUIDv7 id. There is no DEFAULT partition: with one, attaching a month would scan it under a lock.
+click = Table(
+    "click",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _id("link_id"),
+    _moment("occurred_at"),
+    Column("class", SmallInteger, nullable=False),
+    # A keyed hash of truncated address and browser; null when the visitor asked not to be followed (Sec-GPC).
+    Column("visitor", BigInteger),
+    _words("country", nullable=True),
+    _words("device", nullable=True),
+    _words("os", nullable=True),
+    _words("browser", nullable=True),
+    _words("in_app", nullable=True),
+    _words("referrer_host", nullable=True),
+    _key("brand_id", "id"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+# Clicks per link and day in the brand's own zone: what reports add up. Kept by the drain, rebuilt from `click`.
+click_day = Table(
+    "click_day",
+    metadata,
+    _id("brand_id"),
+    Column("day", Date, nullable=False),
+    _id("link_id"),
+    _count("clicks"),
+    _count("bots"),
+    _count("previews"),
+    _count("prefetches"),
+    _count("heads"),
+    _count("unique_clicks"),
+    _key("brand_id", "day", "link_id"),
+    # Rows are updated all day long: room for updates within the page.
+    postgresql_with={"fillfactor": "70"},
+)
+
+# The first human click of a visitor on a link and UTC day. Followed asynchronously from unique_pending.
+visit = Table(
+    "visit",
+    metadata,
+    _id("brand_id"),
+    Column("day", Date, nullable=False),
+    _id("link_id"),
+    Column("visitor", BigInteger, nullable=False),
+    _id("first_click_id"),
+    _key("brand_id", "day", "link_id", "visitor"),
+)
+
+# Requests that led nowhere: an unknown slug of a brand's own host, an expired or disabled link.
+# Hits on the shared host that belong to nobody stand under the nil brand. `slug` is '(other)' past a limit per host and day.
+missed_day = Table(
+    "missed_day",
+    metadata,
+    _id("brand_id"),
+    Column("day", Date, nullable=False),
+    _words("host"),
+    _words("slug"),
+    _words("reason"),
+    _count("hits"),
+    _key("brand_id", "day", "host", "slug", "reason"),
+    CheckConstraint("reason IN ('unknown_slug', 'expired', 'disabled')", name="reason"),
+)
+
+# The shop's own first-party visitor id met this click id (the landing beacon of /a.js).
+visitor_click = Table(
+    "visitor_click",
+    metadata,
+    _id("brand_id"),
+    _words("visitor_id"),
+    _id("click_id"),
+    _moment("seen_at"),
+    _key("brand_id", "visitor_id", "click_id"),
+    Index(None, "brand_id", "click_id"),
+)
+
+DELIVERY_STATUSES = ("received", "recorded", "ignored", "rejected", "unsigned")
+
+# One raw message of a public door, kept as received.
+delivery = Table(
+    "delivery",
+    metadata,
+    _id("brand_id"),
+    # The replay key: the id of the line in the spool.
+    _id("id"),
+    # The source, or the publishable key for pixel and beacon; null when neither was known.
+    _id("origin_id", nullable=True),
+    _words("platform"),
+    _words("shop", default="main"),
+    _words("topic", default=""),
+    # The sender's own id of the delivery ('' when it has none), with the body's hash: WooCommerce may share an id within a second.
+    _words("external_id", default=""),
+    Column("body_hash", LargeBinary, nullable=False),
+    _json("headers", "{}"),
+    Column("body", LargeBinary, nullable=False),
+    _words("status"),
+    _words("reason", nullable=True),
+    _words("detail", nullable=True),
+    _id("conversion_id", nullable=True),
+    _moment("received_at"),
+    _moment("recorded_at", nullable=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _key("brand_id", "id"),
+    UniqueConstraint("brand_id", "origin_id", "external_id", "body_hash", name="uq_delivery_once"),
+    Index(None, "brand_id", "status", "id"),
+    Index(None, "brand_id", "conversion_id"),
+)
+
+# An order, lead, signup, install … One row per id a report arrived under; `root_id` names the row that stands for the order after a merge.
+# The columns after root_id are folded from the witnesses and adjustments of all rows with this root; only roots carry them.
+conversion = Table(
+    "conversion",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _id("root_id"),
+    _words("shop"),
+    _words("kind"),
+    _words("order_id", nullable=True),
+    _moment("occurred_at", nullable=True),
+    _words("status", default="stub"),
+    _words("currency", nullable=True),
+    Column("items_minor", BigInteger),
+    Column("discount_minor", BigInteger),
+    Column("tax_minor", BigInteger),
+    Column("shipping_minor", BigInteger),
+    Column("net_minor", BigInteger),
+    _count("refunded_minor"),
+    Column("codes", ARRAY(Text), nullable=False, server_default="{}"),
+    _words("visitor_id", nullable=True),
+    _words("customer_key", nullable=True),
+    Column("customer_is_new", Boolean),
+    Column("test", Boolean, nullable=False, server_default=text("false")),
+    # unsigned, net_estimated, over_cap, refund_over_order, currency_mismatch, amount_unknown, late_click …
+    Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
+    # Hash of everything folded and decided: equal digest, nothing to write.
+    Column("digest", LargeBinary),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _key("brand_id", "id"),
+    _of_brand(),
+    Index(None, "brand_id", "root_id"),
+    Index("ix_conversion_occurred", "brand_id", "occurred_at", "id"),
+    Index("ix_conversion_customer", "brand_id", "customer_key", postgresql_where=text("customer_key IS NOT NULL")),
+    CheckConstraint(
+        "status IN ('stub', 'pending', 'approved', 'locked', 'paid', 'rejected', 'unverified', 'merged')", name="status"
+    ),
+)
+
+# Every name an order goes by: its id, its number, its checkout token. Whoever inserts first owns it.
+order_ref = Table(
+    "order_ref",
+    metadata,
+    _id("brand_id"),
+    _words("shop"),
+    _words("kind"),
+    _words("ref"),
+    _id("conversion_id"),
+    _key("brand_id", "shop", "kind", "ref"),
+    Index(None, "brand_id", "conversion_id"),
+)
+
+# What an order names that may arrive later: 'click:<uuid>' or 'visitor:<id>'. The drain and the landing beacon look here.
+order_touch = Table(
+    "order_touch",
+    metadata,
+    _id("brand_id"),
+    _words("touch"),
+    _id("conversion_id"),
+    _key("brand_id", "touch", "conversion_id"),
+    Index(None, "brand_id", "conversion_id"),
+)
+
+# One report of an order. Only added; `received_at` may sink to an earlier receipt of the same words.
+witness = Table(
+    "witness",
+    metadata,
+    _id("brand_id"),
+    _id("conversion_id"),
+    # SHA-256 over door, origin and the report's words: the same words twice are one witness.
+    Column("content_hash", LargeBinary, nullable=False),
+    _id("id"),
+    # Higher is believed: 30 signed webhook, 20 server call with a secret key, 10 pixel or beacon.
+    Column("trust", SmallInteger, nullable=False),
+    _words("door"),
+    _words("platform"),
+    _id("origin_id", nullable=True),
+    _id("delivery_id", nullable=True),
+    # The source's own version of the order (updated_at in microseconds); 0 when it has none.
+    Column("version", BigInteger, nullable=False, server_default="0"),
+    _moment("received_at"),
+    Column("report", JSONB, nullable=False),
+    _key("brand_id", "conversion_id", "content_hash"),
+    _belongs("conversion_id", "conversion"),
+)
+
+# A refund, cancellation, chargeback, or the reversal of one. It stores what was said (an amount, or `full`), never a computed remainder.
+adjustment = Table(
+    "adjustment",
+    metadata,
+    _id("brand_id"),
+    _id("conversion_id"),
+    _words("kind"),
+    _words("refund_id"),
+    Column("content_hash", LargeBinary, nullable=False),
+    _id("id"),
+    # Null amount: all that is left (`full`). Positive takes money away, as refunds are shown.
+    Column("amount_minor", BigInteger),
+    _words("currency", nullable=True),
+    Column("trust", SmallInteger, nullable=False),
+    _words("door"),
+    _words("platform"),
+    _id("delivery_id", nullable=True),
+    Column("version", BigInteger, nullable=False, server_default="0"),
+    _moment("occurred_at", nullable=True),
+    _moment("received_at"),
+    _json("lines", "[]"),
+    _key("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
+    _belongs("conversion_id", "conversion"),
+    CheckConstraint("kind IN ('refund', 'cancellation', 'chargeback', 'reversal')", name="kind"),
+)
+
+# ── What follows from it ─────────────────────────────────────────────────────────────────────────────────────────────
+
+# Who gets the order and why: one row per surviving order, replaced when a later fact changes it.
+decision = Table(
+    "decision",
+    metadata,
+    _id("brand_id"),
+    _id("conversion_id"),
+    _words("verdict"),
+    _words("method", nullable=True),
+    _words("model"),
+    Column("policy_version", Integer, nullable=False),
+    _words("reason"),
+    _json("credits", "[]"),
+    _json("candidates", "[]"),
+    _moment("decided_at"),
+    _key("brand_id", "conversion_id"),
+    _belongs("conversion_id", "conversion"),
+    CheckConstraint("verdict IN ('attributed', 'unattributed', 'pending_click')", name="verdict"),
+)
+
+# The money that reports add up: one row per share and event. `position` 0 is the order, 1… its refunds in the order they took effect.
+# An order that nobody gets has rows with collaboration_id null, so that attributed and unattributed add up to all orders.
+credit = Table(
+    "credit",
+    metadata,
+    _id("brand_id"),
+    _id("conversion_id"),
+    Column("position", Integer, nullable=False),
+    Column("share", SmallInteger, nullable=False),
+    _id("collaboration_id", nullable=True),
+    _id("campaign_id", nullable=True),
+    _id("influencer_id", nullable=True),
+    _id("link_id", nullable=True),
+    _id("code_id", nullable=True),
+    _words("method", nullable=True),
+    Column("weight_bp", Integer, nullable=False),
+    # Positive for the order, negative for a refund (positive again for its reversal).
+    Column("amount_minor", BigInteger, nullable=False),
+    _words("currency"),
+    _words("kind"),
+    # Of the order (position 0) or of the refund.
+    _moment("occurred_at"),
+    # False for test, unverified and rejected orders: kept, never counted.
+    Column("counted", Boolean, nullable=False),
+    _key("brand_id", "conversion_id", "position", "share"),
+    _belongs("conversion_id", "conversion"),
+    Index("ix_credit_occurred", "brand_id", "occurred_at"),
+    Index("ix_credit_collaboration", "brand_id", "collaboration_id", "occurred_at"),
+)
+
+# ── The machinery ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# What an Idempotency-Key was answered with. Secrets are left out of the stored body.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    _id("brand_id"),
+    _id("key_id"),
+    _words("key"),
+    Column("fingerprint", LargeBinary, nullable=False),
+    # Null while the first request is still running.
+    Column("status", SmallInteger),
+    _json("body"),
+    _moment("created_at"),
+    _key("brand_id", "key_id", "key"),
+    Index(None, "brand_id", "created_at"),
+)
+
+# Orders to decide again. `after` null: just appended; else the transaction that must have ended, with all that ran beside it, before it is taken.
+redecide = Table(
+    "redecide",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    _id("brand_id"),
+    _id("conversion_id"),
+    Column("after", TransactionId),
+    # Earliest moment it is looked at (the end of the wait for a click); null: as soon as possible.
+    _moment("not_before", nullable=True),
+    _key("id"),
+    Index("ix_redecide_new", "id", postgresql_where=text("after IS NULL")),
+)
+
+# Human clicks of one drained chunk whose visitors have not been counted yet: four arrays of equal length.
+unique_pending = Table(
+    "unique_pending",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    _id("brand_id"),
+    Column("click_ids", ARRAY(Uuid), nullable=False),
+    Column("link_ids", ARRAY(Uuid), nullable=False),
+    Column("visitors", ARRAY(BigInteger), nullable=False),
+    _key("id"),
+)
+
+# How far each host has brought its spool in: reports are complete until the least of these.
+drain_state = Table(
+    "drain_state",
+    metadata,
+    _words("host"),
+    _moment("drained_until"),
+    _moment("updated_at"),
+    _key("host"),
+)
+
+LOOKUPS = frozenset({host, route, api_key, source})
+LOCALS = frozenset({redecide, unique_pending, drain_state})
