@@ -1,0 +1,58 @@
+# Everything a person needs, in one place. Needs Python 3.11 to 3.13 and make; the rest is set up by itself in .venv.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+ARIANE_DATA ?= ./data
+BIN := .venv/bin
+export HOST PORT ARIANE_DATA
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fix demo bench faults openapi lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/run.stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11 to 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || { echo "setting up .venv (a minute, once)"; $(PYTHON) -m venv .venv; }
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q app migrations
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.lock .venv/run.stamp
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+run: .venv/run.stamp ## start the service (HOST, PORT, ARIANE_DATA from the environment)
+	@exec $(BIN)/ariane serve
+
+test: .venv/dev.stamp ## every test, and the checks of the house
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q $(ARGS)
+
+check: .venv/dev.stamp ## types, lint, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: .venv/dev.stamp ## format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo: .venv/run.stamp ## a launch day against the running service, checked to the minor unit
+	@exec $(BIN)/ariane demo
+
+bench: .venv/dev.stamp ## the figures of docs/figures.md, as ratios measured in turn
+	$(BIN)/python -m bench
+
+faults: .venv/dev.stamp ## the long fault tests: kill -9 and a stopped database, many times
+	ARIANE_TESTS_LONG=1 $(BIN)/python -m pytest -q tests/faults $(ARGS)
+
+openapi: .venv/dev.stamp ## write openapi/openapi.json anew
+	$(BIN)/ariane openapi > openapi/openapi.json
+
+lock: .venv/dev.stamp ## resolve the dependencies anew into the two lock files
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --upgrade pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock

@@ -1,0 +1,108 @@
+"""The real PostgreSQL, built by the real migrations, once per test process; brands are the isolation between tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from app import mint
+from app.db import connect_pool
+from app.postgres import running
+from app.settings import Settings, read_settings
+from tests.cast import Brand, create_brand
+
+hypothesis_settings.register_profile(
+    "quick", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+hypothesis_settings.register_profile(
+    "nightly", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+hypothesis_settings.load_profile("quick")
+
+TEMPLATE = "ariane_template"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The DSN of a running, empty server. Not durable: the fault tests start servers of their own."""
+    with running(tmp_path_factory.mktemp("pg"), durable=False) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> str:
+    """The name of a migrated database that is only copied, never used."""
+    asyncio.run(_make_template(server))
+    return TEMPLATE
+
+
+async def _make_template(server: str) -> None:
+    from app.intake.partitions import ensure_partitions
+    from app.migrate import migrate
+
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    await connection.close()
+    dsn = database_dsn(server, TEMPLATE)
+    await asyncio.to_thread(migrate, dsn)
+    connection = await asyncpg.connect(dsn)
+    await ensure_partitions(connection)
+    await connection.close()
+
+
+def database_dsn(server: str, name: str) -> str:
+    """The DSN of another database on the same server."""
+    head, question, query = server.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}{question}{query}"
+
+
+async def copy_template(server: str, template: str) -> str:
+    """The DSN of a fresh database with the whole schema (about 0.1 s)."""
+    name = f"test_{mint.new_id().hex}"
+    connection = await asyncpg.connect(server)
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    await connection.close()
+    return database_dsn(server, name)
+
+
+@pytest.fixture(scope="session")
+def dsn(server: str, template: str) -> str:
+    """The database that most tests share; each makes its own brands in it."""
+    return asyncio.run(copy_template(server, template))
+
+
+@pytest.fixture
+def fresh_dsn(server: str, template: str) -> Callable[[], Awaitable[str]]:
+    """Makes a database of a test's own, for what looks across brands (queues, drains, housekeeping)."""
+    return lambda: copy_template(server, template)
+
+
+@pytest.fixture(scope="session")
+def settings(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings over the shared database, with a data directory of their own."""
+    data: Path = tmp_path_factory.mktemp("data")
+    return read_settings({}, database_url=dsn, data=data, secret_key="s" * 43, public_url="https://go.test")
+
+
+@pytest.fixture(scope="session")
+async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
+    """Plain connections to the shared database."""
+    pool = await connect_pool(dsn, size=8, name="tests")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def alice(pool: asyncpg.Pool) -> Brand:
+    """The brand a test is about."""
+    return await create_brand(pool, "Alice")
+
+
+@pytest.fixture
+async def charlie(pool: asyncpg.Pool) -> Brand:
+    """A rival brand, which must never see anything of Alice's."""
+    return await create_brand(pool, "Charlie")
