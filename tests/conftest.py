@@ -14,6 +14,7 @@ from app.db import connect_pool
 from app.postgres import running
 from app.settings import Settings, read_settings
 from tests.cast import Brand, create_brand
+from tests.shadow import Recorder, build, crossings
 
 hypothesis_settings.register_profile(
     "quick", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -24,6 +25,10 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("quick")
 
 TEMPLATE = "ariane_template"
+
+
+RECORDER = Recorder()
+RECORDER.start()
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +47,7 @@ def template(server: str) -> str:
 
 async def _make_template(server: str) -> None:
     from app.intake.partitions import ensure_partitions
+
     from app.migrate import migrate
 
     connection = await asyncpg.connect(server)
@@ -70,9 +76,30 @@ async def copy_template(server: str, template: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def dsn(server: str, template: str) -> str:
-    """The database that most tests share; each makes its own brands in it."""
-    return asyncio.run(copy_template(server, template))
+def dsn(server: str, template: str) -> Iterator[str]:
+    """The database that most tests share; each makes its own brands in it.
+
+    When the last test is over, every statement that was sent is explained against the shadow schema: it must stay within one brand.
+    """
+    dsn = asyncio.run(copy_template(server, template))
+    yield dsn
+    asyncio.run(_check_statements(dsn))
+
+
+async def _check_statements(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    statements = RECORDER.about_brands()
+    await build(connection)
+    found = []
+    for statement, arguments in statements.items():
+        try:
+            found += await crossings(connection, statement, arguments)
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
+            # A test's own scratch table, or the migrations looking at themselves.
+            continue
+    await connection.close()
+    told = "\n\n".join(f"{each.table} {each.buckets}:\n{each.statement}" for each in found)
+    assert not found, f"these statements look at more than one brand:\n{told}"
 
 
 @pytest.fixture
