@@ -10,11 +10,10 @@ A source has a list of secrets, because they are rotated with both in force for 
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
 
-NO_SECRET = "no_secret"
+UNARMED = "no_secret"
 MISSING = "missing_signature"
 MALFORMED = "malformed_signature"
 WRONG = "wrong_signature"
@@ -92,7 +91,7 @@ def verify(
 def verify_shopify(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> str | None:
     """Shopify's rule; header names in lower case. See `verify`."""
     if not secrets:
-        return NO_SECRET
+        return UNARMED
     given = next((headers[name] for name in SHOPIFY_SIGNATURES if headers.get(name)), "")
     if not given:
         return MISSING
@@ -105,7 +104,7 @@ def verify_shopify(body: bytes, headers: Mapping[str, str], secrets: Sequence[st
 def verify_generic(body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float) -> str | None:
     """Our own header where it is given, else Standard Webhooks; header names in lower case. See `verify`."""
     if not secrets:
-        return NO_SECRET
+        return UNARMED
     plain = headers.get(GENERIC_SIGNATURE, "")
     if plain:
         signature = _read_digest(plain.removeprefix("sha256="))
@@ -152,7 +151,7 @@ def _signed(keys: Iterator[bytes], message: bytes, signatures: Sequence[bytes]) 
     """Whether any key made any of the signatures; every pair is compared, so that the time taken tells nothing."""
     found = False
     for key in keys:
-        digest = hmac.digest(key, message, hashlib.sha256)
+        digest = hmac.digest(key, message, "sha256")
         for signature in signatures:
             found |= hmac.compare_digest(digest, signature)
     return found
