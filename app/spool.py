@@ -1,13 +1,33 @@
-"""The append-only log between the doors and the background process, and the lines written to it.
+"""The append-only log between the doors and the background process: its lines, and who writes them. Who reads them: segments.py.
 
 The doors and the intake share nothing but these lines. A line is JSON (msgspec writes and reads it in a third of a microsecond and escapes
 the newline), tagged by its kind, one array a line. A line is written whole or not at all.
+
+    <data>/spool/clicks-<id>.seg, orders-<id>.seg    segments: one a process and kind being written, the rest waiting to be drained
+    <data>/spool/quarantine/                         lines and segments that cannot be recorded, with their reason
+
+What holds (tests/test_spool.py and tests/faults prove it):
+- a segment belongs to whoever holds its flock; the kernel frees it at death, so any process adopts orphans without recovery code. It is
+  created under a hidden name, locked, and only then renamed: a visible segment that can be locked has no living writer;
+- descriptors are close-on-exec, or a child would keep the lock. (fork without exec keeps it all the same: never fork a writer);
+- its writer hands a segment over by closing it, once its bytes are on the disk: when the previous one has been unlinked, so that an outage
+  does not make five files a second, or when it has reached its size;
+- a segment is unlinked by its reader only, after the commit.
 """
 
-from typing import Annotated
+import asyncio
+import fcntl
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from app import clock, mint
+from app.errors import Unavailable
 
 # ── The lines ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -77,3 +97,316 @@ class HookLine(msgspec.Struct, tag="hook", array_like=True, frozen=True, gc=Fals
 Line = ClickLine | MissLine | PixelLine | HookLine
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Line).decode
+
+
+# ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Kind = Literal["clicks", "orders"]
+CLICKS_SHARE = 0.8
+"""Part of the cap at which clicks stop, so that orders, in segments of their own, still fit."""
+
+HANDOVER_EVERY_S = 0.2
+MEASURE_EVERY_S = 1.0
+RETRY_EVERY_S = 0.2
+SUFFIX = ".seg"
+QUARANTINE = "quarantine"
+
+
+class SpoolFull(Unavailable):
+    """The line could not be recorded: cap reached, disk full, or directory not writable. Nothing of it is in the file."""
+
+    code = "spool_full"
+
+
+class _Segment:
+    __slots__ = ("descriptor", "dirty", "path", "size_bytes")
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.size_bytes = 0
+        self.dirty = False
+
+
+class Spool:
+    """One process's writer of one kind of line. Needs a running event loop from the first `append` on; not for several threads.
+
+    sync: `interval` flushes every `sync_ms` by itself; with `always` (and for orders) the door awaits `synced()` before it answers.
+    cap_bytes: of the whole directory, all processes and kinds together, measured once a second: several writers may pass it by what they
+    write within that second. Never raises on construction: a directory that cannot be written shows in `writable` and in `append`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        kind: Kind,
+        sync: Literal["interval", "always"] = "interval",
+        sync_ms: int = 100,
+        segment_bytes: int = 4 << 20,
+        cap_bytes: int = 4 << 30,
+    ) -> None:
+        self.directory = directory
+        self.kind = kind
+        self.sync = sync
+        self.bytes_total = 0
+        self.segments = 0
+        self._sync_s = sync_ms / 1000
+        self._segment_bytes = segment_bytes
+        self._limit_bytes = int(cap_bytes * CLICKS_SHARE) if kind == "clicks" else cap_bytes
+        self._room_bytes = 0
+        self._segment: _Segment | None = None
+        self._previous: Path | None = None
+        # Handed over at the next flush. Still locked: whoever awaits `synced()` may have written there.
+        self._retired: list[_Segment] = []
+        self._directory_dirty = False
+        self._refused = self._create_error = ""
+        self._measured_at_s = self._probe_at_s = self._create_at_s = -MEASURE_EVERY_S
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"spool-{kind}")
+        self._batch: asyncio.Future[None] | None = None
+        self._flusher: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._closed = False
+        self._hand_over()
+        try:
+            self._measure()
+        except OSError as error:
+            self._create_error = str(error)
+        if self._segment is None:
+            self._refused = self._create_error
+
+    def append(self, line: bytes) -> None:
+        """Write one line (without its newline), wholly or not at all. Raises SpoolFull.
+
+        On return the kernel has the line: it survives a crash of this process, not yet a power failure (see `synced`).
+        """
+        record = line + b"\n"
+        segment = self._segment
+        if segment is None or segment.size_bytes >= self._segment_bytes or len(record) > self._room_bytes:
+            segment = self._make_room(len(record))
+        try:
+            written = os.write(segment.descriptor, record)
+        except OSError as error:
+            raise self._refusal(str(error)) from None
+        if written != len(record):
+            self._take_back(segment)
+            raise self._refusal("short write: the disk is full")
+        segment.size_bytes += written
+        self._room_bytes -= written
+        if not segment.dirty:
+            segment.dirty = True
+            self._refused = ""
+            if self._keeper is None:
+                self._keeper = asyncio.get_running_loop().create_task(self._keep())
+
+    async def synced(self) -> None:
+        """Return once everything appended before this call is on the disk. Calls at the same time share one fdatasync.
+
+        Raises SpoolFull when the disk refused; the lines may then still be drained.
+        """
+        if self._flusher is None and not self._is_dirty():
+            return
+        if self._batch is None:
+            self._batch = asyncio.get_running_loop().create_future()
+            if self._flusher is None:
+                self._flusher = asyncio.get_running_loop().create_task(self._flush())
+        # Shielded: one cancelled request must not cancel the wait of the others.
+        await asyncio.shield(self._batch)
+
+    async def close(self) -> None:
+        """Flush, hand the last segment over, and leave no empty one behind."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            self._retired.append(segment)
+        try:
+            await self.synced()
+        except SpoolFull:
+            pass
+        finally:
+            for segment in self._retired:
+                os.close(segment.descriptor)
+            self._retired.clear()
+            self._thread.shutdown(wait=False)
+
+    @property
+    def writable(self) -> bool:
+        """Whether the last attempt to write succeeded. After a refusal it tries again itself, at most every 200 ms, with an empty line:
+        an instance that is not ready gets no requests, and nobody else would find out that the disk has room again.
+        """
+        if self._refused and not self._closed and clock.monotonic_s() >= self._probe_at_s:
+            try:
+                self.append(b"")
+            except SpoolFull:
+                return False
+        return not self._refused
+
+    def _is_dirty(self) -> bool:
+        return bool(self._retired) or self._directory_dirty or (self._segment is not None and self._segment.dirty)
+
+    def _refusal(self, reason: str) -> SpoolFull:
+        self._refused = reason
+        self._probe_at_s = clock.monotonic_s() + RETRY_EVERY_S
+        return SpoolFull(f"the spool cannot be written: {reason}")
+
+    def _make_room(self, record_bytes: int) -> _Segment:
+        """A segment that may take so many bytes more. Raises SpoolFull."""
+        if self._closed:
+            raise self._refusal("it is closed")
+        if record_bytes > self._room_bytes:
+            if clock.monotonic_s() >= self._measured_at_s + MEASURE_EVERY_S:
+                try:
+                    self._measure()
+                except OSError as error:
+                    raise self._refusal(str(error)) from None
+            if record_bytes > self._room_bytes:
+                raise self._refusal(f"{self.bytes_total} bytes wait to be drained, the limit is {self._limit_bytes}")
+        if self._segment is None or self._segment.size_bytes >= self._segment_bytes:
+            self._hand_over()
+        if self._segment is None:
+            raise self._refusal(self._create_error)
+        return self._segment
+
+    def _take_back(self, segment: _Segment) -> None:
+        """Undo a short write. If that fails too, the torn line stays the last one of its segment, where readers ignore it."""
+        try:
+            os.ftruncate(segment.descriptor, segment.size_bytes)
+        except OSError:
+            self._retired.append(segment)
+            self._segment = None
+
+    def _create(self) -> _Segment:
+        name = f"{self.kind}-{mint.new_id()}{SUFFIX}"
+        hidden = self.directory / f".{name}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(hidden, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hidden.rename(self.directory / name)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._directory_dirty = True
+        return _Segment(self.directory / name, descriptor)
+
+    def _hand_over(self) -> None:
+        """Begin a new segment and retire the present one; while none can be made, go on with the present one."""
+        if clock.monotonic_s() < self._create_at_s:
+            return
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            fresh = self._create()
+        except OSError as error:
+            self._create_error = str(error)
+            self._create_at_s = clock.monotonic_s() + RETRY_EVERY_S
+            return
+        if self._segment is not None:
+            self._retired.append(self._segment)
+            self._previous = self._segment.path
+        self._segment = fresh
+
+    def _measure(self) -> None:
+        """Count what the directory holds, and with it how much this writer may still write. Raises OSError."""
+        self._measured_at_s = clock.monotonic_s()
+        self.bytes_total, self.segments = measure(self.directory)
+        self._room_bytes = self._limit_bytes - self.bytes_total
+
+    async def _keep(self) -> None:
+        """Flush, measure and hand over for as long as this writer has anything on hand; an idle spool costs nothing."""
+        loop = asyncio.get_running_loop()
+        handover_at_s = clock.monotonic_s() + HANDOVER_EVERY_S
+        while self._is_dirty() or (self._segment is not None and self._segment.size_bytes):
+            await asyncio.sleep(self._sync_s)
+            try:
+                await self.synced()
+                if clock.monotonic_s() >= self._measured_at_s + MEASURE_EVERY_S:
+                    before = self._room_bytes
+                    self._measured_at_s = clock.monotonic_s()
+                    self.bytes_total, self.segments = await loop.run_in_executor(self._thread, measure, self.directory)
+                    written = before - self._room_bytes
+                    self._room_bytes = self._limit_bytes - self.bytes_total - written
+                if clock.monotonic_s() >= handover_at_s:
+                    handover_at_s = clock.monotonic_s() + HANDOVER_EVERY_S
+                    await self._offer()
+            except (SpoolFull, OSError):
+                continue  # the disk is ill; doors are told by `append` and `synced`
+        self._keeper = None
+
+    async def _offer(self) -> None:
+        """Hand the present segment over if the drain has taken the one before."""
+        segment = self._segment
+        if segment is None or not segment.size_bytes:
+            return
+        if self._previous is None or not self._previous.exists():
+            self._hand_over()
+            await self.synced()
+
+    async def _flush(self) -> None:
+        while (batch := self._batch) is not None:
+            self._batch = None
+            retired, self._retired = self._retired, []
+            dirty = [segment for segment in (*retired, self._segment) if segment is not None and segment.dirty]
+            for segment in dirty:
+                segment.dirty = False
+            directory = self.directory if self._directory_dirty else None
+            self._directory_dirty = False
+            descriptors = [segment.descriptor for segment in dirty]
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.run_in_executor(self._thread, _sync, descriptors, directory)
+            except OSError as error:
+                # What the kernel could not write it may forget, and report success the next time: never write on there.
+                if self._segment in dirty:
+                    self._previous, self._segment = None, None
+                    retired += [segment for segment in dirty if segment not in retired]
+                self._close_retired(retired)
+                batch.set_exception(self._refusal(str(error)))
+                batch.exception()  # not every flush has somebody waiting
+            else:
+                self._close_retired(retired)
+                batch.set_result(None)
+        self._flusher = None
+
+    def _close_retired(self, retired: Sequence[_Segment]) -> None:
+        for segment in retired:
+            if not segment.size_bytes:
+                segment.path.unlink(missing_ok=True)
+            os.close(segment.descriptor)
+
+
+def _sync(descriptors: Sequence[int], directory: Path | None) -> None:
+    """Runs in the writer's thread: the calls wait for the disk without the interpreter's lock."""
+    for descriptor in descriptors:
+        getattr(os, "fdatasync", os.fsync)(descriptor)  # macOS has none
+    if directory is not None:
+        sync_directory(directory)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names created, renamed or removed in a directory survive a power failure."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def measure(directory: Path) -> tuple[int, int]:
+    """Bytes in the directory, quarantine included, and the number of segments. Raises OSError when it cannot be read."""
+    bytes_total = segments = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                if entry.name == QUARANTINE:
+                    bytes_total += measure(Path(entry.path))[0]
+                elif entry.is_file():
+                    bytes_total += entry.stat().st_size
+                    segments += entry.name.endswith(SUFFIX)
+            except FileNotFoundError:  # drained meanwhile
+                continue
+    return bytes_total, segments

@@ -1,0 +1,149 @@
+"""The spool seen by the background process: segments without a living writer are claimed, read, and removed after the commit.
+
+Lines that cannot be recorded, and segments too old to be replayed, are set aside with their reason; nothing is thrown away.
+"""
+
+import fcntl
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from app import clock
+from app.spool import QUARANTINE, SUFFIX, Kind, sync_directory
+
+ABANDONED_AFTER_S = 60
+"""A hidden segment this old was left by a process that died between creating and naming it; it is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A segment without a living writer, locked by this reader. Ends with `discard` or `release`."""
+
+    path: Path
+    descriptor: int
+    began_at: datetime
+
+    def lines(self) -> list[bytes]:
+        """The whole lines, oldest first. A torn last one was never acknowledged and is left out, as are the empty ones of `writable`."""
+        size = os.fstat(self.descriptor).st_size
+        content = b""
+        while len(content) < size:
+            part = os.pread(self.descriptor, size - len(content), len(content))
+            if not part:
+                break
+            content += part
+        return [line for line in content[: content.rfind(b"\n") + 1].split(b"\n") if line]
+
+    def discard(self) -> None:
+        """Remove it: every line is committed or quarantined."""
+        self.path.unlink(missing_ok=True)
+        os.close(self.descriptor)
+
+    def release(self) -> None:
+        """Give it back untouched."""
+        os.close(self.descriptor)
+
+
+def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
+    """The oldest segments of this kind that have no living writer and no other reader, up to about so many bytes, at least one.
+
+    Empty when there is none, or no directory. Several readers share the work: each gets other segments.
+    """
+    claimed: list[Claimed] = []
+    bytes_total = 0
+    for path in _segments(directory, kind):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(descriptor)
+        except OSError:
+            os.close(descriptor)
+            continue
+        # Another reader may have drained and unlinked it between our open and our lock.
+        if not found.st_nlink:
+            os.close(descriptor)
+            continue
+        claimed.append(Claimed(path, descriptor, _began_at(path)))
+        bytes_total += found.st_size
+        if bytes_total >= bytes_max:
+            break
+    return claimed
+
+
+def oldest_waiting(directory: Path) -> datetime | None:
+    """When the oldest line was written that is not drained yet, whoever holds its segment; None when all is drained."""
+    oldest: datetime | None = None
+    for kind in ("clicks", "orders"):
+        for path in _segments(directory, kind):
+            try:
+                with path.open("rb") as file:
+                    first = next((line for line in file if line != b"\n"), b"")
+            except FileNotFoundError:
+                continue
+            if first.endswith(b"\n"):
+                written_at = _moment(first)
+                oldest = written_at if oldest is None else min(oldest, written_at)
+                break
+    return oldest
+
+
+def quarantine(directory: Path, refused: Sequence[tuple[bytes, str]]) -> None:
+    """Keep lines that cannot be recorded, each with its reason; on the disk on return. The same line may be kept twice after a crash."""
+    place = directory / QUARANTINE
+    place.mkdir(exist_ok=True)
+    rows = [
+        msgspec.json.encode({"reason": reason, "line": line.decode("utf-8", "backslashreplace")}) + b"\n"
+        for line, reason in refused
+    ]
+    with (place / f"lines-{clock.now():%Y-%m-%d}.jsonl").open("ab") as file:
+        file.write(b"".join(rows))
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(place)
+
+
+def quarantine_segment(directory: Path, segment: Claimed) -> None:
+    """Set a whole segment aside: too old to be replayed, because rows it was counted in may be gone by now."""
+    place = directory / QUARANTINE
+    place.mkdir(exist_ok=True)
+    segment.path.rename(place / segment.path.name)
+    sync_directory(place)
+    segment.release()
+
+
+def sweep(directory: Path) -> None:
+    """Remove the hidden, empty segments of processes that died while creating them."""
+    for path in directory.glob(f".*{SUFFIX}"):
+        if clock.now() - _began_at(path) > timedelta(seconds=ABANDONED_AFTER_S):
+            path.unlink(missing_ok=True)
+
+
+def _segments(directory: Path, kind: str) -> list[Path]:
+    # Names carry UUIDv7s: sorted by name is oldest first.
+    return sorted(directory.glob(f"{kind}-*{SUFFIX}"))
+
+
+def _began_at(path: Path) -> datetime:
+    _, _, shown = path.stem.partition("-")
+    return _minted_at(shown)
+
+
+def _moment(line: bytes) -> datetime:
+    """The time in a line's id, which is the second element of every kind of line; the epoch when it has none."""
+    parts = line.split(b'"', 4)
+    return _minted_at(parts[3].decode("ascii", "replace") if len(parts) > 3 else "")
+
+
+def _minted_at(shown: str) -> datetime:
+    try:
+        ms = int(shown[:8] + shown[9:13], 16)
+    except ValueError:
+        ms = 0
+    return datetime.fromtimestamp(ms / 1000, UTC)
