@@ -1,0 +1,186 @@
+"""Destinations: what is refused and why, and that no query whatever can break a Location or smuggle in a click id."""
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.destinations import (
+    DESTINATION_MAX_CHARS,
+    FORWARDED_MAX_BYTES,
+    address,
+    apply_utm,
+    check_click_param,
+    check_destination,
+    take_apart,
+)
+
+LOCATION = re.compile(rb"https?://[\x21-\x7e]+")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "must be an address"),
+        ("shop.example/page", "must begin with https://"),
+        ("//shop.example/page", "must begin with https://"),
+        ("javascript:alert(1)", "not javascript:"),
+        ("JaVaScRiPt://shop.example/%0aalert(1)", "not javascript:"),
+        ("data:text/html,x", "not data:"),
+        ("ftp://shop.example/", "not ftp:"),
+        ("https:shop.example", "must have // after https:"),
+        ("https://", "has no host"),
+        ("https:///page", "has no host"),
+        ("https://:443/page", "has no host"),
+        ("https://?x=1", "has no host"),
+        ("https://lea@shop.example/", "user name"),
+        ("https://lea:secret@shop.example/", "user name"),
+        ("https://shop.example\\@evil.example/", "backslash"),
+        ("https://shop.example:99999/", "port"),
+        ("https://shop.example:x/", "port"),
+        ("https://shop.example/\x00", "control characters"),
+        ("https://shop.example/a\r\nSet-Cookie:x=1", "control characters"),
+        ("java\tscript:alert(1)", "control characters"),
+        ("https://shop.example/\x85", "control characters"),
+        ("https://shop.example/\ud800", "no valid text"),
+        ("https://shop..example/", "no valid domain name"),
+        ("https://-shop.example/", "no valid domain name"),
+        ("https://sh op.example/", "no valid domain name"),
+        ("https://☃.example/", "no valid domain name"),
+        ("https://xn--a/", "no valid domain name"),
+        ("https://[::zz]/", "has a host"),
+        ("https://[::1/", "has a host"),
+        ("https://shop.example/" + "a" * DESTINATION_MAX_CHARS, "at most 2048"),
+        ("https://shop.example/" + "é" * 1000, "once encoded; at most 2048"),
+    ],
+)
+def test_an_address_that_cannot_be_a_destination_is_refused_with_its_reason(url: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        check_destination(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("https://shop.example", "https://shop.example/"),
+        ("  HTTPS://Shop.EXAMPLE/Page ", "https://shop.example/Page"),
+        ("http://127.0.0.1:8080/x", "http://127.0.0.1:8080/x"),
+        ("http://[2001:DB8::1]:8080/x", "http://[2001:db8::1]:8080/x"),
+        ("https://shop.example:/x", "https://shop.example/x"),
+        ("https://my_shop.example/", "https://my_shop.example/"),
+        (
+            "https://münchen.example/straße?q=größe#über",
+            "https://xn--mnchen-3ya.example/stra%C3%9Fe?q=gr%C3%B6%C3%9Fe#%C3%BCber",
+        ),
+        ("https://shop.example/a b?c=d e", "https://shop.example/a%20b?c=d%20e"),
+        ("https://shop.example/50%?off=100%25", "https://shop.example/50%25?off=100%25"),
+        ("https://shop.example/?a=<b>\"'", "https://shop.example/?a=%3Cb%3E%22'"),
+        ("https://shop.example/#/product/7?x=1", "https://shop.example/#/product/7?x=1"),
+    ],
+)
+def test_a_good_address_is_stored_in_its_one_safe_spelling(url: str, stored: str) -> None:
+    assert check_destination(url) == stored
+    assert check_destination(stored) == stored
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_whatever_is_accepted_is_one_line_of_visible_ascii(path: str, query: str) -> None:
+    try:
+        checked = check_destination(f"https://shop.example/{path}?{query}")
+    except ValueError:
+        return
+    assert LOCATION.fullmatch(checked.encode())
+    assert urlsplit(checked).hostname == "shop.example"
+    assert check_destination(checked) == checked
+
+
+def test_the_click_id_goes_into_the_query_and_the_fragment_stays_last() -> None:
+    destination = take_apart("https://shop.example/#/p/7?x=1", "ariane")
+    assert destination.prefix + b"clk_1" + destination.suffix == b"https://shop.example/?ariane=clk_1#/p/7?x=1"
+    assert destination.plain == b"https://shop.example/#/p/7?x=1"
+
+
+def test_an_old_click_id_in_the_destination_is_replaced_also_when_its_name_is_encoded() -> None:
+    destination = take_apart("https://shop.example/?%61riane=old&a=1&ariane=older", "ariane")
+    assert address(destination, b"clk_1", b"") == b"https://shop.example/?a=1&ariane=clk_1"
+    assert address(destination, b"", b"") == b"https://shop.example/?a=1"
+
+
+def test_the_visitors_query_wins_over_the_links_but_never_over_the_click_id() -> None:
+    destination = take_apart("https://shop.example/p?size=m&utm_source=lea#top", "dub_id")
+    found = address(destination, b"clk_1", b"utm_source=tiktok&dub_id=forged&d%75b_id=forged&fbclid=x%20y")
+    assert found == b"https://shop.example/p?size=m&dub_id=clk_1&utm_source=tiktok&fbclid=x%20y#top"
+    assert address(destination, b"", b"dub_id=forged") == b"https://shop.example/p?size=m&utm_source=lea#top"
+
+
+def test_a_forwarded_query_is_cut_between_parameters() -> None:
+    destination = take_apart("https://shop.example/", "ariane")
+    found = address(destination, b"clk_1", b"a=1&b=" + b"x" * FORWARDED_MAX_BYTES)
+    assert found == b"https://shop.example/?ariane=clk_1&a=1"
+    exact = b"a=" + b"x" * (FORWARDED_MAX_BYTES - 2)
+    assert address(destination, b"", exact + b"&b=2") == b"https://shop.example/?" + exact
+    assert address(destination, b"", b"x" * (FORWARDED_MAX_BYTES + 1)) == b"https://shop.example/"
+
+
+@given(st.binary(max_size=200))
+def test_no_incoming_query_can_break_the_location_or_bring_its_own_click_id(query: bytes) -> None:
+    destination = take_apart("https://shop.example/p?a=1&b=2#end", "ariane")
+    found = address(destination, b"clk_1", query)
+    assert LOCATION.fullmatch(found)
+    assert found.startswith(b"https://shop.example/p?")
+    assert found.endswith(b"#end")
+    parameters = parse_qsl(urlsplit(found.decode()).query, keep_blank_values=True)
+    assert [value for name, value in parameters if name == "ariane"] == ["clk_1"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", "c", "ariane"]), st.sampled_from(["1", "", "é"])), max_size=6))
+def test_every_parameter_ends_up_as_the_visitor_or_else_the_link_says(incoming: list[tuple[str, str]]) -> None:
+    from urllib.parse import urlencode
+
+    destination = take_apart("https://shop.example/?a=link&b=link", "ariane")
+    found = parse_qsl(
+        urlsplit(address(destination, b"id", urlencode(incoming).encode()).decode()).query, keep_blank_values=True
+    )
+    named = {name for name, _ in incoming}
+    for name in ("a", "b", "c"):
+        wanted = [value for key, value in incoming if key == name]
+        if name not in named and name != "c":
+            wanted = ["link"]
+        assert [value for key, value in found if key == name] == wanted
+
+
+def test_utm_replaces_what_the_address_says_and_keeps_the_rest() -> None:
+    url = "https://shop.example/p?utm_source=old&a=1#top"
+    assert (
+        apply_utm(url, {"source": "Léa & co", "utm_medium": "influencer", "term": None, "content": ""})
+        == "https://shop.example/p?a=1&utm_source=L%C3%A9a%20%26%20co&utm_medium=influencer#top"
+    )
+    assert apply_utm(url, {}) == url
+
+
+@pytest.mark.parametrize(
+    ("utm", "reason"),
+    [
+        ({"colour": "red"}, "colour: is none of"),
+        ({"source": "x" * 257}, "source: is 257 characters"),
+        ({"source": "a\x00"}, "source: must not contain control"),
+        ({"source": "\ud800"}, "source: contains characters"),
+    ],
+)
+def test_a_wrong_utm_value_is_refused_by_name(utm: dict[str, str], reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        apply_utm("https://shop.example/", utm)
+
+
+def test_utm_cannot_make_an_address_longer_than_the_limit() -> None:
+    with pytest.raises(ValueError, match="with its UTM parameters"):
+        apply_utm("https://shop.example/" + "a" * 1900, {"source": "é" * 100})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a=b", "a&b", "é", "x" * 65])
+def test_a_click_parameter_must_be_a_plain_name(name: str) -> None:
+    with pytest.raises(ValueError, match="1 to 64"):
+        check_click_param(name)
+    assert check_click_param("dub_id") == "dub_id"
