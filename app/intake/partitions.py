@@ -1,0 +1,89 @@
+"""The months of `click`: created ahead, so that no drain ever meets an id without a partition.
+
+`CREATE … PARTITION OF` waits behind every open drain, and everybody else behind it; `CREATE TABLE LIKE` and `ATTACH` do not, as long as there is
+no DEFAULT partition. They may still meet a lock (a backup, a long report being vacuumed around), so they wait briefly and try again.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from app import clock
+from app.domain.ids import floor_ms
+
+Connection = asyncpg.Connection | PoolConnectionProxy
+
+MONTHS_BACK = 1
+"""A spool that waited out an outage reaches into the month before; anything older makes the drain ask for its month by name."""
+MONTHS_AHEAD = 3
+LOCK_TIMEOUT_MS = 2_000
+ATTEMPTS = 5
+ADVISORY_LOCK = 0x6172_0001
+
+
+def month_start(at: datetime) -> datetime:
+    """The first moment (UTC) of the month of `at`."""
+    return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_after(start: datetime, months: int = 1) -> datetime:
+    """The start of a month so many months later (earlier when negative)."""
+    number = start.year * 12 + start.month - 1 + months
+    return start.replace(year=number // 12, month=number % 12 + 1)
+
+
+async def ensure_partitions(
+    connection: Connection, *, since: datetime | None = None, until: datetime | None = None
+) -> list[str]:
+    """Create the months from that of `since` to that of `until` that are missing; by default last month to three months ahead.
+
+    Returns the names of those created, oldest first. Safe to run from several processes at once. Raises asyncpg's LockNotAvailableError
+    when the lock cannot be had in five attempts of 2 s.
+    """
+    now = month_start(clock.now())
+    first = month_start(since) if since else month_after(now, -MONTHS_BACK)
+    last = month_start(until) if until else month_after(now, MONTHS_AHEAD)
+    created = []
+    start = first
+    while start <= last:
+        if await _ensure_month(connection, start):
+            created.append(_name(start))
+        start = month_after(start)
+    return created
+
+
+async def _ensure_month(connection: Connection, start: datetime) -> bool:
+    if await _is_attached(connection, start):
+        return False
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
+                if await _is_attached(connection, start):
+                    return False
+                lower, upper = (floor_ms(int(at.timestamp() * 1000)) for at in (start, month_after(start)))
+                # The names are made of digits only. INDEXES: the key is built here, on the empty table, not under the parent's lock.
+                await connection.execute(f"CREATE TABLE {_name(start)} (LIKE click INCLUDING ALL)")
+                await connection.execute(
+                    f"ALTER TABLE click ATTACH PARTITION {_name(start)} FOR VALUES FROM ('{lower}') TO ('{upper}')"
+                )
+                return True
+        except asyncpg.LockNotAvailableError:
+            if attempt == ATTEMPTS:
+                raise
+            await asyncio.sleep(0.2 * attempt)
+    raise AssertionError("unreachable")
+
+
+async def _is_attached(connection: Connection, start: datetime) -> bool:
+    found = await connection.fetchval(
+        "SELECT true FROM pg_inherits WHERE inhparent = 'click'::regclass AND inhrelid = to_regclass($1)", _name(start)
+    )
+    return found is not None
+
+
+def _name(start: datetime) -> str:
+    return f"click_{start:%Y_%m}"
