@@ -1,0 +1,59 @@
+"""The one secret key: it encrypts stored secrets and keys visitor hashes and cursors. Losing it loses those; nobody else may read it."""
+
+import os
+import secrets
+from pathlib import Path
+
+from app.settings import Settings, SettingsError
+
+KEY_BYTES = 32
+LENGTH_MIN = 32
+
+
+def load_secret(settings: Settings) -> str:
+    """`settings.secret_key`, else the key in `<data>/secret.key`, made now (mode 0600, on the disk before it is used) when there is none.
+
+    Raises SettingsError when the file cannot be read or written, or holds too little: a damaged key must not be replaced in silence.
+    """
+    if settings.secret_key:
+        return settings.secret_key
+    path = settings.data / "secret.key"
+    try:
+        return _read(path) if path.exists() else _make(path)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: {error.strerror}; make it readable by this user, or set ARIANE_SECRET_KEY"
+        ) from None
+
+
+def _read(path: Path) -> str:
+    key = path.read_text().strip()
+    if len(key) < LENGTH_MIN:
+        raise SettingsError(
+            f"{path}: holds no key of {LENGTH_MIN} characters; restore it from a backup, or delete it to lose what it encrypted"
+        )
+    return key
+
+
+def _make(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".secret.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        # A link, because unlike a rename it never replaces the key that another process made meanwhile.
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return _read(path)
