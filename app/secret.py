@@ -1,5 +1,7 @@
 """The one secret key: it encrypts stored secrets and keys visitor hashes and cursors. Losing it loses those; nobody else may read it."""
 
+import base64
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -8,6 +10,37 @@ from app.settings import Settings, SettingsError
 
 KEY_BYTES = 32
 LENGTH_MIN = 32
+NONCE_BYTES = 12
+
+
+class UnsealError(Exception):
+    """A sealed text was made with another key, or was altered."""
+
+
+def derive(secret: str, purpose: str) -> bytes:
+    """32 bytes of their own for each purpose (`seal`, `cursor`, …), so that no two uses share a key."""
+    return hashlib.blake2b(purpose.encode(), key=hashlib.sha256(secret.encode()).digest(), digest_size=32).digest()
+
+
+def seal(secret: str, text: str) -> str:
+    """`text` encrypted and authenticated (AES-256-GCM), as URL-safe ASCII; different every time."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    sealed = nonce + AESGCM(derive(secret, "seal")).encrypt(nonce, text.encode(), None)
+    return base64.urlsafe_b64encode(sealed).decode()
+
+
+def unseal(secret: str, sealed: str) -> str:
+    """What was given to `seal`. Raises UnsealError."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    try:
+        octets = base64.urlsafe_b64decode(sealed)
+        return AESGCM(derive(secret, "seal")).decrypt(octets[:NONCE_BYTES], octets[NONCE_BYTES:], None).decode()
+    except (InvalidTag, ValueError):
+        raise UnsealError("sealed with another secret key, or altered") from None
 
 
 def load_secret(settings: Settings) -> str:
@@ -37,7 +70,7 @@ def _read(path: Path) -> str:
 
 def _make(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".secret.{os.getpid()}")
+    draft = path.with_name(f".secret.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(descriptor, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
