@@ -1,0 +1,61 @@
+"""Who clicked, without knowing who: what the redirect keeps of an address, a browser and a referrer.
+
+Pure, and light: the doors import it. What a user agent means is read later, from the spool (browsers.py).
+"""
+
+import hashlib
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from urllib.parse import urlsplit
+
+IPV4_KEPT_BITS = 24
+IPV6_KEPT_BITS = 48
+DAY_MS = 86_400_000
+HOST_MAX_CHARS = 253
+
+
+@lru_cache(maxsize=8_192)
+def truncate_address(address: str) -> str:
+    """The network an address is in: IPv4 /24 as `203.0.113.0`, IPv6 /48 as `2001:db8:1::`. '' when it is no address.
+
+    An IPv4 address written as IPv6 (`::ffff:203.0.113.7`) is an IPv4 address; a zone (`%eth0`) is dropped.
+    """
+    try:
+        parsed = ip_address(address.strip().partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    bits = IPV4_KEPT_BITS if parsed.version == 4 else IPV6_KEPT_BITS
+    return str(ip_network((parsed, bits), strict=False).network_address)
+
+
+def visitor_hash(key: bytes, brand_id: str, at_ms: int, address: str, user_agent: str) -> int:
+    """A positive 63-bit number that is the same for one browser of one network, brand and UTC day, and says nothing without the key.
+
+    key: at most 64 bytes. address: already truncated. The day is part of it so that nobody can be followed from one day to the next,
+    the brand so that nobody can be followed from one brand to another; uniqueness is counted per UTC day, so nothing is lost by it.
+    """
+    words = f"{brand_id}\n{at_ms // DAY_MS}\n{address}\n{user_agent}"
+    # `surrogatepass`: a header may hold any bytes, and a lone surrogate must not cost the click.
+    digest = hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@lru_cache(maxsize=4_096)
+def referrer_host(referrer: str) -> str:
+    """The host of a Referer header in lower case, without `www.`; an Android app's package for `android-app://…`. '' when there is none.
+
+    Only the host is kept: a path may name a person.
+    """
+    if not referrer.startswith(("http://", "https://", "android-app://")):
+        return ""
+    try:
+        host = urlsplit(referrer).hostname or ""
+    except ValueError:
+        return ""
+    host = host.removeprefix("www.")
+    # What is no host name is noise, and may hold what PostgreSQL refuses.
+    if len(host) > HOST_MAX_CHARS or not all(character.isalnum() or character in ".-_:" for character in host):
+        return ""
+    return host
