@@ -1,10 +1,16 @@
 """What a report of an order says, in one form for every door and platform.
 
-Parsers make these from raw bytes; `fold` (further down) makes one order of all that its witnesses said. `None` always means: not said.
+Parsers make these from raw bytes; `fold` (folding.py) makes one order of all that its witnesses said. `None` always means: not said.
 """
 
-from dataclasses import dataclass, field
-from datetime import datetime
+import hashlib
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from app.domain import ids
 
 TRUST_WEBHOOK = 30
 """A webhook whose signature was checked: the shop itself speaks."""
@@ -122,3 +128,66 @@ class Parsed:
     rejected: str | None = None
     detail: str | None = None
     notes: tuple[str, ...] = field(default=())
+
+
+# ── Words, as they are kept ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+_UNSAID: dict[type, tuple[tuple[str, object], ...]] = {
+    kind: tuple(
+        (each.name, None if each.default is MISSING else each.default)
+        for each in fields(kind)
+        if each.name != "refunds"
+    )
+    for kind in (OrderReport, RefundReport, Line, Customer)
+}
+
+
+def words(fact: OrderReport | RefundReport | Line | Customer) -> dict[str, object]:
+    """What a report says and nothing else: fields that were not said are left out, times are UTC, refunds stand apart (each is a fact of its own).
+
+    Leaving out what was not said keeps the hash of a report the same when a later release knows more fields.
+    """
+    said: dict[str, object] = {}
+    for name, unsaid in _UNSAID[type(fact)]:
+        value = getattr(fact, name)
+        if value != unsaid:
+            said[name] = _plain(value)
+    return said
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Line | Customer):
+        return words(value)
+    return value
+
+
+def encode_words(fact: OrderReport | RefundReport) -> bytes:
+    """The words as JSON: equal words, equal bytes."""
+    return msgspec.json.encode(words(fact), order="deterministic")
+
+
+read_report = msgspec.json.Decoder(OrderReport).decode
+"""From `encode_words` of an OrderReport back to it, without its refunds."""
+
+
+def content_hash(receipt: Receipt, said: bytes) -> bytes:
+    """SHA-256 over door, origin and words: the same words twice from one place are one witness."""
+    whence = "\n".join((receipt.door, receipt.platform, receipt.origin_id or "", str(receipt.trust), ""))
+    return hashlib.sha256(whence.encode() + said).digest()
+
+
+def read_click(text: str) -> UUID | None:
+    """The click an order names: `clk_…`, its 26 characters alone, or a plain UUID. None for what cannot be one of our ids (all are UUIDv7)."""
+    shown = text.strip()
+    try:
+        if len(shown) == ids.LENGTH:
+            shown = f"{ids.PREFIXES['click']}_{shown}"
+        found = UUID(shown) if "-" in shown else ids.read("click", shown)
+    except ValueError:
+        return None
+    return found if found.version == 7 else None

@@ -1,0 +1,416 @@
+"""Which collaboration an order belongs to, and why: `decide(touches, conversion, policies) -> Decision`. Pure and replayable.
+
+A touch is whatever may explain the order: a code typed at the checkout, a click the order names, a click of the visitor it names. Each is judged
+on its own (window, dates, owner), then the strongest method that has an eligible touch takes the order, and the policy's model shares it out
+among that method's touches. Every touch comes back as a candidate with the reason it won or lost; nothing is dropped.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from fractions import Fraction
+from uuid import UUID
+
+from app.domain import ids, money
+
+LATE_CLICK_MAX = timedelta(seconds=300)
+"""A click named by its order may be this much younger than the order: the clocks of two machines never agree."""
+PENDING_CLICK_MAX = timedelta(days=7)
+"""How long after the order a click it names may still arrive; the spool of a machine that was down is drained by then."""
+CLICK_WINDOW_DAYS_MAX = 365
+"""Longest window a policy may set; clicks older than that are not even looked for."""
+WEIGHT_BP = 10_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Method(StrEnum):
+    """How a touch explains an order, the surest first."""
+
+    CODE = "code"
+    CLICK = "click"
+    VISITOR = "visitor"
+
+
+class Verdict(StrEnum):
+    """What became of the order."""
+
+    ATTRIBUTED = "attributed"
+    UNATTRIBUTED = "unattributed"
+    # It names a click that has not arrived; decided on what is known until then.
+    PENDING_CLICK = "pending_click"
+
+
+class Reason(StrEnum):
+    """Why a candidate won or lost, and why an order was decided as it was. Stable words, told by the API."""
+
+    # Of a candidate that got credit, and of an order that was attributed.
+    CODE_OWNER = "code_owner"
+    TOUCH_MODEL = "touch_model"
+    # Of candidates that could have, had no better one been there.
+    OUTRANKED = "outranked"
+    # Of candidates that could not.
+    EXPIRED_WINDOW = "expired_window"
+    CLICK_AFTER_ORDER = "click_after_order"
+    CAMPAIGN_NOT_ACTIVE = "campaign_not_active"
+    CODE_INACTIVE = "code_inactive"
+    CODE_UNASSIGNED = "code_unassigned"
+    UNKNOWN_CODE = "unknown_code"
+    UNKNOWN_CLICK = "unknown_click"
+    NEVER_CREDITED = "never_credited"
+    OWNER_NOT_INVOLVED = "owner_not_involved"
+    OWNER_NOT_WINNER = "owner_not_winner"
+    METHOD_OFF = "method_off"
+    UNSIGNED = "unsigned"
+    # Of orders alone.
+    NO_SIGNAL = "no_signal"
+    WAITING_FOR_CLICK = "waiting_for_click"
+
+
+class CreditPolicy(StrEnum):
+    """What a redeemed code does for its owner."""
+
+    ALWAYS = "always"
+    IF_INVOLVED = "if_involved"
+    IF_WINNER = "if_winner"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One code or click, resolved as far as it could be, as things stood when the order was placed.
+
+    id: of the click (also while unknown) or of the code's assignment. signal: what the order named, the code folded, the click as a UUID.
+    shown: the same as people write it.
+    occurred_at: of the click; of a code the order's own time; None for an unknown click.
+    collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
+    doubted: only an unsigned witness names it, while an authenticated one named others.
+    """
+
+    method: Method
+    signal: str
+    shown: str = ""
+    id: UUID | None = None
+    occurred_at: datetime | None = None
+    collaboration_id: UUID | None = None
+    campaign_id: UUID | None = None
+    influencer_id: UUID | None = None
+    link_id: UUID | None = None
+    code_id: UUID | None = None
+    campaign_starts_at: datetime | None = None
+    campaign_ends_at: datetime | None = None
+    code_starts_at: datetime | None = None
+    code_ends_at: datetime | None = None
+    credit_policy: CreditPolicy = CreditPolicy.ALWAYS
+    doubted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How credit is given. version: of the row it came from, 0 for the defaults."""
+
+    version: int = 0
+    model: str = "last"
+    click_window_days: int = 30
+    precedence: tuple[Method, ...] = (Method.CODE, Method.CLICK, Method.VISITOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies in force when the order occurred: the brand's own, and those of its campaigns that have one."""
+
+    brand: Policy = Policy()
+    campaigns: Mapping[UUID, Policy] = field(default_factory=dict)
+
+    def of(self, campaign_id: UUID | None) -> Policy:
+        """The policy of a campaign; the brand's where it has none."""
+        return self.brand if campaign_id is None else self.campaigns.get(campaign_id, self.brand)
+
+    def governing(self, eligible: Sequence[Touch]) -> Policy:
+        """Whose precedence and model hold: the campaign's when all eligible touches are of one campaign, else the brand's."""
+        campaigns = {touch.campaign_id for touch in eligible}
+        return self.of(campaigns.pop()) if len(campaigns) == 1 else self.brand
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What deciding needs of an order. as_of: the moment of deciding; only tells whether the wait for a named click is over."""
+
+    occurred_at: datetime
+    net_minor: int | None
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A touch and what became of it."""
+
+    touch: Touch
+    eligible: bool
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A share of the order. weight is exact; weight_bp, for display, sums to 10,000 over the credits of an order; so does net_minor to its net."""
+
+    touch: Touch
+    weight: Fraction
+    weight_bp: int
+    net_minor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who gets the order and why. credits is empty when nobody does. late_click: a named click is younger than its order by more than 300 s."""
+
+    verdict: Verdict
+    method: Method | None
+    model: str
+    policy_version: int
+    reason: Reason
+    credits: tuple[Credit, ...]
+    candidates: tuple[Candidate, ...]
+    late_click: bool = False
+
+
+# ── Models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Model = Callable[[Sequence[Touch], datetime], list[Fraction]]
+"""Weights of touches, oldest first and never none, for an order placed at this moment. They sum to exactly 1."""
+
+
+def _last(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
+    return [Fraction(0)] * (len(touches) - 1) + [Fraction(1)]
+
+
+def _first(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
+    return [Fraction(1)] + [Fraction(0)] * (len(touches) - 1)
+
+
+def _linear(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
+    return [Fraction(1, len(touches))] * len(touches)
+
+
+def _position(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
+    """40 % to the first, 40 % to the last, the rest spread between; two touches halve the order."""
+    if len(touches) <= 2:
+        return _linear(touches, _)
+    between = Fraction(1, 5) / (len(touches) - 2)
+    return [Fraction(2, 5), *[between] * (len(touches) - 2), Fraction(2, 5)]
+
+
+MODELS: Mapping[str, Model] = {"last": _last, "first": _first, "linear": _linear, "position": _position}
+"""By the name a policy calls them."""
+
+
+# ── Policies, as they are kept ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
+    """The policy that rules describe; what they do not say is as in `Policy()`. Names it does not know are let be (later releases know more).
+
+    Raises ValueError beginning with the name of the rule at fault.
+    """
+    defaults = Policy()
+    model = rules.get("model", defaults.model)
+    if not isinstance(model, str) or model not in MODELS:
+        raise ValueError(f"model: one of {', '.join(MODELS)}")
+    days = rules.get("click_window_days", defaults.click_window_days)
+    if isinstance(days, bool) or not isinstance(days, int) or not 0 <= days <= CLICK_WINDOW_DAYS_MAX:
+        raise ValueError(f"click_window_days: a whole number from 0 to {CLICK_WINDOW_DAYS_MAX}")
+    precedence = rules.get("precedence", defaults.precedence)
+    known = {method.value for method in Method}
+    if not isinstance(precedence, list | tuple) or not precedence or not set(precedence) <= known:
+        raise ValueError(f"precedence: a list of {', '.join(known)}, the strongest first")
+    if len(set(precedence)) < len(precedence):
+        raise ValueError("precedence: names a method twice")
+    return Policy(version, model, days, tuple(Method(name) for name in precedence))
+
+
+# ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decide(touches: Sequence[Touch], conversion: Conversion, policies: Policies) -> Decision:
+    """Who gets an order. touches: codes in the order of the cart, clicks in any order. Never raises on empty input.
+
+    The strongest method of the governing policy that has an eligible touch takes the order: of codes the first in the cart, alone; of clicks
+    what the model says, oldest first, ties by id. A code whose policy withholds the credit, or that belongs to nobody, never blocks a click.
+    An unknown click makes the verdict `pending_click` only while it could still change who gets the order, and for 7 days at most.
+    """
+    judged = [(touch, _fault(touch, conversion, policies)) for touch in touches]
+    policy = policies.governing([touch for touch, fault in judged if fault is None])
+    outcome = _award(judged, conversion, policy)
+    pending = _could_change(judged, outcome, conversion, policy)
+    shares = _share(outcome, conversion.net_minor)
+    candidates = _candidates(judged, outcome, policy)
+    method = shares[0].touch.method if shares else None
+    if pending:
+        verdict, reason = Verdict.PENDING_CLICK, Reason.WAITING_FOR_CLICK
+    elif shares:
+        verdict, reason = Verdict.ATTRIBUTED, Reason.CODE_OWNER if method is Method.CODE else Reason.TOUCH_MODEL
+    else:
+        verdict, reason = Verdict.UNATTRIBUTED, candidates[0].reason if candidates else Reason.NO_SIGNAL
+    late = any(touch.method is Method.CLICK and fault is Reason.CLICK_AFTER_ORDER for touch, fault in judged)
+    return Decision(verdict, method, policy.model, policy.version, reason, shares, candidates, late)
+
+
+Judged = Sequence[tuple[Touch, Reason | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    winners: tuple[tuple[Touch, Fraction], ...]
+    # Codes that were in order, but whose credit policy withheld the credit.
+    withheld: Mapping[str, Reason]
+
+
+def _fault(touch: Touch, conversion: Conversion, policies: Policies) -> Reason | None:
+    """What keeps this touch, looked at alone, from explaining the order; None when nothing does."""
+    if touch.doubted:
+        return Reason.UNSIGNED
+    fault = _code_fault(touch, conversion) if touch.method is Method.CODE else _click_fault(touch, conversion, policies)
+    if fault is not None:
+        return fault
+    # Tested at touch time: a campaign that is over still gets the orders of the clicks made while it ran.
+    if not _within(touch.occurred_at, touch.campaign_starts_at, touch.campaign_ends_at):
+        return Reason.CAMPAIGN_NOT_ACTIVE
+    return None
+
+
+def _code_fault(touch: Touch, conversion: Conversion) -> Reason | None:
+    if touch.code_id is None:
+        return Reason.UNKNOWN_CODE
+    if not _within(conversion.occurred_at, touch.code_starts_at, touch.code_ends_at):
+        return Reason.CODE_INACTIVE
+    if touch.collaboration_id is None:
+        return Reason.CODE_UNASSIGNED
+    if touch.credit_policy is CreditPolicy.NEVER:
+        return Reason.NEVER_CREDITED
+    return None
+
+
+def _click_fault(touch: Touch, conversion: Conversion, policies: Policies) -> Reason | None:
+    occurred_at = touch.occurred_at
+    if occurred_at is None or touch.collaboration_id is None:
+        return Reason.UNKNOWN_CLICK
+    # A click that the order names came before it, whatever the clocks say; a visitor's other clicks need not have.
+    tolerance = LATE_CLICK_MAX if touch.method is Method.CLICK else timedelta(0)
+    if occurred_at > conversion.occurred_at + tolerance:
+        return Reason.CLICK_AFTER_ORDER
+    if conversion.occurred_at - occurred_at > timedelta(days=policies.of(touch.campaign_id).click_window_days):
+        return Reason.EXPIRED_WINDOW
+    return None
+
+
+def _within(moment: datetime | None, starts_at: datetime | None, ends_at: datetime | None) -> bool:
+    assert moment is not None
+    return (starts_at is None or starts_at <= moment) and (ends_at is None or moment < ends_at)
+
+
+def _award(judged: Judged, conversion: Conversion, policy: Policy) -> _Outcome:
+    """Who wins among the touches without fault, and which codes were withheld."""
+    eligible = [touch for touch, fault in judged if fault is None]
+    clicks = [
+        [touch for touch in eligible if touch.method is method]
+        for method in policy.precedence
+        if method is not Method.CODE
+    ]
+    involved = {touch.influencer_id for tier in clicks for touch in tier}
+    click_winners = _by_model(next(filter(None, clicks), []), conversion, policy)
+    winning = {touch.influencer_id for touch, _ in click_winners}
+    withheld: dict[str, Reason] = {}
+    codes: list[Touch] = []
+    for touch in eligible:
+        if touch.method is not Method.CODE:
+            continue
+        if touch.credit_policy is CreditPolicy.IF_INVOLVED and touch.influencer_id not in involved:
+            withheld[touch.signal] = Reason.OWNER_NOT_INVOLVED
+        elif touch.credit_policy is CreditPolicy.IF_WINNER and winning != {touch.influencer_id}:
+            withheld[touch.signal] = Reason.OWNER_NOT_WINNER
+        else:
+            codes.append(touch)
+    for method in policy.precedence:
+        if method is Method.CODE and codes:
+            return _Outcome(((codes[0], Fraction(1)),), withheld)
+        if click_winners and click_winners[0][0].method is method:
+            return _Outcome(click_winners, withheld)
+    return _Outcome((), withheld)
+
+
+def _by_model(touches: Sequence[Touch], conversion: Conversion, policy: Policy) -> tuple[tuple[Touch, Fraction], ...]:
+    if not touches:
+        return ()
+    ordered = sorted(touches, key=_when)
+    weights = MODELS[policy.model](ordered, conversion.occurred_at)
+    assert sum(weights) == 1
+    return tuple((touch, weight) for touch, weight in zip(ordered, weights, strict=True) if weight)
+
+
+def _when(touch: Touch) -> tuple[datetime, UUID]:
+    assert touch.occurred_at is not None
+    assert touch.id is not None
+    return touch.occurred_at, touch.id
+
+
+def _share(outcome: _Outcome, net_minor: int | None) -> tuple[Credit, ...]:
+    weights = [weight for _, weight in outcome.winners]
+    points = money.split(WEIGHT_BP if weights else 0, weights)
+    amounts: list[int | None] = [None] * len(weights)
+    if net_minor is not None and weights:
+        amounts = list(money.split(net_minor, weights))
+    return tuple(
+        Credit(touch, weight, point, amount)
+        for (touch, weight), point, amount in zip(outcome.winners, points, amounts, strict=True)
+    )
+
+
+def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Candidate, ...]:
+    """Every touch with its reason: methods in the order of precedence, codes as in the cart, clicks newest first."""
+    winners = {(touch.method, touch.signal) for touch, _ in outcome.winners}
+    codes = [item for item in judged if item[0].method is Method.CODE]
+    clicks = sorted(
+        (item for item in judged if item[0].method is not Method.CODE),
+        key=lambda item: (item[0].occurred_at or EPOCH, item[0].signal),
+        reverse=True,
+    )
+    rank = {method: place for place, method in enumerate(policy.precedence)}
+    found = []
+    for touch, fault in sorted([*codes, *clicks], key=lambda item: rank.get(item[0].method, len(rank))):
+        if fault is not None:
+            found.append(Candidate(touch, False, fault))
+        elif (touch.method, touch.signal) in winners:
+            won = Reason.CODE_OWNER if touch.method is Method.CODE else Reason.TOUCH_MODEL
+            found.append(Candidate(touch, True, won))
+        elif touch.method not in rank:
+            found.append(Candidate(touch, False, Reason.METHOD_OFF))
+        elif touch.method is Method.CODE and touch.signal in outcome.withheld:
+            found.append(Candidate(touch, False, outcome.withheld[touch.signal]))
+        else:
+            found.append(Candidate(touch, True, Reason.OUTRANKED))
+    return tuple(found)
+
+
+def _could_change(judged: Judged, outcome: _Outcome, conversion: Conversion, policy: Policy) -> bool:
+    """Whether a click that the order names and nobody has seen yet could give the order to someone else, if it arrived.
+
+    Tried out rather than reasoned about: suppose it arrives, from somebody new or from the owner of one of the codes, and decide again.
+    """
+    if conversion.as_of >= conversion.occurred_at + PENDING_CLICK_MAX:
+        return False
+    owners = {touch.influencer_id for touch, fault in judged if touch.method is Method.CODE and fault is None}
+    now = [(touch.signal, weight) for touch, weight in outcome.winners]
+    for touch, fault in judged:
+        if fault is not Reason.UNKNOWN_CLICK or touch.method is not Method.CLICK or touch.id is None:
+            continue
+        clicked_at = EPOCH + timedelta(milliseconds=ids.minted_ms(touch.id))
+        if clicked_at > conversion.occurred_at + LATE_CLICK_MAX:
+            continue
+        for owner in (None, *owners):
+            arrived = replace(touch, occurred_at=clicked_at, influencer_id=owner)
+            tried = _award(
+                [*((each, why) for each, why in judged if each is not touch), (arrived, None)], conversion, policy
+            )
+            if [(each.signal, weight) for each, weight in tried.winners] != now:
+                return True
+    return False
