@@ -1,0 +1,105 @@
+"""The rules of the house, executed: what prose asks for drifts, what a test asks for stays."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, variable
+
+ROOT = Path(__file__).resolve().parent.parent
+APP = sorted((ROOT / "app").rglob("*.py"))
+FUNCTION_LINES_MAX = 70
+FILE_LINES_MAX = 500
+BANNED_NAMES = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "manager",
+    "service",
+    "services",
+    "misc",
+    "common",
+    "repositories",
+}
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_import_contracts_hold() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_types_are_strict() -> None:
+    done = run("mypy")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    done = run("ruff", "check", ".")
+    assert done.returncode == 0, done.stdout
+    done = run("ruff", "format", "--check", ".")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", APP, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_has_one_subject_and_its_functions_fit_a_screen(path: Path) -> None:
+    text = path.read_text()
+    assert path.stem not in BANNED_NAMES
+    assert len(text.splitlines()) <= FILE_LINES_MAX or path.name == "tables.py"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= FUNCTION_LINES_MAX, f"{path}:{node.lineno} {node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", APP, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_public_says_what_it_promises(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    if path.read_text().strip():
+        assert ast.get_docstring(tree), f"{path} does not say what it is"
+    silent = [
+        f"{path.name}:{node.lineno} {node.name}"
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert not silent
+
+
+def test_every_setting_says_what_it_means_and_stands_in_the_docs() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    for field in Settings.__struct_fields__:
+        assert f"`{variable(field)}`" in page, f"docs/settings.md does not name {variable(field)}"
+
+
+def test_every_error_code_stands_in_the_docs() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text()
+    found = set()
+    for path in APP:
+        found |= set(re.findall(r'\bcode="([a-z_]+)"', path.read_text()))
+        found |= set(re.findall(r'^    code = "([a-z_]+)"', path.read_text(), flags=re.MULTILINE))
+    missing = sorted(code for code in found if f"`{code}`" not in page)
+    assert not missing, f"docs/errors.md does not explain {missing}"
+
+
+def test_the_lock_files_name_no_registry() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        assert "://" not in (ROOT / name).read_text()
+
+
+def test_the_doors_load_without_the_api_and_the_database_layer() -> None:
+    code = "import sys, app.tracking.doors; print([m for m in ('fastapi', 'sqlalchemy', 'pydantic', 'alembic') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
