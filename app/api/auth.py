@@ -1,0 +1,113 @@
+"""Who is asking: secret keys, their scopes, and the dependencies that demand one."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+import asyncpg
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from app import clock
+from app.api.problems import MissingScope
+from app.errors import Unauthorized
+
+SCOPES = ("read", "write", "conversions", "admin")
+"""read: every GET. write: changes, and read. conversions: reports orders and refunds, nothing else. admin: keys, sources, hosts, brand, and all else."""
+
+INCLUDES = {
+    "read": {"read"},
+    "conversions": {"conversions"},
+    "write": {"write", "read", "conversions"},
+    "admin": {"admin", "write", "read", "conversions"},
+}
+
+KEY_CACHE_S = 2.0
+"""How long a key is believed without asking again: a revoked key dies this much later in the other worker processes."""
+KEY_CACHE_ROWS = 10_000
+
+SCHEME = HTTPBearer(
+    auto_error=False, scheme_name="secret key", description="`Authorization: Bearer sk_…`", bearerFormat="sk_…"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The brand that is speaking, through which key, allowed to do what."""
+
+    brand_id: UUID
+    key_id: UUID
+    scopes: frozenset[str]
+
+
+def key_hash(key: str) -> bytes:
+    """How a key is stored: SHA-256 of the whole key. It has 256 random bits, so there is nothing to stretch."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
+
+
+class KeyRing:
+    """Looks secret keys up; remembers each answer, also « unknown », for KEY_CACHE_S."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._known: dict[bytes, tuple[Caller | None, float]] = {}
+
+    async def find(self, key: str) -> Caller | None:
+        """The caller behind a secret key; None when it is unknown or revoked."""
+        digest = key_hash(key)
+        known = self._known.get(digest)
+        if known is not None and known[1] > clock.monotonic_s():
+            return known[0]
+        row = await self._pool.fetchrow(
+            "SELECT brand_id, id, scopes FROM api_key WHERE key_hash = $1 AND kind = 'secret' AND revoked_at IS NULL",
+            digest,
+        )
+        caller = None
+        if row is not None:
+            scopes = frozenset[str]().union(*(INCLUDES.get(scope, set()) for scope in row["scopes"]))
+            caller = Caller(row["brand_id"], row["id"], scopes)
+        if len(self._known) >= KEY_CACHE_ROWS:
+            self._known.clear()
+        self._known[digest] = (caller, clock.monotonic_s() + KEY_CACHE_S)
+        return caller
+
+    def forget(self) -> None:
+        """Asks again for every key: one was revoked through this process."""
+        self._known.clear()
+
+
+async def authenticate(request: Request, keys: KeyRing) -> Caller:
+    """The caller of a request. Raises Unauthorized, saying what was expected."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    key = credentials.strip()
+    if scheme.lower() != "bearer" or not key:
+        raise Unauthorized("send a secret key: `Authorization: Bearer sk_…`", code="key_missing")
+    if key.startswith("pk_"):
+        raise Unauthorized(
+            "this is a publishable key, good for the pixel only; send a secret key (sk_…)", code="key_publishable"
+        )
+    caller = await keys.find(key)
+    if caller is None:
+        raise Unauthorized("this key is unknown or revoked", code="key_unknown")
+    return caller
+
+
+class Scope:
+    """Dependency: the caller, who must have this scope."""
+
+    def __init__(self, scope: str) -> None:
+        assert scope in SCOPES
+        self.scope = scope
+
+    def __call__(self, request: Request) -> Caller:
+        caller: Caller = request.state.caller
+        if self.scope not in caller.scopes:
+            raise MissingScope(self.scope)
+        return caller
+
+
+Reader = Annotated[Caller, Depends(Scope("read"))]
+Writer = Annotated[Caller, Depends(Scope("write"))]
+Reporter = Annotated[Caller, Depends(Scope("conversions"))]
+Admin = Annotated[Caller, Depends(Scope("admin"))]

@@ -1,0 +1,145 @@
+"""Reads a request body once and strictly: what two readers could understand differently is refused, naming the field."""
+
+import json
+from collections.abc import Sequence
+from math import isinf
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Request
+
+from app.api.problems import UnsupportedType
+from app.errors import FieldError, Malformed, TooLarge
+
+DEPTH_MAX = 32
+"""Levels of nesting that are read; no request of ours has more than six."""
+
+
+class StrictRequest(Request):
+    """A request whose body has been read and parsed already."""
+
+    raw_body: bytes = b""
+    parsed_body: Any = None
+
+    async def body(self) -> bytes:
+        """The raw bytes."""
+        return self.raw_body
+
+    async def json(self) -> Any:
+        """What the body says."""
+        return self.parsed_body
+
+
+async def read_request(request: Request, max_bytes: int) -> StrictRequest:
+    """The same request with its body read. Raises Malformed, TooLarge or UnsupportedType."""
+    strict = StrictRequest(request.scope, request.receive)
+    _check_address(request)
+    strict.raw_body = await _read(request, max_bytes)
+    if strict.raw_body:
+        content_type = request.headers.get("content-type", "")
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+            raise UnsupportedType(f"send application/json, not {kind or 'a body without a Content-Type'}")
+        strict.parsed_body = parse_json(strict.raw_body)
+    return strict
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise TooLarge(f"the body has {declared} bytes, {max_bytes} are read at most", code="body_too_large")
+    chunks: list[bytes] = []
+    total = 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > max_bytes:
+            raise TooLarge(f"the body has more than {max_bytes} bytes", code="body_too_large")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _check_address(request: Request) -> None:
+    """Refuses NUL in path and query: no text of ours has one, and PostgreSQL cannot store it."""
+    raw_query = request.scope.get("query_string", b"")
+    if b"%00" in raw_query or b"\x00" in raw_query:
+        for pair in raw_query.split(b"&"):
+            if b"\x00" in unquote_to_bytes(pair):
+                name = unquote_to_bytes(pair.partition(b"=")[0]).decode("utf-8", "replace").replace("\x00", "")
+                raise _malformed(name, "contains a NUL character", "nul_character")
+    if "\x00" in request.url.path or "\x00" in request.scope["path"]:
+        raise Malformed("the path contains a NUL character", code="nul_character")
+
+
+def parse_json(raw: bytes) -> Any:
+    """The value of a JSON text. Raises Malformed for anything that is not exactly one: broken UTF-8, duplicate keys, NaN and infinity,
+    numbers of absurd length, NUL characters, lone surrogates, nesting beyond DEPTH_MAX."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"the body is not UTF-8: byte {error.start} does not fit", code="not_utf8") from None
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite, parse_int=_bounded
+        )
+    except json.JSONDecodeError as error:
+        raise Malformed(f"the body is not JSON: {error.msg} at character {error.pos}", code="not_json") from None
+    except RecursionError:
+        raise Malformed(f"the body is nested deeper than {DEPTH_MAX} levels", code="too_deep") from None
+    # A character below the Basic Latin block or a surrogate can only come from an escape: without one there is nothing to look for.
+    _check(value, (), escapes="\\u" in text)
+    return value
+
+
+def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _malformed(twice, "stands twice in one object", "duplicate_key")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise Malformed(f"{name} is not JSON", code="not_json")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise Malformed(f"the number {text[:40]} is out of range", code="number_out_of_range")
+    return value
+
+
+def _bounded(text: str) -> int:
+    if len(text) > 40:
+        raise Malformed(f"the number {text[:40]}… is out of range", code="number_out_of_range")
+    return int(text)
+
+
+def _check(value: Any, path: tuple[str, ...], *, escapes: bool) -> None:
+    if len(path) > DEPTH_MAX:
+        raise Malformed(f"the body is nested deeper than {DEPTH_MAX} levels", code="too_deep")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if escapes:
+                _check_text(key, (*path, key))
+            if not isinstance(item, int | float | None):
+                _check(item, (*path, key), escapes=escapes)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if not isinstance(item, int | float | None):
+                _check(item, (*path, str(index)), escapes=escapes)
+    elif isinstance(value, str) and escapes:
+        _check_text(value, path)
+
+
+def _check_text(text: str, path: tuple[str, ...]) -> None:
+    if "\x00" in text:
+        raise _malformed(".".join(path), "contains a NUL character", "nul_character")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise _malformed(".".join(path), "contains half a character (a lone surrogate)", "lone_surrogate")
+
+
+def _malformed(field: str, reason: str, code: str) -> Malformed:
+    shown = field.replace("\x00", "␀").encode("utf-8", "replace").decode()
+    return Malformed(f"{shown}: {reason}", code=code, fields=(FieldError(shown, reason, code),))

@@ -1,0 +1,174 @@
+"""Types of fields that several resources share, each refusing what could be read two ways."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    Strict,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
+
+from app.domain.money import AMOUNT_MINOR_MAX, read_currency
+
+METADATA_KEYS_MAX = 50
+METADATA_BYTES_MAX = 10_000
+YEARS = (1990, 2200)
+"""Years that are believed; beyond them stands a mistake (a time in milliseconds, an empty date)."""
+
+
+class Given(BaseModel):
+    """Base of request bodies: unknown fields are refused, so that a misspelt one is never silently lost."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def absent() -> Any:
+    """Default of a field of a PATCH that may be left out but not be null; `model_fields_set` says whether it was sent."""
+    return Field(default_factory=lambda: None)
+
+
+def blame(field: str, code: str, reason: str) -> PydanticCustomError:
+    """To be raised in a model validator: an error about one field of the model."""
+    return PydanticCustomError(code, "{reason}", {"reason": reason, "field": field})
+
+
+def changes(body: BaseModel, old: Callable[[str], Any]) -> dict[str, Any]:
+    """The fields a PATCH sent, dumped, objects merged into the old ones as RFC 7396 says: null clears, what is not named stays."""
+    sent = body.model_dump(exclude_unset=True)
+    return {name: merge(old(name), value) if isinstance(value, dict) else value for name, value in sent.items()}
+
+
+def merge(old: Any, patch: Any) -> Any:
+    """RFC 7396 merge patch of two JSON values."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(old) if isinstance(old, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+# ── Text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _one_line(text: str) -> str:
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
+        raise ValueError("contains a control character")
+    return text
+
+
+def _lines(text: str) -> str:
+    if any((ord(character) < 32 and character not in "\n\r\t") or 127 <= ord(character) < 160 for character in text):
+        raise ValueError("contains a control character")
+    return text
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_one_line)]
+Note = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_lines)]
+Reference = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=205),
+    AfterValidator(_one_line),
+    Field(description="Our id, or `ext_` and your own external id."),
+]
+ExternalId = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_one_line),
+    Field(description="Your own id of this row, unique per brand and resource; address it as `ext_<external_id>`."),
+]
+_EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;.]+")
+
+
+def _email(text: str) -> str:
+    if not _EMAIL.fullmatch(text):
+        raise ValueError("is not an e-mail address such as lea@example.com")
+    return text
+
+
+Email = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_one_line), AfterValidator(_email)
+]
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("is not a time zone of the IANA list, such as Europe/Paris")
+    return name
+
+
+Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+
+
+def _metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(value) > METADATA_KEYS_MAX:
+        raise ValueError(f"has more than {METADATA_KEYS_MAX} keys")
+    if len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")) > METADATA_BYTES_MAX:
+        raise ValueError(f"is longer than {METADATA_BYTES_MAX} bytes")
+    return value
+
+
+Metadata = Annotated[
+    dict[str, JsonValue],
+    AfterValidator(_metadata),
+    Field(description=f"Yours to use: at most {METADATA_KEYS_MAX} keys, {METADATA_BYTES_MAX} bytes."),
+]
+
+# ── Money ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Minor = Annotated[
+    int, Strict(), Field(ge=0, le=AMOUNT_MINOR_MAX, description="Minor units of `currency`, a whole number.")
+]
+Count = Annotated[int, Strict(), Field(ge=0, le=2_147_483_647)]
+Currency = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=3),
+    AfterValidator(read_currency),
+    Field(description="ISO 4217 code.", examples=["EUR"]),
+]
+
+# ── Time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _as_text(value: object) -> object:
+    if not isinstance(value, str | datetime):
+        raise ValueError("is a text such as 2026-11-22T09:30:00Z, not a number")
+    return value
+
+
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise ValueError("has no time zone; end it with Z or an offset such as +01:00")
+    if not YEARS[0] <= value.year < YEARS[1]:
+        raise ValueError(f"lies outside the years {YEARS[0]} to {YEARS[1]}")
+    return value.astimezone(UTC)
+
+
+def rfc3339(value: datetime) -> str:
+    """How times are shown: UTC, milliseconds, `Z`."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_as_text),
+    AfterValidator(_aware),
+    PlainSerializer(rfc3339, when_used="json"),
+    Field(description="RFC 3339 with a time zone; shown in UTC.", examples=["2026-11-22T09:30:00.000Z"]),
+]

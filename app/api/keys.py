@@ -1,0 +1,150 @@
+"""API keys: secret ones for servers, publishable ones that stand in the pages of a shop."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field, model_validator
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, mint
+from app.api.auth import SCOPES, Admin, KeyRing, key_hash
+from app.api.fields import Given, Moment, Name, Word, blame
+from app.api.http import BODY, CHANGES, FOUND, Session, resource
+from app.api.paging import Page, Paging, fetch_page
+from app.api.rows import missing
+from app.domain import ids
+from app.errors import Conflict
+from app.tables import api_key
+
+router: APIRouter = resource("keys")
+
+DIRECTORY_CHANNEL = "directory"
+ScopeName = Literal["read", "write", "conversions", "admin"]
+
+
+class NewKey(Given):
+    """What makes a key."""
+
+    kind: Literal["secret", "publishable"] = "secret"
+    name: Name = Field("", validate_default=False, examples=["shop server"])
+    scopes: Annotated[list[ScopeName], Field(max_length=len(SCOPES))] = Field(
+        default=[],
+        description="Of a secret key. `write` includes `read` and `conversions`; `admin` includes all. Default: read, write.",
+    )
+    shop: Word | None = Field(None, description="Of a publishable key: where its orders come from. Default: main.")
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> "NewKey":
+        if self.kind == "publishable" and self.scopes:
+            raise blame(
+                "scopes", "not_for_publishable", "a publishable key has no scopes: it is good for the pixel only"
+            )
+        if self.kind == "secret" and self.shop is not None:
+            raise blame("shop", "not_for_secret", "only a publishable key belongs to a shop")
+        return self
+
+
+class Key(BaseModel):
+    """A key, without its secret."""
+
+    id: str
+    kind: str
+    name: str
+    scopes: list[str]
+    shop: str | None
+    hint: str = Field(description="The whole key when it is publishable, else its last four characters.")
+    created_at: Moment
+    revoked_at: Moment | None
+
+
+class MadeKey(Key):
+    """A key as it is shown once, at its making."""
+
+    secret_key: str | None = Field(description="The secret key; it cannot be shown again. Null for a publishable key.")
+    publishable_key: str | None
+
+
+def _shown(row: Row[Any]) -> Key:
+    return Key(
+        id=ids.show("key", row.id),
+        kind=row.kind,
+        name=row.name,
+        scopes=row.scopes,
+        shop=row.shop,
+        hint=row.hint,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+@router.post("", status_code=201, responses=BODY)
+async def create_key(caller: Admin, session: Session, body: NewKey) -> MadeKey:
+    """Makes a key. A secret key is in this answer and nowhere else."""
+    secret = body.kind == "secret"
+    key = mint.new_token("sk" if secret else "pk")
+    scopes = [scope for scope in SCOPES if scope in (body.scopes or ["read", "write"])] if secret else []
+    shop = None if secret else body.shop or "main"
+    row = await _insert(session, caller.brand_id, key, kind=body.kind, scopes=scopes, shop=shop, name=body.name)
+    return MadeKey(
+        **_shown(row).model_dump(), secret_key=key if secret else None, publishable_key=None if secret else key
+    )
+
+
+async def _insert(connection: AsyncConnection, brand_id: UUID, key: str, **values: Any) -> Row[Any]:
+    hint = key[-4:] if values["kind"] == "secret" else key
+    made = insert(api_key).values(
+        key_hash=key_hash(key), id=mint.new_id(), brand_id=brand_id, hint=hint, created_at=clock.now(), **values
+    )
+    row: Row[Any] = (await connection.execute(made.returning(api_key))).one()
+    await _announce(connection)
+    return row
+
+
+async def _announce(connection: AsyncConnection) -> None:
+    await connection.execute(select(func.pg_notify(DIRECTORY_CHANNEL, "")))
+
+
+@router.get("")
+async def list_keys(caller: Admin, session: Session, paging: Paging, include_revoked: bool = False) -> Page[Key]:
+    """The brand's keys, newest first."""
+    query = select(api_key).where(api_key.c.brand_id == caller.brand_id)
+    if not include_revoked:
+        query = query.where(api_key.c.revoked_at.is_(None))
+    return await fetch_page(session, query, paging, [api_key.c.id], _shown)
+
+
+@router.get("/{id}", responses=FOUND)
+async def read_key(id: str, caller: Admin, session: Session) -> Key:  # noqa: A002
+    """One key, also when revoked."""
+    return _shown(await _read(session, caller.brand_id, id))
+
+
+@router.delete("/{id}", responses=CHANGES)
+async def revoke_key(id: str, caller: Admin, session: Session, request: Request, response: Response) -> Key:  # noqa: A002
+    """Revokes a key for good; it is refused within two seconds everywhere. The key in use cannot revoke itself."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    if row.id == caller.key_id:
+        raise Conflict("a key cannot revoke itself; use another key with the scope admin", code="key_in_use")
+    if row.revoked_at is not None:
+        return _shown(row)
+    write = update(api_key).where(api_key.c.brand_id == caller.brand_id, api_key.c.id == row.id)
+    write = write.values(revoked_at=clock.now(), changed_xid=func.pg_current_xact_id())
+    revoked = (await session.execute(write.returning(api_key))).one()
+    await _announce(session)
+    keys: KeyRing = request.app.state.keys
+    keys.forget()
+    return _shown(revoked)
+
+
+async def _read(connection: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
+    try:
+        wanted = ids.read("key", shown)
+    except ValueError:
+        raise missing("key", shown) from None
+    query = select(api_key).where(api_key.c.brand_id == brand_id, api_key.c.id == wanted)
+    row: Row[Any] | None = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+    if row is None:
+        raise missing("key", shown)
+    return row

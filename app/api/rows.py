@@ -1,0 +1,183 @@
+"""Reading and writing single rows of brand tables, the same way in every resource. Each statement names its brand."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from fastapi import Response
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, false, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, mint
+from app.domain import ids
+from app.errors import Conflict, FieldError, NotFound
+
+EXTERNAL = "ext_"
+
+
+def addressed(table: Table, kind: str, shown: str) -> ColumnElement[bool]:
+    """The condition that a row is the one called `shown`: our id, or `ext_` and the caller's own. Never true for what is neither."""
+    if shown.startswith(EXTERNAL):
+        return table.c.external_id == shown.removeprefix(EXTERNAL)
+    try:
+        return table.c.id == ids.read(kind, shown)
+    except ValueError:
+        return false()
+
+
+async def read_row(
+    connection: AsyncConnection,
+    query: Select[Any],
+    table: Table,
+    kind: str,
+    brand_id: UUID,
+    shown: str,
+    *,
+    lock: bool = False,
+) -> Row[Any]:
+    """The row of `query` that the path calls `shown`. Raises NotFound; a row of another brand is not found either."""
+    query = query.where(table.c.brand_id == brand_id, addressed(table, kind, shown))
+    if lock:
+        query = query.with_for_update(of=table)
+    row: Row[Any] | None = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise missing(kind, shown)
+    return row
+
+
+def missing(kind: str, shown: str) -> NotFound:
+    """No such row for this brand."""
+    return NotFound(f"no {kind} {shown[:80]!r}", code=f"{kind}_not_found")
+
+
+def refuse_archived(kind: str, row: Row[Any]) -> None:
+    """Raises Conflict for a row that was archived: it is kept for the record and does not change any more."""
+    if row.archived_at is not None:
+        raise Conflict(f"this {kind} is archived", code=f"{kind}_archived")
+
+
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """A row that a body refers to."""
+
+    id: UUID
+    archived: bool
+
+
+async def resolve(
+    connection: AsyncConnection, table: Table, kind: str, brand_id: UUID, shown: Iterable[str]
+) -> dict[str, Referred]:
+    """The rows called by these names, in one statement; names that lead nowhere are left out. No statement for no names."""
+    names = sorted(set(shown))
+    externals = [name.removeprefix(EXTERNAL) for name in names if name.startswith(EXTERNAL)]
+    own: dict[str, UUID] = {}
+    for name in names:
+        try:
+            own[name] = ids.read(kind, name)
+        except ValueError:
+            continue
+    if not own and not externals:
+        return {}
+    either = (
+        or_(table.c.id.in_(own.values()), table.c.external_id.in_(externals))
+        if externals
+        else table.c.id.in_(own.values())
+    )
+    query = select(table.c.id, table.c.external_id, table.c.archived_at).where(
+        and_(table.c.brand_id == brand_id, either)
+    )
+    rows = (await connection.execute(query)).all()
+    by_id = {row.id: Referred(row.id, row.archived_at is not None) for row in rows}
+    found = {name: by_id[value] for name, value in own.items() if value in by_id}
+    found |= {EXTERNAL + row.external_id: by_id[row.id] for row in rows if row.external_id in externals}
+    return found
+
+
+async def refer(connection: AsyncConnection, table: Table, kind: str, brand_id: UUID, field: str, shown: str) -> UUID:
+    """The row that a field of the body refers to. Raises NotFound naming the field, Conflict when it is archived."""
+    found = (await resolve(connection, table, kind, brand_id, [shown])).get(shown)
+    if found is None:
+        reason = f"no {kind} {shown[:80]!r}"
+        raise NotFound(
+            f"{field}: {reason}", code=f"{kind}_not_found", fields=(FieldError(field, reason, f"{kind}_not_found"),)
+        )
+    if found.archived:
+        reason = f"this {kind} is archived"
+        raise Conflict(
+            f"{field}: {reason}", code=f"{kind}_archived", fields=(FieldError(field, reason, f"{kind}_archived"),)
+        )
+    return found.id
+
+
+async def create_or_find(
+    connection: AsyncConnection, table: Table, brand_id: UUID, values: dict[str, Any]
+) -> tuple[Row[Any], bool]:
+    """Inserts a row, or finds the one that has the same `external_id` and the same content: (row, made).
+
+    Raises Conflict when the external id stands for another content, or another unique key is taken.
+    """
+    now = clock.now()
+    values = {"brand_id": brand_id, **values}
+    made = insert(table).values(id=mint.new_id(), created_at=now, updated_at=now, **values)
+    row = (await connection.execute(made.on_conflict_do_nothing().returning(table))).one_or_none()
+    if row is not None:
+        return row, True
+    same = await _of_external_id(connection, table, brand_id, values.get("external_id"))
+    if same is None:
+        raise Conflict(f"this {table.name} exists already", code=f"{table.name}_exists")
+    refuse_different(same, values)
+    return same, False
+
+
+async def _of_external_id(
+    connection: AsyncConnection, table: Table, brand_id: UUID, external_id: str | None
+) -> Row[Any] | None:
+    if external_id is None:
+        return None
+    query = select(table).where(table.c.brand_id == brand_id, table.c.external_id == external_id)
+    return (await connection.execute(query)).one_or_none()
+
+
+def refuse_different(row: Row[Any], values: dict[str, Any]) -> None:
+    """Raises Conflict naming the fields in which a row found by its external id differs from what was asked for."""
+    differing = [name for name, value in values.items() if row._mapping[name] != value]
+    if differing:
+        reason = f"stands for another content already; it differs in {', '.join(sorted(differing))}"
+        raise Conflict(
+            f"external_id: {reason}", code="external_id_taken", fields=(FieldError("external_id", reason, "external_id_taken"),)
+        )  # fmt: skip
+
+
+async def change(
+    connection: AsyncConnection, table: Table, brand_id: UUID, row_id: UUID, values: dict[str, Any]
+) -> Row[Any]:
+    """Writes these columns of one row and returns it whole. Nothing to write: `updated_at` stays."""
+    if not values:
+        query = select(table).where(table.c.brand_id == brand_id, table.c.id == row_id)
+        same: Row[Any] = (await connection.execute(query)).one()
+        return same
+    write = update(table).where(table.c.brand_id == brand_id, table.c.id == row_id)
+    written = write.values(updated_at=clock.now(), **values).returning(table)
+    changed: Row[Any] = (await connection.execute(written)).one()
+    return changed
+
+
+async def archive(connection: AsyncConnection, table: Table, kind: str, brand_id: UUID, shown: str) -> Row[Any]:
+    """Archives a row; the first time counts, so that doing it again changes nothing. Raises NotFound."""
+    row = await read_row(connection, select(table), table, kind, brand_id, shown, lock=True)
+    if row.archived_at is not None:
+        return row
+    return await change(connection, table, brand_id, row.id, {"archived_at": clock.now()})
+
+
+def answer_found(response: Response, made: bool) -> None:
+    """201 for a row that was made, 200 for one that existed."""
+    if not made:
+        response.status_code = 200
+
+
+def only(row: Row[Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Some columns of a row."""
+    return {name: row._mapping[name] for name in columns}

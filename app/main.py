@@ -1,0 +1,92 @@
+"""The whole web side: the tracking doors, and behind them the API.
+
+Importing this module imports neither FastAPI nor SQLAlchemy: the doors answer redirects while the API is still being imported.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from app.secret import derive, load_secret
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+DESCRIPTION = """Ariane follows the thread from an influencer's post to the money it brought in: tracked short links and promo codes per
+influencer, every redirect, pixel and checkout webhook recorded, each order credited to a collaboration with the reason why, and what a campaign
+earned, cost and returned.
+
+**Conventions.** snake_case JSON. Money in minor units (`_minor`) beside a `currency`. Times RFC 3339, shown in UTC. Ids are opaque; your own
+`external_id` is addressed as `ext_…` wherever an id is asked for. Lists answer `{data, next_cursor, has_more}`, newest first. POST creates (201)
+or finds what it already made (200) and honours `Idempotency-Key`. PATCH merges (null clears). DELETE archives. Every error is an RFC 9457
+problem with a stable `code` that names all fields at fault. A row of another brand is a 404."""
+
+API_POOL_SIZE = 4
+"""Plain connections of a web worker beside SQLAlchemy's: key look-ups, reports, and one recorder."""
+
+
+def create_api(settings: Settings) -> "FastAPI":
+    """The API alone. Its lifespan opens the way to the database (connecting on first use) and closes it."""
+    from fastapi_offline import FastAPIOffline
+
+    from app.api.envelope import Envelope
+    from app.api.openapi import add_openapi
+    from app.api.problems import add_handlers
+    from app.db import connect_pool, create_engine
+
+    @asynccontextmanager
+    async def lifespan(api: "FastAPI") -> AsyncIterator[None]:
+        from app.api.auth import KeyRing
+        from app.api.gate import SchemaGate
+
+        api.state.engine = create_engine(settings)
+        api.state.pool = await connect_pool(settings.database_url, size=API_POOL_SIZE, name="api")
+        api.state.keys = KeyRing(api.state.pool)
+        api.state.gate = SchemaGate(api.state.pool)
+        yield
+        await api.state.engine.dispose()
+        await api.state.pool.close()
+
+    api = FastAPIOffline(
+        title="Ariane",
+        version=version(),
+        summary="Attribution for influencer marketing",
+        description=DESCRIPTION,
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs/static",
+        openapi_url="/openapi.json",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    secret = load_secret(settings)
+    api.state.settings = settings
+    api.state.secret = secret
+    api.state.cursor_key = derive(secret, "cursor")
+    found = routers()
+    for router in found:
+        api.include_router(router)
+    add_handlers(api)
+    add_openapi(api, found)
+    api.add_middleware(Envelope)
+    return api
+
+
+def routers() -> "list[Any]":
+    """The routers of every resource, in the order of the documentation."""
+    from app.api import influencers, keys
+
+    return [module.router for module in (keys, influencers)]
+
+
+def version() -> str:
+    """The version of this release."""
+    from importlib.metadata import version as installed
+
+    return installed("ariane")
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document, public doors included. Needs no database and leaves no file."""
+    return dict(create_api(Settings(secret_key="openapi" * 8)).openapi())
