@@ -1,0 +1,143 @@
+"""What the doors ask: where a slug leads, whose key this is, which source has this token.
+
+    known.py       the memory that answers
+    follower.py    keeps it in step with the database, and asks it about what is not in memory
+    snapshot.py    the same on disk, so that a process answers before, and without, PostgreSQL
+
+Nothing is said to be unknown before the database was asked once; where that is impossible, Unavailable is raised and the door says 503.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from app import clock
+from app.follower import Follower
+from app.known import SHARED_HOST, TABLES, Known, PixelKey, Route, Source, key_digest, read_host, route_key
+from app.settings import Settings
+from app.snapshot import Head, SnapshotError, read_snapshot, write_snapshot
+
+SAVE_EVERY_S = 3.0
+SAVE_SHARE = 20
+"""After a snapshot that took long to write, the next one waits this many times as long."""
+
+log = logging.getLogger("ariane.directory")
+
+
+class Directory:
+    """The lookups of one process. `start` loads the snapshot and follows the database; until then it knows nothing. One event loop only."""
+
+    def __init__(self, dsn: str, snapshot: Path, *, poll_ms: int = 2_000, unknown_rows: int = 10_000) -> None:
+        self.known = Known(unknown_rows=unknown_rows)
+        self._follower = Follower(self.known, dsn, poll_ms=poll_ms)
+        self._snapshot = snapshot
+        self._saved: tuple[int, str | None] | None = None
+        self._save_at_s = 0.0
+
+    async def start(self) -> None:
+        """Load the snapshot if there is a good one (a million routes in about 2 s, in pages), then follow the database."""
+        await self._load()
+        self._follower.start()
+
+    async def stop(self) -> None:
+        """Let go of the database."""
+        await self._follower.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything has been loaded once, from the snapshot or the database."""
+        return self._follower.loaded
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the database answered the last time it was asked; if not, what changed since is not known here."""
+        return self._follower.fresh
+
+    @property
+    def schema(self) -> str | None:
+        """The revision at which the database was last seen; None before, and when it is empty."""
+        return self._follower.schema
+
+    # ── Lookups ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def brand_of(self, host: str) -> str | None:
+        """The brand whose own host this is, from memory; None for the shared host."""
+        return self.known.host_brands.get(host)
+
+    async def find_route(self, host: str, slug: str) -> tuple[Route | None, str | None]:
+        """Where this slug leads on this host, and the brand whose own host it is. Both in lower case.
+
+        Raises Unavailable when it is not in memory and the database cannot be asked.
+        """
+        brand_id = self.known.host_brands.get(host)
+        if brand_id is None and not self.known.is_unknown("host", host):
+            packed = await self._follower.ask("host", host)
+            brand_id = None if packed is None else read_host(packed)
+        key = route_key(SHARED_HOST if brand_id is None else host, slug)
+        route = self.known.route(key)
+        if route is None and not self.known.is_unknown("route", key):
+            packed = await self._follower.ask("route", key)
+            route = None if packed is None else self.known.route(key) or Route(packed)
+        return route, brand_id
+
+    async def find_key(self, key: str) -> PixelKey | None:
+        """The publishable key, if it is one in force. Raises Unavailable likewise."""
+        digest = key_digest(key)
+        found = self.known.pixel_key(digest)
+        if found is None and not self.known.is_unknown("api_key", digest):
+            packed = await self._follower.ask("api_key", digest)
+            found = None if packed is None else PixelKey.read(packed)
+        return found
+
+    async def find_source(self, token: str) -> Source | None:
+        """The source with this token, unless it is archived. Raises Unavailable likewise."""
+        found = self.known.source(token)
+        if found is None and not self.known.is_unknown("source", token):
+            packed = await self._follower.ask("source", token)
+            found = None if packed is None else Source.read(packed)
+        return found
+
+    # ── On disk ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def save_snapshot(self, *, now: bool = False) -> bool:
+        """Write the snapshot if anything changed and the last one is old enough (`now`: whatever its age). True when it was written.
+
+        For the background process alone: two writers would take turns in putting older states over newer ones. Raises OSError.
+        """
+        state = (self.known.generation, self._follower.identity)
+        if not self._follower.fresh or not self._follower.loaded or state == self._saved:
+            return False
+        began_s = clock.monotonic_s()
+        if began_s < self._save_at_s and not now:
+            return False
+        tables = {table: dict(rows) for table, rows in self.known.rows.items()}
+        counts = {table: len(rows) for table, rows in tables.items()}
+        head = Head(self._follower.identity, self._follower.horizon, clock.now_ms(), counts)
+        await asyncio.to_thread(write_snapshot, self._snapshot, head, tables)
+        self._saved = state
+        ended_s = clock.monotonic_s()
+        self._save_at_s = ended_s + max(SAVE_EVERY_S, SAVE_SHARE * (ended_s - began_s))
+        return True
+
+    async def _load(self) -> None:
+        tables: dict[str, dict[str, bytes]] = {table: {} for table in TABLES}
+        try:
+            head, pages = read_snapshot(self._snapshot)
+            for page in pages:
+                tables.setdefault(page.table, {}).update(page.rows)
+                await asyncio.sleep(0)
+        except SnapshotError as error:
+            log.log(logging.WARNING if self._snapshot.exists() else logging.DEBUG, "no snapshot: %s", error)
+            return
+        self.known.replace(tables)
+        self._follower.resume(head.identity, head.horizon)
+
+
+def open_directory(settings: Settings) -> Directory:
+    """The directory as the settings say; not started."""
+    return Directory(
+        settings.database_url,
+        settings.data / "directory.snapshot",
+        poll_ms=settings.directory_poll_ms,
+        unknown_rows=settings.directory_cache_rows,
+    )

@@ -1,0 +1,178 @@
+"""What the doors know, in memory: routes, hosts, publishable keys and sources.
+
+Rows are kept packed (about 200 bytes a route) and a route is taken apart when it is first asked for: a million of them taken apart at once
+would take the loop away for a minute, and five times the memory.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from app import clock
+from app.domain.destinations import Destination, take_apart
+
+SHARED_HOST = "*"
+"""`route.host` of every host name that is no brand's own."""
+UNKNOWN_FOR_S = 10.0
+"""How long an unknown slug, key or token is taken for unknown without asking again; a change that is heard of ends it sooner."""
+TABLES = ("host", "route", "api_key", "source")
+
+
+class RouteRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A route as it is packed. expires_ms: since the epoch, 0 for never."""
+
+    brand_id: str
+    link_id: str
+    destination_url: str
+    click_param: str
+    expires_ms: int
+    disabled: bool
+
+
+class PixelKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A publishable key that is in force."""
+
+    id: str
+    brand_id: str
+    shop: str
+
+    @staticmethod
+    def read(packed: bytes) -> "PixelKey":
+        """The key of a packed row."""
+        return _read_key(packed)
+
+
+class Source(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A connected shop system. secrets: encrypted, as in the database. settings: JSON text."""
+
+    id: str
+    brand_id: str
+    platform: str
+    shop: str
+    secrets: tuple[str, ...]
+    settings: str
+
+    @staticmethod
+    def read(packed: bytes) -> "Source":
+        """The source of a packed row."""
+        return _read_source(packed)
+
+
+class Route:
+    """A route taken apart for redirecting; `packed` is what it was made of."""
+
+    __slots__ = ("brand_id", "destination", "disabled", "expires_ms", "link_id", "packed", "prefix", "suffix")
+
+    def __init__(self, packed: bytes) -> None:
+        row = _read_route(packed)
+        self.packed = packed
+        self.brand_id = row.brand_id
+        self.link_id = row.link_id
+        self.expires_ms = row.expires_ms
+        self.disabled = row.disabled
+        self.destination: Destination = take_apart(row.destination_url, row.click_param)
+        # Beside the destination, because every redirect reads them.
+        self.prefix = self.destination.prefix
+        self.suffix = self.destination.suffix
+
+
+pack = msgspec.msgpack.Encoder().encode
+_read_route = msgspec.msgpack.Decoder(RouteRow).decode
+_read_key = msgspec.msgpack.Decoder(PixelKey).decode
+_read_source = msgspec.msgpack.Decoder(Source).decode
+read_host = msgspec.msgpack.Decoder(str).decode
+
+
+def route_key(host: str, slug: str) -> str:
+    """How a route is found; neither a host name nor a slug contains a slash."""
+    return slug if host == SHARED_HOST else f"{host}/{slug}"
+
+
+def key_digest(key: str) -> str:
+    """How a publishable key is found: SHA-256 in hex."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Known:
+    """The memory. One event loop only.
+
+    generation: grows with every batch of changes, so that an answer read from the database while one came in is not put over a newer row.
+    """
+
+    def __init__(self, *, unknown_rows: int) -> None:
+        self.rows: dict[str, dict[str, bytes]] = {table: {} for table in TABLES}
+        # Routes taken apart, and host name → brand: what every redirect asks.
+        self.routes: dict[str, Route] = {}
+        self.host_brands: dict[str, str] = {}
+        self.generation = 0
+        self._unknown: dict[tuple[str, str], float] = {}
+        self._unknown_rows = unknown_rows
+
+    def route(self, key: str) -> Route | None:
+        """The route under this `route_key`; None when it is not in memory, which does not mean that there is none."""
+        found = self.routes.get(key)
+        if found is None:
+            packed = self.rows["route"].get(key)
+            if packed is not None:
+                found = self.routes[key] = Route(packed)
+        return found
+
+    def pixel_key(self, digest: str) -> PixelKey | None:
+        """The publishable key with this digest, likewise."""
+        packed = self.rows["api_key"].get(digest)
+        return None if packed is None else _read_key(packed)
+
+    def source(self, token: str) -> Source | None:
+        """The source with this token, likewise."""
+        packed = self.rows["source"].get(token)
+        return None if packed is None else _read_source(packed)
+
+    def apply(self, table: str, changes: Iterable[tuple[str, bytes | None]]) -> None:
+        """Put rows in; None takes one out (revoked, archived). Call it once a batch."""
+        rows = self.rows[table]
+        for key, packed in changes:
+            if rows.get(key) == packed:
+                continue
+            self.generation += 1
+            self._unknown.pop((table, key), None)
+            if packed is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = packed
+            if table == "route":
+                self.routes.pop(key, None)
+            elif table == "host":
+                self._note_host(key, packed)
+
+    def replace(self, tables: Mapping[str, dict[str, bytes]]) -> None:
+        """Put whole tables in the place of all there is."""
+        self.generation += 1
+        self.rows = {table: tables.get(table, {}) for table in TABLES}
+        self.routes = {}
+        self._unknown = {}
+        self.host_brands = {}
+        for host, packed in self.rows["host"].items():
+            self._note_host(host, packed)
+
+    def put_unknown(self, table: str, key: str) -> None:
+        """Remember for a while that the database has no such row; of too many, the oldest is forgotten."""
+        if len(self._unknown) >= self._unknown_rows:
+            del self._unknown[next(iter(self._unknown))]
+        self._unknown[(table, key)] = clock.monotonic_s() + UNKNOWN_FOR_S
+
+    def is_unknown(self, table: str, key: str) -> bool:
+        """Whether the database was asked for this row lately and has none."""
+        until = self._unknown.get((table, key))
+        if until is None:
+            return False
+        if until < clock.monotonic_s():
+            del self._unknown[(table, key)]
+            return False
+        return True
+
+    def _note_host(self, host: str, packed: bytes | None) -> None:
+        if packed is None:
+            self.host_brands.pop(host, None)
+        else:
+            self.host_brands[host] = read_host(packed)

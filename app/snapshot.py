@@ -1,0 +1,117 @@
+"""The directory on disk, so that a worker answers before, and without, PostgreSQL.
+
+One byte of version, then frames of 4 bytes length, 4 bytes CRC-32 and MessagePack: first the head, then pages of rows. The file is replaced
+whole by a rename; a reader sees the old one or the new one, never half of one.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+VERSION = 1
+PAGE_ROWS = 2_000
+_FRAME = struct.Struct(">II")
+
+Rows = Mapping[str, bytes]
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What the rows are worth.
+
+    identity: which database they come from; None when it cannot be told. horizon: every change by a transaction below it is in them.
+    counts: rows per table, so that a file cut short is found out.
+    """
+
+    identity: str | None
+    horizon: int
+    saved_ms: int
+    counts: dict[str, int]
+
+
+class Page(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Some rows of one table: (key, packed row)."""
+
+    table: str
+    rows: list[tuple[str, bytes]]
+
+
+class SnapshotError(Exception):
+    """There is no snapshot that can be used; the text says why."""
+
+
+_read_head = msgspec.msgpack.Decoder(Head).decode
+_read_page = msgspec.msgpack.Decoder(Page).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def write_snapshot(path: Path, head: Head, tables: Mapping[str, Rows]) -> None:
+    """Replace the snapshot. Blocking, to be called in a thread; on the disk on return. Raises OSError and leaves the old one then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # 0600: it holds the sources' secrets, encrypted, and every destination.
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(bytes([VERSION]))
+            file.write(_frame(_encode(head)))
+            for table, rows in tables.items():
+                items = list(rows.items())
+                for start in range(0, len(items), PAGE_ROWS):
+                    file.write(_frame(_encode(Page(table, items[start : start + PAGE_ROWS]))))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def read_snapshot(path: Path) -> tuple[Head, Iterator[Page]]:
+    """The head, and the pages to be read one at a time. Raises SnapshotError, from the iterator too: what came before is no whole snapshot then."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise SnapshotError(f"{path}: {error.strerror}") from None
+    try:
+        version = file.read(1)
+        if version != bytes([VERSION]):
+            raise SnapshotError(f"{path}: version {version.hex() or 'missing'}, expected {VERSION}")
+        head = _read_head(_next_frame(file.read, path))
+    except msgspec.MsgspecError as error:
+        file.close()
+        raise SnapshotError(f"{path}: {error}") from None
+    except SnapshotError:
+        file.close()
+        raise
+
+    def pages() -> Iterator[Page]:
+        left = dict(head.counts)
+        with file:
+            while any(left.values()):
+                try:
+                    page = _read_page(_next_frame(file.read, path))
+                except msgspec.MsgspecError as error:
+                    raise SnapshotError(f"{path}: {error}") from None
+                left[page.table] = left.get(page.table, 0) - len(page.rows)
+                yield page
+
+    return head, pages()
+
+
+def _frame(content: bytes) -> bytes:
+    return _FRAME.pack(len(content), zlib.crc32(content)) + content
+
+
+def _next_frame(read: Callable[[int], bytes], path: Path) -> bytes:
+    front = read(_FRAME.size)
+    if len(front) != _FRAME.size:
+        raise SnapshotError(f"{path}: ends too early")
+    length, checksum = _FRAME.unpack(front)
+    content = read(length)
+    if len(content) != length or zlib.crc32(content) != checksum:
+        raise SnapshotError(f"{path}: damaged")
+    return content
