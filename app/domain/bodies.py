@@ -18,6 +18,7 @@ from app.errors import FieldError, Invalid
 TEXT_CHARACTERS_MAX = 200
 CODES_MAX = 20
 LINES_MAX = 1_000
+DIGITS_MAX = 30
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 """Times outside are mistakes (an empty epoch, milliseconds read as seconds), never the time of an order."""
@@ -123,6 +124,22 @@ def read_time(value: object) -> datetime:
     if not EARLIEST <= moment < LATEST:
         raise ValueError("must lie between the years 2000 and 2100")
     return moment
+
+
+def read_major(value: object, currency: str) -> int:
+    """An amount in major units, as a text ("49.90") or a JSON number, in minor units. ValueError for anything else, with a reason."""
+    if isinstance(value, str):
+        return money.read_amount(value, currency)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("must be an amount such as 49.90")
+    try:
+        exact = Decimal(value)
+        # 1e999999 is eight characters long and a million digits wide: refused before it is written out.
+        if not exact.is_finite() or (exact and not -DIGITS_MAX < exact.adjusted() < DIGITS_MAX):
+            raise ValueError("the amount is absurd")
+        return money.from_decimal(exact, currency)
+    except ArithmeticError:
+        raise ValueError("the amount is absurd") from None
 
 
 def version_at(moment: datetime | None) -> int:

@@ -1,0 +1,125 @@
+"""Reading the fields of Shopify's resources: money sets, ids, texts, where everything may be missing."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from app.domain import money
+from app.domain.bodies import Unreadable, read_major, read_text, read_time
+
+Json = Mapping[str, object]
+
+
+class Purse:
+    """Reads amounts of one currency. With no currency (a subscription left it out) there are no amounts."""
+
+    def __init__(self, currency: str | None) -> None:
+        self.currency = currency
+
+    def amount(self, thing: Json, name: str) -> int | None:
+        """`<name>_set.shop_money`, else `<name>`; None when neither is said. Unreadable for a negative or no amount at all."""
+        value = self._read(thing, name)
+        if value is not None and value < 0:
+            raise Unreadable("invalid_amount", f"{name} is negative")
+        return value
+
+    def signed(self, thing: Json, name: str) -> int:
+        """The same where a sign means something; 0 when it is not said."""
+        return self._read(thing, name) or 0
+
+    def _read(self, thing: Json, name: str) -> int | None:
+        value = nested(thing, f"{name}_set", "shop_money", "amount")
+        value = thing.get(name) if value is None else value
+        if value is None or self.currency is None:
+            return None
+        stated = nested(thing, f"{name}_set", "shop_money", "currency_code")
+        if isinstance(stated, str) and stated.upper() != self.currency:
+            raise Unreadable("currency_mismatch", f"{name} is in {stated[:10]!r}, the order in {self.currency}")
+        try:
+            return read_major(value, self.currency)
+        except ValueError:
+            raise Unreadable("invalid_amount", f"{name}: {ascii(value)[:60]} is not an amount") from None
+
+
+def currency_of(order: Json, *names: str) -> str | None:
+    """The shop's currency: the order's field, else that of the first of these money sets. Unreadable when it is no currency."""
+    said = order.get("currency")
+    if said is None:
+        said = next(filter(None, (shop_currency(order, name) for name in names)), None)
+    if said is None:
+        return None
+    try:
+        return money.read_currency(read_text(said, characters_max=10))
+    except ValueError as error:
+        raise Unreadable("unknown_currency", f"currency {error}") from None
+
+
+def shop_currency(thing: Json, name: str) -> str | None:
+    """The shop's currency in the money set `<name>_set`; None when there is none."""
+    try:
+        return money.read_currency(str(nested(thing, f"{name}_set", "shop_money", "currency_code")))
+    except ValueError:
+        return None
+
+
+def transaction_currency(transaction: Json) -> str | None:
+    """What a payment was made in, which may be what the shopper saw and not the shop's; None when it is not said."""
+    try:
+        return money.read_currency(str(transaction.get("currency")))
+    except ValueError:
+        return None
+
+
+def share(amount: int, part: int, whole: int) -> int:
+    """amount × part ÷ whole, rounded half up; the amount itself when the whole is nothing."""
+    return amount if whole <= 0 else (2 * amount * part + whole) // (2 * whole)
+
+
+def nested(thing: object, *names: str) -> object:
+    """The value at the end of a path of names; None where the path breaks off."""
+    for name in names:
+        thing = thing.get(name) if isinstance(thing, dict) else None
+    return thing
+
+
+def objects(value: object, most: int, name: str) -> list[Json]:
+    """The objects of a list; [] for null. What is no object is left out. Unreadable beyond the limit."""
+    if not isinstance(value, list):
+        return []
+    if len(value) > most:
+        raise Unreadable("too_many", f"{name} holds more than {most}")
+    return [item for item in value if isinstance(item, dict)]
+
+
+def quantity_of(value: object, name: str) -> int:
+    """A number of pieces, 1 when it is not said. Unreadable for anything but 0 to a million."""
+    if value is None:
+        return 1
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
+        raise Unreadable("invalid_amount", f"{name} is not a quantity")
+    return value
+
+
+def id_of(value: object) -> str | None:
+    """An id as a text: Shopify writes them as numbers of 64 bits."""
+    return text_of(value)
+
+
+def text_of(value: object) -> str | None:
+    """A text that can be kept; None for anything else, so that a shopper's odd note never costs an order."""
+    try:
+        return read_text(value)
+    except ValueError:
+        return None
+
+
+def moment_of(value: object) -> datetime | None:
+    """A time, or None when it is missing or no time."""
+    try:
+        return read_time(value)
+    except ValueError:
+        return None
+
+
+def header(headers: Mapping[str, str], name: str) -> str:
+    """A header of Shopify's under its old or its new name; '' when it is missing."""
+    return text_of(headers.get(f"x-shopify-{name}") or headers.get(f"shopify-{name}")) or ""
