@@ -118,8 +118,7 @@
       host = options.host || host;
       domain = options.domain || domain;
       param = options.param || param;
-      // The last one counts: the redirect appends its own to whatever the link carried.
-      found = new RegExp('.*[?&]' + param.replace(/\W/g, '\\$&') + '=([\\w-]{8,64})(&|$)').exec(w.location.search);
+      found = new RegExp('[?&]' + param.replace(/\W/g, '\\$&') + '=([\\w-]{8,64})(&|$)').exec(w.location.search);
       if (found && found[1] !== click) { click = found[1]; landed = true; }
       answer(options.consent || consent);
     },
