@@ -1,0 +1,187 @@
+"""Orders, refunds and costs by row, from `credit` and `cost`. Every figure is in one currency; the others are summed apart.
+
+An order counts by its own date and a refund by its own, so a refund never changes the gross of the month before.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    DateTime,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain.periods import first_day_from
+from app.reports.question import ROWS_MAX, Question, Tallies, fetch
+from app.tables import collaboration, conversion, cost, credit
+
+WHOLE_BP = 10_000
+ORDER_KIND = "sale"
+ORDER_COUNTS = ("conversions_bp", "orders_bp", "gross_minor", "order_gross_minor", "refunds_minor")
+"""What is added up of orders. `…_bp`: orders in basis points, because a shared order counts in each row by its share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """ORDER_COUNTS of what somebody is credited with by row, of what nobody is, and of both in other currencies than the report's."""
+
+    attributed: Tallies = field(default_factory=dict)
+    unattributed: Counter[str] = field(default_factory=Counter)
+    unconverted: dict[str, Counter[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """`cost_minor` by row, of whole campaigns that no row can take, and of both in other currencies than the report's."""
+
+    split: Tallies = field(default_factory=dict)
+    unsplit_minor: int = 0
+    unconverted: dict[str, Counter[str]] = field(default_factory=dict)
+
+
+async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Question) -> Orders:
+    """Orders dated in the period and refunds dated in it, test, rejected and unverified ones excluded."""
+    found = Orders()
+    for row in await fetch(connection, _orders(brand_id, question)):
+        counts = {name: int(row._mapping[name]) for name in ORDER_COUNTS}
+        if row.currency != question.currency:
+            found.unconverted.setdefault(row.currency, Counter()).update(counts)
+        elif row.attributed:
+            found.attributed.setdefault(question.key(row), Counter()).update(counts)
+        else:
+            found.unattributed.update(counts)
+    return found
+
+
+def _orders(brand_id: UUID, question: Question) -> Select[Any]:
+    groups: list[ColumnElement[Any]] = []
+    if question.unit:
+        bounds = bindparam("bounds", question.bounds, ARRAY(DateTime(timezone=True)))
+        groups.append((func.width_bucket(credit.c.occurred_at, bounds) - 1).label("bucket"))
+    attributed = credit.c.collaboration_id.is_not(None)
+    # What nobody gets is one sum: a code without owner must not cut it up.
+    groups += [case((attributed, credit.c[f"{name}_id"])).label(name) for name in question.entities]
+    groups += [attributed.label("attributed"), credit.c.currency]
+    is_order = credit.c.position == 0
+    is_sale = and_(is_order, credit.c.kind == ORDER_KIND)
+    weight_bp = case((attributed, credit.c.weight_bp), else_=WHOLE_BP)
+    sums = {
+        "conversions_bp": func.sum(weight_bp).filter(is_order),
+        "orders_bp": func.sum(weight_bp).filter(is_sale),
+        "gross_minor": func.sum(credit.c.amount_minor).filter(is_order),
+        "order_gross_minor": func.sum(credit.c.amount_minor).filter(is_sale),
+        "refunds_minor": -func.sum(credit.c.amount_minor).filter(~is_order),
+    }
+    return (
+        select(*groups, *(func.coalesce(total, 0).label(name) for name, total in sums.items()))
+        .where(
+            credit.c.brand_id == brand_id,
+            credit.c.counted,
+            credit.c.occurred_at >= question.period.start,
+            credit.c.occurred_at < question.period.end,
+            *_of_chosen_orders(brand_id, question),
+        )
+        .group_by(*groups)
+        .limit(ROWS_MAX + 1)
+    )
+
+
+def _of_chosen_orders(brand_id: UUID, question: Question) -> list[ColumnElement[bool]]:
+    filters = question.filters
+    wanted = [
+        (credit.c.influencer_id, filters.influencer_id),
+        (credit.c.campaign_id, filters.campaign_id),
+        (credit.c.collaboration_id, filters.collaboration_id),
+        (credit.c.link_id, filters.link_id),
+        (credit.c.code_id, filters.code_id),
+        (credit.c.kind, filters.kind),
+    ]
+    conditions: list[ColumnElement[bool]] = [field.in_(values) for field, values in wanted if values]
+    if filters.shop:
+        of_shop = select(conversion.c.id).where(conversion.c.brand_id == brand_id, conversion.c.shop.in_(filters.shop))
+        conditions.append(credit.c.conversion_id.in_(of_shop))
+    return conditions
+
+
+async def count_costs(connection: AsyncConnection, brand_id: UUID, question: Question) -> Costs:
+    """Costs incurred on a day that begins in the period (in its zone), archived ones excluded.
+
+    The question may not filter by what a cost does not have (link, code, shop). Groups that it does not have leave the whole cost unsplit.
+    """
+    split: Tallies = {}
+    unsplit_minor = 0
+    unconverted: dict[str, Counter[str]] = {}
+    splits = all(map(splits_costs, question.group_by))
+    below_campaign = bool({"influencer", "collaboration"} & set(question.entities))
+    for row in await fetch(connection, _costs(brand_id, question)):
+        if row.currency != question.currency:
+            unconverted.setdefault(row.currency, Counter())["cost_minor"] += int(row.cost_minor)
+        elif splits and not (row.of_campaign and below_campaign):
+            split.setdefault(question.key(row), Counter())["cost_minor"] += int(row.cost_minor)
+        else:
+            unsplit_minor += int(row.cost_minor)
+    return Costs(split, unsplit_minor, unconverted)
+
+
+def splits_costs(group: str) -> bool:
+    """Whether costs can be told apart by this group at all: they belong to collaborations and campaigns, not to links or codes."""
+    return group not in ("link", "code")
+
+
+_OF_ENTITY: Mapping[str, ColumnElement[Any]] = {
+    "influencer": collaboration.c.influencer_id,
+    "campaign": cost.c.campaign_id,
+    "collaboration": cost.c.collaboration_id,
+}
+
+
+def _costs(brand_id: UUID, question: Question) -> Select[Any]:
+    first = first_day_from(question.period.start, question.period.zone)
+    after = first_day_from(question.period.end, question.period.zone)
+    groups: list[ColumnElement[Any]] = []
+    if all(map(splits_costs, question.group_by)):
+        if question.unit:
+            groups.append((func.width_bucket(cost.c.incurred_on, _day_bounds(question)) - 1).label("bucket"))
+        groups += [_OF_ENTITY[name].label(name) for name in question.entities]
+    groups += [cost.c.collaboration_id.is_(None).label("of_campaign"), cost.c.currency]
+    source: FromClause = cost.outerjoin(
+        collaboration, and_(collaboration.c.brand_id == brand_id, collaboration.c.id == cost.c.collaboration_id)
+    )
+    filters = question.filters
+    wanted = [
+        (collaboration.c.influencer_id, filters.influencer_id),
+        (cost.c.campaign_id, filters.campaign_id),
+        (cost.c.collaboration_id, filters.collaboration_id),
+    ]
+    return (
+        select(*groups, func.sum(cost.c.amount_minor).label("cost_minor"))
+        .select_from(source)
+        .where(
+            cost.c.brand_id == brand_id,
+            cost.c.archived_at.is_(None),
+            cost.c.incurred_on >= first,
+            cost.c.incurred_on < after,
+            *(field.in_(values) for field, values in wanted if values),
+        )
+        .group_by(*groups)
+        .limit(ROWS_MAX + 1)
+    )
+
+
+def _day_bounds(question: Question) -> ColumnElement[Any]:
+    """The first whole day of each bucket. Where one holds none, the next has the same bound and takes the day: width_bucket counts bounds passed."""
+    days = [first_day_from(start, question.period.zone) for start in question.bounds]
+    return bindparam("day_bounds", days, type_=ARRAY(Date))
