@@ -66,7 +66,7 @@ def uvicorn_app(target: str, environment: dict[str, str] | None = None) -> Itera
     """An ASGI application under the same uvicorn as ours: one process, uvloop, httptools, no access log."""
     port = free_port()
     command = [
-        BIN / "uvicorn",
+        str(BIN / "uvicorn"),
         target,
         "--port",
         str(port),

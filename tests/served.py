@@ -1,0 +1,105 @@
+"""The real thing for tests that need it whole: `ariane serve` on a free port and a data directory of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+ARIANE = Path(sys.executable).parent / "ariane"
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running service and a brand to speak for."""
+
+    url: str
+    pid: int
+    data: Path
+    secret_key: str
+    publishable_key: str
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One call of the REST API; an error status is an assertion with the answer's body."""
+        request = urllib.request.Request(self.url + path, method=method)
+        request.add_header("Authorization", f"Bearer {self.secret_key}")
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(
+                request, None if body is None else json.dumps(body).encode(), timeout=20
+            ) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from None
+
+    def until(self, look: Callable[[], T], timeout_s: float = 10.0) -> T:
+        """What `look` finds, once it finds something."""
+        deadline = time.monotonic() + timeout_s
+        while not (found := look()):
+            assert time.monotonic() < deadline, "it did not come about in time"
+            time.sleep(0.05)
+        return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serve(directory: Path, **variables: str) -> Iterator[Served]:
+    """`ariane serve`, ready, with a brand `Alice`; stopped in order at the end."""
+    port = free_port()
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith("ARIANE_") and name != "DATABASE_URL"
+    }
+    environment = {**plain, "HOST": "127.0.0.1", "PORT": str(port), "ARIANE_DATA": str(directory / "data"), **variables}
+    log = (directory / "serve.log").open("wb")
+    process = subprocess.Popen([ARIANE, "serve"], env=environment, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _await_schema(url, process, directory / "serve.log")
+        command = [ARIANE, "keys", "create", "--brand", "Alice", "--scopes", "read,write,conversions,admin", "--json"]
+        keys = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+        yield Served(url, process.pid, directory / "data", keys["secret_key"], keys["publishable_key"])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _await_schema(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the service ended: {log.read_text()[-2000:]}"
+        try:
+            request = urllib.request.Request(f"{url}/v1/brands", headers={"Authorization": "Bearer sk_nobody"})
+            with urllib.request.urlopen(request, timeout=2):
+                pass
+        except urllib.error.HTTPError as error:
+            # 401 is the API itself speaking: it is loaded and its schema is there; before that it says 503.
+            if error.code == 401:
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"the service did not become ready: {log.read_text()[-2000:]}")

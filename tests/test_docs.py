@@ -1,0 +1,69 @@
+"""Examples in the README and the pages are run against the real service, as a reader would type them."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.served import Served, serve
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MARKED = re.compile(r"<!-- run: ([\w-]+) -->\n\s*```sh\n(.*?)\n\s*```", flags=re.DOTALL)
+LINKED = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+# curl says nothing of an error status by itself.
+STRICT = 'set -euo pipefail\ncurl() { command curl --fail-with-body --max-time 20 "$@"; echo; }\n'
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory):
+    with serve(tmp_path_factory.mktemp("docs")) as running:
+        yield running
+
+
+def example(name: str) -> str:
+    for page in PAGES:
+        for found, script in MARKED.findall(page.read_text()):
+            if found == name:
+                return re.sub(r"^   ", "", script, flags=re.MULTILINE)
+    raise AssertionError(f"no page has an example {name}")
+
+
+def type_in(script: str, served: Served, **variables: str) -> str:
+    environment = {"PATH": os.environ["PATH"], "KEY": served.secret_key, "URL": served.url, **variables}
+    done = subprocess.run(
+        ["bash", "-c", STRICT + script], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_first_steps_of_the_readme_end_in_a_report(served: Served) -> None:
+    output = type_in(example("first-steps"), served)
+    assert re.search(r"location: https://shop\.example/serum\?ariane=clk_\w+", output, flags=re.IGNORECASE)
+    answers = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    order = next(each for each in answers if each.get("order_id") == "1001" and "attribution" in each)
+    assert order["attribution"]["verdict"] == "attributed"
+    assert order["attribution"]["method"] == "code"
+    report = answers[-1]
+    assert report["totals"]["gross_minor"] == 9000
+    assert report["totals"]["refunds_minor"] == 1500
+    assert report["totals"]["cost_minor"] == 50000
+    assert [row["key"]["influencer"]["name"] for row in report["rows"]] == ["Léa Martin"]
+
+
+def test_the_generic_webhook_of_its_page_is_recorded(served: Served) -> None:
+    source = served.call("POST", "/v1/sources", {"platform": "generic", "secrets": ["a-long-random-secret"]})
+    type_in(example("generic-webhook"), served, HOOK_URL=source["url"])
+    found = served.until(lambda: served.call("GET", "/v1/conversions?order_id=1002")["data"])
+    assert found[0]["net_minor"] == 4500
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in LINKED.findall(page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
