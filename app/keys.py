@@ -1,0 +1,124 @@
+"""Brands and their keys, made from the command line: the one thing that cannot be asked of the API, because it takes a key to ask."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+from pydantic import TypeAdapter, ValidationError
+
+from app import clock, mint
+from app.api.auth import SCOPES, key_hash
+from app.api.fields import Currency, Name, Zone
+from app.domain import ids
+from app.errors import Conflict, Invalid
+
+MAKING_LOCK = 0x41524B45
+"""Advisory lock of the transaction that makes a brand: two commands with one new name shall make one brand."""
+FIRST_BRAND = "My brand"
+DEFAULT_SCOPES = ("read", "write", "admin")
+FIND_BRAND = "SELECT id FROM brand WHERE name = $1 AND archived_at IS NULL LIMIT 2  /* across brands: the operator knows its name only */"
+ANY_BRAND = "SELECT EXISTS (SELECT FROM brand)  /* across brands: the first start */"
+NAME: TypeAdapter[str] = TypeAdapter(Name)
+CURRENCY: TypeAdapter[str] = TypeAdapter(Currency)
+ZONE: TypeAdapter[str] = TypeAdapter(Zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A brand's new secret key, shown this once, and its publishable key, the same every time."""
+
+    brand_id: str
+    secret_key: str
+    publishable_key: str
+
+
+async def issue_keys(
+    connection: asyncpg.Connection,
+    brand: str,
+    scopes: tuple[str, ...] = DEFAULT_SCOPES,
+    *,
+    currency: str = "EUR",
+    time_zone: str = "UTC",
+) -> Keys:
+    """A new secret key for the brand named `brand`, which is made when it is new, in `currency` and `time_zone`.
+
+    Raises Invalid when a value is no name, scope, currency or zone, Conflict when several brands have that name.
+    """
+    name = _checked("brand", NAME, brand)
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise Invalid.field("scopes", f"{', '.join(unknown) or 'empty'}: choose among {', '.join(SCOPES)}")
+    values = (_checked("currency", CURRENCY, currency), _checked("time_zone", ZONE, time_zone))
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", MAKING_LOCK)
+        found = await connection.fetch(FIND_BRAND, name)
+        if len(found) > 1:
+            raise Conflict(
+                f"several brands are named {name!r}: make the key over the API, with an admin key of the one that is meant"
+            )
+        brand_id = found[0]["id"] if found else await _make_brand(connection, name, *values)
+        return await _make_keys(connection, brand_id, scopes)
+
+
+async def issue_first_keys(connection: asyncpg.Connection) -> Keys | None:
+    """A first brand and its keys, when there is no brand at all; else None."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", MAKING_LOCK)
+        if await connection.fetchval(ANY_BRAND):
+            return None
+        brand_id = await _make_brand(connection, FIRST_BRAND, "EUR", "UTC")
+        return await _make_keys(connection, brand_id, DEFAULT_SCOPES)
+
+
+async def _make_brand(connection: asyncpg.Connection, name: str, currency: str, time_zone: str) -> UUID:
+    brand_id = mint.new_id()
+    await connection.execute(
+        "INSERT INTO brand (id, name, currency, time_zone, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)",
+        brand_id,
+        name,
+        currency,
+        time_zone,
+        clock.now(),
+    )
+    return brand_id
+
+
+async def _make_keys(connection: asyncpg.Connection, brand_id: UUID, scopes: tuple[str, ...]) -> Keys:
+    secret = mint.new_token("sk")
+    chosen = [scope for scope in SCOPES if scope in scopes]
+    await _insert_key(connection, brand_id, secret, "secret", chosen, None, secret[-4:])
+    public: str | None = await connection.fetchval(
+        """SELECT hint FROM api_key WHERE brand_id = $1 AND kind = 'publishable' AND shop = 'main' AND revoked_at IS NULL
+           ORDER BY id LIMIT 1""",
+        brand_id,
+    )
+    if public is None:
+        public = mint.new_token("pk")
+        await _insert_key(connection, brand_id, public, "publishable", [], "main", public)
+    await connection.execute("SELECT pg_notify('directory', '')")
+    return Keys(ids.show("brand", brand_id), secret, public)
+
+
+async def _insert_key(
+    connection: asyncpg.Connection, brand_id: UUID, key: str, kind: str, scopes: list[str], shop: str | None, hint: str
+) -> None:
+    await connection.execute(
+        """INSERT INTO api_key (key_hash, id, brand_id, kind, scopes, shop, name, hint, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, 'command line', $7, $8)""",
+        key_hash(key),
+        mint.new_id(),
+        brand_id,
+        kind,
+        scopes,
+        shop,
+        hint,
+        clock.now(),
+    )
+
+
+def _checked(field: str, kind: TypeAdapter[str], value: str) -> str:
+    """`value` as the API's own type takes it. Raises Invalid with that type's reason."""
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        raise Invalid.field(field, error.errors()[0]["msg"].removeprefix("Value error, ")) from None

@@ -1,0 +1,266 @@
+"""`ariane serve`: a small parent that owns the listening sockets and keeps its children running: PostgreSQL, web workers, the background process.
+
+It imports nothing big and never touches a request, so that it does not die with what it looks after. The sockets are bound and listening before a
+worker is there and while one is replaced: connections wait in the kernel instead of being refused. Each worker has one of its own (SO_REUSEPORT),
+because workers that share a socket share the load badly. kill -9 of the parent takes all children with it.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import sleep
+
+import msgspec
+
+from app.child import child_setup
+from app.clock import monotonic_s
+from app.postgres import AlreadyRunning, Cluster, StillLeaving
+from app.secret import load_secret
+from app.settings import Settings, child_environment
+
+BACKLOG = 2_048
+RESTART_PAUSE_MIN_S = 0.05
+RESTART_PAUSE_MAX_S = 5.0
+SETTLED_S = 10.0
+"""A child that lived this long starts again at once when it dies; one that dies sooner waits twice as long each time."""
+LEAVING_RETRY_S = 0.05
+WEB_STOP_S = 10.0
+BACKGROUND_STOP_S = 5.0
+COMMAND_WAIT_S = 10.0
+
+
+class ServeError(Exception):
+    """The service cannot start; the text is one sentence on why and what to do next."""
+
+
+class Child:
+    """A process that is started, and started again when it ends. `start` may raise StillLeaving: it is tried again soon."""
+
+    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]], *, restart: bool = True) -> None:
+        self.name = name
+        self.start = start
+        self.restart = restart
+        self.process: subprocess.Popen[bytes] | None = None
+        self.due_s: float | None = 0.0
+        """When to start it, on the monotonic clock; None while it runs or when it shall not."""
+        self._started_s = 0.0
+        self._pause_s = RESTART_PAUSE_MIN_S
+
+    def start_if_due(self) -> None:
+        if self.due_s is None or monotonic_s() < self.due_s:
+            return
+        try:
+            self.process = self.start()
+        except StillLeaving:
+            self.due_s = monotonic_s() + LEAVING_RETRY_S
+        else:
+            self._started_s = monotonic_s()
+            self.due_s = None
+
+    def notice_end(self) -> None:
+        """When the process has ended, says so and sets the time of the next start."""
+        if self.process is None or self.process.poll() is None:
+            return
+        code, self.process = self.process.returncode, None
+        if not self.restart:
+            return
+        lived_s = monotonic_s() - self._started_s
+        self._pause_s = RESTART_PAUSE_MIN_S if lived_s > SETTLED_S else min(self._pause_s * 2, RESTART_PAUSE_MAX_S)
+        self.due_s = monotonic_s() + self._pause_s
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        say(f"{self.name} {how} after {lived_s:.1f} s, starting again in {self._pause_s:.1f} s")
+
+    def signal(self, number: int) -> None:
+        self.due_s = None
+        if self.process is not None:
+            self.process.send_signal(number)
+
+
+def say(text: str) -> None:
+    """One line to the operator."""
+    print(f"ariane: {text}", file=sys.stderr, flush=True)
+
+
+def serve(settings: Settings) -> None:
+    """Run the service until SIGTERM or SIGINT. Returns when every child has ended in order.
+
+    Raises ServeError, SettingsError or PostgresError when it cannot start; nothing is left running then.
+    """
+    settings = msgspec.structs.replace(settings, data=settings.data.absolute())
+    with _data_lock(settings.data):
+        listeners = open_listeners(settings.host, settings.port, settings.workers)
+        try:
+            settings = msgspec.structs.replace(
+                settings, port=listeners[0].getsockname()[1], secret_key=load_secret(settings)
+            )
+            Parent(settings, listeners).run()
+        finally:
+            for listener in listeners:
+                listener.close()
+
+
+@contextmanager
+def _data_lock(data: Path) -> Iterator[None]:
+    """Held while the service runs on `data`: two on one directory would each drain the other's spool."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ServeError(
+            f"{data}: {error.strerror}: choose another data directory with --data or ARIANE_DATA"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ServeError(
+            f"another `ariane serve` runs on {data}: stop it first, or choose another directory with --data"
+        ) from None
+    else:
+        yield
+    finally:
+        os.close(lock)
+
+
+def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
+    """`count` listening sockets on one port (0: a free one). Raises ServeError when the address cannot be had."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )[0]
+        with socket.socket(family, kind) as plain:
+            # SO_REUSEPORT would share a port with a stranger without a word; a plain bind finds out first.
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            plain.bind(address)
+            address = plain.getsockname()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ServeError(
+                f"port {port} on {host} is taken by another program: stop it, or choose another with --port"
+            ) from None
+        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    listeners = []
+    for _ in range(count):
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listeners.append(listener)
+    return listeners
+
+
+class Parent:
+    """The children in the order in which they are stopped."""
+
+    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+        self.listeners = listeners
+        # A signal that is ignored stays so: `nohup` and shells rely on it. Being blocked, it would reach us all the same.
+        stopping = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        self.stopping = {each for each in stopping if signal.getsignal(each) is not signal.SIG_IGN}
+        self.waking = self.stopping | {signal.SIGCHLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.waking)
+        self.cluster: Cluster | None = None
+        if not settings.database_url:
+            self.cluster = Cluster(settings.data, settings.pg_bin)
+            self._prepare(self.cluster)
+            settings = msgspec.structs.replace(settings, database_url=self.cluster.dsn)
+        self.settings = settings
+        self.environment = child_environment(settings)
+        # Compiling every module at every start costs 2 s.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        self.web = [Child(f"web worker {i + 1}", self._web(each)) for i, each in enumerate(listeners)]
+        self.background = [Child("background process", lambda: self._python("app.worker"))]
+        if not (settings.data / "welcomed").exists():
+            self.background.append(Child("welcome", lambda: self._python("app.welcome"), restart=False))
+        self.database = [Child("PostgreSQL", self._postgres)] if self.cluster else []
+
+    def _prepare(self, cluster: Cluster) -> None:
+        """We hold the lock of the data directory: whoever runs its cluster is a command such as `ariane keys create`, and soon done."""
+        deadline = monotonic_s() + COMMAND_WAIT_S
+        while True:
+            try:
+                return cluster.prepare()
+            except AlreadyRunning:
+                if monotonic_s() > deadline:
+                    raise
+                sleep(LEAVING_RETRY_S)
+
+    @property
+    def children(self) -> list[Child]:
+        return [*self.web, *self.background, *self.database]
+
+    def _web(self, listener: socket.socket) -> Callable[[], subprocess.Popen[bytes]]:
+        descriptor = listener.fileno()
+        return lambda: self._python("app.web", str(descriptor), pass_fds=(descriptor,))
+
+    def _python(self, module: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603  our own modules
+            # -P: the folder one happens to be in may have an `app` of its own.
+            [sys.executable, "-P", "-m", module, *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # else Ctrl-C reaches every child at once, PostgreSQL first of all
+            pass_fds=pass_fds,
+            preexec_fn=child_setup(death_signal=signal.SIGKILL),
+        )
+
+    def _postgres(self) -> subprocess.Popen[bytes]:
+        assert self.cluster is not None
+        return self.cluster.spawn(wait_s=0)
+
+    def run(self) -> None:
+        """Start, look after, and stop the children."""
+        host, port = self.listeners[0].getsockname()[:2]
+        say(f"http://{f'[{host}]' if ':' in host else host}:{port} (data in {self.settings.data})")
+        if self.cluster is not None and self.cluster.place != self.cluster.home:
+            say(f"the embedded database is in {self.cluster.place}, because `nobody` cannot reach the data directory")
+        try:
+            self._look_after()
+            say("stopping")
+        finally:
+            self._stop()
+
+    def _look_after(self) -> None:
+        """Until asked to stop: start what is due, sleep, see who ended."""
+        while True:
+            for child in self.children:
+                child.start_if_due()
+            due = [child.due_s for child in self.children if child.due_s is not None]
+            pause_s = max(0.0, min(due) - monotonic_s()) if due else 3_600.0
+            woken = signal.sigtimedwait(self.waking, pause_s)
+            if woken is not None and woken.si_signo in self.stopping:
+                return
+            for child in self.children:
+                child.notice_end()
+
+    def _stop(self) -> None:
+        """Web first, so that nothing new comes in; then the background process, with a last pass; then the database."""
+        for listener in self.listeners:
+            listener.close()
+        self._end(self.web, WEB_STOP_S)
+        self._end(self.background, BACKGROUND_STOP_S)
+        for child in self.database:
+            child.due_s = None
+        if self.cluster is not None:
+            self.cluster.stop()
+
+    def _end(self, children: Iterable[Child], timeout_s: float) -> None:
+        """TERM, and KILL for those still there after `timeout_s`, or at once when the operator asks a second time."""
+        for child in children:
+            child.signal(signal.SIGTERM)
+        deadline = monotonic_s() + timeout_s
+        while living := [each for each in children if each.process is not None and each.process.poll() is None]:
+            woken = signal.sigtimedwait(self.waking, max(0.0, deadline - monotonic_s()))
+            if woken is None or woken.si_signo in self.stopping:
+                for child in living:
+                    say(f"{child.name} did not end in time and is killed")
+                    child.signal(signal.SIGKILL)
+                    assert child.process is not None
+                    child.process.wait()

@@ -1,0 +1,70 @@
+"""The first start: when there is no brand yet, makes one and prints its keys, once, with what to try. `python -m app.welcome`, run by `serve`."""
+
+import asyncio
+import sys
+
+import asyncpg
+
+from app.migrate import head, revision
+from app.settings import Settings, read_settings
+
+WAIT_S = 120.0
+POLL_S = 0.05
+
+
+def greeting(secret_key: str, publishable_key: str, base_url: str) -> str:
+    """The keys, and three lines of curl that end in a link that works."""
+    curl = f"curl -s -H 'Authorization: Bearer {secret_key}' -H 'Content-Type: application/json' {base_url}/v1"
+    return f"""
+A first brand is ready. Its keys are shown this once; `ariane keys create --brand "My brand"` makes more.
+
+  secret key       {secret_key}
+  publishable key  {publishable_key}
+
+Three lines to try; after them {base_url}/lea leads to the shop and counts the click:
+
+  {curl}/influencers -d '{{"name": "Léa", "external_id": "lea"}}'
+  {curl}/campaigns -d '{{"name": "Launch", "objective": "sales", "external_id": "launch"}}'
+  {curl}/links -d '{{"campaign_id": "ext_launch", "influencer_id": "ext_lea", "destination_url": "https://example.com/", "slug": "lea"}}'
+
+Everything it can do: {base_url}/docs
+"""
+
+
+async def welcome(settings: Settings) -> None:
+    """Wait for the schema, make the first brand unless there is one, print its keys, and leave a mark that says it is done."""
+    async with asyncio.timeout(WAIT_S):
+        connection = await _connect(settings.database_url)
+        try:
+            while (await revision(connection) or "") < head():  # noqa: ASYNC110  another process migrates
+                await asyncio.sleep(POLL_S)
+            # Here, because it imports the API: on every later start this process does not even run.
+            from app.keys import issue_first_keys
+
+            keys = await issue_first_keys(connection)
+        finally:
+            await connection.close()
+    if keys is not None:
+        sys.stdout.write(greeting(keys.secret_key, keys.publishable_key, settings.base_url))
+        sys.stdout.flush()
+    (settings.data / "welcomed").touch()
+
+
+async def _connect(dsn: str) -> asyncpg.Connection:
+    while True:
+        try:
+            return await asyncpg.connect(dsn, timeout=5)
+        except (OSError, asyncpg.PostgresError):
+            await asyncio.sleep(POLL_S)  # it is being started beside us
+
+
+def main() -> None:
+    """Greet, or leave with 1 when the database did not come up in time; the next start tries again."""
+    try:
+        asyncio.run(welcome(read_settings()))
+    except TimeoutError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

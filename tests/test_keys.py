@@ -1,0 +1,93 @@
+"""Keys from the command line: a brand made once, a fresh secret key each time, and the one publishable key."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from app.api.auth import key_hash
+from app.domain import ids
+from app.errors import Conflict, Invalid
+from app.keys import Keys, issue_first_keys, issue_keys
+from tests.cast import Brand, create_brand
+
+
+async def issue(pool: asyncpg.Pool, brand: str, *scopes: str) -> Keys:
+    async with pool.acquire() as connection:
+        return await issue_keys(connection, brand, scopes or ("read", "write", "admin"))
+
+
+async def test_the_first_call_makes_the_brand_and_the_second_finds_it(pool: asyncpg.Pool) -> None:
+    first, second = await issue(pool, "Maison Léa "), await issue(pool, "Maison Léa")
+    assert first.brand_id == second.brand_id
+    assert first.publishable_key == second.publishable_key
+    assert first.secret_key != second.secret_key
+    row = await pool.fetchrow("SELECT * FROM brand WHERE id = $1", ids.read("brand", first.brand_id))
+    assert (row["name"], row["currency"], row["time_zone"]) == ("Maison Léa", "EUR", "UTC")
+
+
+async def test_a_key_is_stored_as_its_hash_with_the_scopes_that_were_asked_for(pool: asyncpg.Pool) -> None:
+    made = await issue(pool, "Scoped", "conversions", "read")
+    row = await pool.fetchrow("SELECT * FROM api_key WHERE key_hash = $1", key_hash(made.secret_key))
+    assert row["scopes"] == ["read", "conversions"]
+    assert row["hint"] == made.secret_key[-4:]
+    public = await pool.fetchrow("SELECT * FROM api_key WHERE key_hash = $1", key_hash(made.publishable_key))
+    assert (public["kind"], public["shop"], public["scopes"]) == ("publishable", "main", [])
+
+
+async def test_many_at_once_make_one_brand(pool: asyncpg.Pool) -> None:
+    made = await asyncio.gather(*(issue(pool, "Raced") for _ in range(6)))
+    assert len({keys.brand_id for keys in made}) == 1
+    assert len({keys.publishable_key for keys in made}) == 1
+
+
+async def test_a_revoked_publishable_key_is_not_handed_out_again(pool: asyncpg.Pool) -> None:
+    first = await issue(pool, "Revoked")
+    await pool.execute("UPDATE api_key SET revoked_at = now() WHERE key_hash = $1", key_hash(first.publishable_key))
+    assert (await issue(pool, "Revoked")).publishable_key != first.publishable_key
+
+
+async def test_another_brand_is_left_alone(pool: asyncpg.Pool, charlie: Brand) -> None:
+    await issue(pool, "Not Charlie")
+    assert await pool.fetchval("SELECT count(*) FROM api_key WHERE brand_id = $1", charlie.id) == 2
+
+
+async def test_an_ambiguous_name_is_refused(pool: asyncpg.Pool) -> None:
+    await create_brand(pool, "Twins")
+    await create_brand(pool, "Twins")
+    with pytest.raises(Conflict, match="several brands are named 'Twins'"):
+        await issue(pool, "Twins")
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("scopes", {"scopes": ("read", "everything")}),
+        ("scopes", {"scopes": ()}),
+        ("brand", {"brand": "  "}),
+        ("brand", {"brand": "a\x00b"}),
+        ("currency", {"currency": "ZZZ"}),
+        ("time_zone", {"time_zone": "Paris"}),
+    ],
+)
+async def test_what_is_wrong_is_named_and_nothing_is_made(
+    pool: asyncpg.Pool, field: str, values: dict[str, object]
+) -> None:
+    before = await pool.fetchval("SELECT count(*) FROM brand  /* across brands: none was made */")
+    with pytest.raises(Invalid) as refused:
+        async with pool.acquire() as connection:
+            await issue_keys(connection, **({"brand": "Wrong"} | values))  # type: ignore[arg-type]
+    assert [each.field for each in refused.value.fields] == [field]
+    assert await pool.fetchval("SELECT count(*) FROM brand  /* across brands: none was made */") == before
+
+
+async def test_first_keys_are_made_in_an_empty_database_and_never_again(fresh_dsn) -> None:  # type: ignore[no-untyped-def]
+    connection = await asyncpg.connect(await fresh_dsn())
+    try:
+        made = await issue_first_keys(connection)
+        assert made is not None
+        assert made.secret_key.startswith("sk_")
+        assert await issue_first_keys(connection) is None
+        assert await connection.fetchval("SELECT name FROM brand  /* across brands: there is one */") == "My brand"
+    finally:
+        await connection.close()
