@@ -19,9 +19,9 @@ ABANDONED_AFTER_S = 60
 """A hidden segment this old was left by a process that died between creating and naming it; it is empty."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claimed:
-    """A segment without a living writer, locked by this reader. Ends with `discard` or `release`."""
+    """A segment without a living writer, locked by this reader until `discard`, `set_aside` or `release`; a second of these does nothing."""
 
     path: Path
     descriptor: int
@@ -40,12 +40,23 @@ class Claimed:
 
     def discard(self) -> None:
         """Remove it: every line is committed or quarantined."""
-        self.path.unlink(missing_ok=True)
-        os.close(self.descriptor)
+        if self.descriptor >= 0:
+            self.path.unlink(missing_ok=True)
+        self.release()
+
+    def set_aside(self) -> None:
+        """Move it to the quarantine unread: too old to be replayed, because the rows that would show its lines as recorded may be gone."""
+        place = self.path.parent / QUARANTINE
+        place.mkdir(exist_ok=True)
+        self.path.rename(place / self.path.name)
+        sync_directory(place)
+        self.release()
 
     def release(self) -> None:
-        """Give it back untouched."""
-        os.close(self.descriptor)
+        """Unlock it, untouched."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
@@ -107,15 +118,6 @@ def quarantine(directory: Path, refused: Sequence[tuple[bytes, str]]) -> None:
         file.flush()
         os.fsync(file.fileno())
     sync_directory(place)
-
-
-def quarantine_segment(directory: Path, segment: Claimed) -> None:
-    """Set a whole segment aside: too old to be replayed, because rows it was counted in may be gone by now."""
-    place = directory / QUARANTINE
-    place.mkdir(exist_ok=True)
-    segment.path.rename(place / segment.path.name)
-    sync_directory(place)
-    segment.release()
 
 
 def sweep(directory: Path) -> None:
