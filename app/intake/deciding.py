@@ -1,0 +1,358 @@
+"""From facts to state: reads all facts of some locked orders, folds each, decides it, and writes what changed.
+
+The caller holds the row lock of every root it passes, or made it in this very transaction.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from app import clock
+from app.domain import attribution, folding, money
+from app.domain.attribution import Conversion, Decision, Touch
+from app.domain.folding import Adjustment, Order, Witness
+from app.domain.orders import TRUST_SERVER, read_report
+from app.intake.touches import Evidence, collect
+
+KEPT_STATUSES = ("locked", "paid", "rejected")
+"""Set by people or by payment; no later report of the order takes them away."""
+
+FACTS = """
+SELECT c.root_id, w.content_hash, w.trust, w.received_at, w.door, w.platform, w.delivery_id, w.report,
+       0::bigint AS version, NULL::text AS refund_id, NULL::text AS kind, NULL::bigint AS amount_minor, NULL::text AS currency, NULL::timestamptz AS occurred_at
+FROM conversion c JOIN witness w ON w.brand_id = $1 AND w.conversion_id = c.id
+WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
+UNION ALL
+SELECT c.root_id, a.content_hash, a.trust, a.received_at, a.door, a.platform, a.delivery_id, NULL,
+       a.version, a.refund_id, a.kind, a.amount_minor, a.currency, a.occurred_at
+FROM conversion c JOIN adjustment a ON a.brand_id = $1 AND a.conversion_id = c.id
+WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
+"""
+
+SIGNED_SOURCES = "SELECT shop, created_at, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0"
+
+BRAND_CURRENCY = "SELECT currency FROM brand WHERE id = $1"
+
+FORGET_CREDITS = "DELETE FROM credit WHERE brand_id = $1 AND conversion_id = ANY($2::uuid[])"
+
+WRITE = """
+WITH folded AS (
+    UPDATE conversion c
+    SET order_id = r.order_id, occurred_at = r.occurred_at, status = r.status, currency = r.currency, items_minor = r.items_minor,
+        discount_minor = r.discount_minor, tax_minor = r.tax_minor, shipping_minor = r.shipping_minor, net_minor = r.net_minor,
+        refunded_minor = r.refunded_minor, codes = r.codes, visitor_id = r.visitor_id, customer_key = r.customer_key,
+        customer_is_new = r.customer_is_new, test = r.test, flags = r.flags, digest = decode(r.digest, 'hex'), updated_at = $5
+    FROM jsonb_to_recordset($2::jsonb) AS r(id uuid, order_id text, occurred_at timestamptz, status text, currency text, items_minor bigint,
+        discount_minor bigint, tax_minor bigint, shipping_minor bigint, net_minor bigint, refunded_minor bigint, codes text[],
+        visitor_id text, customer_key text, customer_is_new boolean, test boolean, flags text[], digest text)
+    WHERE c.brand_id = $1 AND c.id = r.id
+    RETURNING c.id
+), decided AS (
+    INSERT INTO decision (brand_id, conversion_id, verdict, method, model, policy_version, reason, credits, candidates, decided_at)
+    SELECT $1, r.id, r.verdict, r.method, r.model, r.policy_version, r.reason, r.credits, r.candidates, $5
+    FROM jsonb_to_recordset($3::jsonb) AS r(id uuid, verdict text, method text, model text, policy_version integer, reason text,
+        credits jsonb, candidates jsonb)
+    ON CONFLICT (brand_id, conversion_id) DO UPDATE
+    SET verdict = EXCLUDED.verdict, method = EXCLUDED.method, model = EXCLUDED.model, policy_version = EXCLUDED.policy_version,
+        reason = EXCLUDED.reason, credits = EXCLUDED.credits, candidates = EXCLUDED.candidates, decided_at = EXCLUDED.decided_at
+    RETURNING conversion_id
+), credited AS (
+    INSERT INTO credit (brand_id, conversion_id, position, share, collaboration_id, campaign_id, influencer_id, link_id, code_id, method,
+        weight_bp, amount_minor, currency, kind, occurred_at, counted)
+    SELECT $1, r.* FROM jsonb_to_recordset($4::jsonb) AS r(conversion_id uuid, position integer, share smallint, collaboration_id uuid,
+        campaign_id uuid, influencer_id uuid, link_id uuid, code_id uuid, method text, weight_bp integer, amount_minor bigint, currency text,
+        kind text, occurred_at timestamptz, counted boolean)
+    RETURNING conversion_id
+)
+SELECT count(*) FROM folded
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The row that stands for an order, as read under its lock. fresh: made in this transaction, so nothing hangs on it yet."""
+
+    id: UUID
+    shop: str
+    kind: str
+    order_id: str | None
+    status: str
+    digest: bytes | None
+    created_at: datetime
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An order as it stands now: its conversion and decision as they are kept, and who witnessed it. decision is None for a stub.
+
+    changed: this settling wrote something. expires_at: when the wait for a named click ends, if it waits for one.
+    """
+
+    conversion: Mapping[str, Any]
+    decision: Mapping[str, Any] | None
+    witnesses: tuple[Witness, ...]
+    changed: bool
+    names_touches: bool = False
+    expires_at: datetime | None = None
+
+
+async def settle_orders(connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]) -> dict[UUID, Settled]:
+    """Folds and decides these orders from all their facts, and writes those whose state is not what it was. By root id."""
+    witnesses, adjustments = await _read_facts(connection, brand_id, roots)
+    signed = await _signed_sources(connection, brand_id, witnesses)
+    orders: dict[UUID, Order] = {}
+    settled: dict[UUID, Settled] = {}
+    for root in roots:
+        order = folding.fold(witnesses[root.id], adjustments[root.id], signed.get(root.shop, ()))
+        if order.occurred_at is None:
+            settled[root.id] = Settled(_stub(root), None, (), False)
+            continue
+        orders[root.id] = replace(order, status=root.status) if root.status in KEPT_STATUSES else order
+    if not orders:
+        return settled
+    evidence = await collect(connection, brand_id, orders)
+    currency = ""
+    if any(order.currency is None for order in orders.values()):
+        currency = await connection.fetchval(BRAND_CURRENCY, brand_id)
+    now = clock.now()
+    states = [_state(root, orders[root.id], evidence[root.id], currency, now) for root in roots if root.id in orders]
+    await _write(connection, brand_id, [state for state in states if state.changed], now)
+    for state in states:
+        root_id = state.root.id
+        settled[root_id] = Settled(
+            conversion=state.conversion,
+            decision=state.decision,
+            witnesses=tuple(witnesses[root_id]),
+            changed=state.changed,
+            names_touches=bool(evidence[root_id].touches) or orders[root_id].visitor_id is not None,
+            expires_at=state.expires_at,
+        )
+    return settled
+
+
+async def _read_facts(
+    connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]
+) -> tuple[dict[UUID, list[Witness]], dict[UUID, list[Adjustment]]]:
+    witnesses: dict[UUID, list[Witness]] = {root.id: [] for root in roots}
+    adjustments: dict[UUID, list[Adjustment]] = {root.id: [] for root in roots}
+    for row in await connection.fetch(FACTS, brand_id, list(witnesses)):
+        if row["report"] is not None:
+            delivery_id = row["delivery_id"]
+            witnesses[row["root_id"]].append(
+                Witness(
+                    report=read_report(row["report"]),
+                    trust=row["trust"],
+                    content_hash=row["content_hash"],
+                    received_at=row["received_at"],
+                    door=row["door"],
+                    platform=row["platform"],
+                    delivery_id=None if delivery_id is None else str(delivery_id),
+                )
+            )
+        else:
+            adjustments[row["root_id"]].append(
+                Adjustment(
+                    refund_id=row["refund_id"],
+                    kind=row["kind"],
+                    amount_minor=row["amount_minor"],
+                    currency=row["currency"],
+                    trust=row["trust"],
+                    version=row["version"],
+                    content_hash=row["content_hash"],
+                    occurred_at=row["occurred_at"],
+                    received_at=row["received_at"],
+                )
+            )
+    return witnesses, adjustments
+
+
+async def _signed_sources(
+    connection: asyncpg.Connection, brand_id: UUID, witnesses: Mapping[UUID, Sequence[Witness]]
+) -> dict[str, list[tuple[datetime, datetime | None]]]:
+    """When each shop had a source that signs what it sends; asked only if an order rests on unsigned words alone."""
+    found: dict[str, list[tuple[datetime, datetime | None]]] = {}
+    if any(each and all(witness.trust < TRUST_SERVER for witness in each) for each in witnesses.values()):
+        for row in await connection.fetch(SIGNED_SOURCES, brand_id):
+            found.setdefault(row["shop"], []).append((row["created_at"], row["archived_at"]))
+    return found
+
+
+# ── The state of one order ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    root: Root
+    conversion: dict[str, Any]
+    decision: dict[str, Any]
+    credits: list[dict[str, Any]]
+    changed: bool
+    expires_at: datetime | None
+
+
+def _stub(root: Root) -> dict[str, Any]:
+    return {
+        "id": root.id,
+        "shop": root.shop,
+        "kind": root.kind,
+        "created_at": root.created_at,
+        "order_id": root.order_id,
+    } | _columns(Order())
+
+
+def _state(root: Root, order: Order, evidence: Evidence, currency: str, now: datetime) -> _State:
+    assert order.occurred_at is not None
+    decision = attribution.decide(
+        evidence.touches, Conversion(order.occurred_at, order.net_minor, now), evidence.policies
+    )
+    columns = _columns(order)
+    if decision.late_click:
+        columns["flags"] = sorted({*columns["flags"], "late_click"})
+    decided = _decided(decision)
+    credits_kept = _credits(root, order, decision, order.currency or currency)
+    # What is told of times of deciding stays out: the same facts must give the same digest.
+    digest = hashlib.sha256(msgspec.json.encode([columns, decided, credits_kept], enc_hook=str)).digest()
+    waits = decision.verdict is attribution.Verdict.PENDING_CLICK
+    return _State(
+        root=root,
+        conversion={
+            "id": root.id,
+            "shop": root.shop,
+            "kind": root.kind,
+            "created_at": root.created_at,
+            **columns,
+            "digest": digest.hex(),
+        },
+        decision={"id": root.id, **decided},
+        credits=credits_kept,
+        changed=digest != root.digest,
+        expires_at=order.occurred_at + attribution.PENDING_CLICK_MAX if waits else None,
+    )
+
+
+def _columns(order: Order) -> dict[str, Any]:
+    return {
+        "order_id": order.order_id,
+        "occurred_at": order.occurred_at,
+        "status": order.status,
+        "currency": order.currency,
+        "items_minor": order.items_minor,
+        "discount_minor": order.discount_minor,
+        "tax_minor": order.tax_minor,
+        "shipping_minor": order.shipping_minor,
+        "net_minor": order.net_minor,
+        "refunded_minor": order.refunded_minor,
+        "codes": order.codes,
+        "visitor_id": order.visitor_id,
+        "customer_key": order.customer_key,
+        "customer_is_new": order.customer_is_new,
+        "test": order.test,
+        "flags": list(order.flags),
+    }
+
+
+def _owner(touch: Touch) -> dict[str, Any]:
+    return {
+        "collaboration_id": touch.collaboration_id,
+        "campaign_id": touch.campaign_id,
+        "influencer_id": touch.influencer_id,
+        "link_id": touch.link_id,
+        "code_id": touch.code_id,
+        "method": touch.method,
+    }
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    return {
+        "verdict": decision.verdict,
+        "method": decision.method,
+        "model": decision.model,
+        "policy_version": decision.policy_version,
+        "reason": decision.reason,
+        "credits": [
+            {**_owner(credit.touch), "weight_bp": credit.weight_bp, "net_minor": credit.net_minor}
+            for credit in decision.credits
+        ],
+        "candidates": [
+            {
+                **_owner(each.touch),
+                "code": each.touch.shown if each.touch.method is attribution.Method.CODE else None,
+                "click_id": None if each.touch.method is attribution.Method.CODE else each.touch.shown,
+                "occurred_at": each.touch.occurred_at,
+                "eligible": each.eligible,
+                "reason": each.reason,
+            }
+            for each in decision.candidates
+        ],
+    }
+
+
+def _credits(root: Root, order: Order, decision: Decision, currency: str) -> list[dict[str, Any]]:
+    """The rows reports add up: the order split over its shares, then each refund likewise. An order nobody gets has one share, of nobody.
+
+    A refund is split as the difference between what is left before and after it, so that an order refunded to nothing leaves nobody a cent.
+    """
+    owners: list[dict[str, Any]] = [_owner(credit.touch) for credit in decision.credits] or [
+        _owner(NOBODY) | {"method": None}
+    ]
+    weights = [credit.weight for credit in decision.credits] or [Fraction(1)]
+    points = [credit.weight_bp for credit in decision.credits] or [attribution.WEIGHT_BP]
+    counted = order.status in folding.COUNTED and not order.test
+    left = order.net_minor or 0
+    held = money.split(left, weights)
+    rows = []
+    events = [(0, order.occurred_at, held)]
+    for position, effect in enumerate(order.effects, start=1):
+        left -= effect.amount_minor
+        after = money.split(left, weights)
+        events.append((position, effect.occurred_at, [new - old for new, old in zip(after, held, strict=True)]))
+        held = after
+    for position, occurred_at, amounts in events:
+        rows += [
+            {
+                "conversion_id": root.id,
+                "position": position,
+                "share": share,
+                **owner,
+                "weight_bp": point,
+                "amount_minor": amount,
+                "currency": currency,
+                "kind": root.kind,
+                "occurred_at": occurred_at,
+                "counted": counted,
+            }
+            for share, (owner, point, amount) in enumerate(zip(owners, points, amounts, strict=True))
+        ]
+    return rows
+
+
+NOBODY = Touch(attribution.Method.CODE, "")
+
+
+async def _write(connection: asyncpg.Connection, brand_id: UUID, states: Sequence[_State], now: datetime) -> None:
+    if not states:
+        return
+    known = [state.root.id for state in states if state.root.digest is not None]
+    if known:
+        await connection.execute(FORGET_CREDITS, brand_id, known)
+    written = await connection.fetchval(
+        WRITE,
+        brand_id,
+        _json([state.conversion for state in states]),
+        _json([state.decision for state in states]),
+        _json([row for state in states for row in state.credits]),
+        now,
+    )
+    assert written == len(states), "a locked order has gone"
+
+
+def _json(rows: Sequence[Mapping[str, Any]]) -> str:
+    return msgspec.json.encode(rows, enc_hook=str).decode()

@@ -1,0 +1,162 @@
+"""Decides orders again when something they depend on may have arrived: the queue `redecide`, and the poller that empties it.
+
+An order and a click that are recorded at the same time cannot see each other: each reads before the other commits. So a changed order puts itself
+into the queue, and is taken from it only once every transaction that ran beside it has ended. That moment is known exactly: the poller stamps new
+entries with its own transaction id, and takes an entry when its stamp is below `pg_snapshot_xmin`, the oldest transaction still running. (Not
+`pg_snapshot_xmax`: that is one past the newest transaction that has *ended*, and lets a click slip through whose drain is still running.)
+A fact that starts later finds the order's `order_touch` committed, and puts the order into the queue itself. It must take its transaction id, by
+writing, before the statement that looks for orders.
+
+A long writing transaction anywhere in the database holds back all settling: `horizon_age_s` says for how long already.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.intake.deciding import settle_orders
+from app.intake.recording import in_transaction, lock_orders, schedule_expiry
+
+log = logging.getLogger("ariane.intake")
+
+BATCH_MAX = 500
+"""Orders settled in one transaction."""
+BATCHES_MAX = 20
+"""Transactions of one pass: the background process has other things to do."""
+POSTPONED = timedelta(minutes=10)
+"""After how long an order that could not be decided is tried again."""
+
+STAMP = "UPDATE redecide SET after = pg_current_xact_id() WHERE after IS NULL"
+NEXT_BRAND = """
+SELECT brand_id FROM redecide
+WHERE after < pg_snapshot_xmin(pg_current_snapshot()) AND (not_before IS NULL OR not_before <= $1)
+ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+TAKE = """
+DELETE FROM redecide WHERE id IN (
+    SELECT id FROM redecide
+    WHERE brand_id = $1 AND after < pg_snapshot_xmin(pg_current_snapshot()) AND (not_before IS NULL OR not_before <= $2)
+    ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED
+) RETURNING id, conversion_id
+"""
+POSTPONE = "UPDATE redecide SET after = '0', not_before = $2 WHERE id = ANY($1::bigint[])"
+HORIZON_AGE = """
+SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::float8 FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+"""
+
+
+async def settle(pool: asyncpg.Pool) -> int:
+    """One pass over the queue: how many orders were decided again. 0 when nothing is due. Several processes may run it at once."""
+    await pool.execute(STAMP)
+    total = 0
+    for _ in range(BATCHES_MAX):
+        taken = await _settle_some(pool, BATCH_MAX)
+        total += taken
+        if taken == 0:
+            break
+    return total
+
+
+async def horizon_age_s(pool: asyncpg.Pool) -> float:
+    """Seconds for which the oldest writing transaction has been running; settling waits for its end."""
+    age: float = await pool.fetchval(HORIZON_AGE)
+    return age
+
+
+async def _settle_some(pool: asyncpg.Pool, limit: int) -> int:
+    """Settles at most so many entries of the brand whose turn it is; an order that cannot be decided is postponed, alone."""
+    entries: list[int] = []
+
+    async def work(connection: asyncpg.Connection) -> int:
+        entries.clear()
+        now = clock.now()
+        brand_id = await connection.fetchval(NEXT_BRAND, now)
+        if brand_id is None:
+            return 0
+        rows = await connection.fetch(TAKE, brand_id, now, limit)
+        entries.extend(row["id"] for row in rows)
+        await redecide_orders(connection, brand_id, [row["conversion_id"] for row in rows])
+        return len(rows)
+
+    try:
+        return await in_transaction(pool, work)
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.DeadlockDetectedError):
+        raise
+    except Exception:
+        if limit > 1 and len(entries) > 1:
+            return await _settle_some(pool, max(1, len(entries) // 2))
+        log.exception("order of queue entry %s cannot be decided; tried again in %s", entries, POSTPONED)
+        await pool.execute(POSTPONE, entries, clock.now() + POSTPONED)
+        return len(entries)
+
+
+async def redecide_orders(connection: asyncpg.Connection, brand_id: UUID, conversion_ids: Sequence[UUID]) -> int:
+    """Locks these orders, decides them from all facts, writes what changed; in the caller's transaction. How many changed."""
+    if not conversion_ids:
+        return 0
+    roots, root_of = await lock_orders(connection, brand_id, conversion_ids)
+    touched = sorted({root_of[conversion_id] for conversion_id in conversion_ids})
+    settled = await settle_orders(connection, brand_id, [roots[root_id] for root_id in touched])
+    await schedule_expiry(connection, brand_id, settled)
+    return sum(each.changed for each in settled.values())
+
+
+# ── For the API: a change of what decisions rest on ──────────────────────────────────────────────────────────────────
+
+_OF_CODES = text(
+    "SELECT DISTINCT conversion_id FROM order_touch WHERE brand_id = :brand_id AND touch = ANY(CAST(:touches AS text[]))"
+)
+_OF_CAMPAIGN = text(
+    """SELECT DISTINCT d.conversion_id FROM decision d JOIN conversion c ON c.brand_id = :brand_id AND c.id = d.conversion_id
+       CROSS JOIN unnest(CAST(:campaign_ids AS text[])) AS wanted(campaign_id)
+       WHERE d.brand_id = :brand_id AND d.candidates @> jsonb_build_array(jsonb_build_object('campaign_id', wanted.campaign_id))
+         AND (CAST(:since AS timestamptz) IS NULL OR c.occurred_at >= :since)"""
+)
+_OF_BRAND = text(
+    """SELECT d.conversion_id FROM decision d JOIN conversion c ON c.brand_id = :brand_id AND c.id = d.conversion_id
+       WHERE d.brand_id = :brand_id AND d.candidates <> '[]' AND (CAST(:since AS timestamptz) IS NULL OR c.occurred_at >= :since)"""
+)
+_APPEND = text(
+    "INSERT INTO redecide (brand_id, conversion_id, after) SELECT :brand_id, unnest(CAST(:ids AS uuid[])), '0'"
+)
+
+
+async def schedule_for_code(connection: AsyncConnection, brand_id: UUID, code_norms: Sequence[str]) -> int:
+    """After a change to codes (made, assigned, dates, disabled, credit policy): orders that name them are decided again. How many.
+
+    Call it in the transaction that makes the change, after the change: that order is what makes it miss no order.
+    """
+    touches = [f"code:{code_norm}" for code_norm in code_norms]
+    return await _append(connection, brand_id, _OF_CODES, {"touches": touches}) if touches else 0
+
+
+async def schedule_for_campaign(
+    connection: AsyncConnection, brand_id: UUID, campaign_ids: Sequence[UUID], since: datetime | None = None
+) -> int:
+    """After a change to campaigns' dates or policies: orders with a candidate of theirs are decided again. How many.
+
+    since: orders placed before it do not change (a policy's `effective_from`). Reads every decision of the brand: for acts of planning, not
+    for every minute. Same transaction, after the change.
+    """
+    wanted = {"campaign_ids": [str(each) for each in campaign_ids], "since": since}
+    return await _append(connection, brand_id, _OF_CAMPAIGN, wanted) if campaign_ids else 0
+
+
+async def schedule_for_brand(connection: AsyncConnection, brand_id: UUID, since: datetime | None = None) -> int:
+    """After a change to the brand's own policy: every order since then that has a candidate is decided again. How many."""
+    return await _append(connection, brand_id, _OF_BRAND, {"since": since})
+
+
+async def _append(connection: AsyncConnection, brand_id: UUID, query: Any, parameters: dict[str, Any]) -> int:
+    rows = (await connection.execute(query, {"brand_id": brand_id, **parameters})).all()
+    ids = [row.conversion_id for row in rows]
+    if ids:
+        await connection.execute(_APPEND, {"brand_id": brand_id, "ids": ids})
+    return len(ids)
