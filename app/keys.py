@@ -16,8 +16,8 @@ MAKING_LOCK = 0x41524B45
 """Advisory lock of the transaction that makes a brand: two commands with one new name shall make one brand."""
 FIRST_BRAND = "My brand"
 DEFAULT_SCOPES = ("read", "write", "admin")
-FIND_BRAND = "SELECT id FROM brand WHERE name = $1 AND archived_at IS NULL LIMIT 2  /* across brands: the operator knows its name only */"
-ANY_BRAND = "SELECT EXISTS (SELECT FROM brand)  /* across brands: the first start */"
+FIND_BRAND = "/* across brands: the operator knows its name only */ SELECT id FROM brand WHERE name = $1 AND archived_at IS NULL LIMIT 2"
+ANY_BRAND = "/* across brands: the first start */ SELECT EXISTS (SELECT FROM brand)"
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 CURRENCY: TypeAdapter[str] = TypeAdapter(Currency)
 ZONE: TypeAdapter[str] = TypeAdapter(Zone)

@@ -73,12 +73,12 @@ async def test_an_ambiguous_name_is_refused(pool: asyncpg.Pool) -> None:
 async def test_what_is_wrong_is_named_and_nothing_is_made(
     pool: asyncpg.Pool, field: str, values: dict[str, object]
 ) -> None:
-    before = await pool.fetchval("SELECT count(*) FROM brand  /* across brands: none was made */")
+    before = await pool.fetchval("/* across brands: none was made */ SELECT count(*) FROM brand")
     with pytest.raises(Invalid) as refused:
         async with pool.acquire() as connection:
             await issue_keys(connection, **({"brand": "Wrong"} | values))  # type: ignore[arg-type]
     assert [each.field for each in refused.value.fields] == [field]
-    assert await pool.fetchval("SELECT count(*) FROM brand  /* across brands: none was made */") == before
+    assert await pool.fetchval("/* across brands: none was made */ SELECT count(*) FROM brand") == before
 
 
 async def test_first_keys_are_made_in_an_empty_database_and_never_again(fresh_dsn) -> None:  # type: ignore[no-untyped-def]
@@ -88,6 +88,6 @@ async def test_first_keys_are_made_in_an_empty_database_and_never_again(fresh_ds
         assert made is not None
         assert made.secret_key.startswith("sk_")
         assert await issue_first_keys(connection) is None
-        assert await connection.fetchval("SELECT name FROM brand  /* across brands: there is one */") == "My brand"
+        assert await connection.fetchval("/* across brands: there is one */ SELECT name FROM brand") == "My brand"
     finally:
         await connection.close()
