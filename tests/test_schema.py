@@ -7,13 +7,17 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from app.db import create_engine
 from app.migrate import current, head, migrate
 from app.settings import read_settings
-from app.tables import LOCALS, LOOKUPS, metadata
+from app.tables import LOCALS, LOOKUPS, TransactionId, metadata
 from tests.conftest import database_dsn
 from tests.shadow import distribution_column
+
+# SQLAlchemy does not know the type when it reads a schema back.
+ischema_names["xid8"] = TransactionId
 
 BRAND_TABLES = sorted(set(metadata.tables.values()) - LOOKUPS - LOCALS, key=lambda table: table.name)
 
@@ -56,9 +60,11 @@ async def test_the_migrations_build_exactly_what_tables_py_describes(dsn: str) -
         return list(compare_metadata(context, metadata))
 
     engine = create_engine(read_settings({}, database_url=dsn), size=1)
-    async with engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            assert await connection.run_sync(differences) == []
+    finally:
+        await engine.dispose()
 
 
 async def test_two_hosts_that_migrate_at_once_migrate_once(server: str) -> None:
