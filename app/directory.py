@@ -54,9 +54,11 @@ class Directory:
         return self._follower.fresh
 
     @property
-    def schema(self) -> str | None:
-        """The revision at which the database was last seen; None before, and when it is empty."""
-        return self._follower.schema
+    def schema(self) -> str:
+        """How the database was last seen: `current`, `outdated` (or newer than this release, or empty), `unknown` before that."""
+        if self._follower.schema_wanted is None or not (self._follower.fresh or self._follower.schema):
+            return "unknown"
+        return "current" if self._follower.schema == self._follower.schema_wanted else "outdated"
 
     # ── Lookups ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -119,13 +119,14 @@ class Follower:
     """Follows one database for one memory.
 
     loaded: everything has been read once, or came from a snapshot. fresh: the database answered the last time it was asked.
-    schema: the revision it was last seen at. identity and horizon: what the memory is worth (snapshot.py).
+    schema: the revision it was last seen at; schema_wanted: the one this release needs. identity and horizon: what the memory is worth (snapshot.py).
     """
 
     def __init__(self, known: Known, dsn: str, *, poll_ms: int) -> None:
         self.loaded = False
         self.fresh = False
         self.schema: str | None = None
+        self.schema_wanted: str | None = None
         self.identity: str | None = None
         self.horizon = 0
         self._known = known
@@ -181,8 +182,8 @@ class Follower:
 
     async def _connect(self, name: str) -> "asyncpg.Connection":
         if self._driver is None:
-            self._driver = asyncio.create_task(asyncio.to_thread(importlib.import_module, "asyncpg"))
-        driver = await asyncio.shield(self._driver)
+            self._driver = asyncio.create_task(asyncio.to_thread(_load_driver))
+        driver, self.schema_wanted = await asyncio.shield(self._driver)
         settings = {"application_name": f"ariane-{name}", "timezone": "UTC"}
         connection: asyncpg.Connection = await driver.connect(
             self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=settings
@@ -330,6 +331,12 @@ class Follower:
                 self._asker.terminate()
                 self._asker = None
             raise
+
+
+def _load_driver() -> tuple[Any, str]:
+    from app.migrate import head
+
+    return importlib.import_module("asyncpg"), head()
 
 
 def _refuse(future: "asyncio.Future[bytes | None]") -> None:

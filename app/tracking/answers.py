@@ -1,0 +1,105 @@
+"""What the doors say when they say more than a redirect: problems as the API tells them, small pages for people, and plain bodies."""
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from app import mint
+from app.domain import ids
+from app.errors import AppError, TooLarge, Unauthorized
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+RETRY_AFTER_S = 1
+NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+NO_STORE: Header = (b"cache-control", b"no-store")
+NOINDEX: Header = (b"x-robots-tag", b"noindex")
+
+
+class MethodRefused(AppError):
+    """The path exists, the method is not offered there."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+async def answer(send: Send, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:
+    """A whole answer; its length is set."""
+    length = () if status == 204 else ((b"content-length", str(len(body)).encode()),)
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def answer_json(send: Send, status: int, content: object, headers: Sequence[Header] = ()) -> None:
+    """A JSON answer that is not to be stored."""
+    body = json.dumps(content, separators=(",", ":")).encode()
+    await answer(send, status, body, [(b"content-type", b"application/json"), NO_STORE, *headers])
+
+
+async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Sequence[Header] = ()) -> None:
+    """`error` as an RFC 9457 problem, with the fields that the API's problems have."""
+    request_id = ids.show("request", mint.new_id())
+    problem = {
+        "type": f"urn:ariane:problem:{error.code}",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": error.message,
+        "instance": scope["path"],
+        "code": error.code,
+        "request_id": request_id,
+        "retryable": error.retryable,
+        "errors": [{"field": field.field, "detail": field.reason, "code": field.code} for field in error.fields],
+    }
+    told = [(b"content-type", b"application/problem+json"), NO_STORE, NOSNIFF, (b"x-request-id", request_id.encode())]
+    if error.retryable:
+        told.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+    if isinstance(error, Unauthorized):
+        # RFC 9110 wants a challenge with every 401; a signature has no registered scheme.
+        told.append((b"www-authenticate", b'Signature realm="ariane"'))
+    body = json.dumps(problem, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    await answer(send, error.status, body, [*told, *headers])
+
+
+async def refuse_method(scope: Scope, send: Send, *allowed: str) -> None:
+    """405 with what is offered instead."""
+    error = MethodRefused(f"{scope['method']} is not offered here, only {', '.join(allowed)}")
+    await answer_problem(scope, send, error, [(b"allow", ", ".join(allowed).encode())])
+
+
+def page(status: int, title: str, text: str) -> tuple[int, bytes, list[Header]]:
+    """A small page for a person who followed a link that leads nowhere: status, body, headers. Needs nothing from elsewhere."""
+    body = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex"><title>{title}</title>
+<style>body{{font:18px/1.5 system-ui,sans-serif;color:#222;background:#fafafa;margin:0;display:grid;place-items:center;min-height:100vh}}
+main{{padding:2rem;max-width:30rem}}h1{{font-size:1.6rem;margin:0 0 .5rem}}@media(prefers-color-scheme:dark){{body{{color:#eee;background:#111}}}}</style>
+</head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>
+""".encode()
+    security = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
+    return status, body, [(b"content-type", b"text/html; charset=utf-8"), NO_STORE, NOINDEX, NOSNIFF, security]
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. Raises TooLarge, where the length is announced before a byte is read, and ConnectionError when the sender hangs up."""
+    too_large = TooLarge(f"the body is larger than {limit_bytes} bytes", code="body_too_large")
+    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if announced.isdigit() and int(announced) > limit_bytes:
+        raise too_large
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError("the sender hung up")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit_bytes:
+            raise too_large
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)

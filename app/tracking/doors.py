@@ -1,0 +1,207 @@
+"""The ASGI front of a web worker: everything public is answered here, the rest is the API's.
+
+Neither FastAPI nor SQLAlchemy is imported by anything below: the doors are open long before the API is, and a FastAPI route alone would cost
+four times what a whole redirect costs.
+"""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from app.directory import Directory, open_directory
+from app.errors import AppError, Unavailable
+from app.metrics import CONTENT_TYPE, Counts, render, totals
+from app.secret import derive, load_secret
+from app.settings import Settings
+from app.spool import Spool
+from app.tracking.answers import NO_STORE, Receive, Scope, Send, answer, answer_json, answer_problem, refuse_method
+from app.tracking.hooks import Hooks
+from app.tracking.peers import Proxies
+from app.tracking.pixel import Pixels
+from app.tracking.redirect import NOT_FOUND, Redirects
+from app.tracking.script import answer_script
+
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("ariane.doors")
+
+
+class Doors:
+    """One worker's doors. `start`, then call it as an ASGI application; `api` is set when the API has been imported.
+
+    stopping: set by the worker at the beginning of its stop, so that `/readyz` says so while requests are still answered.
+    """
+
+    def __init__(self, settings: Settings, directory: Directory, clicks: Spool, orders: Spool, counts: Counts) -> None:
+        self.api: ASGIApp | None = None
+        self.stopping = False
+        self.directory = directory
+        self.clicks = clicks
+        self.orders = orders
+        self._counts = counts
+        secret = load_secret(settings)
+        self._redirects = Redirects(
+            directory,
+            clicks,
+            counts,
+            proxies=Proxies(settings.trusted_proxies),
+            visitor_key=derive(secret, "visitor"),
+        )
+        self._pixels = Pixels(directory, orders, counts, body_max_bytes=settings.pixel_max_bytes)
+        self._hooks = Hooks(
+            directory,
+            orders,
+            counts,
+            secret=secret,
+            body_max_bytes=settings.body_max_bytes,
+            unsigned_per_hour=settings.unsigned_cap_rows,
+        )
+        # By the first segment of the path. What stands here is reserved: no slug may be one of these (app/domain/slugs.py).
+        self._doors: dict[str, Door] = {
+            "": self._nothing,
+            "healthz": self._health,
+            "readyz": self._readiness,
+            "metrics": self._metrics,
+            "p.gif": self._pixel,
+            "e": self._pixels.answer_beacon,
+            "a.js": self._script,
+            "in": self._hook,
+            "v1": self._call_api,
+            "docs": self._call_api,
+            "openapi.json": self._call_api,
+            "dashboard": self._call_api,
+            "me": self._call_api,
+            "robots.txt": self._nothing,
+            "favicon.ico": self._nothing,
+            ".well-known": self._nothing,
+        }
+        self._warm_up: asyncio.Task[object] | None = None
+
+    async def start(self) -> None:
+        """Load the directory's snapshot and begin to follow the database."""
+        self._counts.open()
+        await self.directory.start()
+        # The first webhook must not wait, nor make others wait, for the import of the cipher that opens its secret.
+        cipher = "cryptography.hazmat.primitives.ciphers.aead"
+        self._warm_up = asyncio.create_task(asyncio.to_thread(importlib.import_module, cipher))
+
+    async def stop(self) -> None:
+        """Flush and hand over what was recorded, let go of the database. No request may be under way any more."""
+        await self.clicks.close()
+        await self.orders.close()
+        await self.directory.stop()
+        if self._warm_up is not None:
+            await asyncio.wait([self._warm_up])
+        self._counts.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not spoken here")
+        # Slugs are matched in any case; so are our own names, or /P.GIF would be taken for a slug.
+        slug, _, rest = scope["path"][1:].lower().partition("/")
+        try:
+            door = self._doors.get(slug)
+            if door is not None:
+                await door(scope, receive, send)
+            elif rest:
+                await self._nothing(scope, receive, send)
+            else:
+                await self._redirects.answer(scope, send, slug)
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            await answer_problem(scope, send, AppError("something went wrong on our side; the log has the details"))
+
+    # ── The doors that have no file of their own ─────────────────────────────────────────────────────────────────────
+
+    async def _pixel(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._pixels.answer_pixel(scope, send)
+
+    async def _script(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_script(scope, send)
+
+    async def _hook(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._hooks.answer(scope, receive, send, scope["path"].partition("/in/")[2])
+
+    async def _call_api(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.api is None:
+            error = Unavailable("the API is still starting", code="starting")
+            await answer_problem(scope, send, error)
+        else:
+            await self.api(scope, receive, send)
+
+    async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, body, headers = NOT_FOUND
+        await answer(send, status, body, headers)
+
+    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The process answers: 200, also while it cannot serve. A restart would help with nothing that `/readyz` complains of."""
+        await answer_json(send, 200, {"status": "ok"})
+
+    async def _readiness(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Whether requests should be sent here. A database that is away after the first load does not matter: redirects and webhooks go on."""
+        spool = self.clicks.writable and self.orders.writable
+        ready = self.directory.ready and spool and not self.stopping
+        content = {
+            "ready": ready,
+            "directory": "loaded" if self.directory.ready else "loading",
+            "spool": "writable" if spool else "refused",
+            "database": "up" if self.directory.fresh else "down",
+            "schema": self.directory.schema,
+            "api": "loaded" if self.api is not None else "loading",
+            "stopping": self.stopping,
+        }
+        await answer_json(send, 200 if ready else 503, content)
+
+    async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What all processes of this data directory have counted, in Prometheus' text format."""
+        if scope["method"] not in ("GET", "HEAD"):
+            await refuse_method(scope, send, "GET", "HEAD")
+            return
+        known = self.directory.known
+        gauges: dict[str, tuple[str, float]] = {
+            "ariane_spool_bytes": ("Bytes that wait to be drained, of all processes.", self.clicks.bytes_total),
+            "ariane_spool_segments": ("Segments that wait to be drained, of all processes.", self.clicks.segments),
+            "ariane_spool_writable": (
+                "1 when clicks and orders can be recorded.",
+                self.clicks.writable and self.orders.writable,
+            ),
+            "ariane_directory_routes": ("Links that this worker knows.", len(known.rows["route"])),
+            "ariane_directory_fresh": (
+                "1 when this worker's last question to the database was answered.",
+                self.directory.fresh,
+            ),
+        }
+        body = await asyncio.to_thread(self._render, gauges)
+        await answer(send, 200, body, [(b"content-type", CONTENT_TYPE), NO_STORE])
+
+    def _render(self, gauges: dict[str, tuple[str, float]]) -> bytes:
+        try:
+            counts = totals(self._counts.directory)
+        except OSError:
+            counts = list(self._counts.slots)
+        return render(counts, gauges)
+
+
+def open_doors(settings: Settings) -> Doors:
+    """The doors as the settings say, not started. Raises SettingsError when the secret key cannot be read or made."""
+    directory = settings.data / "spool"
+    clicks = Spool(
+        directory,
+        kind="clicks",
+        sync=settings.spool_sync,
+        sync_ms=settings.spool_sync_ms,
+        segment_bytes=settings.spool_segment_bytes,
+        cap_bytes=settings.spool_cap_bytes,
+    )
+    orders = Spool(
+        directory,
+        kind="orders",
+        sync_ms=settings.spool_sync_ms,
+        segment_bytes=settings.spool_segment_bytes,
+        cap_bytes=settings.spool_cap_bytes,
+    )
+    return Doors(settings, open_directory(settings), clicks, orders, Counts(settings.data / "metrics"))

@@ -1,0 +1,154 @@
+"""`GET|POST /in/{token}`: verify over the raw bytes, put it on the disk, answer. What it means is worked out later.
+
+So a shop's webhook is safe within a millisecond, also while PostgreSQL is down: some shop systems never send one twice.
+"""
+
+import json
+import logging
+from functools import lru_cache
+
+from app import clock, mint
+from app.directory import Directory
+from app.domain import ids
+from app.domain.signing import KEPT_HEADERS, verify
+from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
+from app.known import Source
+from app.metrics import (
+    HOOKS_NOT_STORED,
+    HOOKS_STORED,
+    HOOKS_TOO_LARGE,
+    HOOKS_UNKNOWN,
+    HOOKS_UNSIGNED,
+    UNAVAILABLE,
+    Counts,
+)
+from app.secret import UnsealError, unseal
+from app.spool import HookLine, Spool, SpoolFull, encode
+from app.tracking.answers import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
+
+HEADER_MAX_CHARS = 4_096
+QUERY_MAX_BYTES = 16 << 10
+HOUR_S = 3_600
+BY_QUERY = frozenset({"postback"})
+"""Platforms that report in the query of a GET. Elsewhere a GET is somebody who opened the address in a browser."""
+
+log = logging.getLogger("ariane.hooks")
+
+
+class Hooks:
+    """The webhook door of one worker."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        spool: Spool,
+        counts: Counts,
+        *,
+        secret: str,
+        body_max_bytes: int,
+        unsigned_per_hour: int,
+    ) -> None:
+        self._directory = directory
+        self._spool = spool
+        self._counts = counts
+        self._body_max_bytes = body_max_bytes
+        self._unsigned_per_hour = unsigned_per_hour
+        self._unsigned: dict[str, tuple[int, int]] = {}
+        # Opening a sealed secret costs more than checking a signature with it.
+        self._unseal = lru_cache(maxsize=1_024)(lambda sealed: _open(secret, sealed))
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
+        """200 once it is on the disk; 401 for a wrong signature (kept too); 404, 405, 413; 503 where it cannot be known or stored."""
+        if scope["method"] not in ("GET", "POST"):
+            await refuse_method(scope, send, "POST")
+            return
+        try:
+            source = await self._directory.find_source(token)
+            if source is None:
+                self._counts.slots[HOOKS_UNKNOWN] += 1
+                raise NotFound("no source has this token", code="unknown_token")
+            if scope["method"] == "GET" and source.platform not in BY_QUERY:
+                await refuse_method(scope, send, "POST")
+                return
+            query = scope["query_string"]
+            if len(query) > QUERY_MAX_BYTES:
+                raise TooLarge(f"the query is larger than {QUERY_MAX_BYTES} bytes", code="body_too_large")
+            body = await read_body(scope, receive, self._body_max_bytes)
+            delivery_id = await self._take(source, scope, query.decode("latin-1"), body)
+        except SpoolFull as error:
+            self._counts.slots[HOOKS_NOT_STORED] += 1
+            await answer_problem(scope, send, error)
+        except Unavailable as error:
+            self._counts.slots[UNAVAILABLE] += 1
+            await answer_problem(scope, send, error)
+        except TooLarge as error:
+            self._counts.slots[HOOKS_TOO_LARGE] += 1
+            await answer_problem(scope, send, error)
+        except (NotFound, Unauthorized) as error:
+            await answer_problem(scope, send, error)
+        except ConnectionError:
+            return
+        else:
+            await answer_json(send, 200, {"id": delivery_id, "status": "received"})
+
+    async def _take(self, source: Source, scope: Scope, query: str, body: bytes) -> str:
+        """The id of the delivery, which is on the disk. Raises Unauthorized (it is on the disk then too) and SpoolFull."""
+        kept = KEPT_HEADERS.get(source.platform, KEPT_HEADERS["generic"])
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name = raw_name.decode("latin-1")
+            if name in kept:
+                headers[name] = raw_value.decode("latin-1")[:HEADER_MAX_CHARS]
+        reason = verify(
+            source.platform,
+            body=body,
+            headers=headers,
+            secrets=[text for sealed in source.secrets if (text := self._unseal(sealed))],
+            now_s=clock.now_ms() / 1000,
+            settings=json.loads(source.settings),
+        )
+        if reason is not None and not self._may_keep_unsigned(source):
+            self._counts.slots[HOOKS_UNSIGNED] += 1
+            raise Unauthorized(
+                "the signature is wrong; too many such messages have come, this one was not kept", code=reason
+            )
+        new = mint.new_id()
+        line = HookLine(
+            id=str(new),
+            brand_id=source.brand_id,
+            source_id=source.id,
+            platform=source.platform,
+            shop=source.shop,
+            signed=reason is None,
+            reason=reason or "",
+            headers=headers,
+            query=query,
+            body=body,
+        )
+        self._spool.append(encode(line))
+        await self._spool.synced()
+        if reason is not None:
+            self._counts.slots[HOOKS_UNSIGNED] += 1
+            raise Unauthorized(
+                "the signature does not fit any secret of this source; the message is kept, to be replayed once the secret is mended",
+                code=reason,
+            )
+        self._counts.slots[HOOKS_STORED] += 1
+        return ids.show("delivery", new)
+
+    def _may_keep_unsigned(self, source: Source) -> bool:
+        """Whether this hour's share of unsigned messages of the source is not used up: whoever knows a token could fill the disk."""
+        hour = int(clock.monotonic_s() // HOUR_S)
+        began, count = self._unsigned.get(source.id, (hour, 0))
+        if began != hour:
+            began, count = hour, 0
+        self._unsigned[source.id] = began, count + 1
+        return count < self._unsigned_per_hour
+
+
+def _open(secret: str, sealed: str) -> str:
+    try:
+        return unseal(secret, sealed)
+    except UnsealError:
+        log.error("a source's secret was sealed with another secret key: its messages will be refused, and kept")
+        return ""

@@ -1,0 +1,138 @@
+"""`GET /p.gif` and `POST|OPTIONS /e`: what a shop's page says about an order, kept as it was said, read later.
+
+No preflight is needed by what browsers send here, and nothing is decided by Origin, Referer or cookies: a sandboxed frame has none of them.
+"""
+
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from app import mint
+from app.directory import Directory
+from app.errors import TooLarge, Unavailable
+from app.metrics import PIXELS_NOT_STORED, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
+from app.spool import PixelLine, Spool, SpoolFull, encode
+from app.tracking.answers import (
+    NOSNIFF,
+    Header,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    answer_problem,
+    read_body,
+    refuse_method,
+)
+
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+"""A transparent pixel of 43 bytes: a 204 would fire the image's `onerror`."""
+GIF_HEADERS: list[Header] = [
+    (b"content-type", b"image/gif"),
+    (b"cache-control", b"no-store, private, max-age=0"),
+    # Shops that isolate their pages (COEP) only load images that allow it.
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"timing-allow-origin", b"*"),
+    NOSNIFF,
+]
+CORS: list[Header] = [(b"access-control-allow-origin", b"*"), (b"cross-origin-resource-policy", b"cross-origin")]
+PREFLIGHT: list[Header] = [
+    *CORS,
+    (b"access-control-allow-methods", b"POST, OPTIONS"),
+    (b"access-control-allow-headers", b"content-type"),
+    (b"access-control-max-age", b"86400"),
+]
+BEACON_HEADERS: list[Header] = [*CORS, (b"cache-control", b"no-store"), NOSNIFF]
+CONTENT_TYPE_MAX_CHARS = 100
+KEY_MAX_CHARS = 128
+
+
+class _Keyed(msgspec.Struct):
+    k: str = ""
+
+
+_read_keyed = msgspec.json.Decoder(_Keyed).decode
+
+
+class Pixels:
+    """The pixel and the beacon of one worker. Neither is answered before what it said is on the disk."""
+
+    def __init__(self, directory: Directory, spool: Spool, counts: Counts, *, body_max_bytes: int) -> None:
+        self._directory = directory
+        self._spool = spool
+        self._counts = counts
+        self._body_max_bytes = body_max_bytes
+
+    async def answer_pixel(self, scope: Scope, send: Send) -> None:
+        """`GET /p.gif`: always 200 and the GIF, because anything else shows up as an error in the shop's page. HEAD records nothing."""
+        if scope["method"] not in ("GET", "HEAD"):
+            await refuse_method(scope, send, "GET", "HEAD")
+            return
+        if scope["method"] == "GET":
+            query = scope["query_string"]
+            key = key_in_query(query)
+            if len(query) > self._body_max_bytes:
+                self._counts.slots[PIXELS_TOO_LARGE] += 1
+                # Half a report could name a wrong amount. What is kept says why there is no more of it.
+                query = b"too_large=%d" % len(query)
+            try:
+                await self._store(key, "pixel", "", query)
+            except SpoolFull:
+                self._counts.slots[PIXELS_NOT_STORED] += 1
+        await answer(send, 200, GIF, GIF_HEADERS)
+
+    async def answer_beacon(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /e`: 204 once it is on the disk; 413 over the cap; 503 when it cannot be stored. OPTIONS: 204, for foreign scripts."""
+        if scope["method"] == "OPTIONS":
+            await answer(send, 204, headers=PREFLIGHT)
+            return
+        if scope["method"] != "POST":
+            await refuse_method(scope, send, "POST", "OPTIONS")
+            return
+        query = scope["query_string"]
+        try:
+            if len(query) > self._body_max_bytes:
+                raise TooLarge(f"the query is larger than {self._body_max_bytes} bytes", code="body_too_large")
+            body = await read_body(scope, receive, self._body_max_bytes)
+            content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+            key = key_in_body(body) or key_in_query(query)
+            await self._store(key, "beacon", content_type.decode("latin-1")[:CONTENT_TYPE_MAX_CHARS], body or query)
+        except TooLarge as error:
+            self._counts.slots[PIXELS_TOO_LARGE] += 1
+            await answer_problem(scope, send, error, CORS)
+        except SpoolFull as error:
+            self._counts.slots[PIXELS_NOT_STORED] += 1
+            await answer_problem(scope, send, error, CORS)
+        except ConnectionError:
+            return
+        else:
+            await answer(send, 204, headers=BEACON_HEADERS)
+
+    async def _store(self, key: str, door: str, content_type: str, body: bytes) -> None:
+        """On the disk on return. Raises SpoolFull."""
+        try:
+            found = await self._directory.find_key(key) if key else None
+        except Unavailable:
+            # Browsers do not try again. The key stands in the body: whoever records this can still look it up.
+            found = None
+        brand_id, key_id, shop = (found.brand_id, found.id, found.shop) if found else (None, None, "")
+        self._spool.append(encode(PixelLine(str(mint.new_id()), brand_id, key_id, shop, door, content_type, body)))
+        await self._spool.synced()
+        self._counts.slots[PIXELS_STORED] += 1
+
+
+def key_in_query(query: bytes) -> str:
+    """The publishable key (`k`) of a query string or urlencoded body; '' when it names none."""
+    for pair in query.split(b"&"):
+        if pair.startswith(b"k="):
+            return unquote_plus(pair[2:].decode("latin-1"))[:KEY_MAX_CHARS]
+    return ""
+
+
+def key_in_body(body: bytes) -> str:
+    """The same of a beacon's body, JSON or urlencoded, whatever its Content-Type says."""
+    if body.lstrip()[:1] == b"{":
+        try:
+            return _read_keyed(body).k[:KEY_MAX_CHARS]
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return ""
+    return key_in_query(body)

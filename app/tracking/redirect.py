@@ -1,0 +1,174 @@
+"""`GET|HEAD /{slug}`: look the slug up in memory, append one line to the spool, answer 302. The database is not on the path.
+
+The order matters: the line is wholly in the file before the click id leaves the process, so an id is never given for a click that is not
+recorded. Where the line cannot be written the visitor is redirected all the same, without an id.
+"""
+
+from functools import lru_cache
+
+from app import clock, mint
+from app.directory import Directory
+from app.domain.destinations import address
+from app.domain.visitors import referrer_host, truncate_address, visitor_hash
+from app.errors import Unavailable
+from app.known import SHARED_HOST, Route, route_key
+from app.metrics import (
+    MISSES_DISABLED,
+    MISSES_EXPIRED,
+    MISSES_UNKNOWN,
+    REDIRECTS,
+    REDIRECTS_UNRECORDED,
+    UNAVAILABLE,
+    Counts,
+)
+from app.spool import ClickLine, MissLine, Spool, SpoolFull, encode
+from app.tracking.answers import NOINDEX, Header, Scope, Send, answer, page, refuse_method
+from app.tracking.click_ids import fresh_click
+from app.tracking.peers import Proxies
+
+USER_AGENT_MAX_BYTES = 512
+REFERRER_MAX_BYTES = 2_048
+SLUG_MAX_CHARS = 128
+"""Of an unknown slug, so much is kept."""
+
+# Browsers keep a 301, and a 302 that does not say otherwise may be kept by others: every click has to come by here.
+CACHE: Header = (b"cache-control", b"private, no-store")
+# The shop still learns which site the visitor came from, never the page, whatever that page's own policy is.
+REFERRER: Header = (b"referrer-policy", b"strict-origin-when-cross-origin")
+EMPTY: Header = (b"content-length", b"0")
+
+NOT_FOUND = page(404, "This link does not exist", "Please check that it is spelled exactly as you received it.")
+GONE = page(410, "This link is no longer active", "The offer it led to is over.")
+TRY_AGAIN = page(
+    503, "One moment, please", "This link cannot be looked up right now. Please try again in a few seconds."
+)
+RETRY_AFTER: Header = (b"retry-after", b"1")
+
+MISSES = {"unknown_slug": MISSES_UNKNOWN, "expired": MISSES_EXPIRED, "disabled": MISSES_DISABLED}
+
+
+class Redirects:
+    """The redirect of one worker."""
+
+    def __init__(
+        self, directory: Directory, spool: Spool, counts: Counts, *, proxies: Proxies, visitor_key: bytes
+    ) -> None:
+        self._directory = directory
+        self._spool = spool
+        self._counts = counts
+        self._proxies = proxies
+        self._visitor_key = visitor_key
+
+    async def answer(self, scope: Scope, send: Send, slug: str) -> None:
+        """Answer a request for `slug` (lower case)."""
+        method = scope["method"]
+        if method != "GET" and method != "HEAD":
+            await refuse_method(scope, send, "GET", "HEAD")
+            return
+        headers = dict(scope["headers"])
+        host = host_name(headers.get(b"host", b""))
+        known = self._directory.known
+        route = known.route(slug if host not in known.host_brands else route_key(host, slug))
+        if route is None or route.disabled or route.expires_ms:
+            route = await self._find(scope, send, host, slug)
+            if route is None:
+                return
+        query = scope["query_string"]
+        click_id = await self._record(scope, headers, route)
+        location = (
+            address(route.destination, click_id, query)
+            if query or not click_id
+            else route.prefix + click_id + route.suffix
+        )
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 302,
+                "headers": [(b"location", location), CACHE, REFERRER, NOINDEX, EMPTY],
+            }
+        )
+        await send({"type": "http.response.body"})
+
+    async def _record(self, scope: Scope, headers: dict[bytes, bytes], route: Route) -> bytes:
+        """Put the click into the spool; the id to show, '' where there is none: not recorded, or the visitor asked not to be followed."""
+        click_id, at_ms, shown = fresh_click()
+        user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_MAX_BYTES].decode("latin-1")
+        referrer = headers.get(b"referer")
+        visitor, network = None, ""
+        if headers.get(b"sec-gpc") == b"1":
+            shown = b""
+        else:
+            client = scope["client"]
+            peer = client[0] if client else ""
+            network = truncate_address(self._proxies.client(peer, scope["headers"]) if self._proxies else peer)
+            visitor = visitor_hash(self._visitor_key, route.brand_id, at_ms, network, user_agent)
+        line = ClickLine(
+            click_id,
+            route.brand_id,
+            route.link_id,
+            visitor,
+            network,
+            user_agent,
+            referrer_host(referrer[:REFERRER_MAX_BYTES].decode("latin-1")) if referrer else "",
+            "head" if scope["method"] == "HEAD" else "prefetch" if _is_prefetch(headers) else "",
+        )
+        try:
+            self._spool.append(encode(line))
+            if self._spool.sync == "always":
+                await self._spool.synced()
+        except SpoolFull:
+            self._counts.slots[REDIRECTS_UNRECORDED] += 1
+            return b""
+        self._counts.slots[REDIRECTS] += 1
+        return shown
+
+    async def _find(self, scope: Scope, send: Send, host: str, slug: str) -> Route | None:
+        """The route of a slug that is not in memory, or that may be over; None when the visitor has been told so."""
+        try:
+            route, brand_id = await self._directory.find_route(host, slug)
+        except Unavailable:
+            self._counts.slots[UNAVAILABLE] += 1
+            status, body, told = TRY_AGAIN
+            await answer(send, status, body, [*told, RETRY_AFTER])
+            return None
+        reason = ""
+        if route is None:
+            reason = "unknown_slug"
+        elif route.disabled:
+            reason, brand_id = "disabled", route.brand_id
+        elif route.expires_ms and route.expires_ms <= clock.now_ms():
+            reason, brand_id = "expired", route.brand_id
+        if not reason:
+            return route
+        self._miss(
+            brand_id, host if brand_id and host in self._directory.known.host_brands else SHARED_HOST, slug, reason
+        )
+        status, body, told = NOT_FOUND if route is None else GONE
+        await answer(send, status, body, told)
+        return None
+
+    def _miss(self, brand_id: str | None, host: str, slug: str, reason: str) -> None:
+        # What PostgreSQL's text cannot hold would only be quarantined later.
+        clean = slug[:SLUG_MAX_CHARS] if slug.isprintable() else "(unprintable)"
+        self._counts.slots[MISSES[reason]] += 1
+        try:
+            self._spool.append(encode(MissLine(str(mint.new_id()), brand_id, host, clean, reason)))
+        except SpoolFull:
+            return  # counted above; a visitor who followed a dead link loses nothing by it
+
+
+@lru_cache(maxsize=1_024)
+def host_name(header: bytes) -> str:
+    """The host of a Host header, lower case, without its port and a final dot; '' when there is none."""
+    host = header.decode("latin-1").strip().lower()
+    if host.startswith("["):
+        return host.partition("]")[0][1:]
+    return host.partition(":")[0].removesuffix(".")
+
+
+def _is_prefetch(headers: dict[bytes, bytes]) -> bool:
+    """Whether the browser only fetches ahead: nobody has clicked yet. `Sec-Purpose: prefetch;prerender` counts too."""
+    if headers.get(b"sec-purpose", b"").lstrip().lower().startswith(b"prefetch"):
+        return True
+    older = headers.get(b"purpose") or headers.get(b"x-purpose") or headers.get(b"x-moz")
+    return older is not None and older.strip().lower() in (b"prefetch", b"preview")

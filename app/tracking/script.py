@@ -1,0 +1,42 @@
+"""`GET|HEAD /a.js`: the shop's script, from memory, plain and compressed."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+from app.tracking.answers import NOSNIFF, Header, Scope, Send, answer, refuse_method
+
+SCRIPT = (Path(__file__).parent / "a.js").read_bytes()
+COMPRESSED = gzip.compress(SCRIPT, mtime=0)
+_DIGEST = hashlib.sha256(SCRIPT).hexdigest()[:20]
+ETAG = f'"{_DIGEST}"'.encode()
+COMPRESSED_ETAG = f'"{_DIGEST}-gz"'.encode()
+
+HEADERS: list[Header] = [
+    (b"content-type", b"text/javascript; charset=utf-8"),
+    # An hour: a corrected script reaches every shop the same day, a page view costs no request.
+    (b"cache-control", b"public, max-age=3600"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"access-control-allow-origin", b"*"),
+    (b"vary", b"accept-encoding"),
+    NOSNIFF,
+]
+
+
+async def answer_script(scope: Scope, send: Send) -> None:
+    """200 with the script, or 304 when the browser has it."""
+    if scope["method"] not in ("GET", "HEAD"):
+        await refuse_method(scope, send, "GET", "HEAD")
+        return
+    headers = dict(scope["headers"])
+    asked = headers.get(b"if-none-match", b"")
+    compress = b"gzip" in headers.get(b"accept-encoding", b"")
+    etag = COMPRESSED_ETAG if compress else ETAG
+    told = [*HEADERS, (b"etag", etag)]
+    known = {tag.strip().removeprefix(b"W/") for tag in asked.split(b",")}
+    if etag in known or b"*" in known:
+        await answer(send, 304, headers=told)
+    elif compress:
+        await answer(send, 200, COMPRESSED, [*told, (b"content-encoding", b"gzip")])
+    else:
+        await answer(send, 200, SCRIPT, told)
