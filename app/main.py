@@ -75,9 +75,9 @@ def create_api(settings: Settings) -> "FastAPI":
 
 def routers() -> "list[Any]":
     """The routers of every resource, in the order of the documentation."""
-    from app.api import influencers, keys
+    from app.api import influencers, keys, reports
 
-    return [module.router for module in (keys, influencers)]
+    return [module.router for module in (keys, influencers, reports)]
 
 
 def version() -> str:

@@ -115,7 +115,8 @@ def read_period(
     until = found.get("to") or start_of_day(local_date(now, zone) + timedelta(days=1), zone)
     since = found.get("from") or _days_before(until, DEFAULT_DAYS, zone)
     if since >= until:
-        return None, {"from": "must lie before to; a range holds its first instant and not its last"}
+        ends = "" if end is not None else ", which is the end of today when it is not given"
+        return None, {"from": f"must lie before to{ends}; a range holds its first instant and not its last"}
     if until - since > timedelta(days=RANGE_DAYS_MAX):
         return None, {"from": f"the range is longer than {RANGE_DAYS_MAX} days; ask for it in parts"}
     return Period(since, until, zone), {}

@@ -1,0 +1,375 @@
+"""Reports: what campaigns, influencers, links and codes earned, cost and returned."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api.auth import Reader
+from app.api.fields import Currency, Moment, Reference, Word, rfc3339
+from app.api.http import FOUND, Session, Settings, resource
+from app.api.rows import resolve
+from app.domain import ids
+from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric, shown
+from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
+from app.errors import FieldError, Invalid, NotFound
+from app.reports.assembly import Unconverted
+from app.reports.missed import list_missed
+from app.reports.names import Named
+from app.reports.question import GROUPS, GROUPS_MAX, Filters, Question
+from app.reports.summary import MODEL, Summary, one_moment, read_basics, summarise
+from app.tables import campaign, code, collaboration, influencer, link
+
+router: APIRouter = resource("reports")
+
+FILTERS_MAX = 100
+FILTERED = {
+    "influencer_id": (influencer, "influencer"),
+    "campaign_id": (campaign, "campaign"),
+    "collaboration_id": (collaboration, "collaboration"),
+    "link_id": (link, "link"),
+    "code_id": (code, "code"),
+}
+"""Filters that name rows of ours: their table and kind of id."""
+
+_UTC = ZoneInfo("UTC")
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
+
+# ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _moment(text: str) -> str:
+    # Which midnight a date means depends on the zone; whether it is a date does not.
+    read_moment(text, _UTC)
+    return text
+
+
+def _zone(name: str) -> str:
+    return read_zone(name).key
+
+
+def _words(values: object) -> object:
+    """Each value may hold several, separated by commas."""
+    if not isinstance(values, list):
+        return values
+    return [part.strip() for value in values for part in str(value).split(",")]
+
+
+def _groups(groups: list[str]) -> list[str]:
+    wrong = [group for group in groups if group not in GROUPS]
+    if wrong:
+        raise ValueError(f"{wrong[0][:80]!r} is none of {', '.join(GROUPS)}")
+    if len(groups) > GROUPS_MAX:
+        raise ValueError(f"holds more than {GROUPS_MAX} groups")
+    if len(set(groups)) < len(groups):
+        raise ValueError("names one group twice")
+    if sum(group in TIME_UNITS for group in groups) > 1:
+        raise ValueError("holds two units of time; choose one of day, week, month")
+    return groups
+
+
+References = Annotated[list[Reference], BeforeValidator(_words), Field(max_length=FILTERS_MAX)]
+Words = Annotated[list[Word], BeforeValidator(_words), Field(max_length=FILTERS_MAX)]
+Edge = Annotated[str, Field(max_length=64), AfterValidator(_moment)]
+
+_FROM = f"First moment, RFC 3339, or a date: its midnight in `tz`. {DEFAULT_DAYS} days before `to` by default."
+_TO = "Moment after the last one: ranges are half-open. A date: its midnight in `tz`, so the day itself is not in it. The end of today by default."
+
+
+class Range(BaseModel):
+    """Parameters of every report. Unknown ones are refused, so that a misspelt one is never silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    since: Edge | None = Field(None, alias="from", description=_FROM, examples=["2026-11-01"])
+    to: Edge | None = Field(None, description=_TO, examples=["2026-12-01"])
+
+
+class Asked(Range):
+    """Parameters of the summary."""
+
+    tz: Annotated[str, Field(max_length=64), AfterValidator(_zone)] | None = Field(
+        None,
+        description="IANA time zone that dates, days, weeks and months are meant in. The brand's by default.",
+        examples=["Europe/Paris"],
+    )
+    currency: Currency | None = Field(None, description="ISO 4217; amounts in others are listed under `unconverted`.")
+    model: Literal["policy"] = Field("policy", description="`policy`: credits as each order's own policy gives them.")
+    group_by: Annotated[list[str], BeforeValidator(_words), AfterValidator(_groups)] = Field(
+        [],
+        description=f"At most {GROUPS_MAX} of {', '.join(GROUPS)}, at most one of them of time; repeated or separated by commas.",
+        examples=[["influencer", "day"]],
+    )
+    influencer_id: References = Field([], description="Only these; our ids, or `ext_` and yours.")
+    campaign_id: References = Field([], description="Only these.")
+    collaboration_id: References = Field([], description="Only these.")
+    link_id: References = Field([], description="Only these. Costs are null then: no link has any.")
+    code_id: References = Field([], description="Only these. Costs and clicks are null then: no code has any.")
+    shop: Words = Field([], description="Only orders of these shops. Costs and clicks are null then.")
+    kind: Words = Field([], description="Only conversions of these kinds, such as `sale` or `lead`.")
+
+
+class MissedAsked(Range):
+    """Parameters of the report on requests that led nowhere."""
+
+    reason: list[Literal["unknown_slug", "expired", "disabled"]] = Field([], description="Only these reasons.")
+
+
+# ── What is answered (the shapes; the answer is written by msgspec, exactly) ─────────────────────────────────────────
+
+
+def _field(metric: Metric) -> tuple[Any, Any]:
+    kind = float if metric.unit == "ratio" or metric.name in ("conversions", "orders") else int
+    unit = {"minor": "minor units", "ratio": "fraction", "count": "count"}[metric.unit]
+    return kind | None, Field(description=f"{metric.formula}. Unit: {unit}. Definition: {metric.source}.")
+
+
+class Reasoned(BaseModel):
+    """Figures, and for each one that is null the reason."""
+
+    reasons: dict[str, str] = Field(
+        description="By name of each figure that is null: no_clicks, no_cost, no_conversions, no_orders, unsplittable, filtered."
+    )
+
+
+_ALL: dict[str, Any] = {metric.name: _field(metric) for metric in METRICS}
+_OF_ORDERS: dict[str, Any] = {name: field for name, field in _ALL.items() if name in ORDER_METRICS}
+Totals = create_model("Totals", __base__=Reasoned, __doc__="Everything that is credited to somebody.", **_ALL)
+OrderTotals = create_model("OrderTotals", __base__=Reasoned, __doc__="Figures of orders alone.", **_OF_ORDERS)
+
+
+class Entity(BaseModel):
+    """What a row is about. `id` null and `name` "(unknown)": what has none."""
+
+    id: str | None
+    name: str = Field(description="A link's slug; for a collaboration the names of both sides.")
+    external_id: str | None
+    archived: bool
+
+
+class Key(BaseModel):
+    """A row's place: one field for each group asked for."""
+
+    influencer: Entity | None = None
+    campaign: Entity | None = None
+    collaboration: Entity | None = None
+    link: Entity | None = None
+    code: Entity | None = None
+    day: str | None = Field(None, examples=["2026-11-22"])
+    week: str | None = Field(None, description="Its Monday.", examples=["2026-11-16"])
+    month: str | None = Field(None, examples=["2026-11"])
+
+
+class SummaryRow(Totals):  # type: ignore[valid-type,misc]
+    """One row: its key, the figures, and the reasons of those that are null."""
+
+    key: Key
+
+
+class AllOrders(OrderTotals):  # type: ignore[valid-type,misc]
+    """totals + unattributed."""
+
+    coverage: float | None = Field(
+        description="Attributed conversions / all conversions. Null under a filter that only attribution can answer."
+    )
+
+
+class UnsplitShown(BaseModel):
+    """A figure of the totals that no row can take: rows + unsplit = totals."""
+
+    metric: str
+    value: int
+    reason: Literal["unsplittable"]
+    detail: str
+
+
+class UnconvertedShown(BaseModel):
+    """Sums in another currency, which are in no figure of the report."""
+
+    currency: str
+    conversions: float
+    gross_minor: int
+    refunds_minor: int
+    cost_minor: int
+
+
+class SummaryShown(BaseModel):
+    """A report. rows + unsplit = totals, and totals + unattributed = all_orders, to the minor unit."""
+
+    as_of: Moment
+    complete_until: Moment | None = Field(
+        description="Everything received before is counted; null while nothing was drained yet."
+    )
+    since: Moment = Field(alias="from")
+    to: Moment
+    tz: str
+    currency: str
+    model: str
+    definition_version: str = Field(description="Changes when a formula changes.")
+    group_by: list[str]
+    filters: dict[str, list[str]]
+    rows: list[SummaryRow]
+    totals: Totals  # type: ignore[valid-type]
+    unattributed: OrderTotals  # type: ignore[valid-type]
+    all_orders: AllOrders
+    unsplit: list[UnsplitShown]
+    unconverted: list[UnconvertedShown]
+
+
+class MissedRow(BaseModel):
+    """Hits of one slug on one day of the brand's zone."""
+
+    day: date
+    host: str = Field(description="`*`: the shared host.")
+    slug: str = Field(description="`(other)`: slugs past the number that is told apart per host and day.")
+    reason: Literal["unknown_slug", "expired", "disabled"]
+    hits: int
+
+
+class MissedShown(BaseModel):
+    """Requests that led nowhere, latest day first."""
+
+    since: Moment = Field(alias="from")
+    to: Moment
+    tz: str
+    hits: int
+    rows: list[MissedRow]
+
+
+# ── The operations ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.get("/summary", response_model=SummaryShown, responses=FOUND)
+async def read_summary(
+    caller: Reader, session: Session, settings: Settings, asked: Annotated[Asked, Query()]
+) -> Response:
+    """Clicks, orders, revenue, refunds, costs and the KPIs made of them, in one currency and one time zone.
+
+    Orders count by their own date, refunds by theirs, costs by the day they were incurred on. Ratios are ratios of sums, as fractions; what
+    cannot be divided is null, with the reason. `unattributed` holds the orders that nobody is credited with. Rows are there for what has
+    something to tell in the range; days, weeks and months on their own are all there.
+    """
+    async with one_moment(session):
+        basics = await read_basics(session, caller.brand_id)
+        zone = read_zone(asked.tz) if asked.tz else basics.zone
+        question = Question(
+            _period(asked, zone),
+            asked.currency or basics.currency,
+            tuple(asked.group_by),
+            await _filters(session, caller.brand_id, asked),
+        )
+        now = clock.now()
+        summary = await summarise(
+            session, caller.brand_id, basics, question, as_of=now, click_days=settings.click_retention_days
+        )
+    return Response(_JSON.encode(_shown(summary)), media_type="application/json")
+
+
+@router.get("/missed", response_model=MissedShown)
+async def read_missed(caller: Reader, session: Session, asked: Annotated[MissedAsked, Query()]) -> Response:
+    """Requests that led nowhere: unknown slugs of your own hosts, expired and disabled links, per day of the brand's time zone."""
+    async with one_moment(session):
+        basics = await read_basics(session, caller.brand_id)
+        period = _period(asked, basics.zone)
+        rows = await list_missed(session, caller.brand_id, period, asked.reason)
+    answer = {
+        **_range(period),
+        "hits": sum(row.hits for row in rows),
+        "rows": rows,
+    }
+    return Response(_JSON.encode(answer), media_type="application/json")
+
+
+def _period(asked: Range, zone: ZoneInfo) -> Period:
+    period, faults = read_period(asked.since, asked.to, zone, clock.now())
+    if period is None:
+        fields = tuple(FieldError(name, reason, "invalid") for name, reason in faults.items())
+        raise Invalid("; ".join(f"{field.field}: {field.reason}" for field in fields), fields=fields)
+    return period
+
+
+async def _filters(connection: AsyncConnection, brand_id: UUID, asked: Asked) -> Filters:
+    """The filters with their ids read; NotFound names every one that leads nowhere. Archived rows are found: their history stays."""
+    found: dict[str, tuple[UUID, ...]] = {}
+    faults: list[FieldError] = []
+    for name, (table, kind) in FILTERED.items():
+        wanted: list[str] = getattr(asked, name)
+        rows = await resolve(connection, table, kind, brand_id, wanted)
+        faults += [
+            FieldError(name, f"no {kind} {each[:80]!r}", f"{kind}_not_found") for each in wanted if each not in rows
+        ]
+        found[name] = tuple(rows[each].id for each in wanted if each in rows)
+    if faults:
+        message = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults)
+        raise NotFound(message, code=faults[0].code, fields=tuple(faults))
+    return Filters(**found, shop=tuple(asked.shop), kind=tuple(asked.kind))
+
+
+# ── How it is shown ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _shown(summary: Summary) -> dict[str, Any]:
+    question = summary.question
+    filters = {name: list(values) for name in FILTERED_NAMES if (values := getattr(question.filters, name))}
+    return {
+        "as_of": rfc3339(summary.as_of),
+        "complete_until": None if summary.complete_until is None else rfc3339(summary.complete_until),
+        **_range(question.period),
+        "currency": question.currency,
+        "model": MODEL,
+        "definition_version": DEFINITION_VERSION,
+        "group_by": question.group_by,
+        "filters": {name: [_id_shown(name, each) for each in values] for name, values in filters.items()},
+        "rows": [
+            {"key": {group: _part(group, part) for group, part in row.key.items()}, **_figures(row.figures)}
+            for row in summary.rows
+        ],
+        "totals": _figures(summary.totals),
+        "unattributed": _figures(summary.unattributed),
+        "all_orders": _figures(summary.all_orders),
+        "unsplit": [
+            {"metric": part.metric, "value": part.value, "reason": "unsplittable", "detail": part.detail}
+            for part in summary.unsplit
+        ],
+        "unconverted": [_unconverted(each) for each in summary.unconverted],
+    }
+
+
+FILTERED_NAMES = (*FILTERED, "shop", "kind")
+
+
+def _range(period: Period) -> dict[str, str]:
+    return {"from": rfc3339(period.start), "to": rfc3339(period.end), "tz": period.zone.key}
+
+
+def _figures(figures: Figures) -> Mapping[str, Any]:
+    return {**figures.values, "reasons": figures.reasons}
+
+
+def _id_shown(name: str, value: UUID | str) -> str:
+    return ids.show(FILTERED[name][1], value) if isinstance(value, UUID) else value
+
+
+def _part(group: str, part: Named | str) -> Any:
+    if isinstance(part, str):
+        return part
+    id_ = None if part.id is None else ids.show(group, part.id)
+    return {"id": id_, "name": part.name, "external_id": part.external_id, "archived": part.archived}
+
+
+def _unconverted(each: Unconverted) -> dict[str, Any]:
+    return {
+        "currency": each.currency,
+        "conversions": shown(each.conversions, "count"),
+        "gross_minor": each.gross_minor,
+        "refunds_minor": each.refunds_minor,
+        "cost_minor": each.cost_minor,
+    }
