@@ -280,10 +280,13 @@ def _effects(
     Reversals dated after the cancellation follow it. Nothing is taken twice or beyond the order: the excess is cut and flagged.
     """
     chosen: dict[tuple[str, str], Adjustment] = {}
-    for each in _once(adjustments):
+    facts = _once(adjustments)
+    for each in facts:
         known = chosen.get((each.kind, each.refund_id))
         if known is None or each.rank > known.rank:
             chosen[each.kind, each.refund_id] = each
+    if any(_disagrees(each, chosen[each.kind, each.refund_id]) for each in facts):
+        flags.add("conflicting_reports")
     if not chosen or net_minor is None:
         return ()
     dated = [(each, _effective_at(each, occurred_at)) for each in chosen.values()]
@@ -305,6 +308,14 @@ def _effects(
         taken += amount
         effects.append(Effect(each.refund_id, each.kind, amount, at))
     return tuple(effects)
+
+
+def _disagrees(each: Adjustment, chosen: Adjustment) -> bool:
+    """Whether only the hash decided between two amounts of one refund."""
+    return each.rank[:2] == chosen.rank[:2] and (each.amount_minor, each.currency) != (
+        chosen.amount_minor,
+        chosen.currency,
+    )
 
 
 def _turn(each: Adjustment, at: datetime, cancelled_at: datetime | None) -> tuple[int, datetime, str, str]:

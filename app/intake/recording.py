@@ -15,16 +15,15 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
 from app import clock, mint
-from app.domain.codes import normalise
-from app.domain.orders import Landing, OrderReport, Receipt, RefundReport, content_hash, encode_words, read_click
+from app.domain.orders import Landing, OrderReport, Receipt, read_click
 from app.intake.deciding import KEPT_STATUSES, Root, Settled, settle_orders
+from app.intake.facts import add_facts
 
 ATTEMPTS_MAX = 6
 """Tries of one transaction that loses deadlocks. Merges can cause one; a second in a row is rare."""
@@ -74,33 +73,6 @@ WHERE c.brand_id = $1 AND c.root_id = m.loser_id
 FORGET_DECISIONS = "DELETE FROM decision WHERE brand_id = $1 AND conversion_id = ANY($2::uuid[])"
 FORGET_CREDITS = "DELETE FROM credit WHERE brand_id = $1 AND conversion_id = ANY($2::uuid[])"
 
-FACTS = """
-WITH witnessed AS (
-    INSERT INTO witness (brand_id, conversion_id, content_hash, id, trust, door, platform, origin_id, delivery_id, version, received_at, report)
-    SELECT $1, r.conversion_id, decode(r.content_hash, 'hex'), r.id, r.trust, r.door, r.platform, r.origin_id, r.delivery_id, r.version,
-        r.received_at, r.report
-    FROM jsonb_to_recordset($2::jsonb) AS r(conversion_id uuid, content_hash text, id uuid, trust smallint, door text, platform text,
-        origin_id uuid, delivery_id uuid, version bigint, received_at timestamptz, report jsonb)
-    ON CONFLICT (brand_id, conversion_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
-    WHERE witness.received_at > EXCLUDED.received_at
-    RETURNING conversion_id
-), adjusted AS (
-    INSERT INTO adjustment (brand_id, conversion_id, kind, refund_id, content_hash, id, amount_minor, currency, trust, door, platform,
-        delivery_id, version, occurred_at, received_at, lines)
-    SELECT $1, r.conversion_id, r.kind, r.refund_id, decode(r.content_hash, 'hex'), r.id, r.amount_minor, r.currency, r.trust, r.door,
-        r.platform, r.delivery_id, r.version, r.occurred_at, r.received_at, r.lines
-    FROM jsonb_to_recordset($3::jsonb) AS r(conversion_id uuid, kind text, refund_id text, content_hash text, id uuid, amount_minor bigint,
-        currency text, trust smallint, door text, platform text, delivery_id uuid, version bigint, occurred_at timestamptz,
-        received_at timestamptz, lines jsonb)
-    ON CONFLICT (brand_id, conversion_id, kind, refund_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
-    WHERE adjustment.received_at > EXCLUDED.received_at
-    RETURNING conversion_id
-)
-INSERT INTO order_touch (brand_id, touch, conversion_id)
-SELECT $1, r.touch, r.conversion_id FROM unnest($4::text[], $5::uuid[]) AS r(touch, conversion_id)
-ON CONFLICT DO NOTHING
-"""
-
 # redecide is a local table: never together with a brand's tables in one statement.
 REDECIDE = "INSERT INTO redecide (brand_id, conversion_id) SELECT $1, unnest($2::uuid[])"
 EXPIRE = """
@@ -121,10 +93,14 @@ Name = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of one report. conversion_id: of the surviving order. created: this report made the order known."""
+    """What became of one report.
+
+    conversion_id: of the surviving order. created: this report made the order known. added: it said something that was not known yet.
+    """
 
     conversion_id: UUID
     created: bool
+    added: bool
     settled: Settled
 
 
@@ -144,19 +120,17 @@ async def record(
     ids, fresh = await _name(connection, brand_id, refs, [report for report, _ in reports])
     roots, root_of = await _lock(connection, brand_id, set(ids.values()), fresh)
     roots, root_of = await _merge(connection, brand_id, refs, ids, roots, root_of)
-    await _add_facts(
-        connection,
-        brand_id,
-        [(ids[names[0]], report, receipt) for names, (report, receipt) in zip(refs, reports, strict=True)],
-    )
-    touched = {root_of[ids[names[0]]] for names in refs}
+    said = [(ids[names[0]], report, receipt) for names, (report, receipt) in zip(refs, reports, strict=True)]
+    added = await add_facts(connection, brand_id, said)
+    touched = {root_of[conversion_id] for conversion_id, _, _ in said}
     settled = await settle_orders(connection, brand_id, [roots[root_id] for root_id in sorted(touched)])
     await schedule(connection, brand_id, settled)
     recorded = []
     known = {root_id for root_id in touched if roots[root_id].digest is not None}
-    for names, (report, _) in zip(refs, reports, strict=True):
-        root_id = root_of[ids[names[0]]]
-        recorded.append(Recorded(root_id, not report.stub and root_id not in known, settled[root_id]))
+    for index, (conversion_id, report, _) in enumerate(said):
+        root_id = root_of[conversion_id]
+        created = not report.stub and root_id not in known
+        recorded.append(Recorded(root_id, created, index in added, settled[root_id]))
         if not report.stub:
             known.add(root_id)
     return recorded
@@ -328,97 +302,6 @@ async def _merge(
             digest=survivor.digest or (None if gone.digest is None else b""),
         )
     return kept, {each: head(root_id) for each, root_id in root_of.items()}
-
-
-# ── Facts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def _add_facts(
-    connection: asyncpg.Connection, brand_id: UUID, reports: Iterable[tuple[UUID, OrderReport, Receipt]]
-) -> None:
-    witnesses: dict[tuple[UUID, bytes], dict[str, Any]] = {}
-    adjustments: dict[tuple[UUID, bytes], dict[str, Any]] = {}
-    touches: set[tuple[str, UUID]] = set()
-    for conversion_id, report, receipt in reports:
-        assert receipt.received_at.tzinfo is not None
-        if not report.stub:
-            said = encode_words(report)
-            digest = content_hash(receipt, said)
-            row = _witness(conversion_id, report, receipt, digest, said)
-            _keep_earliest(witnesses, (conversion_id, digest), row)
-            touches.update((touch, conversion_id) for touch in _touch_names(report))
-        for refund in report.refunds:
-            digest = content_hash(receipt, encode_words(refund))
-            _keep_earliest(adjustments, (conversion_id, digest), _adjustment(conversion_id, refund, receipt, digest))
-    named = sorted(touches)
-    await connection.execute(
-        FACTS,
-        brand_id,
-        _json(list(witnesses.values())),
-        _json(list(adjustments.values())),
-        [touch for touch, _ in named],
-        [conversion_id for _, conversion_id in named],
-    )
-
-
-def _keep_earliest(
-    rows: dict[tuple[UUID, bytes], dict[str, Any]], key: tuple[UUID, bytes], row: dict[str, Any]
-) -> None:
-    known = rows.get(key)
-    if known is None or row["received_at"] < known["received_at"]:
-        rows[key] = row
-
-
-def _touch_names(report: OrderReport) -> Iterable[str]:
-    """What `order_touch` keeps: the orders that a later click, landing or change of a code concerns are found by it."""
-    for code in report.codes:
-        if folded := normalise(code):
-            yield f"code:{folded}"
-    for name in report.click_ids:
-        if click_id := read_click(name):
-            yield f"click:{click_id}"
-    if report.visitor_id is not None:
-        yield f"visitor:{report.visitor_id}"
-
-
-def _witness(conversion_id: UUID, report: OrderReport, receipt: Receipt, digest: bytes, said: bytes) -> dict[str, Any]:
-    return {
-        "conversion_id": conversion_id,
-        "content_hash": digest.hex(),
-        "id": mint.new_id(),
-        "trust": receipt.trust,
-        "door": receipt.door,
-        "platform": receipt.platform,
-        "origin_id": receipt.origin_id,
-        "delivery_id": receipt.delivery_id,
-        "version": report.version,
-        "received_at": receipt.received_at,
-        "report": msgspec.Raw(said),
-    }
-
-
-def _adjustment(conversion_id: UUID, refund: RefundReport, receipt: Receipt, digest: bytes) -> dict[str, Any]:
-    return {
-        "conversion_id": conversion_id,
-        "kind": refund.kind,
-        "refund_id": refund.refund_id,
-        "content_hash": digest.hex(),
-        "id": mint.new_id(),
-        "amount_minor": None if refund.full else refund.amount_minor or 0,
-        "currency": refund.currency,
-        "trust": receipt.trust,
-        "door": receipt.door,
-        "platform": receipt.platform,
-        "delivery_id": receipt.delivery_id,
-        "version": refund.version,
-        "occurred_at": refund.occurred_at,
-        "received_at": receipt.received_at,
-        "lines": [msgspec.to_builtins(line) for line in refund.lines],
-    }
-
-
-def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return msgspec.json.encode(rows, enc_hook=str).decode()
 
 
 # ── What has to be decided again ─────────────────────────────────────────────────────────────────────────────────────
