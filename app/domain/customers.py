@@ -5,6 +5,8 @@ import hmac
 from uuid import UUID
 
 KEY_CHARACTERS = 32
+PURPOSE = "customer"
+"""What the key that goes into `customer_key` is derived for (app/secret.py)."""
 
 
 def customer_key(secret: bytes, brand_id: UUID, customer_id: str | None, email: str | None) -> str | None:

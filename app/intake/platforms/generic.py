@@ -13,10 +13,15 @@ from app.errors import Invalid
 TYPES = ("conversion", "refund")
 
 
+def identify(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Topic and the sender's own id of a delivery, '' where they are missing; from its headers alone."""
+    topic = _text(headers.get("x-ariane-type"))
+    return topic, _text(headers.get("webhook-id")) or _text(headers.get("x-ariane-delivery"))
+
+
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
-    external_id = _text(headers.get("webhook-id")) or _text(headers.get("x-ariane-delivery"))
-    topic = ""
+    topic, external_id = identify(headers)
     try:
         found = read_json(body)
         if not isinstance(found, dict):

@@ -68,12 +68,17 @@ PAID = {
 }
 
 
-def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
-    """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
+def identify(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Topic and the sender's own id of a delivery, '' where they are missing; from its headers alone."""
     topic = header(headers, "topic")
     sender_id = header(headers, "event-id") or header(headers, "webhook-id")
     # One event id is shared by deliveries of several topics that one action of the merchant caused.
-    external_id = f"{topic}:{sender_id}" if sender_id else ""
+    return topic, f"{topic}:{sender_id}" if sender_id else ""
+
+
+def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
+    """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
+    topic, external_id = identify(headers)
     known = topic in ORDER_TOPICS or topic == REFUND_TOPIC
     if topic and not known:
         return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")

@@ -1,0 +1,437 @@
+"""From raw messages to facts: what the pixel, the beacon and the webhooks brought is read, recorded, and kept with what became of it.
+
+One brand and one transaction a batch: which of the messages are new, what they say, `record()`, and the rows of `delivery` in their final
+state. A message is known again by its origin, the sender's own id and the body's hash. Two processes that meet the same message at once both
+record it, which changes nothing, and one of them keeps it.
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from app import clock
+from app.domain import ids, signing
+from app.domain.bodies import EPOCH, Context
+from app.domain.customers import PURPOSE, customer_key
+from app.domain.orders import Landing, OrderReport, Parsed, Receipt
+from app.intake.messages import Message, message_of
+from app.intake.recording import in_transaction, record, record_landings
+from app.secret import UnsealError, derive, unseal
+from app.settings import Settings
+from app.spool import HookLine, Line, PixelLine
+
+logger = logging.getLogger(__name__)
+
+NOBODY = UUID(int=0)
+"""The brand of hits whose publishable key is missing or unknown."""
+
+TEXT_CHARACTERS_MAX = 500
+
+BRAND = "SELECT currency, click_param FROM brand WHERE id = $1"
+# A lookup table: never joined with a brand's tables.
+SOURCES = "SELECT id, settings::text AS settings, secrets FROM source WHERE id = ANY($1::uuid[])"
+
+KNOWN = """
+SELECT k.number::int AS number, d.id, d.status
+FROM unnest($2::uuid[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k(origin_id, external_id, body_hash, number)
+JOIN delivery d ON d.brand_id = $1 AND d.origin_id = k.origin_id AND d.external_id = k.external_id AND d.body_hash = k.body_hash
+"""
+
+KEEP = """
+INSERT INTO delivery (brand_id, id, origin_id, platform, shop, topic, external_id, body_hash, headers, body, status, reason, detail,
+    conversion_id, received_at, recorded_at, attempts)
+SELECT $1, r.*, 1
+FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::jsonb[], $10::bytea[], $11::text[],
+    $12::text[], $13::text[], $14::uuid[], $15::timestamptz[], $16::timestamptz[]) AS r
+ON CONFLICT DO NOTHING
+"""
+
+SETTLE = """
+UPDATE delivery
+SET status = $3, reason = $4, detail = $5, topic = $6, conversion_id = coalesce($7, conversion_id), recorded_at = $8,
+    headers = $9::jsonb, attempts = attempts + 1
+WHERE brand_id = $1 AND id = $2
+"""
+
+# The newest stay: an owner who mends a secret today looks for the orders of today.
+TRIM_UNSIGNED = """
+DELETE FROM delivery WHERE brand_id = $1 AND status = 'unsigned' AND origin_id = $2 AND id <= (
+    SELECT id FROM delivery WHERE brand_id = $1 AND status = 'unsigned' AND origin_id = $2 ORDER BY id DESC OFFSET $3 LIMIT 1)
+"""
+TRIM_NOBODY = """
+DELETE FROM delivery WHERE brand_id = $1 AND id <= (SELECT id FROM delivery WHERE brand_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)
+"""
+SWEEP = """/* across brands: housekeeping by age */
+DELETE FROM delivery WHERE id < $1 AND (status = 'unsigned' OR brand_id = $2) RETURNING id
+"""
+
+STORED = """
+SELECT id, platform, origin_id, shop, headers::text AS headers, body, received_at, status, reason FROM delivery
+WHERE brand_id = $1 AND id = $2
+"""
+
+# About the message, not about the database or the way to it. ValueError and the like: bugs that one message brings out.
+REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the lines of one call; the figures add up to their number."""
+
+    recorded: int = 0
+    ignored: int = 0
+    rejected: int = 0
+    unsigned: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The final state of one delivery: a status of tables.DELIVERY_STATUSES, and why."""
+
+    status: str
+    reason: str | None = None
+    detail: str | None = None
+    topic: str = ""
+    conversion_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a brand's messages are read with."""
+
+    brand: asyncpg.Record | None
+    sources: Mapping[UUID, asyncpg.Record]
+    customer_secret: bytes
+
+    def context(self, brand_id: UUID, message: Message) -> Context:
+        assert self.brand is not None
+        source = self.sources.get(message.origin_id) if message.origin_id else None
+        return Context(
+            received_at=message.received_at,
+            currency=self.brand["currency"],
+            customer_key=partial(customer_key, self.customer_secret, brand_id),
+            shop=message.shop,
+            click_param=self.brand["click_param"],
+            settings={} if source is None else json.loads(source["settings"]),
+        )
+
+
+async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret: str, settings: Settings) -> Outcome:
+    """Records lines of the spool's orders, wholly: afterwards every one of them is a row of `delivery`, or was one before.
+
+    A message that cannot be recorded is found by halving its batch and kept as `rejected`, so that it never holds up another. Raises what
+    the database raises when the fault is its own, and ValueError for a line that is no message at all (its ids are none); either way the
+    same lines may be given again.
+    """
+    brands: dict[UUID, list[Message]] = {}
+    for line in lines:
+        if not isinstance(line, HookLine | PixelLine):
+            raise ValueError("a line that belongs among the clicks")
+        brand_id = NOBODY if line.brand_id is None else UUID(line.brand_id)
+        brands.setdefault(brand_id, []).append(message_of(line))
+    outcome = Outcome()
+    for brand_id, messages in brands.items():
+        for start in range(0, len(messages), settings.drain_chunk_rows):
+            chunk = messages[start : start + settings.drain_chunk_rows]
+            outcome += await _record_or_halve(pool, brand_id, chunk, secret, settings)
+    return outcome
+
+
+async def _record_or_halve(
+    pool: asyncpg.Pool, brand_id: UUID, messages: Sequence[Message], secret: str, settings: Settings
+) -> Outcome:
+    try:
+        return await in_transaction(pool, partial(_record_batch, brand_id, messages, secret, settings))
+    except Exception as error:
+        if not _is_about_a_message(error):
+            raise
+        if len(messages) == 1:
+            return await _set_aside(pool, brand_id, messages[0], error)
+    middle = len(messages) // 2
+    return await _record_or_halve(pool, brand_id, messages[:middle], secret, settings) + await _record_or_halve(
+        pool, brand_id, messages[middle:], secret, settings
+    )
+
+
+def _is_about_a_message(error: Exception) -> bool:
+    return isinstance(error, REFUSALS) or not isinstance(error, OUTAGES)
+
+
+async def _set_aside(pool: asyncpg.Pool, brand_id: UUID, message: Message, error: Exception) -> Outcome:
+    logger.error("delivery %s cannot be recorded", message.id, exc_info=error)
+    async with pool.acquire() as connection:
+        await _keep(connection, brand_id, [(message, _refused(message, error))])
+    return Outcome(rejected=1)
+
+
+def _refused(message: Message, error: Exception) -> Verdict:
+    return Verdict("rejected", "not_recordable", _short(f"{type(error).__name__}: {error}"), message.identify()[0])
+
+
+# ── One batch ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _record_batch(
+    brand_id: UUID, messages: Sequence[Message], secret: str, settings: Settings, connection: asyncpg.Connection
+) -> Outcome:
+    if brand_id == NOBODY:
+        unknown = Verdict("rejected", "unknown_key", "k is missing, or no publishable key in force")
+        await _keep(connection, NOBODY, [(message, unknown) for message in messages])
+        await connection.execute(TRIM_NOBODY, NOBODY, settings.unsigned_cap_rows)
+        return Outcome(rejected=len(messages))
+    fresh, mended = await _new_ones(connection, brand_id, messages)
+    signed = [message for message in (*fresh, *mended) if message.unsigned is None]
+    verdicts = await _record_messages(connection, brand_id, signed, secret)
+    for message in fresh:
+        if message.unsigned is not None:
+            verdicts[message.id] = Verdict("unsigned", message.unsigned, None, message.identify()[0])
+    await _keep(connection, brand_id, [(message, verdicts[message.id]) for message in fresh])
+    for message in mended:
+        await _settle(connection, brand_id, message, verdicts[message.id])
+    for origin_id in {message.origin_id for message in fresh if message.unsigned is not None}:
+        await connection.execute(TRIM_UNSIGNED, brand_id, origin_id, settings.unsigned_cap_rows)
+    counts = Counter(verdict.status for verdict in verdicts.values())
+    return Outcome(repeated=len(messages) - len(verdicts), **counts)
+
+
+async def _new_ones(
+    connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message]
+) -> tuple[list[Message], list[Message]]:
+    """The messages nobody has kept yet; and those kept as unsigned that have now come with a right signature, under their kept id.
+
+    The latter because a shop tries again after our 401: what it sends then must not count as known.
+    """
+    distinct: dict[tuple[UUID | None, str, bytes], Message] = {}
+    for message in messages:
+        key = (message.origin_id, message.identify()[1], message.body_hash)
+        if key not in distinct or (distinct[key].unsigned is not None and message.unsigned is None):
+            distinct[key] = message
+    origins, externals, hashes = zip(*distinct, strict=True)
+    rows = await connection.fetch(KNOWN, brand_id, origins, externals, hashes)
+    known = {row["number"] - 1: row for row in rows}
+    fresh, mended = [], []
+    for index, message in enumerate(distinct.values()):
+        if index not in known:
+            fresh.append(message)
+        elif known[index]["status"] == "unsigned" and message.unsigned is None:
+            mended.append(replace(message, id=known[index]["id"]))
+    return fresh, mended
+
+
+async def _record_messages(
+    connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], secret: str
+) -> dict[UUID, Verdict]:
+    """Reads these messages and records what they say: what became of each, by its id."""
+    if not messages:
+        return {}
+    known = await _look_up(connection, brand_id, messages, secret)
+    if known.brand is None:
+        return {message.id: Verdict("rejected", "unknown_brand", "the brand does not exist") for message in messages}
+    parsed = [(message, message.read(known.context(brand_id, message))) for message in messages]
+    reports: list[tuple[OrderReport, Receipt]] = []
+    landings: list[Landing] = []
+    first_report: dict[UUID, int] = {}
+    for message, said in parsed:
+        if said.reports:
+            first_report[message.id] = len(reports)
+        reports += [(report, message.receipt()) for report in said.reports]
+        landings += said.landings
+    recorded = await record(connection, brand_id, reports)
+    await record_landings(connection, brand_id, landings)
+    return {
+        message.id: _verdict(
+            said, recorded[first_report[message.id]].conversion_id if message.id in first_report else None
+        )
+        for message, said in parsed
+    }
+
+
+def _verdict(said: Parsed, conversion_id: UUID | None) -> Verdict:
+    notes = _short("; ".join(said.notes)) or None
+    if said.rejected is not None:
+        return Verdict("rejected", said.rejected, _short(said.detail or "") or notes, said.topic)
+    if said.ignored is not None:
+        return Verdict("ignored", said.ignored, said.detail or notes, said.topic)
+    return Verdict("recorded", None, notes, said.topic, conversion_id)
+
+
+async def _look_up(connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> _Known:
+    brand = await connection.fetchrow(BRAND, brand_id)
+    origins = sorted({message.origin_id for message in messages if message.origin_id and not message.is_pixel})
+    rows = await connection.fetch(SOURCES, origins) if origins else []
+    return _Known(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
+
+
+async def _keep(connection: Any, brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> None:
+    """Adds the rows of new messages, in one order for everybody, so that two processes with the same messages cannot lock each other out."""
+    rows = sorted(_rows(kept), key=lambda row: (row[1] or NOBODY, row[5], row[6]))
+    if rows:
+        await connection.execute(KEEP, brand_id, *zip(*rows, strict=True))
+
+
+def _rows(kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
+    now = clock.now()
+    for message, verdict in kept:
+        yield (
+            message.id,
+            message.origin_id,
+            message.platform,
+            message.shop,
+            verdict.topic,
+            message.identify()[1],
+            message.body_hash,
+            _headers(message),
+            message.body,
+            verdict.status,
+            verdict.reason,
+            verdict.detail,
+            verdict.conversion_id,
+            message.received_at,
+            now if verdict.status == "recorded" else None,
+        )
+
+
+async def _settle(connection: asyncpg.Connection, brand_id: UUID, message: Message, verdict: Verdict) -> None:
+    recorded_at = clock.now() if verdict.status == "recorded" else None
+    await connection.execute(
+        SETTLE,
+        brand_id,
+        message.id,
+        verdict.status,
+        verdict.reason,
+        verdict.detail,
+        verdict.topic,
+        verdict.conversion_id,
+        recorded_at,
+        _headers(message),
+    )
+
+
+def _headers(message: Message) -> str:
+    # jsonb has no NUL, and a header never needs one.
+    return json.dumps({name: value.replace("\0", "") for name, value in message.headers.items()})
+
+
+def _short(text: str) -> str:
+    """At most so much of a sentence, without what a text column cannot hold (an exception may quote anything)."""
+    return text[:TEXT_CHARACTERS_MAX].replace("\0", "").encode("utf-8", "replace").decode()
+
+
+# ── Once more ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of a delivery that was read again."""
+
+    id: UUID
+    verdict: Verdict
+
+
+async def replay(pool: asyncpg.Pool, brand_id: UUID, delivery_ids: Sequence[UUID], *, secret: str) -> list[Replayed]:
+    """Reads kept deliveries of a brand once more and records what they say: after a secret was mended, or a newer release reads more.
+
+    An unsigned one is checked against the source's present secrets, at its time of receipt, and stays unsigned when none of them signed
+    it. What was recorded before is recorded again, which changes nothing. Ids of no delivery of this brand are left out.
+    """
+    replayed: list[Replayed] = []
+    for delivery_id in delivery_ids:
+        try:
+            verdict = await in_transaction(pool, partial(_replay_one, brand_id, delivery_id, secret))
+        except Exception as error:
+            if not _is_about_a_message(error):
+                raise
+            logger.exception("delivery %s cannot be recorded", delivery_id)
+            verdict = await in_transaction(pool, partial(_refuse_one, brand_id, delivery_id, error))
+        if verdict is not None:
+            replayed.append(Replayed(delivery_id, verdict))
+    return replayed
+
+
+async def _replay_one(brand_id: UUID, delivery_id: UUID, secret: str, connection: asyncpg.Connection) -> Verdict | None:
+    row = await connection.fetchrow(f"{STORED} FOR UPDATE", brand_id, delivery_id)
+    if row is None:
+        return None
+    message = stored_message(row)
+    known = await _look_up(connection, brand_id, [message], secret)
+    if row["status"] == "unsigned":
+        wrong = _check(message, known, secret)
+        if wrong is not None:
+            verdict = Verdict("unsigned", wrong, None, message.identify()[0])
+            await _settle(connection, brand_id, message, verdict)
+            return verdict
+    verdict = (await _record_messages(connection, brand_id, [message], secret))[message.id]
+    await _settle(connection, brand_id, message, verdict)
+    return verdict
+
+
+async def _refuse_one(
+    brand_id: UUID, delivery_id: UUID, error: Exception, connection: asyncpg.Connection
+) -> Verdict | None:
+    row = await connection.fetchrow(f"{STORED} FOR UPDATE", brand_id, delivery_id)
+    if row is None:
+        return None
+    message = stored_message(row)
+    verdict = _refused(message, error)
+    await _settle(connection, brand_id, message, verdict)
+    return verdict
+
+
+def _check(message: Message, known: _Known, secret: str) -> str | None:
+    source = known.sources.get(message.origin_id) if message.origin_id else None
+    if source is None:
+        return "unknown_source"
+    try:
+        secrets = [unseal(secret, sealed) for sealed in source["secrets"]]
+    except UnsealError:
+        return "unreadable_secret"
+    return signing.verify(
+        message.platform,
+        body=message.body,
+        headers=message.headers,
+        secrets=secrets,
+        now_s=(message.received_at - EPOCH).total_seconds(),
+        settings=json.loads(source["settings"]),
+    )
+
+
+def stored_message(row: Mapping[str, Any] | asyncpg.Record) -> Message:
+    """The message of a row of `delivery` (headers as JSON text)."""
+    return Message(
+        id=row["id"],
+        platform=row["platform"],
+        origin_id=row["origin_id"],
+        shop=row["shop"],
+        headers=json.loads(row["headers"]),
+        body=bytes(row["body"]),
+        received_at=row["received_at"],
+        unsigned=(row["reason"] or "wrong_signature") if row["status"] == "unsigned" else None,
+    )
+
+
+async def read_again(connection: asyncpg.Connection, brand_id: UUID, message: Message, *, secret: str) -> Parsed:
+    """What a kept message says, as the present release reads it; nothing is recorded."""
+    known = await _look_up(connection, brand_id, [message], secret)
+    if known.brand is None:
+        return Parsed(rejected="unknown_brand")
+    return message.read(known.context(brand_id, message))
+
+
+async def sweep_deliveries(pool: asyncpg.Pool, settings: Settings) -> int:
+    """Housekeeping: forgets unsigned messages, and hits of nobody's key, that are older than `rejected_retention_days`. How many it was."""
+    before = clock.now() - timedelta(days=settings.rejected_retention_days)
+    floor = ids.floor_ms((before - EPOCH) // timedelta(milliseconds=1))
+    return len(await pool.fetch(SWEEP, floor, NOBODY))

@@ -1,0 +1,103 @@
+"""One raw message of a public door, whichever it was, and what the parser of its platform reads from it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.domain import ids
+from app.domain.bodies import EPOCH, Context
+from app.domain.orders import TRUST_PIXEL, TRUST_WEBHOOK, Parsed, Receipt
+from app.intake.platforms import generic, pixel
+from app.intake.platforms.shopify import webhook as shopify
+from app.spool import HookLine, PixelLine
+
+PIXEL_DOORS = frozenset({"pixel", "beacon"})
+QUERY = ":query"
+"""Under this name the query string of a message is kept among its headers; no header can be called so."""
+
+WEBHOOKS = {"shopify": (shopify.identify, shopify.parse), "generic": (generic.identify, generic.parse)}
+"""To add a platform: its identify and parse, and its signature in app/domain/signing.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as received. platform: of its source, or the door itself (`pixel`, `beacon`). origin_id: the source or publishable key."""
+
+    id: UUID
+    platform: str
+    origin_id: UUID | None
+    shop: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+    # Why its signature is wrong; None when it is right, or when there is none to check.
+    unsigned: str | None = None
+
+    @property
+    def is_pixel(self) -> bool:
+        """Whether anybody could have sent it."""
+        return self.platform in PIXEL_DOORS
+
+    @property
+    def body_hash(self) -> bytes:
+        """SHA-256 of the raw body."""
+        return hashlib.sha256(self.body).digest()
+
+    def identify(self) -> tuple[str, str]:
+        """Topic and the sender's own id of the message, '' where unknown."""
+        if self.is_pixel:
+            # Every hit is a delivery of its own; the line's id is what makes a replay of the spool the same.
+            return "", str(self.id)
+        found = WEBHOOKS.get(self.platform)
+        return ("", "") if found is None else found[0](self.headers)
+
+    def read(self, context: Context) -> Parsed:
+        """What it says. Never raises."""
+        if self.is_pixel:
+            return pixel.parse(self.body, self.headers.get("content-type", ""), context)
+        found = WEBHOOKS.get(self.platform)
+        if found is None:
+            return Parsed(rejected="unknown_platform", detail=f"messages of {self.platform[:40]!r} cannot be read yet")
+        return found[1](self.body, self.headers, context)
+
+    def receipt(self) -> Receipt:
+        """What gives its words their weight."""
+        return Receipt(
+            trust=TRUST_PIXEL if self.is_pixel else TRUST_WEBHOOK,
+            door=self.platform if self.is_pixel else "webhook",
+            platform="pixel" if self.is_pixel else self.platform,
+            received_at=self.received_at,
+            origin_id=None if self.origin_id is None else str(self.origin_id),
+            delivery_id=str(self.id),
+        )
+
+
+def message_of(line: HookLine | PixelLine) -> Message:
+    """The message on a line of the spool. ValueError when its ids are none."""
+    line_id = UUID(line.id)
+    received_at = EPOCH + timedelta(milliseconds=ids.minted_ms(line_id))
+    if isinstance(line, PixelLine):
+        return Message(
+            id=line_id,
+            platform=line.door,
+            origin_id=None if line.key_id is None else UUID(line.key_id),
+            shop=line.shop,
+            headers={"content-type": line.content_type} if line.content_type else {},
+            body=line.body,
+            received_at=received_at,
+        )
+    headers = {name.lower(): value for name, value in line.headers.items()}
+    if line.query:
+        headers[QUERY] = line.query
+    return Message(
+        id=line_id,
+        platform=line.platform,
+        origin_id=UUID(line.source_id),
+        shop=line.shop,
+        headers=headers,
+        body=line.body,
+        received_at=received_at,
+        unsigned=None if line.signed else line.reason or "wrong_signature",
+    )
