@@ -54,6 +54,43 @@ async def ensure_partitions(
     return created
 
 
+MONTHS = """
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'click'::regclass ORDER BY c.relname
+"""
+
+
+async def drop_partitions(connection: Connection, *, before: datetime) -> list[str]:
+    """Drop the months that ended before this moment, with the clicks in them; returns their names, oldest first.
+
+    The connection must not be in a transaction. A month whose lock cannot be had is left for the next time.
+    """
+    dropped = []
+    for (name,) in await connection.fetch(MONTHS):
+        year, month = name.removeprefix("click_").split("_")
+        if month_after(datetime(int(year), int(month), 1, tzinfo=UTC)) > before:
+            break
+        await connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
+        try:
+            # CONCURRENTLY, or every drain waits for the longest report. What an interrupted one left half done is finalised first.
+            await connection.execute(
+                f"ALTER TABLE click DETACH PARTITION {name} {await _detach_mode(connection, name)}"
+            )
+            await connection.execute(f"DROP TABLE {name}")
+            dropped.append(name)
+        except asyncpg.LockNotAvailableError:
+            break
+        finally:
+            await connection.execute("RESET lock_timeout")
+    return dropped
+
+
+async def _detach_mode(connection: Connection, name: str) -> str:
+    pending = await connection.fetchval(
+        "SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = to_regclass($1)", name
+    )
+    return "FINALIZE" if pending else "CONCURRENTLY"
+
+
 async def _ensure_month(connection: Connection, start: datetime) -> bool:
     if await _is_attached(connection, start):
         return False

@@ -1,0 +1,35 @@
+"""What is kept only for a while, and removed by the background process when that is over. A brand at a time: brands may live on different machines."""
+
+from datetime import timedelta
+
+import asyncpg
+
+from app import clock
+from app.intake.deliveries import sweep_deliveries
+from app.intake.partitions import drop_partitions
+from app.settings import Settings
+
+IDEMPOTENCY_KEPT = timedelta(hours=24)
+LOST_HOST_AFTER = timedelta(days=30)
+"""A spool that has not been heard of for this long no longer holds back `complete_until`: its machine is gone."""
+
+FORGET_ANSWERS = "DELETE FROM idempotency WHERE brand_id = $1 AND created_at < $2"
+FORGET_VISITS = "DELETE FROM visit WHERE brand_id = $1 AND day < $2"
+FORGET_HOSTS = "DELETE FROM drain_state WHERE updated_at < $1"
+
+# Every brand has a key: this is the list of brands that can be read without asking every machine.
+BRANDS = "SELECT DISTINCT brand_id FROM api_key ORDER BY brand_id"
+
+
+async def keep_house(pool: asyncpg.Pool, settings: Settings) -> None:
+    """Remove stored answers after 24 h, single clicks and visits after their retention, webhooks with a wrong signature after theirs."""
+    now = clock.now()
+    clicks_before = now - timedelta(days=settings.click_retention_days)
+    async with pool.acquire() as connection:
+        await drop_partitions(connection, before=clicks_before)
+        await connection.execute(FORGET_HOSTS, now - LOST_HOST_AFTER)
+        for (brand_id,) in await connection.fetch(BRANDS):
+            await connection.execute(FORGET_ANSWERS, brand_id, now - IDEMPOTENCY_KEPT)
+            # A visit older than the oldest click that can still arrive is never looked at again.
+            await connection.execute(FORGET_VISITS, brand_id, clicks_before.date() - timedelta(days=1))
+    await sweep_deliveries(pool, settings)

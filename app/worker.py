@@ -1,0 +1,251 @@
+"""The background process: brings the schema, the months and the snapshot, drains the spool, and decides again what waited. `python -m app.worker`
+
+Every task runs on its own, again and again; one that fails is logged and tried again after a pause, the others go on. With PostgreSQL down that
+is all it does: the spool keeps what the doors write. On TERM it makes one last pass of 2 s at most; what is left is drained at the next start.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import uvloop
+
+from app import clock, mint
+from app.db import connect_pool
+from app.directory import Directory, open_directory
+from app.domain import browsers
+from app.intake.deliveries import record_deliveries
+from app.intake.drain import ClickRecorder, drain, note_progress
+from app.intake.housekeeping import keep_house
+from app.intake.partitions import ensure_partitions
+from app.intake.settle import settle
+from app.intake.uniques import count_uniques
+from app.migrate import migrate
+from app.secret import load_secret
+from app.settings import Settings, SettingsError, read_settings
+from app.spool import Line
+
+CONNECTIONS = 6
+"""One for each task that writes at the same time."""
+
+PAUSE_MIN_S = 0.2
+PAUSE_MAX_S = 5.0
+LAST_PASS_S = 2.0
+SNAPSHOT_EVERY_S = 1.0
+SETTLE_EVERY_S = 0.25
+UNIQUES_EVERY_S = 1.0
+PROGRESS_EVERY_S = 1.0
+HOUSEKEEPING_EVERY_S = 600.0
+PARTITIONS_EVERY_S = 6 * 3_600.0
+
+log = logging.getLogger("ariane.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something done again and again. `run` returns how much it found to do: at once again while that is not 0, else after `every_s`."""
+
+    name: str
+    every_s: float
+    timeout_s: float
+    run: Callable[[], Awaitable[int]]
+
+
+class Worker:
+    """One background process over one data directory and one database."""
+
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, directory: Directory) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.directory = directory
+        self.spool: Path = settings.data / "spool"
+        self.stopping = asyncio.Event()
+        self.ready = asyncio.Event()
+        """The schema and the months are there."""
+        self.clicks = ClickRecorder(
+            pool, chunk_rows=settings.drain_chunk_rows, retention_days=settings.click_retention_days
+        )
+        self.secret = load_secret(settings)
+
+    def steps(self) -> list[Step]:
+        """All of them; a pass over the spool may take long after an outage, so its time limit is for a database that hangs."""
+        drain_s = self.settings.drain_interval_ms / 1000
+        return [
+            Step("clicks", drain_s, 120, self._drain_clicks),
+            Step("deliveries", drain_s, 120, self._drain_deliveries),
+            Step("settle", SETTLE_EVERY_S, 60, lambda: settle(self.pool)),
+            Step("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(self.pool, self.clicks.calendar)),
+            Step("progress", PROGRESS_EVERY_S, 10, self._note_progress),
+            Step("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
+            Step("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions),
+        ]
+
+    async def run(self) -> None:
+        """Work until `stopping` is set, then the last pass."""
+        await self.directory.start()
+        tasks = [asyncio.create_task(self._prepare()), asyncio.create_task(self._repeat(self._snapshot_step()))]
+        tasks += [asyncio.create_task(self._repeat(step, after=self.ready)) for step in self.steps()]
+        await asyncio.to_thread(browsers.load)
+        gc.collect()
+        gc.freeze()
+        await self.stopping.wait()
+        await self._finish(tasks)
+
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+        """What is under way may end, and what the doors wrote last is drained, within 2 s together."""
+        try:
+            async with asyncio.timeout(LAST_PASS_S):
+                # Steps that wait for their turn see `stopping` and end; those at work finish their pass first.
+                await asyncio.wait(tasks)
+                if self.ready.is_set():
+                    while await self._drain_clicks() + await self._drain_deliveries():
+                        pass
+                    while await count_uniques(self.pool, self.clicks.calendar):
+                        pass
+                    while await settle(self.pool):
+                        pass
+                    await self._note_progress()
+        except TimeoutError:
+            log.info("stopped before everything was drained; the rest follows at the next start")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.info("the database is away (%s); the spool is drained at the next start", error)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=1)
+            try:
+                await self.directory.save_snapshot(now=True)
+            except OSError as error:
+                log.warning("the snapshot could not be written: %s", error)
+            await self.directory.stop()
+
+    # ── The steps ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _prepare(self) -> None:
+        """Migrate and create the months; until that has worked once, nothing else touches the database."""
+        pause_s = PAUSE_MIN_S / 4  # the embedded PostgreSQL starts beside us and is there in a moment
+        while not self.stopping.is_set():
+            try:
+                if await asyncio.to_thread(migrate, self.settings.database_url):
+                    log.info("the schema was brought up to date")
+                await self._ensure_partitions()
+            except Exception as error:
+                log.info("waiting for the database: %s", error or type(error).__name__)
+                await self._pause(pause_s)
+                pause_s = min(pause_s * 2, PAUSE_MAX_S / 2)
+            else:
+                self.ready.set()
+                return
+
+    async def _drain_clicks(self) -> int:
+        retention = timedelta(days=self.settings.click_retention_days)
+        return await drain(self.spool, "clicks", self.clicks, retention=retention)
+
+    async def _drain_deliveries(self) -> int:
+        return await drain(self.spool, "orders", self._record_deliveries)
+
+    async def _record_deliveries(self, lines: Sequence[Line]) -> None:
+        await record_deliveries(self.pool, lines, secret=self.secret, settings=self.settings)
+
+    async def _note_progress(self) -> int:
+        await note_progress(self.pool, self.spool)
+        return 0
+
+    async def _ensure_partitions(self) -> int:
+        async with self.pool.acquire() as connection:
+            await ensure_partitions(connection)
+        return 0
+
+    async def _keep_house(self) -> int:
+        await keep_house(self.pool, self.settings)
+        return 0
+
+    def _snapshot_step(self) -> Step:
+        async def save() -> int:
+            await self.directory.save_snapshot()
+            return 0
+
+        return Step("snapshot", SNAPSHOT_EVERY_S, 60, save)
+
+    # ── Again and again ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _repeat(self, step: Step, after: asyncio.Event | None = None) -> None:
+        if after is not None:
+            await self._until(after)
+        failures = 0
+        while not self.stopping.is_set():
+            try:
+                async with asyncio.timeout(step.timeout_s):
+                    found = await step.run()
+            except Exception as error:
+                failures += 1
+                pause_s = min(PAUSE_MIN_S * 2**failures, PAUSE_MAX_S) * (0.5 + mint.random_number(16) / 2**17)
+                # An outage is one event, not a line a second for its whole length.
+                if failures & (failures - 1) == 0:
+                    log.warning(
+                        "%s failed (%d times in a row): %s", step.name, failures, error or type(error).__name__,
+                        exc_info=None if _is_outage(error) else error,
+                    )  # fmt: skip
+                await self._pause(pause_s)
+            else:
+                if failures:
+                    log.info("%s works again after %d failures", step.name, failures)
+                failures = 0
+                if not found:
+                    await self._pause(step.every_s)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _until(self, event: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()), asyncio.create_task(self.stopping.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+def _is_outage(error: Exception) -> bool:
+    outage = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
+    return isinstance(error, outage)
+
+
+async def work(settings: Settings) -> None:
+    """Run the background process until SIGTERM or SIGINT."""
+    pool = await connect_pool(settings.database_url, size=CONNECTIONS, name="worker")
+    worker = Worker(settings, pool, open_directory(settings))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stopping.set)
+    began_s = clock.monotonic_s()
+    try:
+        await worker.run()
+    finally:
+        pool.terminate()
+        log.info("ended after %.1f s", clock.monotonic_s() - began_s)
+
+
+def main(settings: Settings | None = None) -> None:
+    """The command. Raises SettingsError when there is no database to work with."""
+    settings = settings or read_settings()
+    if not settings.database_url:
+        raise SettingsError(
+            "DATABASE_URL: needed here; the embedded database is run by `ariane serve`, which does this work too"
+        )
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work(settings))
+
+
+if __name__ == "__main__":
+    main()
