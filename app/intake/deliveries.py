@@ -5,6 +5,7 @@ state. A message is known again by its origin, the sender's own id and the body'
 record it, which changes nothing, and one of them keeps it.
 """
 
+import hashlib
 import json
 import logging
 from collections import Counter
@@ -18,13 +19,13 @@ from uuid import UUID
 import asyncpg
 
 from app import clock
-from app.domain import ids, signing
+from app.domain import ids
 from app.domain.bodies import EPOCH, Context
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Landing, OrderReport, Parsed, Receipt
-from app.intake.messages import Message, message_of
+from app.intake.messages import Message, key_of, message_of
 from app.intake.recording import in_transaction, record, record_landings
-from app.secret import UnsealError, derive, unseal
+from app.secret import derive
 from app.settings import Settings
 from app.spool import HookLine, Line, PixelLine
 
@@ -38,6 +39,11 @@ TEXT_CHARACTERS_MAX = 500
 BRAND = "SELECT currency, click_param FROM brand WHERE id = $1"
 # A lookup table: never joined with a brand's tables.
 SOURCES = "SELECT id, settings::text AS settings, secrets FROM source WHERE id = ANY($1::uuid[])"
+
+# The door could not look the key up (PostgreSQL was away and the key not in memory): it is looked up here, as it stood when the hit came.
+KEYS = """
+SELECT key_hash, id, brand_id, shop, revoked_at FROM api_key WHERE key_hash = ANY($1::bytea[]) AND kind = 'publishable'
+"""
 
 KNOWN = """
 SELECT k.number::int AS number, d.id, d.status
@@ -73,11 +79,6 @@ SWEEP = """/* across brands: housekeeping by age */
 DELETE FROM delivery WHERE id < $1 AND (status = 'unsigned' OR brand_id = $2) RETURNING id
 """
 
-STORED = """
-SELECT id, platform, origin_id, shop, headers::text AS headers, body, received_at, status, reason FROM delivery
-WHERE brand_id = $1 AND id = $2
-"""
-
 # About the message, not about the database or the way to it. ValueError and the like: bugs that one message brings out.
 REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
@@ -109,14 +110,15 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What a brand's messages are read with."""
+class Known:
+    """What a brand's messages are read with. brand: None when it does not exist."""
 
     brand: asyncpg.Record | None
     sources: Mapping[UUID, asyncpg.Record]
     customer_secret: bytes
 
     def context(self, brand_id: UUID, message: Message) -> Context:
+        """What a parser needs to know beside the message."""
         assert self.brand is not None
         source = self.sources.get(message.origin_id) if message.origin_id else None
         return Context(
@@ -142,6 +144,8 @@ async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret
             raise ValueError("a line that belongs among the clicks")
         brand_id = NOBODY if line.brand_id is None else UUID(line.brand_id)
         brands.setdefault(brand_id, []).append(message_of(line))
+    for brand_id, message in await _find_brands(pool, brands.pop(NOBODY, [])):
+        brands.setdefault(brand_id, []).append(message)
     outcome = Outcome()
     for brand_id, messages in brands.items():
         for start in range(0, len(messages), settings.drain_chunk_rows):
@@ -150,13 +154,27 @@ async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret
     return outcome
 
 
+async def _find_brands(pool: asyncpg.Pool, messages: Sequence[Message]) -> list[tuple[UUID, Message]]:
+    """The brands of hits that the door could not place, by the publishable key they name; NOBODY where there is none in force."""
+    hashes = [hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest() for key in map(key_of, messages)]
+    rows = {bytes(row["key_hash"]): row for row in await pool.fetch(KEYS, hashes)} if messages else {}
+    found = []
+    for key_hash, message in zip(hashes, messages, strict=True):
+        row = rows.get(key_hash)
+        if row is None or (row["revoked_at"] is not None and row["revoked_at"] <= message.received_at):
+            found.append((NOBODY, message))
+        else:
+            found.append((row["brand_id"], replace(message, origin_id=row["id"], shop=row["shop"] or "main")))
+    return found
+
+
 async def _record_or_halve(
     pool: asyncpg.Pool, brand_id: UUID, messages: Sequence[Message], secret: str, settings: Settings
 ) -> Outcome:
     try:
         return await in_transaction(pool, partial(_record_batch, brand_id, messages, secret, settings))
     except Exception as error:
-        if not _is_about_a_message(error):
+        if not is_about_a_message(error):
             raise
         if len(messages) == 1:
             return await _set_aside(pool, brand_id, messages[0], error)
@@ -166,18 +184,20 @@ async def _record_or_halve(
     )
 
 
-def _is_about_a_message(error: Exception) -> bool:
+def is_about_a_message(error: Exception) -> bool:
+    """Whether trying the others without it would help; else the fault is the database's, or the way's to it."""
     return isinstance(error, REFUSALS) or not isinstance(error, OUTAGES)
 
 
 async def _set_aside(pool: asyncpg.Pool, brand_id: UUID, message: Message, error: Exception) -> Outcome:
     logger.error("delivery %s cannot be recorded", message.id, exc_info=error)
     async with pool.acquire() as connection:
-        await _keep(connection, brand_id, [(message, _refused(message, error))])
+        await _keep(connection, brand_id, [(message, refused(message, error))])
     return Outcome(rejected=1)
 
 
-def _refused(message: Message, error: Exception) -> Verdict:
+def refused(message: Message, error: Exception) -> Verdict:
+    """The verdict on a message whose words could not be recorded."""
     return Verdict("rejected", "not_recordable", _short(f"{type(error).__name__}: {error}"), message.identify()[0])
 
 
@@ -194,13 +214,13 @@ async def _record_batch(
         return Outcome(rejected=len(messages))
     fresh, mended = await _new_ones(connection, brand_id, messages)
     signed = [message for message in (*fresh, *mended) if message.unsigned is None]
-    verdicts = await _record_messages(connection, brand_id, signed, secret)
+    verdicts = await record_messages(connection, brand_id, signed, secret)
     for message in fresh:
         if message.unsigned is not None:
             verdicts[message.id] = Verdict("unsigned", message.unsigned, None, message.identify()[0])
     await _keep(connection, brand_id, [(message, verdicts[message.id]) for message in fresh])
     for message in mended:
-        await _settle(connection, brand_id, message, verdicts[message.id])
+        await settle_delivery(connection, brand_id, message, verdicts[message.id])
     for origin_id in {message.origin_id for message in fresh if message.unsigned is not None}:
         await connection.execute(TRIM_UNSIGNED, brand_id, origin_id, settings.unsigned_cap_rows)
     counts = Counter(verdict.status for verdict in verdicts.values())
@@ -231,13 +251,13 @@ async def _new_ones(
     return fresh, mended
 
 
-async def _record_messages(
+async def record_messages(
     connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], secret: str
 ) -> dict[UUID, Verdict]:
     """Reads these messages and records what they say: what became of each, by its id."""
     if not messages:
         return {}
-    known = await _look_up(connection, brand_id, messages, secret)
+    known = await look_up(connection, brand_id, messages, secret)
     if known.brand is None:
         return {message.id: Verdict("rejected", "unknown_brand", "the brand does not exist") for message in messages}
     parsed = [(message, message.read(known.context(brand_id, message))) for message in messages]
@@ -268,11 +288,12 @@ def _verdict(said: Parsed, conversion_id: UUID | None) -> Verdict:
     return Verdict("recorded", None, notes, said.topic, conversion_id)
 
 
-async def _look_up(connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> _Known:
+async def look_up(connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Known:
+    """What these messages of one brand are read with."""
     brand = await connection.fetchrow(BRAND, brand_id)
     origins = sorted({message.origin_id for message in messages if message.origin_id and not message.is_pixel})
     rows = await connection.fetch(SOURCES, origins) if origins else []
-    return _Known(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
+    return Known(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
 
 
 async def _keep(connection: Any, brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> None:
@@ -304,7 +325,8 @@ def _rows(kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
         )
 
 
-async def _settle(connection: asyncpg.Connection, brand_id: UUID, message: Message, verdict: Verdict) -> None:
+async def settle_delivery(connection: asyncpg.Connection, brand_id: UUID, message: Message, verdict: Verdict) -> None:
+    """Writes what has become of a message that is kept already."""
     recorded_at = clock.now() if verdict.status == "recorded" else None
     await connection.execute(
         SETTLE,
@@ -328,106 +350,6 @@ def _headers(message: Message) -> str:
 def _short(text: str) -> str:
     """At most so much of a sentence, without what a text column cannot hold (an exception may quote anything)."""
     return text[:TEXT_CHARACTERS_MAX].replace("\0", "").encode("utf-8", "replace").decode()
-
-
-# ── Once more ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What became of a delivery that was read again."""
-
-    id: UUID
-    verdict: Verdict
-
-
-async def replay(pool: asyncpg.Pool, brand_id: UUID, delivery_ids: Sequence[UUID], *, secret: str) -> list[Replayed]:
-    """Reads kept deliveries of a brand once more and records what they say: after a secret was mended, or a newer release reads more.
-
-    An unsigned one is checked against the source's present secrets, at its time of receipt, and stays unsigned when none of them signed
-    it. What was recorded before is recorded again, which changes nothing. Ids of no delivery of this brand are left out.
-    """
-    replayed: list[Replayed] = []
-    for delivery_id in delivery_ids:
-        try:
-            verdict = await in_transaction(pool, partial(_replay_one, brand_id, delivery_id, secret))
-        except Exception as error:
-            if not _is_about_a_message(error):
-                raise
-            logger.exception("delivery %s cannot be recorded", delivery_id)
-            verdict = await in_transaction(pool, partial(_refuse_one, brand_id, delivery_id, error))
-        if verdict is not None:
-            replayed.append(Replayed(delivery_id, verdict))
-    return replayed
-
-
-async def _replay_one(brand_id: UUID, delivery_id: UUID, secret: str, connection: asyncpg.Connection) -> Verdict | None:
-    row = await connection.fetchrow(f"{STORED} FOR UPDATE", brand_id, delivery_id)
-    if row is None:
-        return None
-    message = stored_message(row)
-    known = await _look_up(connection, brand_id, [message], secret)
-    if row["status"] == "unsigned":
-        wrong = _check(message, known, secret)
-        if wrong is not None:
-            verdict = Verdict("unsigned", wrong, None, message.identify()[0])
-            await _settle(connection, brand_id, message, verdict)
-            return verdict
-    verdict = (await _record_messages(connection, brand_id, [message], secret))[message.id]
-    await _settle(connection, brand_id, message, verdict)
-    return verdict
-
-
-async def _refuse_one(
-    brand_id: UUID, delivery_id: UUID, error: Exception, connection: asyncpg.Connection
-) -> Verdict | None:
-    row = await connection.fetchrow(f"{STORED} FOR UPDATE", brand_id, delivery_id)
-    if row is None:
-        return None
-    message = stored_message(row)
-    verdict = _refused(message, error)
-    await _settle(connection, brand_id, message, verdict)
-    return verdict
-
-
-def _check(message: Message, known: _Known, secret: str) -> str | None:
-    source = known.sources.get(message.origin_id) if message.origin_id else None
-    if source is None:
-        return "unknown_source"
-    try:
-        secrets = [unseal(secret, sealed) for sealed in source["secrets"]]
-    except UnsealError:
-        return "unreadable_secret"
-    return signing.verify(
-        message.platform,
-        body=message.body,
-        headers=message.headers,
-        secrets=secrets,
-        now_s=(message.received_at - EPOCH).total_seconds(),
-        settings=json.loads(source["settings"]),
-    )
-
-
-def stored_message(row: Mapping[str, Any] | asyncpg.Record) -> Message:
-    """The message of a row of `delivery` (headers as JSON text)."""
-    return Message(
-        id=row["id"],
-        platform=row["platform"],
-        origin_id=row["origin_id"],
-        shop=row["shop"],
-        headers=json.loads(row["headers"]),
-        body=bytes(row["body"]),
-        received_at=row["received_at"],
-        unsigned=(row["reason"] or "wrong_signature") if row["status"] == "unsigned" else None,
-    )
-
-
-async def read_again(connection: asyncpg.Connection, brand_id: UUID, message: Message, *, secret: str) -> Parsed:
-    """What a kept message says, as the present release reads it; nothing is recorded."""
-    known = await _look_up(connection, brand_id, [message], secret)
-    if known.brand is None:
-        return Parsed(rejected="unknown_brand")
-    return message.read(known.context(brand_id, message))
 
 
 async def sweep_deliveries(pool: asyncpg.Pool, settings: Settings) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.domain import ids
-from app.domain.bodies import EPOCH, Context
+from app.domain.bodies import EPOCH, Context, Unreadable
 from app.domain.orders import TRUST_PIXEL, TRUST_WEBHOOK, Parsed, Receipt
 from app.intake.platforms import generic, pixel
 from app.intake.platforms.shopify import webhook as shopify
@@ -72,6 +72,16 @@ class Message:
             origin_id=None if self.origin_id is None else str(self.origin_id),
             delivery_id=str(self.id),
         )
+
+
+def key_of(message: Message) -> str:
+    """The publishable key (`k`) that a hit of the pixel or beacon names; '' when it names none."""
+    try:
+        fields = pixel.read_fields(message.body, message.headers.get("content-type", ""))
+    except Unreadable:
+        return ""
+    key = fields.get("k")
+    return key if isinstance(key, str) else ""
 
 
 def message_of(line: HookLine | PixelLine) -> Message:

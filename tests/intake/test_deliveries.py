@@ -19,7 +19,8 @@ from app.db import connect_pool
 from app.domain import ids
 from app.domain.bodies import EPOCH
 from app.domain.codes import normalise
-from app.intake.deliveries import NOBODY, Outcome, record_deliveries, replay, sweep_deliveries
+from app.intake.deliveries import NOBODY, Outcome, record_deliveries, sweep_deliveries
+from app.intake.replaying import replay
 from app.secret import load_secret, seal
 from app.settings import Settings, read_settings
 from app.spool import ClickLine, HookLine, PixelLine
@@ -473,3 +474,36 @@ async def test_a_refund_told_twice_in_two_ways_counts_once(
         assert await record(line) == Outcome(recorded=1)
     [known] = await orders(pool, alice)
     assert (known["net_minor"], known["refunded_minor"]) == (9_000, 4_000)
+
+
+# ── A key the door could not look up ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_hit_that_the_door_could_not_place_finds_its_brand_by_its_key(
+    pool: asyncpg.Pool, alice: Brand, record: Record
+) -> None:
+    """PostgreSQL was away and the key not in the door's memory; browsers do not try again."""
+    fields = {"k": alice.publishable_key, "event": "sale", "order_id": "late", "amount": "5.00", "currency": "EUR"}
+    query = "&".join(f"{name}={value}" for name, value in fields.items())
+    assert await record(hit(None, query), hit(None, json.dumps(fields), door="beacon")) == Outcome(recorded=2)
+    assert {(row["origin_id"], row["shop"]) for row in await deliveries(pool, alice.id)} == {
+        (alice.publishable_id, "main")
+    }
+    [order] = await orders(pool, alice)
+    assert order["order_id"] == "late"
+
+
+async def test_a_key_that_was_revoked_before_the_hit_is_nobodys(
+    pool: asyncpg.Pool, alice: Brand, record: Record
+) -> None:
+    await pool.execute(
+        "UPDATE api_key SET revoked_at = $2 WHERE id = $1", alice.publishable_id, clock.now() - timedelta(minutes=1)
+    )
+    assert await record(hit(None, f"k={alice.publishable_key}&event=sale&order_id=1")) == Outcome(rejected=1)
+    assert await deliveries(pool, alice.id) == []
+
+
+async def test_a_query_over_the_limit_is_kept_as_too_large(pool: asyncpg.Pool, alice: Brand, record: Record) -> None:
+    assert await record(hit(alice, "too_large=70000")) == Outcome(rejected=1)
+    [delivery] = await deliveries(pool, alice.id)
+    assert (delivery["reason"], delivery["detail"]) == ("too_large", "the query had 70000 bytes")

@@ -30,7 +30,10 @@ def parse(body: bytes, content_type: str, context: Context) -> Parsed:
     """Reports or a landing from one hit. Never raises: what cannot be used is `rejected` with a reason that names the field."""
     event = ""
     try:
-        fields = _read_fields(body, content_type)
+        fields = read_fields(body, content_type)
+        if "too_large" in fields:
+            # What the door keeps instead of a query over its limit: half a report could name a wrong amount.
+            raise Unreadable("too_large", f"the query had {_text(fields, 'too_large')} bytes")
         event = _event(fields)
         if event == LAND:
             return _land(fields, context)
@@ -40,7 +43,7 @@ def parse(body: bytes, content_type: str, context: Context) -> Parsed:
     return Parsed(topic=event, reports=(report,), notes=notes)
 
 
-def _read_fields(body: bytes, content_type: str) -> Fields:
+def read_fields(body: bytes, content_type: str) -> Fields:
     """JSON in any type of content (a browser may only send text/plain without asking first), else urlencoded as in a query."""
     stripped = body.lstrip()
     if stripped[:1] in {b"{", b"["} or content_type.startswith("application/json"):
