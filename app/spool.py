@@ -108,6 +108,8 @@ CLICKS_SHARE = 0.8
 HANDOVER_EVERY_S = 0.2
 MEASURE_EVERY_S = 1.0
 RETRY_EVERY_S = 0.2
+PROBE_BYTES = 4_096
+SHORT_WRITE = "short write: the disk is full"
 SUFFIX = ".seg"
 QUARANTINE = "quarantine"
 
@@ -167,12 +169,12 @@ class Spool:
         self._flusher: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
-        self._hand_over()
         try:
             self._measure()
         except OSError as error:
-            self._create_error = str(error)
-        if self._segment is None:
+            self._refused = str(error)
+        else:
+            self._hand_over()
             self._refused = self._create_error
 
     def append(self, line: bytes) -> None:
@@ -190,12 +192,13 @@ class Spool:
             raise self._refusal(str(error)) from None
         if written != len(record):
             self._take_back(segment)
-            raise self._refusal("short write: the disk is full")
+            raise self._refusal(SHORT_WRITE)
         segment.size_bytes += written
         self._room_bytes -= written
+        if self._refused:
+            self._refused = ""
         if not segment.dirty:
             segment.dirty = True
-            self._refused = ""
             if self._keeper is None:
                 self._keeper = asyncio.get_running_loop().create_task(self._keep())
 
@@ -236,15 +239,27 @@ class Spool:
 
     @property
     def writable(self) -> bool:
-        """Whether the last attempt to write succeeded. After a refusal it tries again itself, at most every 200 ms, with an empty line:
-        an instance that is not ready gets no requests, and nobody else would find out that the disk has room again.
+        """Whether the last attempt to write succeeded. After a refusal it tries again itself, at most every 200 ms: an instance that is
+        not ready gets no requests, and nobody else would find out that the disk has room again.
         """
         if self._refused and not self._closed and clock.monotonic_s() >= self._probe_at_s:
             try:
-                self.append(b"")
+                self._probe()
             except SpoolFull:
                 return False
         return not self._refused
+
+    def _probe(self) -> None:
+        """Write a page of empty lines and take it back. A single byte may still fit where no click does. Raises SpoolFull."""
+        segment = self._make_room(PROBE_BYTES)
+        try:
+            written = os.write(segment.descriptor, b"\n" * PROBE_BYTES)
+        except OSError as error:
+            raise self._refusal(str(error)) from None
+        self._take_back(segment)
+        if written != PROBE_BYTES:
+            raise self._refusal(SHORT_WRITE)
+        self._refused = ""
 
     def _is_dirty(self) -> bool:
         return bool(self._retired) or self._directory_dirty or (self._segment is not None and self._segment.dirty)
@@ -299,7 +314,6 @@ class Spool:
         if clock.monotonic_s() < self._create_at_s:
             return
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
             fresh = self._create()
         except OSError as error:
             self._create_error = str(error)
@@ -313,6 +327,7 @@ class Spool:
     def _measure(self) -> None:
         """Count what the directory holds, and with it how much this writer may still write. Raises OSError."""
         self._measured_at_s = clock.monotonic_s()
+        self.directory.mkdir(parents=True, exist_ok=True)
         self.bytes_total, self.segments = measure(self.directory)
         self._room_bytes = self._limit_bytes - self.bytes_total
 
