@@ -21,6 +21,7 @@ PENDING_CLICK_MAX = timedelta(days=7)
 CLICK_WINDOW_DAYS_MAX = 365
 """Longest window a policy may set; clicks older than that are not even looked for."""
 WEIGHT_BP = 10_000
+WHOLE = Fraction(1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,7 +82,7 @@ class Touch:
     """One code or click, resolved as far as it could be, as things stood when the order was placed.
 
     id: of the click (also while unknown) or of the code's assignment. signal: what the order named, the code folded, the click as a UUID.
-    shown: the same as people write it.
+    shown: a code as people write it; '' for clicks.
     occurred_at: of the click; of a code the order's own time; None for an unknown click.
     collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
     doubted: only an unsigned witness names it, while an authenticated one named others.
@@ -332,7 +333,7 @@ def _award(judged: Judged, conversion: Conversion, policy: Policy) -> _Outcome:
             codes.append(touch)
     for method in policy.precedence:
         if method is Method.CODE and codes:
-            return _Outcome(((codes[0], Fraction(1)),), withheld)
+            return _Outcome(((codes[0], WHOLE),), withheld)
         if click_winners and click_winners[0][0].method is method:
             return _Outcome(click_winners, withheld)
     return _Outcome((), withheld)
@@ -341,6 +342,8 @@ def _award(judged: Judged, conversion: Conversion, policy: Policy) -> _Outcome:
 def _by_model(touches: Sequence[Touch], conversion: Conversion, policy: Policy) -> tuple[tuple[Touch, Fraction], ...]:
     if not touches:
         return ()
+    if len(touches) == 1:
+        return ((touches[0], WHOLE),)
     ordered = sorted(touches, key=_when)
     weights = MODELS[policy.model](ordered, conversion.occurred_at)
     assert sum(weights) == 1
@@ -353,12 +356,17 @@ def _when(touch: Touch) -> tuple[datetime, UUID]:
     return touch.occurred_at, touch.id
 
 
+def share_out(total: int, weights: Sequence[Fraction]) -> list[int]:
+    """`money.split`, at once for the one share that nearly every order has."""
+    return [total] if len(weights) == 1 else money.split(total, weights)
+
+
 def _share(outcome: _Outcome, net_minor: int | None) -> tuple[Credit, ...]:
     weights = [weight for _, weight in outcome.winners]
-    points = money.split(WEIGHT_BP if weights else 0, weights)
+    points = share_out(WEIGHT_BP, weights) if weights else []
     amounts: list[int | None] = [None] * len(weights)
     if net_minor is not None and weights:
-        amounts = list(money.split(net_minor, weights))
+        amounts = list(share_out(net_minor, weights))
     return tuple(
         Credit(touch, weight, point, amount)
         for (touch, weight), point, amount in zip(outcome.winners, points, amounts, strict=True)

@@ -7,12 +7,10 @@ repetition of the same facts end in the same order (tests/intake/test_recording_
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.domain.codes import normalise
-from app.domain.orders import TRUST_SERVER, OrderReport
-
-Value = TypeVar("Value")
+from app.domain.orders import TRUST_SERVER, Customer, OrderReport
 
 PENDING, APPROVED, UNVERIFIED, STUB = "pending", "approved", "unverified", "stub"
 COUNTED = ("pending", "approved", "locked", "paid")
@@ -113,54 +111,58 @@ def fold(
     alone, is `unverified`: outside revenue until a signed one confirms it.
     No witness at all: a stub, with its refunds kept and none in effect.
     """
-    ranked = sorted(_once(witnesses), key=lambda witness: witness.rank, reverse=True)
+    ranked = _once(witnesses)
     if not ranked:
         return Order()
-    believed = [witness for witness in ranked if witness.trust >= TRUST_SERVER]
-    unsigned = [witness for witness in ranked if witness.trust < TRUST_SERVER]
-    money = _first(ranked, lambda witness: witness if _net(witness.report) is not None else None)
-    currency = money.report.currency if money else _first(ranked, lambda witness: witness.report.currency)
-    parts = [witness.report for witness in ranked if witness.report.currency in (None, currency)]
+    ranked.sort(key=_rank, reverse=True)
+    believed = [witness.report for witness in ranked if witness.trust >= TRUST_SERVER]
+    unsigned = [witness.report for witness in ranked if witness.trust < TRUST_SERVER]
+    reports = [*believed, *unsigned]
+    money = next((witness for witness in ranked if _net(witness.report) is not None), None)
+    currency = money.report.currency if money else _said(reports, "currency")
+    parts = [report for report in reports if report.currency is None or report.currency == currency]
     occurred_at = _occurred_at(ranked)
     net_minor = _net(money.report) if money else None
     flags: set[str] = set()
-    codes, doubted_codes = _named(believed, unsigned, lambda report: tuple(filter(None, map(normalise, report.codes))))
-    # The least trusted first, so that the most trusted spelling stays.
-    spellings = {normalise(code): code for witness in reversed(ranked) for code in reversed(witness.report.codes)}
-    click_ids, doubted_click_ids = _named(believed, unsigned, lambda report: report.click_ids)
-    visitor_id = _first(believed, lambda witness: witness.report.visitor_id)
+    codes, doubted_codes, codes_signed = _named(believed, unsigned, _folded_codes)
+    click_ids, doubted_click_ids, clicks_signed = _named(believed, unsigned, _click_ids)
+    visitor_id = _said(believed, "visitor_id")
+    visitor_signed = visitor_id is not None
     if visitor_id is None:
-        visitor_id = _first(unsigned, lambda witness: witness.report.visitor_id)
-    if _leans_on(unsigned, believed, money, codes, click_ids, visitor_id):
-        flags.add("unsigned")
+        visitor_id = _said(unsigned, "visitor_id")
     if money is None:
         flags.add("amount_unknown")
     elif money.report.estimated:
         flags.add("net_estimated")
+    if unsigned and (
+        not believed
+        or (money is not None and money.trust < TRUST_SERVER)
+        or not (codes_signed and clicks_signed and (visitor_signed or visitor_id is None))
+    ):
+        flags.add("unsigned")
     if money and _contradicted(money, ranked):
         flags.add("conflicting_reports")
     effects = _effects(adjustments, net_minor, currency, occurred_at, flags)
-    told_test = believed or unsigned
     return Order(
-        status=_status(believed, unsigned, signed),
-        order_id=_first(ranked, lambda witness: witness.report.order_id) or ranked[0].report.refs[0],
+        status=_status(ranked, believed, unsigned, signed),
+        order_id=_said(reports, "order_id") or reports[0].refs[0],
         occurred_at=occurred_at,
         currency=currency,
-        items_minor=_first_part(parts, "items_minor"),
-        discount_minor=_first_part(parts, "discount_minor"),
-        tax_minor=_first_part(parts, "tax_minor"),
-        shipping_minor=_first_part(parts, "shipping_minor"),
+        items_minor=_said(parts, "items_minor"),
+        discount_minor=_said(parts, "discount_minor"),
+        tax_minor=_said(parts, "tax_minor"),
+        shipping_minor=_said(parts, "shipping_minor"),
         net_minor=net_minor,
         refunded_minor=sum(effect.amount_minor for effect in effects),
         codes=codes,
         click_ids=click_ids,
         visitor_id=visitor_id,
-        spellings=spellings,
+        spellings=_spellings(reports),
         doubted_codes=doubted_codes,
         doubted_click_ids=doubted_click_ids,
-        customer_key=_first(ranked, lambda witness: witness.report.customer.key),
-        customer_is_new=_first(ranked, lambda witness: witness.report.customer.is_new),
-        test=any(witness.report.test for witness in told_test),
+        customer_key=_said([report.customer for report in reports], "key"),
+        customer_is_new=_said([report.customer for report in reports], "is_new"),
+        test=any(report.test for report in believed or unsigned),
         flags=tuple(sorted(flags)),
         effects=effects,
     )
@@ -179,12 +181,17 @@ def _once(facts: Iterable[Fact]) -> list[Fact]:
     return list(earliest.values())
 
 
-def _first(ranked: Iterable[Witness], said: Callable[[Witness], Value | None]) -> Value | None:
-    return next((value for witness in ranked if (value := said(witness)) is not None), None)
+def _rank(fact: Fact) -> tuple[int, int, bytes]:
+    return fact.rank
 
 
-def _first_part(reports: Iterable[OrderReport], name: str) -> int | None:
-    return next((value for report in reports if (value := getattr(report, name)) is not None), None)
+def _said(said: Iterable[OrderReport | Customer], name: str) -> Any:
+    """What the first of these that speaks of it says; None when nobody does."""
+    for each in said:
+        value = getattr(each, name)
+        if value is not None:
+            return value
+    return None
 
 
 def _net(report: OrderReport) -> int | None:
@@ -208,36 +215,29 @@ def _contradicted(money: Witness, ranked: Sequence[Witness]) -> bool:
 
 
 def _named(
-    believed: Sequence[Witness], unsigned: Sequence[Witness], names: Callable[[OrderReport], tuple[str, ...]]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    sure = dict.fromkeys(name for witness in believed for name in names(witness.report))
-    doubted = dict.fromkeys(name for witness in unsigned for name in names(witness.report))
+    believed: Sequence[OrderReport],
+    unsigned: Sequence[OrderReport],
+    names: Callable[[OrderReport], Iterable[str]],
+) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """What the order names, what only unsigned witnesses name beside it, and whether what it names does not rest on their word."""
+    sure = dict.fromkeys(name for report in believed for name in names(report))
+    doubted = dict.fromkeys(name for report in unsigned for name in names(report))
     if not sure:
-        return tuple(doubted), ()
-    return tuple(sure), tuple(name for name in doubted if name not in sure)
+        return tuple(doubted), (), not doubted
+    return tuple(sure), tuple(name for name in doubted if name not in sure), True
 
 
-def _leans_on(
-    unsigned: Sequence[Witness],
-    believed: Sequence[Witness],
-    money: Witness | None,
-    codes: tuple[str, ...],
-    click_ids: tuple[str, ...],
-    visitor_id: str | None,
-) -> bool:
-    """Whether anything of the order rests on a pixel's word alone."""
-    if not unsigned:
-        return False
-    sure_codes = any(witness.report.codes for witness in believed)
-    sure_clicks = any(witness.report.click_ids for witness in believed)
-    sure_visitor = any(witness.report.visitor_id for witness in believed)
-    return (
-        not believed
-        or (money is not None and money.trust < TRUST_SERVER)
-        or (bool(codes) and not sure_codes)
-        or (bool(click_ids) and not sure_clicks)
-        or (visitor_id is not None and not sure_visitor)
-    )
+def _folded_codes(report: OrderReport) -> Iterable[str]:
+    return filter(None, map(normalise, report.codes))
+
+
+def _click_ids(report: OrderReport) -> Iterable[str]:
+    return report.click_ids
+
+
+def _spellings(reports: Sequence[OrderReport]) -> dict[str, str]:
+    # The least trusted first, so that the most trusted spelling stays.
+    return {normalise(code): code for report in reversed(reports) for code in reversed(report.codes)}
 
 
 def _occurred_at(ranked: Sequence[Witness]) -> datetime:
@@ -245,7 +245,7 @@ def _occurred_at(ranked: Sequence[Witness]) -> datetime:
 
     Nobody says: the first receipt. (A pixel's receipt does not cap what a signed witness says: anybody can send one early.)
     """
-    stating = _first(ranked, lambda witness: witness if witness.report.occurred_at is not None else None)
+    stating = next((witness for witness in ranked if witness.report.occurred_at is not None), None)
     if stating is None or stating.report.occurred_at is None:
         return min(witness.received_at for witness in ranked)
     received = min(witness.received_at for witness in ranked if witness.trust >= stating.trust)
@@ -253,14 +253,16 @@ def _occurred_at(ranked: Sequence[Witness]) -> datetime:
 
 
 def _status(
-    believed: Sequence[Witness], unsigned: Sequence[Witness], signed: Sequence[tuple[datetime, datetime | None]]
+    ranked: Sequence[Witness],
+    believed: Sequence[OrderReport],
+    unsigned: Sequence[OrderReport],
+    signed: Sequence[tuple[datetime, datetime | None]],
 ) -> str:
-    if not believed:
-        first_heard = min(witness.received_at for witness in unsigned)
+    if not believed and signed:
+        first_heard = min(witness.received_at for witness in ranked)
         if any(start <= first_heard and (end is None or first_heard < end) for start, end in signed):
             return UNVERIFIED
-    paid = _first(believed or unsigned, lambda witness: witness.report.paid)
-    return APPROVED if paid else PENDING
+    return APPROVED if _said(believed or unsigned, "paid") else PENDING
 
 
 # ── Refunds ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@ Parsers make these from raw bytes; `fold` (folding.py) makes one order of all th
 import hashlib
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -181,6 +182,7 @@ def content_hash(receipt: Receipt, said: bytes) -> bytes:
     return hashlib.sha256(whence.encode() + said).digest()
 
 
+@lru_cache(maxsize=4_096)
 def read_click(text: str) -> UUID | None:
     """The click an order names: `clk_…`, its 26 characters alone, or a plain UUID. None for what cannot be one of our ids (all are UUIDv7)."""
     shown = text.strip()

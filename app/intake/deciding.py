@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ import asyncpg
 import msgspec
 
 from app import clock
-from app.domain import attribution, folding, money
+from app.domain import attribution, folding
 from app.domain.attribution import Conversion, Decision, Touch
 from app.domain.folding import Adjustment, Order, Witness
 from app.domain.orders import TRUST_SERVER, read_report
@@ -285,7 +284,7 @@ def _decided(decision: Decision) -> dict[str, Any]:
             {
                 **_owner(each.touch),
                 "code": each.touch.shown if each.touch.method is attribution.Method.CODE else None,
-                "click_id": None if each.touch.method is attribution.Method.CODE else each.touch.shown,
+                "click_id": None if each.touch.method is attribution.Method.CODE else each.touch.signal,
                 "occurred_at": each.touch.occurred_at,
                 "eligible": each.eligible,
                 "reason": each.reason,
@@ -303,16 +302,16 @@ def _credits(root: Root, order: Order, decision: Decision, currency: str) -> lis
     owners: list[dict[str, Any]] = [_owner(credit.touch) for credit in decision.credits] or [
         _owner(NOBODY) | {"method": None}
     ]
-    weights = [credit.weight for credit in decision.credits] or [Fraction(1)]
+    weights = [credit.weight for credit in decision.credits] or [attribution.WHOLE]
     points = [credit.weight_bp for credit in decision.credits] or [attribution.WEIGHT_BP]
     counted = order.status in folding.COUNTED and not order.test
     left = order.net_minor or 0
-    held = money.split(left, weights)
+    held = attribution.share_out(left, weights)
     rows = []
     events = [(0, order.occurred_at, held)]
     for position, effect in enumerate(order.effects, start=1):
         left -= effect.amount_minor
-        after = money.split(left, weights)
+        after = attribution.share_out(left, weights)
         events.append((position, effect.occurred_at, [new - old for new, old in zip(after, held, strict=True)]))
         held = after
     for position, occurred_at, amounts in events:

@@ -3,8 +3,9 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -109,8 +110,7 @@ def _touches(
     for click_id in visited:
         # A visitor's click that has not been drained is no candidate yet: the drain will name this order once it is.
         if click_id in clicks and click_id not in known:
-            touch = Touch(Method.VISITOR, str(click_id), ids.show("click", click_id), click_id)
-            found.append(_resolved(touch, clicks[click_id]))
+            found.append(_resolved(Touch(Method.VISITOR, str(click_id), "", click_id), clicks[click_id]))
     return tuple(found)
 
 
@@ -136,31 +136,32 @@ def _cap(rows: Sequence[asyncpg.Record]) -> int | None:
 def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, doubted: bool) -> Touch:
     """A redeemed code with its owner at the order's time."""
     assert order.occurred_at is not None
-    touch = Touch(Method.CODE, code, order.spellings.get(code, code), occurred_at=order.occurred_at, doubted=doubted)
     if not rows:
-        return touch
+        return Touch(Method.CODE, code, order.spellings.get(code, code), occurred_at=order.occurred_at, doubted=doubted)
     row = rows[0]
     ends = [row[name] for name in ("ends_at", "disabled_at", "archived_at") if row[name] is not None]
-    touch = replace(
-        touch,
+    owner = _owner(rows, order.occurred_at) or NOBODY
+    return Touch(
+        method=Method.CODE,
+        signal=code,
         shown=row["code"],
+        id=owner["assignment_id"],
+        occurred_at=order.occurred_at,
+        collaboration_id=owner["collaboration_id"],
+        campaign_id=owner["campaign_id"],
+        influencer_id=owner["influencer_id"],
         code_id=row["code_id"],
+        campaign_starts_at=owner["campaign_starts_at"],
+        campaign_ends_at=owner["campaign_ends_at"],
         code_starts_at=row["starts_at"],
         code_ends_at=min(ends) if ends else None,
         credit_policy=CreditPolicy(row["credit_policy"]),
+        doubted=doubted,
     )
-    owner = _owner(rows, order.occurred_at)
-    if owner is None:
-        return touch
-    return replace(
-        touch,
-        id=owner["assignment_id"],
-        collaboration_id=owner["collaboration_id"],
-        influencer_id=owner["influencer_id"],
-        campaign_id=owner["campaign_id"],
-        campaign_starts_at=owner["campaign_starts_at"],
-        campaign_ends_at=owner["campaign_ends_at"],
-    )
+
+
+OWNING = ("assignment_id", "collaboration_id", "campaign_id", "influencer_id", "campaign_starts_at", "campaign_ends_at")
+NOBODY: Mapping[str, Any] = dict.fromkeys(OWNING)
 
 
 def _owner(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record | None:
@@ -184,8 +185,7 @@ def _named_clicks(order: Order) -> list[Touch]:
         for name in names:
             click_id = read_click(name)
             signal = name if click_id is None else str(click_id)
-            shown = name if click_id is None else ids.show("click", click_id)
-            found.setdefault(signal, Touch(Method.CLICK, signal, shown, click_id, doubted=doubted))
+            found.setdefault(signal, Touch(Method.CLICK, signal, "", click_id, doubted=doubted))
     return list(found.values())
 
 
@@ -225,15 +225,18 @@ def _resolved(touch: Touch, row: asyncpg.Record | None) -> Touch:
     """The touch with what the click's row says of it; unchanged when there is none."""
     if row is None:
         return touch
-    return replace(
-        touch,
+    return Touch(
+        method=touch.method,
+        signal=touch.signal,
+        id=touch.id,
         occurred_at=row["occurred_at"],
-        link_id=row["link_id"],
         collaboration_id=row["collaboration_id"],
-        influencer_id=row["influencer_id"],
         campaign_id=row["campaign_id"],
+        influencer_id=row["influencer_id"],
+        link_id=row["link_id"],
         campaign_starts_at=row["campaign_starts_at"],
         campaign_ends_at=row["campaign_ends_at"],
+        doubted=touch.doubted,
     )
 
 
