@@ -75,9 +75,9 @@ def create_api(settings: Settings) -> "FastAPI":
 
 def routers() -> "list[Any]":
     """The routers of every resource, in the order of the documentation."""
-    from app.api import influencers, keys, reports
+    from app.api import brand, campaigns, collaborations, hosts, influencers, keys, links
 
-    return [module.router for module in (keys, influencers, reports)]
+    return [module.router for module in (brand, hosts, keys, influencers, campaigns, collaborations, links)]
 
 
 def version() -> str:

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app.domain.money import AMOUNT_MINOR_MAX, read_currency
+from app.errors import Invalid
 
 METADATA_KEYS_MAX = 50
 METADATA_BYTES_MAX = 10_000
@@ -47,7 +48,13 @@ def blame(field: str, code: str, reason: str) -> PydanticCustomError:
 def changes(body: BaseModel, old: Callable[[str], Any]) -> dict[str, Any]:
     """The fields a PATCH sent, dumped, objects merged into the old ones as RFC 7396 says: null clears, what is not named stays."""
     sent = body.model_dump(exclude_unset=True)
-    return {name: merge(old(name), value) if isinstance(value, dict) else value for name, value in sent.items()}
+    merged = {name: merge(old(name), value) if isinstance(value, dict) else value for name, value in sent.items()}
+    if merged.get("metadata") is not None:
+        try:
+            _metadata(merged["metadata"])
+        except ValueError as error:
+            raise Invalid.field("metadata", str(error)) from None
+    return merged
 
 
 def merge(old: Any, patch: Any) -> Any:

@@ -51,9 +51,9 @@ class NewInfluencer(Given):
     name: Name = Field(examples=["Léa Martin"])
     external_id: ExternalId | None = None
     email: Email | None = None
-    handles: Handles = Field([])
-    tags: Tags = Field([])
-    metadata: Metadata = Field({})
+    handles: Handles = Field(default=[])
+    tags: Tags = Field(default=[])
+    metadata: Metadata = Field(default={})
 
 
 class InfluencerChange(Given):

@@ -9,6 +9,7 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, mint
+from app.api.announcing import announce
 from app.api.auth import SCOPES, Admin, KeyRing, key_hash
 from app.api.fields import Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
@@ -20,7 +21,6 @@ from app.tables import api_key
 
 router: APIRouter = resource("keys")
 
-DIRECTORY_CHANNEL = "directory"
 ScopeName = Literal["read", "write", "conversions", "admin"]
 
 
@@ -33,7 +33,9 @@ class NewKey(Given):
         default=[],
         description="Of a secret key. `write` includes `read` and `conversions`; `admin` includes all. Default: read, write.",
     )
-    shop: Word | None = Field(None, description="Of a publishable key: where its orders come from. Default: main.")
+    shop: Word | None = Field(
+        default=None, description="Of a publishable key: where its orders come from. Default: main."
+    )
 
     @model_validator(mode="after")
     def _fits_kind(self) -> "NewKey":
@@ -98,12 +100,8 @@ async def _insert(connection: AsyncConnection, brand_id: UUID, key: str, **value
         key_hash=key_hash(key), id=mint.new_id(), brand_id=brand_id, hint=hint, created_at=clock.now(), **values
     )
     row: Row[Any] = (await connection.execute(made.returning(api_key))).one()
-    await _announce(connection)
+    await announce(connection)
     return row
-
-
-async def _announce(connection: AsyncConnection) -> None:
-    await connection.execute(select(func.pg_notify(DIRECTORY_CHANNEL, "")))
 
 
 @router.get("")
@@ -132,7 +130,7 @@ async def revoke_key(id: str, caller: Admin, session: Session, request: Request,
     write = update(api_key).where(api_key.c.brand_id == caller.brand_id, api_key.c.id == row.id)
     write = write.values(revoked_at=clock.now(), changed_xid=func.pg_current_xact_id())
     revoked = (await session.execute(write.returning(api_key))).one()
-    await _announce(session)
+    await announce(session)
     keys: KeyRing = request.app.state.keys
     keys.forget()
     return _shown(revoked)

@@ -204,7 +204,7 @@ def _field_problem(item: Mapping[str, Any], body: object) -> FieldProblem:
         )
     steps = _steps(path, body)
     if isinstance(context.get("field"), str):
-        steps.append(context["field"])
+        steps.extend(context["field"].split("."))
     return FieldProblem(field=".".join(steps), pointer=_pointer(steps), detail=reason, code=code)
 
 

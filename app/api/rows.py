@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Response
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, false, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, false, null, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, mint
@@ -25,6 +25,25 @@ def addressed(table: Table, kind: str, shown: str) -> ColumnElement[bool]:
         return table.c.id == ids.read(kind, shown)
     except ValueError:
         return false()
+
+
+def points_to(column: ColumnElement[Any], table: Table, kind: str, brand_id: UUID, shown: str) -> ColumnElement[bool]:
+    """The condition that a column refers to the row called `shown`: for filters of lists, where an unknown name means no rows."""
+    if shown.startswith(EXTERNAL):
+        own = select(table.c.id).where(table.c.brand_id == brand_id, addressed(table, kind, shown))
+        return column == own.scalar_subquery()
+    try:
+        return column == ids.read(kind, shown)
+    except ValueError:
+        return false()
+
+
+def sql_values(table: Table, values: dict[str, Any]) -> dict[str, Any]:
+    """The same values with None in jsonb columns as SQL's null, not JSON's."""
+    return {
+        name: null() if value is None and isinstance(table.c[name].type, JSONB) else value
+        for name, value in values.items()
+    }
 
 
 async def read_row(
@@ -120,7 +139,7 @@ async def create_or_find(
     """
     now = clock.now()
     values = {"brand_id": brand_id, **values}
-    made = insert(table).values(id=mint.new_id(), created_at=now, updated_at=now, **values)
+    made = insert(table).values(id=mint.new_id(), created_at=now, updated_at=now, **sql_values(table, values))
     row = (await connection.execute(made.on_conflict_do_nothing().returning(table))).one_or_none()
     if row is not None:
         return row, True
@@ -140,14 +159,12 @@ async def _of_external_id(
     return (await connection.execute(query)).one_or_none()
 
 
-def refuse_different(row: Row[Any], values: dict[str, Any]) -> None:
-    """Raises Conflict naming the fields in which a row found by its external id differs from what was asked for."""
+def refuse_different(row: Row[Any], values: dict[str, Any], *, by: str = "external_id") -> None:
+    """Raises Conflict naming the fields in which a row found by one of them differs from what was asked for."""
     differing = [name for name, value in values.items() if row._mapping[name] != value]
     if differing:
         reason = f"stands for another content already; it differs in {', '.join(sorted(differing))}"
-        raise Conflict(
-            f"external_id: {reason}", code="external_id_taken", fields=(FieldError("external_id", reason, "external_id_taken"),)
-        )  # fmt: skip
+        raise Conflict(f"{by}: {reason}", code=f"{by}_taken", fields=(FieldError(by, reason, f"{by}_taken"),))
 
 
 async def change(
@@ -159,7 +176,7 @@ async def change(
         same: Row[Any] = (await connection.execute(query)).one()
         return same
     write = update(table).where(table.c.brand_id == brand_id, table.c.id == row_id)
-    written = write.values(updated_at=clock.now(), **values).returning(table)
+    written = write.values(updated_at=clock.now(), **sql_values(table, values)).returning(table)
     changed: Row[Any] = (await connection.execute(written)).one()
     return changed
 

@@ -1,0 +1,120 @@
+"""The brand itself: the one that the key belongs to."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
+from sqlalchemy import Row, func, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api.announcing import announce
+from app.api.auth import Admin, Reader
+from app.api.fields import Currency, Given, Moment, Name, Zone, absent, changes
+from app.api.http import CHANGES, Session, resource
+from app.api.policies import (
+    PolicyGiven,
+    PolicyShown,
+    PolicyVersion,
+    append_rules,
+    list_versions,
+    newest_policy,
+    show_policy,
+)
+from app.domain import ids
+from app.domain.destinations import check_click_param
+from app.errors import Conflict, FieldError
+from app.tables import brand, click_day, conversion, route
+
+router: APIRouter = resource("brand")
+
+ClickParam = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=64),
+    AfterValidator(check_click_param),
+    Field(description="Query parameter that carries the click id to the shop.", examples=["ariane"]),
+]
+
+
+class BrandChange(Given):
+    """What may change; what is left out stays."""
+
+    name: Name = absent()
+    currency: Currency = absent()
+    time_zone: Zone = absent()
+    click_param: ClickParam = absent()
+    consent: Literal["granted", "denied", "wait"] = absent()
+    policy: PolicyGiven | None = Field(
+        default=None, description="Merged over the policy in force, from now on; null: the defaults again."
+    )
+    metadata: dict[str, JsonValue] = absent()
+
+
+class Brand(BaseModel):
+    """The tenant: its settings and its default attribution policy."""
+
+    id: str
+    name: str
+    currency: str = Field(description="Of reports, and of amounts that name none.")
+    time_zone: str = Field(description="Whose days clicks are counted by; reports take any zone as `tz`.")
+    click_param: str
+    consent: str = Field(description="What `/a.js` assumes until the page says otherwise.")
+    policy: PolicyShown
+    metadata: dict[str, Any]
+    created_at: Moment
+    updated_at: Moment
+
+
+def _shown(row: Row[Any], policy: PolicyShown) -> Brand:
+    columns = ("name", "currency", "time_zone", "click_param", "consent", "metadata", "created_at", "updated_at")
+    return Brand(id=ids.show("brand", row.id), policy=policy, **{name: row._mapping[name] for name in columns})
+
+
+@router.get("")
+async def read_brand(caller: Reader, session: Session) -> Brand:
+    """The brand of the key."""
+    query = select(brand, newest_policy(caller.brand_id, caller.brand_id)).where(brand.c.id == caller.brand_id)
+    row = (await session.execute(query)).one()
+    newest = row.policy or {}
+    return _shown(row, show_policy(newest.get("version"), newest.get("rules")))
+
+
+@router.patch("", responses=CHANGES)
+async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Brand:
+    """Changes what is sent. The time zone is fixed once clicks were counted, the currency once orders came in: reports take `tz` and `currency`."""
+    row = (await session.execute(select(brand).where(brand.c.id == caller.brand_id).with_for_update())).one()
+    sent = changes(body, row._mapping.get)
+    policy_sent = "policy" in sent
+    sent.pop("policy", None)
+    differing = {name: value for name, value in sent.items() if value != row._mapping[name]}
+    await _refuse_fixed(session, row, differing)
+    if differing:
+        write = update(brand).where(brand.c.id == caller.brand_id).values(updated_at=clock.now(), **differing)
+        row = (await session.execute(write.returning(brand))).one()
+    if "click_param" in differing:
+        routes = update(route).where(route.c.brand_id == caller.brand_id)
+        await session.execute(routes.values(click_param=body.click_param, changed_xid=func.pg_current_xact_id()))
+        await announce(session)
+    given = body.policy if policy_sent else PolicyGiven()
+    return _shown(row, await append_rules(session, caller.brand_id, caller.brand_id, given))
+
+
+async def _refuse_fixed(connection: AsyncConnection, row: Row[Any], differing: dict[str, Any]) -> None:
+    """Raises Conflict for a change that would rewrite what was counted already."""
+    fixed = []
+    if "time_zone" in differing:
+        counted = select(literal(1)).where(click_day.c.brand_id == row.id).limit(1)
+        if await connection.scalar(counted):
+            fixed.append(FieldError("time_zone", "clicks are counted by its days already; reports take `tz`", "fixed"))
+    if "currency" in differing:
+        ordered = select(literal(1)).where(conversion.c.brand_id == row.id).limit(1)
+        if await connection.scalar(ordered):
+            fixed.append(FieldError("currency", "orders were read in it already; reports take `currency`", "fixed"))
+    if fixed:
+        raise Conflict("; ".join(f"{each.field}: {each.reason}" for each in fixed), code="fixed", fields=tuple(fixed))
+
+
+@router.get("/policies")
+async def list_brand_policies(caller: Reader, session: Session) -> list[PolicyVersion]:
+    """Every version of the brand's default policy, newest first. Empty: the defaults of the service have always been in force."""
+    return list(await list_versions(session, caller.brand_id, caller.brand_id))

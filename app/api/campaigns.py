@@ -1,0 +1,231 @@
+"""Campaigns: objective, dates, budget, targets, and the attribution policy of their orders."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, JsonValue, field_validator
+from pydantic_core.core_schema import ValidationInfo
+from sqlalchemy import Row, select
+
+from app.api.auth import Reader, Writer
+from app.api.fields import Count, Currency, ExternalId, Given, Metadata, Minor, Moment, Name, Word, absent, changes
+from app.api.http import CHANGES, CREATES, FOUND, Session, resource
+from app.api.paging import Page, Paging, fetch_page
+from app.api.policies import (
+    PolicyGiven,
+    PolicyShown,
+    PolicyVersion,
+    append_rules,
+    list_versions,
+    newest_policy,
+    read_rules,
+    show_policy,
+)
+from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived
+from app.domain import ids
+from app.errors import Conflict, Invalid
+from app.tables import brand, campaign
+
+router: APIRouter = resource("campaigns")
+
+TARGETS_MAX = 30
+
+
+class Target(Given):
+    """A figure that the campaign is meant to reach."""
+
+    metric: Word = Field(examples=["conversions"])
+    value: Count | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def after_start(ends_at: datetime | None, info: ValidationInfo) -> datetime | None:
+    """Validator of `ends_at`: later than `starts_at`."""
+    starts_at = info.data.get("starts_at")
+    if ends_at is not None and starts_at is not None and ends_at <= starts_at:
+        raise ValueError("must be later than starts_at")
+    return ends_at
+
+
+Targets = Annotated[list[Target], Field(max_length=TARGETS_MAX)]
+Objective = Annotated[
+    Word, Field(description="awareness, consideration, brand_image, community, leads, sales, …", examples=["sales"])
+]
+Type = Annotated[
+    Word, Field(description="organic, paid, affiliate, multi_channel, contest, event, …", examples=["paid"])
+]
+
+
+class NewCampaign(Given):
+    """What makes a campaign."""
+
+    name: Name = Field(examples=["Winter launch"])
+    objective: Objective
+    type: Type | None = None
+    external_id: ExternalId | None = None
+    currency: Currency | None = Field(default=None, description="Of budget and commissions. Default: the brand's.")
+    starts_at: Moment | None = Field(default=None, description="Touches before it explain no order. Null: since ever.")
+    ends_at: Moment | None = Field(default=None, description="Half-open: touches at or after it explain no order.")
+    budget_minor: Minor | None = None
+    targets: Targets = Field(default=[])
+    policy: PolicyGiven | None = None
+    metadata: Metadata = Field(default={})
+
+    _later = field_validator("ends_at")(after_start)
+
+
+class CampaignChange(Given):
+    """What may change; what is left out stays, null clears."""
+
+    name: Name = absent()
+    objective: Objective = absent()
+    type: Type | None = None
+    external_id: ExternalId | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    budget_minor: Minor | None = None
+    targets: Targets = absent()
+    policy: PolicyGiven | None = Field(
+        default=None, description="Merged over the policy in force, from now on; null: the brand's again."
+    )
+    metadata: dict[str, JsonValue] = absent()
+
+    _later = field_validator("ends_at")(after_start)
+
+
+class Campaign(BaseModel):
+    """What collaborations are made in."""
+
+    id: str
+    external_id: str | None
+    name: str
+    objective: str
+    type: str | None
+    currency: str
+    starts_at: Moment | None
+    ends_at: Moment | None
+    budget_minor: int | None
+    targets: list[Target]
+    policy: PolicyShown | None = Field(description="Null: the brand's policy holds.")
+    metadata: dict[str, Any]
+    created_at: Moment
+    updated_at: Moment
+    archived_at: Moment | None
+
+
+COLUMNS = (
+    "external_id",
+    "name",
+    "objective",
+    "type",
+    "currency",
+    "starts_at",
+    "ends_at",
+    "budget_minor",
+    "targets",
+    "metadata",
+)
+TIMES = ("created_at", "updated_at", "archived_at")
+
+
+def _shown(row: Row[Any], policy: PolicyShown | None) -> Campaign:
+    columns = {name: row._mapping[name] for name in COLUMNS + TIMES}
+    return Campaign(id=ids.show("campaign", row.id), policy=policy, **columns)
+
+
+def _with_policy(row: Row[Any]) -> Campaign:
+    return _shown(row, None if row.policy is None else _policy(row.policy["version"], row.policy["rules"]))
+
+
+def _policy(version: int, rules: dict[str, Any]) -> PolicyShown | None:
+    """None for no version, and for one that went back to the brand's."""
+    return show_policy(version, rules) if rules else None
+
+
+@router.post("", status_code=201, responses=CREATES)
+async def create_campaign(caller: Writer, session: Session, body: NewCampaign, response: Response) -> Campaign:
+    """Adds a campaign; with an `external_id` that exists with the same content, answers 200 with the existing one."""
+    values = body.model_dump(exclude={"policy"})
+    if body.currency is None:
+        values["currency"] = await session.scalar(select(brand.c.currency).where(brand.c.id == caller.brand_id))
+    row, made = await create_or_find(session, campaign, caller.brand_id, values)
+    answer_found(response, made)
+    if not made:
+        version, rules = await read_rules(session, caller.brand_id, row.id)
+        asked = {} if body.policy is None else body.policy.model_dump(exclude_none=True)
+        if asked != rules:
+            raise Conflict(
+                "external_id: stands for another content already; it differs in policy", code="external_id_taken"
+            )
+        return _shown(row, _policy(version, rules))
+    if body.policy is None:
+        return _shown(row, None)
+    policy = await append_rules(session, caller.brand_id, row.id, body.policy, first=True)
+    return _shown(row, policy if policy.version else None)
+
+
+@router.get("")
+async def list_campaigns(
+    caller: Reader,
+    session: Session,
+    paging: Paging,
+    q: Annotated[str | None, Query(max_length=200, description="Part of the name, in any case.")] = None,
+    objective: Annotated[str | None, Query(max_length=100)] = None,
+    active_at: Annotated[Moment | None, Query(description="Only campaigns whose dates hold this moment.")] = None,
+    external_id: Annotated[str | None, Query(max_length=200)] = None,
+    include_archived: bool = False,
+) -> Page[Campaign]:
+    """The brand's campaigns, newest first."""
+    query = select(campaign, newest_policy(caller.brand_id, campaign.c.id)).where(
+        campaign.c.brand_id == caller.brand_id
+    )
+    if q is not None:
+        query = query.where(campaign.c.name.icontains(q, autoescape=True))
+    if objective is not None:
+        query = query.where(campaign.c.objective == objective)
+    if active_at is not None:
+        query = query.where((campaign.c.starts_at.is_(None)) | (campaign.c.starts_at <= active_at))
+        query = query.where((campaign.c.ends_at.is_(None)) | (campaign.c.ends_at > active_at))
+    if external_id is not None:
+        query = query.where(campaign.c.external_id == external_id)
+    if not include_archived:
+        query = query.where(campaign.c.archived_at.is_(None))
+    return await fetch_page(session, query, paging, [campaign.c.id], _with_policy)
+
+
+@router.get("/{id}", responses=FOUND)
+async def read_campaign(id: str, caller: Reader, session: Session) -> Campaign:  # noqa: A002
+    """One campaign, also when archived."""
+    query = select(campaign, newest_policy(caller.brand_id, campaign.c.id))
+    return _with_policy(await read_row(session, query, campaign, "campaign", caller.brand_id, id))
+
+
+@router.patch("/{id}", responses=CHANGES)
+async def change_campaign(id: str, caller: Writer, session: Session, body: CampaignChange) -> Campaign:  # noqa: A002
+    """Changes what is sent. A policy becomes a new version, in force from now on: orders keep the policy under which they were placed."""
+    row = await read_row(session, select(campaign), campaign, "campaign", caller.brand_id, id, lock=True)
+    refuse_archived("campaign", row)
+    sent = changes(body, row._mapping.get)
+    policy_sent = "policy" in sent
+    sent.pop("policy", None)
+    starts_at, ends_at = sent.get("starts_at", row.starts_at), sent.get("ends_at", row.ends_at)
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        raise Invalid.field("ends_at" if "ends_at" in sent else "starts_at", "starts_at must be earlier than ends_at")
+    changed = await change(session, campaign, caller.brand_id, row.id, sent)
+    if policy_sent:
+        await append_rules(session, caller.brand_id, row.id, body.policy)
+    return _shown(changed, _policy(*await read_rules(session, caller.brand_id, row.id)))
+
+
+@router.delete("/{id}", responses=FOUND)
+async def archive_campaign(id: str, caller: Writer, session: Session) -> Campaign:  # noqa: A002
+    """Archives a campaign: out of lists, kept in reports; its links and codes go on working."""
+    row = await archive(session, campaign, "campaign", caller.brand_id, id)
+    return _shown(row, _policy(*await read_rules(session, caller.brand_id, row.id)))
+
+
+@router.get("/{id}/policies", responses=FOUND)
+async def list_campaign_policies(id: str, caller: Reader, session: Session) -> list[PolicyVersion]:  # noqa: A002
+    """Every version of the campaign's policy, newest first. Empty: the brand's policy has always held."""
+    row = await read_row(session, select(campaign), campaign, "campaign", caller.brand_id, id)
+    return list(await list_versions(session, caller.brand_id, row.id))

@@ -1,0 +1,173 @@
+"""Collaborations: one influencer in one campaign, at most one per pair; the unit that is credited, paid and compared."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, JsonValue, Strict
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, mint
+from app.api.auth import Reader, Writer
+from app.api.fields import ExternalId, Given, Metadata, Minor, Moment, Reference, absent, changes
+from app.api.http import CHANGES, CREATES, FOUND, Session, resource
+from app.api.paging import Page, Paging, fetch_page
+from app.api.rows import (
+    answer_found,
+    archive,
+    change,
+    points_to,
+    read_row,
+    refer,
+    refuse_archived,
+    refuse_different,
+    sql_values,
+)
+from app.domain import ids
+from app.tables import campaign, collaboration, influencer
+
+router: APIRouter = resource("collaborations")
+
+
+class Percent(Given):
+    """A share of net revenue."""
+
+    type: Literal["percent"]
+    rate_bp: Annotated[int, Strict(), Field(ge=0, le=10_000, description="Basis points: 1,000 is 10 %.")]
+
+
+class Fixed(Given):
+    """An amount per conversion, in the campaign's currency."""
+
+    type: Literal["fixed"]
+    amount_minor: Minor
+
+
+Commission = Annotated[Percent | Fixed, Field(discriminator="type", examples=[{"type": "percent", "rate_bp": 1_000}])]
+
+
+class NewCollaboration(Given):
+    """What makes a collaboration."""
+
+    campaign_id: Reference
+    influencer_id: Reference
+    commission: Commission | None = None
+    external_id: ExternalId | None = None
+    metadata: Metadata = Field(default={})
+
+
+class CollaborationChange(Given):
+    """What may change; what is left out stays, null clears."""
+
+    commission: Commission | None = None
+    external_id: ExternalId | None = None
+    metadata: dict[str, JsonValue] = absent()
+
+
+class Collaboration(BaseModel):
+    """One influencer in one campaign."""
+
+    id: str
+    external_id: str | None
+    campaign_id: str
+    influencer_id: str
+    commission: Commission | None
+    metadata: dict[str, Any]
+    created_at: Moment
+    updated_at: Moment
+    archived_at: Moment | None
+
+
+def _shown(row: Row[Any]) -> Collaboration:
+    return Collaboration(
+        id=ids.show("collaboration", row.id),
+        external_id=row.external_id,
+        campaign_id=ids.show("campaign", row.campaign_id),
+        influencer_id=ids.show("influencer", row.influencer_id),
+        commission=row.commission,
+        metadata=row.metadata,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        archived_at=row.archived_at,
+    )
+
+
+@router.post("", status_code=201, responses={**CREATES, **FOUND})
+async def create_collaboration(
+    caller: Writer, session: Session, body: NewCollaboration, response: Response
+) -> Collaboration:
+    """Joins an influencer to a campaign, or answers 200 with the collaboration that the pair has. Refused when that one says otherwise."""
+    campaign_id = await refer(session, campaign, "campaign", caller.brand_id, "campaign_id", body.campaign_id)
+    influencer_id = await refer(session, influencer, "influencer", caller.brand_id, "influencer_id", body.influencer_id)
+    values = {**body.model_dump(exclude_unset=True), "campaign_id": campaign_id, "influencer_id": influencer_id}
+    row = await _insert(session, {"brand_id": caller.brand_id, **values})
+    answer_found(response, row is not None)
+    if row is None:
+        pair = (collaboration.c.campaign_id == campaign_id) & (collaboration.c.influencer_id == influencer_id)
+        query = select(collaboration).where(collaboration.c.brand_id == caller.brand_id)
+        row = (await session.execute(query.where(pair))).one_or_none()
+        if row is None:
+            row = (await session.execute(query.where(collaboration.c.external_id == body.external_id))).one()
+        refuse_archived("collaboration", row)
+        refuse_different(row, values, by="influencer_id")
+    return _shown(row)
+
+
+async def _insert(connection: AsyncConnection, values: dict[str, Any]) -> Row[Any] | None:
+    now = clock.now()
+    made = insert(collaboration).values(
+        id=mint.new_id(), created_at=now, updated_at=now, **sql_values(collaboration, values)
+    )
+    row: Row[Any] | None = (
+        await connection.execute(made.on_conflict_do_nothing().returning(collaboration))
+    ).one_or_none()
+    return row
+
+
+@router.get("")
+async def list_collaborations(
+    caller: Reader,
+    session: Session,
+    paging: Paging,
+    campaign_id: Annotated[str | None, Query(max_length=205)] = None,
+    influencer_id: Annotated[str | None, Query(max_length=205)] = None,
+    external_id: Annotated[str | None, Query(max_length=200)] = None,
+    include_archived: bool = False,
+) -> Page[Collaboration]:
+    """The brand's collaborations, newest first."""
+    query = select(collaboration).where(collaboration.c.brand_id == caller.brand_id)
+    if campaign_id is not None:
+        query = query.where(points_to(collaboration.c.campaign_id, campaign, "campaign", caller.brand_id, campaign_id))
+    if influencer_id is not None:
+        query = query.where(
+            points_to(collaboration.c.influencer_id, influencer, "influencer", caller.brand_id, influencer_id)
+        )
+    if external_id is not None:
+        query = query.where(collaboration.c.external_id == external_id)
+    if not include_archived:
+        query = query.where(collaboration.c.archived_at.is_(None))
+    return await fetch_page(session, query, paging, [collaboration.c.id], _shown)
+
+
+@router.get("/{id}", responses=FOUND)
+async def read_collaboration(id: str, caller: Reader, session: Session) -> Collaboration:  # noqa: A002
+    """One collaboration, also when archived."""
+    return _shown(await read_row(session, select(collaboration), collaboration, "collaboration", caller.brand_id, id))
+
+
+@router.patch("/{id}", responses=CHANGES)
+async def change_collaboration(id: str, caller: Writer, session: Session, body: CollaborationChange) -> Collaboration:  # noqa: A002
+    """Changes what is sent; the commission is replaced as a whole."""
+    row = await read_row(session, select(collaboration), collaboration, "collaboration", caller.brand_id, id, lock=True)
+    refuse_archived("collaboration", row)
+    sent = changes(body, row._mapping.get)
+    if body.commission is not None:
+        sent["commission"] = body.commission.model_dump()
+    return _shown(await change(session, collaboration, caller.brand_id, row.id, sent))
+
+
+@router.delete("/{id}", responses=FOUND)
+async def archive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:  # noqa: A002
+    """Archives a collaboration: nothing new can be made in it; its links and codes go on working."""
+    return _shown(await archive(session, collaboration, "collaboration", caller.brand_id, id))

@@ -1,0 +1,100 @@
+"""Host names of a brand's own, on which its links may stand."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Response
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api.announcing import announce
+from app.api.auth import Admin, Caller, Reader
+from app.api.fields import Given, Moment
+from app.api.http import CREATES, FOUND, Session, resource
+from app.api.paging import Page, Paging, fetch_page
+from app.api.rows import answer_found, missing
+from app.errors import Conflict, FieldError
+from app.tables import host
+
+router: APIRouter = resource("hosts")
+
+_LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
+
+
+def _host_name(text: str) -> str:
+    name = text.lower().rstrip(".")
+    if not _HOST.fullmatch(name) or name.rpartition(".")[2].isdigit():
+        raise ValueError("is a host name such as go.brand.com, without https://, path or port")
+    return name
+
+
+class NewHost(Given):
+    """What makes a host."""
+
+    host: Annotated[str, StringConstraints(strip_whitespace=True, max_length=253), AfterValidator(_host_name)] = Field(
+        examples=["go.brand.com"]
+    )
+
+
+class Host(BaseModel):
+    """A host name of the brand; point its DNS at this service."""
+
+    host: str
+    created_at: Moment
+    archived_at: Moment | None
+
+
+def _shown(row: Row[Any]) -> Host:
+    return Host(host=row.host, created_at=row.created_at, archived_at=row.archived_at)
+
+
+@router.post("", status_code=201, responses=CREATES)
+async def add_host(caller: Admin, session: Session, body: NewHost, response: Response) -> Host:
+    """Adds a host name, or brings an archived one back. A name that another brand has is refused, for good: its links live there."""
+    made = insert(host).values(host=body.host, brand_id=caller.brand_id, created_at=clock.now())
+    row = (await session.execute(made.on_conflict_do_nothing().returning(host))).one_or_none()
+    answer_found(response, row is not None)
+    if row is None:
+        row = (await session.execute(select(host).where(host.c.host == body.host).with_for_update())).one()
+        if row.brand_id != caller.brand_id:
+            reason = "belongs to another brand"
+            raise Conflict(f"host: {reason}", code="host_taken", fields=(FieldError("host", reason, "host_taken"),))
+        if row.archived_at is None:
+            return _shown(row)
+        row = await _write(session, caller, body.host, None)
+    await announce(session)
+    return _shown(row)
+
+
+async def _write(connection: AsyncConnection, caller: Caller, name: str, archived_at: Any) -> Row[Any]:
+    write = update(host).where(host.c.host == name, host.c.brand_id == caller.brand_id)
+    write = write.values(archived_at=archived_at, changed_xid=func.pg_current_xact_id())
+    row: Row[Any] = (await connection.execute(write.returning(host))).one()
+    return row
+
+
+@router.get("")
+async def list_hosts(caller: Reader, session: Session, paging: Paging, include_archived: bool = False) -> Page[Host]:
+    """The brand's host names, newest first."""
+    query = select(host).where(host.c.brand_id == caller.brand_id)
+    if not include_archived:
+        query = query.where(host.c.archived_at.is_(None))
+    return await fetch_page(session, query, paging, [host.c.created_at, host.c.host], _shown)
+
+
+@router.delete("/{name}", responses=FOUND)
+async def archive_host(name: str, caller: Admin, session: Session) -> Host:
+    """Takes a host name out of use: its links answer 404 until it is added again. Nobody else can have it."""
+    query = select(host).where(host.c.host == name.lower(), host.c.brand_id == caller.brand_id).with_for_update()
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise missing("host", name)
+    if row.archived_at is not None:
+        return _shown(row)
+    archived = await _write(session, caller, row.host, clock.now())
+    await announce(session)
+    return _shown(archived)

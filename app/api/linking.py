@@ -1,0 +1,232 @@
+"""Writes links and their routes, set-based: one link and a thousand take the same statements."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, mint
+from app.api.announcing import announce
+from app.api.faults import Faults
+from app.api.pairing import Pair, Paired, pair_up
+from app.domain.slugs import RESERVED, make_slug
+from app.tables import DEFAULT_HOST, brand, host, link
+
+SLUG_ATTEMPTS = 5
+"""Of generated slugs: with 40 random bits and a million links, five collisions in a row happen once in 10^30."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A link to be made, checked already as far as it can be alone. target_url: the destination with UTM applied."""
+
+    pair: Paired
+    slug: str | None
+    host: str | None
+    target_url: str
+    values: dict[str, Any]
+
+
+@dataclass(slots=True)
+class MadeRow:
+    """A link as it stands in the table; made: by this call."""
+
+    id: UUID
+    made: bool
+    host: str
+    slug: str
+    collaboration_id: UUID
+    campaign_id: UUID
+    influencer_id: UUID
+    external_id: str | None
+    destination_url: str
+    placement: str | None
+    utm: dict[str, str]
+    expires_at: datetime | None
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    disabled_at: datetime | None = None
+    archived_at: datetime | None = None
+
+
+# Whoever inserts the route first owns the slug. Sorted by the key, so that two batches that overlap wait for, and do not deadlock, each other.
+_INSERT_ROUTES = text("""
+    INSERT INTO route (host, slug, brand_id, link_id, destination_url, click_param, expires_at)
+    SELECT wanted.host, wanted.slug, CAST(:brand_id AS uuid), wanted.link_id, wanted.destination_url, CAST(:click_param AS text), wanted.expires_at
+    FROM unnest(CAST(:hosts AS text[]), CAST(:slugs AS text[]), CAST(:link_ids AS uuid[]), CAST(:destination_urls AS text[]),
+                CAST(:expirations AS timestamptz[])) AS wanted (host, slug, link_id, destination_url, expires_at)
+    ORDER BY wanted.host, wanted.slug
+    ON CONFLICT (host, slug) DO NOTHING
+    RETURNING link_id""")
+_INSERT_LINKS = text("""
+    INSERT INTO link (brand_id, id, external_id, collaboration_id, host, slug, destination_url, placement, utm, expires_at, metadata,
+                      created_at, updated_at)
+    SELECT CAST(:brand_id AS uuid), wanted.id, wanted.external_id, wanted.collaboration_id, wanted.host, wanted.slug, wanted.destination_url,
+           wanted.placement, CAST(wanted.utm AS jsonb), wanted.expires_at, CAST(wanted.metadata AS jsonb), CAST(:now AS timestamptz),
+           CAST(:now AS timestamptz)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:external_ids AS text[]), CAST(:collaboration_ids AS uuid[]), CAST(:hosts AS text[]),
+                CAST(:slugs AS text[]), CAST(:destination_urls AS text[]), CAST(:placements AS text[]), CAST(:utms AS text[]),
+                CAST(:expirations AS timestamptz[]), CAST(:metadatas AS text[]))
+         AS wanted (id, external_id, collaboration_id, host, slug, destination_url, placement, utm, expires_at, metadata)""")
+
+
+async def make_links(
+    connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], *, batch: str | None = None
+) -> list[MadeRow]:
+    """The links, made or found by their external id, in order; all or none.
+
+    Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". At most 13 statements, however
+    many links.
+    """
+    faults = Faults(batch)
+    pairs = await pair_up(connection, brand_id, [row.pair for row in rows], faults)
+    await _check_hosts(connection, brand_id, rows, faults)
+    _check_twins(rows, faults)
+    existing = await _existing(connection, brand_id, rows)
+    found: dict[int, MadeRow] = {}
+    fresh: dict[int, MadeRow] = {}
+    for index, (row, pair) in enumerate(zip(rows, pairs, strict=True)):
+        old = existing.get(row.values["external_id"] or "")
+        if pair is None:
+            continue
+        if old is None:
+            fresh[index] = _fresh(row, pair)
+        elif _differs(old, row, pair):
+            faults.conflict(
+                index,
+                "external_id",
+                "external_id_taken",
+                f"stands for another content already; it differs in {_differs(old, row, pair)}",
+            )
+        else:
+            found[index] = _found(old, pair)
+    faults.refuse()
+    if fresh:
+        await _take_routes(connection, brand_id, rows, fresh, faults)
+        await connection.execute(_INSERT_LINKS, _columns(brand_id, list(fresh.values())))
+        await announce(connection)
+    made = {**found, **fresh}
+    return [made[index] for index in range(len(rows))]
+
+
+async def _check_hosts(connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], faults: Faults) -> None:
+    if all(row.host is None for row in rows):
+        return
+    query = select(host.c.host).where(host.c.brand_id == brand_id, host.c.archived_at.is_(None))
+    own = set((await connection.execute(query)).scalars())
+    for index, row in enumerate(rows):
+        if row.host is not None and row.host.lower() not in own:
+            faults.invalid(index, "host", "unknown_host", "is none of your hosts; add it under /v1/hosts first")
+
+
+def _check_twins(rows: Sequence[NewRow], faults: Faults) -> None:
+    """Two rows of one batch that ask for the same slug or external id."""
+    slugs: set[tuple[str, str]] = set()
+    externals: set[str] = set()
+    for index, row in enumerate(rows):
+        if row.slug is not None:
+            if (_host_of(row), row.slug) in slugs:
+                faults.conflict(index, "slug", "slug_taken", "stands twice in this batch")
+            slugs.add((_host_of(row), row.slug))
+        external_id = row.values["external_id"]
+        if external_id is not None:
+            if external_id in externals:
+                faults.conflict(index, "external_id", "external_id_taken", "stands twice in this batch")
+            externals.add(external_id)
+
+
+def _host_of(row: NewRow) -> str:
+    return DEFAULT_HOST if row.host is None else row.host.lower()
+
+
+async def _existing(connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow]) -> dict[str, Any]:
+    externals = {row.values["external_id"] for row in rows} - {None}
+    if not externals:
+        return {}
+    query = select(link).where(link.c.brand_id == brand_id, link.c.external_id.in_(externals))
+    return {row.external_id: row for row in await connection.execute(query)}
+
+
+def _differs(old: Any, row: NewRow, pair: Pair) -> str:
+    """The fields in which an existing link is not what was asked for; '' when it is."""
+    asked = {**row.values, "collaboration_id": pair.id, "host": _host_of(row)}
+    if row.slug is not None:
+        asked["slug"] = row.slug
+    return ", ".join(sorted(name for name, value in asked.items() if old._mapping[name] != value))
+
+
+def _fresh(row: NewRow, pair: Pair) -> MadeRow:
+    now = clock.now()
+    return MadeRow(
+        id=mint.new_id(),
+        made=True,
+        host=_host_of(row),
+        slug=row.slug or _new_slug(),
+        collaboration_id=pair.id,
+        campaign_id=pair.campaign_id,
+        influencer_id=pair.influencer_id,
+        created_at=now,
+        updated_at=now,
+        **row.values,
+    )
+
+
+def _found(old: Any, pair: Pair) -> MadeRow:
+    columns = {name: value for name, value in old._mapping.items() if name != "brand_id"}
+    return MadeRow(made=False, campaign_id=pair.campaign_id, influencer_id=pair.influencer_id, **columns)
+
+
+def _new_slug() -> str:
+    slug = make_slug(mint.random_number())
+    return slug if slug not in RESERVED else _new_slug()
+
+
+async def _take_routes(
+    connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], fresh: dict[int, MadeRow], faults: Faults
+) -> None:
+    """Takes the slugs: given ones as they are, generated ones again until they are free. Raises Conflict for given ones that are taken."""
+    click_param = await connection.scalar(select(brand.c.click_param).where(brand.c.id == brand_id))
+    waiting = dict(fresh)
+    for _ in range(SLUG_ATTEMPTS):
+        parameters = {
+            "brand_id": brand_id,
+            "click_param": click_param,
+            "hosts": [row.host for row in waiting.values()],
+            "slugs": [row.slug for row in waiting.values()],
+            "link_ids": [row.id for row in waiting.values()],
+            "destination_urls": [rows[index].target_url for index in waiting],
+            "expirations": [row.expires_at for row in waiting.values()],
+        }
+        taken = set((await connection.execute(_INSERT_ROUTES, parameters)).scalars())
+        waiting = {index: row for index, row in waiting.items() if row.id not in taken}
+        for index, row in waiting.items():
+            if rows[index].slug is not None:
+                faults.conflict(index, "slug", "slug_taken", f"{row.slug!r} is taken on this host")
+            row.slug = _new_slug()
+        faults.refuse()
+        if not waiting:
+            return
+    raise AssertionError("generated slugs collide over and over: the random numbers are not random")
+
+
+def _columns(brand_id: UUID, rows: Sequence[MadeRow]) -> dict[str, Any]:
+    return {
+        "brand_id": brand_id,
+        "now": rows[0].created_at,
+        "ids": [row.id for row in rows],
+        "external_ids": [row.external_id for row in rows],
+        "collaboration_ids": [row.collaboration_id for row in rows],
+        "hosts": [row.host for row in rows],
+        "slugs": [row.slug for row in rows],
+        "destination_urls": [row.destination_url for row in rows],
+        "placements": [row.placement for row in rows],
+        "utms": [json.dumps(row.utm) for row in rows],
+        "expirations": [row.expires_at for row in rows],
+        "metadatas": [json.dumps(row.metadata) for row in rows],
+    }

@@ -1,0 +1,145 @@
+"""Whose it is: a link or code names its collaboration, or the campaign and influencer whose collaboration is found or created."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import model_validator
+from sqlalchemy import Table, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, mint
+from app.api.faults import Faults
+from app.api.fields import Given, Reference, blame
+from app.api.rows import resolve
+from app.tables import campaign, collaboration, influencer
+
+
+class Paired(Given):
+    """Base of bodies that belong to a collaboration."""
+
+    collaboration_id: Reference | None = None
+    campaign_id: Reference | None = None
+    influencer_id: Reference | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Paired":
+        pair = (self.campaign_id, self.influencer_id)
+        if self.collaboration_id is not None:
+            if pair != (None, None):
+                raise blame("collaboration_id", "ambiguous", "stands alone: leave out campaign_id and influencer_id")
+        elif pair == (None, None):
+            raise blame("collaboration_id", "required", "is required, or campaign_id and influencer_id together")
+        elif None in pair:
+            missing = "campaign_id" if self.campaign_id is None else "influencer_id"
+            raise blame(missing, "required", "is required: campaign_id and influencer_id go together")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A collaboration: its id and whom it joins."""
+
+    id: UUID
+    campaign_id: UUID
+    influencer_id: UUID
+
+
+# Two statements, because a row that another transaction inserted is returned by neither half of one.
+_CREATE = text("""
+    INSERT INTO collaboration (brand_id, id, campaign_id, influencer_id, created_at, updated_at)
+    SELECT CAST(:brand_id AS uuid), wanted.id, wanted.campaign_id, wanted.influencer_id, :now, :now
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:campaign_ids AS uuid[]), CAST(:influencer_ids AS uuid[]))
+         AS wanted (id, campaign_id, influencer_id)
+    ON CONFLICT (brand_id, campaign_id, influencer_id) DO NOTHING""")
+_FIND = text("""
+    SELECT id, campaign_id, influencer_id, archived_at FROM collaboration
+    WHERE brand_id = CAST(:brand_id AS uuid)
+      AND (campaign_id, influencer_id) IN (SELECT * FROM unnest(CAST(:campaign_ids AS uuid[]), CAST(:influencer_ids AS uuid[])))""")
+
+
+async def pair_up(
+    connection: AsyncConnection, brand_id: UUID, wanted: Sequence[Paired], faults: Faults
+) -> list[Pair | None]:
+    """The collaboration of each body, in order; None where a fault was noted. At most five statements, however many bodies."""
+    by_id = await _of_collaborations(
+        connection, brand_id, [body.collaboration_id for body in wanted if body.collaboration_id]
+    )
+    refer = _References(connection, brand_id, faults)
+    campaigns = await refer.find(campaign, "campaign", [body.campaign_id for body in wanted])
+    influencers = await refer.find(influencer, "influencer", [body.influencer_id for body in wanted])
+    keys = [
+        None if campaign_id is None or influencer_id is None else (campaign_id, influencer_id)
+        for campaign_id, influencer_id in zip(campaigns, influencers, strict=True)
+    ]
+    by_pair = await _find_or_create(connection, brand_id, {key for key in keys if key is not None})
+    found: list[Pair | None] = []
+    for index, (body, key) in enumerate(zip(wanted, keys, strict=True)):
+        row = (
+            by_id.get(body.collaboration_id) if body.collaboration_id is not None else by_pair.get(key) if key else None
+        )
+        if row is None and body.collaboration_id is not None:
+            faults.missing(index, "collaboration_id", "collaboration", body.collaboration_id)
+        elif row is not None and row.archived_at is not None:
+            field = "campaign_id" if body.collaboration_id is None else "collaboration_id"
+            faults.conflict(index, field, "collaboration_archived", "this collaboration is archived")
+            row = None
+        found.append(None if row is None else Pair(row.id, row.campaign_id, row.influencer_id))
+    return found
+
+
+class _References:
+    """Finds what bodies refer to and notes what is missing or archived."""
+
+    def __init__(self, connection: AsyncConnection, brand_id: UUID, faults: Faults) -> None:
+        self._connection = connection
+        self._brand_id = brand_id
+        self._faults = faults
+
+    async def find(self, table: Table, kind: str, shown: Sequence[str | None]) -> list[UUID | None]:
+        rows = await resolve(
+            self._connection, table, kind, self._brand_id, [name for name in shown if name is not None]
+        )
+        found: list[UUID | None] = []
+        for index, name in enumerate(shown):
+            row = None if name is None else rows.get(name)
+            if name is not None and row is None:
+                self._faults.missing(index, f"{kind}_id", kind, name)
+            elif row is not None and row.archived:
+                self._faults.conflict(index, f"{kind}_id", f"{kind}_archived", f"this {kind} is archived")
+                row = None
+            found.append(None if row is None else row.id)
+        return found
+
+
+async def _of_collaborations(connection: AsyncConnection, brand_id: UUID, shown: Sequence[str]) -> dict[str, Any]:
+    referred = await resolve(connection, collaboration, "collaboration", brand_id, shown)
+    if not referred:
+        return {}
+    columns = (
+        collaboration.c.id,
+        collaboration.c.campaign_id,
+        collaboration.c.influencer_id,
+        collaboration.c.archived_at,
+    )
+    ids = {row.id for row in referred.values()}
+    query = select(*columns).where(collaboration.c.brand_id == brand_id, collaboration.c.id.in_(ids))
+    rows = {row.id: row for row in await connection.execute(query)}
+    return {name: rows[row.id] for name, row in referred.items()}
+
+
+async def _find_or_create(
+    connection: AsyncConnection, brand_id: UUID, keys: set[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], Any]:
+    if not keys:
+        return {}
+    ordered = sorted(keys)  # two batches that create the same pairs take their locks in the same order
+    campaign_ids, influencer_ids = [key[0] for key in ordered], [key[1] for key in ordered]
+    parameters = {"brand_id": brand_id, "campaign_ids": campaign_ids, "influencer_ids": influencer_ids}
+    rows = (await connection.execute(_FIND, parameters)).all()
+    if len(rows) < len(ordered):
+        ids = [mint.new_id() for _ in ordered]
+        await connection.execute(_CREATE, {**parameters, "ids": ids, "now": clock.now()})
+        rows = (await connection.execute(_FIND, parameters)).all()
+    return {(row.campaign_id, row.influencer_id): row for row in rows}

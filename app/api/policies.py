@@ -1,0 +1,132 @@
+"""Attribution policies of a brand and of its campaigns: append-only versions, each in force from its time on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field, Strict
+from sqlalchemy import Row, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api.fields import Given, Moment
+from app.domain.attribution import CLICK_WINDOW_DAYS_MAX, Policy, read_policy
+from app.errors import Invalid
+from app.tables import policy
+
+ModelName = Literal["last", "first", "linear", "position"]
+MethodName = Literal["code", "click", "visitor"]
+Days = Annotated[int, Strict(), Field(ge=0, le=CLICK_WINDOW_DAYS_MAX)]
+
+
+class PolicyGiven(Given):
+    """Rules of a policy; what is left out or null is as in the policy above it (campaign, brand, service)."""
+
+    model: ModelName | None = Field(default=None, description="How clicks share an order: last touch by default.")
+    click_window_days: Days | None = Field(
+        default=None, description="A click older than that explains nothing. 30 by default."
+    )
+    precedence: Annotated[list[MethodName], Field(min_length=1)] | None = Field(
+        default=None, description="The strongest first; what is left out is off. Code, click, visitor by default."
+    )
+
+
+class PolicyShown(BaseModel):
+    """The policy in force."""
+
+    model: str
+    click_window_days: int
+    precedence: list[str]
+    version: int = Field(description="0: the defaults of the service, nothing was ever set here.")
+
+
+class PolicyVersion(PolicyShown):
+    """One version of a policy."""
+
+    effective_from: Moment | None = Field(description="Null: since ever.")
+    created_at: Moment
+
+
+def show_policy(version: int | None, rules: Mapping[str, object] | None) -> PolicyShown:
+    """What a version says, defaults filled in."""
+    return PolicyShown(**_filled(rules or {}), version=version or 0)
+
+
+def _filled(rules: Mapping[str, object]) -> dict[str, Any]:
+    read: Policy = read_policy(rules)
+    methods = [method.value for method in read.precedence]
+    return {"model": read.model, "click_window_days": read.click_window_days, "precedence": methods}
+
+
+async def read_rules(connection: AsyncConnection, brand_id: UUID, scope_id: UUID) -> tuple[int, dict[str, Any]]:
+    """The newest version of a policy and its rules: (0, {}) when there is none."""
+    query = (
+        select(policy.c.version, policy.c.rules)
+        .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope_id)
+        .order_by(policy.c.version.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).one_or_none()
+    return (0, {}) if row is None else (row.version, row.rules)
+
+
+async def append_rules(
+    connection: AsyncConnection, brand_id: UUID, scope_id: UUID, given: PolicyGiven | None, *, first: bool = False
+) -> PolicyShown:
+    """Appends a version with the given rules merged over the newest; nothing when that changes nothing. Null (None): back to the defaults.
+
+    first: the row was just created, so its policy has been in force since ever; otherwise from now on, because orders keep the policy under
+    which they were placed. The caller holds a lock on the row that the policy belongs to.
+    """
+    version, rules = (0, {}) if first else await read_rules(connection, brand_id, scope_id)
+    sent = {} if given is None else given.model_dump(exclude_unset=True)
+    wanted = {
+        name: value for name, value in {**(rules if given is not None else {}), **sent}.items() if value is not None
+    }
+    try:
+        shown = show_policy(version + 1, wanted)
+    except ValueError as error:
+        field, _, reason = str(error).partition(": ")
+        raise Invalid.field(f"policy.{field}", reason) from None
+    if wanted == rules:
+        return show_policy(version, rules)
+    now = clock.now()
+    made = insert(policy).values(
+        brand_id=brand_id,
+        scope_id=scope_id,
+        version=version + 1,
+        effective_from=None if first else now,
+        rules=wanted,
+        created_at=now,
+    )
+    await connection.execute(made)
+    return shown
+
+
+def newest_policy(brand_id: UUID, scope: Any) -> Any:
+    """A scalar subquery: the newest version of each row's policy as JSON {version, rules}."""
+    return (
+        select(func.jsonb_build_object("version", policy.c.version, "rules", policy.c.rules))
+        .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope)
+        .order_by(policy.c.version.desc())
+        .limit(1)
+        .scalar_subquery()
+        .label("policy")
+    )
+
+
+async def list_versions(connection: AsyncConnection, brand_id: UUID, scope_id: UUID) -> Sequence[PolicyVersion]:
+    """Every version, newest first; at most 100."""
+    query = (
+        select(policy)
+        .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope_id)
+        .order_by(policy.c.version.desc())
+        .limit(100)
+    )
+    return [_version(row) for row in await connection.execute(query)]
+
+
+def _version(row: Row[Any]) -> PolicyVersion:
+    return PolicyVersion(
+        **_filled(row.rules), version=row.version, effective_from=row.effective_from, created_at=row.created_at
+    )
