@@ -24,6 +24,7 @@ from app.domain.bodies import EPOCH, Context
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Landing, OrderReport, Parsed, Receipt
 from app.intake.messages import Message, key_of, message_of
+from app.intake.partitions import Connection
 from app.intake.recording import in_transaction, record, record_landings
 from app.secret import derive
 from app.settings import Settings
@@ -288,7 +289,7 @@ def _verdict(said: Parsed, conversion_id: UUID | None) -> Verdict:
     return Verdict("recorded", None, notes, said.topic, conversion_id)
 
 
-async def look_up(connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Known:
+async def look_up(connection: Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Known:
     """What these messages of one brand are read with."""
     brand = await connection.fetchrow(BRAND, brand_id)
     origins = sorted({message.origin_id for message in messages if message.origin_id and not message.is_pixel})
@@ -296,7 +297,7 @@ async def look_up(connection: asyncpg.Connection, brand_id: UUID, messages: Sequ
     return Known(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
 
 
-async def _keep(connection: Any, brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> None:
+async def _keep(connection: Connection, brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> None:
     """Adds the rows of new messages, in one order for everybody, so that two processes with the same messages cannot lock each other out."""
     rows = sorted(_rows(kept), key=lambda row: (row[1] or NOBODY, row[5], row[6]))
     if rows:

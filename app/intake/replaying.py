@@ -23,6 +23,7 @@ from app.intake.deliveries import (
     settle_delivery,
 )
 from app.intake.messages import Message
+from app.intake.partitions import Connection
 from app.intake.recording import in_transaction
 from app.secret import UnsealError, unseal
 
@@ -123,7 +124,7 @@ def stored_message(row: Mapping[str, Any] | asyncpg.Record) -> Message:
     )
 
 
-async def read_again(connection: asyncpg.Connection, brand_id: UUID, message: Message, *, secret: str) -> Parsed:
+async def read_again(connection: Connection, brand_id: UUID, message: Message, *, secret: str) -> Parsed:
     """What a kept message says, as the present release reads it; nothing is recorded."""
     known = await look_up(connection, brand_id, [message], secret)
     if known.brand is None:
