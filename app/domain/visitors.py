@@ -36,10 +36,20 @@ def visitor_hash(key: bytes, brand_id: str, at_ms: int, address: str, user_agent
     key: at most 64 bytes. address: already truncated. The day is part of it so that nobody can be followed from one day to the next,
     the brand so that nobody can be followed from one brand to another; uniqueness is counted per UTC day, so nothing is lost by it.
     """
-    words = f"{brand_id}\n{at_ms // DAY_MS}\n{address}\n{user_agent}"
+    return visitor_of(visitors_of_day(key, brand_id, at_ms), address, user_agent)
+
+
+def visitors_of_day(key: bytes, brand_id: str, at_ms: int) -> hashlib.blake2b:
+    """The part of `visitor_hash` that a brand's clicks of a UTC day have in common: more than half of its cost."""
+    return hashlib.blake2b(f"{brand_id}\n{at_ms // DAY_MS}\n".encode(), digest_size=8, key=key)
+
+
+def visitor_of(day: hashlib.blake2b, address: str, user_agent: str) -> int:
+    """The `visitor_hash` of one click of that brand and day."""
+    hashed = day.copy()
     # `surrogatepass`: a header may hold any bytes, and a lone surrogate must not cost the click.
-    digest = hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-    return int.from_bytes(digest, "big") >> 1
+    hashed.update(f"{address}\n{user_agent}".encode("utf-8", "surrogatepass"))
+    return int.from_bytes(hashed.digest(), "big") >> 1
 
 
 @lru_cache(maxsize=4_096)

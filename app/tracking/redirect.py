@@ -5,11 +5,13 @@ recorded. Where the line cannot be written the visitor is redirected all the sam
 """
 
 from functools import lru_cache
+from hashlib import blake2b
 
 from app import clock, mint
 from app.directory import Directory
 from app.domain.destinations import address
-from app.domain.visitors import referrer_host, truncate_address, visitor_hash
+from app.domain.slugs import is_slug
+from app.domain.visitors import DAY_MS, referrer_host, truncate_address, visitor_of, visitors_of_day
 from app.errors import Unavailable
 from app.known import SHARED_HOST, Route, route_key
 from app.metrics import (
@@ -23,7 +25,7 @@ from app.metrics import (
 )
 from app.spool import ClickLine, MissLine, Spool, SpoolFull, encode
 from app.tracking.answers import NOINDEX, Header, Scope, Send, answer, page, refuse_method
-from app.tracking.click_ids import fresh_click
+from app.tracking.click_ids import ClickIds
 from app.tracking.peers import Proxies
 
 USER_AGENT_MAX_BYTES = 512
@@ -55,9 +57,14 @@ class Redirects:
     ) -> None:
         self._directory = directory
         self._spool = spool
+        self._sync_first = spool.sync == "always"
         self._counts = counts
-        self._proxies = proxies
+        self._proxies = proxies if proxies else None
+        self._click_ids = ClickIds()
         self._visitor_key = visitor_key
+        # What the visitors of a day have in common, per brand; emptied when the day is over.
+        self._visitors: dict[str, blake2b] = {}
+        self._visitors_day = -1
 
     async def answer(self, scope: Scope, send: Send, slug: str) -> None:
         """Answer a request for `slug` (lower case)."""
@@ -73,25 +80,24 @@ class Redirects:
             route = await self._find(scope, send, host, slug)
             if route is None:
                 return
+        counted = REDIRECTS
+        try:
+            click_id = self._record(scope, headers, route)
+            if self._sync_first:
+                await self._spool.synced()
+        except SpoolFull:
+            click_id, counted = b"", REDIRECTS_UNRECORDED
+        self._counts.slots[counted] += 1
         query = scope["query_string"]
-        click_id = await self._record(scope, headers, route)
-        location = (
-            address(route.destination, click_id, query)
-            if query or not click_id
-            else route.prefix + click_id + route.suffix
-        )
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 302,
-                "headers": [(b"location", location), CACHE, REFERRER, NOINDEX, EMPTY],
-            }
-        )
+        plain = click_id and not query
+        location = route.prefix + click_id + route.suffix if plain else address(route.destination, click_id, query)
+        told = [(b"location", location), CACHE, REFERRER, NOINDEX, EMPTY]
+        await send({"type": "http.response.start", "status": 302, "headers": told})
         await send({"type": "http.response.body"})
 
-    async def _record(self, scope: Scope, headers: dict[bytes, bytes], route: Route) -> bytes:
-        """Put the click into the spool; the id to show, '' where there is none: not recorded, or the visitor asked not to be followed."""
-        click_id, at_ms, shown = fresh_click()
+    def _record(self, scope: Scope, headers: dict[bytes, bytes], route: Route) -> bytes:
+        """Put the click into the spool; the id to show, '' where the visitor asked not to be followed. Raises SpoolFull."""
+        click_id, at_ms, shown = self._click_ids.fresh()
         user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_MAX_BYTES].decode("latin-1")
         referrer = headers.get(b"referer")
         visitor, network = None, ""
@@ -100,8 +106,8 @@ class Redirects:
         else:
             client = scope["client"]
             peer = client[0] if client else ""
-            network = truncate_address(self._proxies.client(peer, scope["headers"]) if self._proxies else peer)
-            visitor = visitor_hash(self._visitor_key, route.brand_id, at_ms, network, user_agent)
+            network = truncate_address(peer if self._proxies is None else self._proxies.client(peer, scope["headers"]))
+            visitor = visitor_of(self._visitors_of(route.brand_id, at_ms), network, user_agent)
         line = ClickLine(
             click_id,
             route.brand_id,
@@ -112,20 +118,26 @@ class Redirects:
             referrer_host(referrer[:REFERRER_MAX_BYTES].decode("latin-1")) if referrer else "",
             "head" if scope["method"] == "HEAD" else "prefetch" if _is_prefetch(headers) else "",
         )
-        try:
-            self._spool.append(encode(line))
-            if self._spool.sync == "always":
-                await self._spool.synced()
-        except SpoolFull:
-            self._counts.slots[REDIRECTS_UNRECORDED] += 1
-            return b""
-        self._counts.slots[REDIRECTS] += 1
+        self._spool.append(encode(line))
         return shown
+
+    def _visitors_of(self, brand_id: str, at_ms: int) -> blake2b:
+        day = at_ms // DAY_MS
+        if day != self._visitors_day:
+            self._visitors_day, self._visitors = day, {}
+        found = self._visitors.get(brand_id)
+        if found is None:
+            found = self._visitors[brand_id] = visitors_of_day(self._visitor_key, brand_id, at_ms)
+        return found
 
     async def _find(self, scope: Scope, send: Send, host: str, slug: str) -> Route | None:
         """The route of a slug that is not in memory, or that may be over; None when the visitor has been told so."""
         try:
-            route, brand_id = await self._directory.find_route(host, slug)
+            # Scanners ask for `wp-login.php`: what cannot be a slug is nothing to ask the database about.
+            if is_slug(slug):
+                route, brand_id = await self._directory.find_route(host, slug)
+            else:
+                route, brand_id = None, self._directory.brand_of(host)
         except Unavailable:
             self._counts.slots[UNAVAILABLE] += 1
             status, body, told = TRY_AGAIN

@@ -41,7 +41,9 @@ async def ask(
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode("latin-1"),
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in [("Host", "go.test"), *headers]],
+        "headers": [
+            (name.lower().encode(), value.encode("latin-1")) for name, value in [("Host", "go.test"), *headers]
+        ],
         "client": (client, 50_000),
         "scheme": "http",
         "http_version": "1.1",
@@ -78,7 +80,7 @@ async def running_doors(settings: Settings, *, ready: bool = True) -> AsyncItera
     await doors.start()
     try:
         async with asyncio.timeout(10):
-            while ready and not (doors.directory.ready and doors.directory.fresh):
+            while ready and not (doors.directory.ready and doors.directory.fresh):  # noqa: ASYNC110  nobody announces it
                 await asyncio.sleep(0.005)
         yield doors
     finally:
