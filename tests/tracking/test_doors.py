@@ -1,0 +1,233 @@
+"""The front: what is whose, what is ready when, what is counted, and the exact bytes of a redirect on a real socket."""
+
+import asyncio
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+from uvicorn import Config, Server
+
+from app.domain.slugs import RESERVED
+from app.metrics import COUNTERS, HOOKS_STORED, LAYOUT, REDIRECTS, Counts, totals
+from app.tracking.doors import Doors
+from app.tracking.script import SCRIPT
+from tests.cast import Brand
+from tests.tracking.asking import CHROME, ask, running_doors, settings_for
+from tests.tracking.relay import Relay
+from tests.tracking.rows import fresh_slug, write_route
+
+
+def test_the_doors_are_open_without_the_api_and_without_the_database_driver() -> None:
+    heavy = (
+        "fastapi",
+        "starlette",
+        "sqlalchemy",
+        "pydantic",
+        "alembic",
+        "asyncpg",
+        "cryptography",
+        "prometheus_client",
+        "idna",
+    )
+    code = f"import sys, app.tracking.doors; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+async def test_every_name_of_ours_is_reserved_and_never_taken_for_a_slug(dsn: str, tmp_path: Path) -> None:
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        assert set(doors._doors) == RESERVED | {""}
+        before = (await ask(doors, "GET", "/metrics")).body
+        for name in RESERVED - {"p.gif", "e"}:
+            await ask(doors, "GET", f"/{name.upper()}")
+            await ask(doors, "GET", f"/{name}/deeper")
+        await ask(doors, "GET", "/")
+        assert (await ask(doors, "GET", "/metrics")).body.split(b"ariane_hooks")[0] == before.split(b"ariane_hooks")[0]
+
+
+async def test_what_is_the_apis_waits_for_it_and_then_reaches_it_untouched(dsn: str, tmp_path: Path) -> None:
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        answer = await ask(doors, "GET", "/v1/links/LNK")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert json.loads(answer.body)["code"] == "starting"
+        asked: list[tuple[str, str]] = []
+
+        async def api(scope: dict[str, object], receive: object, send: object) -> None:
+            asked.append((str(scope["method"]), str(scope["path"])))
+            await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
+
+        doors.api = api
+        for path in ("/v1/links/LNK", "/docs", "/docs/static/x.js", "/openapi.json", "/V1/Links"):
+            await ask(doors, "PATCH", path)
+        assert [path for _, path in asked] == [
+            "/v1/links/LNK",
+            "/docs",
+            "/docs/static/x.js",
+            "/openapi.json",
+            "/V1/Links",
+        ]
+
+
+async def test_a_fault_of_ours_is_a_500_problem_without_its_detail(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+
+        def break_down(slug: str) -> None:
+            raise ZeroDivisionError("private detail")
+
+        monkeypatch.setattr(doors.directory.known, "route", break_down)
+        answer = await ask(doors, "GET", "/lea-marie")
+    assert answer.status == 500
+    assert json.loads(answer.body)["code"] == "internal"
+    assert b"private" not in answer.body
+    assert "private detail" in caplog.text
+
+
+async def test_ready_means_loaded_and_writable_and_not_stopping(dsn: str, tmp_path: Path) -> None:
+    relay = Relay(dsn, tmp_path)
+    data = tmp_path / "data"
+    doors_at = settings_for(relay.dsn, data)
+    async with running_doors(doors_at, ready=False) as doors:
+        first = await ask(doors, "GET", "/readyz")
+        assert first.status == 503
+        told = json.loads(first.body)
+        assert (told["ready"], told["directory"], told["database"], told["schema"]) == (
+            False,
+            "loading",
+            "down",
+            "unknown",
+        )
+        await relay.open()
+        told = await ready_body(doors)
+        assert told == {
+            "ready": True,
+            "directory": "loaded",
+            "spool": "writable",
+            "database": "up",
+            "schema": "current",
+            "api": "loading",
+            "stopping": False,
+        }
+        await relay.cut()
+        async with asyncio.timeout(5):
+            while doors.directory.fresh:  # noqa: ASYNC110  nobody announces it
+                await asyncio.sleep(0.005)
+        outage = await ask(doors, "GET", "/readyz")
+        told = json.loads(outage.body)
+        assert (outage.status, told["database"], told["schema"]) == (200, "down", "current")
+        doors.stopping = True
+        stopping = await ask(doors, "GET", "/readyz")
+        assert (stopping.status, json.loads(stopping.body)["stopping"]) == (503, True)
+        assert (await ask(doors, "GET", "/healthz")).status == 200
+
+
+async def ready_body(doors: Doors) -> dict[str, object]:
+    async with asyncio.timeout(5):
+        while True:
+            answer = await ask(doors, "GET", "/readyz")
+            if answer.status == 200:
+                return dict(json.loads(answer.body))
+            await asyncio.sleep(0.01)
+
+
+async def test_a_spool_that_cannot_be_written_is_not_ready(dsn: str, tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("a file where the directory should be")
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        answer = await ask(doors, "GET", "/readyz")
+        assert (answer.status, json.loads(answer.body)["spool"]) == (503, "refused")
+
+
+async def test_the_script_is_served_plain_or_compressed_and_not_again(dsn: str, tmp_path: Path) -> None:
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        plain = await ask(doors, "GET", "/a.js")
+        assert (plain.status, plain.body) == (200, SCRIPT)
+        assert plain.headers["content-type"] == "text/javascript; charset=utf-8"
+        assert plain.headers["cache-control"] == "public, max-age=3600"
+        assert plain.headers["cross-origin-resource-policy"] == "cross-origin"
+        assert plain.headers["x-content-type-options"] == "nosniff"
+        small = await ask(doors, "GET", "/a.js", headers=[("Accept-Encoding", "gzip, br")])
+        assert small.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(small.body) == SCRIPT
+        assert small.headers["etag"] != plain.headers["etag"]
+        for encoding, etag in (("", plain.headers["etag"]), ("gzip", "W/" + small.headers["etag"])):
+            again = await ask(doors, "GET", "/a.js", headers=[("Accept-Encoding", encoding), ("If-None-Match", etag)])
+            assert (again.status, again.body) == (304, b"")
+        assert (await ask(doors, "POST", "/a.js")).status == 405
+
+
+def test_counters_add_up_over_processes_and_never_go_back(tmp_path: Path) -> None:
+    assert len(COUNTERS) == len(set(COUNTERS))
+    one, two = Counts(tmp_path), Counts(tmp_path)
+    one.slots[REDIRECTS] += 2
+    one.open()
+    two.open()
+    one.slots[REDIRECTS] += 5
+    two.slots[REDIRECTS] += 30
+    two.slots[HOOKS_STORED] += 1
+    assert (totals(tmp_path)[REDIRECTS], totals(tmp_path)[HOOKS_STORED]) == (37, 1)
+    one.close()
+    one.slots[REDIRECTS] += 1
+    assert totals(tmp_path)[REDIRECTS] == 37
+    assert len(list(tmp_path.glob(f"{LAYOUT}-*.counts"))) == 1
+    code = f"""
+import os, pathlib, app.metrics as m
+counts = m.Counts(pathlib.Path({str(tmp_path)!r})); counts.open(); counts.slots[m.REDIRECTS] += 100; os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -9
+    assert totals(tmp_path)[REDIRECTS] == 137
+    assert totals(tmp_path)[REDIRECTS] == 137
+    two.close()
+    assert [path.name for path in tmp_path.iterdir()] == [f"{LAYOUT}-ended"]
+
+
+def test_where_no_file_can_be_made_a_process_counts_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "metrics").write_text("a file where the directory should be")
+    counts = Counts(tmp_path / "metrics")
+    counts.open()
+    counts.slots[REDIRECTS] += 1
+    assert counts.slots[REDIRECTS] == 1
+    counts.close()
+
+
+async def test_the_bytes_of_a_redirect_on_a_real_socket(
+    dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
+) -> None:
+    slug = fresh_slug()
+    await write_route(pool, alice, slug)
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        config = Config(doors, host="127.0.0.1", port=0, http="httptools", ws="none", lifespan="off", log_config=None)
+        config.server_header = config.date_header = False
+        server = Server(config)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for method, path in (("GET", f"/{slug.upper()}"), ("HEAD", f"/%{ord(slug[0]):02x}{slug[1:]}")):
+            writer.write(f"{method} {path} HTTP/1.1\r\nHost: go.test\r\nUser-Agent: {CHROME}\r\n\r\n".encode())
+            answer = (await reader.readuntil(b"\r\n\r\n")).decode()
+            status, location, *rest = answer.split("\r\n")
+            assert status == "HTTP/1.1 302 Found"
+            assert location.startswith("location: https://shop.test/p?size=m&ariane=clk_")
+            assert rest == [
+                "cache-control: private, no-store",
+                "referrer-policy: strict-origin-when-cross-origin",
+                "x-robots-tag: noindex",
+                "content-length: 0",
+                "",
+                "",
+            ]
+        # The connection is kept, and a long body that was refused does not spoil the next request on it.
+        body = b"x" * 200_000
+        writer.write(b"POST /e HTTP/1.1\r\nHost: go.test\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: go.test\r\n\r\n")
+        assert b'{"status":"ok"}' in await reader.readuntil(b'"ok"}')
+        writer.close()
+        await server.shutdown()
