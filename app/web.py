@@ -6,12 +6,17 @@ order, closing idle connections at once, loses the requests that are on their wa
 """
 
 import asyncio
+import ctypes
 import gc
 import logging
+import os
 import resource
+import select
 import signal
 import socket
+import struct
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from uvicorn.config import Config
@@ -28,9 +33,23 @@ KEEP_ALIVE_S = 65
 DATE_S = 1.0
 LATE_CONNECTIONS_S = 0.05
 OPEN_CONNECTIONS_S = 1.0
+POLL_S = 0.005
 RUNNING_REQUESTS_S = 5
 LEAVE_S = 2.0
 CLOSE = (b"connection", b"close")
+SO_ATTACH_FILTER = 26
+FILTER_STEP = "HBBI"
+DROP_SYN = b"".join(
+    struct.pack(FILTER_STEP, *step)
+    for step in (
+        (0x30, 0, 0, 13),  # load the byte of TCP flags
+        (0x45, 0, 1, 0x02),  # SYN?
+        (0x06, 0, 0, 0),  # then drop it
+        (0x06, 0, 0, 0xFFFFFFFF),  # else let it pass
+    )
+)
+
+log = logging.getLogger("ariane.web")
 
 
 class Worker:
@@ -42,7 +61,7 @@ class Worker:
         self.open = AsyncExitStack()
 
     async def run(self) -> None:
-        """Serve until SIGTERM. Raises whatever the doors or the API raise at their start: the parent then tries again."""
+        """Serve until SIGTERM. Raises whatever the doors raise at their start: the parent then tries again."""
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         doors = open_doors(self.settings)
@@ -50,7 +69,7 @@ class Worker:
         self.open.push_async_callback(doors.stop)
         server = await self._listen(doors)
         dating = asyncio.create_task(self._date(server))
-        await self._open_api(doors)
+        loading = asyncio.create_task(self._open_api(doors))
         await stop.wait()
         doors.stopping = True
         await self._let_finish(server)
@@ -58,6 +77,8 @@ class Worker:
         await server.shutdown(sockets=[self.listener])
         async with asyncio.timeout(LEAVE_S):
             await self.open.aclose()
+        if not loading.done():
+            os._exit(0)  # an import cannot be interrupted, and Python would wait for it; all that matters is closed
 
     async def _listen(self, doors: Doors) -> Server:
         config = Config(
@@ -87,9 +108,13 @@ class Worker:
             await server.on_tick(0)
 
     async def _open_api(self, doors: Doors) -> None:
-        api = await asyncio.to_thread(create_api, self.settings)
-        await self.open.enter_async_context(api.router.lifespan_context(api))
-        doors.api = api
+        try:
+            api = await asyncio.to_thread(create_api, self.settings)
+            await self.open.enter_async_context(api.router.lifespan_context(api))
+            doors.api = api
+        except Exception:
+            # Redirects and webhooks do not need it: they go on, /v1 answers 503, and /readyz says that the API is missing.
+            log.exception("the API cannot be loaded")
         # What is there now stays for ever: without this the first burst of requests waits 0.1 s for a full collection.
         gc.collect()
         gc.freeze()
@@ -98,26 +123,45 @@ class Worker:
         """Take no new connection and wait until the open ones have been closed by their last answer, for a second at most."""
         server.config.encoded_headers.append(CLOSE)
         server.server_state.default_headers.append(CLOSE)  # in place: requests under way hold this very list
-        self.listener.listen(0)
+        ignore_newcomers(self.listener)
         await asyncio.sleep(LATE_CONNECTIONS_S)
+        waiting = select.poll()
+        waiting.register(self.listener, select.POLLIN)
+        # A connection that nobody has accepted yet would be reset by the close.
+        await _until(lambda: not waiting.poll(0))
         for listening in server.servers:
             listening.close()
         self.listener.close()
-        deadline = monotonic_s() + OPEN_CONNECTIONS_S
-        while server.server_state.connections and monotonic_s() < deadline:  # noqa: ASYNC110  uvicorn tells nobody when one ends
-            await asyncio.sleep(0.01)
+        await _until(lambda: not server.server_state.connections)
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    """Wait for something that uvicorn and the kernel tell nobody about, for a second at most."""
+    deadline = monotonic_s() + OPEN_CONNECTIONS_S
+    while not done() and monotonic_s() < deadline:
+        await asyncio.sleep(POLL_S)
+
+
+def ignore_newcomers(listener: socket.socket) -> None:
+    """From here on a new connection gets no answer: its system tries again in a second, and finds the next service or none.
+
+    Those whose handshake is under way still come through. `listen(0)` is not enough: one that completes just before the close is reset.
+    """
+    program = ctypes.create_string_buffer(DROP_SYN)
+    steps = len(DROP_SYN) // struct.calcsize(FILTER_STEP)
+    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", steps, ctypes.addressof(program)))
 
 
 def main() -> None:
     """Serve on the inherited socket whose descriptor is the only argument."""
     settings = read_settings()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s web %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # uvicorn reports every malformed request as a warning: anyone could fill the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     listener = socket.socket(fileno=int(sys.argv[1]))
-    with asyncio.Runner(loop_factory=Config(None, loop="auto").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=Config("", log_config=None).get_loop_factory()) as runner:
         runner.run(Worker(settings, listener).run())
 
 
