@@ -138,7 +138,7 @@ class Worker:
 async def _until(done: Callable[[], bool]) -> None:
     """Wait for something that uvicorn and the kernel tell nobody about, for a second at most."""
     deadline = monotonic_s() + OPEN_CONNECTIONS_S
-    while not done() and monotonic_s() < deadline:
+    while not done() and monotonic_s() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(POLL_S)
 
 
