@@ -75,9 +75,12 @@ def create_api(settings: Settings) -> "FastAPI":
 
 def routers() -> "list[Any]":
     """The routers of every resource, in the order of the documentation."""
-    from app.api import brand, campaigns, collaborations, hosts, influencers, keys, links
+    from app.api import brand, campaigns, collaborations, conversions, hosts, influencers, keys, links, refunds
 
-    return [module.router for module in (brand, hosts, keys, influencers, campaigns, collaborations, links)]
+    return [
+        module.router
+        for module in (brand, hosts, keys, influencers, campaigns, collaborations, links, conversions, refunds)
+    ]
 
 
 def version() -> str:

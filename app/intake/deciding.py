@@ -16,7 +16,7 @@ import msgspec
 from app import clock
 from app.domain import attribution, folding
 from app.domain.attribution import Conversion, Decision, Touch
-from app.domain.folding import Adjustment, Order, Witness
+from app.domain.folding import Adjustment, Effect, Order, Witness
 from app.domain.orders import TRUST_SERVER, read_report
 from app.intake.touches import Evidence, collect
 
@@ -90,7 +90,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """An order as it stands now: its conversion and decision as they are kept, and who witnessed it. decision is None for a stub.
+    """An order as it stands now: its conversion and decision as they are kept, who witnessed it, what its refunds took. decision is None for a stub.
 
     changed: this settling wrote something. expires_at: when the wait for a named click ends, if it waits for one.
     """
@@ -98,6 +98,7 @@ class Settled:
     conversion: Mapping[str, Any]
     decision: Mapping[str, Any] | None
     witnesses: tuple[Witness, ...]
+    effects: tuple[Effect, ...]
     changed: bool
     names_touches: bool = False
     expires_at: datetime | None = None
@@ -112,7 +113,7 @@ async def settle_orders(connection: asyncpg.Connection, brand_id: UUID, roots: S
     for root in roots:
         order = folding.fold(witnesses[root.id], adjustments[root.id], signed.get(root.shop, ()))
         if order.occurred_at is None:
-            settled[root.id] = Settled(_stub(root), None, (), False)
+            settled[root.id] = Settled(_stub(root), None, (), (), False)
             continue
         orders[root.id] = replace(order, status=root.status) if root.status in KEPT_STATUSES else order
     if not orders:
@@ -130,11 +131,34 @@ async def settle_orders(connection: asyncpg.Connection, brand_id: UUID, roots: S
             conversion=state.conversion,
             decision=state.decision,
             witnesses=tuple(witnesses[root_id]),
+            effects=orders[root_id].effects,
             changed=state.changed,
             names_touches=bool(evidence[root_id].touches) or orders[root_id].visitor_id is not None,
             expires_at=state.expires_at,
         )
     return settled
+
+
+FOUND = """
+SELECT r.* FROM conversion c JOIN conversion r ON r.brand_id = $1 AND r.id = c.root_id WHERE c.brand_id = $1 AND c.id = $2
+"""
+DECIDED = "SELECT * FROM decision WHERE brand_id = $1 AND conversion_id = $2"
+
+
+async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_id: UUID) -> Settled | None:
+    """An order as it stands, by its id or by that of an order merged into it. Writes nothing. None: this brand has no such order."""
+    row = await connection.fetchrow(FOUND, brand_id, conversion_id)
+    if row is None:
+        return None
+    root = Root(row["id"], row["shop"], row["kind"], row["order_id"], row["status"], row["digest"], row["created_at"])
+    witnesses, adjustments = await _read_facts(connection, brand_id, [root])
+    decided = await connection.fetchrow(DECIDED, brand_id, root.id)
+    decision = None
+    if decided is not None:
+        loaded = {name: msgspec.json.decode(decided[name]) for name in ("credits", "candidates")}
+        decision = {**decided, **loaded}
+    order = folding.fold(witnesses[root.id], adjustments[root.id])
+    return Settled(dict(row), decision, tuple(witnesses[root.id]), order.effects, False)
 
 
 async def _read_facts(
@@ -199,12 +223,12 @@ class _State:
 
 def _stub(root: Root) -> dict[str, Any]:
     return {
+        **_columns(Order(order_id=root.order_id)),
         "id": root.id,
         "shop": root.shop,
         "kind": root.kind,
         "created_at": root.created_at,
-        "order_id": root.order_id,
-    } | _columns(Order())
+    }
 
 
 def _state(root: Root, order: Order, evidence: Evidence, currency: str, now: datetime) -> _State:

@@ -1,0 +1,263 @@
+"""How an order is shown, to those who report one and to those who read one; and how a reported one is taken in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import asyncpg
+from fastapi import Depends, Request
+from pydantic import BaseModel, Field
+
+from app import clock
+from app.api.auth import Caller
+from app.api.fields import Moment
+from app.domain import ids
+from app.domain.bodies import Context
+from app.domain.customers import PURPOSE, customer_key
+from app.domain.folding import Effect, Witness
+from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, OrderReport, Receipt, words
+from app.errors import FieldError, Invalid
+from app.intake.deciding import Settled
+from app.intake.recorder import Recorder
+from app.intake.recording import Recorded
+from app.secret import derive
+
+TRUST_NAMES = {TRUST_WEBHOOK: "signed", TRUST_SERVER: "authenticated", TRUST_PIXEL: "unsigned"}
+CURRENCY = "SELECT currency FROM brand WHERE id = $1"
+
+
+# ── What is shown ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class WitnessShown(BaseModel):
+    """One report of the order."""
+
+    door: str = Field(description="Where it came in: `api`, `hook`, `pixel`, `beacon`.")
+    platform: str
+    trust: Literal["signed", "authenticated", "unsigned"] = Field(
+        description="A signed webhook is believed before a call with a secret key, that before a pixel."
+    )
+    received_at: Moment = Field(description="The earliest receipt of these words.")
+    delivery_id: str | None = Field(description="The raw message, for what came through a public door.")
+    said: dict[str, Any] = Field(description="What it said; what it did not say is left out.")
+
+
+class CreditShown(BaseModel):
+    """A collaboration's share of the order."""
+
+    collaboration_id: str
+    influencer_id: str
+    campaign_id: str
+    link_id: str | None
+    code_id: str | None
+    method: str
+    weight_bp: int = Field(description="Hundredths of a percent, for display; 10,000 over all credits.")
+    net_minor: int | None = Field(description="Its share of the order's `net_minor`, before refunds.")
+
+
+class CandidateShown(BaseModel):
+    """A code or click that might have explained the order, and why it did or did not."""
+
+    method: str
+    code: str | None
+    click_id: str | None
+    occurred_at: Moment | None
+    collaboration_id: str | None
+    influencer_id: str | None
+    campaign_id: str | None
+    link_id: str | None
+    code_id: str | None
+    eligible: bool
+    reason: str = Field(description="A stable word.", examples=["outranked"])
+
+
+class AttributionShown(BaseModel):
+    """Who gets the order, and why."""
+
+    verdict: Literal["attributed", "unattributed", "pending_click"]
+    method: str | None
+    model: str
+    policy_version: int
+    reason: str
+    credits: list[CreditShown]
+    candidates: list[CandidateShown]
+
+
+class RefundEffect(BaseModel):
+    """What one refund, cancellation or chargeback took from the order; negative for a reversal, which gives back."""
+
+    refund_id: str
+    kind: str
+    amount_minor: int
+    occurred_at: Moment
+
+
+class ConversionSummary(BaseModel):
+    """An order, lead, signup, install or other event."""
+
+    id: str
+    order_id: str | None
+    shop: str
+    kind: str
+    status: str = Field(
+        description="`pending` or `approved` once paid; `unverified`: only a pixel reported it, though the shop has a signed source; "
+        "`stub`: only refunds name it so far."
+    )
+    occurred_at: Moment | None
+    currency: str | None
+    items_minor: int | None
+    discount_minor: int | None
+    tax_minor: int | None
+    shipping_minor: int | None
+    net_minor: int | None = Field(
+        description="After discount, before tax, shipping and refunds; null while nobody said it."
+    )
+    refunded_minor: int = Field(description="Positive: what refunds have taken back.")
+    test: bool
+    flags: list[str] = Field(
+        description="What should be looked at: `unsigned`, `net_estimated`, `over_cap`, `late_click` …"
+    )
+    attribution: AttributionShown | None = Field(description="Null for a stub.")
+    created_at: Moment
+
+
+class Conversion(ConversionSummary):
+    """An order with everything that is known of it."""
+
+    refunds: list[RefundEffect] = Field(description="In the order in which they took effect.")
+    witnesses: list[WitnessShown] = Field(description="Everyone who reported it, the most trusted first.")
+
+
+def show_settled(settled: Settled) -> Conversion:
+    """A whole order."""
+    witnesses = sorted(settled.witnesses, key=lambda witness: witness.rank, reverse=True)
+    return Conversion(
+        **summary_fields(settled.conversion, settled.decision),
+        refunds=[_effect(effect) for effect in settled.effects],
+        witnesses=[_witness(witness) for witness in witnesses],
+    )
+
+
+def summary_fields(conversion: Mapping[str, Any], decision: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields of ConversionSummary, from rows or from what `record()` answers."""
+    kept = (
+        "order_id", "shop", "kind", "status", "occurred_at", "currency", "items_minor", "discount_minor", "tax_minor",
+        "shipping_minor", "net_minor", "refunded_minor", "test", "flags", "created_at",
+    )  # fmt: skip
+    return {
+        "id": ids.show("conversion", conversion["id"]),
+        "attribution": None if decision is None else _attribution(decision),
+        **{name: conversion[name] for name in kept},
+    }
+
+
+def _attribution(decision: Mapping[str, Any]) -> AttributionShown:
+    return AttributionShown(
+        verdict=decision["verdict"],
+        method=decision["method"],
+        model=decision["model"],
+        policy_version=decision["policy_version"],
+        reason=decision["reason"],
+        credits=[CreditShown(**{**credit, **_ids_of(credit)}) for credit in decision["credits"]],
+        candidates=[
+            CandidateShown(**{**each, **_ids_of(each), "click_id": _click(each["click_id"])})
+            for each in decision["candidates"]
+        ],
+    )
+
+
+def _ids_of(row: Mapping[str, Any]) -> dict[str, str | None]:
+    kinds = ("collaboration", "influencer", "campaign", "link", "code")
+    return {f"{kind}_id": _shown(kind, row[f"{kind}_id"]) for kind in kinds}
+
+
+def _shown(kind: str, value: UUID | str | None) -> str | None:
+    if value is None:
+        return None
+    return ids.show(kind, value if isinstance(value, UUID) else UUID(value))
+
+
+def _click(signal: str | None) -> str | None:
+    """A click as it is shown; as the order named it when it cannot be one of ours."""
+    try:
+        return _shown("click", signal)
+    except ValueError:
+        return signal
+
+
+def _effect(effect: Effect) -> RefundEffect:
+    return RefundEffect(
+        refund_id=effect.refund_id, kind=effect.kind, amount_minor=effect.amount_minor, occurred_at=effect.occurred_at
+    )
+
+
+def _witness(witness: Witness) -> WitnessShown:
+    return WitnessShown(
+        door=witness.door,
+        platform=witness.platform,
+        trust=TRUST_NAMES[witness.trust],  # type: ignore[arg-type]
+        received_at=witness.received_at,
+        delivery_id=_shown("delivery", witness.delivery_id),
+        said=words(witness.report),
+    )
+
+
+# ── What is taken in ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+Reading = Callable[[object, Context], OrderReport]
+
+
+class Desk:
+    """Takes reports in for one request: reads the body, records it together with those of other requests."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        state = request.app.state
+        if not hasattr(state, "recorder"):
+            state.recorder = Recorder(state.pool)
+            state.customer_secret = derive(state.secret, PURPOSE)
+        self._recorder: Recorder = state.recorder
+        self._pool: asyncpg.Pool = state.pool
+        self._customer_secret: bytes = state.customer_secret
+
+    async def take(self, caller: Caller, read: Reading, known: Sequence[str]) -> tuple[OrderReport, Recorded]:
+        """Reads the body with `read`, refusing fields that are not `known`, and records it; answers after the commit. Raises Invalid."""
+        body = await self._request.json()
+        now = clock.now()
+        context = Context(
+            received_at=now,
+            currency=await self._currency(caller, body),
+            customer_key=partial(customer_key, self._customer_secret, caller.brand_id),
+        )
+        unknown = [_unknown(name) for name in body if name not in known] if isinstance(body, dict) else []
+        try:
+            report = read(body, context)
+        except Invalid as error:
+            raise _refusal((*error.fields, *unknown), error) from None
+        if unknown:
+            raise _refusal(unknown)
+        # No origin: the same words are one witness under any key of the brand, also after the key was replaced.
+        receipt = Receipt(TRUST_SERVER, "api", "api", now)
+        return report, await self._recorder.record(caller.brand_id, report, receipt)
+
+    async def _currency(self, caller: Caller, body: object) -> str:
+        """The brand's currency, asked for only when the body has none."""
+        if isinstance(body, dict) and isinstance(body.get("currency"), str):
+            return str(body["currency"])
+        currency: str = await self._pool.fetchval(CURRENCY, caller.brand_id)
+        return currency
+
+
+def _unknown(name: str) -> FieldError:
+    return FieldError(name[:100], "is not a field of this request", "unknown_field")
+
+
+def _refusal(fields: Sequence[FieldError], error: Invalid | None = None) -> Invalid:
+    if error is not None and not fields:
+        return error
+    told = "; ".join(f"{field.field} {field.reason}" for field in fields[:10])
+    return Invalid(told, fields=tuple(fields))
+
+
+AtDesk = Annotated[Desk, Depends(Desk)]
