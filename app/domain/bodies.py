@@ -25,6 +25,7 @@ LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,12})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+_UNKEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _GLOBAL_ID = re.compile(r"gid://shopify/Order/(\d+)", re.ASCII)
 
@@ -96,17 +97,18 @@ def read_text(value: object, *, characters_max: int = TEXT_CHARACTERS_MAX) -> st
         raise ValueError("must be a text")
     try:
         text = str(value).strip()
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds half a surrogate pair, which is not a character") from None
     except ValueError:
         raise ValueError("is too long a number") from None
     if not text:
         raise ValueError("must not be empty")
     if len(text) > characters_max:
         raise ValueError(f"is longer than {characters_max} characters")
-    if any(character < " " or "\x7f" <= character <= "\x9f" for character in text):
-        raise ValueError("holds control characters")
+    unkept = _UNKEPT.search(text)
+    if unkept is not None:
+        half = unkept[0] >= "\ud800"
+        raise ValueError(
+            "holds half a surrogate pair, which is not a character" if half else "holds control characters"
+        )
     return text
 
 

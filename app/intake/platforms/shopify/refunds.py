@@ -213,7 +213,7 @@ def _paid_back(refund: Json) -> list[Json]:
     return [
         item
         for item in _transactions(refund)
-        if item.get("kind") == "refund" and item.get("status") in {"success", "pending"}
+        if item.get("kind") == "refund" and item.get("status") in ("success", "pending")
     ]
 
 
