@@ -18,6 +18,7 @@ from app.domain import attribution, folding
 from app.domain.attribution import Conversion, Decision, Touch
 from app.domain.folding import Adjustment, Effect, Order, Witness
 from app.domain.orders import TRUST_SERVER, read_report
+from app.intake.caps import OVER_CAP, mark_over_cap
 from app.intake.touches import Evidence, collect
 
 KEPT_STATUSES = ("locked", "paid", "rejected")
@@ -125,10 +126,15 @@ async def settle_orders(connection: asyncpg.Connection, brand_id: UUID, roots: S
     now = clock.now()
     states = [_state(root, orders[root.id], evidence[root.id], currency, now) for root in roots if root.id in orders]
     await _write(connection, brand_id, [state for state in states if state.changed], now)
+    capped = {key: each.capped for key, each in evidence.items() if each.capped}
+    over: set[UUID] = set()
+    if capped:
+        over = await mark_over_cap(connection, brand_id, capped, changed=any(state.changed for state in states))
     for state in states:
         root_id = state.root.id
+        flags = sorted({*state.conversion["flags"], OVER_CAP}) if root_id in over else state.conversion["flags"]
         settled[root_id] = Settled(
-            conversion=state.conversion,
+            conversion={**state.conversion, "flags": flags},
             decision=state.decision,
             witnesses=tuple(witnesses[root_id]),
             effects=orders[root_id].effects,

@@ -1,0 +1,59 @@
+"""Redemption caps: orders beyond the cap of a code they redeem are flagged `over_cap`. The flag takes no credit away: the shop honoured the code.
+
+Which orders are beyond is a matter of their order by (occurred_at, shop, kind, order_id), never of arrival. So an early order that arrives late
+moves the boundary, and the orders that change sides are decided again. The flag stands outside the digest of an order's state, because it
+depends on other orders; it is looked at whenever an order with a capped code is settled.
+"""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import asyncpg
+
+OVER_CAP = "over_cap"
+
+# Reads all orders of the code: a cap is for hundreds or thousands of orders, and most codes have none.
+RANKED = """
+SELECT id, flagged, over, alone FROM (
+    SELECT c.id, $5 = ANY(c.flags) AS flagged, row_number() OVER (ORDER BY c.occurred_at, c.shop, c.kind, c.order_id) > $3 AS over,
+        (SELECT count(*) FROM code k WHERE k.brand_id = $1 AND k.code_norm = ANY(c.codes) AND k.max_redemptions IS NOT NULL) < 2 AS alone
+    FROM conversion c
+    WHERE c.brand_id = $1 AND c.root_id = c.id AND c.codes @> ARRAY[$2::text] AND NOT c.test AND c.status IN ('pending', 'approved', 'locked', 'paid')
+        AND c.id IN (SELECT n.root_id FROM order_touch t JOIN conversion n ON n.brand_id = $1 AND n.id = t.conversion_id
+                     WHERE t.brand_id = $1 AND t.touch = 'code:' || $2)
+) AS ranked
+WHERE id = ANY($4::uuid[]) OR flagged <> over
+"""
+
+MARK = """
+UPDATE conversion c
+SET flags = CASE WHEN r.over THEN ARRAY(SELECT DISTINCT unnest(c.flags || $4::text) ORDER BY 1) ELSE array_remove(c.flags, $4::text) END
+FROM unnest($2::uuid[], $3::boolean[]) AS r(id, over)
+WHERE c.brand_id = $1 AND c.id = r.id AND r.over <> ($4 = ANY(c.flags))
+"""
+
+AGAIN = "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, unnest($2::uuid[]), '0'"
+
+
+async def mark_over_cap(
+    connection: asyncpg.Connection, brand_id: UUID, capped: Mapping[UUID, Mapping[str, int]], *, changed: bool
+) -> set[UUID]:
+    """Sets or clears the flag of these locked orders, and has others looked at whose side of a cap has changed.
+
+    capped: by order, its codes that have a cap, with the cap. changed: something about these orders has just been written.
+    Answers which of these orders are beyond a cap.
+    """
+    over = dict.fromkeys(capped, False)
+    others: set[UUID] = set()
+    for code, cap in sorted({item for codes in capped.values() for item in codes.items()}):
+        for row in await connection.fetch(RANKED, brand_id, code, cap, list(capped), OVER_CAP):
+            if row["id"] in over:
+                over[row["id"]] |= row["over"]
+            elif row["over"] or row["alone"] or changed:
+                # An order that is flagged for another code of its own looks wrong from here and is not: asking for it only when something
+                # has changed keeps two such orders from calling each other for ever.
+                others.add(row["id"])
+    await connection.execute(MARK, brand_id, list(over), list(over.values()), OVER_CAP)
+    if others:
+        await connection.execute(AGAIN, brand_id, sorted(others))
+    return {order for order, is_over in over.items() if is_over}
