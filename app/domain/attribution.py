@@ -407,7 +407,7 @@ def _could_change(judged: Judged, outcome: _Outcome, conversion: Conversion, pol
     if conversion.as_of >= conversion.occurred_at + PENDING_CLICK_MAX:
         return False
     owners = {touch.influencer_id for touch, fault in judged if touch.method is Method.CODE and fault is None}
-    now = [(touch.signal, weight) for touch, weight in outcome.winners]
+    now = [(touch.method, touch.signal, weight) for touch, weight in outcome.winners]
     for touch, fault in judged:
         if fault is not Reason.UNKNOWN_CLICK or touch.method is not Method.CLICK or touch.id is None:
             continue
@@ -419,6 +419,6 @@ def _could_change(judged: Judged, outcome: _Outcome, conversion: Conversion, pol
             tried = _award(
                 [*((each, why) for each, why in judged if each is not touch), (arrived, None)], conversion, policy
             )
-            if [(each.signal, weight) for each, weight in tried.winners] != now:
+            if [(each.method, each.signal, weight) for each, weight in tried.winners] != now:
                 return True
     return False

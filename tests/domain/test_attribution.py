@@ -1,0 +1,347 @@
+"""Who gets an order: worked vectors, the precedence table, windows, ties, and what always holds."""
+
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain import ids
+from app.domain.attribution import (
+    LATE_CLICK_MAX,
+    MODELS,
+    PENDING_CLICK_MAX,
+    Conversion,
+    CreditPolicy,
+    Decision,
+    Method,
+    Policies,
+    Policy,
+    Reason,
+    Touch,
+    Verdict,
+    decide,
+    read_policy,
+)
+
+ORDERED = datetime(2026, 11, 22, 12, tzinfo=UTC)
+DEFAULTS = Policies()
+
+
+def uid(number: int) -> UUID:
+    return UUID(int=number)
+
+
+LEA, MAX = uid(1), uid(2)
+
+
+def code(
+    owner: UUID | None, text: str = "LEA10", policy: CreditPolicy = CreditPolicy.ALWAYS, **fields: object
+) -> Touch:
+    """A redeemed code of this influencer; of nobody for None."""
+    owned = {} if owner is None else {"collaboration_id": owner, "influencer_id": owner, "campaign_id": owner}
+    values = {"id": uid(90), "code_id": uid(91), "occurred_at": ORDERED, "credit_policy": policy, **owned, **fields}
+    return Touch(Method.CODE, text, text, **values)  # type: ignore[arg-type]
+
+
+def click(owner: UUID, *, days: float = 1, method: Method = Method.CLICK, number: int = 0, **fields: object) -> Touch:
+    """A click on this influencer's link, so many days before the order."""
+    at = ORDERED - timedelta(days=days)
+    click_id = UUID(int=ids.floor_ms(int(at.timestamp() * 1000)).int + number)
+    values = {
+        "id": click_id,
+        "occurred_at": at,
+        "collaboration_id": owner,
+        "influencer_id": owner,
+        "campaign_id": owner,
+        "link_id": uid(80),
+        **fields,
+    }
+    return Touch(method, str(click_id), **values)  # type: ignore[arg-type]
+
+
+def unknown_click(*, days: float = 1) -> Touch:
+    click_id = ids.floor_ms(int((ORDERED - timedelta(days=days)).timestamp() * 1000))
+    return Touch(Method.CLICK, str(click_id), "", click_id)
+
+
+def decided(
+    *touches: Touch, policies: Policies = DEFAULTS, net: int | None = 10_000, after: timedelta = timedelta(0)
+) -> Decision:
+    return decide(touches, Conversion(ORDERED, net, ORDERED + after), policies)
+
+
+def winners(decision: Decision) -> list[tuple[Method, UUID | None]]:
+    return [(credit.touch.method, credit.touch.influencer_id) for credit in decision.credits]
+
+
+def reasons(decision: Decision) -> dict[str, tuple[bool, Reason]]:
+    return {each.touch.signal: (each.eligible, each.reason) for each in decision.candidates}
+
+
+# ── Models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("model", "ages", "expected"),
+    [
+        ("last", [22, 15, 8, 1], [10_000]),
+        ("first", [22, 15, 8, 1], [10_000]),
+        ("linear", [20, 10, 0], [3334, 3333, 3333]),
+        ("position", [22, 15, 8, 1], [4000, 1000, 1000, 4000]),
+        ("position", [20, 10, 0], [4000, 2000, 4000]),
+        ("position", [8, 1], [5000, 5000]),
+        ("position", [3], [10_000]),
+        ("position", [28, 21, 14, 7, 0], [4000, 667, 667, 666, 4000]),
+    ],
+)
+def test_models_split_as_worked_out_by_hand(model: str, ages: list[int], expected: list[int]) -> None:
+    touches = [click(uid(100 + age), days=age) for age in ages]
+    decision = decided(*touches, policies=Policies(Policy(model=model)))
+    assert [credit.net_minor for credit in decision.credits] == expected
+    assert [credit.weight_bp for credit in decision.credits] == expected
+
+
+def test_last_takes_the_newest_and_first_the_oldest() -> None:
+    touches = [click(LEA, days=2), click(MAX, days=1)]
+    assert winners(decided(*touches)) == [(Method.CLICK, MAX)]
+    assert winners(decided(*touches, policies=Policies(Policy(model="first")))) == [(Method.CLICK, LEA)]
+
+
+@given(
+    st.sampled_from(sorted(MODELS)),
+    st.lists(st.floats(0, 29), min_size=1, max_size=8),
+    st.integers(-(10**9), 10**9),
+)
+def test_credits_always_sum_to_the_order(model: str, ages: list[float], net: int) -> None:
+    touches = [click(uid(100 + number), days=age, number=number) for number, age in enumerate(ages)]
+    decision = decided(*touches, policies=Policies(Policy(model=model)), net=net)
+    assert sum(credit.net_minor or 0 for credit in decision.credits) == net
+    assert sum(credit.weight_bp for credit in decision.credits) == 10_000
+    assert sum((credit.weight for credit in decision.credits), Fraction(0)) == 1
+    assert len(decision.candidates) == len(touches)
+
+
+@given(st.permutations([click(uid(100 + number), days=age, number=number) for number, age in enumerate([1, 1, 5, 9])]))
+def test_the_order_in_which_clicks_are_given_does_not_matter(touches: list[Touch]) -> None:
+    assert decided(*touches) == decided(*sorted(touches, key=lambda touch: touch.signal))
+
+
+def test_equal_times_are_told_apart_by_the_id() -> None:
+    low, high = click(LEA, number=1), click(MAX, number=2)
+    assert winners(decided(low, high)) == winners(decided(high, low)) == [(Method.CLICK, MAX)]
+
+
+# ── Precedence: four code policies, who clicked, in which order, in or out of the window ─────────────────────────────
+
+CLICKED = {
+    "nobody": [],
+    "owner": [click(LEA)],
+    "other": [click(MAX)],
+    "owner, then other": [click(LEA, days=2), click(MAX, days=1)],
+    "other, then owner": [click(MAX, days=2), click(LEA, days=1)],
+    "owner long ago": [click(LEA, days=31)],
+    "other long ago": [click(MAX, days=31)],
+    "owner long ago, other now": [click(LEA, days=31), click(MAX, days=1)],
+}
+BY_CODE, LEA_CLICK, MAX_CLICK = [(Method.CODE, LEA)], [(Method.CLICK, LEA)], [(Method.CLICK, MAX)]
+NOBODY: list[tuple[Method, UUID]] = []
+TABLE = [
+    # clicked                       always   if_involved if_winner  never
+    ("nobody",                      BY_CODE, NOBODY,     NOBODY,    NOBODY),
+    ("owner",                       BY_CODE, BY_CODE,    BY_CODE,   LEA_CLICK),
+    ("other",                       BY_CODE, MAX_CLICK,  MAX_CLICK, MAX_CLICK),
+    ("owner, then other",           BY_CODE, BY_CODE,    MAX_CLICK, MAX_CLICK),
+    ("other, then owner",           BY_CODE, BY_CODE,    BY_CODE,   LEA_CLICK),
+    ("owner long ago",              BY_CODE, NOBODY,     NOBODY,    NOBODY),
+    ("other long ago",              BY_CODE, NOBODY,     NOBODY,    NOBODY),
+    ("owner long ago, other now",   BY_CODE, MAX_CLICK,  MAX_CLICK, MAX_CLICK),
+]  # fmt: skip
+POLICIES = [CreditPolicy.ALWAYS, CreditPolicy.IF_INVOLVED, CreditPolicy.IF_WINNER, CreditPolicy.NEVER]
+
+
+@pytest.mark.parametrize(
+    ("clicked", "policy", "expected"),
+    [(row[0], policy, winner) for row in TABLE for policy, winner in zip(POLICIES, row[1:], strict=True)],
+)
+def test_code_and_clicks_are_settled_by_the_code_s_policy(
+    clicked: str, policy: CreditPolicy, expected: list[tuple[Method, UUID]]
+) -> None:
+    decision = decided(code(LEA, policy=policy), *CLICKED[clicked])
+    assert winners(decision) == expected
+    assert decision.verdict is (Verdict.ATTRIBUTED if expected else Verdict.UNATTRIBUTED)
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [
+        (CreditPolicy.IF_INVOLVED, Reason.OWNER_NOT_INVOLVED),
+        (CreditPolicy.IF_WINNER, Reason.OWNER_NOT_WINNER),
+        (CreditPolicy.NEVER, Reason.NEVER_CREDITED),
+    ],
+)
+def test_a_withheld_code_says_why(policy: CreditPolicy, reason: Reason) -> None:
+    decision = decided(code(LEA, policy=policy), click(MAX))
+    assert reasons(decision)["LEA10"] == (False, reason)
+    assert reasons(decision)[click(MAX).signal] == (True, Reason.TOUCH_MODEL)
+
+
+def test_a_code_of_nobody_never_blocks_a_click() -> None:
+    for lost in (Touch(Method.CODE, "X", "X", occurred_at=ORDERED), code(None), code(LEA, code_ends_at=ORDERED)):
+        assert winners(decided(lost, click(MAX))) == [(Method.CLICK, MAX)]
+
+
+def test_of_two_codes_the_first_in_the_cart_wins_and_the_other_is_outranked() -> None:
+    decision = decided(code(MAX, "MAX5"), code(LEA, "LEA10"))
+    assert winners(decision) == [(Method.CODE, MAX)]
+    assert reasons(decision) == {"MAX5": (True, Reason.CODE_OWNER), "LEA10": (True, Reason.OUTRANKED)}
+
+
+def test_a_named_click_beats_a_newer_one_of_the_visitor() -> None:
+    decision = decided(click(LEA, days=3), click(MAX, days=1, method=Method.VISITOR))
+    assert winners(decision) == [(Method.CLICK, LEA)]
+    assert winners(decided(click(MAX, method=Method.VISITOR))) == [(Method.VISITOR, MAX)]
+
+
+def test_precedence_may_be_turned_around_and_methods_left_out() -> None:
+    click_first = Policies(Policy(precedence=(Method.CLICK, Method.CODE)))
+    assert winners(decided(code(LEA), click(MAX), policies=click_first)) == [(Method.CLICK, MAX)]
+    assert winners(decided(code(LEA), policies=click_first)) == [(Method.CODE, LEA)]
+    off = decided(click(MAX, method=Method.VISITOR), policies=click_first)
+    assert (off.verdict, off.reason) == (Verdict.UNATTRIBUTED, Reason.METHOD_OFF)
+
+
+# ── Each on its own ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("touch", "reason"),
+    [
+        (Touch(Method.CODE, "X", "X", occurred_at=ORDERED), Reason.UNKNOWN_CODE),
+        (code(None), Reason.CODE_UNASSIGNED),
+        (code(LEA, code_starts_at=ORDERED + SECOND), Reason.CODE_INACTIVE),
+        (code(LEA, code_ends_at=ORDERED), Reason.CODE_INACTIVE),
+        (code(LEA, campaign_starts_at=ORDERED + SECOND), Reason.CAMPAIGN_NOT_ACTIVE),
+        (code(LEA, campaign_ends_at=ORDERED), Reason.CAMPAIGN_NOT_ACTIVE),
+        (code(LEA, doubted=True), Reason.UNSIGNED),
+        (click(LEA, days=30.001), Reason.EXPIRED_WINDOW),
+        (click(LEA, days=-(LATE_CLICK_MAX + SECOND) / timedelta(days=1)), Reason.CLICK_AFTER_ORDER),
+        (click(LEA, days=-1 / 86_400, method=Method.VISITOR), Reason.CLICK_AFTER_ORDER),
+        (click(LEA, days=1, campaign_ends_at=ORDERED - timedelta(days=1)), Reason.CAMPAIGN_NOT_ACTIVE),
+        (click(LEA, doubted=True), Reason.UNSIGNED),
+        (Touch(Method.CLICK, "nonsense"), Reason.UNKNOWN_CLICK),
+    ],
+)
+def test_a_touch_that_cannot_explain_the_order_says_why(touch: Touch, reason: Reason) -> None:
+    decision = decided(touch)
+    assert reasons(decision) == {touch.signal: (False, reason)}
+    assert (decision.verdict, decision.reason, decision.credits) == (Verdict.UNATTRIBUTED, reason, ())
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        code(LEA, code_starts_at=ORDERED, code_ends_at=ORDERED + SECOND),
+        code(LEA, campaign_starts_at=ORDERED, campaign_ends_at=ORDERED + SECOND),
+        click(LEA, days=30),
+        click(LEA, days=-LATE_CLICK_MAX / timedelta(days=1)),
+        click(LEA, days=5, campaign_ends_at=ORDERED - timedelta(days=4)),
+    ],
+)
+def test_the_edges_still_count(touch: Touch) -> None:
+    assert winners(decided(touch)) == [(touch.method, LEA)]
+
+
+def test_an_order_without_a_signal_says_so() -> None:
+    decision = decided()
+    assert (decision.verdict, decision.reason, decision.candidates) == (Verdict.UNATTRIBUTED, Reason.NO_SIGNAL, ())
+
+
+def test_only_a_late_click_that_the_order_names_is_flagged() -> None:
+    assert decided(click(LEA, days=-1), code(MAX)).late_click
+    assert not decided(click(LEA, days=-1, method=Method.VISITOR), code(MAX)).late_click
+    assert not decided(click(LEA, days=-0.001)).late_click
+
+
+# ── Policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_window_is_that_of_the_click_s_own_campaign() -> None:
+    short = Policies(Policy(), {LEA: Policy(version=4, click_window_days=7)})
+    assert winners(decided(click(LEA, days=8), click(MAX, days=9), policies=short)) == [(Method.CLICK, MAX)]
+
+
+def test_the_campaign_s_policy_governs_when_it_is_alone() -> None:
+    policies = Policies(Policy(version=1), {LEA: Policy(version=4, model="first")})
+    alone = decided(click(LEA, days=2), click(LEA, days=1), policies=policies)
+    assert (alone.model, alone.policy_version) == ("first", 4)
+    both = decided(click(LEA, days=2), click(MAX, days=1), policies=policies)
+    assert (both.model, both.policy_version) == ("last", 1)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"model": "magic"}, {"model": None}, {"click_window_days": -1}, {"click_window_days": 366}, {"click_window_days": True},
+        {"click_window_days": "30"}, {"precedence": []}, {"precedence": ["code", "code"]}, {"precedence": ["luck"]}, {"precedence": "code"},
+    ],
+)  # fmt: skip
+def test_rules_that_make_no_policy_are_refused_by_name(rules: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(rules))):
+        read_policy(rules)
+
+
+def test_rules_fill_in_what_they_leave_out() -> None:
+    assert read_policy({}) == Policy()
+    rules = {"model": "linear", "precedence": ["click"], "from_a_later_release": 1}
+    assert read_policy(rules, 3) == Policy(3, "linear", 30, (Method.CLICK,))
+
+
+# ── Clicks that have not arrived ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("others", "policies"),
+    [
+        ([], DEFAULTS),
+        ([click(LEA, days=2)], DEFAULTS),
+        ([click(LEA, method=Method.VISITOR)], DEFAULTS),
+        ([code(LEA, policy=CreditPolicy.IF_INVOLVED)], DEFAULTS),
+        ([code(LEA, policy=CreditPolicy.IF_WINNER), click(LEA, days=2)], DEFAULTS),
+        ([code(LEA)], Policies(Policy(precedence=(Method.CLICK, Method.CODE)))),
+        ([click(LEA, days=0.5)], Policies(Policy(model="linear"))),
+    ],
+)
+def test_an_unknown_click_is_waited_for_while_it_could_change_the_outcome(
+    others: list[Touch], policies: Policies
+) -> None:
+    decision = decided(*others, unknown_click(), policies=policies)
+    assert (decision.verdict, decision.reason) == (Verdict.PENDING_CLICK, Reason.WAITING_FOR_CLICK)
+    assert decision.credits == decided(*others, policies=policies).credits
+
+
+@pytest.mark.parametrize(
+    ("others", "policies"),
+    [
+        ([code(LEA)], DEFAULTS),
+        ([click(LEA, days=0.5)], DEFAULTS),
+        ([click(LEA, days=2)], Policies(Policy(model="first"))),
+        ([code(LEA, policy=CreditPolicy.NEVER)], Policies(Policy(precedence=(Method.CODE,)))),
+    ],
+)
+def test_an_unknown_click_that_could_change_nothing_is_not_waited_for(others: list[Touch], policies: Policies) -> None:
+    assert decided(*others, unknown_click(), policies=policies).verdict is not Verdict.PENDING_CLICK
+
+
+def test_the_wait_ends_seven_days_after_the_order() -> None:
+    assert decided(unknown_click(), after=PENDING_CLICK_MAX - SECOND).verdict is Verdict.PENDING_CLICK
+    over = decided(unknown_click(), after=PENDING_CLICK_MAX)
+    assert (over.verdict, over.reason) == (Verdict.UNATTRIBUTED, Reason.UNKNOWN_CLICK)
+
+
+def test_a_click_made_after_the_order_is_not_waited_for() -> None:
+    assert decided(unknown_click(days=-1)).verdict is Verdict.UNATTRIBUTED

@@ -1,0 +1,302 @@
+"""One order out of all its witnesses: whom to believe, what adds up, and that nothing depends on who came first."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.folding import Adjustment, Order, Witness, fold
+from app.domain.orders import (
+    TRUST_PIXEL,
+    TRUST_SERVER,
+    TRUST_WEBHOOK,
+    Customer,
+    Line,
+    OrderReport,
+    Receipt,
+    RefundReport,
+    content_hash,
+    encode_words,
+    read_click,
+    read_report,
+)
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+DOORS = {TRUST_WEBHOOK: "hook", TRUST_SERVER: "api", TRUST_PIXEL: "pixel"}
+
+
+def said(trust: int, *, at: datetime = NOON, **fields: Any) -> Witness:
+    """A witness of this trust who says these things."""
+    report = OrderReport(**{"shop": "main", "kind": "sale", "refs": ("1001",), **fields})
+    digest = content_hash(Receipt(trust, DOORS[trust], DOORS[trust], at), encode_words(report))
+    return Witness(report, trust, digest, at, DOORS[trust])
+
+
+def webhook(**fields: Any) -> Witness:
+    return said(TRUST_WEBHOOK, **fields)
+
+
+def server(**fields: Any) -> Witness:
+    return said(TRUST_SERVER, **fields)
+
+
+def pixel(**fields: Any) -> Witness:
+    return said(TRUST_PIXEL, **fields)
+
+
+def gave_back(
+    refund_id: str,
+    amount: int | None,
+    *,
+    kind: str = "refund",
+    at: datetime | None = NOON + MINUTE,
+    received: datetime = NOON + timedelta(days=30),
+    trust: int = TRUST_SERVER,
+    version: int = 0,
+    currency: str | None = "EUR",
+) -> Adjustment:
+    """An adjustment as it is kept. amount None: all that is left."""
+    report = RefundReport(refund_id, kind, amount, amount is None, currency, at, version)
+    digest = content_hash(Receipt(trust, "api", "api", received), encode_words(report))
+    return Adjustment(refund_id, kind, amount, currency, trust, version, digest, at, received)
+
+
+EUR_100 = {"net_minor": 10_000, "currency": "EUR"}
+
+
+# ── Whom to believe ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_field_comes_from_the_most_trusted_who_states_it() -> None:
+    order = fold(
+        [pixel(net_minor=1, currency="USD", tax_minor=7), server(**EUR_100), webhook(tax_minor=19, paid=True)], []
+    )
+    assert (order.net_minor, order.currency, order.tax_minor, order.status) == (10_000, "EUR", 19, "approved")
+    assert order.flags == ()
+
+
+def test_amount_and_currency_come_from_one_mouth() -> None:
+    order = fold(
+        [pixel(net_minor=4_990, currency="USD", shipping_minor=500), webhook(currency="EUR", shipping_minor=400)], []
+    )
+    assert (order.net_minor, order.currency, order.shipping_minor) == (4_990, "USD", 500)
+    assert "unsigned" in order.flags
+
+
+def test_of_equal_trust_the_newer_version_is_believed() -> None:
+    old, new = webhook(version=1, net_minor=100, currency="EUR"), webhook(version=2, net_minor=90, currency="EUR")
+    assert fold([new, old], []).net_minor == 90
+    assert fold([new, old], []).flags == ()
+
+
+def test_where_neither_is_newer_a_fixed_one_is_believed_and_the_order_flagged() -> None:
+    one, other = server(net_minor=100, currency="EUR"), server(net_minor=90, currency="EUR")
+    assert fold([one, other], []) == fold([other, one], [])
+    assert fold([one, other], []).flags == ("conflicting_reports",)
+
+
+def test_net_is_made_of_its_parts_when_nobody_says_it_outright() -> None:
+    assert fold([server(items_minor=12_000, discount_minor=1_200, currency="EUR")], []).net_minor == 10_800
+    assert fold([server(items_minor=12_000, currency="EUR")], []).net_minor == 12_000
+    unknown = fold([server(codes=("LEA10",))], [])
+    assert (unknown.net_minor, unknown.flags) == (None, ("amount_unknown",))
+
+
+def test_an_estimate_is_told_as_one_until_somebody_knows() -> None:
+    guess = pixel(net_minor=4_990, currency="EUR", estimated=True)
+    assert fold([guess], []).flags == ("net_estimated", "unsigned")
+    assert fold([guess, server(**EUR_100)], []).flags == ()
+
+
+def test_codes_are_the_union_of_authenticated_witnesses_and_an_empty_list_erases_none() -> None:
+    order = fold(
+        [webhook(version=2, codes=()), webhook(version=1, codes=("lea 10",)), server(codes=("Max-5", "LEA10"))], []
+    )
+    assert order.codes == ("1EA10", "MAX5")
+    assert order.spellings["1EA10"] == "lea 10"
+
+
+@pytest.mark.parametrize("names", [{"codes": ("MAX5",)}, {"click_ids": ("clk_x",)}, {"visitor_id": "v1"}])
+def test_a_pixel_speaks_only_where_no_authenticated_witness_did(names: dict[str, Any]) -> None:
+    alone = fold([pixel(**names), webhook(**EUR_100)], [])
+    assert alone.flags == ("unsigned",)
+    assert (alone.codes, alone.click_ids, alone.visitor_id) == (
+        names.get("codes", ()),
+        names.get("click_ids", ()),
+        names.get("visitor_id"),
+    )
+    beside = fold([pixel(**names), webhook(**EUR_100, codes=("LEA10",), click_ids=("clk_y",), visitor_id="v2")], [])
+    assert (beside.codes, beside.click_ids, beside.visitor_id, beside.flags) == (("1EA10",), ("clk_y",), "v2", ())
+    assert (beside.doubted_codes, beside.doubted_click_ids) == (names.get("codes", ()), names.get("click_ids", ()))
+
+
+def test_a_pixel_cannot_make_an_order_a_test() -> None:
+    assert not fold([pixel(test=True), server(**EUR_100)], []).test
+    assert fold([pixel(test=True)], []).test
+    assert fold([server(test=True, **EUR_100), server(**EUR_100)], []).test
+
+
+def test_an_order_of_a_pixel_alone_is_unverified_while_the_shop_has_a_signed_source() -> None:
+    assert fold([pixel(**EUR_100)], []).status == "pending"
+    assert fold([pixel(**EUR_100)], [], [(NOON, None)]).status == "unverified"
+    assert fold([pixel(**EUR_100)], [], [(NOON + MINUTE, None)]).status == "pending"
+    assert fold([pixel(**EUR_100)], [], [(NOON - MINUTE, NOON)]).status == "pending"
+    assert fold([pixel(**EUR_100), webhook()], [], [(NOON, None)]).status == "pending"
+
+
+def test_time_is_what_is_said_but_never_after_the_first_receipt() -> None:
+    assert fold([server(occurred_at=NOON - MINUTE)], []).occurred_at == NOON - MINUTE
+    assert fold([server(occurred_at=NOON + MINUTE)], []).occurred_at == NOON
+    assert fold([server(), pixel(at=NOON - MINUTE)], []).occurred_at == NOON - MINUTE
+    early_pixel = fold([webhook(occurred_at=NOON), pixel(at=NOON - MINUTE)], [])
+    assert early_pixel.occurred_at == NOON
+
+
+def test_no_witness_is_a_stub_whatever_refunds_say() -> None:
+    assert fold([], [gave_back("r", 100)]) == Order()
+
+
+# ── Refunds ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def taken(adjustments: list[Adjustment], net: int = 10_000) -> tuple[list[int], tuple[str, ...]]:
+    order = fold([server(net_minor=net, currency="EUR")], adjustments)
+    assert order.refunded_minor == sum(effect.amount_minor for effect in order.effects)
+    return [effect.amount_minor for effect in order.effects], order.flags
+
+
+def test_the_walk_through_of_a_partial_refund() -> None:
+    # 120.00 with tax, −10 % = 108.00, of it 18.00 tax: net 90.00. 48.00 with tax given back: 40.00.
+    order = fold([server(items_minor=10_000, discount_minor=1_000, tax_minor=1_800, shipping_minor=590, currency="EUR")],
+                 [gave_back("r-1", 4_000)])  # fmt: skip
+    assert (order.net_minor, order.refunded_minor) == (9_000, 4_000)
+
+
+def test_full_is_what_is_left_and_a_cancellation_takes_it_last() -> None:
+    early_cancel = gave_back("c", None, kind="cancellation", at=NOON)
+    assert taken([gave_back("r1", 3_000), gave_back("r2", None, at=NOON + 2 * MINUTE)]) == ([3_000, 7_000], ())
+    assert taken([early_cancel, gave_back("r1", 3_000)]) == ([3_000, 7_000], ())
+    assert taken([early_cancel, gave_back("r1", 3_000), gave_back("r2", 7_000)]) == ([3_000, 7_000, 0], ())
+
+
+def test_more_than_the_order_is_cut_and_flagged() -> None:
+    assert taken([gave_back("r1", 6_000), gave_back("r2", 6_000)]) == ([6_000, 4_000], ("refund_over_order",))
+
+
+def test_a_reversal_gives_back_and_never_more_than_was_taken() -> None:
+    back = gave_back("v", 4_000, kind="reversal", at=NOON + 2 * MINUTE)
+    assert taken([gave_back("c", 6_000, kind="chargeback"), back]) == ([6_000, -4_000], ())
+    assert taken([back]) == ([0], ("refund_over_order",))
+    all_back = gave_back("v", None, kind="reversal", at=NOON + 3 * MINUTE)
+    assert taken([gave_back("x", None, kind="cancellation"), all_back]) == ([10_000, -10_000], ())
+
+
+def test_one_refund_told_twice_is_taken_once_as_the_best_witness_tells_it() -> None:
+    weak, strong = gave_back("r", 9_000, trust=TRUST_SERVER), gave_back("r", 4_000, trust=TRUST_WEBHOOK)
+    assert taken([weak, strong, weak]) == ([4_000], ())
+    assert taken([gave_back("r", 1_000, version=1), gave_back("r", 2_000, version=2)]) == ([2_000], ())
+
+
+def test_another_currency_takes_nothing_and_is_flagged_unless_it_is_full() -> None:
+    assert taken([gave_back("r", 100, currency="USD")]) == ([], ("currency_mismatch",))
+    assert taken([gave_back("r", None, currency="USD")]) == ([10_000], ())
+
+
+def test_a_refund_takes_effect_neither_before_its_order_nor_after_we_heard_of_it() -> None:
+    order = fold(
+        [server(**EUR_100, occurred_at=NOON - MINUTE)],
+        [
+            gave_back("a", 1, at=NOON - timedelta(days=9)),
+            gave_back("b", 2, at=NOON + timedelta(days=9), received=NOON + MINUTE),
+            gave_back("c", 3, at=None, received=NOON + 2 * MINUTE),
+        ],
+    )
+    assert [(effect.refund_id, effect.occurred_at) for effect in order.effects] == [
+        ("a", NOON - MINUTE),
+        ("b", NOON + MINUTE),
+        ("c", NOON + 2 * MINUTE),
+    ]
+
+
+# ── Nothing depends on who came first ────────────────────────────────────────────────────────────────────────────────
+
+moments = st.integers(-5, 5).map(lambda minutes: NOON + minutes * MINUTE)
+amounts = st.one_of(st.none(), st.integers(0, 12_000))
+some_names = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True).map(tuple)
+witnesses = st.builds(
+    said,
+    st.sampled_from([TRUST_WEBHOOK, TRUST_SERVER, TRUST_PIXEL]),
+    at=moments,
+    version=st.integers(0, 2),
+    occurred_at=st.one_of(st.none(), moments),
+    currency=st.sampled_from([None, "EUR", "USD"]),
+    net_minor=amounts,
+    items_minor=amounts,
+    tax_minor=amounts,
+    estimated=st.booleans(),
+    paid=st.sampled_from([None, True, False]),
+    codes=some_names,
+    click_ids=some_names,
+    visitor_id=st.sampled_from([None, "v", "w"]),
+    test=st.booleans(),
+)
+adjustments = st.builds(
+    gave_back,
+    st.sampled_from(["r1", "r2", "r3"]),
+    amounts,
+    kind=st.sampled_from(["refund", "cancellation", "chargeback", "reversal"]),
+    at=st.one_of(st.none(), moments),
+    received=moments,
+    trust=st.sampled_from([TRUST_WEBHOOK, TRUST_SERVER]),
+    version=st.integers(0, 2),
+    currency=st.sampled_from([None, "EUR", "USD"]),
+)
+
+
+@given(st.data(), st.lists(witnesses, max_size=5), st.lists(adjustments, max_size=5))
+def test_any_permutation_and_repetition_folds_to_the_same_order(
+    data: st.DataObject, said_by: list[Witness], given_back: list[Adjustment]
+) -> None:
+    once = fold(said_by, given_back, [(NOON, None)])
+    again = data.draw(st.permutations(said_by + said_by)), data.draw(st.permutations(given_back + given_back))
+    assert fold(*again, [(NOON, None)]) == once
+    if once.net_minor is not None:
+        assert 0 <= once.refunded_minor <= max(once.net_minor, 0)
+
+
+# ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_words_survive_being_kept_and_leave_out_what_was_not_said() -> None:
+    report = OrderReport(
+        "main",
+        "sale",
+        ("1001", "#1"),
+        occurred_at=NOON,
+        codes=("é", "b"),
+        customer=Customer("k", is_new=False),
+        lines=(Line("1", 2, 5),),
+    )
+    assert read_report(encode_words(report)) == report
+    assert encode_words(OrderReport("main", "sale", ("1",))) == b'{"kind":"sale","refs":["1"],"shop":"main"}'
+
+
+def test_equal_moments_in_other_zones_are_equal_words() -> None:
+    plus_two = NOON.astimezone(ZoneInfo("Europe/Helsinki"))
+    report = OrderReport("main", "sale", ("1",), occurred_at=NOON)
+    assert encode_words(report) == encode_words(replace(report, occurred_at=plus_two))
+
+
+def test_clicks_are_read_however_they_are_written() -> None:
+    shown = "clk_01k80kd5n3eq1azk8cw3y4vw17"
+    click_id = read_click(shown)
+    assert click_id is not None
+    for written in (f" {shown.upper()} ", shown.removeprefix("clk_"), str(click_id)):
+        assert read_click(written) == click_id
+    for nonsense in ("", "clk_", "inf_01k80kd5n3eq1azk8cw3y4vw17", "1" * 26, "6ba7b810-9dad-11d1-80b4-00c04fd430c8"):
+        assert read_click(nonsense) is None
