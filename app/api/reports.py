@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.auth import Reader
-from app.api.fields import Currency, Moment, Reference, Word, rfc3339
+from app.api.fields import Currency, Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
 from app.api.rows import resolve
 from app.domain import ids
@@ -21,7 +21,7 @@ from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, 
 from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
 from app.errors import FieldError, Invalid, NotFound
 from app.reports.assembly import Unconverted
-from app.reports.missed import list_missed
+from app.reports.missed import REASONS, list_missed
 from app.reports.names import Named
 from app.reports.question import GROUPS, GROUPS_MAX, Filters, Question
 from app.reports.summary import MODEL, Summary, one_moment, read_basics, summarise
@@ -30,6 +30,8 @@ from app.tables import campaign, code, collaboration, influencer, link
 router: APIRouter = resource("reports")
 
 FILTERS_MAX = 100
+TEXT_MAX = 205
+"""`ext_` and an external id."""
 FILTERED = {
     "influencer_id": (influencer, "influencer"),
     "campaign_id": (campaign, "campaign"),
@@ -76,8 +78,24 @@ def _groups(groups: list[str]) -> list[str]:
     return groups
 
 
-References = Annotated[list[Reference], BeforeValidator(_words), Field(max_length=FILTERS_MAX)]
-Words = Annotated[list[Word], BeforeValidator(_words), Field(max_length=FILTERS_MAX)]
+def _texts(values: list[str]) -> list[str]:
+    # Checked as a list: an error within an item would be told under the item's number, not under the parameter's name.
+    if len(values) > FILTERS_MAX:
+        raise ValueError(f"holds more than {FILTERS_MAX} values")
+    for value in values:
+        if not value or len(value) > TEXT_MAX or not value.isprintable():
+            raise ValueError(f"holds a value that is empty, longer than {TEXT_MAX} characters or not printable")
+    return values
+
+
+def _reasons(values: list[str]) -> list[str]:
+    for value in values:
+        if value not in REASONS:
+            raise ValueError(f"{value[:80]!r} is none of {', '.join(REASONS)}")
+    return values
+
+
+Texts = Annotated[list[str], BeforeValidator(_words), AfterValidator(_texts)]
 Edge = Annotated[str, Field(max_length=64), AfterValidator(_moment)]
 
 _FROM = f"First moment, RFC 3339, or a date: its midnight in `tz`. {DEFAULT_DAYS} days before `to` by default."
@@ -108,19 +126,21 @@ class Asked(Range):
         description=f"At most {GROUPS_MAX} of {', '.join(GROUPS)}, at most one of them of time; repeated or separated by commas.",
         examples=[["influencer", "day"]],
     )
-    influencer_id: References = Field([], description="Only these; our ids, or `ext_` and yours.")
-    campaign_id: References = Field([], description="Only these.")
-    collaboration_id: References = Field([], description="Only these.")
-    link_id: References = Field([], description="Only these. Costs are null then: no link has any.")
-    code_id: References = Field([], description="Only these. Costs and clicks are null then: no code has any.")
-    shop: Words = Field([], description="Only orders of these shops. Costs and clicks are null then.")
-    kind: Words = Field([], description="Only conversions of these kinds, such as `sale` or `lead`.")
+    influencer_id: Texts = Field([], description="Only these; our ids, or `ext_` and yours.")
+    campaign_id: Texts = Field([], description="Only these.")
+    collaboration_id: Texts = Field([], description="Only these.")
+    link_id: Texts = Field([], description="Only these. Costs are null then: no link has any.")
+    code_id: Texts = Field([], description="Only these. Costs and clicks are null then: no code has any.")
+    shop: Texts = Field([], description="Only orders of these shops. Costs and clicks are null then.")
+    kind: Texts = Field([], description="Only conversions of these kinds, such as `sale` or `lead`.")
 
 
 class MissedAsked(Range):
     """Parameters of the report on requests that led nowhere."""
 
-    reason: list[Literal["unknown_slug", "expired", "disabled"]] = Field([], description="Only these reasons.")
+    reason: Annotated[list[str], BeforeValidator(_words), AfterValidator(_reasons)] = Field(
+        [], description=f"Only these: {', '.join(REASONS)}."
+    )
 
 
 # ── What is answered (the shapes; the answer is written by msgspec, exactly) ─────────────────────────────────────────

@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -15,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.domain.kpi import Figures
 from app.domain.periods import Period
+from app.errors import Invalid
 from app.reports.names import Named
-from app.reports.question import ENTITIES, Question
+from app.reports.question import ENTITIES, Filters, Question
 from app.reports.summary import BrandBasics, Summary, one_moment, summarise
 from tests.cast import Brand, create_brand
 from tests.reports.books import COUNTS, FROM, UNTIL, Books, Click, Cost, Order, Share, answer, open_books, write
@@ -104,7 +108,8 @@ def check(summary: Summary, books: Books) -> None:
 # ── Any facts, any question ──────────────────────────────────────────────────────────────────────────────────────────
 
 SECONDS = int((UNTIL - FROM).total_seconds())
-moments = st.integers(-86_400, SECONDS + 86_400).map(lambda second: FROM + timedelta(seconds=second))
+# On the hour, so that facts and ends of ranges often meet.
+moments = st.integers(-24, SECONDS // 3_600 + 24).map(lambda hour: FROM + timedelta(hours=hour))
 days = st.integers(-1, 22).map(lambda day: date(2026, 10, 20) + timedelta(days=day))
 clicks = st.builds(Click, moments, st.integers(0, 3), st.sampled_from([0, 0, 0, 1, 2, 3, 4]), st.integers(1, 3))
 single_shares = st.builds(
@@ -165,3 +170,312 @@ async def test_a_report_says_what_the_books_say(
     for group_by in groups:
         question = Question(Period(ends[0], ends[1], zone), "EUR", group_by)
         check(await ask(engine, brand, question, brand_zone), books)
+
+
+# ── One thing at a time ──────────────────────────────────────────────────────────────────────────────────────────────
+
+NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
+MS, US = timedelta(milliseconds=1), timedelta(microseconds=1)
+
+
+@pytest.fixture
+async def books(pool: asyncpg.Pool, alice: Brand) -> Books:
+    """Alice's books, without facts."""
+    return await open_books(pool, alice)
+
+
+def row_of(summary: Summary, *key: Any) -> dict[str, int | Decimal | None]:
+    """The figures of the row with this key."""
+    return next(dict(row.figures.values) for row in summary.rows if key_of(row) == key)
+
+
+async def test_a_ratio_is_made_of_sums_and_not_of_the_rows_ratios(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    # 1 of 1 and 0 of 3: 25 %, not 50 %.
+    books.clicks = [Click(NOON, 0, visitor=1), *(Click(NOON, 2, visitor=number) for number in (1, 2, 3))]
+    books.orders = [Order(NOON, (1_000,), (Share(0, 0),))]
+    await write(pool, alice, PARIS, books)
+    summary = await ask(engine, alice, Question(period(), "EUR", ("collaboration",)))
+    first, second = (books.collaborations[number].id for number in (0, 1))
+    assert row_of(summary, first)["cvr"] == Decimal("1.000000")
+    assert row_of(summary, second)["cvr"] == Decimal("0.000000")
+    assert summary.totals.values["cvr"] == Decimal("0.250000")
+
+
+async def test_a_rival_brands_rows_are_never_counted(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, charlie: Brand, books: Books
+) -> None:
+    rival = await open_books(pool, charlie)
+    rival.clicks = [Click(NOON, 0), Click(NOON + timedelta(hours=14), 1)]
+    rival.orders = [Order(NOON, (5_000,), (Share(0, 0, 0),)), Order(NOON, (1,), (Share(None),), "JPY")]
+    rival.costs = [Cost(NOON.date(), 0, None, 9_000)]
+    await write(pool, charlie, PARIS, rival)
+    books.orders = [Order(NOON, (700,), (Share(0, 0),))]
+    await write(pool, alice, PARIS, books)
+    # Days from the daily counts, and edges from single clicks.
+    for zone in (PARIS, KATHMANDU):
+        summary = await ask(engine, alice, Question(period(zone), "EUR", ("influencer",)))
+        check(summary, books)
+        assert counts_of(summary.all_orders) == Counter(
+            conversions=10_000, orders=10_000, gross_minor=700, net_minor=700
+        )
+        theirs = await ask(engine, alice, Question(period(zone), "EUR", (), Filters(link_id=tuple(rival.links))))
+        assert not counts_of(theirs.totals)
+
+
+async def test_a_range_holds_its_first_instant_and_not_its_last(pool: asyncpg.Pool, engine: AsyncEngine) -> None:
+    # Both midnight in Paris; then both within a day, where single clicks answer.
+    for start, end in ((NOON - timedelta(hours=13), NOON + timedelta(hours=11)), (NOON, NOON + timedelta(hours=2))):
+        shares = (Share(0, 0),)
+        brand = await create_brand(pool, "Alice")
+        books = await open_books(pool, brand)
+        books.clicks = [Click(at, 3, visitor=7) for at in (start - MS, start, end - MS, end)]
+        books.orders = [Order(at, (1,), shares, refunds=((at, (10,)),)) for at in (start - US, start, end - US, end)]
+        books.costs = [Cost(NOON.date() + timedelta(days=day), 0, 0, 100) for day in (-1, 0, 1)]
+        await write(pool, brand, PARIS, books)
+        summary = await ask(engine, brand, Question(Period(start, end, PARIS), "EUR"))
+        check(summary, books)
+        counted = [summary.totals.values[name] for name in ("clicks", "gross_minor", "refunds_minor")]
+        assert counted == [2, 2, 20]
+        assert summary.totals.values["cost_minor"] == (0 if start == NOON else 100)
+
+
+async def test_a_refund_counts_on_its_own_day_and_leaves_the_gross_of_the_order_alone(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    later = NOON + timedelta(days=2)
+    books.orders = [Order(NOON, (9_000,), (Share(0, 0),), refunds=((later, (4_000,)), (later, (-1_000,))))]
+    await write(pool, alice, PARIS, books)
+    summary = await ask(engine, alice, Question(period(), "EUR", ("day",)))
+    ordered, refunded = row_of(summary, "2026-11-05"), row_of(summary, "2026-11-07")
+    assert (ordered["gross_minor"], ordered["refunds_minor"], ordered["net_minor"]) == (9_000, 0, 9_000)
+    # A reversal gives back what a refund took.
+    assert (refunded["gross_minor"], refunded["refunds_minor"], refunded["net_minor"]) == (0, 3_000, -3_000)
+    assert (refunded["conversions"], refunded["aov_minor"]) == (0, None)
+
+
+async def test_an_order_of_three_creators_is_one_order(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    shares = (Share(0, weight_bp=3_334), Share(1, weight_bp=3_333), Share(2, weight_bp=3_333))
+    books.orders = [Order(NOON, (34, 33, 33), shares)]
+    await write(pool, alice, PARIS, books)
+    summary = await ask(engine, alice, Question(period(), "EUR", ("influencer",)))
+    assert summary.totals.values["conversions"] == 1
+    assert row_of(summary, books.influencers[0])["conversions"] == Decimal("0.6667")
+    assert row_of(summary, books.influencers[0])["gross_minor"] == 67
+
+
+async def test_every_day_is_there_also_one_of_25_hours_and_one_without_anything(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    # 25 October in Paris lasts from 22:00 to 23:00 (UTC), 25 hours.
+    books.clicks = [
+        Click(datetime(2026, 10, 24, 22, tzinfo=UTC), 0),
+        Click(datetime(2026, 10, 25, 22, 59, tzinfo=UTC), 0),
+    ]
+    await write(pool, alice, PARIS, books)
+    of_days = Period(datetime(2026, 10, 23, 22, tzinfo=UTC), datetime(2026, 10, 26, 23, tzinfo=UTC), PARIS)
+    summary = await ask(engine, alice, Question(of_days, "EUR", ("day",)))
+    assert [(row.key["day"], row.figures.values["clicks"]) for row in summary.rows] == [
+        ("2026-10-24", 0),
+        ("2026-10-25", 2),
+        ("2026-10-26", 0),
+    ]
+    in_utc = await ask(engine, alice, Question(replace(of_days, zone=ZoneInfo("UTC")), "EUR", ("day",)))
+    assert [row.figures.values["clicks"] for row in in_utc.rows] == [0, 1, 1, 0]
+
+
+async def test_daily_counts_and_single_clicks_give_the_same_report(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    every_five_hours = [FROM + timedelta(hours=5 * number) for number in range(90)]
+    books.clicks = [Click(at, n % 4, (0, 0, 1, 0, 2)[n % 5], n % 3) for n, at in enumerate(every_five_hours)]
+    await write(pool, alice, PARIS, books)
+    question = Question(Period(FROM, FROM + timedelta(days=14), PARIS), "EUR", ("link",))
+    by_day = await ask(engine, alice, question, PARIS)
+    # Taken for a brand of Kathmandu, no day of Paris is a whole one: single clicks answer alone.
+    by_click = await ask(engine, alice, replace(question, group_by=("link", "day")), KATHMANDU)
+    added: dict[Any, Counter[str]] = {}
+    for row in by_click.rows:
+        added.setdefault(key_of(row)[0], Counter()).update(counts_of(row.figures))
+    assert added == {key_of(row)[0]: counts_of(row.figures) for row in by_day.rows}
+    check(by_day, books)
+
+
+async def test_costs_of_a_campaign_stand_in_its_row_and_below_it_only_in_the_totals(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    day = NOON.date()
+    books.costs = [
+        Cost(day, 0, 0, 500),
+        Cost(day, 0, None, 2_000),
+        Cost(day, 1, 2, 30),
+        Cost(day, 0, 0, 9, archived=True),
+    ]
+    books.orders = [Order(NOON, (4_000,), (Share(0, 0),))]
+    await write(pool, alice, PARIS, books)
+    by_campaign = await ask(engine, alice, Question(period(), "EUR", ("campaign",)))
+    assert row_of(by_campaign, books.campaigns[0])["cost_minor"] == 2_500
+    assert by_campaign.unsplit == ()
+    by_influencer = await ask(engine, alice, Question(period(), "EUR", ("influencer",)))
+    assert row_of(by_influencer, books.influencers[0])["cost_minor"] == 530
+    assert by_influencer.totals.values["cost_minor"] == 2_530
+    assert [(part.metric, part.value) for part in by_influencer.unsplit] == [("cost_minor", 2_000)]
+    by_link = await ask(engine, alice, Question(period(), "EUR", ("link",)))
+    assert by_link.rows[0].figures.values["cost_minor"] is None
+    assert by_link.rows[0].figures.reasons["roi"] == "unsplittable"
+    assert by_link.totals.values["roi"] == Decimal("0.581028")
+    assert [(part.metric, part.value) for part in by_link.unsplit] == [("cost_minor", 2_530)]
+
+
+async def test_clicks_have_no_code_and_an_order_without_link_stands_under_unknown(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    books.clicks = [Click(NOON, 0)]
+    books.orders = [Order(NOON, (100,), (Share(0, None, 0),)), Order(NOON, (200,), (Share(0, 0, None),))]
+    await write(pool, alice, PARIS, books)
+    by_code = await ask(engine, alice, Question(period(), "EUR", ("code",)))
+    assert {row.figures.values["clicks"] for row in by_code.rows} == {None}
+    assert by_code.totals.values["clicks"] == 1
+    assert ("clicks", 1) in [(part.metric, part.value) for part in by_code.unsplit]
+    by_link = await ask(engine, alice, Question(period(), "EUR", ("link",)))
+    # Unknown comes last, whatever it earned.
+    assert [key_of(row) for row in by_link.rows] == [(books.links[0],), (None,)]
+    assert by_link.rows[-1].key["link"] == Named(None, "(unknown)")
+    assert by_link.rows[-1].figures.values["gross_minor"] == 100
+
+
+async def test_yen_and_dinars_are_told_apart_from_euros_and_in_no_figure(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    shares = (Share(0, 0),)
+    books.orders = [
+        Order(NOON, (4_990,), shares),
+        Order(NOON, (500,), shares, "JPY"),
+        Order(NOON, (1_234,), (Share(None),), "KWD"),
+    ]
+    books.costs = [Cost(NOON.date(), 0, 0, 900, "JPY"), Cost(NOON.date(), 0, 0, 100)]
+    await write(pool, alice, PARIS, books)
+    euros = await ask(engine, alice, Question(period(), "EUR"))
+    assert euros.all_orders.values["gross_minor"] == 4_990
+    assert [(each.currency, each.conversions, each.gross_minor, each.cost_minor) for each in euros.unconverted] == [
+        ("JPY", 1, 500, 900),
+        ("KWD", 1, 1_234, 0),
+    ]
+    yen = await ask(engine, alice, Question(period(), "JPY"))
+    assert (yen.totals.values["gross_minor"], yen.totals.values["cost_minor"]) == (500, 900)
+    assert [each.currency for each in yen.unconverted] == ["EUR", "KWD"]
+
+
+@pytest.mark.parametrize("name", ["influencer_id", "campaign_id", "collaboration_id", "link_id", "code_id"])
+async def test_a_filter_leaves_what_its_rows_would_say(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books, name: str
+) -> None:
+    books.clicks = [Click(NOON + timedelta(hours=9 * n), n % 4, visitor=n) for n in range(12)]
+    books.orders = [Order(NOON, (10**n,), (Share(n % 3, n % 4, n % 2),)) for n in range(9)]
+    books.costs = [Cost(NOON.date(), (0, 0, 1)[n % 3], n % 3, 7**n) for n in range(6)]
+    await write(pool, alice, PARIS, books)
+    group = name.removesuffix("_id")
+    everything = await ask(engine, alice, Question(period(), "EUR", (group,)))
+    for row in everything.rows:
+        (wanted,) = key_of(row)
+        filtered = await ask(engine, alice, Question(period(), "EUR", (), Filters(**{name: (wanted,)})))
+        assert filtered.totals == row.figures
+        assert filtered.all_orders.reasons["coverage"] == "filtered"
+    both = tuple(key_of(row)[0] for row in everything.rows[:2])
+    filtered = await ask(engine, alice, Question(period(), "EUR", (group,), Filters(**{name: both})))
+    assert filtered.rows == everything.rows[:2]
+
+
+async def test_shops_and_kinds_filter_orders_and_leads_do_not_dilute_the_average_order(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    shares = (Share(0, 0),)
+    books.orders = [
+        Order(NOON, (900,), shares),
+        Order(NOON, (0,), shares, kind="lead"),
+        Order(NOON, (50,), shares, shop="outlet"),
+    ]
+    books.clicks = [Click(NOON, 0)]
+    await write(pool, alice, PARIS, books)
+    whole = await ask(engine, alice, Question(period(), "EUR"))
+    assert (whole.totals.values["conversions"], whole.totals.values["aov_minor"]) == (3, 475)
+    outlet = await ask(engine, alice, Question(period(), "EUR", (), Filters(shop=("outlet",))))
+    assert (outlet.totals.values["gross_minor"], outlet.totals.values["clicks"]) == (50, None)
+    assert outlet.totals.reasons["clicks"] == "unsplittable"
+    leads = await ask(engine, alice, Question(period(), "EUR", (), Filters(kind=("lead",))))
+    assert (leads.totals.values["conversions"], leads.totals.values["clicks"]) == (1, 1)
+    assert leads.totals.reasons["aov_minor"] == "no_orders"
+
+
+async def test_the_archived_keep_their_names_and_their_figures(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    books.orders = [Order(NOON, (900,), (Share(1, 2),))]
+    await write(pool, alice, PARIS, books)
+    for table in ("influencer", "campaign", "collaboration", "link"):
+        await pool.execute(f"UPDATE {table} SET archived_at = now() WHERE brand_id = $1", alice.id)
+    for group, name in (("influencer", "second influencer"), ("collaboration", "second influencer × first campaign")):
+        summary = await ask(engine, alice, Question(period(), "EUR", (group,)))
+        (row,) = summary.rows
+        shown = row.key[group]
+        assert isinstance(shown, Named)
+        assert (shown.name, shown.archived, row.figures.values["gross_minor"]) == (name, True, 900)
+
+
+async def test_single_clicks_that_are_gone_are_not_taken_for_none(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    books.clicks = [Click(NOON, 0)]
+    await write(pool, alice, PARIS, books)
+    question = Question(Period(FROM, UNTIL, KATHMANDU), "EUR", ("day",))
+    with pytest.raises(Invalid) as caught:
+        await ask(engine, alice, question, click_days=12)
+    assert caught.value.code == "clicks_expired"
+    assert "Europe/Paris" in caught.value.message
+    whole_days = Period(datetime(2026, 10, 31, 23, tzinfo=UTC), datetime(2026, 11, 9, 23, tzinfo=UTC), PARIS)
+    summary = await ask(engine, alice, Question(whole_days, "EUR"), click_days=1)
+    assert summary.totals.values["clicks"] == 1
+
+
+async def test_too_many_rows_are_refused_with_advice(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    await pool.execute(
+        """INSERT INTO click_day (brand_id, day, link_id, clicks)
+           SELECT $1, DATE '2026-11-05', gen_random_uuid(), 1 FROM generate_series(1, 10001)""",
+        alice.id,
+    )
+    with pytest.raises(Invalid) as caught:
+        await ask(engine, alice, Question(period(), "EUR", ("link",)))
+    assert caught.value.code == "too_many_rows"
+    # Clicks of links that no longer exist are still clicks.
+    by_campaign = await ask(engine, alice, Question(period(), "EUR", ("campaign",)))
+    assert [(key_of(row), row.figures.values["clicks"]) for row in by_campaign.rows] == [((None,), 10_001)]
+
+
+async def test_rows_come_by_revenue_then_time_and_always_in_the_same_order(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    books.orders = [
+        Order(NOON, (10,), (Share(0, 0),)),
+        Order(NOON + timedelta(days=1), (20,), (Share(1, 2),)),
+        Order(NOON - timedelta(days=1), (15,), (Share(1, 2),)),
+    ]
+    await write(pool, alice, PARIS, books)
+    first, second = books.influencers
+    summary = await ask(engine, alice, Question(period(), "EUR", ("influencer", "day")))
+    assert [key_of(row) for row in summary.rows] == [
+        (second, "2026-11-04"),
+        (second, "2026-11-06"),
+        (first, "2026-11-05"),
+    ]
+
+
+async def test_an_empty_brand_has_a_report_of_noughts(engine: AsyncEngine, alice: Brand) -> None:
+    summary = await ask(engine, alice, Question(period(), "EUR", ("influencer",)))
+    assert summary.rows == ()
+    assert (summary.totals.values["clicks"], summary.totals.values["roi"]) == (0, None)
+    assert summary.all_orders.reasons["coverage"] == "no_conversions"

@@ -1,0 +1,197 @@
+"""GET /v1/reports over HTTP: the shape that clients rely on, and every wrong parameter named."""
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from app.api.reports import MissedShown, SummaryShown
+from app.domain import ids
+from app.domain.kpi import METRICS, ORDER_METRICS
+from tests.api.conftest import client
+from tests.cast import Brand, create_brand
+from tests.reports.books import Books, Click, Cost, Order, Share, open_books, write
+
+NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
+RANGE = {"from": "2026-11-01", "to": "2026-11-10"}
+URL = "/v1/reports/summary"
+
+
+@pytest.fixture
+async def books(pool: asyncpg.Pool, alice: Brand) -> Books:
+    """A small launch: 3 clicks, 2 credited orders, one refund, one order of nobody, one in yen, costs of both kinds."""
+    books = await open_books(pool, alice)
+    books.clicks = [Click(NOON, 0), Click(NOON, 0), Click(NOON, 2)]
+    books.orders = [
+        Order(NOON, (9_000,), (Share(0, 0),), refunds=((NOON, (4_000,)),)),
+        Order(NOON, (1_001,), (Share(1, None, 1),)),
+        Order(NOON, (777,), (Share(None),)),
+        Order(NOON, (500,), (Share(0, 0),), "JPY"),
+    ]
+    books.costs = [Cost(NOON.date(), 0, 0, 3_000), Cost(NOON.date(), 0, None, 1_000)]
+    await write(pool, alice, ZoneInfo("Europe/Paris"), books)
+    return books
+
+
+async def test_a_report_has_the_shape_that_is_documented(as_alice: httpx2.AsyncClient, books: Books) -> None:
+    response = await as_alice.get(URL, params={**RANGE, "group_by": "influencer,day"})
+    assert response.status_code == 200, response.text
+    report = response.json()
+    SummaryShown.model_validate_json(response.content)
+    assert (report["from"], report["to"]) == ("2026-10-31T23:00:00.000Z", "2026-11-09T23:00:00.000Z")
+    assert (report["tz"], report["currency"], report["model"]) == ("Europe/Paris", "EUR", "policy")
+    first, second = report["rows"]
+    assert first["key"] == {
+        "influencer": {
+            "id": ids.show("influencer", books.influencers[0]),
+            "name": "first influencer",
+            "external_id": None,
+            "archived": False,
+        },
+        "day": "2026-11-05",
+    }
+    assert second["key"]["influencer"]["name"] == "second influencer"
+    assert (first["gross_minor"], first["refunds_minor"], first["net_minor"]) == (9_000, 4_000, 5_000)
+    assert first["reasons"] == {}
+    assert second["reasons"] == {"roi": "no_cost", "roas": "no_cost"}
+    totals, nobody, everything = report["totals"], report["unattributed"], report["all_orders"]
+    assert (totals["cost_minor"], totals["profit_minor"], totals["roi"]) == (4_000, 2_001, 0.50025)
+    for name in ("conversions", "gross_minor", "refunds_minor", "net_minor"):
+        assert totals[name] + nobody[name] == everything[name]
+    assert everything["coverage"] == 0.666667
+    assert report["unsplit"] == [
+        {"metric": "cost_minor", "value": 1_000, "reason": "unsplittable", "detail": "costs of whole campaigns"}
+    ]
+    assert report["unconverted"] == [
+        {"currency": "JPY", "conversions": 1, "gross_minor": 500, "refunds_minor": 0, "cost_minor": 0}
+    ]
+
+
+async def test_every_metric_of_the_table_is_answered_and_documented(
+    as_alice: httpx2.AsyncClient, service: FastAPI, books: Books
+) -> None:
+    report = (await as_alice.get(URL, params={**RANGE, "group_by": "campaign"})).json()
+    names = {metric.name for metric in METRICS}
+    assert set(report["totals"]) == names | {"reasons"}
+    assert set(report["rows"][0]) == names | {"reasons", "key"}
+    assert set(report["unattributed"]) == ORDER_METRICS | {"reasons"}
+    assert set(report["all_orders"]) == ORDER_METRICS | {"reasons", "coverage"}
+    schemas = service.openapi()["components"]["schemas"]
+    documented = schemas["Totals"]["properties"]
+    assert set(documented) == set(report["totals"])
+    assert all(documented[name]["description"] for name in names)
+    assert set(schemas["SummaryShown"]["properties"]) == set(report)
+
+
+async def test_ratios_are_decimal_numbers_and_money_whole_ones(as_alice: httpx2.AsyncClient, books: Books) -> None:
+    response = await as_alice.get(URL, params=RANGE)
+    exact = json.loads(response.content, parse_float=Decimal)
+    assert exact["totals"]["roi"] == Decimal("0.500250")
+    assert all(isinstance(value, int) for name, value in exact["totals"].items() if name.endswith("_minor"))
+
+
+async def test_another_brand_sees_nothing_of_it_and_cannot_ask_for_it(
+    as_charlie: httpx2.AsyncClient, books: Books
+) -> None:
+    everything = (await as_charlie.get(URL, params=RANGE)).json()["all_orders"]
+    assert (everything["conversions"], everything["gross_minor"]) == (0, 0)
+    hers = ids.show("link", books.links[0])
+    response = await as_charlie.get(URL, params={**RANGE, "link_id": hers})
+    assert response.status_code == 404
+    assert response.json()["code"] == "link_not_found"
+
+
+async def test_filters_take_our_ids_and_external_ones(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, alice: Brand, books: Books
+) -> None:
+    await pool.execute("UPDATE influencer SET external_id = name WHERE brand_id = $1", alice.id)
+    params = {**RANGE, "influencer_id": f"ext_second influencer,{ids.show('influencer', books.influencers[0])}"}
+    report = (await as_alice.get(URL, params=params)).json()
+    assert report["totals"]["gross_minor"] == 10_001
+    assert len(report["filters"]["influencer_id"]) == 2
+    report = (await as_alice.get(URL, params={**RANGE, "influencer_id": "ext_second influencer"})).json()
+    assert report["totals"]["gross_minor"] == 1_001
+
+
+async def test_every_wrong_parameter_is_named_in_one_answer(as_alice: httpx2.AsyncClient) -> None:
+    wrong: dict[str, Any] = {
+        "from": "soon",
+        "to": "2026-11-01T00:00:00",
+        "tz": "Mars/Olympus",
+        "currency": "EURO",
+        "model": "psychic",
+        "group_by": ["influencer", "zodiac"],
+        "link_id": "",
+        "groupby": "day",
+    }
+    response = await as_alice.get(URL, params=wrong)
+    assert response.status_code == 422
+    found = {error["field"].split(".")[0] for error in response.json()["errors"]}
+    assert found == set(wrong)
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"group_by": "day,week"}, "group_by"),
+        ({"group_by": "link,link"}, "group_by"),
+        ({"group_by": "link,code,day"}, "group_by"),
+        ({"from": "2026-11-02", "to": "2026-11-02"}, "from"),
+        ({"from": "2400-01-01"}, "from"),
+        ({"from": "2000-01-01", "to": "2026-01-01"}, "from"),
+        ({"from": "2020-01-01", "to": "2026-01-01", "group_by": "day"}, "group_by"),
+        ({"currency": "XXX"}, "currency"),
+        ({"tz": "../../etc/passwd"}, "tz"),
+        ({"kind": "x" * 206}, "kind"),
+        ({"link_id": ",".join(["ext_a"] * 101)}, "link_id"),
+    ],
+)
+async def test_what_cannot_be_answered_is_refused_by_name(
+    as_alice: httpx2.AsyncClient, params: dict[str, str], field: str
+) -> None:
+    response = await as_alice.get(URL, params=params)
+    assert response.status_code == 422, response.text
+    assert field in {error["field"].split(".")[0] for error in response.json()["errors"]}
+
+
+async def test_a_key_that_may_only_report_orders_reads_no_report(service: FastAPI, pool: asyncpg.Pool) -> None:
+    brand = await create_brand(pool, "Alice")
+    await pool.execute("UPDATE api_key SET scopes = '{conversions}' WHERE brand_id = $1 AND kind = 'secret'", brand.id)
+    async with client(service, brand) as shop:
+        response = await shop.get(URL)
+    assert response.status_code == 403
+    assert response.json()["code"] == "missing_scope"
+
+
+async def test_requests_that_led_nowhere_are_listed_by_day(
+    as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient, pool: asyncpg.Pool, alice: Brand
+) -> None:
+    rows = [
+        (date(2026, 11, 5), "go.alice.test", "lae", "unknown_slug", 3),
+        (date(2026, 11, 5), "*", "lea", "expired", 5),
+        (date(2026, 11, 9), "*", "lea", "disabled", 1),
+        (date(2026, 11, 10), "*", "lea", "disabled", 1),
+        (date(2026, 10, 31), "*", "lea", "disabled", 1),
+    ]
+    for row in rows:
+        await pool.execute("INSERT INTO missed_day VALUES ($1, $2, $3, $4, $5, $6)", alice.id, *row)
+    response = await as_alice.get("/v1/reports/missed", params=RANGE)
+    assert response.status_code == 200, response.text
+    MissedShown.model_validate_json(response.content)
+    report = response.json()
+    assert report["hits"] == 9
+    assert [(row["day"], row["slug"], row["hits"]) for row in report["rows"]] == [
+        ("2026-11-09", "lea", 1),
+        ("2026-11-05", "lea", 5),
+        ("2026-11-05", "lae", 3),
+    ]
+    one = (await as_alice.get("/v1/reports/missed", params={**RANGE, "reason": "expired"})).json()
+    assert one["hits"] == 5
+    assert (await as_charlie.get("/v1/reports/missed", params=RANGE)).json()["rows"] == []
+    assert (await as_alice.get("/v1/reports/missed", params={"reason": "bored", "tz": "UTC"})).status_code == 422

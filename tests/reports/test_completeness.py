@@ -1,0 +1,60 @@
+"""Until when a report is complete: the oldest thing that has not been brought in yet."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app import mint
+from app.db import create_engine
+from app.domain.ids import floor_ms
+from app.reports.summary import complete_until
+from app.settings import read_settings
+from tests.cast import create_brand
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+async def until(engine: AsyncEngine, brand_id: object) -> datetime | None:
+    async with engine.connect() as connection:
+        return await complete_until(connection, brand_id, NOW)  # type: ignore[arg-type]
+
+
+async def test_a_report_is_complete_until_the_slowest_host_queue_or_delivery(
+    fresh_dsn: Callable[[], Awaitable[str]],
+) -> None:
+    dsn = await fresh_dsn()
+    engine = create_engine(read_settings({}, database_url=dsn))
+    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=1)
+    alice, charlie = await create_brand(pool, "Alice"), await create_brand(pool, "Charlie")
+    assert await until(engine, alice.id) is None
+
+    await pool.execute("INSERT INTO drain_state VALUES ('a', $1, $1), ('b', $2, $1)", NOW + timedelta(seconds=1), NOW)
+    assert await until(engine, alice.id) == NOW
+
+    slow = NOW - timedelta(seconds=5)
+    await pool.execute("UPDATE drain_state SET drained_until = $1 WHERE host = 'b'", slow)
+    assert await until(engine, alice.id) == slow
+
+    # Visitors of clicks that are stored but not looked at yet, and an order that is stored but not recorded yet: only Alice's.
+    clicked, received = NOW - timedelta(seconds=9), NOW - timedelta(seconds=20)
+    click_ids = [floor_ms(int((clicked + timedelta(seconds=more)).timestamp() * 1_000)) for more in (3, 0)]
+    await pool.execute(
+        "INSERT INTO unique_pending (brand_id, click_ids, link_ids, visitors) VALUES ($1, $2, $2, $3)",
+        alice.id,
+        click_ids,
+        [1, 2],
+    )
+    assert await until(engine, alice.id) == clicked
+    await pool.execute(
+        """INSERT INTO delivery (brand_id, id, platform, body_hash, body, status, received_at)
+           VALUES ($1, $2, 'generic', '', '', 'received', $3)""",
+        alice.id,
+        mint.new_id(),
+        received,
+    )
+    assert await until(engine, alice.id) == received
+    assert await until(engine, charlie.id) == slow
+    await pool.close()
+    await engine.dispose()
