@@ -18,6 +18,7 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import Server
@@ -37,17 +38,8 @@ POLL_S = 0.005
 RUNNING_REQUESTS_S = 5
 LEAVE_S = 2.0
 CLOSE = (b"connection", b"close")
-SO_ATTACH_FILTER = 26
-FILTER_STEP = "HBBI"
-DROP_SYN = b"".join(
-    struct.pack(FILTER_STEP, *step)
-    for step in (
-        (0x30, 0, 0, 13),  # load the byte of TCP flags
-        (0x45, 0, 1, 0x02),  # SYN?
-        (0x06, 0, 0, 0),  # then drop it
-        (0x06, 0, 0, 0xFFFFFFFF),  # else let it pass
-    )
-)
+# Calls that keep the interpreter lock: no other thread runs between two of them.
+LOCKED = ctypes.PyDLL(None)
 
 log = logging.getLogger("ariane.web")
 
@@ -123,16 +115,29 @@ class Worker:
         """Take no new connection and wait until the open ones have been closed by their last answer, for a second at most."""
         server.config.encoded_headers.append(CLOSE)
         server.server_state.default_headers.append(CLOSE)  # in place: requests under way hold this very list
-        ignore_newcomers(self.listener)
+        self.listener.listen(0)
         await asyncio.sleep(LATE_CONNECTIONS_S)
-        waiting = select.poll()
-        waiting.register(self.listener, select.POLLIN)
-        # A connection that nobody has accepted yet would be reset by the close.
-        await _until(lambda: not waiting.poll(0))
+        # The loop closes its descriptor some turns later; ours is the last, and closed when the queue is empty.
+        last = self.listener.dup()
         for listening in server.servers:
             listening.close()
         self.listener.close()
+        last.setblocking(False)
+        while not _nobody_waits(last):
+            try:
+                connection, _ = last.accept()
+            except OSError:
+                continue  # it has gone away meanwhile
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: self._protocol(server), connection)
         await _until(lambda: not server.server_state.connections)
+
+    def _protocol(self, server: Server) -> asyncio.Protocol:
+        """What uvicorn makes for a connection."""
+        kind: Any = server.config.http_protocol_class
+        made: asyncio.Protocol = kind(
+            config=server.config, server_state=server.server_state, app_state=server.lifespan.state
+        )
+        return made
 
 
 async def _until(done: Callable[[], bool]) -> None:
@@ -142,14 +147,18 @@ async def _until(done: Callable[[], bool]) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def ignore_newcomers(listener: socket.socket) -> None:
-    """From here on a new connection gets no answer: its system tries again in a second, and finds the next service or none.
+def _nobody_waits(listener: socket.socket) -> bool:
+    """Close `listener` if no connection waits to be accepted; whether it did.
 
-    Those whose handshake is under way still come through. `listen(0)` is not enough: one that completes just before the close is reset.
+    A connection that completes between the look and the close is reset, its request with it: hence nothing may come in between.
     """
-    program = ctypes.create_string_buffer(DROP_SYN)
-    steps = len(DROP_SYN) // struct.calcsize(FILTER_STEP)
-    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", steps, ctypes.addressof(program)))
+    descriptor = listener.fileno()
+    question = ctypes.create_string_buffer(struct.pack("ihh", descriptor, select.POLLIN, 0))
+    if LOCKED.poll(question, 1, 0) != 0:
+        return False
+    LOCKED.close(descriptor)
+    listener.detach()
+    return True
 
 
 def main() -> None:
@@ -162,7 +171,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     listener = socket.socket(fileno=int(sys.argv[1]))
     with asyncio.Runner(loop_factory=Config("", log_config=None).get_loop_factory()) as runner:
-        runner.run(Worker(settings, listener).run())
+        try:
+            runner.run(Worker(settings, listener).run())
+        except Exception:
+            log.exception("the worker cannot go on")
+            os._exit(1)  # at once: an orderly end would wait for connections that nobody answers any more
 
 
 if __name__ == "__main__":
