@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ import httpx2
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from app import clock
 from app.db import connect_pool
 from app.domain import ids
 from tests.browser.shop import Shop, Thanks
@@ -189,14 +191,20 @@ class Story:
         order: Told = found["data"][0]
         return order
 
-    async def clicks(self, link: Told, *, at_least: int) -> Told:
-        """The link's row of the report, once its clicks are drained and its visitors counted."""
-        whole = {"from": "2020-01-01", "to": "2100-01-01", "group_by": "link"}
-        report = await self.eventually(
-            "/v1/reports/summary", lambda told: told["totals"]["clicks"] >= at_least, **whole
-        )
-        (row,) = [row for row in report["rows"] if row["key"]["link"]["id"] == link["id"]]
-        found: Told = row
+    async def clicks(self, link: Told, settled: Callable[[Told], bool]) -> Told:
+        """The link's row of the report, once `settled` holds for it. Visitors are counted a moment after clicks."""
+        today = clock.now().date()
+        near = {"from": str(today - timedelta(days=1)), "to": str(today + timedelta(days=2)), "group_by": "link"}
+
+        def row(report: Told) -> Told | None:
+            return next((row for row in report["rows"] if row["key"]["link"]["id"] == link["id"]), None)
+
+        def is_settled(report: Told) -> bool:
+            found = row(report)
+            return found is not None and settled(found)
+
+        found = row(await self.eventually("/v1/reports/summary", is_settled, **near))
+        assert found is not None
         return found
 
     async def arrived(self, path: str, count: int) -> list[Sent]:

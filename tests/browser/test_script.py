@@ -17,16 +17,17 @@ NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get() { throw new D
 async def test_two_visits_are_two_clicks_of_one_visitor(story: Story) -> None:
     shop = story.shop()
     link = await story.link(shop)
-    first = await story.page.goto(link["short_url"])
-    second = await story.page.goto(link["short_url"])
-    assert first is not None
-    assert second is not None
-    assert first.url != second.url
-    redirect = await story.running.direct.get(f"/{link['slug']}")
-    assert redirect.status_code == 302
-    assert "no-store" in redirect.headers["cache-control"]
+    answers = [await story.page.goto(link["short_url"]) for _ in range(2)]
+    for answer in answers:
+        assert answer is not None
+        assert answer.request.redirected_from is not None
+        redirect = await answer.request.redirected_from.response()
+        assert redirect is not None
+        assert redirect.status == 302
+        assert "no-store" in (await redirect.all_headers())["cache-control"]
+    assert len({answer.url for answer in answers if answer}) == 2
 
-    row = await story.clicks(link, at_least=2)
+    row = await story.clicks(link, lambda row: row["clicks"] >= 2 and row["unique_clicks"] >= 1)
     assert (row["clicks"], row["unique_clicks"]) == (2, 1)
 
 
@@ -44,7 +45,8 @@ async def test_a_prefetched_link_is_no_click_until_somebody_follows_it(story: St
     hits = await story.arrived(f"/{link['slug']}", 2)
     assert "sec-purpose" not in hits[1].headers
 
-    row = await story.clicks(link, at_least=1)
+    # Both were recorded in this order, so the one that is counted is not the first of two still to come.
+    row = await story.clicks(link, lambda row: row["unique_clicks"] >= 1)
     assert row["clicks"] == 1
 
 
@@ -136,8 +138,8 @@ async def test_global_privacy_control_counts_as_a_no_that_no_banner_overrules(st
     assert not {"click_id", "visitor_id"} & sale.fields.keys()
     assert story.sent("land") == []
     assert await story.stored() == (None, [])
-    row = await story.clicks(link, at_least=1)
-    assert (row["clicks"], row["unique_clicks"]) == (1, 0)
+    row = await story.clicks(link, lambda row: row["clicks"] >= 1)
+    assert row["clicks"] == 1
 
 
 async def test_a_withdrawn_yes_erases_what_was_stored(story: Story) -> None:
