@@ -66,7 +66,7 @@ class Message:
         """What gives its words their weight."""
         return Receipt(
             trust=TRUST_PIXEL if self.is_pixel else TRUST_WEBHOOK,
-            door=self.platform if self.is_pixel else "webhook",
+            door=self.platform if self.is_pixel else "hook",
             platform="pixel" if self.is_pixel else self.platform,
             received_at=self.received_at,
             origin_id=None if self.origin_id is None else str(self.origin_id),

@@ -1,0 +1,324 @@
+"""Goal: a body of ours is read one way only, and everything wrong with it is told in one answer."""
+
+import contextlib
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.bodies import (
+    Context,
+    Unreadable,
+    order_ref,
+    read_json,
+    read_major,
+    read_order,
+    read_refund,
+    read_text,
+    read_time,
+    version_at,
+)
+from app.domain.orders import Customer, Line
+from app.errors import Invalid
+
+CONTEXT = Context(
+    received_at=datetime(2026, 11, 22, tzinfo=UTC),
+    currency="EUR",
+    customer_key=lambda number, email: f"{number}/{email}",
+)
+
+
+def faults(body: Any, read: Any = read_order) -> dict[str, str]:
+    with pytest.raises(Invalid) as caught:
+        read(body, CONTEXT)
+    return {error.field: error.code for error in caught.value.fields}
+
+
+# ── The body of a conversion ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_order_id_and_a_code_are_enough() -> None:
+    report = read_order({"order_id": "#1001", "codes": ["LEA10"]}, CONTEXT)
+    assert (report.order_id, report.refs, report.codes) == ("#1001", ("1001",), ("LEA10",))
+    assert (report.shop, report.kind, report.currency, report.net_minor, report.test) == (
+        "main",
+        "sale",
+        None,
+        None,
+        False,
+    )
+
+
+def test_every_field_is_read() -> None:
+    report = read_order(
+        {
+            "order_id": 1001,
+            "kind": "lead",
+            "shop": "fr",
+            "occurred_at": "2026-11-21T18:00:00+01:00",
+            "updated_at": "2026-11-21T18:00:01Z",
+            "currency": "usd",
+            "items_minor": 6_000,
+            "discount_minor": 1_000,
+            "tax_minor": 900,
+            "shipping_minor": 490,
+            "codes": ["LEA10", " MAX ", "LEA10"],
+            "click_id": "clk_x",
+            "visitor_id": "v",
+            "customer": {"id": 5, "email": "a@b.fr", "is_new": True},
+            "lines": [{"id": "l1", "quantity": 2, "net_minor": 5_000, "sku": "S", "name": "N"}, {}],
+            "test": True,
+            "a_field_of_the_checkouts_own": {"x": 1},
+        },
+        CONTEXT,
+    )
+    assert (report.order_id, report.kind, report.shop, report.currency) == ("1001", "lead", "fr", "USD")
+    assert report.occurred_at == datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
+    assert report.version == version_at(datetime(2026, 11, 21, 18, 0, 1, tzinfo=UTC))
+    amounts = (report.items_minor, report.discount_minor, report.net_minor, report.tax_minor, report.shipping_minor)
+    assert amounts == (6_000, 1_000, 5_000, 900, 490)
+    assert (report.codes, report.click_ids, report.visitor_id) == (("LEA10", "MAX"), ("clk_x",), "v")
+    assert report.customer == Customer("5/a@b.fr", True)
+    assert report.lines == (Line("l1", 2, 5_000, "S", "N"), Line("2"))
+    assert report.test
+
+
+def test_an_amount_without_a_currency_is_in_the_brands() -> None:
+    assert read_order({"order_id": "1", "net_minor": 4990}, CONTEXT).currency == "EUR"
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"order_id": None}, {"order_id": "required"}),
+        ({"order_id": ""}, {"order_id": "invalid"}),
+        ({"order_id": "x" * 201}, {"order_id": "invalid"}),
+        ({"order_id": "a\x00"}, {"order_id": "invalid"}),
+        ({"order_id": "\ud800"}, {"order_id": "invalid"}),
+        ({"order_id": True}, {"order_id": "invalid"}),
+        ({"order_id": 1.5}, {"order_id": "invalid"}),
+        ({"net_minor": 49.9}, {"net_minor": "invalid_amount"}),
+        ({"net_minor": Decimal("4990.0")}, {"net_minor": "invalid_amount"}),
+        ({"net_minor": "4990"}, {"net_minor": "invalid_amount"}),
+        ({"net_minor": True}, {"net_minor": "invalid_amount"}),
+        ({"net_minor": -1}, {"net_minor": "out_of_range"}),
+        ({"net_minor": 10**15 + 1}, {"net_minor": "out_of_range"}),
+        ({"items_minor": 1, "discount_minor": 2}, {"discount_minor": "out_of_range"}),
+        ({"items_minor": 10, "discount_minor": 2, "net_minor": 9}, {"net_minor": "contradiction"}),
+        ({"currency": "ZZZ"}, {"currency": "unknown_currency"}),
+        ({"currency": 978}, {"currency": "unknown_currency"}),
+        ({"occurred_at": "2026-11-21T18:00:00"}, {"occurred_at": "invalid_time"}),
+        ({"occurred_at": 1_795_000_000}, {"occurred_at": "invalid_time"}),
+        ({"kind": "Big Sale!"}, {"kind": "invalid"}),
+        ({"codes": "LEA10"}, {"codes": "invalid"}),
+        ({"codes": ["ok", None, ""]}, {"codes.1": "invalid", "codes.2": "invalid"}),
+        ({"codes": ["x"] * 21}, {"codes": "too_many"}),
+        ({"customer": "lea"}, {"customer": "invalid"}),
+        ({"customer": {"email": 5.5, "is_new": "yes"}}, {"customer.email": "invalid", "customer.is_new": "invalid"}),
+        ({"lines": [{"quantity": -1}, 5]}, {"lines.0.quantity": "out_of_range", "lines.1": "invalid"}),
+        ({"test": "true"}, {"test": "invalid"}),
+    ],
+)
+def test_what_is_wrong_is_named(fields: dict[str, Any], wrong: dict[str, str]) -> None:
+    assert faults({"order_id": "1", **fields}) == wrong
+
+
+def test_all_faults_are_told_at_once() -> None:
+    found = faults({"order_id": "\x00", "currency": "ZZZ", "net_minor": -5, "occurred_at": "today", "codes": [1.5]})
+    assert found.keys() == {"order_id", "currency", "net_minor", "occurred_at", "codes.0"}
+
+
+def test_items_and_discount_make_net_and_may_be_said_beside_it_when_they_agree() -> None:
+    assert read_order({"order_id": "1", "items_minor": 10, "discount_minor": 2, "net_minor": 8}, CONTEXT).net_minor == 8
+    assert read_order({"order_id": "1", "items_minor": 10}, CONTEXT).net_minor == 10
+
+
+# ── The body of a refund ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_refund_is_an_order_that_says_nothing_else() -> None:
+    report = read_refund({"order_id": "#1001", "refund_id": 9, "amount_minor": 500, "currency": "EUR"}, CONTEXT)
+    assert (report.stub, report.refs, report.net_minor) == (True, ("1001",), None)
+    [refund] = report.refunds
+    assert (refund.refund_id, refund.amount_minor, refund.full, refund.currency) == ("9", 500, False, "EUR")
+
+
+def test_a_full_refund_needs_no_amount_and_no_currency() -> None:
+    [refund] = read_refund({"order_id": "1", "refund_id": "r", "full": True}, CONTEXT).refunds
+    assert (refund.amount_minor, refund.full, refund.currency) == (None, True, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({}, {"amount_minor": "required"}),
+        ({"full": False}, {"amount_minor": "required"}),
+        ({"full": True, "amount_minor": 5}, {"amount_minor": "required"}),
+        ({"amount_minor": -5}, {"amount_minor": "out_of_range"}),
+        ({"refund_id": None, "full": True}, {"refund_id": "required"}),
+    ],
+)
+def test_a_refund_says_how_much_in_exactly_one_way(fields: dict[str, Any], wrong: dict[str, str]) -> None:
+    assert faults({"order_id": "1", "refund_id": "r", **fields}, read_refund) == wrong
+
+
+@pytest.mark.parametrize("body", [None, [], "text", 5])
+def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
+    for read in (read_order, read_refund):
+        with pytest.raises(Invalid) as caught:
+            read(body, CONTEXT)
+        assert caught.value.code == "not_an_object"
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.decimals()
+    | st.text(st.characters(exclude_categories=()), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(
+    [
+        "order_id",
+        "refund_id",
+        "shop",
+        "kind",
+        "occurred_at",
+        "updated_at",
+        "currency",
+        "items_minor",
+        "discount_minor",
+        "tax_minor",
+        "shipping_minor",
+        "net_minor",
+        "amount_minor",
+        "full",
+        "codes",
+        "click_id",
+        "visitor_id",
+        "customer",
+        "lines",
+        "test",
+    ]
+)
+
+
+@given(st.dictionaries(NAMES, ANYTHING) | ANYTHING)
+def test_nothing_but_invalid_is_ever_raised(body: Any) -> None:
+    for read in (read_order, read_refund):
+        try:
+            report = read(body, CONTEXT)
+        except Invalid:
+            continue
+        assert all(report.refs)
+
+
+# ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"a": 1, "b": {"c": 1, "c": 1}}', "duplicate_keys"),
+        (b'{"a": Infinity}', "not_json"),
+        (b"{} {}", "not_json"),
+        (b'"\xff"', "not_json"),
+        (b"[" * 200_000, "not_json"),
+        (b"1" * 5_000, "not_json"),
+    ],
+)
+def test_json_that_can_be_read_two_ways_or_none_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read_json(body)
+    assert caught.value.reason == reason
+
+
+def test_fractions_are_exact_and_a_byte_order_mark_is_forgiven() -> None:
+    assert read_json(b'\xef\xbb\xbf{"a": 0.1}') == {"a": Decimal("0.1")}
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_raise_anything_but_unreadable(body: bytes) -> None:
+    with contextlib.suppress(Unreadable):
+        read_json(body)
+
+
+# ── Texts, times, names ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-21T18:00:27.877041743Z", datetime(2026, 11, 21, 18, 0, 27, 877041, UTC)),
+        ("2008-01-10T11:00:00-05:00", datetime(2008, 1, 10, 16, 0, tzinfo=UTC)),
+        ("2026-11-21 18:00Z", datetime(2026, 11, 21, 18, 0, tzinfo=UTC)),
+        ("2026-11-21t18:00:00z", datetime(2026, 11, 21, 18, 0, tzinfo=UTC)),
+        ("2026-03-29T02:30:00+0200", datetime(2026, 3, 29, 0, 30, tzinfo=UTC)),
+    ],
+)
+def test_times_are_read_with_their_offset(text: str, moment: datetime) -> None:
+    assert read_time(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-21T18:00:00", "2026-11-21", "20261121T180000Z", "2026-W47-6T18:00:00Z", "2026-02-30T18:00:00Z", "2026-11-21T18:00:60Z",
+     "1970-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "٢٠٢٦-11-21T18:00:00Z", "", None, 5],
+)  # fmt: skip
+def test_what_is_no_moment_is_refused(text: Any) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        read_time(text)
+
+
+@pytest.mark.parametrize(
+    ("order_id", "ref"),
+    [
+        ("#1001", "1001"),
+        ("1001", "1001"),
+        ("gid://shopify/Order/450789469", "450789469"),
+        ("# 7", "7"),
+        ("#", "#"),
+        ("A#1", "A#1"),
+    ],
+)
+def test_an_order_goes_by_its_name_without_decoration(order_id: str, ref: str) -> None:
+    assert order_ref(order_id) == ref
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=20))
+def test_a_text_that_is_read_can_be_stored(text: str) -> None:
+    try:
+        kept = read_text(text)
+    except ValueError:
+        return
+    kept.encode()
+    assert "\0" not in json.loads(json.dumps(kept))
+    assert kept == kept.strip() != ""
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "minor"),
+    [
+        ("49.90", "EUR", 4_990),
+        ("49,90", "EUR", 4_990),
+        (Decimal("0.1"), "EUR", 10),
+        (500, "JPY", 500),
+        (Decimal("1.005"), "KWD", 1_005),
+    ],
+)
+def test_amounts_in_major_units_are_read_exactly(value: Any, currency: str, minor: int) -> None:
+    assert read_major(value, currency) == minor
+
+
+@pytest.mark.parametrize(
+    "value", [True, None, [], "1e5", "1 000", Decimal("1E+999999"), Decimal("1E-999999"), Decimal("NaN")]
+)
+def test_what_is_no_amount_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        read_major(value, "EUR")
