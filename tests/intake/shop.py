@@ -1,0 +1,179 @@
+"""One shop's eventful day as separate facts, each of which can be recorded at any time, any number of times; and the state they must end in.
+
+Two orders of one visitor, two influencers. The pixel knows the first order as 1001, the server as 555, and only the webhook says that these are
+one order. Its click and the second order's may be drained before or after. Refunds, a cancellation, a chargeback come whenever they like.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from app import clock
+from app.domain import ids
+from app.domain.codes import normalise
+from app.domain.orders import (
+    TRUST_PIXEL,
+    TRUST_SERVER,
+    TRUST_WEBHOOK,
+    Landing,
+    OrderReport,
+    Receipt,
+    RefundReport,
+)
+from app.intake.calendar import Calendar
+from app.intake.clicks import read_clicks, record_clicks
+from app.intake.recording import record, record_landings
+from app.intake.settle import settle
+from app.spool import ClickLine
+from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
+
+Act = Callable[[Any], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A brand with two influencers, and everything that happens to it: `facts`, by name. names: of collaborations, for people."""
+
+    brand: Brand
+    facts: dict[str, Act]
+    names: dict[UUID, str]
+
+
+async def open_shop(pool: asyncpg.Pool) -> Shop:
+    """A fresh brand to which nothing has happened yet."""
+    brand = await create_brand(pool)
+    lea, max_ = await create_collaboration(pool, brand, "Lea"), await create_collaboration(pool, brand, "Max")
+    await create_code(pool, brand, max_, normalise("MAX5"))
+    await pool.execute(
+        "UPDATE code SET credit_policy = 'if_involved', max_redemptions = 1 WHERE brand_id = $1", brand.id
+    )
+    links = {
+        name: await create_link(pool, brand, each, f"{name}{brand.id.hex[-12:]}")
+        for name, each in (("lea", lea), ("max", max_))
+    }
+    noon = clock.now().replace(microsecond=0) - timedelta(hours=5)
+    clicks = {name: _click_id(noon - timedelta(hours=hours)) for name, hours in (("lea", 2), ("max", 1), ("old", 3))}
+    on_link = {"lea": "lea", "max": "max", "old": "lea"}
+    facts: dict[str, Act] = {
+        f"click {name}": _drain(brand, click_id, links[on_link[name]]) for name, click_id in clicks.items()
+    }
+    facts |= {f"landing {name}": _land(brand, "v1", clicks[name], noon) for name in ("max", "old")}
+    for name, report, receipt in _reports(noon, clicks):
+        facts[name] = _record(brand, report, receipt)
+    return Shop(brand, facts, {lea.id: "Lea", max_.id: "Max"})
+
+
+def _click_id(at: datetime) -> UUID:
+    return ids.floor_ms(int(at.timestamp() * 1000))
+
+
+def _reports(noon: datetime, clicks: dict[str, UUID]) -> list[tuple[str, OrderReport, Receipt]]:
+    def at(minutes: int) -> datetime:
+        return noon + timedelta(minutes=minutes)
+
+    first = OrderReport("main", "sale", ("555",), order_id="555")
+    second = OrderReport("main", "sale", ("777",), order_id="777", visitor_id="v1")
+    webhook = replace(
+        first,
+        refs=("555", "1001", "token-9"),
+        currency="EUR",
+        net_minor=10_001,
+        codes=("max-5",),
+        occurred_at=at(0),
+        version=1,
+    )
+    refund = RefundReport("r1", amount_minor=3_334, currency="EUR", occurred_at=at(30))
+    cancel = RefundReport("c1", "cancellation", full=True, occurred_at=at(20))
+    reversal = RefundReport("v1", "reversal", 1_000, currency="EUR", occurred_at=at(200))
+    stub = replace(first, stub=True, order_id=None)
+    hook = Receipt(TRUST_WEBHOOK, "hook", "shopify", at(2))
+    server = Receipt(TRUST_SERVER, "api", "api", at(1))
+    pixel = Receipt(TRUST_PIXEL, "pixel", "pixel", at(0))
+    return [
+        ("pixel", OrderReport("main", "sale", ("1001",), order_id="1001", currency="EUR", net_minor=12_000, estimated=True,
+                              click_ids=(ids.show("click", clicks["lea"]),), codes=("FAKE",)), pixel),
+        ("server", replace(first, codes=("unheard of",), visitor_id="v9"), server),
+        ("webhook 1", webhook, hook),
+        ("webhook 2", replace(webhook, codes=(), net_minor=10_003, paid=True, version=2, refunds=(refund,)), replace(hook, received_at=at(9))),
+        ("refund by server", replace(stub, refunds=(refund,)), replace(server, received_at=at(40))),
+        ("cancellation", replace(stub, refs=("1001",), refunds=(cancel,)), replace(hook, received_at=at(45))),
+        ("reversal", replace(stub, refunds=(reversal,)), replace(server, received_at=at(210))),
+        ("second order", replace(second, currency="EUR", net_minor=5_000, occurred_at=at(5), codes=("MAX5",)), replace(server, received_at=at(6))),
+        ("second pixel", replace(second, click_ids=(str(clicks["max"]),)), replace(pixel, received_at=at(7))),
+        ("second refund", replace(second, stub=True, refunds=(replace(refund, amount_minor=None, full=True),)), replace(hook, received_at=at(50))),
+    ]  # fmt: skip
+
+
+def _drain(brand: Brand, click_id: UUID, link_id: UUID) -> Act:
+    line = ClickLine(str(click_id), str(brand.id), str(link_id), None, "", "Mozilla/5.0", "", "")
+
+    async def act(connection: Any) -> object:
+        return await record_clicks(connection, read_clicks([line]), Calendar())
+
+    return act
+
+
+def _land(brand: Brand, visitor_id: str, click_id: UUID, seen_at: datetime) -> Act:
+    async def act(connection: Any) -> None:
+        async with connection.transaction():
+            await record_landings(connection, brand.id, [Landing(visitor_id, str(click_id), seen_at)])
+
+    return act
+
+
+def _record(brand: Brand, report: OrderReport, receipt: Receipt) -> Act:
+    async def act(connection: Any) -> object:
+        async with connection.transaction():
+            return await record(connection, brand.id, [(report, receipt)])
+
+    act.report = report, receipt  # type: ignore[attr-defined]
+    return act
+
+
+async def settle_all(pool: asyncpg.Pool) -> None:
+    """Empties the queue, but for what waits for a later day."""
+    for _ in range(30):
+        await settle(pool)
+        if not await pool.fetchval("SELECT count(*) FROM redecide WHERE not_before IS NULL"):
+            return
+    raise AssertionError("the queue does not empty")
+
+
+async def state_of(pool: asyncpg.Pool, shop: Shop) -> list[dict[str, Any]]:
+    """Everything that is known of the shop's orders, without the ids that were made up on arrival."""
+    rows = await pool.fetch(
+        """SELECT c.*, d.verdict, d.method, d.model, d.reason, d.credits, d.candidates,
+               ARRAY(SELECT ref FROM order_ref o JOIN conversion n ON n.brand_id = $1 AND n.id = o.conversion_id
+                     WHERE o.brand_id = $1 AND n.root_id = c.id ORDER BY ref) AS refs
+           FROM conversion c LEFT JOIN decision d ON d.brand_id = $1 AND d.conversion_id = c.id
+           WHERE c.brand_id = $1 AND c.root_id = c.id""",
+        shop.brand.id,
+    )
+    found = []
+    for row in rows:
+        told = {name: value for name, value in row.items() if name not in UNTOLD}
+        credits_of = await pool.fetch(
+            "SELECT * FROM credit WHERE brand_id = $1 AND conversion_id = $2 ORDER BY position, share",
+            shop.brand.id,
+            row["id"],
+        )
+        told["credit"] = [
+            (each["position"], each["share"], shop.names.get(each["collaboration_id"]), each["method"], each["amount_minor"],
+             each["occurred_at"], each["counted"], each["weight_bp"], each["currency"])
+            for each in credits_of
+        ]  # fmt: skip
+        found.append(told)
+    owned = await pool.fetchval(
+        """SELECT count(*) FROM credit r JOIN conversion c ON c.brand_id = $1 AND c.id = r.conversion_id
+           WHERE r.brand_id = $1 AND c.root_id <> c.id""",
+        shop.brand.id,
+    )
+    assert owned == 0, "an order that was merged away still has credits"
+    return sorted(found, key=lambda each: each["refs"])
+
+
+UNTOLD = {"brand_id", "id", "root_id", "digest", "created_at", "updated_at", "credits", "candidates"}
