@@ -131,6 +131,35 @@ def openapi() -> None:
     print(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 
 
+@app.command()
+def demo(
+    clicks: Annotated[int, typer.Option(min=100, max=100_000, help="Redirects to ask for.")] = 4_000,
+    orders: Annotated[int, typer.Option(min=10, max=10_000, help="Orders to place.")] = 400,
+    seed: Annotated[int, typer.Option(help="Another number, another day.")] = 2026,
+    data: Data = None,
+) -> None:
+    """Play a launch day through the public doors, show the report, and compare every figure with the demo's own books.
+
+    Plays against the service at HOST and PORT; when none answers there, it starts one of its own and throws it away afterwards.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from app.demo import play, stage
+
+    console = Console()
+    try:
+        with stage.service(read_settings(data=data)) as settings:
+            keys = stage.make_keys(settings)
+            play_all = play.play(settings.base_url, keys, clicks=clicks, orders=orders, seed=seed, console=console)
+            differences = asyncio.run(play_all)
+    except (play.DemoError, stage.StageError) as error:
+        print(f"ariane: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    raise typer.Exit(1 if differences else 0)
+
+
 @contextmanager
 def _database(settings: Settings) -> Iterator[str]:
     """The DSN of the migrated database. The embedded one is started for the length of the block, unless `serve` runs it already."""

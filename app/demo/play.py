@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx2
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -31,6 +32,16 @@ SETTLE_TIMEOUT_S = 30.0
 TIMEOUT_S = 20.0
 AGENCY_MINOR = 250_000
 DIMENSIONS = ("influencer", "campaign", "collaboration", "link", "code", "day")
+COLUMNS = {
+    "clicks": "clicks",
+    "unique_clicks": "unique",
+    "conversions": "orders",
+    "gross_minor": "gross",
+    "refunds_minor": "refunds",
+    "net_minor": "net",
+    "cost_minor": "cost",
+    "roi": "roi",
+}
 HOOK_SECRET = "launch-day-hook-secret"  # noqa: S105 a secret of the demo's own brand
 SHOP_SECRET = "launch-day-shop-secret"  # noqa: S105 the same
 
@@ -123,7 +134,7 @@ async def set_up(stage: Stage, progress: Progress) -> None:
     progress.advance(task, len(stage.partners))
     agency = {"campaign_id": stage.partners[0].campaign_id, "kind": "agency_fee", "amount_minor": AGENCY_MINOR}
     await stage.call("POST", "/v1/costs", agency | _today(stage))
-    stage.ledger.costs.append(books.Spent(None, stage.partners[0].campaign, AGENCY_MINOR))
+    stage.ledger.costs.append(books.Spent(None, stage.partners[0].campaign_id, AGENCY_MINOR))
     stage.shop_url = (await stage.call("POST", "/v1/sources", {"platform": "shopify", "secrets": [SHOP_SECRET]}))["url"]
     stage.hook_url = (await stage.call("POST", "/v1/sources", {"platform": "generic", "secrets": [HOOK_SECRET]}))["url"]
     progress.advance(task, 3)
@@ -166,7 +177,7 @@ async def _costs(stage: Stage, partner: Partner) -> None:
     for kind, amount_minor in (("fee", partner.fee_minor), ("product", partner.product_minor)):
         body = {"collaboration_id": partner.collaboration_id, "kind": kind, "amount_minor": amount_minor}
         await stage.call("POST", "/v1/costs", body | _today(stage))
-        stage.ledger.costs.append(books.Spent(_deal(partner), partner.campaign, amount_minor))
+        stage.ledger.costs.append(books.Spent(_deal(partner), partner.campaign_id, amount_minor))
 
 
 async def _links(stage: Stage) -> None:
@@ -388,20 +399,12 @@ def _differ(where: str, expected: books.Figures, found: dict[str, Any]) -> list[
 async def show(stage: Stage, console: Console) -> None:
     """The report by influencer as a table."""
     answer = await _report(stage, "influencer")
-    table = Table(title=f"The launch day, {answer['currency']}", title_justify="left")
-    columns = (
-        "clicks",
-        "unique_clicks",
-        "conversions",
-        "gross_minor",
-        "refunds_minor",
-        "net_minor",
-        "cost_minor",
-        "roi",
+    table = Table(
+        title=f"The launch day, in {answer['currency']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
     )
-    table.add_column("influencer")
-    for column in columns:
-        table.add_column(column.removesuffix("_minor").replace("_", " "), justify="right")
+    table.add_column("influencer", no_wrap=True)
+    for heading in COLUMNS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
     rows = sorted(answer["rows"], key=lambda row: -row["net_minor"])
     for row in rows:
         table.add_row(
@@ -409,7 +412,7 @@ async def show(stage: Stage, console: Console) -> None:
         )
     table.add_section()
     for name in ("totals", "unattributed", "all_orders"):
-        table.add_row(name.replace("_", " "), *(_cell(column, answer[name].get(column)) for column in columns))
+        table.add_row(name.replace("_", " "), *(_cell(column, answer[name].get(column)) for column in COLUMNS))
     console.print(table)
 
 
@@ -417,7 +420,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None:
         return "–"
     if name.endswith("_minor"):
-        return f"{value / 100:,.2f}"
+        return f"{value / 100:,.0f}"
     return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
 
 
