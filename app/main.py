@@ -75,12 +75,27 @@ def create_api(settings: Settings) -> "FastAPI":
 
 def routers() -> "list[Any]":
     """The routers of every resource, in the order of the documentation."""
-    from app.api import brand, campaigns, collaborations, conversions, hosts, influencers, keys, links, refunds
+    from app.api import (
+        brand,
+        campaigns,
+        codes,
+        collaborations,
+        conversions,
+        costs,
+        deliveries,
+        hosts,
+        influencers,
+        keys,
+        links,
+        refunds,
+        reports,
+        sources,
+    )
 
-    return [
-        module.router
-        for module in (brand, hosts, keys, influencers, campaigns, collaborations, links, conversions, refunds)
-    ]
+    setting_up = (brand, hosts, keys, sources)
+    planning = (influencers, campaigns, collaborations, links, codes, costs)
+    measuring = (conversions, refunds, deliveries, reports)
+    return [module.router for module in (*setting_up, *planning, *measuring)]
 
 
 def version() -> str:

@@ -94,20 +94,22 @@ async def authenticate(request: Request, keys: KeyRing) -> Caller:
 
 
 class Scope:
-    """Dependency: the caller, who must have this scope."""
+    """Dependency: the caller, who must have one of these scopes."""
 
-    def __init__(self, scope: str) -> None:
-        assert scope in SCOPES
-        self.scope = scope
+    def __init__(self, *scopes: str) -> None:
+        assert set(scopes) <= set(SCOPES)
+        self.scopes = scopes
 
     def __call__(self, request: Request) -> Caller:
         caller: Caller = request.state.caller
-        if self.scope not in caller.scopes:
-            raise MissingScope(self.scope)
+        if caller.scopes.isdisjoint(self.scopes):
+            raise MissingScope(self.scopes[0])
         return caller
 
 
 Reader = Annotated[Caller, Depends(Scope("read"))]
 Writer = Annotated[Caller, Depends(Scope("write"))]
 Reporter = Annotated[Caller, Depends(Scope("conversions"))]
+Checker = Annotated[Caller, Depends(Scope("read", "conversions"))]
+"""A shop's server that may only report may also ask whether a code is good."""
 Admin = Annotated[Caller, Depends(Scope("admin"))]

@@ -73,7 +73,9 @@ def _shown(row: Row[Any], policy: PolicyShown) -> Brand:
 @router.get("")
 async def read_brand(caller: Reader, session: Session) -> Brand:
     """The brand of the key."""
-    query = select(brand, newest_policy(caller.brand_id, caller.brand_id)).where(brand.c.id == caller.brand_id)
+    query = select(brand, newest_policy(caller.brand_id, caller.brand_id).label("policy")).where(
+        brand.c.id == caller.brand_id
+    )
     row = (await session.execute(query)).one()
     newest = row.policy or {}
     return _shown(row, show_policy(newest.get("version"), newest.get("rules")))

@@ -1,15 +1,28 @@
 """Campaigns: objective, dates, budget, targets, and the attribution policy of their orders."""
 
-from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue, field_validator
-from pydantic_core.core_schema import ValidationInfo
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.auth import Reader, Writer
-from app.api.fields import Count, Currency, ExternalId, Given, Metadata, Minor, Moment, Name, Word, absent, changes
+from app.api.fields import (
+    Count,
+    Currency,
+    ExternalId,
+    Given,
+    Metadata,
+    Minor,
+    Moment,
+    Name,
+    Word,
+    absent,
+    after_start,
+    changes,
+)
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.policies import (
@@ -25,6 +38,7 @@ from app.api.policies import (
 from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived
 from app.domain import ids
 from app.errors import Conflict, Invalid
+from app.intake.settle import schedule_for_campaign
 from app.tables import brand, campaign
 
 router: APIRouter = resource("campaigns")
@@ -37,14 +51,6 @@ class Target(Given):
 
     metric: Word = Field(examples=["conversions"])
     value: Count | Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-def after_start(ends_at: datetime | None, info: ValidationInfo) -> datetime | None:
-    """Validator of `ends_at`: later than `starts_at`."""
-    starts_at = info.data.get("starts_at")
-    if ends_at is not None and starts_at is not None and ends_at <= starts_at:
-        raise ValueError("must be later than starts_at")
-    return ends_at
 
 
 Targets = Annotated[list[Target], Field(max_length=TARGETS_MAX)]
@@ -128,18 +134,27 @@ COLUMNS = (
 TIMES = ("created_at", "updated_at", "archived_at")
 
 
-def _shown(row: Row[Any], policy: PolicyShown | None) -> Campaign:
+def _query(brand_id: UUID) -> Select[Any]:
+    """Campaigns with the newest versions of their policy and of the brand's."""
+    own, brands = newest_policy(brand_id, campaign.c.id), newest_policy(brand_id, brand_id)
+    return select(campaign, own.label("policy"), brands.label("brand_policy")).where(campaign.c.brand_id == brand_id)
+
+
+def _shown(row: Row[Any]) -> Campaign:
     columns = {name: row._mapping[name] for name in COLUMNS + TIMES}
-    return Campaign(id=ids.show("campaign", row.id), policy=policy, **columns)
+    return Campaign(id=ids.show("campaign", row.id), policy=_policy(row), **columns)
 
 
-def _with_policy(row: Row[Any]) -> Campaign:
-    return _shown(row, None if row.policy is None else _policy(row.policy["version"], row.policy["rules"]))
-
-
-def _policy(version: int, rules: dict[str, Any]) -> PolicyShown | None:
+def _policy(row: Row[Any]) -> PolicyShown | None:
     """None for no version, and for one that went back to the brand's."""
-    return show_policy(version, rules) if rules else None
+    if row.policy is None or not row.policy["rules"]:
+        return None
+    brands = {} if row.brand_policy is None else row.brand_policy["rules"]
+    return show_policy(row.policy["version"], {**brands, **row.policy["rules"]})
+
+
+async def _read(session: AsyncConnection, brand_id: UUID, row_id: UUID) -> Campaign:
+    return _shown((await session.execute(_query(brand_id).where(campaign.c.id == row_id))).one())
 
 
 @router.post("", status_code=201, responses=CREATES)
@@ -151,17 +166,14 @@ async def create_campaign(caller: Writer, session: Session, body: NewCampaign, r
     row, made = await create_or_find(session, campaign, caller.brand_id, values)
     answer_found(response, made)
     if not made:
-        version, rules = await read_rules(session, caller.brand_id, row.id)
+        _, rules = await read_rules(session, caller.brand_id, row.id)
         asked = {} if body.policy is None else body.policy.model_dump(exclude_none=True)
         if asked != rules:
-            raise Conflict(
-                "external_id: stands for another content already; it differs in policy", code="external_id_taken"
-            )
-        return _shown(row, _policy(version, rules))
-    if body.policy is None:
-        return _shown(row, None)
-    policy = await append_rules(session, caller.brand_id, row.id, body.policy, first=True)
-    return _shown(row, policy if policy.version else None)
+            reason = "stands for another content already; it differs in policy"
+            raise Conflict(f"external_id: {reason}", code="external_id_taken")
+    elif body.policy is not None:
+        await append_rules(session, caller.brand_id, row.id, body.policy, first=True)
+    return await _read(session, caller.brand_id, row.id)
 
 
 @router.get("")
@@ -176,9 +188,7 @@ async def list_campaigns(
     include_archived: bool = False,
 ) -> Page[Campaign]:
     """The brand's campaigns, newest first."""
-    query = select(campaign, newest_policy(caller.brand_id, campaign.c.id)).where(
-        campaign.c.brand_id == caller.brand_id
-    )
+    query = _query(caller.brand_id)
     if q is not None:
         query = query.where(campaign.c.name.icontains(q, autoescape=True))
     if objective is not None:
@@ -190,19 +200,21 @@ async def list_campaigns(
         query = query.where(campaign.c.external_id == external_id)
     if not include_archived:
         query = query.where(campaign.c.archived_at.is_(None))
-    return await fetch_page(session, query, paging, [campaign.c.id], _with_policy)
+    return await fetch_page(session, query, paging, [campaign.c.id], _shown)
 
 
 @router.get("/{id}", responses=FOUND)
 async def read_campaign(id: str, caller: Reader, session: Session) -> Campaign:  # noqa: A002
     """One campaign, also when archived."""
-    query = select(campaign, newest_policy(caller.brand_id, campaign.c.id))
-    return _with_policy(await read_row(session, query, campaign, "campaign", caller.brand_id, id))
+    return _shown(await read_row(session, _query(caller.brand_id), campaign, "campaign", caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_campaign(id: str, caller: Writer, session: Session, body: CampaignChange) -> Campaign:  # noqa: A002
-    """Changes what is sent. A policy becomes a new version, in force from now on: orders keep the policy under which they were placed."""
+    """Changes what is sent. A policy becomes a new version, in force from now on: orders keep the policy under which they were placed.
+
+    After a change of dates, orders that touched this campaign are decided again.
+    """
     row = await read_row(session, select(campaign), campaign, "campaign", caller.brand_id, id, lock=True)
     refuse_archived("campaign", row)
     sent = changes(body, row._mapping.get)
@@ -211,17 +223,19 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
     starts_at, ends_at = sent.get("starts_at", row.starts_at), sent.get("ends_at", row.ends_at)
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:
         raise Invalid.field("ends_at" if "ends_at" in sent else "starts_at", "starts_at must be earlier than ends_at")
-    changed = await change(session, campaign, caller.brand_id, row.id, sent)
+    await change(session, campaign, caller.brand_id, row.id, sent)
     if policy_sent:
         await append_rules(session, caller.brand_id, row.id, body.policy)
-    return _shown(changed, _policy(*await read_rules(session, caller.brand_id, row.id)))
+    if (starts_at, ends_at) != (row.starts_at, row.ends_at):
+        await schedule_for_campaign(session, caller.brand_id, [row.id])
+    return await _read(session, caller.brand_id, row.id)
 
 
 @router.delete("/{id}", responses=FOUND)
 async def archive_campaign(id: str, caller: Writer, session: Session) -> Campaign:  # noqa: A002
     """Archives a campaign: out of lists, kept in reports; its links and codes go on working."""
     row = await archive(session, campaign, "campaign", caller.brand_id, id)
-    return _shown(row, _policy(*await read_rules(session, caller.brand_id, row.id)))
+    return await _read(session, caller.brand_id, row.id)
 
 
 @router.get("/{id}/policies", responses=FOUND)

@@ -19,6 +19,7 @@ from pydantic import (
     StringConstraints,
 )
 from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import ValidationInfo
 
 from app.domain.money import AMOUNT_MINOR_MAX, read_currency
 from app.errors import Invalid
@@ -73,7 +74,8 @@ def merge(old: Any, patch: Any) -> Any:
 # ── Text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The same text. Raises ValueError for control characters, line ends included."""
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
         raise ValueError("contains a control character")
     return text
@@ -85,19 +87,19 @@ def _lines(text: str) -> str:
     return text
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]
-Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_one_line)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(one_line)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(one_line)]
 Note = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_lines)]
 Reference = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=205),
-    AfterValidator(_one_line),
+    AfterValidator(one_line),
     Field(description="Our id, or `ext_` and your own external id."),
 ]
 ExternalId = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-    AfterValidator(_one_line),
+    AfterValidator(one_line),
     Field(description="Your own id of this row, unique per brand and resource; address it as `ext_<external_id>`."),
 ]
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;.]+")
@@ -110,7 +112,7 @@ def _email(text: str) -> str:
 
 
 Email = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(_one_line), AfterValidator(_email)
+    str, StringConstraints(strip_whitespace=True, max_length=254), AfterValidator(one_line), AfterValidator(_email)
 ]
 
 
@@ -165,6 +167,14 @@ def _aware(value: datetime) -> datetime:
     if not YEARS[0] <= value.year < YEARS[1]:
         raise ValueError(f"lies outside the years {YEARS[0]} to {YEARS[1]}")
     return value.astimezone(UTC)
+
+
+def after_start(ends_at: datetime | None, info: ValidationInfo) -> datetime | None:
+    """Validator of a model's `ends_at`: later than its `starts_at`, where both are given."""
+    starts_at = info.data.get("starts_at")
+    if ends_at is not None and starts_at is not None and ends_at <= starts_at:
+        raise ValueError("must be later than starts_at")
+    return ends_at
 
 
 def rfc3339(value: datetime) -> str:

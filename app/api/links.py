@@ -19,7 +19,7 @@ from app.api.pairing import Paired
 from app.api.qr import Border, Colour, Level, Size, draw_png, draw_svg
 from app.api.rows import answer_found, change, points_to, read_row, refuse_archived
 from app.domain import ids
-from app.domain.destinations import DESTINATION_MAX_CHARS, apply_utm, check_destination
+from app.domain.destinations import DESTINATION_MAX_CHARS, UTM_FIELDS, apply_utm, check_destination
 from app.domain.slugs import check_slug
 from app.errors import Invalid
 from app.settings import Settings as AllSettings
@@ -80,10 +80,15 @@ class NewLink(Paired):
     @model_validator(mode="after")
     def _fits(self) -> "NewLink":
         try:
-            apply_utm(self.destination_url, self.utm.model_dump(exclude_none=True))
+            _target_url(self.destination_url, self.utm.model_dump(exclude_none=True))
         except ValueError as error:
             raise blame(*_utm_fault(error)) from None
         return self
+
+
+def _target_url(url: str, utm: dict[str, str]) -> str:
+    # In the order of UTM_FIELDS: jsonb gives the names back in an order of its own.
+    return apply_utm(url, {name: utm[name] for name in UTM_FIELDS if name in utm})
 
 
 def _utm_fault(error: ValueError) -> tuple[str, str, str]:
@@ -199,7 +204,7 @@ def _new_row(body: NewLink) -> NewRow:
         pair=body,
         slug=body.slug,
         host=body.host,
-        target_url=apply_utm(body.destination_url, utm),
+        target_url=_target_url(body.destination_url, utm),
         values={
             "external_id": body.external_id,
             "destination_url": body.destination_url,
@@ -314,7 +319,7 @@ async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]
     """Writes a link and the route that redirects by it."""
     changed = await change(session, link, row.brand_id, row.id, values)
     try:
-        target_url = apply_utm(changed.destination_url, changed.utm)
+        target_url = _target_url(changed.destination_url, changed.utm)
     except ValueError as error:
         field, _, reason = _utm_fault(error)
         raise Invalid.field(field, reason) from None

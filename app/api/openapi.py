@@ -60,10 +60,10 @@ def _document(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for route in _routes(routers):
-        scope = _scope(route.dependant)
+        scopes = _scopes(route.dependant)
         for method in route.methods or ():
             operation = document["paths"][route.path_format][method.lower()]
-            _describe(operation, method, scope)
+            _describe(operation, method, scopes)
     document["paths"].update(PUBLIC)
     return document
 
@@ -73,23 +73,24 @@ def _routes(routers: Sequence[APIRouter]) -> Iterator[APIRoute]:
         yield from (route for route in router.routes if isinstance(route, APIRoute) and route.include_in_schema)
 
 
-def _scope(dependant: Dependant) -> str | None:
-    """The scope that an operation demands, found among its dependencies."""
+def _scopes(dependant: Dependant) -> tuple[str, ...]:
+    """The scopes any of which an operation demands, found among its dependencies."""
     for inner in dependant.dependencies:
         if isinstance(inner.call, Scope):
-            return inner.call.scope
-        found = _scope(inner)
-        if found is not None:
+            return inner.call.scopes
+        found = _scopes(inner)
+        if found:
             return found
-    return None
+    return ()
 
 
-def _describe(operation: dict[str, Any], method: str, scope: str | None) -> None:
+def _describe(operation: dict[str, Any], method: str, scopes: tuple[str, ...]) -> None:
     # FastAPI makes ids such as list_links_v1_links_get; clients name their methods after them.
     operation["operationId"] = operation["operationId"].partition("_v1_")[0]
-    if scope is not None:
-        operation["x-scope"] = scope
-        operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".strip()
+    if scopes:
+        operation["x-scopes"] = list(scopes)
+        said = " or ".join(f"`{scope}`" for scope in scopes)
+        operation["description"] = f"{operation.get('description', '')}\n\nScope: {said}.".strip()
     operation["responses"]["500"] = response_of(AppError)
     if method == "POST":
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)

@@ -104,14 +104,13 @@ async def append_rules(
 
 
 def newest_policy(brand_id: UUID, scope: Any) -> Any:
-    """A scalar subquery: the newest version of each row's policy as JSON {version, rules}."""
+    """A scalar subquery, to be labelled: the newest version of each row's policy as JSON {version, rules}; null when there is none."""
     return (
         select(func.jsonb_build_object("version", policy.c.version, "rules", policy.c.rules))
         .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope)
         .order_by(policy.c.version.desc())
         .limit(1)
         .scalar_subquery()
-        .label("policy")
     )
 
 

@@ -54,7 +54,7 @@ async def test_a_cost_is_made_once_under_its_external_id(as_alice: AsyncClient) 
         ({"incurred_on": 20_261_122}, "incurred_on"),
         ({"incurred_on": "0001-01-01"}, "incurred_on"),
         ({"note": "a\u0007"}, "note"),
-        ({"collaboration_id": "ext_k"}, "collaboration_id"),
+        ({"collaboration_id": "ext_k"}, "campaign_id"),
         ({"campaign_id": None}, "collaboration_id"),
     ],
 )

@@ -1,0 +1,411 @@
+"""Promo codes: given or generated, and who owns them when."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, Strict, field_validator, model_validator
+from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api.auth import Caller, Checker, Reader, Writer
+from app.api.coding import CodeWanted, Discount, assign, check_redeemable, generate, take
+from app.api.faults import Faults
+from app.api.fields import ExternalId, Given, Metadata, Moment, absent, after_start, blame, changes
+from app.api.http import CHANGES, CREATES, FOUND, Session, resource
+from app.api.paging import Page, Paging, fetch_page
+from app.api.pairing import Pair, Paired, pair_up
+from app.api.rows import answer_found, change, points_to, read_row, refuse_archived, refuse_different
+from app.domain import ids
+from app.domain.attribution import CreditPolicy
+from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
+from app.errors import FieldError, Invalid
+from app.intake.settle import schedule_for_code
+from app.tables import campaign, code, code_assignment, collaboration, influencer
+
+router: APIRouter = resource("codes")
+
+Typed = Annotated[
+    str,
+    AfterValidator(check_code),
+    Field(description=f"As shoppers type it, at most {CODE_CHARS_MAX} characters; compared without case, accents, spaces, dashes, look-alikes (0/O, 1/I/L)."),
+]  # fmt: skip
+Pattern = Annotated[str, Field(max_length=80), AfterValidator(check_pattern)]
+Redemptions = Annotated[int, Strict(), Field(ge=1, le=2_147_483_647)]
+
+
+class NewCode(Paired):
+    """What makes a code."""
+
+    code: Typed | None = Field(
+        default=None, description="Made for you from `pattern` when left out.", examples=["LEA10"]
+    )
+    pattern: Pattern | None = Field(
+        default=None,
+        description="Of a generated code: {HANDLE}, {NAME}, {CAMPAIGN}, {DISCOUNT}, {YEAR}, letters and digits. Default: {HANDLE}{DISCOUNT}.",
+    )
+    discount: Discount | None = None
+    starts_at: Moment | None = Field(default=None, description="Orders before it do not redeem the code.")
+    ends_at: Moment | None = Field(default=None, description="Half-open: orders at or after it do not redeem the code.")
+    max_redemptions: Redemptions | None = Field(
+        default=None,
+        description="Answers `check` and flags orders beyond it; it takes no credit away, because the shop honoured the code.",
+    )
+    credit_policy: CreditPolicy = Field(
+        default=CreditPolicy.ALWAYS,
+        description="Its owner is credited always, only with an eligible click too, only when clicks alone say so, or never.",
+    )
+    external_id: ExternalId | None = None
+    metadata: Metadata = Field(default={})
+
+    _later = field_validator("ends_at")(after_start)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "NewCode":
+        if self.code is not None and self.pattern is not None:
+            raise blame("pattern", "ambiguous", "is for generated codes: leave out code or pattern")
+        return self
+
+
+class CodeChange(Given):
+    """What may change; what is left out stays, null clears. The code itself stays for good: make another."""
+
+    discount: Discount | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    max_redemptions: Redemptions | None = None
+    credit_policy: CreditPolicy = absent()
+    disabled: bool = absent()
+    external_id: ExternalId | None = None
+    metadata: dict[str, JsonValue] = absent()
+
+    _later = field_validator("ends_at")(after_start)
+
+
+class Code(BaseModel):
+    """A promo code with its owner of now."""
+
+    id: str
+    external_id: str | None
+    code: str
+    collaboration_id: str | None = Field(description="Whose it is now; null when nobody's.")
+    campaign_id: str | None
+    influencer_id: str | None
+    discount: Discount | None
+    starts_at: Moment | None
+    ends_at: Moment | None
+    max_redemptions: int | None
+    credit_policy: CreditPolicy
+    status: Literal["active", "not_started", "expired", "disabled", "archived"]
+    disabled_at: Moment | None
+    metadata: dict[str, Any]
+    created_at: Moment
+    updated_at: Moment
+    archived_at: Moment | None
+
+
+class NewAssignment(Paired):
+    """Whose the code is from a moment on; whoever had it loses it then."""
+
+    starts_at: Moment | None = Field(default=None, description="Default: now.")
+    ends_at: Moment | None = Field(
+        default=None, description="Nobody's from then on, unless assigned again. Null: open."
+    )
+
+    _later = field_validator("ends_at")(after_start)
+
+
+class Assignment(BaseModel):
+    """One interval of ownership; the one that started last owns the code."""
+
+    id: str
+    collaboration_id: str
+    starts_at: Moment | None = Field(description="Null: since ever.")
+    ends_at: Moment | None
+    created_at: Moment
+
+
+class Check(BaseModel):
+    """Whether a code may be redeemed now, and whose it is."""
+
+    code: str = Field(description="As asked.")
+    valid: bool
+    reason: Literal["unknown", "not_started", "expired", "disabled", "unassigned", "over_cap"] | None = Field(
+        description="Why not; null when it is valid."
+    )
+    id: str | None
+    collaboration_id: str | None
+    campaign_id: str | None
+    influencer_id: str | None
+    discount: Discount | None
+    redemptions: int = Field(description="Orders that named it so far, tests aside.")
+    max_redemptions: int | None
+
+
+# ── How a code is read and shown ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _query(brand_id: UUID) -> Select[Any]:
+    """Codes with their owner of now: the assignment that started last, unless it has ended."""
+    now = clock.now()
+    started = or_(code_assignment.c.starts_at.is_(None), code_assignment.c.starts_at <= now)
+    latest = (
+        select(code_assignment.c.collaboration_id, code_assignment.c.ends_at)
+        .where(code_assignment.c.brand_id == brand_id, code_assignment.c.code_id == code.c.id, started)
+        .order_by(code_assignment.c.starts_at.desc().nulls_last(), code_assignment.c.id.desc())
+        .limit(1)
+        .lateral("latest")
+    )
+    open_still = or_(latest.c.ends_at.is_(None), latest.c.ends_at > now)
+    owner = and_(collaboration.c.brand_id == brand_id, collaboration.c.id == latest.c.collaboration_id, open_still)
+    whose = (collaboration.c.id.label("owner_id"), collaboration.c.campaign_id, collaboration.c.influencer_id)
+    return (
+        select(code, *whose)
+        .select_from(code)
+        .outerjoin(latest, true())
+        .outerjoin(collaboration, owner)
+        .where(code.c.brand_id == brand_id)
+    )
+
+
+def _owner(row: Row[Any]) -> dict[str, Any]:
+    if row.owner_id is None:
+        return {"collaboration_id": None, "campaign_id": None, "influencer_id": None}
+    return {
+        "collaboration_id": ids.show("collaboration", row.owner_id),
+        "campaign_id": ids.show("campaign", row.campaign_id),
+        "influencer_id": ids.show("influencer", row.influencer_id),
+    }
+
+
+COLUMNS = ("external_id", "code", "discount", "starts_at", "ends_at", "max_redemptions", "credit_policy", "disabled_at")
+KEPT = ("metadata", "created_at", "updated_at", "archived_at")
+
+
+def _shown(row: Row[Any]) -> Code:
+    columns = {name: row._mapping[name] for name in COLUMNS + KEPT}
+    return Code(id=ids.show("code", row.id), status=_status(row), **_owner(row), **columns)
+
+
+def _status(row: Row[Any]) -> Literal["active", "not_started", "expired", "disabled", "archived"]:
+    now = clock.now()
+    if row.archived_at is not None:
+        return "archived"
+    if row.disabled_at is not None:
+        return "disabled"
+    if row.ends_at is not None and row.ends_at <= now:
+        return "expired"
+    return "not_started" if row.starts_at is not None and row.starts_at > now else "active"
+
+
+# ── The routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.post("", status_code=201, responses={**CREATES, **FOUND})
+async def create_code(caller: Writer, session: Session, body: NewCode, response: Response) -> Code:
+    """Makes a code that belongs to its collaboration since ever. Orders that named it before are decided again."""
+    pair = await _pair(session, caller, body)
+    asked = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id", "pattern", "code"})
+    found = await _same(session, caller.brand_id, body, pair, asked)
+    answer_found(response, found is None)
+    if found is not None:
+        return _shown(found)
+    wanted = CodeWanted(asked, pair, body.discount)
+    if body.code is None:
+        row = await generate(session, caller.brand_id, wanted, body.pattern or PATTERN_DEFAULT)
+    else:
+        row = await take(session, caller.brand_id, wanted, body.code)
+    await assign(session, caller.brand_id, row.id, pair.id, None, None)
+    await schedule_for_code(session, caller.brand_id, [row.code_norm])
+    return _shown(
+        await read_row(session, _query(caller.brand_id), code, "code", caller.brand_id, ids.show("code", row.id))
+    )
+
+
+async def _pair(session: AsyncConnection, caller: Caller, body: Paired) -> Pair:
+    faults = Faults()
+    pair = (await pair_up(session, caller.brand_id, [body], faults))[0]
+    faults.refuse()
+    assert pair is not None
+    return pair
+
+
+async def _same(
+    session: AsyncConnection, brand_id: UUID, body: NewCode, pair: Pair, asked: dict[str, Any]
+) -> Row[Any] | None:
+    """The code with this external id. Raises Conflict when it is another one or another's."""
+    if body.external_id is None:
+        return None
+    row: Row[Any] | None = (
+        await session.execute(_query(brand_id).where(code.c.external_id == body.external_id))
+    ).one_or_none()
+    if row is not None:
+        given = {} if body.code is None else {"code": body.code}
+        refuse_different(row, {**asked, **given, "owner_id": pair.id})
+    return row
+
+
+@router.get("")
+async def list_codes(
+    caller: Reader,
+    session: Session,
+    paging: Paging,
+    code_typed: Annotated[str | None, Query(alias="code", max_length=100, description="In any spelling.")] = None,
+    collaboration_id: Annotated[str | None, Query(max_length=205, description="Of its owner now.")] = None,
+    campaign_id: Annotated[str | None, Query(max_length=205)] = None,
+    influencer_id: Annotated[str | None, Query(max_length=205)] = None,
+    status: Literal["active", "not_started", "expired", "disabled"] | None = None,
+    external_id: Annotated[str | None, Query(max_length=200)] = None,
+    include_archived: bool = False,
+) -> Page[Code]:
+    """The brand's codes, newest first."""
+    brand_id = caller.brand_id
+    query = _query(brand_id)
+    if code_typed is not None:
+        query = query.where(code.c.code_norm == normalise(code_typed))
+    if collaboration_id is not None:
+        query = query.where(points_to(collaboration.c.id, collaboration, "collaboration", brand_id, collaboration_id))
+    if campaign_id is not None:
+        query = query.where(points_to(collaboration.c.campaign_id, campaign, "campaign", brand_id, campaign_id))
+    if influencer_id is not None:
+        query = query.where(points_to(collaboration.c.influencer_id, influencer, "influencer", brand_id, influencer_id))
+    if status is not None:
+        query = query.where(_is(status))
+    if external_id is not None:
+        query = query.where(code.c.external_id == external_id)
+    if not include_archived:
+        query = query.where(code.c.archived_at.is_(None))
+    return await fetch_page(session, query, paging, [code.c.id], _shown)
+
+
+def _is(status: str) -> ColumnElement[bool]:
+    now = clock.now()
+    if status == "disabled":
+        return code.c.disabled_at.is_not(None)
+    open_still = or_(code.c.ends_at.is_(None), code.c.ends_at > now)
+    begun = or_(code.c.starts_at.is_(None), code.c.starts_at <= now)
+    wanted = {
+        "expired": code.c.ends_at <= now,
+        "not_started": and_(open_still, code.c.starts_at > now),
+        "active": and_(open_still, begun),
+    }
+    return and_(code.c.disabled_at.is_(None), wanted[status])
+
+
+@router.get("/check")
+async def check_code_typed(
+    caller: Checker, session: Session, code_typed: Annotated[str, Query(alias="code", min_length=1, max_length=100)]
+) -> Check:
+    """Whether a shopper may redeem a code now. Unknown codes are an answer (`unknown`), not an error."""
+    query = _query(caller.brand_id).where(code.c.code_norm == normalise(code_typed), code.c.archived_at.is_(None))
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        nobody = {"collaboration_id": None, "campaign_id": None, "influencer_id": None}
+        return Check(
+            code=code_typed, valid=False, reason="unknown", id=None, discount=None, redemptions=0, max_redemptions=None, **nobody
+        )  # fmt: skip
+    redemptions, reason = await check_redeemable(session, caller.brand_id, row, _status(row))
+    return Check(
+        code=code_typed,
+        valid=reason is None,
+        reason=reason,
+        id=ids.show("code", row.id),
+        discount=row.discount,
+        redemptions=redemptions,
+        max_redemptions=row.max_redemptions,
+        **_owner(row),
+    )
+
+
+async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
+    return await read_row(session, _query(brand_id), code, "code", brand_id, shown, lock=lock)
+
+
+@router.get("/{id}", responses=FOUND)
+async def read_code(id: str, caller: Reader, session: Session) -> Code:  # noqa: A002
+    """One code, also when archived."""
+    return _shown(await _read(session, caller.brand_id, id))
+
+
+@router.patch("/{id}", responses=CHANGES)
+async def change_code(id: str, caller: Writer, session: Session, body: CodeChange) -> Code:  # noqa: A002
+    """Changes what is sent. Orders that named the code are decided again."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    refuse_archived("code", row)
+    sent = changes(body, row._mapping.get)
+    if "discount" in sent:
+        sent["discount"] = None if body.discount is None else body.discount.model_dump()
+    if "disabled" in sent:
+        sent["disabled_at"] = (row.disabled_at or clock.now()) if sent.pop("disabled") else None
+    starts_at, ends_at = sent.get("starts_at", row.starts_at), sent.get("ends_at", row.ends_at)
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        raise Invalid.field("ends_at" if "ends_at" in sent else "starts_at", "starts_at must be earlier than ends_at")
+    return await _write(session, row, sent)
+
+
+async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Code:
+    changed = await change(session, code, row.brand_id, row.id, values)
+    await schedule_for_code(session, row.brand_id, [changed.code_norm])
+    return _shown((await session.execute(_query(row.brand_id).where(code.c.id == row.id))).one())
+
+
+@router.post("/{id}/disable", responses=CHANGES)
+async def disable_code(id: str, caller: Writer, session: Session) -> Code:  # noqa: A002
+    """Orders from now on do not redeem the code; those before keep their credit. Disabling twice changes nothing."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    refuse_archived("code", row)
+    return _shown(row) if row.disabled_at is not None else await _write(session, row, {"disabled_at": clock.now()})
+
+
+@router.post("/{id}/enable", responses=CHANGES)
+async def enable_code(id: str, caller: Writer, session: Session) -> Code:  # noqa: A002
+    """The code counts again, as if it had never been disabled."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    refuse_archived("code", row)
+    return _shown(row) if row.disabled_at is None else await _write(session, row, {"disabled_at": None})
+
+
+@router.delete("/{id}", responses=FOUND)
+async def archive_code(id: str, caller: Writer, session: Session) -> Code:  # noqa: A002
+    """Archives a code: orders from now on do not redeem it. It is never given to anybody else."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    return _shown(row) if row.archived_at is not None else await _write(session, row, {"archived_at": clock.now()})
+
+
+# ── Assignments ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _assignment(row: Row[Any]) -> Assignment:
+    return Assignment(
+        id=ids.show("assignment", row.id),
+        collaboration_id=ids.show("collaboration", row.collaboration_id),
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        created_at=row.created_at,
+    )
+
+
+@router.post("/{id}/assignments", status_code=201, responses=CHANGES)
+async def assign_code(id: str, caller: Writer, session: Session, body: NewAssignment) -> Assignment:  # noqa: A002
+    """Gives the code to a collaboration from a moment on; appended, never changed. Orders that named the code are decided again."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    refuse_archived("code", row)
+    pair = await _pair(session, caller, body)
+    starts_at = body.starts_at or clock.now()
+    if body.ends_at is not None and body.ends_at <= starts_at:
+        reason = "must be later than starts_at, which is now when left out"
+        raise Invalid(f"ends_at: {reason}", fields=(FieldError("ends_at", reason, "invalid"),))
+    made = await assign(session, caller.brand_id, row.id, pair.id, starts_at, body.ends_at)
+    await schedule_for_code(session, caller.brand_id, [row.code_norm])
+    return _assignment(made)
+
+
+@router.get("/{id}/assignments", responses=FOUND)
+async def list_assignments(id: str, caller: Reader, session: Session, paging: Paging) -> Page[Assignment]:  # noqa: A002
+    """Every interval of ownership, the last appended first."""
+    row = await _read(session, caller.brand_id, id)
+    query = select(code_assignment).where(
+        code_assignment.c.brand_id == caller.brand_id, code_assignment.c.code_id == row.id
+    )
+    return await fetch_page(session, query, paging, [code_assignment.c.id], _assignment)

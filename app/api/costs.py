@@ -1,0 +1,215 @@
+"""Costs: what a collaboration or a whole campaign cost. ROI stands on them, so a kind says what is counted."""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
+from sqlalchemy import Row, select
+
+from app.api.auth import Reader, Writer
+from app.api.fields import (
+    YEARS,
+    Currency,
+    ExternalId,
+    Given,
+    Metadata,
+    Minor,
+    Moment,
+    Note,
+    Reference,
+    absent,
+    blame,
+    changes,
+)
+from app.api.http import CHANGES, CREATES, FOUND, Session, resource
+from app.api.paging import Page, Paging, fetch_page
+from app.api.rows import answer_found, archive, change, create_or_find, points_to, read_row, refer, refuse_archived
+from app.domain import ids
+from app.tables import campaign, collaboration, cost
+
+router: APIRouter = resource("costs")
+
+Kind = Literal[
+    "fee",
+    "product",
+    "product_shipping",
+    "shipping",
+    "production",
+    "gift",
+    "event",
+    "travel",
+    "meal",
+    "agency_fee",
+    "content_rights",
+    "paid_boost",
+    "platform_fee",
+    "commission",
+    "network_fee",
+    "other",
+]
+
+
+def _day_text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("is a day such as 2026-11-22, not a number")
+    return value
+
+
+def _believable(day: date) -> date:
+    if not YEARS[0] <= day.year < YEARS[1]:
+        raise ValueError(f"lies outside the years {YEARS[0]} to {YEARS[1]}")
+    return day
+
+
+Day = Annotated[
+    date,
+    BeforeValidator(_day_text),
+    AfterValidator(_believable),
+    Field(description="The day it counts on, in the brand's zone.", examples=["2026-11-22"]),
+]
+
+
+class NewCost(Given):
+    """What makes a cost: of one collaboration, or of a whole campaign, which no breakdown below the campaign can split."""
+
+    collaboration_id: Reference | None = None
+    campaign_id: Reference | None = None
+    kind: Kind = Field(description="`product` is the unit cost, not the retail price.")
+    amount_minor: Minor
+    currency: Currency
+    incurred_on: Day
+    note: Note | None = None
+    external_id: ExternalId | None = None
+    metadata: Metadata = Field(default={})
+
+    @model_validator(mode="after")
+    def _one_owner(self) -> "NewCost":
+        if self.collaboration_id is None and self.campaign_id is None:
+            raise blame("collaboration_id", "required", "is required, or campaign_id for a cost of the whole campaign")
+        if self.collaboration_id is not None and self.campaign_id is not None:
+            raise blame("campaign_id", "ambiguous", "leave it out: the collaboration has a campaign already")
+        return self
+
+
+class CostChange(Given):
+    """What may change; what is left out stays, null clears. Whose cost it is does not change: archive it and make another."""
+
+    kind: Kind = absent()
+    amount_minor: Minor = absent()
+    currency: Currency = absent()
+    incurred_on: Day = absent()
+    note: Note | None = None
+    external_id: ExternalId | None = None
+    metadata: dict[str, JsonValue] = absent()
+
+
+class Cost(BaseModel):
+    """What something cost."""
+
+    id: str
+    external_id: str | None
+    campaign_id: str
+    collaboration_id: str | None = Field(description="Null: a cost of the whole campaign.")
+    kind: str
+    amount_minor: int
+    currency: str
+    incurred_on: date
+    note: str | None
+    metadata: dict[str, Any]
+    created_at: Moment
+    updated_at: Moment
+    archived_at: Moment | None
+
+
+def _shown(row: Row[Any]) -> Cost:
+    return Cost(
+        id=ids.show("cost", row.id),
+        external_id=row.external_id,
+        campaign_id=ids.show("campaign", row.campaign_id),
+        collaboration_id=None if row.collaboration_id is None else ids.show("collaboration", row.collaboration_id),
+        kind=row.kind,
+        amount_minor=row.amount_minor,
+        currency=row.currency,
+        incurred_on=row.incurred_on,
+        note=row.note,
+        metadata=row.metadata,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        archived_at=row.archived_at,
+    )
+
+
+@router.post("", status_code=201, responses={**CREATES, **FOUND})
+async def create_cost(caller: Writer, session: Session, body: NewCost, response: Response) -> Cost:
+    """Adds a cost; with an `external_id` that exists with the same content, answers 200 with the existing one."""
+    values = body.model_dump(exclude={"collaboration_id", "campaign_id"})
+    if body.collaboration_id is not None:
+        owner = await refer(
+            session, collaboration, "collaboration", caller.brand_id, "collaboration_id", body.collaboration_id
+        )
+        query = select(collaboration.c.campaign_id).where(
+            collaboration.c.brand_id == caller.brand_id, collaboration.c.id == owner
+        )
+        values |= {"collaboration_id": owner, "campaign_id": (await session.execute(query)).scalar_one()}
+    else:
+        assert body.campaign_id is not None
+        owner = await refer(session, campaign, "campaign", caller.brand_id, "campaign_id", body.campaign_id)
+        values |= {"collaboration_id": None, "campaign_id": owner}
+    row, made = await create_or_find(session, cost, caller.brand_id, values)
+    answer_found(response, made)
+    return _shown(row)
+
+
+@router.get("")
+async def list_costs(
+    caller: Reader,
+    session: Session,
+    paging: Paging,
+    campaign_id: Annotated[str | None, Query(max_length=205, description="Its collaborations' costs included.")] = None,
+    collaboration_id: Annotated[str | None, Query(max_length=205)] = None,
+    kind: Kind | None = None,
+    first_day: Annotated[Day | None, Query(alias="from", description="First day.")] = None,
+    day_after: Annotated[Day | None, Query(alias="to", description="The day after the last.")] = None,
+    external_id: Annotated[str | None, Query(max_length=200)] = None,
+    include_archived: bool = False,
+) -> Page[Cost]:
+    """The brand's costs, newest first."""
+    query = select(cost).where(cost.c.brand_id == caller.brand_id)
+    if campaign_id is not None:
+        query = query.where(points_to(cost.c.campaign_id, campaign, "campaign", caller.brand_id, campaign_id))
+    if collaboration_id is not None:
+        query = query.where(
+            points_to(cost.c.collaboration_id, collaboration, "collaboration", caller.brand_id, collaboration_id)
+        )
+    if kind is not None:
+        query = query.where(cost.c.kind == kind)
+    if first_day is not None:
+        query = query.where(cost.c.incurred_on >= first_day)
+    if day_after is not None:
+        query = query.where(cost.c.incurred_on < day_after)
+    if external_id is not None:
+        query = query.where(cost.c.external_id == external_id)
+    if not include_archived:
+        query = query.where(cost.c.archived_at.is_(None))
+    return await fetch_page(session, query, paging, [cost.c.id], _shown)
+
+
+@router.get("/{id}", responses=FOUND)
+async def read_cost(id: str, caller: Reader, session: Session) -> Cost:  # noqa: A002
+    """One cost, also when archived."""
+    return _shown(await read_row(session, select(cost), cost, "cost", caller.brand_id, id))
+
+
+@router.patch("/{id}", responses=CHANGES)
+async def change_cost(id: str, caller: Writer, session: Session, body: CostChange) -> Cost:  # noqa: A002
+    """Changes what is sent; reports show it at once."""
+    row = await read_row(session, select(cost), cost, "cost", caller.brand_id, id, lock=True)
+    refuse_archived("cost", row)
+    return _shown(await change(session, cost, caller.brand_id, row.id, changes(body, row._mapping.get)))
+
+
+@router.delete("/{id}", responses=FOUND)
+async def archive_cost(id: str, caller: Writer, session: Session) -> Cost:  # noqa: A002
+    """Archives a cost: it counts no longer."""
+    return _shown(await archive(session, cost, "cost", caller.brand_id, id))

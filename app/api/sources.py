@@ -1,0 +1,190 @@
+"""Sources: connected shop systems and servers that report orders by signed webhooks."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import AfterValidator, BaseModel, Field, Strict, StringConstraints
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, mint
+from app.api.announcing import announce
+from app.api.auth import Admin, Reader
+from app.api.fields import Given, Moment, Name, Word, absent, merge, one_line
+from app.api.http import BODY, CHANGES, FOUND, Session, resource
+from app.api.paging import Page, Paging, fetch_page
+from app.api.rows import missing, refuse_archived
+from app.domain import ids
+from app.secret import seal
+from app.tables import source
+
+router: APIRouter = resource("sources")
+
+SECRETS_MAX = 5
+
+Secret = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=8, max_length=500), AfterValidator(one_line)
+]
+Secrets = Annotated[
+    list[Secret],
+    Field(
+        min_length=1,
+        max_length=SECRETS_MAX,
+        description="Signing secrets, any of which may have signed a message: send the old and the new one while rotating. Never shown again.",
+    ),
+]
+
+
+class SourceSettings(Given):
+    """How this shop does things, where its messages do not say."""
+
+    taxes_included: Annotated[bool, Strict()] | None = Field(
+        default=None, description="Prices contain tax. Shopify says so on orders, not on all refunds."
+    )
+
+
+class NewSource(Given):
+    """What makes a source."""
+
+    platform: Literal["shopify", "generic"] = Field(
+        description="`generic` posts the bodies of /v1/conversions and /v1/refunds, signed."
+    )
+    name: Name = Field(default="", validate_default=False, examples=["Shopify France"])
+    shop: Word = Field(default="main", description="Where its orders come from.")
+    secrets: Secrets
+    settings: SourceSettings = Field(default_factory=lambda: SourceSettings())
+
+
+class SourceChange(Given):
+    """What may change; what is left out stays. `secrets` replaces the whole list."""
+
+    name: Name = absent()
+    secrets: Secrets = absent()
+    settings: SourceSettings = absent()
+
+
+class Source(BaseModel):
+    """A connected shop. Its messages are posted to `url`."""
+
+    id: str
+    platform: str
+    name: str
+    shop: str
+    token: str
+    url: str
+    secrets_count: int
+    settings: dict[str, Any]
+    created_at: Moment
+    updated_at: Moment
+    archived_at: Moment | None
+
+
+def _shown(request: Request, row: Row[Any]) -> Source:
+    return Source(
+        id=ids.show("source", row.id),
+        platform=row.platform,
+        name=row.name,
+        shop=row.shop,
+        token=row.token,
+        url=f"{request.app.state.settings.base_url}/in/{row.token}",
+        secrets_count=len(row.secrets),
+        settings=row.settings,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        archived_at=row.archived_at,
+    )
+
+
+def _sealed(request: Request, secrets: list[str]) -> list[str]:
+    return [seal(request.app.state.secret, secret) for secret in dict.fromkeys(secrets)]
+
+
+@router.post("", status_code=201, responses=BODY)
+async def create_source(caller: Admin, session: Session, request: Request, body: NewSource) -> Source:
+    """Connects a shop; give `url` to it as the address of its webhooks. From then on its orders need a signed message to count."""
+    now = clock.now()
+    made = insert(source).values(
+        token=mint.new_token("hook"),
+        id=mint.new_id(),
+        brand_id=caller.brand_id,
+        platform=body.platform,
+        name=body.name,
+        shop=body.shop,
+        secrets=_sealed(request, body.secrets),
+        settings=body.settings.model_dump(exclude_none=True),
+        created_at=now,
+        updated_at=now,
+    )
+    row = (await session.execute(made.returning(source))).one()
+    await announce(session)
+    return _shown(request, row)
+
+
+@router.get("")
+async def list_sources(
+    caller: Reader,
+    session: Session,
+    paging: Paging,
+    request: Request,
+    platform: Annotated[str | None, Query(max_length=50)] = None,
+    shop: Annotated[str | None, Query(max_length=100)] = None,
+    include_archived: bool = False,
+) -> Page[Source]:
+    """The brand's sources, newest first."""
+    query = select(source).where(source.c.brand_id == caller.brand_id)
+    if platform is not None:
+        query = query.where(source.c.platform == platform)
+    if shop is not None:
+        query = query.where(source.c.shop == shop)
+    if not include_archived:
+        query = query.where(source.c.archived_at.is_(None))
+    return await fetch_page(session, query, paging, [source.c.id], lambda row: _shown(request, row))
+
+
+async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
+    try:
+        wanted = ids.read("source", shown)
+    except ValueError:
+        raise missing("source", shown) from None
+    query = select(source).where(source.c.brand_id == brand_id, source.c.id == wanted)
+    row: Row[Any] | None = (await session.execute(query.with_for_update() if lock else query)).one_or_none()
+    if row is None:
+        raise missing("source", shown)
+    return row
+
+
+@router.get("/{id}", responses=FOUND)
+async def read_source(id: str, caller: Reader, session: Session, request: Request) -> Source:  # noqa: A002
+    """One source, also when archived; its secrets are never shown."""
+    return _shown(request, await _read(session, caller.brand_id, id))
+
+
+@router.patch("/{id}", responses=CHANGES)
+async def change_source(id: str, caller: Admin, session: Session, request: Request, body: SourceChange) -> Source:  # noqa: A002
+    """Changes what is sent. Messages that failed under a mistyped secret can be replayed once it is mended."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    refuse_archived("source", row)
+    sent = body.model_dump(exclude_unset=True)
+    if "secrets" in sent:
+        sent["secrets"] = _sealed(request, body.secrets)
+    if "settings" in sent:
+        sent["settings"] = merge(row.settings, sent["settings"])
+    return _shown(request, await _write(session, row, sent) if sent else row)
+
+
+@router.delete("/{id}", responses=FOUND)
+async def archive_source(id: str, caller: Admin, session: Session, request: Request) -> Source:  # noqa: A002
+    """Disconnects a shop: its address answers 404 from now on. What it reported stays."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    return _shown(
+        request, row if row.archived_at is not None else await _write(session, row, {"archived_at": clock.now()})
+    )
+
+
+async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:
+    write = update(source).where(source.c.token == row.token, source.c.brand_id == row.brand_id)
+    write = write.values(updated_at=clock.now(), changed_xid=func.pg_current_xact_id(), **values)
+    changed: Row[Any] = (await session.execute(write.returning(source))).one()
+    await announce(session)
+    return changed
