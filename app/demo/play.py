@@ -408,7 +408,7 @@ async def show(stage: Stage, console: Console) -> None:
     rows = sorted(answer["rows"], key=lambda row: -row["net_minor"])
     for row in rows:
         table.add_row(
-            str((row["key"]["influencer"] or {}).get("name")), *(_cell(name, row.get(name)) for name in columns)
+            str((row["key"]["influencer"] or {}).get("name")), *(_cell(name, row.get(name)) for name in COLUMNS)
         )
     table.add_section()
     for name in ("totals", "unattributed", "all_orders"):
