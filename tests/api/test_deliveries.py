@@ -3,33 +3,22 @@
 import base64
 import hmac
 import json
-from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 import httpx2
-import pytest
 from fastapi import FastAPI
 
 from app import clock, mint
-from app.api import deliveries
 from app.domain import ids
 from app.intake.deliveries import record_deliveries
-from app.main import create_api
 from app.secret import load_secret, seal
 from app.settings import Settings
 from app.spool import HookLine, PixelLine
 from tests.api.conftest import client
 from tests.cast import Brand
-
-
-@pytest.fixture(scope="module")
-async def service(settings: Settings) -> AsyncIterator[FastAPI]:
-    api = create_api(settings)
-    if not any(getattr(route, "path", "").startswith("/v1/deliveries") for route in api.routes):
-        api.include_router(deliveries.router)
-    async with api.router.lifespan_context(api):
-        yield api
+from tests.tracking.asking import ask, running_doors, settings_for, spooled
 
 
 def hit(brand: Brand, body: bytes) -> PixelLine:
@@ -153,3 +142,47 @@ async def test_a_rival_sees_and_replays_nothing(
 async def test_without_a_key_nothing_is_shown(service: FastAPI) -> None:
     async with client(service) as nobody:
         assert (await nobody.get("/v1/deliveries")).status_code == 401
+
+
+async def test_a_mistyped_secret_loses_no_order_from_the_shops_message_to_the_conversion(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, tmp_path: Path
+) -> None:
+    """Through the door itself: the shop is told 401, the owner mends the secret and replays; the shop's own retry changes nothing."""
+    made = {"platform": "shopify", "shop": "fr", "secrets": ["mistyped secret"], "settings": {"taxes_included": True}}
+    source = (await as_alice.post("/v1/sources", json=made)).json()
+    path = f"/in/{source['token']}"
+    body = (Path(__file__).parents[1] / "samples" / "shopify_order_rest_2024-04.json").read_bytes()
+    signature = base64.b64encode(hmac.digest(b"the right secret", body, "sha256")).decode()
+    headers = [
+        ("X-Shopify-Topic", "orders/create"),
+        ("X-Shopify-Hmac-Sha256", signature),
+        ("X-Shopify-Event-Id", "98880550-7158-44d4-b7cd-2c97c8a091b5"),
+    ]
+    first = settings_for(settings.database_url, tmp_path / "first")
+    async with running_doors(first) as doors:
+        answer = await ask(doors, "POST", path, headers=headers, body=body)
+    assert (answer.status, json.loads(answer.body)["code"]) == (401, "wrong_signature")
+    await receive(pool, settings, *spooled(first, "orders"))  # type: ignore[arg-type]
+    [unsigned] = (await as_alice.get("/v1/deliveries", params={"source_id": source["id"]})).json()["data"]
+    assert (unsigned["status"], unsigned["reason"], unsigned["shop"]) == ("unsigned", "wrong_signature", "fr")
+
+    await as_alice.patch(f"/v1/sources/{source['id']}", json={"secrets": ["mistyped secret", "the right secret"]})
+    replayed = (await as_alice.post(f"/v1/deliveries/{unsigned['id']}/replay")).json()
+    assert replayed["status"] == "recorded"
+    known = (await as_alice.get(f"/v1/conversions/{replayed['conversion_id']}")).json()
+    assert (known["order_id"], known["shop"], known["net_minor"], known["refunded_minor"]) == (
+        "450789469",
+        "fr",
+        58_700,
+        58_700,
+    )
+
+    second = settings_for(settings.database_url, tmp_path / "second")
+    async with running_doors(second) as doors:
+        assert (await ask(doors, "POST", path, headers=headers, body=body)).status == 200
+    await receive(pool, settings, *spooled(second, "orders"))  # type: ignore[arg-type]
+    assert len((await as_alice.get("/v1/deliveries", params={"source_id": source["id"]})).json()["data"]) == 1
+    again = (await as_alice.get(f"/v1/conversions/{replayed['conversion_id']}")).json()
+    assert again == known
+    [witness] = again["witnesses"]
+    assert (witness["door"], witness["trust"], witness["delivery_id"]) == ("hook", "signed", unsigned["id"])
