@@ -97,24 +97,43 @@ def show_settings(
     dsn: Annotated[
         bool, typer.Option("--dsn", help="Print only how to reach the database (for pg_dump and psql).")
     ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
     data: Data = None,
 ) -> None:
     """List every setting: its variable, default, unit and meaning."""
-    from msgspec.inspect import Metadata, StructType, type_info
     from rich.console import Console
     from rich.table import Table
 
     if dsn:
         print(_dsn(read_settings(data=data)))
-        return
-    shown = Table("variable", "default", "unit", "meaning", box=None, header_style="bold")
+    elif markdown:
+        print(SETTINGS_PAGE)
+        for row in _setting_rows():
+            print("| `{}` | {} | {} | {} |".format(*row))
+    else:
+        shown = Table("variable", "default", "unit", "meaning", box=None, header_style="bold")
+        for row in _setting_rows():
+            shown.add_row(*row)
+        Console().print(shown)
+
+
+SETTINGS_PAGE = """# Settings
+
+Environment variables, read once at the start; `ariane settings` prints this list. An empty variable counts as unset.
+
+| variable | default | unit | meaning |
+|---|---|---|---|"""
+
+
+def _setting_rows() -> Iterator[tuple[str, str, str, str]]:
+    from msgspec.inspect import Metadata, StructType, type_info
+
     described = type_info(Settings)
     assert isinstance(described, StructType)
     for field in described.fields:
         assert isinstance(field.type, Metadata)
         meaning = (field.type.extra_json_schema or {})["description"]
-        shown.add_row(variable(field.name), str(field.default), UNITS.get(field.name.rpartition("_")[2], ""), meaning)
-    Console().print(shown)
+        yield variable(field.name), str(field.default), UNITS.get(field.name.rpartition("_")[2], ""), meaning
 
 
 def _dsn(settings: Settings) -> str:

@@ -103,3 +103,8 @@ def test_the_doors_load_without_the_api_and_the_database_layer() -> None:
     code = "import sys, app.tracking.doors; print([m for m in ('fastapi', 'sqlalchemy', 'pydantic', 'alembic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_settings_page_is_what_the_command_prints() -> None:
+    done = run("app.cli", "settings", "--markdown")
+    assert done.stdout == (ROOT / "docs" / "settings.md").read_text(), "run `ariane settings --markdown > docs/settings.md`"

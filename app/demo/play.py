@@ -400,7 +400,12 @@ async def show(stage: Stage, console: Console) -> None:
     """The report by influencer as a table."""
     answer = await _report(stage, "influencer")
     table = Table(
-        title=f"The launch day, in {answer['currency']}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
+        title=f"The launch day, in {answer['currency']}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("influencer", no_wrap=True)
     for heading in COLUMNS.values():

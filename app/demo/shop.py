@@ -111,33 +111,9 @@ def order_body(
         email=f"customer{cart.number}@example.com",
         contact_email=f"customer{cart.number}@example.com",
     )
-    for name, minor in (
-        ("total_line_items_price", totals["lines"]),
-        ("total_discounts", totals["discount"]),
-        ("current_total_discounts", totals["discount"]),
-        ("subtotal_price", totals["subtotal"]),
-        ("current_subtotal_price", totals["subtotal"]),
-        ("total_tax", totals["tax"]),
-        ("current_total_tax", totals["tax"]),
-        ("total_price", totals["total"]),
-        ("current_total_price", totals["total"]),
-    ):
-        order[name] = _text(minor)
-        order[f"{name}_set"] = _set(minor, cart.currency)
-    order["total_shipping_price_set"] = _set(cart.shipping_minor, cart.currency)
+    _price(order, cart)
     if code is not None:
-        order["discount_codes"] = [{"code": code, "amount": _text(totals["discount"]), "type": "percentage"}]
-        order["discount_applications"] = [
-            {
-                "target_type": "line_item",
-                "type": "discount_code",
-                "value": f"{cart.discount_percent}.0",
-                "value_type": "percentage",
-                "allocation_method": "across",
-                "target_selection": "all",
-                "code": code,
-            }
-        ]
+        _redeem(order, cart, code)
     return order
 
 
@@ -214,6 +190,39 @@ def checkout_token(cart: Cart) -> str:
 def _sample(name: str) -> dict[str, Any]:
     read: dict[str, Any] = json.loads(resources.files("app.demo").joinpath(name).read_text())
     return read
+
+
+def _price(order: dict[str, Any], cart: Cart) -> None:
+    totals = cart.totals()
+    for name, minor in (
+        ("total_line_items_price", totals["lines"]),
+        ("total_discounts", totals["discount"]),
+        ("current_total_discounts", totals["discount"]),
+        ("subtotal_price", totals["subtotal"]),
+        ("current_subtotal_price", totals["subtotal"]),
+        ("total_tax", totals["tax"]),
+        ("current_total_tax", totals["tax"]),
+        ("total_price", totals["total"]),
+        ("current_total_price", totals["total"]),
+    ):
+        order[name] = _text(minor)
+        order[f"{name}_set"] = _set(minor, cart.currency)
+    order["total_shipping_price_set"] = _set(cart.shipping_minor, cart.currency)
+
+
+def _redeem(order: dict[str, Any], cart: Cart, code: str) -> None:
+    order["discount_codes"] = [{"code": code, "amount": _text(cart.totals()["discount"]), "type": "percentage"}]
+    order["discount_applications"] = [
+        {
+            "target_type": "line_item",
+            "type": "discount_code",
+            "value": f"{cart.discount_percent}.0",
+            "value_type": "percentage",
+            "allocation_method": "across",
+            "target_selection": "all",
+            "code": code,
+        }
+    ]
 
 
 def _line(cart: Cart, index: int) -> dict[str, Any]:
