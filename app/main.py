@@ -12,6 +12,7 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.applications import Starlette
 
 DESCRIPTION = """Ariane follows the thread from an influencer's post to the money it brought in: tracked short links and promo codes per
 influencer, every redirect, pixel and checkout webhook recorded, each order credited to a collaboration with the reason why, and what a campaign
@@ -71,6 +72,30 @@ def create_api(settings: Settings) -> "FastAPI":
     add_openapi(api, found)
     api.add_middleware(Envelope)
     return api
+
+
+def create_app(settings: Settings) -> "Starlette":
+    """Doors in front, API behind, in one ASGI application whose lifespan opens and closes both.
+
+    `ariane serve` does the same in an order of its own (app/web.py): its doors answer before the API has been imported.
+    """
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    from app.tracking.doors import open_doors
+
+    doors = open_doors(settings)
+    api = create_api(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await doors.start()
+        async with api.router.lifespan_context(api):
+            doors.api = api
+            yield
+        await doors.stop()
+
+    return Starlette(routes=[Mount("", app=doors)], lifespan=lifespan)
 
 
 def routers() -> "list[Any]":

@@ -117,7 +117,7 @@ def _bounded(text: str) -> int:
 
 
 def _check(value: Any, path: tuple[str, ...], *, escapes: bool) -> None:
-    if len(path) > DEPTH_MAX:
+    if len(path) >= DEPTH_MAX and isinstance(value, dict | list):
         raise Malformed(f"the body is nested deeper than {DEPTH_MAX} levels", code="too_deep")
     if isinstance(value, dict):
         for key, item in value.items():
