@@ -72,12 +72,17 @@ class Directory:
         Raises Unavailable when it is not in memory and the database cannot be asked.
         """
         brand_id = self.known.host_brands.get(host)
-        if brand_id is None and not self.known.is_unknown("host", host):
-            packed = await self._follower.ask("host", host)
-            brand_id = None if packed is None else read_host(packed)
         key = route_key(SHARED_HOST if brand_id is None else host, slug)
         route = self.known.route(key)
-        if route is None and not self.known.is_unknown("route", key):
+        if route is not None:
+            return route, brand_id
+        # Perhaps the host is a brand's own since a moment ago.
+        if brand_id is None and not self.known.is_unknown("host", host):
+            packed = await self._follower.ask("host", host)
+            if packed is not None:
+                brand_id = read_host(packed)
+                key = route_key(host, slug)
+        if not self.known.is_unknown("route", key):
             packed = await self._follower.ask("route", key)
             route = None if packed is None else self.known.route(key) or Route(packed)
         return route, brand_id

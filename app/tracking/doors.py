@@ -20,7 +20,7 @@ from app.tracking.answers import NO_STORE, Receive, Scope, Send, answer, answer_
 from app.tracking.hooks import Hooks
 from app.tracking.peers import Proxies
 from app.tracking.pixel import Pixels
-from app.tracking.redirect import NOT_FOUND, Redirects
+from app.tracking.redirect import BODY, NOT_FOUND, Redirects
 from app.tracking.script import answer_script
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -101,9 +101,15 @@ class Doors:
         """Answer one request."""
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not spoken here")
-        # Slugs are matched in any case; so are our own names, or /P.GIF would be taken for a slug.
-        slug, _, rest = scope["path"][1:].lower().partition("/")
         try:
+            # Only links that came by here before are answered at once, so that no path of ours can be among them.
+            told = self._redirects.answer_at_once(scope)
+            if told is not None:
+                await send(told)
+                await send(BODY)
+                return
+            # Slugs are matched in any case; so are our own names, or /P.GIF would be taken for a slug.
+            slug, _, rest = scope["path"][1:].lower().partition("/")
             door = self._doors.get(slug)
             if door is not None:
                 await door(scope, receive, send)
