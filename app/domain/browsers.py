@@ -6,6 +6,7 @@ Instagram and Facebook, in Android build ids and in phones named Cubot.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -56,6 +57,8 @@ _BROWSER_WORDS = re.compile(
     r"|samsungbrowser|vivaldi|yabrowser|ucbrowser|miuibrowser|huaweibrowser|heytapbrowser|vivobrowser|duckduckgo|ddg|brave|focus|klar"
     r"|silk|ubuntu|whale|gsa|instagram|snapchat|ptst)(?:/[\w.+\-]+)?|mobile|wv))+"
 )
+# A name is stored as it is found; what a database may refuse, and a lone surrogate, is no part of one.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _ANDROID_PLATFORM = re.compile(r"\(linux;[^()]*android[^()]*\)")
 
 _FAMILIES = {
@@ -81,7 +84,7 @@ class Browser:
 @lru_cache(maxsize=REMEMBERED)
 def read_user_agent(user_agent: str) -> Browser:
     """Class, device, system, browser and app of a User-Agent header. Never raises; an empty one is a bot, no browser sends that."""
-    user_agent = user_agent[:USER_AGENT_MAX_CHARS].replace("\x00", "")
+    user_agent = _CONTROLS.sub(" ", user_agent[:USER_AGENT_MAX_CHARS])
     lower = user_agent.lower()
     in_app = next((name for token, name in IN_APP if token in lower), None)
     click_class = _class(lower, in_app)
@@ -105,16 +108,15 @@ def click_class(browser: Browser, hint: str) -> int:
     return PREFETCH if hint == "prefetch" else browser.click_class
 
 
-@lru_cache(maxsize=REMEMBERED)
-def country(address: str) -> str | None:
-    """ISO 3166 code of the country a (truncated) address is registered in; None for private, unknown and no addresses."""
-    return iptocc.country_code(address) if address else None
+def countries(addresses: Sequence[str]) -> list[str | None]:
+    """ISO 3166 codes of the countries that (truncated) addresses are registered in; None for private, unknown and no addresses."""
+    return iptocc.country_code(addresses)
 
 
 def load() -> None:
     """Read the lists now (0.6 s) instead of at the first click."""
     read_user_agent("Mozilla/5.0 (load)")
-    country("192.0.2.0")
+    countries(["192.0.2.0"])
 
 
 def _class(lower: str, in_app: str | None) -> int:

@@ -7,12 +7,11 @@ two-hundredth of the speed.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 from uuid import UUID
 
-from app.domain.browsers import HUMAN, click_class, country, read_user_agent
+from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
 from app.intake.calendar import Calendar
 from app.intake.partitions import Connection
 from app.spool import ClickLine, MissLine
@@ -25,12 +24,19 @@ MISSED_SLUGS_MAX = 1_000
 OTHER_SLUGS = "(other)"
 SLUG_MAX_CHARS = 200
 
+SEPARATOR = "\x1f"
+"""Columns travel as one text each: asyncpg takes five times as long for an array, element by element. '' is null. A value that held this
+character would make its column longer than the ids, and the row without an id refuses the chunk."""
+
 # The counts are fed by `stored` alone: by the rows that this very statement inserted.
 INSERT_CLICKS = """
 WITH line AS (
-    SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::date[], $6::int2[], $7::bigint[], $8::text[], $9::text[], $10::text[],
-                         $11::text[], $12::text[], $13::text[])
-        AS line (id, link_id, at_ms, day, class, visitor, country, device, os, browser, in_app, referrer_host)
+    SELECT * FROM unnest(
+        string_to_array($2, E'\\x1f', '')::uuid[], string_to_array($3, E'\\x1f', '')::uuid[], string_to_array($4, E'\\x1f', '')::int8[],
+        string_to_array($5, E'\\x1f', '')::date[], string_to_array($6, E'\\x1f', '')::int2[], string_to_array($7, E'\\x1f', '')::int8[],
+        string_to_array($8, E'\\x1f', ''), string_to_array($9, E'\\x1f', ''), string_to_array($10, E'\\x1f', ''),
+        string_to_array($11, E'\\x1f', ''), string_to_array($12, E'\\x1f', ''), string_to_array($13, E'\\x1f', '')
+    ) AS line (id, link_id, at_ms, day, class, visitor, country, device, os, browser, in_app, referrer_host)
 ), stored AS (
     INSERT INTO click (brand_id, id, link_id, occurred_at, class, visitor, country, device, os, browser, in_app, referrer_host)
     SELECT $1, id, link_id, to_timestamp(at_ms / 1000.0), class, visitor, country, device, os, browser, in_app, referrer_host FROM line
@@ -45,15 +51,22 @@ WITH line AS (
     SET clicks = c.clicks + excluded.clicks, bots = c.bots + excluded.bots, previews = c.previews + excluded.previews,
         prefetches = c.prefetches + excluded.prefetches, heads = c.heads + excluded.heads
 )
-SELECT id FROM stored
+SELECT count(*), CASE WHEN count(*) < $14 THEN array_agg(id::text) END FROM stored
 """
 
 # Orders that named one of these clicks, or a visitor who landed with one of them, before it was here.
+# OFFSET 0 keeps each look-up apart: one descent of the index a click. Free to choose, the planner reads all orders of the brand up to 170,000.
 WAITING_ORDERS = """
-SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])
+WITH fresh AS (SELECT id FROM unnest(string_to_array($2, E'\\x1f')) AS id)
+SELECT named.conversion_id FROM fresh CROSS JOIN LATERAL (
+    SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = 'click:' || fresh.id OFFSET 0
+) AS named
 UNION
-SELECT o.conversion_id FROM visitor_click v JOIN order_touch o ON o.brand_id = v.brand_id AND o.touch = 'visitor:' || v.visitor_id
-WHERE v.brand_id = $1 AND o.brand_id = $1 AND v.click_id = ANY($3::uuid[])
+SELECT named.conversion_id FROM fresh CROSS JOIN LATERAL (
+    SELECT visitor_id FROM visitor_click WHERE brand_id = $1 AND click_id = fresh.id::uuid OFFSET 0
+) AS landed CROSS JOIN LATERAL (
+    SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = 'visitor:' || landed.visitor_id OFFSET 0
+) AS named
 """
 
 # `after` 0: nothing to wait for, the click is committed together with this row.
@@ -62,25 +75,24 @@ INSERT INTO redecide (brand_id, conversion_id, after) SELECT brand_id, conversio
 FROM unnest($1::uuid[], $2::uuid[]) AS due (brand_id, conversion_id)
 """
 
-INSERT_PENDING = "INSERT INTO unique_pending (brand_id, click_ids, link_ids, visitors) VALUES ($1, $2, $3, $4)"
+INSERT_PENDING = """
+INSERT INTO unique_pending (brand_id, click_ids, link_ids, visitors)
+VALUES ($1, string_to_array($2, E'\\x1f')::uuid[], string_to_array($3, E'\\x1f')::uuid[], string_to_array($4, E'\\x1f')::int8[])
+"""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ReadClicks:
-    """The clicks of one brand, one list a column, ready to be sent; all of equal length."""
+    """Clicks of one brand, read, a list a column, all of equal length; '' where there is nothing to say."""
 
     brand_id: str
-    ids: list[str] = field(default_factory=list)
-    link_ids: list[str] = field(default_factory=list)
-    times_ms: list[int] = field(default_factory=list)
-    classes: list[int] = field(default_factory=list)
-    visitors: list[int | None] = field(default_factory=list)
-    countries: list[str | None] = field(default_factory=list)
-    devices: list[str | None] = field(default_factory=list)
-    systems: list[str | None] = field(default_factory=list)
-    browsers: list[str | None] = field(default_factory=list)
-    apps: list[str | None] = field(default_factory=list)
-    referrers: list[str | None] = field(default_factory=list)
+    ids: list[str]
+    link_ids: list[str]
+    times_ms: list[int]
+    classes: list[int]
+    visitors: list[str]
+    # Country, device, system, browser, app, referrer's host.
+    words: tuple[list[str], ...]
 
 
 def at_ms(line_id: str) -> int:
@@ -90,28 +102,30 @@ def at_ms(line_id: str) -> int:
 
 def read_clicks(lines: Iterable[ClickLine]) -> list[ReadClicks]:
     """Clicks by brand, brands in the order in which counts are locked. A click that is there twice is taken once. Raises ValueError."""
-    brands: dict[str, ReadClicks] = {}
-    seen: set[str] = set()
+    brands: dict[str, dict[str, ClickLine]] = {}
     for line in lines:
-        if line.id in seen:
-            continue
-        seen.add(line.id)
-        read = brands.get(line.brand_id)
-        if read is None:
-            read = brands[line.brand_id] = ReadClicks(line.brand_id)
-        browser = read_user_agent(line.user_agent)
-        read.ids.append(line.id)
-        read.link_ids.append(line.link_id)
-        read.times_ms.append(at_ms(line.id))
-        read.classes.append(click_class(browser, line.hint))
-        read.visitors.append(line.visitor)
-        read.countries.append(country(line.address))
-        read.devices.append(browser.device)
-        read.systems.append(browser.os)
-        read.browsers.append(browser.browser)
-        read.apps.append(browser.in_app)
-        read.referrers.append(line.referrer_host or None)
-    return [brands[brand_id] for brand_id in sorted(brands)]
+        brands.setdefault(line.brand_id, {})[line.id] = line
+    return [_read_brand(brand_id, list(brands[brand_id].values())) for brand_id in sorted(brands)]
+
+
+def _read_brand(brand_id: str, lines: list[ClickLine]) -> ReadClicks:
+    browsers = [read_user_agent(line.user_agent) for line in lines]
+    return ReadClicks(
+        brand_id=brand_id,
+        ids=[line.id for line in lines],
+        link_ids=[line.link_id for line in lines],
+        times_ms=[at_ms(line.id) for line in lines],
+        classes=[click_class(browser, line.hint) for line, browser in zip(lines, browsers, strict=True)],
+        visitors=["" if line.visitor is None else str(line.visitor) for line in lines],
+        words=(
+            [code or "" for code in countries([line.address for line in lines])],
+            [browser.device or "" for browser in browsers],
+            [browser.os or "" for browser in browsers],
+            [browser.browser or "" for browser in browsers],
+            [browser.in_app or "" for browser in browsers],
+            [line.referrer_host for line in lines],
+        ),
+    )
 
 
 async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], calendar: Calendar) -> int:
@@ -122,7 +136,7 @@ async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], ca
     stored = 0
     due_brands: list[str] = []
     due_orders: list[UUID] = []
-    pending: list[tuple[Any, ...]] = []
+    pending: list[tuple[str, ...]] = []
     async with connection.transaction():
         # The segment is removed on the word of this commit.
         await connection.execute("SET LOCAL synchronous_commit = on")
@@ -131,8 +145,8 @@ async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], ca
             stored += len(fresh)
             if not fresh:
                 continue
-            touches = [f"click:{id_}" for id_ in fresh]
-            for row in await connection.fetch(WAITING_ORDERS, read.brand_id, touches, fresh):
+            # A statement of its own, after the write: what committed before this snapshot is seen here, what commits later sees the click.
+            for row in await connection.fetch(WAITING_ORDERS, read.brand_id, SEPARATOR.join(fresh)):
                 due_brands.append(read.brand_id)
                 due_orders.append(row[0])
             if visits := _visits(read, fresh):
@@ -146,37 +160,35 @@ async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], ca
 
 
 async def _insert(connection: Connection, read: ReadClicks, calendar: Calendar) -> list[str]:
+    """Returns the ids of those that were not there yet."""
     zone = await calendar.zone(connection, read.brand_id)
-    days = [calendar.day(zone, ms) for ms in read.times_ms]
-    rows = await connection.fetch(
+    [(count, fresh)] = await connection.fetch(
         INSERT_CLICKS,
         read.brand_id,
-        read.ids,
-        read.link_ids,
-        read.times_ms,
-        days,
-        read.classes,
-        read.visitors,
-        read.countries,
-        read.devices,
-        read.systems,
-        read.browsers,
-        read.apps,
-        read.referrers,
+        SEPARATOR.join(read.ids),
+        SEPARATOR.join(read.link_ids),
+        SEPARATOR.join(map(str, read.times_ms)),
+        SEPARATOR.join([calendar.day(zone, ms).isoformat() for ms in read.times_ms]),
+        SEPARATOR.join(map(str, read.classes)),
+        SEPARATOR.join(read.visitors),
+        *map(SEPARATOR.join, read.words),
+        len(read.ids),
     )
-    return read.ids if len(rows) == len(read.ids) else [str(row[0]) for row in rows]
+    return read.ids if count == len(read.ids) else fresh or []
 
 
-def _visits(read: ReadClicks, fresh: list[str]) -> tuple[list[str], list[str], list[int]] | None:
-    """Three lists of equal length over the new human clicks that have a visitor; None when there is none."""
+def _visits(read: ReadClicks, fresh: list[str]) -> tuple[str, str, str] | None:
+    """Ids, links and visitors of the new human clicks that have a visitor, each as one text; None when there is none."""
     wanted = None if len(fresh) == len(read.ids) else set(fresh)
-    clicks, links, visitors = [], [], []
-    for id_, link_id, class_, visitor in zip(read.ids, read.link_ids, read.classes, read.visitors, strict=True):
-        if class_ == HUMAN and visitor is not None and (wanted is None or id_ in wanted):
-            clicks.append(id_)
-            links.append(link_id)
-            visitors.append(visitor)
-    return (clicks, links, visitors) if clicks else None
+    visits = [
+        (id_, link_id, visitor)
+        for id_, link_id, class_, visitor in zip(read.ids, read.link_ids, read.classes, read.visitors, strict=True)
+        if class_ == HUMAN and visitor and (wanted is None or id_ in wanted)
+    ]
+    if not visits:
+        return None
+    ids, links, visitors = (SEPARATOR.join(column) for column in zip(*visits, strict=True))
+    return ids, links, visitors
 
 
 # ── Requests that led nowhere ────────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ import msgspec
 
 from app import clock, mint
 from app.intake.calendar import Calendar
-from app.intake.clicks import ReadClicks, at_ms, read_clicks, record_clicks, record_misses
+from app.intake.clicks import ReadClicks, read_clicks, record_clicks, record_misses
 from app.intake.partitions import ensure_partitions
 from app.segments import Claimed, claim, oldest_waiting, quarantine, sweep
 from app.spool import ClickLine, Kind, Line, MissLine, decode, encode
@@ -122,8 +122,8 @@ class ClickRecorder:
         try:
             for start in range(0, len(clicks), self.chunk_rows):
                 chunk = clicks[start : start + self.chunk_rows]
-                self._check_times(chunk)
                 read = read_clicks(chunk)
+                self._check_times(read)
                 if under_way is not None:
                     self.stored += await under_way
                 under_way = asyncio.create_task(self._record_chunk(connection, read))
@@ -151,11 +151,11 @@ class ClickRecorder:
                 await ensure_partitions(connection, since=since, until=until)
         raise AssertionError("unreachable")
 
-    def _check_times(self, clicks: Sequence[ClickLine]) -> None:
+    def _check_times(self, brands: Sequence[ReadClicks]) -> None:
         now_ms = clock.now_ms()
         first_ms, last_ms = now_ms - self.retention_ms, now_ms + AHEAD_DAYS * 86_400_000
-        for line in clicks:
-            if not first_ms <= at_ms(line.id) <= last_ms:
+        for read in brands:
+            if min(read.times_ms) < first_ms or max(read.times_ms) > last_ms:
                 raise ValueError("its time lies beyond the retention of clicks, or ahead of the clock")
 
 

@@ -164,18 +164,19 @@ async def test_a_line_the_database_refuses_is_set_aside_and_blocks_nobody(
     alice, _ = pair
     good = [click(alice, alice.id) for _ in range(20)]
     poison = click(alice, alice.id, referrer_host="a\x00b")
+    torn = click(alice, alice.id, referrer_host="a\x1fb")  # what separates columns
     ancient = click(alice, alice.id, at=clock.now() - timedelta(days=500))
     ahead = click(alice, alice.id, at=clock.now() + timedelta(days=300))
     nobody = ClickLine(str(mint.new_id()), "not a brand", str(alice.id), None, "", PERSON, "", "")
-    path = write(tmp_path, [*good[:7], poison, *good[7:], ancient, ahead, nobody])
+    path = write(tmp_path, [*good[:7], poison, *good[7:], torn, ancient, ahead, nobody])
     with path.open("ab") as file:
         file.write(b'["click", "half a li\n{"no": "line"}\n["click","torn tail"')
-    assert await drain(tmp_path, "clicks", recorder(own, chunk_rows=8)) == 26
+    assert await drain(tmp_path, "clicks", recorder(own, chunk_rows=8)) == 27
     assert await own.fetchval("SELECT count(*) FROM click WHERE brand_id = $1", alice.id) == 20
     assert [row[0] for row in (await counts(own, alice)).values()] == [20]
     kept = "".join(path.read_text() for path in (tmp_path / QUARANTINE).glob("lines-*.jsonl"))
-    assert len(kept.splitlines()) == 6
-    for line in (poison, ancient, ahead, nobody):
+    assert len(kept.splitlines()) == 7
+    for line in (poison, torn, ancient, ahead, nobody):
         assert line.id in kept
     assert "null character" in kept or "invalid byte sequence" in kept
     assert "beyond the retention" in kept
