@@ -35,6 +35,8 @@ DATE_S = 1.0
 LATE_CONNECTIONS_S = 0.05
 OPEN_CONNECTIONS_S = 1.0
 POLL_S = 0.005
+SWITCH_S = 0.001
+"""How long another thread may keep the interpreter from the loop; redirects are answered while the API is being imported."""
 RUNNING_REQUESTS_S = 5
 LEAVE_S = 2.0
 CLOSE = (b"connection", b"close")
@@ -130,6 +132,8 @@ class Worker:
                 continue  # it has gone away meanwhile
             await asyncio.get_running_loop().connect_accepted_socket(lambda: self._protocol(server), connection)
         await _until(lambda: not server.server_state.connections)
+        # Those left are idle and closed next. A request that has arrived and was not read yet makes its connection not idle.
+        await _until(lambda: not _any_readable(server))
 
     def _protocol(self, server: Server) -> asyncio.Protocol:
         """What uvicorn makes for a connection."""
@@ -138,6 +142,16 @@ class Worker:
             config=server.config, server_state=server.server_state, app_state=server.lifespan.state
         )
         return made
+
+
+def _any_readable(server: Server) -> bool:
+    """Whether something waits to be read on any connection."""
+    waiting = select.poll()
+    for connection in server.server_state.connections:
+        transport: Any = connection.transport
+        if not transport.is_closing():
+            waiting.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 async def _until(done: Callable[[], bool]) -> None:
@@ -169,6 +183,7 @@ def main() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    sys.setswitchinterval(SWITCH_S)
     listener = socket.socket(fileno=int(sys.argv[1]))
     with asyncio.Runner(loop_factory=Config("", log_config=None).get_loop_factory()) as runner:
         try:

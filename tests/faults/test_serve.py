@@ -21,11 +21,13 @@ import pytest
 from tests.faults.test_postgres import lives, memory
 
 pytestmark = pytest.mark.faults
-START_S = 20.0
+START_S = 60.0
 
 
 class Service:
-    """A running `ariane serve` on a port of its own."""
+    """A running `ariane serve` on a port of its own. started_s: how long a start took, where a test measures it."""
+
+    started_s = 0.0
 
     def __init__(self, data: Path, *, workers: int = 1, port: int = 0) -> None:
         self.output = (data.parent / f"{data.name}.out").open("a+")
@@ -84,6 +86,13 @@ class Service:
             if word in line:
                 found[int(pid)] = line
         return found
+
+    def wait_for_children(self, word: str, count: int, *, other_than: int) -> None:
+        """Return once `count` children with `word` in their command line run, none of them `other_than`."""
+        deadline = time.monotonic() + START_S
+        while len(found := self.children(word)) != count or other_than in found:
+            assert time.monotonic() < deadline, Path(self.errors.name).read_text()
+            time.sleep(0.01)
 
     def stop(self) -> float:
         """How long an ordinary stop took, in seconds. It must end with 0."""
@@ -154,6 +163,13 @@ class Load:
                 connection.close()
         connection.close()
 
+    def wait_for(self, answered: int) -> None:
+        """Return once so many requests were answered."""
+        deadline = time.monotonic() + START_S
+        while self.answered < answered:
+            assert time.monotonic() < deadline, f"{self.answered} answered, lost {self.lost}, refused {self.refused}"
+            time.sleep(0.01)
+
     def finish(self) -> None:
         self.done.set()
         for thread in self.threads:
@@ -177,9 +193,20 @@ def data() -> Iterator[Path]:
         yield data
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def key(data: Path) -> str:
+    """The secret key that the first start printed."""
     return (data.parent / "key").read_text()
+
+
+@pytest.fixture(scope="module")
+def service(data: Path) -> Iterator[Service]:
+    """The service of the tests that leave it as they found it; a start of everything costs seconds of CPU."""
+    with Service(data, workers=2) as service:
+        service.started_s = time.monotonic()
+        service.wait_until("/lea", 302)
+        service.started_s = time.monotonic() - service.started_s
+        yield service
 
 
 def send(curl: str) -> None:
@@ -193,116 +220,103 @@ def send(curl: str) -> None:
         assert answer.status == 201
 
 
-def test_a_later_start_redirects_at_once_and_prints_no_key(data: Path, key: str) -> None:
-    before = time.monotonic()
-    with Service(data) as service:
-        service.wait_until("/lea", 302)
-        first_s = time.monotonic() - before
-        service.wait_until("/readyz", 200)
-        service.wait_until("/v1/keys", 200, key)
-        assert service.get("/healthz") == 200
-        assert "sk_" not in Path(service.output.name).read_text()
-        assert not service.children("app.welcome")
-    assert first_s < 3, "design asks for 0.6 s on a quiet machine; this only catches a start that imports the API first"
-
-
-def test_a_dead_worker_is_replaced_and_no_connection_is_refused(data: Path) -> None:
-    with Service(data, workers=2) as service:
-        service.wait_until("/readyz", 200)
-        load = Load(service.port, threads=4, keep_alive=False)
-        before = service.children("app.web")
-        os.kill(min(before), signal.SIGKILL)
-        service.wait_for("web worker 1 killed by SIGKILL", service.errors.name)
-        deadline = time.monotonic() + 10
-        while len(service.children("app.web")) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        answered = load.answered
-        while load.answered < answered + 500 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        load.finish()
-        assert load.refused == []
-        assert len(load.lost) <= 4  # what the killed worker had in hand, one a thread at most
-        assert load.answered >= answered + 500
-        assert len(service.children("app.web")) == 2
-        assert set(service.children("app.web")) != set(before)
-
-
-def test_a_dead_database_and_a_dead_background_process_come_back(data: Path, key: str) -> None:
-    with Service(data) as service:
-        service.wait_until("/v1/keys", 200, key)
-        before = service.children()
-        for word in ("postgres", "app.worker"):
-            os.kill(min(service.children(word)), signal.SIGKILL)
-        service.wait_for("PostgreSQL killed by SIGKILL", service.errors.name)
-        assert service.get("/lea") == 302
-        service.wait_until("/v1/keys", 200, key)
-        deadline = time.monotonic() + 10
-        while len(service.children()) < len(before) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert len(service.children("app.worker")) == 1
-        assert not set(service.children("app.worker")) & set(before)
-
-
-def test_stopping_under_load_loses_no_request(data: Path) -> None:
-    with Service(data, workers=2) as service:
-        service.wait_until("/readyz", 200)
-        load = Load(service.port, threads=8, keep_alive=True)
-        idle = http.client.HTTPConnection("127.0.0.1", service.port)
-        idle.connect()
-        while load.answered < 500:
-            time.sleep(0.01)
-        took_s = service.stop()
-        load.finish()
-        idle.close()
-        assert load.lost == []
-        assert load.answered >= 500
-        assert took_s < 4, "design asks for 2 s on a quiet machine"
-
-
-def test_killing_the_parent_leaves_nothing_and_the_next_start_is_whole(data: Path, key: str) -> None:
-    with Service(data, workers=2) as service:
-        service.wait_until("/v1/keys", 200, key)
-        pids = [service.process.pid, *service.children()]
-        assert len(pids) == 5
-        service.process.kill()
-        deadline = time.monotonic() + 2
-        while any(lives(pid) for pid in pids[1:]) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert not [pid for pid in pids[1:] if lives(pid)]
-    with Service(data) as service:
-        service.wait_until("/v1/keys", 200, key)
-
-
-def test_a_taken_port_and_a_second_instance_are_refused_with_a_sentence(data: Path, tmp_path: Path, key: str) -> None:
-    with Service(data) as service:
-        taken = run("serve", "--port", str(service.port), "--data", str(tmp_path))
-        assert taken.returncode == 1
-        assert f"port {service.port} on 127.0.0.1 is taken by another program" in taken.stderr
-        assert "Traceback" not in taken.stderr
-        second = run("serve", "--port", "0", "--data", str(data))
-        assert second.returncode == 1
-        assert "another `ariane serve` runs on" in second.stderr
-        service.wait_until("/v1/keys", 200, key)
-
-
-def test_keys_are_made_beside_a_running_service_and_without_one(data: Path) -> None:
-    with Service(data) as service:
-        made = json.loads(run("keys", "create", "--brand", "Beside", "--json", "--data", str(data)).stdout)
-        service.wait_until("/v1/keys", 200, made["secret_key"])
-    again = json.loads(
-        run("keys", "create", "--brand", "Beside", "--scopes", "read", "--json", "--data", str(data)).stdout
+def test_a_later_start_redirects_at_once_and_prints_no_key(service: Service, key: str) -> None:
+    assert service.started_s < 5, (
+        "design asks for 0.6 s on a quiet machine; this only catches a start that waits for the API"
     )
-    assert set(again) == {"brand_id", "secret_key", "publishable_key"}
-    assert again["brand_id"] == made["brand_id"]
-    assert again["publishable_key"] == made["publishable_key"]
-    assert again["secret_key"] != made["secret_key"]
+    service.wait_until("/readyz", 200)
+    service.wait_until("/v1/keys", 200, key)
+    assert service.get("/healthz") == 200
+    assert "sk_" not in Path(service.output.name).read_text()
+    assert not service.children("app.welcome")
 
 
-def test_a_port_that_a_stranger_shares_on_purpose_is_refused_too(data: Path) -> None:
+def test_a_dead_worker_is_replaced_and_no_connection_is_refused(service: Service) -> None:
+    service.wait_until("/readyz", 200)
+    load = Load(service.port, threads=4, keep_alive=False)
+    before = service.children("app.web")
+    os.kill(min(before), signal.SIGKILL)
+    service.wait_for(r"web worker \d killed by SIGKILL", service.errors.name)
+    service.wait_for_children("app.web", 2, other_than=min(before))
+    answered = load.answered
+    load.wait_for(answered + 300)
+    load.finish()
+    assert load.refused == []
+    assert len(load.lost) <= 4  # what the killed worker had in hand, one a thread at most
+
+
+def test_a_dead_database_and_a_dead_background_process_come_back_while_redirects_go_on(
+    service: Service, key: str
+) -> None:
+    service.wait_until("/v1/keys", 200, key)
+    assert {service.get("/lea") for _ in range(20)} == {302}  # each worker has read the link by now
+    for word in ("postgres", "app.worker"):
+        dead = min(service.children(word))
+        os.kill(dead, signal.SIGKILL)
+        assert service.get("/lea") == 302
+        service.wait_for_children(word, 1, other_than=dead)
+    service.wait_for("PostgreSQL killed by SIGKILL", service.errors.name)
+    service.wait_until("/v1/keys", 200, key)
+
+
+def test_a_taken_port_and_a_second_instance_are_refused_with_a_sentence(
+    service: Service, data: Path, tmp_path: Path, key: str
+) -> None:
+    taken = run("serve", "--port", str(service.port), "--data", str(tmp_path))
+    assert taken.returncode == 1
+    assert f"port {service.port} on 127.0.0.1 is taken by another program" in taken.stderr
+    assert "Traceback" not in taken.stderr
+    second = run("serve", "--port", "0", "--data", str(data))
+    assert second.returncode == 1
+    assert "another `ariane serve` runs on" in second.stderr
+    service.wait_until("/v1/keys", 200, key)
+
+
+def test_a_port_that_a_stranger_shares_on_purpose_is_refused_too(tmp_path: Path) -> None:
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
-        refused = run("serve", "--port", str(stranger.getsockname()[1]), "--data", str(data))
+        refused = run("serve", "--port", str(stranger.getsockname()[1]), "--data", str(tmp_path))
     assert refused.returncode == 1
     assert "is taken by another program" in refused.stderr
+
+
+def test_keys_are_made_beside_a_running_service(service: Service, data: Path) -> None:
+    made = json.loads(run("keys", "create", "--brand", "Beside", "--json", "--data", str(data)).stdout)
+    assert set(made) == {"brand_id", "secret_key", "publishable_key"}
+    service.wait_until("/v1/keys", 200, made["secret_key"])
+
+
+def test_stopping_under_load_loses_no_request(service: Service) -> None:
+    service.wait_until("/readyz", 200)
+    loads = [Load(service.port, threads=4, keep_alive=keep_alive) for keep_alive in (True, False)]
+    idle = socket.create_connection(("127.0.0.1", service.port))
+    for load in loads:
+        load.wait_for(200)
+    took_s = service.stop()
+    for load in loads:
+        load.finish()
+    idle.close()
+    assert [load.lost for load in loads] == [[], []]
+    assert took_s < 5, "design asks for 2 s on a quiet machine"
+
+
+def test_keys_are_made_where_no_service_runs(service: Service, data: Path) -> None:
+    assert service.process.poll() == 0
+    made = run("keys", "create", "--brand", "Beside", "--scopes", "read", "--data", str(data))
+    assert re.search(r"^secret key +sk_\S{43}$", made.stdout, re.M), made.stderr
+
+
+def test_killing_the_parent_leaves_nothing_and_the_next_start_is_whole(data: Path, key: str) -> None:
+    with Service(data) as service:
+        service.wait_until("/v1/keys", 200, key)
+        pids = list(service.children())
+        assert len(pids) == 3
+        service.process.kill()
+        deadline = time.monotonic() + 2
+        while any(lives(pid) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert not [pid for pid in pids if lives(pid)]
+    with Service(data) as service:
+        service.wait_until("/v1/keys", 200, key)
