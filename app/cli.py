@@ -182,12 +182,17 @@ def demo(
 @contextmanager
 def _database(settings: Settings) -> Iterator[str]:
     """The DSN of the migrated database. The embedded one is started for the length of the block, unless `serve` runs it already."""
+    import asyncpg
+
     from app.migrate import migrate as bring_up
     from app.postgres import reaching
 
     given = settings.database_url
     with nullcontext(given) if given else reaching(settings.data, settings.pg_bin) as dsn:
-        bring_up(dsn)
+        try:
+            bring_up(dsn)
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+            raise SettingsError(f"the database cannot be reached ({error}): look at DATABASE_URL") from None
         yield dsn
 
 

@@ -54,13 +54,23 @@ class Cluster:
     """One embedded PostgreSQL in `<data>/postgres`: `prepare`, then `spawn`, `wait_ready`, …, `stop`. A server that died may be spawned again.
 
     pg_bin: see `find_programs`. durable=False gives up safety against power loss for speed (tests). namespaces=False never uses a user namespace.
+    connections: how many there may be at once.
     """
 
-    def __init__(self, data: Path, pg_bin: str = "", *, durable: bool = True, namespaces: bool = True) -> None:
+    def __init__(
+        self,
+        data: Path,
+        pg_bin: str = "",
+        *,
+        durable: bool = True,
+        namespaces: bool = True,
+        connections: int = MAX_CONNECTIONS,
+    ) -> None:
         self.home = Path(data).absolute() / "postgres"
         self.programs = Programs(find_programs(pg_bin))
         self.durable = durable
         self.namespaces = namespaces
+        self.connections = connections
         self.identity: Identity | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
@@ -320,7 +330,7 @@ class Cluster:
             "port": "5432",
             "unix_socket_directories": f'"{self.socket_dir}"',
             "unix_socket_permissions": "0700",
-            "max_connections": str(MAX_CONNECTIONS),
+            "max_connections": str(self.connections),
             "shared_buffers": "128MB",
             "jit": "off",
             "timezone": "UTC",

@@ -21,7 +21,7 @@ import msgspec
 
 from app.child import child_setup
 from app.clock import monotonic_s
-from app.postgres import AlreadyRunning, Cluster, StillLeaving
+from app.postgres import MAX_CONNECTIONS, AlreadyRunning, Cluster, StillLeaving
 from app.secret import load_secret
 from app.settings import Settings, child_environment
 
@@ -34,6 +34,10 @@ LEAVING_RETRY_S = 0.05
 WEB_STOP_S = 10.0
 BACKGROUND_STOP_S = 5.0
 COMMAND_WAIT_S = 10.0
+WORKER_CONNECTIONS = 8
+"""What a web worker may open beside `database_pool`: its directory, its keys and reports."""
+OTHER_CONNECTIONS = 30
+"""The background process, commands, and somebody who looks."""
 
 
 class ServeError(Exception):
@@ -110,7 +114,9 @@ def serve(settings: Settings) -> None:
 def _data_lock(data: Path) -> Iterator[None]:
     """Held while the service runs on `data`: two on one directory would each drain the other's spool."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(
+            mode=0o711, parents=True, exist_ok=True
+        )  # for others to pass, as PostgreSQL under `nobody` must, not to list
         lock = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ServeError(
@@ -168,7 +174,8 @@ class Parent:
         signal.pthread_sigmask(signal.SIG_BLOCK, self.waking)
         self.cluster: Cluster | None = None
         if not settings.database_url:
-            self.cluster = Cluster(settings.data, settings.pg_bin)
+            connections = OTHER_CONNECTIONS + settings.workers * (settings.database_pool + WORKER_CONNECTIONS)
+            self.cluster = Cluster(settings.data, settings.pg_bin, connections=max(connections, MAX_CONNECTIONS))
             self._prepare(self.cluster)
             settings = msgspec.structs.replace(settings, database_url=self.cluster.dsn)
         self.settings = settings

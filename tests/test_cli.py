@@ -1,0 +1,68 @@
+"""The command line: what it lists, and how it says no."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, variable
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "200"} | variables,
+    )
+
+
+def test_settings_lists_every_variable_with_its_default_and_unit() -> None:
+    shown = run("settings").stdout
+    for field in Settings.__struct_fields__:
+        assert re.search(rf"^ *{variable(field)} ", shown, re.M), field
+    assert re.search(r"ARIANE_SPOOL_SYNC_MS +100 +milliseconds +", shown)
+    assert re.search(r"ARIANE_SPOOL_CAP_BYTES +4294967296 +bytes +", shown)
+
+
+def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:
+    found = run("settings", "--dsn", "--data", str(tmp_path)).stdout
+    assert found == f"postgresql://ariane@/ariane?host={tmp_path}/postgres/run&port=5432\n"
+    assert run("settings", "--dsn", DATABASE_URL="postgresql://me@db/x").stdout == "postgresql://me@db/x\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "sentence"),
+    [
+        (("serve",), {"PORT": "99999"}, "PORT=99999"),
+        (("serve",), {"ARIANE_WORKERS": "none"}, "ARIANE_WORKERS=none"),
+        (("serve", "--host", "192.0.2.1", "--port", "0"), {}, "cannot listen on 192.0.2.1:0"),
+        (("serve", "--host", "no such host"), {}, "cannot listen on no such host"),
+        (("serve",), {"PG_BIN": "/nowhere", "PORT": "0"}, "PG_BIN=/nowhere holds no `postgres`"),
+        (("serve",), {"ARIANE_SECRET_KEY": "short"}, "ARIANE_SECRET_KEY: at least 32 characters"),
+        (("migrate",), {"DATABASE_URL": "mysql://x"}, "DATABASE_URL: only postgresql://"),
+        (
+            ("keys", "create", "--brand", "X"),
+            {"DATABASE_URL": "postgresql://127.0.0.1:9/x"},
+            "the database cannot be reached",
+        ),
+    ],
+)
+def test_what_the_operator_can_mend_is_said_in_one_sentence(
+    tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], sentence: str
+) -> None:
+    refused = run(*arguments, ARIANE_DATA=str(tmp_path), **variables)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("ariane: ")
+    assert sentence in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = run("serve", "--data", str(tmp_path / "file" / "data"))
+    assert refused.returncode == 1
+    assert f"{tmp_path}/file/data: Not a directory: choose another data directory" in refused.stderr
