@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.db import connect_pool
@@ -29,7 +29,12 @@ FACTS = (
     "cancellation", "reversal", "second order", "second pixel", "second refund",
 )  # fmt: skip
 ORDERS = FACTS[5:]
-patient = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+patient = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    # Making a failure smaller would record thousands of orders; the names in it tell enough.
+    "phases": (Phase.explicit, Phase.reuse, Phase.generate),
+}
 
 arrivals = st.tuples(
     st.permutations(FACTS),
@@ -224,14 +229,7 @@ async def test_an_order_waits_in_the_queue_for_the_drain_that_ran_beside_it(queu
     async with queue.acquire() as connection, queue.acquire() as watcher:
         drain = Stepped(connection, watcher)  # type: ignore[arg-type]
         drain.start(shop.facts["click lea"])
-        for _ in range(12):
-            await drain.step()
-            if await watcher.fetchval(
-                "SELECT query LIKE '%order_touch%' FROM pg_stat_activity WHERE pid = $1", connection.get_server_pid()
-            ):
-                break
-        else:
-            pytest.fail("the drain never looked for orders")
+        await until_it_looked_for_orders(drain, connection, watcher)
         await perform(queue, shop.facts["pixel"])
         # Later transactions come and go: the newest ended id is past the drain's, the oldest running one is not.
         for _ in range(3):
@@ -250,6 +248,34 @@ async def test_an_order_waits_in_the_queue_for_the_drain_that_ran_beside_it(queu
         await drain.finish()
     await settle_all(queue)
     assert await verdict(queue, shop) == "attributed"
+
+
+async def test_a_landing_waits_in_the_queue_for_the_drain_that_ran_beside_it(queue: asyncpg.Pool) -> None:
+    """The drain has looked for orders before the landing came; the landing cannot see the click. Neither can tell the order alone."""
+    shop = await open_shop(queue)
+    await perform(queue, shop.facts["second pixel"])
+    await perform(queue, shop.facts["second order"])
+    await settle_all(queue)
+    async with queue.acquire() as connection, queue.acquire() as watcher:
+        drain = Stepped(connection, watcher)  # type: ignore[arg-type]
+        drain.start(shop.facts["click old"])
+        await until_it_looked_for_orders(drain, connection, watcher)
+        await perform(queue, shop.facts["landing old"])
+        await settle(queue)
+        await drain.finish()
+    await settle_all(queue)
+    [order] = await queue.fetch("SELECT candidates FROM decision WHERE brand_id = $1", shop.brand.id)
+    assert '"method": "visitor"' in order["candidates"]
+
+
+async def until_it_looked_for_orders(drain: Stepped, connection: Any, watcher: Any) -> None:
+    """Steps a drain to just after its look-up of waiting orders."""
+    looked = "SELECT query LIKE '%order_touch%' FROM pg_stat_activity WHERE pid = $1"
+    for _ in range(12):
+        await drain.step()
+        if await watcher.fetchval(looked, connection.get_server_pid()):
+            return
+    pytest.fail("the drain never looked for orders")
 
 
 async def test_two_reports_of_one_order_are_decided_together_when_the_second_commits(queue: asyncpg.Pool) -> None:
