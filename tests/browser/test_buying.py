@@ -122,7 +122,14 @@ async def test_a_code_is_credited_without_consent_and_nothing_personal_is_sent(s
     assert await story.stored() == (None, [])
 
 
-async def test_while_the_answer_is_awaited_nothing_is_stored_and_a_code_still_counts(story: Story) -> None:
+@pytest.mark.parametrize("unheard", ["visibilitychange", "pagehide"])
+async def test_while_the_answer_is_awaited_nothing_is_stored_and_a_code_still_counts(
+    story: Story, unheard: str
+) -> None:
+    # Browsers differ in which of the two they tell a page that goes away; each has to be enough.
+    await story.context.add_init_script(
+        f"addEventListener('{unheard}', function (event) {{ event.stopImmediatePropagation() }}, true)"
+    )
     shop = story.shop(consent="wait")
     await story.code("LEA10")
     link = await story.link(shop)
