@@ -67,7 +67,11 @@ def quotient(above: Figure, below: Figure, nothing: str) -> Figure:
         return above
     if isinstance(below, Missing):
         return below
-    return Missing(nothing) if below == 0 else Fraction(above) / Fraction(below)
+    if below == 0:
+        return Missing(nothing)
+    if isinstance(above, int) and isinstance(below, int):
+        return Fraction(above, below)
+    return Fraction(above) / below
 
 
 def net_minor(facts: Facts) -> Figure:
@@ -226,20 +230,22 @@ def shown(figure: Figure, unit: Unit) -> int | Decimal | None:
     """A figure as it is shown: minor units whole, counts whole unless shared (4 decimals), ratios with 6 decimals. None when missing."""
     if isinstance(figure, Missing):
         return None
+    if unit == "ratio":
+        return to_decimal(figure, RATIO_DECIMALS)
+    if isinstance(figure, int):
+        return figure
     if unit == "minor":
-        return round_half_up(Fraction(figure))
-    if unit == "count":
-        value = Fraction(figure)
-        return value.numerator if value.denominator == 1 else to_decimal(value, SHARE_DECIMALS)
-    return to_decimal(Fraction(figure), RATIO_DECIMALS)
+        return round_half_up(figure)
+    return figure.numerator if figure.denominator == 1 else to_decimal(figure, SHARE_DECIMALS)
 
 
-def round_half_up(value: Fraction) -> int:
-    """The nearest whole number; a half goes away from zero (2.5 → 3, −2.5 → −3), as invoices round."""
-    size = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)
+def round_half_up(value: int | Fraction, scale: int = 1) -> int:
+    """The whole number nearest to value × scale; a half goes away from zero (2.5 → 3, −2.5 → −3), as invoices round."""
+    below = value.denominator
+    size = (2 * scale * abs(value.numerator) + below) // (2 * below)
     return -size if value < 0 else size
 
 
-def to_decimal(value: Fraction, decimals: int) -> Decimal:
+def to_decimal(value: int | Fraction, decimals: int) -> Decimal:
     """Exactly so many decimals, half up. Built from digits: arithmetic on Decimals would round to the context's 28."""
-    return Decimal(f"{round_half_up(value * 10**decimals)}E-{decimals}")
+    return Decimal(f"{round_half_up(value, 10**decimals)}E-{decimals}")

@@ -101,14 +101,19 @@ def assemble(question: Question, clicks: Tallies, orders: Orders, costs: Costs) 
     )
 
 
+_FACTS = tuple(each.name for each in fields(Facts))
+
+
+def _orders(bp: int) -> int | Fraction:
+    """Orders out of basis points: whole when nothing is shared, which is nearly always and much faster."""
+    return Fraction(bp, WHOLE_BP) if bp % WHOLE_BP else bp // WHOLE_BP
+
+
 def _facts(counts: Mapping[str, int], *, clicks: bool, costs: bool) -> Facts:
     """Facts of what was counted; UNSPLITTABLE for clicks or costs where they are not known."""
-    found: dict[str, Figure] = {
-        "conversions": Fraction(counts.get("conversions_bp", 0), WHOLE_BP),
-        "orders": Fraction(counts.get("orders_bp", 0), WHOLE_BP),
-    }
-    for each in fields(Facts):
-        found.setdefault(each.name, counts.get(each.name, 0))
+    found: dict[str, Figure] = {name: counts.get(name, 0) for name in _FACTS}
+    found["conversions"] = _orders(counts.get("conversions_bp", 0))
+    found["orders"] = _orders(counts.get("orders_bp", 0))
     if not clicks:
         found.update(dict.fromkeys(CLICK_COUNTS, UNSPLITTABLE))
     if not costs:
@@ -142,7 +147,7 @@ def _unconverted(orders: Mapping[str, Counter[str]], costs: Mapping[str, Counter
     found = []
     for currency in sorted({*orders, *costs}):
         counts = _sum(orders.get(currency, Counter()), costs.get(currency, Counter()))
-        conversions = Fraction(counts["conversions_bp"], WHOLE_BP)
+        conversions = _orders(counts["conversions_bp"])
         found.append(
             Unconverted(currency, conversions, counts["gross_minor"], counts["refunds_minor"], counts["cost_minor"])
         )
@@ -162,9 +167,9 @@ def _in_order(question: Question, rows: list[Row]) -> list[Row]:
 
 
 def _ranks(place: int, rows: list[Row]) -> Mapping[object, int]:
-    weights: dict[object, list[Fraction]] = {}
+    weights: dict[object, list[int | Fraction]] = {}
     for row in rows:
-        weight = weights.setdefault(row.key[place], [Fraction(0)] * 3)
+        weight = weights.setdefault(row.key[place], [0, 0, 0])
         for index, figure in enumerate((net_minor(row.facts), row.facts.conversions, row.facts.clicks)):
             if not isinstance(figure, Missing):
                 weight[index] += figure

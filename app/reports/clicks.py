@@ -6,25 +6,24 @@ both ways give the same figures.
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ColumnElement,
-    Date,
     FromClause,
     Integer,
     Select,
     Subquery,
-    TableValuedAlias,
-    Uuid,
-    bindparam,
-    column,
+    Table,
+    and_,
     func,
+    literal,
+    literal_column,
+    or_,
     select,
-    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,6 +37,7 @@ from app.tables import CLICK_CLASSES, click, click_day, collaboration, link, vis
 CLICK_COUNTS = ("clicks", "unique_clicks", "bots", "previews", "prefetches", "heads")
 _CLASS_COUNTS = {"human": "clicks", "bot": "bots", "preview": "previews", "prefetch": "prefetches", "head": "heads"}
 
+Edge = TypeVar("Edge", date, datetime, UUID)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _OF_ENTITY: dict[str, ColumnElement[Any]] = {
@@ -62,84 +62,142 @@ async def count_clicks(
             code="clicks_expired",
         )
     tallies: Tallies = {}
-    for part in _parts(brand_id, question.filters, days, stretches, by_link=bool(question.entities)):
+    for part, places in _parts(brand_id, question.filters, days, stretches, by_link=bool(question.entities)):
         for row in await fetch(connection, _by_row(part, brand_id, question)):
             counts = {name: int(value) for name, value in row._mapping.items() if name in CLICK_COUNTS}
-            tallies.setdefault(question.key(row), Counter()).update(counts)
+            found = (places.buckets[row[0] - 1], *row[1:]) if question.unit else row
+            tallies.setdefault(question.key(found), Counter()).update(counts)
     return tallies
+
+
+class Places:
+    """The spans as one ascending list of bounds, so that a binary search finds the span of a row; `buckets[place - 1]` is its bucket."""
+
+    def __init__(self, spans: Sequence[tuple[Any, Any, int]]) -> None:
+        self.bounds: list[Any] = []
+        self.buckets: list[int] = []
+        for start, end, bucket in sorted(spans):
+            if self.bounds and self.bounds[-1] == start:
+                self.buckets[-1] = bucket
+            else:
+                self.bounds.append(start)
+                self.buckets.append(bucket)
+            # What follows an end belongs to no span, and is never asked for.
+            self.bounds.append(end)
+            self.buckets.append(-1)
+        if {*self.buckets} == {spans[0][2], -1}:
+            self.bounds, self.buckets = [], [spans[0][2]]
+
+    def of(self, field: ColumnElement[Any]) -> ColumnElement[int]:
+        """The place of a row, from 1; a constant when all spans are of one bucket."""
+        if not self.bounds:
+            return literal(1, Integer)
+        return func.width_bucket(field, literal(self.bounds, ARRAY(field.type)))
 
 
 def _parts(
     brand_id: UUID, filters: Filters, days: Sequence[Days], stretches: Sequence[Stretch], *, by_link: bool
-) -> list[Subquery]:
-    """What to add up, as relations of bucket, link_id (if `by_link`) and counts."""
+) -> list[tuple[Subquery, Places]]:
+    """What to add up, as relations of place, link_id (if `by_link`) and counts."""
     parts = []
     if days:
-        parts.append(_part(_day_spans(days), _counted_days(brand_id, filters), by_link=by_link))
+        parts.append(_days_part(brand_id, filters, days, by_link=by_link))
     if stretches:
-        spans = _id_spans(stretches)
-        parts.append(_part(spans, _counted_clicks(brand_id, filters), by_link=by_link))
-        parts.append(_part(spans, _counted_visits(brand_id, filters), by_link=by_link))
+        parts.append(_clicks_part(brand_id, filters, stretches, by_link=by_link))
+        parts.append(_visits_part(brand_id, filters, stretches, by_link=by_link))
     return parts
 
 
-def _part(spans: TableValuedAlias, counted: Select[Any], *, by_link: bool) -> Subquery:
-    """The counts within each span. LATERAL, so that each span is one range of the primary key whatever the planner believes."""
-    table = counted.get_final_froms()[0]
-    inner = counted.add_columns(table.c.link_id).group_by(table.c.link_id) if by_link else counted
-    found = inner.lateral("found")
-    return select(spans.c.bucket, *found.c).select_from(spans.join(found, true())).subquery("part")
+def _days_part(brand_id: UUID, filters: Filters, days: Sequence[Days], *, by_link: bool) -> tuple[Subquery, Places]:
+    spans = [(span.first, span.after, span.bucket) for span in days]
+    sums: list[ColumnElement[Any]] = [func.sum(click_day.c[name]).label(name) for name in CLICK_COUNTS]
+    conditions = [
+        click_day.c.brand_id == brand_id,
+        or_(*(and_(click_day.c.day >= first, click_day.c.day < after) for first, after in _runs(spans))),
+    ]
+    places = Places(spans)
+    part = _part(click_day, places.of(click_day.c.day), sums, conditions, brand_id, filters, by_link=by_link)
+    return part, places
+
+
+def _clicks_part(
+    brand_id: UUID, filters: Filters, stretches: Sequence[Stretch], *, by_link: bool
+) -> tuple[Subquery, Places]:
+    spans = [(_floor(span.start), _floor(span.end), span.bucket) for span in stretches]
+    counts: list[ColumnElement[Any]] = [
+        func.count().filter(click.c["class"] == number).label(_CLASS_COUNTS[name])
+        for number, name in enumerate(CLICK_CLASSES)
+    ]
+    conditions = [
+        click.c.brand_id == brand_id,
+        or_(*(and_(click.c.id >= low, click.c.id < high) for low, high in _runs(spans))),
+    ]
+    places = Places(spans)
+    part = _part(click, places.of(click.c.id), counts, conditions, brand_id, filters, by_link=by_link)
+    return part, places
+
+
+def _visits_part(
+    brand_id: UUID, filters: Filters, stretches: Sequence[Stretch], *, by_link: bool
+) -> tuple[Subquery, Places]:
+    """Visits are dated by their first click; the UTC day is only the way into the key."""
+    spans = [(_floor(span.start), _floor(span.end), span.bucket) for span in stretches]
+    runs = _runs([(span.start, span.end, span.bucket) for span in stretches])
+    counts: list[ColumnElement[Any]] = [func.count().label("unique_clicks")]
+    first = visit.c.first_click_id
+    conditions = [
+        visit.c.brand_id == brand_id,
+        or_(
+            *(
+                and_(visit.c.day.between(start.date(), end.date()), first >= _floor(start), first < _floor(end))
+                for start, end in runs
+            )
+        ),
+    ]
+    places = Places(spans)
+    part = _part(visit, places.of(first), counts, conditions, brand_id, filters, by_link=by_link)
+    return part, places
+
+
+def _part(
+    table: Table,
+    place: ColumnElement[int],
+    counts: Sequence[ColumnElement[Any]],
+    conditions: Sequence[ColumnElement[bool]],
+    brand_id: UUID,
+    filters: Filters,
+    *,
+    by_link: bool,
+) -> Subquery:
+    groups: list[ColumnElement[Any]] = [place.label("place"), *([table.c.link_id] if by_link else [])]
+    chosen = _of_chosen_links(table.c.link_id, brand_id, filters)
+    # By number: saying a place of many bounds twice would send them twice.
+    numbers: list[ColumnElement[Any]] = [literal_column(str(number)) for number in range(1, len(groups) + 1)]
+    return select(*groups, *counts).where(*conditions, *chosen).group_by(*numbers).subquery("part")
+
+
+def _runs(spans: Sequence[tuple[Edge, Edge, int]]) -> list[tuple[Edge, Edge]]:
+    """The same spans, joined where one begins at the end of another: the fewest ranges that the database must look up."""
+    runs: list[tuple[Edge, Edge]] = []
+    for start, end, _ in sorted(spans):
+        if runs and runs[-1][1] == start:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((start, end))
+    return runs
 
 
 def _by_row(part: Subquery, brand_id: UUID, question: Question) -> Select[Any]:
-    """A part added up by the question's groups: bucket (when there is a unit), entities, then the counts that the part has."""
+    """A part added up by the question's groups: place (when there is a unit), entities, then the counts that the part has."""
     source: FromClause = part
     if question.entities:
         source = part.outerjoin(link, (link.c.brand_id == brand_id) & (link.c.id == part.c.link_id)).outerjoin(
             collaboration, (collaboration.c.brand_id == brand_id) & (collaboration.c.id == link.c.collaboration_id)
         )
-    groups: list[ColumnElement[Any]] = [part.c.bucket] if question.unit else []
+    groups: list[ColumnElement[Any]] = [part.c.place] if question.unit else []
     groups += [part.c.link_id if name == "link" else _OF_ENTITY[name] for name in question.entities]
     sums = [func.coalesce(func.sum(part.c[name]), 0).label(name) for name in CLICK_COUNTS if name in part.c]
     return select(*groups, *sums).select_from(source).group_by(*groups).limit(ROWS_MAX + 1)
-
-
-def _counted_days(brand_id: UUID, filters: Filters) -> Select[Any]:
-    sums: list[ColumnElement[Any]] = [func.sum(click_day.c[name]).label(name) for name in CLICK_COUNTS]
-    first, after = column("first", Date), column("after", Date)
-    return select(*sums).where(
-        click_day.c.brand_id == brand_id,
-        click_day.c.day >= first,
-        click_day.c.day < after,
-        *_of_chosen_links(click_day.c.link_id, brand_id, filters),
-    )
-
-
-def _counted_clicks(brand_id: UUID, filters: Filters) -> Select[Any]:
-    counts: list[ColumnElement[Any]] = [
-        func.count().filter(click.c["class"] == number).label(_CLASS_COUNTS[name])
-        for number, name in enumerate(CLICK_CLASSES)
-    ]
-    low, high = column("low", Uuid), column("high", Uuid)
-    return select(*counts).where(
-        click.c.brand_id == brand_id,
-        click.c.id >= low,
-        click.c.id < high,
-        *_of_chosen_links(click.c.link_id, brand_id, filters),
-    )
-
-
-def _counted_visits(brand_id: UUID, filters: Filters) -> Select[Any]:
-    """Visits are dated by their first click; the UTC day is only the way into the key."""
-    low, high = column("low", Uuid), column("high", Uuid)
-    return select(func.count().label("unique_clicks")).where(
-        visit.c.brand_id == brand_id,
-        visit.c.day >= column("first", Date),
-        visit.c.day < column("after", Date),
-        visit.c.first_click_id >= low,
-        visit.c.first_click_id < high,
-        *_of_chosen_links(visit.c.link_id, brand_id, filters),
-    )
 
 
 def _of_chosen_links(link_id: ColumnElement[Any], brand_id: UUID, filters: Filters) -> list[ColumnElement[bool]]:
@@ -158,44 +216,6 @@ def _of_chosen_links(link_id: ColumnElement[Any], brand_id: UUID, filters: Filte
     return [link_id.in_(chosen.correlate(None))]
 
 
-def _day_spans(days: Sequence[Days]) -> TableValuedAlias:
-    return (
-        func.unnest(
-            bindparam("span_first", [span.first for span in days], ARRAY(Date)),
-            bindparam("span_after", [span.after for span in days], ARRAY(Date)),
-            bindparam("span_bucket", [span.bucket for span in days], ARRAY(Integer)),
-        )
-        .table_valued(column("first", Date), column("after", Date), column("bucket", Integer), name="span")
-        .render_derived()
-    )
-
-
-def _id_spans(stretches: Sequence[Stretch]) -> TableValuedAlias:
-    """Stretches as ranges of click ids, which carry their millisecond, and the UTC days they touch."""
-    lows = [floor_ms(_ms(stretch.start)) for stretch in stretches]
-    highs = [floor_ms(_ms(stretch.end)) for stretch in stretches]
-    firsts = [stretch.start.date() for stretch in stretches]
-    afters = [stretch.end.date() + timedelta(days=1) for stretch in stretches]
-    return (
-        func.unnest(
-            bindparam("span_low", lows, ARRAY(Uuid)),
-            bindparam("span_high", highs, ARRAY(Uuid)),
-            bindparam("span_first", firsts, ARRAY(Date)),
-            bindparam("span_after", afters, ARRAY(Date)),
-            bindparam("span_bucket", [stretch.bucket for stretch in stretches], ARRAY(Integer)),
-        )
-        .table_valued(
-            column("low", Uuid),
-            column("high", Uuid),
-            column("first", Date),
-            column("after", Date),
-            column("bucket", Integer),
-            name="span",
-        )
-        .render_derived()
-    )
-
-
-def _ms(moment: datetime) -> int:
-    """The first whole millisecond at or after an instant."""
-    return -((_EPOCH - moment) // timedelta(milliseconds=1))
+def _floor(moment: datetime) -> UUID:
+    """The least click id at or after an instant: ids carry their millisecond."""
+    return floor_ms(-((_EPOCH - moment) // timedelta(milliseconds=1)))
