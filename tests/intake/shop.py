@@ -88,7 +88,7 @@ def _reports(noon: datetime, clicks: dict[str, UUID]) -> list[tuple[str, OrderRe
     )
     refund = RefundReport("r1", amount_minor=3_334, currency="EUR", occurred_at=at(30))
     cancel = RefundReport("c1", "cancellation", full=True, occurred_at=at(20))
-    reversal = RefundReport("v1", "reversal", 1_000, currency="EUR", occurred_at=at(200))
+    reversal = RefundReport("v1", "reversal", 1_000, currency="EUR")
     stub = replace(first, stub=True, order_id=None)
     hook = Receipt(TRUST_WEBHOOK, "hook", "shopify", at(2))
     server = Receipt(TRUST_SERVER, "api", "api", at(1))
@@ -102,6 +102,8 @@ def _reports(noon: datetime, clicks: dict[str, UUID]) -> list[tuple[str, OrderRe
         ("refund by server", replace(stub, refunds=(refund,)), replace(server, received_at=at(40))),
         ("cancellation", replace(stub, refs=("1001",), refunds=(cancel,)), replace(hook, received_at=at(45))),
         ("reversal", replace(stub, refunds=(reversal,)), replace(server, received_at=at(210))),
+        # The same words, heard again later: the first receipt dates them.
+        ("reversal again", replace(stub, refunds=(reversal,)), replace(server, received_at=at(290))),
         ("second order", replace(second, currency="EUR", net_minor=5_000, occurred_at=at(5), codes=("MAX5",)), replace(server, received_at=at(6))),
         ("second pixel", replace(second, click_ids=(str(clicks["max"]),)), replace(pixel, received_at=at(7))),
         ("second refund", replace(second, stub=True, refunds=(replace(refund, amount_minor=None, full=True),)), replace(hook, received_at=at(50))),

@@ -26,7 +26,7 @@ EXAMPLES = settings.default.max_examples if settings.default else 100
 """100 by default; a deeper profile makes all of these deeper."""
 FACTS = (
     "click lea", "click max", "click old", "landing max", "landing old", "pixel", "server", "webhook 1", "webhook 2", "refund by server",
-    "cancellation", "reversal", "second order", "second pixel", "second refund",
+    "cancellation", "reversal", "reversal again", "second order", "second pixel", "second refund",
 )  # fmt: skip
 ORDERS = FACTS[5:]
 patient = {
@@ -39,7 +39,7 @@ patient = {
 arrivals = st.tuples(
     st.permutations(FACTS),
     st.lists(st.sampled_from(FACTS), max_size=4),
-    st.lists(st.booleans(), min_size=19, max_size=19),
+    st.lists(st.booleans(), min_size=20, max_size=20),
 ).map(lambda drawn: list(zip([*drawn[0], *drawn[1]], drawn[2], strict=False)))
 """Every fact at least once, some again, each with whether the queue is emptied after it."""
 
@@ -134,7 +134,7 @@ async def test_in_batches(
 
 
 @settings(max_examples=EXAMPLES // 10, **patient)  # type: ignore[arg-type]
-@given(arrivals, st.lists(st.booleans(), min_size=19, max_size=19))
+@given(arrivals, st.lists(st.booleans(), min_size=20, max_size=20))
 async def test_by_two_workers_at_once(
     queue: asyncpg.Pool, expected: list[dict[str, Any]], arrivals: list[tuple[str, bool]], whose: list[bool]
 ) -> None:
