@@ -64,7 +64,6 @@ def template(server: str) -> str:
 
 async def _make_template(server: str) -> None:
     from app.intake.partitions import ensure_partitions
-
     from app.migrate import migrate
 
     connection = await asyncpg.connect(server)
