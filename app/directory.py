@@ -55,10 +55,10 @@ class Directory:
 
     @property
     def schema(self) -> str:
-        """How the database was last seen: `current`, `outdated` (or newer than this release, or empty), `unknown` before that."""
+        """How the database was last seen: `ready`, `outdated` (or newer than this release, or empty), `unknown` before that."""
         if self._follower.schema_wanted is None or not (self._follower.fresh or self._follower.schema):
             return "unknown"
-        return "current" if self._follower.schema == self._follower.schema_wanted else "outdated"
+        return "ready" if self._follower.schema == self._follower.schema_wanted else "outdated"
 
     # ── Lookups ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

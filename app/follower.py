@@ -1,9 +1,9 @@
 """Keeps what the doors know in step with the database, and asks it about what they do not know.
 
 In step: everything is read once in pages, then what changed. A change is announced by NOTIFY, and found without it by a poll: every row
-carries the transaction that wrote it last, and a poll reads all rows written by transactions at or above the horizon of the poll before
-(`pg_snapshot_xmin`: every transaction below it had ended). Reading above the highest transaction seen would lose for good what an older
-transaction commits later.
+carries the transaction that wrote it last, and a poll reads all rows written by transactions that had not ended at the poll before: those at
+or above its horizon (`pg_snapshot_xmin`) that its snapshot did not see. Reading above the highest transaction seen would lose for good what
+an older transaction commits later.
 
 asyncpg is imported in a thread: that takes longer than everything else that has to happen before the first redirect.
 """
@@ -28,6 +28,8 @@ COMMAND_TIMEOUT_S = 10.0
 CATCH_UP_EVERY_S = 0.02
 PAUSE_MIN_S = 0.05
 PAUSE_MAX_S = 2.0
+TELL_AFTER_S = 5.0
+"""A database that starts beside us or restarts is no news."""
 
 ASK_TIMEOUT_S = 2.0
 ASK_ROWS = 500
@@ -102,13 +104,16 @@ STATEMENTS = {
     ),
 }
 
-# Whatever this snapshot does not see was written at or above its horizon, and is found by the next poll. One statement, because nearly every
-# poll finds nothing.
-CHANGED = """SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon, (SELECT version_num FROM alembic_version) AS schema,
-                    EXISTS (SELECT FROM host WHERE changed_xid >= $1) AS host,
-                    EXISTS (SELECT FROM route WHERE changed_xid >= $1) AS route,
-                    EXISTS (SELECT FROM api_key WHERE changed_xid >= $1) AS api_key,
-                    EXISTS (SELECT FROM source WHERE changed_xid >= $1) AS source"""
+# Written by a transaction that had not ended at the poll before. The first half is what the index answers; the second leaves out what was
+# read already while a long transaction holds the horizon back.
+SINCE = "changed_xid >= $1 AND NOT pg_visible_in_snapshot(changed_xid, $2::text::pg_snapshot)"
+# One statement, because nearly every poll finds nothing.
+CHANGED = """SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon, pg_current_snapshot()::text AS snapshot,
+                    (SELECT version_num FROM alembic_version) AS schema,
+                    EXISTS (SELECT FROM host WHERE SINCE) AS host,
+                    EXISTS (SELECT FROM route WHERE SINCE) AS route,
+                    EXISTS (SELECT FROM api_key WHERE SINCE) AS api_key,
+                    EXISTS (SELECT FROM source WHERE SINCE) AS source""".replace("SINCE", SINCE)
 # A database that was restored has gone back in time, and its transaction numbers with it: then nothing of the old horizon holds.
 IDENTITY = """SELECT format('%s/%s/%s', system_identifier, timeline_id,
                             (SELECT oid FROM pg_database WHERE datname = current_database()))
@@ -162,20 +167,21 @@ class Follower:
     # ── In step ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _follow(self) -> None:
-        pause_s = PAUSE_MIN_S
+        pause_s, lost_at_s, told = PAUSE_MIN_S, clock.monotonic_s(), False
         while True:
             try:
                 connection = await self._connect("directory")
-                pause_s = PAUSE_MIN_S
                 try:
                     await self._listen(connection)
                 finally:
+                    if self.fresh:
+                        pause_s, lost_at_s, told = PAUSE_MIN_S, clock.monotonic_s(), False
                     connection.terminate()
             except Exception as error:
-                # Whatever it is (the network, a restart, a schema that is not there yet), it is told once and tried again.
-                log.log(
-                    logging.WARNING if self.fresh else logging.DEBUG, "directory: %s: %s", type(error).__name__, error
-                )
+                # Whatever it is (the network, a restart, a schema that does not fit): it is tried again, and told once when it lasts.
+                if not told and clock.monotonic_s() - lost_at_s > TELL_AFTER_S:
+                    told = True
+                    log.warning("the database cannot be followed, going on with what is known: %r", error)
             self.fresh = False
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, PAUSE_MAX_S)
@@ -200,16 +206,19 @@ class Follower:
             await asyncio.sleep(PAUSE_MIN_S)
         identity = await self._identity(connection)
         trusted = self.loaded and identity is not None and identity == self.identity
+        # In the form of a snapshot: everything below the horizon had ended, nothing else is known.
+        snapshot = f"{max(self.horizon, 1)}:{max(self.horizon, 1)}:"
         while True:
             heard.clear()
-            found = await connection.fetchrow(CHANGED, self.horizon if trusted else 0)
+            found = await connection.fetchrow(CHANGED, self.horizon, snapshot)
             assert found is not None
             self.fresh, self.schema = True, found["schema"]
             if trusted:
-                await self._read_changes(connection, [table for table in TABLES if found[table]])
+                await self._read_changes(connection, [table for table in TABLES if found[table]], snapshot)
             else:
                 await self._read_all(connection)
-            self.horizon, self.identity, self.loaded, trusted = found["horizon"], identity, True, True
+            self.horizon, snapshot = found["horizon"], found["snapshot"]
+            self.identity, self.loaded, trusted = identity, True, True
             # A bulk of changes is a burst of notifications: read once for many of them.
             await asyncio.sleep(CATCH_UP_EVERY_S)
             try:
@@ -227,11 +236,11 @@ class Follower:
         except InsufficientPrivilegeError:
             return None
 
-    async def _read_changes(self, connection: "asyncpg.Connection", tables: Sequence[str]) -> None:
+    async def _read_changes(self, connection: "asyncpg.Connection", tables: Sequence[str], snapshot: str) -> None:
         for table in tables:
-            statement = f"{STATEMENTS[table].select} WHERE changed_xid >= $1"
+            statement = f"{STATEMENTS[table].select} WHERE {SINCE}"
             async with connection.transaction(readonly=True):
-                cursor = await connection.cursor(statement, self.horizon)
+                cursor = await connection.cursor(statement, self.horizon, snapshot)
                 while records := await cursor.fetch(PAGE_ROWS):
                     self._known.apply(table, map(STATEMENTS[table].read, records))
 

@@ -16,6 +16,8 @@ SHARED_HOST = "*"
 """`route.host` of every host name that is no brand's own."""
 UNKNOWN_FOR_S = 10.0
 """How long an unknown slug, key or token is taken for unknown without asking again; a change that is heard of ends it sooner."""
+ROUTES_MAX = 20_000
+"""Routes kept taken apart, about 1 kB each; of more, the one taken apart first goes, and is taken apart again when it is asked for."""
 TABLES = ("host", "route", "api_key", "source")
 
 
@@ -115,6 +117,8 @@ class Known:
         if found is None:
             packed = self.rows["route"].get(key)
             if packed is not None:
+                if len(self.routes) >= ROUTES_MAX:
+                    del self.routes[next(iter(self.routes))]
                 found = self.routes[key] = Route(packed)
         return found
 

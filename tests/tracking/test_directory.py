@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -85,6 +85,48 @@ async def test_a_change_that_commits_late_is_seen_by_the_poll(
         assert destination(directory, late) == b"https://shop.test/old"
         await transaction.commit()
         await until(lambda: destination(directory, late) == b"https://shop.test/late")
+
+
+async def test_a_long_transaction_elsewhere_does_not_make_every_poll_read_everything_again(
+    fresh_dsn: Callable[[], "asyncio.Future[str]"], alice: Brand, tmp_path: Path
+) -> None:
+    own = await fresh_dsn()
+    slow, quick = await asyncpg.connect(own), await asyncpg.connect(own)
+    async with following(own, tmp_path / "snapshot", poll_ms=20) as directory:
+        transaction = slow.transaction()
+        await transaction.start()
+        await slow.execute("SELECT pg_current_xact_id()")
+        read: list[str] = []
+        apply = directory.known.apply
+
+        def counting(table: str, changes: Iterable[tuple[str, bytes | None]]) -> None:
+            found = list(changes)
+            read.extend(key for key, _ in found)
+            apply(table, found)
+
+        directory.known.apply = counting  # type: ignore[method-assign]
+        slugs = [fresh_slug() for _ in range(20)]
+        for slug in slugs:
+            await write_route(quick, alice, slug, announce=False)
+        await until(lambda: all(destination(directory, slug) for slug in slugs))
+        polls = 0
+        fetchrow = asyncpg.Connection.fetchrow
+
+        async def polling(connection: asyncpg.Connection, *arguments: object) -> object:
+            nonlocal polls
+            polls += 1
+            return await fetchrow(connection, *arguments)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(asyncpg.Connection, "fetchrow", polling)
+            # The first may still read what was committed between the two statements of the poll before.
+            await until(lambda: polls >= 2)
+            read.clear()
+            await until(lambda: polls >= 6)
+        assert not read
+        await transaction.rollback()
+    await slow.close()
+    await quick.close()
 
 
 async def test_a_slug_taken_while_it_was_believed_unknown_is_found_when_announced(
@@ -366,3 +408,14 @@ def test_a_row_that_did_not_change_is_not_taken_apart_again() -> None:
     known.apply("route", [("lea", bytes(row))])
     assert known.route("lea") is route
     assert known.generation == generation
+
+
+def test_only_so_many_routes_are_kept_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.known.ROUTES_MAX", 3)
+    known = Known(unknown_rows=10)
+    known.apply("route", [(f"s{n}", pack(["b", "l", f"https://shop.test/{n}", "ariane", 0, False])) for n in range(5)])
+    for n in (0, 1, 2, 3, 4, 0):
+        route = known.route(f"s{n}")
+        assert route is not None
+        assert route.destination.plain == b"https://shop.test/%d" % n
+    assert list(known.routes) == ["s3", "s4", "s0"]

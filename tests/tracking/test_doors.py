@@ -109,7 +109,7 @@ async def test_ready_means_loaded_and_writable_and_not_stopping(dsn: str, tmp_pa
             "directory": "loaded",
             "spool": "writable",
             "database": "up",
-            "schema": "current",
+            "schema": "ready",
             "api": "loading",
             "stopping": False,
         }
@@ -119,7 +119,7 @@ async def test_ready_means_loaded_and_writable_and_not_stopping(dsn: str, tmp_pa
                 await asyncio.sleep(0.005)
         outage = await ask(doors, "GET", "/readyz")
         told = json.loads(outage.body)
-        assert (outage.status, told["database"], told["schema"]) == (200, "down", "current")
+        assert (outage.status, told["database"], told["schema"]) == (200, "down", "ready")
         doors.stopping = True
         stopping = await ask(doors, "GET", "/readyz")
         assert (stopping.status, json.loads(stopping.body)["stopping"]) == (503, True)
