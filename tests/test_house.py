@@ -107,4 +107,6 @@ def test_the_doors_load_without_the_api_and_the_database_layer() -> None:
 
 def test_the_settings_page_is_what_the_command_prints() -> None:
     done = run("app.cli", "settings", "--markdown")
-    assert done.stdout == (ROOT / "docs" / "settings.md").read_text(), "run `ariane settings --markdown > docs/settings.md`"
+    assert done.stdout == (ROOT / "docs" / "settings.md").read_text(), (
+        "run `ariane settings --markdown > docs/settings.md`"
+    )
