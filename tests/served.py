@@ -92,7 +92,7 @@ def _await_schema(url: str, process: subprocess.Popen[bytes], log: Path) -> None
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the service ended: {log.read_text()[-2000:]}"
         try:
-            request = urllib.request.Request(f"{url}/v1/brands", headers={"Authorization": "Bearer sk_nobody"})
+            request = urllib.request.Request(f"{url}/v1/brand", headers={"Authorization": "Bearer sk_nobody"})
             with urllib.request.urlopen(request, timeout=2):
                 pass
         except urllib.error.HTTPError as error:
