@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.ids import floor_ms
 from app.domain.periods import Days, Stretch, cover
 from app.errors import Invalid
-from app.reports.question import ROWS_MAX, Filters, Question, Tallies, fetch
+from app.reports.question import ROWS_MAX, Filters, Question, Tallies, fetch, is_one_of
 from app.tables import CLICK_CLASSES, click, click_day, collaboration, link, visit
 
 CLICK_COUNTS = ("clicks", "unique_clicks", "bots", "previews", "prefetches", "heads")
@@ -208,7 +208,7 @@ def _of_chosen_links(link_id: ColumnElement[Any], brand_id: UUID, filters: Filte
         (link.c.collaboration_id, filters.collaboration_id),
         (link.c.id, filters.link_id),
     ]
-    conditions = [field.in_(ids) for field, ids in wanted if ids]
+    conditions = [is_one_of(field, ids) for field, ids in wanted if ids]
     if not conditions:
         return []
     of_brand = (collaboration.c.brand_id == link.c.brand_id) & (collaboration.c.id == link.c.collaboration_id)

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.periods import Period, first_day_from
-from app.reports.question import ROWS_MAX, check_rows
+from app.reports.question import ROWS_MAX, check_rows, is_one_of
 from app.tables import missed_day
 
 REASONS = ("unknown_slug", "expired", "disabled")
@@ -36,7 +36,7 @@ async def list_missed(
         missed_day.c.day < first_day_from(period.end, period.zone),
     )
     if reasons:
-        query = query.where(missed_day.c.reason.in_(reasons))
+        query = query.where(is_one_of(missed_day.c.reason, reasons))
     order = (
         missed_day.c.day.desc(),
         missed_day.c.hits.desc(),

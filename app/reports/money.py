@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.periods import first_day_from
-from app.reports.question import ROWS_MAX, Question, Tallies, fetch
+from app.reports.question import ROWS_MAX, Question, Tallies, fetch, is_one_of
 from app.tables import collaboration, conversion, cost, credit
 
 WHOLE_BP = 10_000
@@ -109,9 +109,11 @@ def _of_chosen_orders(brand_id: UUID, question: Question) -> list[ColumnElement[
         (credit.c.code_id, filters.code_id),
         (credit.c.kind, filters.kind),
     ]
-    conditions: list[ColumnElement[bool]] = [field.in_(values) for field, values in wanted if values]
+    conditions: list[ColumnElement[bool]] = [is_one_of(field, values) for field, values in wanted if values]
     if filters.shop:
-        of_shop = select(conversion.c.id).where(conversion.c.brand_id == brand_id, conversion.c.shop.in_(filters.shop))
+        of_shop = select(conversion.c.id).where(
+            conversion.c.brand_id == brand_id, is_one_of(conversion.c.shop, filters.shop)
+        )
         conditions.append(credit.c.conversion_id.in_(of_shop))
     return conditions
 
@@ -174,7 +176,7 @@ def _costs(brand_id: UUID, question: Question) -> Select[Any]:
             cost.c.archived_at.is_(None),
             cost.c.incurred_on >= first,
             cost.c.incurred_on < after,
-            *(field.in_(values) for field, values in wanted if values),
+            *(is_one_of(field, values) for field, values in wanted if values),
         )
         .group_by(*groups)
         .limit(ROWS_MAX + 1)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, FromClause, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.reports.assembly import Row
-from app.reports.question import Question
+from app.reports.question import Question, is_one_of
 from app.tables import campaign, code, collaboration, influencer, link
 
 UNKNOWN_NAME = "(unknown)"
@@ -60,5 +60,5 @@ def _named(group: str, brand_id: UUID, ids: set[UUID]) -> Any:
     return (
         select(table.c.id, name.label("name"), table.c.external_id, table.c.archived_at)
         .select_from(source)
-        .where(table.c.brand_id == brand_id, table.c.id.in_(ids))
+        .where(table.c.brand_id == brand_id, is_one_of(table.c.id, ids))
     )

@@ -1,13 +1,14 @@
 """What a report is asked: which period, cut how, of whom, in which currency."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable
+from sqlalchemy import ColumnElement, Executable, func, literal
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.periods import TIME_UNITS, Bucket, Period, TimeUnit, buckets
@@ -79,6 +80,11 @@ class Question:
         bucket = next(parts) if self.unit else None
         entities = {name: next(parts) for name in self.entities}
         return tuple(bucket if group == self.unit else entities[group] for group in self.group_by)
+
+
+def is_one_of(field: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """The condition that a field has one of these values, sent as one array: thousands of ids would be as many parameters."""
+    return field == func.any(literal(list(values), ARRAY(field.type)))
 
 
 async def fetch(connection: AsyncConnection, statement: Executable) -> Sequence[Any]:
