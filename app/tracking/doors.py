@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from app.directory import Directory, open_directory
@@ -15,7 +16,7 @@ from app.errors import AppError, Unavailable
 from app.metrics import CONTENT_TYPE, Counts, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
-from app.spool import Spool
+from app.spool import Spool, measure
 from app.tracking.answers import NO_STORE, Receive, Scope, Send, answer, answer_json, answer_problem, refuse_method
 from app.tracking.hooks import Hooks
 from app.tracking.peers import Proxies
@@ -167,24 +168,27 @@ class Doors:
         if scope["method"] not in ("GET", "HEAD"):
             await refuse_method(scope, send, "GET", "HEAD")
             return
-        known = self.directory.known
-        gauges: dict[str, tuple[str, float]] = {
-            "ariane_spool_bytes": ("Bytes that wait to be drained, of all processes.", self.clicks.bytes_total),
-            "ariane_spool_segments": ("Segments that wait to be drained, of all processes.", self.clicks.segments),
-            "ariane_spool_writable": (
-                "1 when clicks and orders can be recorded.",
-                self.clicks.writable and self.orders.writable,
+        writable = self.clicks.writable and self.orders.writable
+        gauges = {
+            "ariane_spool_writable": ("1 when clicks and orders can be recorded.", float(writable)),
+            "ariane_directory_routes": (
+                "Links that this worker knows.",
+                float(len(self.directory.known.rows["route"])),
             ),
-            "ariane_directory_routes": ("Links that this worker knows.", len(known.rows["route"])),
             "ariane_directory_fresh": (
                 "1 when this worker's last question to the database was answered.",
-                self.directory.fresh,
+                float(self.directory.fresh),
             ),
         }
         body = await asyncio.to_thread(self._render, gauges)
         await answer(send, 200, body, [(b"content-type", CONTENT_TYPE), NO_STORE])
 
     def _render(self, gauges: dict[str, tuple[str, float]]) -> bytes:
+        """Runs in a thread: it reads directories."""
+        with suppress(OSError):
+            bytes_total, segments = measure(self.clicks.directory)
+            gauges["ariane_spool_bytes"] = ("Bytes in the spool of all processes, quarantine included.", bytes_total)
+            gauges["ariane_spool_segments"] = ("Segments that are written or wait to be drained.", segments)
         try:
             counts = totals(self._counts.directory)
         except OSError:
