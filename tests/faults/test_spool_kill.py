@@ -1,6 +1,6 @@
 """Writers, the background process and PostgreSQL are killed under load: what was acknowledged is recorded, and counted once.
 
-The long version (`make faults`) does it forty times in all and keeps the database away for a minute.
+The long version (`make faults`) does it ten times over, fifty kills, and keeps the database away for a minute.
 """
 
 import asyncio
