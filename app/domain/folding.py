@@ -6,7 +6,7 @@ repetition of the same facts end in the same order (tests/intake/test_recording_
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from app.domain.codes import normalise
@@ -247,9 +247,9 @@ def _occurred_at(ranked: Sequence[Witness]) -> datetime:
     """
     stating = next((witness for witness in ranked if witness.report.occurred_at is not None), None)
     if stating is None or stating.report.occurred_at is None:
-        return min(witness.received_at for witness in ranked)
+        return min(witness.received_at for witness in ranked).astimezone(UTC)
     received = min(witness.received_at for witness in ranked if witness.trust >= stating.trust)
-    return min(stating.report.occurred_at, received)
+    return min(stating.report.occurred_at, received).astimezone(UTC)
 
 
 def _status(
@@ -330,4 +330,4 @@ def _turn(each: Adjustment, at: datetime, cancelled_at: datetime | None) -> tupl
 def _effective_at(adjustment: Adjustment, ordered_at: datetime) -> datetime:
     """A refund takes effect no later than we heard of it, and no earlier than its order."""
     said = adjustment.occurred_at or adjustment.received_at
-    return max(min(said, adjustment.received_at), ordered_at)
+    return max(min(said, adjustment.received_at), ordered_at).astimezone(UTC)

@@ -19,6 +19,7 @@ from app.domain.attribution import Conversion, Decision, Touch
 from app.domain.folding import Adjustment, Effect, Order, Witness
 from app.domain.orders import TRUST_SERVER, read_report
 from app.intake.caps import OVER_CAP, mark_over_cap
+from app.intake.facts import Told
 from app.intake.touches import Evidence, collect
 
 KEPT_STATUSES = ("locked", "paid", "rejected")
@@ -48,10 +49,11 @@ WITH folded AS (
     SET order_id = r.order_id, occurred_at = r.occurred_at, status = r.status, currency = r.currency, items_minor = r.items_minor,
         discount_minor = r.discount_minor, tax_minor = r.tax_minor, shipping_minor = r.shipping_minor, net_minor = r.net_minor,
         refunded_minor = r.refunded_minor, codes = r.codes, visitor_id = r.visitor_id, customer_key = r.customer_key,
-        customer_is_new = r.customer_is_new, test = r.test, flags = r.flags, digest = decode(r.digest, 'hex'), updated_at = $5
+        customer_is_new = r.customer_is_new, test = r.test, flags = r.flags, digest = d.digest, updated_at = $5
     FROM jsonb_to_recordset($2::jsonb) AS r(id uuid, order_id text, occurred_at timestamptz, status text, currency text, items_minor bigint,
         discount_minor bigint, tax_minor bigint, shipping_minor bigint, net_minor bigint, refunded_minor bigint, codes text[],
-        visitor_id text, customer_key text, customer_is_new boolean, test boolean, flags text[], digest text)
+        visitor_id text, customer_key text, customer_is_new boolean, test boolean, flags text[])
+    JOIN unnest($6::uuid[], $7::bytea[]) AS d(id, digest) ON d.id = r.id
     WHERE c.brand_id = $1 AND c.id = r.id
     RETURNING c.id
 ), decided AS (
@@ -73,6 +75,9 @@ WITH folded AS (
 )
 SELECT count(*) FROM folded
 """
+
+
+NOTHING_TOLD: Mapping[UUID, Told] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +110,16 @@ class Settled:
     expires_at: datetime | None = None
 
 
-async def settle_orders(connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]) -> dict[UUID, Settled]:
-    """Folds and decides these orders from all their facts, and writes those whose state is not what it was. By root id."""
-    witnesses, adjustments = await _read_facts(connection, brand_id, roots)
+async def settle_orders(
+    connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root], told: Mapping[UUID, Told] = NOTHING_TOLD
+) -> dict[UUID, Settled]:
+    """Folds and decides these orders from all their facts, and writes those whose state is not what it was. By root id.
+
+    told: all facts of orders that were made in this transaction; those of the others are read.
+    """
+    witnesses, adjustments = await _read_facts(connection, brand_id, [root for root in roots if root.id not in told])
+    for root_id, facts in told.items():
+        witnesses[root_id], adjustments[root_id] = facts.witnesses, facts.adjustments
     signed = await _signed_sources(connection, brand_id, witnesses)
     orders: dict[UUID, Order] = {}
     settled: dict[UUID, Settled] = {}
@@ -172,6 +184,8 @@ async def _read_facts(
 ) -> tuple[dict[UUID, list[Witness]], dict[UUID, list[Adjustment]]]:
     witnesses: dict[UUID, list[Witness]] = {root.id: [] for root in roots}
     adjustments: dict[UUID, list[Adjustment]] = {root.id: [] for root in roots}
+    if not roots:
+        return witnesses, adjustments
     for row in await connection.fetch(FACTS, brand_id, list(witnesses)):
         if row["report"] is not None:
             delivery_id = row["delivery_id"]
@@ -222,7 +236,9 @@ class _State:
     root: Root
     conversion: dict[str, Any]
     decision: dict[str, Any]
-    credits: list[dict[str, Any]]
+    # The same as it is written, and the credits, as JSON: encoded once, for the digest and for the database.
+    kept: tuple[bytes, bytes, bytes]
+    digest: bytes
     changed: bool
     expires_at: datetime | None
 
@@ -246,22 +262,21 @@ def _state(root: Root, order: Order, evidence: Evidence, currency: str, now: dat
     if decision.late_click:
         columns["flags"] = sorted({*columns["flags"], "late_click"})
     decided = _decided(decision)
-    credits_kept = _credits(root, order, decision, order.currency or currency)
-    # What is told of times of deciding stays out: the same facts must give the same digest.
-    digest = hashlib.sha256(msgspec.json.encode([columns, decided, credits_kept], enc_hook=str)).digest()
+    conversion = {"id": root.id, "shop": root.shop, "kind": root.kind, "created_at": root.created_at, **columns}
+    kept = (
+        _json(conversion),
+        _json({"id": root.id, **decided}),
+        _json(_credits(root, order, decision, order.currency or currency)),
+    )
+    # The moment of deciding stays out of it: the same facts must give the same digest.
+    digest = hashlib.sha256(b"".join(kept)).digest()
     waits = decision.verdict is attribution.Verdict.PENDING_CLICK
     return _State(
         root=root,
-        conversion={
-            "id": root.id,
-            "shop": root.shop,
-            "kind": root.kind,
-            "created_at": root.created_at,
-            **columns,
-            "digest": digest.hex(),
-        },
-        decision={"id": root.id, **decided},
-        credits=credits_kept,
+        conversion=conversion,
+        decision=decided,
+        kept=kept,
+        digest=digest,
         changed=digest != root.digest,
         expires_at=order.occurred_at + attribution.PENDING_CLICK_MAX if waits else None,
     )
@@ -372,16 +387,20 @@ async def _write(connection: asyncpg.Connection, brand_id: UUID, states: Sequenc
     known = [state.root.id for state in states if state.root.digest is not None]
     if known:
         await connection.execute(FORGET_CREDITS, brand_id, known)
+    conversions, decisions, credited = zip(*(state.kept for state in states), strict=True)
     written = await connection.fetchval(
         WRITE,
         brand_id,
-        _json([state.conversion for state in states]),
-        _json([state.decision for state in states]),
-        _json([row for state in states for row in state.credits]),
+        f"[{b','.join(conversions).decode()}]",
+        f"[{b','.join(decisions).decode()}]",
+        # Each is a list already, never an empty one.
+        f"[{b','.join(rows[1:-1] for rows in credited).decode()}]",
         now,
+        [state.root.id for state in states],
+        [state.digest for state in states],
     )
     assert written == len(states), "a locked order has gone"
 
 
-def _json(rows: Sequence[Mapping[str, Any]]) -> str:
-    return msgspec.json.encode(rows, enc_hook=str).decode()
+def _json(value: object) -> bytes:
+    return msgspec.json.encode(value, enc_hook=str)

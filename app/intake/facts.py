@@ -1,6 +1,7 @@
 """Facts of orders: what was said, by whom, when. Added once, never moved, never changed, but for `received_at`, which keeps the earliest receipt."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import msgspec
 
 from app import mint
 from app.domain.codes import normalise
+from app.domain.folding import Adjustment, Witness
 from app.domain.orders import OrderReport, Receipt, RefundReport, content_hash, encode_words, read_click
 
 ADD = """
@@ -46,26 +48,64 @@ Fact = tuple[UUID, bytes]
 """The conversion under which it was reported, and the hash of what was said."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Facts of one order, as `fold` takes them."""
+
+    witnesses: list[Witness] = field(default_factory=list)
+    adjustments: list[Adjustment] = field(default_factory=list)
+
+
 async def add_facts(
     connection: asyncpg.Connection, brand_id: UUID, reports: Sequence[tuple[UUID, OrderReport, Receipt]]
-) -> set[int]:
-    """Adds what these reports say of locked orders, in one statement; answers which of them, by their place, said something new."""
+) -> tuple[set[int], dict[UUID, Told]]:
+    """Adds what these reports say of locked orders, in one statement.
+
+    Answers which of them, by their place, said something new; and what they said, by the conversion under which it was reported.
+    """
     witnesses: dict[Fact, dict[str, Any]] = {}
     adjustments: dict[Fact, dict[str, Any]] = {}
+    told: dict[UUID, Told] = {}
     touches: set[tuple[str, UUID]] = set()
     first_said: dict[Fact, int] = {}
     for index, (conversion_id, report, receipt) in enumerate(reports):
         assert receipt.received_at.tzinfo is not None
+        heard = told.setdefault(conversion_id, Told())
         if not report.stub:
             words = encode_words(report)
             fact = conversion_id, content_hash(receipt, words)
             first_said.setdefault(fact, index)
             _keep_earliest(witnesses, fact, _witness(fact, report, receipt, words))
+            heard.witnesses.append(
+                Witness(
+                    report,
+                    receipt.trust,
+                    fact[1],
+                    receipt.received_at,
+                    receipt.door,
+                    receipt.platform,
+                    receipt.delivery_id,
+                )
+            )
             touches.update((touch, conversion_id) for touch in _touch_names(report))
         for refund in report.refunds:
             fact = conversion_id, content_hash(receipt, encode_words(refund))
             first_said.setdefault(fact, index)
-            _keep_earliest(adjustments, fact, _adjustment(fact, refund, receipt))
+            row = _adjustment(fact, refund, receipt)
+            _keep_earliest(adjustments, fact, row)
+            heard.adjustments.append(
+                Adjustment(
+                    refund.refund_id,
+                    refund.kind,
+                    row["amount_minor"],
+                    refund.currency,
+                    receipt.trust,
+                    refund.version,
+                    fact[1],
+                    refund.occurred_at,
+                    receipt.received_at,
+                )
+            )
     named = sorted(touches)
     rows = await connection.fetch(
         ADD,
@@ -75,7 +115,7 @@ async def add_facts(
         [touch for touch, _ in named],
         [conversion_id for _, conversion_id in named],
     )
-    return {first_said[row["conversion_id"], row["content_hash"]] for row in rows}
+    return {first_said[row["conversion_id"], row["content_hash"]] for row in rows}, told
 
 
 def _keep_earliest(rows: dict[Fact, dict[str, Any]], fact: Fact, row: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ and no other level: every statement must see what the lock or the conflict it wa
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar, cast
@@ -23,7 +23,7 @@ import asyncpg
 from app import clock, mint
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
 from app.intake.deciding import KEPT_STATUSES, Root, Settled, settle_orders
-from app.intake.facts import add_facts
+from app.intake.facts import Told, add_facts
 
 ATTEMPTS_MAX = 6
 """Tries of one transaction that loses deadlocks. Merges can cause one; a second in a row is rare."""
@@ -121,9 +121,10 @@ async def record(
     roots, root_of = await _lock(connection, brand_id, set(ids.values()), fresh)
     roots, root_of = await _merge(connection, brand_id, refs, ids, roots, root_of)
     said = [(ids[names[0]], report, receipt) for names, (report, receipt) in zip(refs, reports, strict=True)]
-    added = await add_facts(connection, brand_id, said)
+    added, told = await add_facts(connection, brand_id, said)
     touched = {root_of[conversion_id] for conversion_id, _, _ in said}
-    settled = await settle_orders(connection, brand_id, [roots[root_id] for root_id in sorted(touched)])
+    heard = _whole(told, root_of, fresh)
+    settled = await settle_orders(connection, brand_id, [roots[root_id] for root_id in sorted(touched)], heard)
     await schedule(connection, brand_id, settled)
     recorded = []
     known = {root_id for root_id in touched if roots[root_id].digest is not None}
@@ -134,6 +135,19 @@ async def record(
         if not report.stub:
             known.add(root_id)
     return recorded
+
+
+def _whole(told: Mapping[UUID, Told], root_of: Mapping[UUID, UUID], fresh: Container[UUID]) -> dict[UUID, Told]:
+    """What was told just now of orders that were made just now: all their facts, so there is nothing to read."""
+    whole: dict[UUID, Told] = {}
+    known = {root_id for each, root_id in root_of.items() if each not in fresh}
+    for conversion_id, each in told.items():
+        root_id = root_of[conversion_id]
+        if root_id not in known:
+            facts = whole.setdefault(root_id, Told())
+            facts.witnesses.extend(each.witnesses)
+            facts.adjustments.extend(each.adjustments)
+    return whole
 
 
 async def record_landings(connection: asyncpg.Connection, brand_id: UUID, landings: Sequence[Landing]) -> None:
