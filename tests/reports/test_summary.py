@@ -334,7 +334,7 @@ async def test_clicks_have_no_code_and_an_order_without_link_stands_under_unknow
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
     books.clicks = [Click(NOON, 0)]
-    books.orders = [Order(NOON, (100,), (Share(0, None, 0),)), Order(NOON, (200,), (Share(0, 0, None),))]
+    books.orders = [Order(NOON, (300,), (Share(0, None, 0),)), Order(NOON, (200,), (Share(0, 0, None),))]
     await write(pool, alice, PARIS, books)
     by_code = await ask(engine, alice, Question(period(), "EUR", ("code",)))
     assert {row.figures.values["clicks"] for row in by_code.rows} == {None}
@@ -344,7 +344,7 @@ async def test_clicks_have_no_code_and_an_order_without_link_stands_under_unknow
     # Unknown comes last, whatever it earned.
     assert [key_of(row) for row in by_link.rows] == [(books.links[0],), (None,)]
     assert by_link.rows[-1].key["link"] == Named(None, "(unknown)")
-    assert by_link.rows[-1].figures.values["gross_minor"] == 100
+    assert by_link.rows[-1].figures.values["gross_minor"] == 300
 
 
 async def test_yen_and_dinars_are_told_apart_from_euros_and_in_no_figure(
