@@ -4,20 +4,26 @@ Two ways into one database on purpose: a statement through SQLAlchemy costs two 
 (docs/decisions), which resources can afford and the recording of clicks and orders cannot.
 """
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 STATEMENT_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 60
 
 
-def create_engine(settings: Settings, *, size: int | None = None) -> AsyncEngine:
+def create_engine(settings: Settings, *, size: int | None = None) -> "AsyncEngine":
     """An engine over `settings.database_url`; connects on first use. `size`: connections, else `settings.database_pool`."""
+    # Here, because the background process never needs it and would pay a second of processor time at every start.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     parts = urlsplit(settings.database_url)
     return create_async_engine(
         urlunsplit(parts._replace(scheme="postgresql+asyncpg")),

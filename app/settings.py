@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 200
     drain_chunk_rows: Annotated[
         int, Meta(ge=1, le=20_000, description="Lines of the spool recorded in one statement.")
-    ] = 1_000
+    ] = 4_000
     click_retention_days: Annotated[
         int, Meta(ge=30, le=3_650, description="Days single clicks are kept; their daily counts stay for ever.")
     ] = 400
