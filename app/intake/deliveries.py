@@ -149,8 +149,8 @@ async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret
         brands.setdefault(brand_id, []).append(message)
     outcome = Outcome()
     for brand_id, messages in brands.items():
-        for start in range(0, len(messages), settings.drain_chunk_rows):
-            chunk = messages[start : start + settings.drain_chunk_rows]
+        for start in range(0, len(messages), BATCH_MAX):
+            chunk = messages[start : start + BATCH_MAX]
             outcome += await _record_or_halve(pool, brand_id, chunk, secret, settings)
     return outcome
 
