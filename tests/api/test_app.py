@@ -1,0 +1,60 @@
+"""Doors and API in one application: what the API writes, the doors answer by."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from msgspec import structs
+from starlette.applications import Starlette
+
+from app.main import create_app
+from app.settings import Settings
+from tests.api.helpers import make_link, make_pair, post
+from tests.cast import Brand
+
+
+@pytest.fixture
+async def front(
+    settings: Settings, tmp_path_factory: pytest.TempPathFactory, alice: Brand
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of doors and API together, with a data directory of its own."""
+    app: Starlette = create_app(structs.replace(settings, data=tmp_path_factory.mktemp("front")))
+    transport = httpx2.ASGITransport(app=app)
+    async with app.router.lifespan_context(app):
+        async with httpx2.AsyncClient(transport=transport, base_url="https://go.test", headers=alice.auth) as client:
+            yield client
+
+
+async def test_a_link_redirects_as_soon_as_it_was_answered_and_stops_when_disabled(front: httpx2.AsyncClient) -> None:
+    made = await make_link(front, await make_pair(front), utm={"source": "instagram"})
+    answer = await front.get(f"/{made['slug'].upper()}")
+    assert answer.status_code == 302
+    assert answer.headers["location"].startswith("https://shop.test/new?utm_source=instagram&ariane=clk_")
+    assert (await front.post(f"/v1/links/{made['id']}/disable")).json()["status"] == "disabled"
+    assert await gone(front, made["slug"])
+    assert (await front.get("/no-such-slug")).status_code == 404
+
+
+async def gone(front: httpx2.AsyncClient, slug: str) -> bool:
+    """Whether the link answers 410, given the moment that a notification takes to arrive."""
+    for _ in range(100):
+        if (await front.get(f"/{slug}")).status_code == 410:
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def test_a_source_takes_webhooks_as_soon_as_it_was_answered(front: httpx2.AsyncClient) -> None:
+    made = await post(front, "/v1/sources", {"platform": "generic", "secrets": ["s" * 20]})
+    answer = await front.post(f"/in/{made['token']}", content=b"{}", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 401
+    assert (await front.post("/in/hook_unknown", content=b"{}")).status_code == 404
+
+
+async def test_what_no_door_knows_is_a_problem_of_the_api(front: httpx2.AsyncClient, service: FastAPI) -> None:
+    answer = await front.get("/v1/nothing")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert (await front.get("/openapi.json")).json() == service.openapi()
+    assert (await front.get("/docs")).status_code == 200
