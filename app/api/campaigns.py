@@ -38,7 +38,7 @@ from app.api.policies import (
 from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived
 from app.domain import ids
 from app.errors import Conflict, Invalid
-from app.intake.settle import schedule_for_campaign
+from app.intake.scheduling import schedule_for_campaign
 from app.tables import brand, campaign
 
 router: APIRouter = resource("campaigns")

@@ -21,7 +21,7 @@ from app.domain import ids
 from app.domain.attribution import CreditPolicy
 from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
 from app.errors import FieldError, Invalid
-from app.intake.settle import schedule_for_code
+from app.intake.scheduling import schedule_for_code
 from app.tables import campaign, code, code_assignment, collaboration, influencer
 
 router: APIRouter = resource("codes")

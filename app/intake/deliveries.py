@@ -80,6 +80,9 @@ SWEEP = """/* across brands: housekeeping by age */
 DELETE FROM delivery WHERE id < $1 AND (status = 'unsigned' OR brand_id = $2) RETURNING id
 """
 
+BATCH_MAX = 1_000
+"""Messages recorded in one transaction: its orders stay locked that long."""
+
 # About the message, not about the database or the way to it. ValueError and the like: bugs that one message brings out.
 REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
