@@ -6,6 +6,7 @@ once a millisecond, the tails of many ids in a few calls that work on all of the
 """
 
 import os
+from struct import Struct
 
 from app import clock
 from app.domain.ids import ALPHABET, PREFIXES
@@ -18,6 +19,7 @@ TEXT_CHARS = 22
 
 _DIGITS = b"0123456789abcdefghijklmnopqrstuv"
 """Of `int(…, 32)`; ids are shown with others."""
+_cut = Struct(f"{TAIL_CHARS}s" * BATCH).unpack
 _SHOWN = bytes.maketrans(_DIGITS, ALPHABET.encode())
 
 
@@ -40,9 +42,8 @@ class ClickIds:
         self._ms = -1
         self._front = ""
         self._shown_front = b""
-        self._texts = ""
-        self._shown = b""
-        self._left = 0
+        self._texts: list[str] = []
+        self._shown: list[bytes] = []
 
     def fresh(self) -> tuple[str, int, bytes]:
         """A new UUIDv7 as it is stored (36 characters), the milliseconds it was made at, and as it is shown (`clk_01k…`)."""
@@ -52,25 +53,21 @@ class ClickIds:
             self._front = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-"
             shown = "".join([ALPHABET[ms >> shift & 31] for shift in range(45, -5, -5)])
             self._shown_front = f"{PREFIXES['click']}_{shown}".encode()
-        left = self._left
-        if not left:
+        if not self._texts:
             self._texts, self._shown = _make_tails()
-            left = BATCH
-        self._left = left = left - 1
-        text = self._texts[left * TEXT_CHARS : (left + 1) * TEXT_CHARS]
-        return self._front + text, ms, self._shown_front + self._shown[left * TAIL_CHARS : (left + 1) * TAIL_CHARS]
+        return self._front + self._texts.pop(), ms, self._shown_front + self._shown.pop()
 
 
-def _make_tails() -> tuple[str, bytes]:
-    """The last 80 bits of BATCH ids, as stored and as shown, one behind the other."""
+def _make_tails() -> tuple[list[str], list[bytes]]:
+    """The last 80 bits of BATCH ids, as stored and as shown."""
     noise = os.urandom(BATCH * TAIL_CHARS)
     digits = bytearray(noise.translate(_RANDOM))
     digits[0::TAIL_CHARS] = noise[0::TAIL_CHARS].translate(_VERSION)
     digits[3::TAIL_CHARS] = noise[3::TAIL_CHARS].translate(_VARIANT)
-    # One number of all ids: a power of two as its base makes this a single pass.
+    # One number of all ids: with a power of two as its base that is a single pass.
     in_hex = f"{int(digits, 32):0{BATCH * HEX_CHARS}x}".encode()
-    texts = bytearray(b"-" * (BATCH * TEXT_CHARS))
+    texts = bytearray(b"----------------------\n" * BATCH)
     for column in range(HEX_CHARS):
         dashes = (column >= 4) + (column >= 8)
-        texts[column + dashes :: TEXT_CHARS] = in_hex[column::HEX_CHARS]
-    return texts.decode(), bytes(digits).translate(_SHOWN)
+        texts[column + dashes :: TEXT_CHARS + 1] = in_hex[column::HEX_CHARS]
+    return texts.decode().split(), list(_cut(bytes(digits).translate(_SHOWN)))
