@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.attribution import Reason
 from app.settings import Settings, variable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +93,11 @@ def test_every_error_code_stands_in_the_docs() -> None:
         found |= set(re.findall(r'^    code = "([a-z_]+)"', path.read_text(), flags=re.MULTILINE))
     missing = sorted(code for code in found if f"`{code}`" not in page)
     assert not missing, f"docs/errors.md does not explain {missing}"
+
+
+def test_every_reason_of_a_decision_stands_in_the_docs() -> None:
+    page = (ROOT / "docs" / "attribution.md").read_text()
+    assert [reason.value for reason in Reason if f"`{reason.value}`" not in page] == []
 
 
 def test_the_lock_files_name_no_registry() -> None:
