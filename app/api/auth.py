@@ -100,7 +100,8 @@ class Scope:
         assert set(scopes) <= set(SCOPES)
         self.scopes = scopes
 
-    def __call__(self, request: Request) -> Caller:
+    # Async, or FastAPI would send these three lines to a thread and back.
+    async def __call__(self, request: Request) -> Caller:
         caller: Caller = request.state.caller
         if caller.scopes.isdisjoint(self.scopes):
             raise MissingScope(self.scopes[0])

@@ -260,4 +260,9 @@ def _refusal(fields: Sequence[FieldError], error: Invalid | None = None) -> Inva
     return Invalid(told, fields=tuple(fields))
 
 
-AtDesk = Annotated[Desk, Depends(Desk)]
+# Async, or FastAPI would send this one line to a thread and back.
+async def _desk(request: Request) -> Desk:
+    return Desk(request)
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
