@@ -1,5 +1,6 @@
 """Reports: what campaigns, influencers, links and codes earned, cost and returned."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -290,7 +291,8 @@ async def read_summary(
         summary = await summarise(
             session, caller.brand_id, basics, question, as_of=now, click_days=settings.click_retention_days
         )
-    return Response(_JSON.encode(_shown(summary)), media_type="application/json")
+    body = await asyncio.to_thread(lambda: _JSON.encode(_shown(summary)))
+    return Response(body, media_type="application/json")
 
 
 @router.get("/missed", response_model=MissedShown)

@@ -1,5 +1,6 @@
 """The report: clicks, orders, refunds and costs of one brand, added up and turned into KPIs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -114,12 +115,14 @@ async def summarise(
         clicks = await count_clicks(connection, brand_id, basics.zone, counted, kept_from)
     orders = await count_orders(connection, brand_id, question)
     costs = await count_costs(connection, brand_id, question) if knows_costs(question) else Costs()
-    assembly = assemble(question, clicks, orders, costs)
+    # Thousands of rows are a second's arithmetic. In a thread, the redirects of this process go on in between.
+    assembly = await asyncio.to_thread(assemble, question, clicks, orders, costs)
+    names = await find_names(connection, brand_id, question, assembly.rows)
     return Summary(
         question=question,
         as_of=as_of,
         complete_until=await complete_until(connection, brand_id, as_of),
-        rows=await _rows(connection, brand_id, question, assembly),
+        rows=await asyncio.to_thread(_rows, question, assembly, names),
         totals=compute(assembly.totals),
         unattributed=compute(assembly.unattributed, ORDER_METRICS),
         all_orders=_all_orders(question, assembly),
@@ -128,10 +131,9 @@ async def summarise(
     )
 
 
-async def _rows(
-    connection: AsyncConnection, brand_id: UUID, question: Question, assembly: Assembly
+def _rows(
+    question: Question, assembly: Assembly, names: Mapping[str, Mapping[UUID | None, Named]]
 ) -> tuple[SummaryRow, ...]:
-    names = await find_names(connection, brand_id, question, assembly.rows)
     labels = [bucket.label for bucket in question.buckets]
     found = []
     for row in assembly.rows:
