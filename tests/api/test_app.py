@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from app.main import create_app
 from app.settings import Settings
-from tests.api.helpers import make_link, make_pair, post
+from tests.api.calls import make_link, make_pair, post
 from tests.cast import Brand
 
 

@@ -16,8 +16,8 @@ from app.errors import Malformed
 from app.main import create_api
 from app.migrate import migrate
 from app.settings import Settings
+from tests.api.calls import make_influencer
 from tests.api.conftest import client
-from tests.api.helpers import make_influencer
 from tests.cast import Brand
 from tests.conftest import database_dsn
 
@@ -216,3 +216,21 @@ def test_nesting_is_read_to_its_limit() -> None:
     assert parse_json(b"[" * DEPTH_MAX + b"]" * DEPTH_MAX)
     with pytest.raises(Malformed, match="deeper"):
         parse_json(b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1))
+
+
+async def test_connections_that_died_cost_one_503_and_no_more(
+    service: FastAPI, alice: Brand, pool: asyncpg.Pool
+) -> None:
+    async with client(service, alice) as caller:
+        assert (await caller.get("/v1/influencers")).status_code == 200
+        await pool.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ariane-api' AND datname = current_database()"
+        )
+        first = await caller.post("/v1/influencers", json={"name": "Léa"})
+        assert first.status_code in (201, 503), first.text
+        if first.status_code == 503:
+            assert first.json()["code"] == "database_unavailable"
+        second = await caller.post("/v1/influencers", json={"name": "Zoé"})
+        assert second.status_code == 201
+        names = [row["name"] for row in (await caller.get("/v1/influencers")).json()["data"]]
+    assert names == (["Zoé"] if first.status_code == 503 else ["Zoé", "Léa"])

@@ -5,7 +5,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from app import clock
-from tests.api.helpers import fields_at_fault, make_link, make_pair, post
+from tests.api.calls import fields_at_fault, make_link, make_pair, post
 from tests.cast import Brand
 
 

@@ -7,8 +7,8 @@ from httpx2 import AsyncClient
 
 from app.api.policies import MethodName, ModelName
 from app.domain.attribution import MODELS, Method
+from tests.api.calls import fields_at_fault, make_campaign, make_influencer, make_pair, post
 from tests.api.conftest import Statements
-from tests.api.helpers import fields_at_fault, make_campaign, make_influencer, make_pair, post
 
 
 async def test_a_campaign_takes_the_brands_currency_and_shows_its_policy(as_alice: AsyncClient) -> None:

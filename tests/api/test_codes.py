@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from tests.api.calls import Json, fields_at_fault, make_campaign, make_influencer, make_pair, post
 from tests.api.conftest import Statements
-from tests.api.helpers import Json, fields_at_fault, make_campaign, make_influencer, make_pair, post
 from tests.cast import Brand
 
 TEN_PERCENT = {"type": "percent", "value_bp": 1_000}

@@ -3,8 +3,8 @@
 import pytest
 from httpx2 import AsyncClient
 
+from tests.api.calls import fields_at_fault, make_campaign, make_pair, post
 from tests.api.conftest import Statements
-from tests.api.helpers import fields_at_fault, make_campaign, make_pair, post
 
 FEE = {"kind": "fee", "amount_minor": 50_000, "currency": "EUR", "incurred_on": "2026-11-22"}
 

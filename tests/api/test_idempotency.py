@@ -8,7 +8,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from app import clock
-from tests.api.helpers import make_influencer, make_link, make_pair, post
+from tests.api.calls import make_influencer, make_link, make_pair, post
 from tests.cast import Brand
 
 KEY = {"Idempotency-Key": "8e03978e-40d5"}

@@ -1,5 +1,7 @@
 """Influencers over the API."""
 
+import asyncio
+
 from httpx2 import AsyncClient
 
 from tests.api.conftest import Statements
@@ -131,3 +133,19 @@ async def test_a_page_costs_one_statement_however_long_it_is(as_alice: AsyncClie
     del statements.texts[:]
     assert len((await as_alice.get("/v1/influencers")).json()["data"]) == 5
     assert len(statements) == 1
+
+
+async def test_an_external_id_cannot_be_changed_into_one_that_is_taken(as_alice: AsyncClient) -> None:
+    await make(as_alice, external_id="taken")
+    other = await make(as_alice, external_id="free")
+    answer = await as_alice.patch(f"/v1/influencers/{other['id']}", json={"external_id": "taken"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "external_id_taken")
+    assert answer.json()["errors"][0]["pointer"] == "/external_id"
+    assert (await as_alice.get("/v1/influencers/ext_free")).json() == other
+
+
+async def test_external_ids_posted_at_once_make_one_row(as_alice: AsyncClient) -> None:
+    body = {"name": "Léa", "external_id": "race"}
+    answers = await asyncio.gather(*(as_alice.post("/v1/influencers", json=body) for _ in range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1

@@ -5,7 +5,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from tests.api.helpers import fields_at_fault, post
+from tests.api.calls import fields_at_fault, post
 from tests.cast import Brand
 
 

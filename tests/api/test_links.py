@@ -11,8 +11,8 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.domain import ids
+from tests.api.calls import fields_at_fault, make_influencer, make_link, make_pair, post
 from tests.api.conftest import Statements
-from tests.api.helpers import fields_at_fault, make_influencer, make_link, make_pair, post
 from tests.cast import Brand
 
 

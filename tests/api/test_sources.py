@@ -6,7 +6,7 @@ from httpx2 import AsyncClient
 
 from app.secret import unseal
 from app.settings import Settings
-from tests.api.helpers import Json, fields_at_fault, post
+from tests.api.calls import Json, fields_at_fault, post
 
 SHOPIFY = {
     "platform": "shopify",
