@@ -118,12 +118,12 @@ async def _session(request: Request) -> AsyncConnection:
     return await unit.connection()
 
 
-def _settings(request: Request) -> AllSettings:
+async def _settings(request: Request) -> AllSettings:
     settings: AllSettings = request.app.state.settings
     return settings
 
 
-def _pool(request: Request) -> asyncpg.Pool:
+async def _pool(request: Request) -> asyncpg.Pool:
     pool: asyncpg.Pool = request.app.state.pool
     return pool
 

@@ -60,7 +60,7 @@ class Asked:
         return cursor
 
 
-def _asked(
+async def _asked(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows of a page.")] = LIMIT_DEFAULT,
