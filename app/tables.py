@@ -8,7 +8,7 @@ Three kinds of table, because a brand is the unit of distribution (docs/decision
 - lookup tables (`LOOKUPS`): found without knowing the brand; copied whole to every node of a cluster, never joined with brand tables;
 - local tables (`LOCALS`): queues of the background process; written in statements of their own.
 
-Facts (click, visitor_click, delivery, witness, adjustment, cost, code_assignment, policy) are only ever added. What is derived
+Facts (click, visitor_click, delivery, witness, adjustment, code_assignment, policy) are only ever added. What is derived
 (conversion's folded columns, decision, credit, click_day, visit) can be rebuilt from them.
 """
 
@@ -676,8 +676,7 @@ idempotency = Table(
     _id("key_id"),
     _words("key"),
     Column("fingerprint", LargeBinary, nullable=False),
-    # Null while the first request is still running.
-    Column("status", SmallInteger),
+    Column("status", SmallInteger, nullable=False),
     _json("body"),
     _moment("created_at"),
     _key("brand_id", "key_id", "key"),

@@ -126,12 +126,18 @@ class Recorder:
             plain_init(connection, *arguments, **options)
             connection.add_query_logger(self._hear_asyncpg)
 
-        asyncpg.Connection.__init__ = listened_init  # type: ignore[method-assign]
+        asyncpg.Connection.__init__ = listened_init
         event.listen(Engine, "before_cursor_execute", self._hear_sqlalchemy)
 
     def _hear_asyncpg(self, query: LoggedQuery) -> None:
         if query.exception is None:
-            self._keep(query.query, tuple(query.args or ()))
+            arguments = tuple(query.args or ())
+            # executemany is told with a list of rows.
+            rows = bool(arguments) and all(isinstance(each, tuple | list) for each in arguments)
+            asked = [int(number) for number in re.findall(r"\$(\d+)", query.query)]
+            if rows and len(arguments) != max(asked, default=0):
+                arguments = tuple(arguments[0])
+            self._keep(query.query, arguments)
 
     def _hear_sqlalchemy(self, _c: Any, _k: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
         self._keep(statement, tuple((parameters[0] if many else parameters) or ()))

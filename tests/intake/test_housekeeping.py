@@ -25,7 +25,7 @@ async def test_what_is_past_its_time_is_removed_and_the_rest_stays(
     for brand in (alice, charlie):
         for hours in (1, 25):
             await pool.execute(
-                "INSERT INTO idempotency (brand_id, key_id, key, fingerprint, created_at) VALUES ($1, $1, $2, '', $3)",
+                "INSERT INTO idempotency (brand_id, key_id, key, fingerprint, status, created_at) VALUES ($1, $1, $2, '', 200, $3)",
                 brand.id,
                 f"{hours} h",
                 now - timedelta(hours=hours),
