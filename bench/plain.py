@@ -51,7 +51,7 @@ class PlainClick(Base):
 def create_plain() -> FastAPI:
     """The plain way: a route, a SELECT and an INSERT through the ORM, a commit per click. PLAIN_DSN and PLAIN_SLUGS in the environment."""
     engine = create_async_engine(os.environ["PLAIN_DSN"], pool_size=16)
-    sessions = async_sessionmaker(engine)
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
