@@ -46,5 +46,12 @@ async def connect_pool(dsn: str, *, size: int, name: str) -> asyncpg.Pool:
         max_size=size,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
+        reset=_tidy,
         server_settings={"application_name": f"ariane-{name}", "timezone": "UTC"},
     )
+
+
+async def _tidy(connection: asyncpg.Connection) -> None:
+    """Ends a transaction that was left open. asyncpg would send RESET ALL at every release: a round trip, for session state nobody here sets."""
+    if connection.is_in_transaction():
+        await connection.reset()

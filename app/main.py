@@ -99,7 +99,7 @@ def create_app(settings: Settings) -> "Starlette":
 
 
 def routers() -> "list[Any]":
-    """The routers of every resource, in the order of the documentation."""
+    """The routers of every resource: first what shops call for every order, because one route after the other is tried."""
     from app.api import (
         brand,
         campaigns,
@@ -120,7 +120,7 @@ def routers() -> "list[Any]":
     setting_up = (brand, hosts, keys, sources)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
     measuring = (conversions, refunds, deliveries, reports)
-    return [module.router for module in (*setting_up, *planning, *measuring)]
+    return [module.router for module in (*measuring, *setting_up, *planning)]
 
 
 def version() -> str:

@@ -7,6 +7,7 @@ is all it does: the spool keeps what the doors write. On TERM it makes one last 
 import asyncio
 import gc
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -234,6 +235,10 @@ async def work(settings: Settings) -> None:
         log.info("ended after %.1f s", clock.monotonic_s() - began_s)
 
 
+NICENESS = 10
+"""Whoever waits for an answer comes first: at the same priority a drain beside the doors takes their p99 from 4 ms to 25 ms on two cores."""
+
+
 def main(settings: Settings | None = None) -> None:
     """The command. Raises SettingsError when there is no database to work with."""
     settings = settings or read_settings()
@@ -243,6 +248,7 @@ def main(settings: Settings | None = None) -> None:
         )
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    os.nice(NICENESS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work(settings))
 

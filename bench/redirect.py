@@ -81,7 +81,9 @@ def scene() -> list[str]:
             found = measure({"bare": (bare, script), "ariane": (service, script), "plain": (plain, script)})
     ours, bare_one, plain_one = found["ariane"], found["bare"], found["plain"]
     for name, each in found.items():
-        assert not any(seen.errors for seen in each.loads), f"{name} answered with errors: its figure would mean nothing"
+        assert not any(seen.errors for seen in each.loads), (
+            f"{name} answered with errors: its figure would mean nothing"
+        )
     return [
         f"bare ASGI 302, stores nothing        {bare_one}",
         f"ariane, recorded, drain running      {ours}",
