@@ -13,9 +13,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,7 +50,7 @@ class Image:
 
     def variables(self) -> dict[str, str]:
         """Exactly what ENV set, and where this machine's package index is."""
-        search = f"{Path(sys.executable).resolve().parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        search = f"{self.root.parent / 'interpreter'}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
         found = {name: self.translate(value.replace("$PATH", search)) for name, value in self.environment.items()}
         passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
         return {"PATH": search, "HOME": str(self.root / "root"), **passed, **found}
@@ -61,9 +63,31 @@ def instructions(text: str) -> list[tuple[str, str]]:
     ]
 
 
+INTERPRETERS = ("/usr/local/bin/python3", "/usr/bin/python3", str(Path(sys.executable).resolve()))
+
+
+def find_interpreter() -> Path:
+    """A Python as the base image has one: where an ordinary user reaches it, if this machine has such a one."""
+    probe = "import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))"
+    usable = [
+        Path(path)
+        for path in INTERPRETERS
+        if Path(path).exists() and subprocess.run([path, "-c", probe], capture_output=True, check=False).returncode == 0
+    ]
+    return next((path for path in usable if reachable(path)), usable[-1])
+
+
+def reachable(path: Path) -> bool:
+    """Whether an ordinary user may enter every directory above this file."""
+    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
+
+
 def build(directory: Path) -> Image:
     """Carries the Dockerfile out; the last stage."""
     stages: dict[str, Image] = {}
+    (directory / "interpreter").mkdir()
+    for name in ("python", "python3"):
+        (directory / "interpreter" / name).symlink_to(find_interpreter())
     image = Image(directory / "none")
     for word, rest in instructions((ROOT / "Dockerfile").read_text()):
         if word == "FROM":
@@ -147,23 +171,21 @@ def test_the_image_serves_is_healthy_and_stops(image: Image) -> None:
         link.write_text(link.read_text().replace(build_root, str(image.root)))
     environment = {**image.variables(), "HOST": "127.0.0.1", "PORT": port, "HOME": str(image.root / "var/lib/ariane")}
     (image.root / "var/lib/ariane").mkdir(parents=True, exist_ok=True)
-    as_user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    if as_user:
+    as_user: dict[str, Any] = {}
+    # As root in a private home with no other Python, USER cannot be carried out: the interpreter itself is out of an ordinary user's reach.
+    if os.geteuid() == 0 and reachable(find_interpreter()):
+        as_user = {"user": 65534, "group": 65534, "extra_groups": []}
         open_to_user(image.root)
-    process = subprocess.Popen(
-        image.command,
-        cwd=image.inside("."),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **as_user,
-    )
+    log = image.root.parent / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            image.command, cwd=image.inside("."), env=environment, stdout=output, stderr=output, **as_user
+        )
     try:
         health = [word.replace(":8000", f":{port}") for word in image.health]
         deadline = time.monotonic() + START_TIMEOUT_S
         while subprocess.run(health, env=environment, capture_output=True, check=False).returncode != 0:
-            assert process.poll() is None, process.stdout and process.stdout.read()
+            assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.2)
     finally:
@@ -175,8 +197,12 @@ def test_the_image_serves_is_healthy_and_stops(image: Image) -> None:
 def open_to_user(root: Path) -> None:
     """What Docker's root directory gives for free: an ordinary user may read the image and owns its volume."""
     for path in [root, *root.parents]:
-        if path.name.startswith("pytest") or path == root:
-            path.chmod(0o755)
+        if (
+            path.owner() == "root"
+            and path.stat().st_mode & 0o055 != 0o055
+            and path.is_relative_to(tempfile.gettempdir())
+        ):
+            path.chmod(path.stat().st_mode | 0o055)
     for path in [root / "var/lib/ariane", *(root / "var/lib/ariane").rglob("*")]:
         os.chown(path, 65534, 65534)
 
