@@ -555,7 +555,8 @@ order_ref = Table(
     Index(None, "brand_id", "conversion_id"),
 )
 
-# What an order names that may arrive later: 'click:<uuid>' or 'visitor:<id>'. The drain and the landing beacon look here.
+# What an order names that may arrive or change later: 'click:<uuid>', 'visitor:<id>' or 'code:<folded>'. The drain, the landing beacon and
+# a change of a code look here.
 order_touch = Table(
     "order_touch",
     metadata,

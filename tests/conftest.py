@@ -25,7 +25,7 @@ hypothesis_settings.register_profile(
 hypothesis_settings.register_profile(
     "nightly", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-hypothesis_settings.load_profile("quick")
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 TEMPLATE = "ariane_template"
 
