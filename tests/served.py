@@ -64,7 +64,7 @@ def free_port() -> int:
 @contextmanager
 def serve(directory: Path, **variables: str) -> Iterator[Served]:
     """`ariane serve`, ready, with a brand `Alice`; stopped in order at the end."""
-    port = free_port()
+    port = int(variables.get("PORT", "0")) or free_port()
     plain = {
         name: value for name, value in os.environ.items() if not name.startswith("ARIANE_") and name != "DATABASE_URL"
     }
