@@ -27,6 +27,7 @@ from app.clock import monotonic_s
 from app.main import create_api
 from app.settings import Settings, read_settings
 from app.tracking.doors import Doors, open_doors
+from app.tracking.protocol import answering
 
 BACKLOG = 2_048
 KEEP_ALIVE_S = 65
@@ -77,7 +78,7 @@ class Worker:
     async def _listen(self, doors: Doors) -> Server:
         config = Config(
             doors,
-            http="httptools",
+            http=answering(doors),
             ws="none",
             lifespan="off",
             backlog=BACKLOG,

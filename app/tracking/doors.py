@@ -21,7 +21,7 @@ from app.tracking.answers import NO_STORE, Receive, Scope, Send, answer, answer_
 from app.tracking.hooks import Hooks
 from app.tracking.peers import Proxies
 from app.tracking.pixel import Pixels
-from app.tracking.redirect import BODY, NOT_FOUND, Redirects
+from app.tracking.redirect import BODY, NOT_FOUND, Redirects, redirect
 from app.tracking.script import answer_script
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -51,6 +51,8 @@ class Doors:
             proxies=Proxies(settings.trusted_proxies),
             visitor_key=derive(secret, "visitor"),
         )
+        # The same for a request that comes as an ASGI scope and for one that the protocol answers itself (protocol.py).
+        self.answer_at_once = self._redirects.answer_at_once
         self._pixels = Pixels(directory, orders, counts, body_max_bytes=settings.pixel_max_bytes)
         self._hooks = Hooks(
             directory,
@@ -104,9 +106,11 @@ class Doors:
             raise RuntimeError(f"{scope['type']} is not spoken here")
         try:
             # Only links that came by here before are answered at once, so that no path of ours can be among them.
-            told = self._redirects.answer_at_once(scope)
-            if told is not None:
-                await send(told)
+            location = self.answer_at_once(
+                scope["method"], scope["path"], scope["query_string"], scope["headers"], scope["client"]
+            )
+            if location is not None:
+                await send(redirect(location))
                 await send(BODY)
                 return
             # Slugs are matched in any case; so are our own names, or /P.GIF would be taken for a slug.

@@ -4,6 +4,7 @@ The order matters: the line is wholly in the file before the click id leaves the
 recorded. Where the line cannot be written the visitor is redirected all the same, without an id.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -39,6 +40,8 @@ CACHE: Header = (b"cache-control", b"private, no-store")
 # The shop still learns which site the visitor came from, never the page, whatever that page's own policy is.
 REFERRER: Header = (b"referrer-policy", b"strict-origin-when-cross-origin")
 EMPTY: Header = (b"content-length", b"0")
+TOLD = (CACHE, REFERRER, NOINDEX, EMPTY)
+"""What a redirect says beside its `Location`, in this order."""
 BODY: Message = {"type": "http.response.body"}
 
 NOT_FOUND = page(404, "This link does not exist", "Please check that it is spelled exactly as you received it.")
@@ -68,35 +71,33 @@ class Redirects:
         self._visitors: dict[str, blake2b] = {}
         self._visitors_until_ms = 0
 
-    def answer_at_once(self, scope: Scope) -> Message | None:
-        """The start of the answer to a click on a link that was clicked before, recorded; None where anything else is to be done.
+    def answer_at_once(
+        self, method: str, path: str, query: bytes, lines: Sequence[Header], client: tuple[str, int] | None
+    ) -> bytes | None:
+        """The `Location` of a click on a link that was clicked before, recorded; None, nothing done, where anything else is to be done.
 
+        path: percent-decoded. lines: the request's headers, their names in lower case. client: address and port of the peer.
         A plain function and long on purpose: every call less, and above all every coroutine less, is 1 to 5 % of a whole redirect.
         """
-        path = scope["path"]
         known = self._directory.known
         headers: dict[bytes, bytes] | None = None
         if known.host_brands:
-            headers = dict(scope["headers"])
+            headers = dict(lines)
             host = host_name(headers.get(b"host", b""))
             route = known.routes.get(route_key(host, path[1:]) if host in known.host_brands else path[1:])
         else:
             route = known.routes.get(path[1:])
-        method = scope["method"]
         if route is None or route.disabled or route.expires_ms or self._sync_first or method not in REDIRECTED:
             return None
         try:
-            click_id = self._record(scope, headers or dict(scope["headers"]), route)
+            click_id = self._record(route, method, lines, headers or dict(lines), client)
         except SpoolFull:
             click_id = b""
             self._counts.slots[REDIRECTS_UNRECORDED] += 1
         else:
             self._counts.slots[REDIRECTS] += 1
-        query = scope["query_string"]
         plain = click_id and not query
-        location = route.prefix + click_id + route.suffix if plain else address(route.destination, click_id, query)
-        told = [(b"location", location), CACHE, REFERRER, NOINDEX, EMPTY]
-        return {"type": "http.response.start", "status": 302, "headers": told}
+        return route.prefix + click_id + route.suffix if plain else address(route.destination, click_id, query)
 
     async def answer(self, scope: Scope, send: Send, slug: str) -> None:
         """Answer a request for `slug` (lower case) that could not be answered at once."""
@@ -109,23 +110,24 @@ class Redirects:
             return
         counted = REDIRECTS
         try:
-            click_id = self._record(scope, headers, route)
+            click_id = self._record(route, scope["method"], scope["headers"], headers, scope["client"])
             if self._sync_first:
                 await self._spool.synced()
         except SpoolFull:
             click_id, counted = b"", REDIRECTS_UNRECORDED
         self._counts.slots[counted] += 1
         location = address(route.destination, click_id, scope["query_string"])
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 302,
-                "headers": [(b"location", location), CACHE, REFERRER, NOINDEX, EMPTY],
-            }
-        )
+        await send(redirect(location))
         await send(BODY)
 
-    def _record(self, scope: Scope, headers: dict[bytes, bytes], route: Route) -> bytes:
+    def _record(
+        self,
+        route: Route,
+        method: str,
+        lines: Sequence[Header],
+        headers: dict[bytes, bytes],
+        client: tuple[str, int] | None,
+    ) -> bytes:
         """Put the click into the spool; the id to show, '' where the visitor asked not to be followed. Raises SpoolFull."""
         click_id, at_ms, shown = self._click_ids.fresh()
         user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_MAX_BYTES].decode("latin-1")
@@ -133,9 +135,8 @@ class Redirects:
         if b"sec-gpc" in headers and headers[b"sec-gpc"].strip() == b"1":
             shown = b""
         else:
-            client = scope["client"]
             peer = client[0] if client else ""
-            network = truncate_address(peer if self._proxies is None else self._proxies.client(peer, scope["headers"]))
+            network = truncate_address(peer if self._proxies is None else self._proxies.client(peer, lines))
             if at_ms >= self._visitors_until_ms:
                 self._visitors_until_ms, self._visitors = (at_ms // DAY_MS + 1) * DAY_MS, {}
             day = self._visitors.get(route.brand_id)
@@ -143,7 +144,7 @@ class Redirects:
                 day = self._visitors[route.brand_id] = visitors_of_day(self._visitor_key, route.brand_id, at_ms)
             visitor = visitor_of(day, network, user_agent)
         hint = ""
-        if scope["method"] == "HEAD":
+        if method == "HEAD":
             hint = "head"
         elif b"sec-purpose" in headers or b"purpose" in headers or b"x-purpose" in headers or b"x-moz" in headers:
             hint = "prefetch" if _is_prefetch(headers) else ""
@@ -189,6 +190,11 @@ class Redirects:
             self._spool.append(encode(MissLine(str(mint.new_id()), brand_id, host, clean, reason)))
         except SpoolFull:
             return  # counted above; a visitor who followed a dead link loses nothing by it
+
+
+def redirect(location: bytes) -> Message:
+    """The start of the answer that leads there."""
+    return {"type": "http.response.start", "status": 302, "headers": [(b"location", location), *TOLD]}
 
 
 @lru_cache(maxsize=1_024)

@@ -1,0 +1,123 @@
+"""uvicorn's HTTP protocol, answering a click on a known link by itself: no ASGI scope is handed on, no task made, no message sent.
+
+Why: of a redirect's processor time under plain ASGI, more than half is uvicorn's task, its events and its header checks, for an answer whose
+every byte is known as soon as the request's headers are. Redirecting from within the parser's callback costs less than a bare ASGI 302.
+
+What is not plainly such a click is left to uvicorn, and so to the doors, as if this class were not there. Doors.answer_at_once decides and
+records for both, so that both do the same.
+
+What of uvicorn 0.54 (pinned below 0.55: these are internals, tests/tracking/test_protocol.py holds them) is relied on:
+- HttpToolsProtocol collects `url` and `headers` (a list, names in lower case) and is called at `on_headers_complete`, before any body;
+- `cycle` is the latest request that was handed on, None before the first; as long as its `response_complete` is False, an answer or several
+  (`pipeline`) are still to come, and none may overtake them. `on_body` and `on_message_complete` take for granted that there is a cycle;
+- `on_response_complete` counts the request, resumes reading and arms the keep-alive timer; `data_received` disarms it;
+- `flow.write_paused`: the peer does not read; an ASGI answer would wait;
+- `server_state.default_headers` holds the date and, while the worker stops, `Connection: close`: appended in place by app/web.py, which is why
+  its length is looked at too. `server_state.connections` and `shutdown` need no help: a request that is answered here is never under way.
+`limit_concurrency`, `root_path` and the access log are not heeded here; app/web.py sets none of them.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.tracking.answers import Header
+from app.tracking.doors import Doors
+from app.tracking.redirect import TOLD
+
+METHODS = {b"GET": "GET", b"HEAD": "HEAD"}
+ANNOUNCE_BODY = (b"content-length", b"transfer-encoding")
+CLOSE = b"connection: close\r\n"
+
+
+def _written(headers: Sequence[Header]) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+BEHIND = b"\r\n" + _written(TOLD)
+"""From the end of the `Location` on, without the empty line."""
+
+log = logging.getLogger("ariane.doors")
+
+
+class AtOnceProtocol(HttpToolsProtocol):
+    """One connection. Made by uvicorn, from the class that `answering` returns."""
+
+    doors: ClassVar[Doors]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        # What stands before the `Location`, and what it was made of.
+        self._default_headers: list[Header] = []
+        self._default_count = -1
+        self._before = b""
+        self._closes = False
+
+    def on_headers_complete(self) -> None:
+        """Redirect at once if it can be done and no other answer is still to come; else let uvicorn go on."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            if self.transport.is_closing():
+                return  # what was sent behind the last request of a connection is not answered
+            location = None if self.flow.write_paused else self._locate()
+            if location is not None:
+                self._redirect(location)
+                return
+            # A redirect in the same packet has armed it, and this answer may take longer.
+            self._unset_keepalive_if_required()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """As uvicorn; there is no cycle when nothing was handed on yet."""
+        if self.cycle is not None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """As uvicorn, likewise."""
+        if self.cycle is not None:
+            super().on_message_complete()
+
+    def _locate(self) -> bytes | None:
+        """Where the request leads if it is a click on a known link, recorded by then; None when it is anything else."""
+        url = self.url
+        # One segment, as it stands: what is encoded, absolute or has a fragment is uvicorn's to take apart.
+        path, _, query = url.partition(b"?")
+        if path.rfind(b"/") != 0 or b"%" in path or b"#" in url:
+            return None
+        method = METHODS.get(self.parser.get_method())
+        if method is None or self.parser.should_upgrade():
+            return None
+        for name, _ in self.headers:
+            if name in ANNOUNCE_BODY:
+                return None
+        try:
+            # As latin-1 any bytes are text; no slug has such characters.
+            return self.doors.answer_at_once(method, path.decode("latin-1"), query, self.headers, self.client)
+        except Exception:
+            # Raised into the parser it would become a 400. The doors have an answer for it.
+            log.exception("%s %r failed", method, path)
+            return None
+
+    def _redirect(self, location: bytes) -> None:
+        """Write the whole answer, the same bytes as uvicorn would, and close or keep the connection as it would."""
+        headers = self.server_state.default_headers
+        if headers is not self._default_headers or len(headers) != self._default_count:
+            self._default_headers, self._default_count = headers, len(headers)
+            self._before = STATUS_LINE[302] + _written(headers) + b"location: "
+            self._closes = (b"connection", b"close") in headers
+        if self._closes:
+            self.transport.write(self._before + location + BEHIND + b"\r\n")
+            self.transport.close()
+        elif self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0":
+            self.transport.write(self._before + location + BEHIND + b"\r\n")
+        else:
+            self.transport.write(self._before + location + BEHIND + CLOSE + b"\r\n")
+            self.transport.close()
+        self.on_response_complete()
+
+
+def answering(doors: Doors) -> type[AtOnceProtocol]:
+    """The protocol of the worker with these doors, for uvicorn's `Config(http=…)`: uvicorn makes each connection's from a class."""
+    return type("DoorsProtocol", (AtOnceProtocol,), {"doors": doors})

@@ -1,0 +1,348 @@
+"""The redirect within uvicorn's protocol: over a real socket, the same bytes as by ASGI, in the order of the requests, and nothing lost."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from uvicorn import Config, Server
+
+from app.settings import Settings
+from app.spool import ClickLine, MissLine
+from app.tracking.answers import Receive, Scope, Send
+from app.tracking.doors import Doors
+from app.tracking.protocol import answering
+from app.web import CLOSE
+from tests.cast import Brand
+from tests.tracking.asking import CHROME, running_doors, settings_for, spooled
+from tests.tracking.rows import fresh_slug, write_host, write_route
+
+HEAD = re.compile(
+    r"HTTP/1\.1 302 Found\r\ndate: [^\r]+ GMT\r\nlocation: (\S+)\r\ncache-control: private, no-store\r\n"
+    r"referrer-policy: strict-origin-when-cross-origin\r\nx-robots-tag: noindex\r\ncontent-length: 0\r\n(connection: close\r\n)?\r\n"
+)
+WITH_ID = re.compile(r"https://shop\.test/p\?size=m&ariane=clk_[0-9a-hjkmnp-tv-z]{26}#top")
+ID = re.compile(rb"clk_[0-9a-hjkmnp-tv-z]{26}")
+DATE = re.compile(rb"date: [^\r]+")
+
+
+class Served:
+    """A worker's doors under a real uvicorn. handed_on: the paths of the requests that came to the doors as ASGI scopes."""
+
+    def __init__(self, doors: Doors, server: Server) -> None:
+        self.doors = doors
+        self.server = server
+        self.handed_on: list[str] = []
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.server.servers[0].sockets[0].getsockname()[1])
+
+    async def exchange(self, sent: bytes) -> bytes:
+        """All that comes back on a connection of its own; the last request must say `Connection: close`."""
+        reader, writer = await self.connect()
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            received = await reader.read()
+        writer.close()
+        return received
+
+    async def wait_for_none(self) -> None:
+        """Until no connection is open."""
+        async with asyncio.timeout(10):
+            while self.server.server_state.connections:  # noqa: ASYNC110  nobody announces it
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def serving(settings: Settings, *, at_once: bool = True) -> AsyncIterator[Served]:
+    """`at_once`: with the protocol, as app/web.py does; else with uvicorn's own."""
+    async with running_doors(settings) as doors:
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            served.handed_on.append(scope["path"])
+            await doors(scope, receive, send)
+
+        http: Any = answering(doors) if at_once else "httptools"
+        config = Config(app, host="127.0.0.1", port=0, http=http, ws="none", lifespan="off", log_config=None)
+        config.server_header = config.access_log = False
+        config.load()
+        served = Served(doors, Server(config))
+        served.server.lifespan = config.lifespan_class(config)
+        await served.server.on_tick(0)
+        await served.server.startup()
+        try:
+            yield served
+        finally:
+            await served.server.shutdown()
+
+
+def get(path: str, *lines: str, method: str = "GET", version: str = "1.1") -> bytes:
+    told = "".join(f"{line}\r\n" for line in ("Host: go.test", f"User-Agent: {CHROME}", *lines))
+    return f"{method} {path} HTTP/{version}\r\n{told}\r\n".encode()
+
+
+async def one(served: Served, sent: bytes) -> tuple[str, bool]:
+    """The `Location` of the only answer, and whether it says that the connection ends."""
+    found = HEAD.fullmatch((await served.exchange(sent)).decode())
+    assert found
+    return found[1], found[2] is not None
+
+
+@pytest.fixture
+def own(dsn: str, tmp_path: Path) -> Settings:
+    return settings_for(dsn, tmp_path)
+
+
+@pytest.fixture
+async def slug(pool: asyncpg.Pool, alice: Brand) -> str:
+    slug = fresh_slug()
+    await write_route(pool, alice, slug)
+    return slug
+
+
+async def warm(served: Served, slug: str) -> None:
+    """The first click takes the route apart, by the ordinary way."""
+    await one(served, get(f"/{slug}", "Connection: close"))
+    assert served.handed_on == [f"/{slug}"]
+    served.handed_on.clear()
+
+
+def clicks(own: Settings) -> list[ClickLine]:
+    return [line for line in spooled(own, "clicks") if isinstance(line, ClickLine)]
+
+
+REQUESTS = {
+    "closed by the visitor": get("/{}", "Connection: close"),
+    "HEAD": get("/{}", "Connection: close", method="HEAD"),
+    "a query": get("/{}?utm_source=a&x=%0d%0aSet-Cookie:%20b?c", "Connection: close"),
+    "an empty query": get("/{}?", "Connection: close"),
+    "HTTP/1.0": get("/{}", version="1.0"),
+    "HTTP/1.0 that asks to be kept": get("/{}", "Connection: keep-alive", version="1.0"),
+    "Sec-GPC": get("/{}", "Sec-GPC: 1", "Connection: close"),
+    "a prefetch": get("/{}", "Sec-Purpose: prefetch", "Connection: close"),
+    "kept, then closed": get("/{}") + get("/{}", "Connection: close"),
+}
+
+
+@pytest.mark.parametrize("request_bytes", REQUESTS.values(), ids=REQUESTS.keys())
+async def test_the_answer_and_the_record_are_those_of_the_asgi_path(
+    dsn: str, slug: str, tmp_path: Path, request_bytes: bytes
+) -> None:
+    sent = request_bytes.replace(b"{}", slug.encode())
+    seen = []
+    for at_once in (True, False):
+        own = settings_for(dsn, tmp_path / str(at_once))
+        async with serving(own, at_once=at_once) as served:
+            await warm(served, slug)
+            received = await served.exchange(sent)
+            assert bool(served.handed_on) is not at_once
+            requests_total = served.server.server_state.total_requests
+        lines = [(line.link_id, line.visitor, line.address, line.user_agent, line.hint) for line in clicks(own)]
+        seen.append((DATE.sub(b"date", ID.sub(b"clk", received)), lines, requests_total))
+    assert seen[0] == seen[1]
+    assert b"302 Found" in seen[0][0]
+    assert seen[0][0].endswith(b"connection: close\r\n\r\n")
+
+
+async def test_each_click_is_recorded_under_the_id_it_shows_on_a_connection_that_is_kept(
+    own: Settings, slug: str
+) -> None:
+    locations = []
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        for _ in range(3):
+            writer.write(get(f"/{slug}"))
+            found = HEAD.fullmatch((await reader.readuntil(b"\r\n\r\n")).decode())
+            assert found
+            assert not found[2]
+            locations.append(found[1])
+        writer.close()
+        assert served.handed_on == []
+    assert all(WITH_ID.fullmatch(location) for location in locations)
+    assert len(set(locations)) == 3
+    assert len(clicks(own)) == 4
+
+
+async def test_an_idle_connection_is_closed_after_a_redirect_as_uvicorn_does(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        served.server.config.timeout_keep_alive = 0.05  # type: ignore[assignment]
+        reader, writer = await served.connect()
+        writer.write(get(f"/{slug}") * 3)
+        async with asyncio.timeout(5):
+            received = await reader.read()
+        writer.close()
+        assert received.count(b"302 Found") == 3
+        assert b"connection: close" not in received
+
+
+async def test_requests_in_one_packet_are_answered_in_their_order(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        last = get(f"/{slug}?n=4", "Connection: close")
+        sent = get(f"/{slug}?n=1") + get("/healthz") + get(f"/{slug}?n=3") + get("/readyz") + last
+        received = (await served.exchange(sent)).decode()
+        # What follows an answer that is still to come has to wait for it, so that only the first is answered at once.
+        assert served.handed_on == ["/healthz", f"/{slug}", "/readyz", f"/{slug}"]
+        assert served.server.server_state.total_requests == 6
+    order = re.findall(r"&n=\d|\"status\":\"ok\"|\"ready\":true", received)
+    assert order == ["&n=1", '"status":"ok"', "&n=3", '"ready":true', "&n=4"]
+    assert len(clicks(own)) == 4
+
+
+async def test_a_connection_whose_first_request_is_handed_on_redirects_at_once_later(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        writer.write(get("/healthz"))
+        await reader.readuntil(b'"ok"}')
+        writer.write(get(f"/{slug}", "Connection: close"))
+        assert HEAD.fullmatch((await reader.read()).decode())
+        writer.close()
+        assert served.handed_on == ["/healthz"]
+
+
+async def test_what_is_sent_behind_the_last_request_is_neither_answered_nor_recorded(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        post = b"POST /e HTTP/1.1\r\nHost: go.test\r\nContent-Length: 3\r\n\r\nabc"
+        sent = get(f"/{slug}", "Connection: close") + get(f"/{slug}") + post + get("/healthz")
+        await one(served, sent)
+        await served.wait_for_none()
+        assert served.handed_on == []
+    assert len(clicks(own)) == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"POST /{} HTTP/1.1\r\nHost: go.test\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc", 405),
+        (b"GET /{} HTTP/1.1\r\nHost: go.test\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc", 302),
+        (
+            b"GET /{} HTTP/1.1\r\nHost: go.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            302,
+        ),
+        (get("/{}/", "Connection: close"), 302),
+        (get("/{}/more", "Connection: close"), 404),
+        (get("/%74{}", "Connection: close"), 404),
+        (get("http://go.test/{}", "Connection: close"), 302),
+        (get("/no-{}", "Connection: close"), 404),
+        (get("/{}", "Connection: upgrade, close", "Upgrade: h2c"), 302),
+    ],
+)
+async def test_what_is_no_plain_click_on_a_known_link_is_handed_on(
+    own: Settings, slug: str, sent: bytes, status: int
+) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        received = await served.exchange(sent.replace(b"{}", slug.encode()))
+        assert received.startswith(b"HTTP/1.1 %d " % status)
+        assert received.count(b"HTTP/1.1 ") == 1
+        assert len(served.handed_on) == 1
+
+
+async def test_an_unknown_slug_is_counted_as_a_miss(own: Settings, slug: str) -> None:
+    unknown = fresh_slug()
+    async with serving(own) as served:
+        await warm(served, slug)
+        assert (await served.exchange(get(f"/{unknown}", "Connection: close"))).startswith(b"HTTP/1.1 404 ")
+    assert [line.slug for line in spooled(own, "clicks") if isinstance(line, MissLine)] == [unknown]
+
+
+async def test_a_brands_own_host_leads_to_its_own_link_only(
+    own: Settings, pool: asyncpg.Pool, alice: Brand, charlie: Brand
+) -> None:
+    slug, hers, his = fresh_slug(), f"{fresh_slug()}.example", f"{fresh_slug()}.example"
+    await write_host(pool, alice, hers)
+    await write_host(pool, charlie, his)
+    await write_route(pool, alice, slug, host=hers)
+    await write_route(pool, charlie, slug, host=his, destination="https://rival.test/")
+    async with serving(own) as served:
+        for host, shop in ((hers, "https://shop.test/"), (his, "https://rival.test/")) * 2:
+            location, _ = await one(
+                served, f"GET /{slug} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+            )
+            assert location.startswith(shop)
+        assert served.handed_on == [f"/{slug}"] * 2
+
+
+async def test_a_visitor_who_asks_not_to_be_followed_gets_no_id(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        location, _ = await one(served, get(f"/{slug}", "Sec-GPC: 1", "Connection: close"))
+        assert location == "https://shop.test/p?size=m#top"
+        assert served.handed_on == []
+    assert [(line.visitor, line.address) for line in clicks(own)][1:] == [(None, "")]
+
+
+async def test_when_the_spool_is_full_the_visitor_arrives_without_an_id(dsn: str, slug: str, tmp_path: Path) -> None:
+    own = settings_for(dsn, tmp_path, spool_cap_bytes=1 << 20)
+    given = 0
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        while True:
+            writer.write(get(f"/{slug}", f"User-Agent: {'x' * 500}"))
+            found = HEAD.fullmatch((await reader.readuntil(b"\r\n\r\n")).decode())
+            assert found
+            if not WITH_ID.fullmatch(found[1]):
+                break
+            given += 1
+        writer.close()
+        assert found[1] == "https://shop.test/p?size=m#top"
+        assert served.handed_on == []
+    assert len(clicks(own)) == given + 1
+
+
+async def test_a_worker_that_stops_answers_and_ends_the_connection(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        writer.write(get(f"/{slug}"))
+        assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
+        # As app/web.py says it to all connections, while the list is already in use.
+        served.server.server_state.default_headers.append(CLOSE)
+        writer.write(get(f"/{slug}"))
+        async with asyncio.timeout(5):
+            received = await reader.read()
+        writer.close()
+        assert received.startswith(b"HTTP/1.1 302 ")
+        assert received.count(b"connection: close\r\n") == 1
+        assert WITH_ID.search(received.decode())
+        assert served.handed_on == []
+        await served.wait_for_none()
+    assert len(clicks(own)) == 3
+
+
+async def test_a_peer_that_reads_nothing_is_waited_for(own: Settings, slug: str) -> None:
+    count = 20_000
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        writer.write(get(f"/{slug}") * count + get(f"/{slug}", "Connection: close"))
+        async with asyncio.timeout(30):
+            await asyncio.sleep(0.3)
+            [connection] = served.server.server_state.connections
+            assert connection.transport.get_write_buffer_size() < 4 << 20  # type: ignore[union-attr]
+            received = await reader.read()
+        writer.close()
+        assert received.count(b"HTTP/1.1 302 ") == count + 1
+    assert len(clicks(own)) == count + 2
+
+
+async def test_a_failure_is_a_problem_and_not_a_bad_request(
+    own: Settings, slug: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        # A row that no version of ours writes: what cannot be foreseen must not be told to be the visitor's fault.
+        known = served.doors.directory.known.routes[slug]
+        known.prefix = None  # type: ignore[assignment]
+        received = await served.exchange(get(f"/{slug}", "Connection: close"))
+        assert received.startswith(b"HTTP/1.1 500 ")
+        assert "failed" in caplog.text
