@@ -74,7 +74,8 @@ def _split_routes(keys: Sequence[str]) -> tuple[list[str], list[str]]:
 
 STATEMENTS = {
     "host": Statements(
-        "SELECT host, archived_at IS NULL, brand_id::text FROM host",
+        # Archived ones too: a name that was a brand's must never lead to the links of the shared host, which are other brands'.
+        "SELECT host, true, brand_id::text FROM host",
         "host = ANY($1::text[])",
         lambda keys: (list(keys),),
         _read_host,

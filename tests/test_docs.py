@@ -53,7 +53,7 @@ def test_the_first_steps_of_the_readme_end_in_a_report(served: Served) -> None:
     assert report["totals"]["gross_minor"] == 9000
     assert report["totals"]["refunds_minor"] == 1500
     assert report["totals"]["cost_minor"] == 50000
-    assert [row["key"]["influencer"]["name"] for row in report["rows"]] == ["Léa Martin"]
+    assert [row["key"]["influencer"]["name"] for row in report["rows"]] == ["Zoé Martin"]
 
 
 def test_the_generic_webhook_of_its_page_is_recorded(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
@@ -13,7 +14,7 @@ from app import clock
 from app.api.announcing import announce
 from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Given, Moment
-from app.api.http import CREATES, FOUND, Session, resource
+from app.api.http import CREATES, FOUND, Session, Settings, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import answer_found, missing
 from app.errors import Conflict, FieldError
@@ -53,8 +54,14 @@ def _shown(row: Row[Any]) -> Host:
 
 
 @router.post("", status_code=201, responses=CREATES)
-async def add_host(caller: Admin, session: Session, body: NewHost, response: Response) -> Host:
-    """Adds a host name, or brings an archived one back. A name that another brand has is refused, for good: its links live there."""
+async def add_host(caller: Admin, session: Session, settings: Settings, body: NewHost, response: Response) -> Host:
+    """Adds a host name, or brings an archived one back. A name that another brand has is refused, for good: its links live there.
+
+    So is the service's own: every brand's links on the shared host would become this brand's.
+    """
+    if body.host == urlsplit(settings.base_url).hostname:
+        reason = "is the shared host of this service"
+        raise Conflict(f"host: {reason}", code="host_taken", fields=(FieldError("host", reason, "host_taken"),))
     made = insert(host).values(host=body.host, brand_id=caller.brand_id, created_at=clock.now())
     row = (await session.execute(made.on_conflict_do_nothing().returning(host))).one_or_none()
     answer_found(response, row is not None)
@@ -88,7 +95,7 @@ async def list_hosts(caller: Reader, session: Session, paging: Paging, include_a
 
 @router.delete("/{name}", responses=FOUND)
 async def archive_host(name: str, caller: Admin, session: Session) -> Host:
-    """Takes a host name out of use: its links answer 404 until it is added again. Nobody else can have it."""
+    """Takes a host name out of use for new links. Those on it go on working while its DNS points here; nobody else can have the name."""
     query = select(host).where(host.c.host == name.lower(), host.c.brand_id == caller.brand_id).with_for_update()
     row = (await session.execute(query)).one_or_none()
     if row is None:

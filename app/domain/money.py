@@ -37,7 +37,8 @@ def read_amount(text: str, currency: str) -> int:
     """Minor units of a decimal string as shops print it: "49.90" EUR → 4990, "500" JPY → 500.
 
     A single comma is read as the decimal point ("49,90"), as French and German templates print it; thousands separators are refused
-    rather than guessed. More decimals than the currency has are rounded half up (Shopify prints "10.00" for yen).
+    rather than guessed, and so is "1,234" or "1.234" unless the currency has three decimals: it is more often a thousand than a fraction.
+    Otherwise more decimals than the currency has are rounded half up (Shopify prints "10.00" for yen).
     ValueError for anything else, for NaN and infinity, and beyond AMOUNT_MINOR_MAX.
     """
     cleaned = text.strip()
@@ -49,6 +50,8 @@ def read_amount(text: str, currency: str) -> int:
         value = Decimal(cleaned)
     except InvalidOperation:
         raise ValueError(f"{text!r} is not an amount such as 49.90") from None
+    if len(cleaned.partition(".")[2]) == 3 and exponent(currency) != 3:
+        raise ValueError(f"{text!r} could be a thousand or a fraction; write it without separators, such as 1234.00")
     return from_decimal(value, currency)
 
 

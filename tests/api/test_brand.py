@@ -123,3 +123,8 @@ async def test_a_host_is_added_archived_and_never_given_to_another_brand(
 )
 async def test_what_is_no_host_name_is_refused(as_alice: AsyncClient, name: str) -> None:
     assert await fields_at_fault(as_alice, "/v1/hosts", {"host": name}) == {"host": "invalid"}
+
+
+async def test_the_shared_host_belongs_to_no_brand(as_alice: AsyncClient) -> None:
+    answer = await as_alice.post("/v1/hosts", json={"host": "GO.test"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "host_taken")

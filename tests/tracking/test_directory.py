@@ -10,6 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from app import mint
 from app.directory import Directory
 from app.errors import Unavailable
 from app.known import UNKNOWN_FOR_S, Known, key_digest, pack
@@ -419,3 +420,21 @@ def test_only_so_many_routes_are_kept_taken_apart(monkeypatch: pytest.MonkeyPatc
         assert route is not None
         assert route.destination.plain == b"https://shop.test/%d" % n
     assert list(known.routes) == ["s3", "s4", "s0"]
+
+
+async def test_an_archived_host_never_leads_to_the_links_of_the_shared_host(
+    pool: asyncpg.Pool, dsn: str, tmp_path: Path
+) -> None:
+    name = f"go-{mint.new_id().hex}.example"
+    brand_id = mint.new_id()
+    await pool.execute(
+        "INSERT INTO host (host, brand_id, created_at, archived_at) VALUES ($1, $2, now(), now())", name, brand_id
+    )
+    directory = Directory(dsn, tmp_path / "snapshot")
+    await directory.start()
+    try:
+        route, owner = await directory.find_route(name, "no-such-slug")
+        assert route is None
+        assert owner == str(brand_id)
+    finally:
+        await directory.stop()
