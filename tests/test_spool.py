@@ -417,7 +417,8 @@ def test_what_killed_writers_acknowledged_is_adopted_once(tmp_path: Path) -> Non
         numbers = [int(line.split()[1]) for line in taken if line.startswith(name + b" ")]
         assert sorted(numbers) == list(range(len(numbers)))
         assert len(numbers) >= count
-    assert segment_names(tmp_path) == []
+    # One killed before its segment had a name leaves an empty hidden file behind, which housekeeping sweeps away.
+    assert [name for name in segment_names(tmp_path) if not name.startswith(".")] == []
 
 
 async def test_a_child_process_does_not_keep_a_segment(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ CLIENTS = 8
 PAUSE_S = 0.01
 BETWEEN_KILLS_S = 1.2
 SECRET = "a-secret-of-the-shop"
+EVERY = "/* across brands: everything the service has recorded */"
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1"
 
 
@@ -149,13 +150,14 @@ async def compare(served: Served, load: Load) -> None:
     """Acknowledged ⊆ recorded; each once; what is recorded beyond was under way when somebody was killed."""
     connection = await asyncpg.connect(Cluster(served.data).dsn)
     try:
-        clicks = {ids.show("click", row["id"]) for row in await connection.fetch("SELECT id FROM click")}
-        counted = await connection.fetchval("SELECT sum(clicks) FROM click_day")
+        clicks = {ids.show("click", row["id"]) for row in await connection.fetch(f"{EVERY} SELECT id FROM click")}
+        counted = await connection.fetchval(f"{EVERY} SELECT sum(clicks) FROM click_day")
         orders = [
-            row["order_id"] for row in await connection.fetch("SELECT order_id FROM conversion WHERE id = root_id")
+            row["order_id"]
+            for row in await connection.fetch(f"{EVERY} SELECT order_id FROM conversion WHERE id = root_id")
         ]
         shares = await connection.fetch(
-            "SELECT amount_minor, collaboration_id FROM credit WHERE position = 0 AND counted"
+            f"{EVERY} SELECT amount_minor, collaboration_id FROM credit WHERE position = 0 AND counted"
         )
     finally:
         await connection.close()
