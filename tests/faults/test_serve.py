@@ -298,12 +298,7 @@ def test_stopping_under_load_loses_no_request(service: Service) -> None:
     for load in loads:
         load.finish()
     idle.close()
-    kept_alive, new_ones = loads
-    assert kept_alive.lost == []
-    # The kernel resets a connection that completed its handshake between the last accept and the close of the listener. Nobody of ours has
-    # seen it, its client may ask again; one such in a stop is known, more would be a fault of the order of stopping.
-    assert [error for error in new_ones.lost if "ConnectionResetError" not in error] == []
-    assert len(new_ones.lost) <= 1, new_ones.lost
+    assert [load.lost for load in loads] == [[], []]
     assert took_s < 5, "design asks for 2 s on a quiet machine"
 
 
