@@ -1,10 +1,10 @@
 """Sources: connected shop systems and servers that report orders by signed webhooks."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, BaseModel, Field, Strict, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +15,7 @@ from app.api.fields import Given, Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing, refuse_archived
+from app.api.source_settings import Platform, SourceSettings, refuse_foreign
 from app.domain import ids
 from app.secret import seal
 from app.tables import source
@@ -36,20 +37,10 @@ Secrets = Annotated[
 ]
 
 
-class SourceSettings(Given):
-    """How this shop does things, where its messages do not say."""
-
-    taxes_included: Annotated[bool, Strict()] | None = Field(
-        default=None, description="Prices contain tax. Shopify says so on orders, not on all refunds."
-    )
-
-
 class NewSource(Given):
     """What makes a source."""
 
-    platform: Literal["shopify", "generic"] = Field(
-        description="`generic` posts the bodies of /v1/conversions and /v1/refunds, signed."
-    )
+    platform: Platform = Field(description="`generic` posts the bodies of /v1/conversions and /v1/refunds, signed.")
     name: Name = Field(default="", validate_default=False, examples=["Shopify France"])
     shop: Word = Field(default="main", description="Where its orders come from.")
     secrets: Secrets
@@ -103,6 +94,7 @@ def _sealed(request: Request, secrets: list[str]) -> list[str]:
 @router.post("", status_code=201, responses=BODY)
 async def create_source(caller: Admin, session: Session, request: Request, body: NewSource) -> Source:
     """Connects a shop; give `url` to it as the address of its webhooks. From then on its orders need a signed message to count."""
+    refuse_foreign(body.settings, body.platform)
     now = clock.now()
     made = insert(source).values(
         token=mint.new_token("hook"),
@@ -169,6 +161,7 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
     if "secrets" in sent:
         sent["secrets"] = _sealed(request, body.secrets)
     if "settings" in sent:
+        refuse_foreign(body.settings, row.platform)
         sent["settings"] = merge(row.settings, sent["settings"])
     return _shown(request, await _write(session, row, sent) if sent else row)
 

@@ -1,15 +1,17 @@
 """One raw message of a public door, whichever it was, and what the parser of its platform reads from it."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from app.domain import ids
 from app.domain.bodies import EPOCH, Context, Unreadable
 from app.domain.orders import TRUST_PIXEL, TRUST_WEBHOOK, Parsed, Receipt
-from app.intake.platforms import generic, pixel
+from app.intake.platforms import pixel
+from app.intake.platforms.generic import webhook as generic
 from app.intake.platforms.shopify import webhook as shopify
 from app.spool import HookLine, PixelLine
 
@@ -17,8 +19,22 @@ PIXEL_DOORS = frozenset({"pixel", "beacon"})
 QUERY = ":query"
 """Under this name the query string of a message is kept among its headers; no header can be called so."""
 
-WEBHOOKS = {"shopify": (shopify.identify, shopify.parse), "generic": (generic.identify, generic.parse)}
-"""To add a platform: its identify and parse, and its signature in app/domain/signing.py."""
+
+class Platform(NamedTuple):
+    """What a shop platform must bring: pure functions over the raw message.
+
+    identify: from its headers, the topic and the sender's own id of the message, '' where unknown. parse: what it says, never raising.
+    """
+
+    identify: Callable[[Mapping[str, str]], tuple[str, str]]
+    parse: Callable[[bytes, Mapping[str, str], Context], Parsed]
+
+
+PLATFORMS: Mapping[str, Platform] = {
+    "generic": Platform(generic.identify, generic.parse),
+    "shopify": Platform(shopify.identify, shopify.parse),
+}
+"""To add a platform: its functions here, its signature in app/domain/signing.py, its settings in app/api/source_settings.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +66,17 @@ class Message:
         if self.is_pixel:
             # Every hit is a delivery of its own; the line's id is what makes a replay of the spool the same.
             return "", str(self.id)
-        found = WEBHOOKS.get(self.platform)
-        return ("", "") if found is None else found[0](self.headers)
+        found = PLATFORMS.get(self.platform)
+        return ("", "") if found is None else found.identify(self.headers)
 
     def read(self, context: Context) -> Parsed:
         """What it says. Never raises."""
         if self.is_pixel:
             return pixel.parse(self.body, self.headers.get("content-type", ""), context)
-        found = WEBHOOKS.get(self.platform)
+        found = PLATFORMS.get(self.platform)
         if found is None:
             return Parsed(rejected="unknown_platform", detail=f"messages of {self.platform[:40]!r} cannot be read yet")
-        return found[1](self.body, self.headers, context)
+        return found.parse(self.body, self.headers, context)
 
     def receipt(self) -> Receipt:
         """What gives its words their weight."""

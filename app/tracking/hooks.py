@@ -10,7 +10,7 @@ from functools import lru_cache
 from app import clock, mint
 from app.directory import Directory
 from app.domain import ids
-from app.domain.signing import KEPT_HEADERS, verify
+from app.domain.signing import kept_headers, verify
 from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
 from app.known import Source
 from app.metrics import (
@@ -93,7 +93,7 @@ class Hooks:
 
     async def _take(self, source: Source, scope: Scope, query: str, body: bytes) -> str:
         """The id of the delivery, which is on the disk. Raises Unauthorized (it is on the disk then too) and SpoolFull."""
-        kept = KEPT_HEADERS.get(source.platform, KEPT_HEADERS["generic"])
+        kept = kept_headers(source.platform)
         headers: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
             name = raw_name.decode("latin-1")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.bodies import Context, read_order, read_refund
-from app.intake.platforms.generic import parse
+from app.intake.platforms.generic.webhook import parse
 
 CONTEXT = Context(
     received_at=datetime(2026, 11, 22, tzinfo=UTC),

@@ -1,0 +1,73 @@
+"""What every signature scheme needs: the words for what is wrong, reading digests, comparing without telling by time. Standard library only."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterable, Sequence
+
+UNARMED = "no_secret"
+MISSING = "missing_signature"
+MALFORMED = "malformed_signature"
+WRONG = "wrong_signature"
+STALE = "stale_timestamp"
+
+TOLERANCE_S = 300
+"""How far a signed time may lie from the time of receipt, on both sides."""
+SIGNATURES_MAX = 16
+"""Signatures read from one header; a rotation needs two."""
+DIGEST_BYTES = 32
+TIMESTAMP_DIGITS_MAX = 12
+
+
+def signed(keys: Iterable[bytes], message: bytes, signatures: Sequence[bytes]) -> bool:
+    """Whether any key made any of the signatures (HMAC-SHA256); every pair is compared, so that the time taken tells nothing."""
+    found = False
+    for key in keys:
+        digest = hmac.digest(key, message, "sha256")
+        for signature in signatures:
+            found |= hmac.compare_digest(digest, signature)
+    return found
+
+
+def read_digest(text: str) -> bytes | None:
+    """A SHA-256 digest in hex (any case) or base64; None for anything else."""
+    return read_hex(text) if len(text) == 2 * DIGEST_BYTES else read_base64(text)
+
+
+def read_hex(text: str) -> bytes | None:
+    """A SHA-256 digest in hex, any case; None for anything else."""
+    if len(text) != 2 * DIGEST_BYTES or any(character.isspace() for character in text):
+        return None
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None
+
+
+def read_base64(text: str) -> bytes | None:
+    """A SHA-256 digest in standard base64, padding included; None for anything else."""
+    digest = decode(text)
+    # Written back and compared: base64 has spare bits, and one signature must have one spelling.
+    if digest is None or len(digest) != DIGEST_BYTES or base64.b64encode(digest).decode() != text:
+        return None
+    return digest
+
+
+def read_timestamp(text: str) -> int | None:
+    """Unix seconds of digits alone; None for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= TIMESTAMP_DIGITS_MAX):
+        return None
+    return int(text)
+
+
+def decode(text: str) -> bytes | None:
+    """Standard base64 of any length; None for anything else."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def encoded(text: str) -> bytes:
+    """A header or secret as bytes. Lone surrogates come from header bytes that were not UTF-8; they make a wrong signature, not an exception."""
+    return text.encode("utf-8", "surrogatepass")
