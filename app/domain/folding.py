@@ -267,7 +267,7 @@ def _status(
 
 # ── Refunds ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CANCELLATION, REVERSAL = "cancellation", "reversal"
+CANCELLATION, CHARGEBACK, REVERSAL = "cancellation", "chargeback", "reversal"
 
 
 def _effects(
@@ -279,7 +279,8 @@ def _effects(
 ) -> tuple[Effect, ...]:
     """What each adjustment took, in the order (time, refund id), cancellations after the refunds: they take what those have left.
 
-    Reversals dated after the cancellation follow it. Nothing is taken twice or beyond the order: the excess is cut and flagged.
+    Reversals dated after the cancellation follow it. A refund that failed is told as 0 and stays, taking nothing; a cancellation or chargeback
+    told as 0 has been taken back, as if it had never been. Nothing is taken twice or beyond the order: the excess is cut and flagged.
     """
     chosen: dict[tuple[str, str], Adjustment] = {}
     facts = _once(adjustments)
@@ -289,9 +290,10 @@ def _effects(
             chosen[each.kind, each.refund_id] = each
     if any(_disagrees(each, chosen[each.kind, each.refund_id]) for each in facts):
         flags.add("conflicting_reports")
-    if not chosen or net_minor is None:
+    standing = [each for each in chosen.values() if not _taken_back(each)]
+    if not standing or net_minor is None:
         return ()
-    dated = [(each, _effective_at(each, occurred_at)) for each in chosen.values()]
+    dated = [(each, _effective_at(each, occurred_at)) for each in standing]
     cancelled_at = min((at for each, at in dated if each.kind == CANCELLATION), default=None)
 
     effects: list[Effect] = []
@@ -310,6 +312,11 @@ def _effects(
         taken += amount
         effects.append(Effect(each.refund_id, each.kind, amount, at))
     return tuple(effects)
+
+
+def _taken_back(each: Adjustment) -> bool:
+    """Whether a cancellation or chargeback has been undone: the order is live again, the dispute was won. It is told as the amount 0."""
+    return each.kind in (CANCELLATION, CHARGEBACK) and each.amount_minor == 0
 
 
 def _disagrees(each: Adjustment, chosen: Adjustment) -> bool:

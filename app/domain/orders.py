@@ -45,6 +45,8 @@ class RefundReport:
     """A refund, cancellation or chargeback as somebody reported it.
 
     amount_minor: what was given back, on the base of `net_minor` (before tax and shipping), positive; None with `full`: all that is left.
+    Of several reports of one (kind, refund_id) the one with the greatest (trust, version) holds, so an amount is what was given back in all,
+    never what was added. A refund that failed later is said as 0 with a greater version; a cancellation or chargeback said as 0 is taken back.
     """
 
     refund_id: str

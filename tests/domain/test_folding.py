@@ -202,6 +202,27 @@ def test_one_refund_told_twice_is_taken_once_as_the_best_witness_tells_it() -> N
     assert taken([gave_back("r", 1_000, version=1), gave_back("r", 2_000, version=2)]) == ([2_000], ())
 
 
+@pytest.mark.parametrize("kind", ["cancellation", "chargeback"])
+def test_a_cancellation_or_chargeback_said_as_nothing_is_taken_back(kind: str) -> None:
+    cancelled = gave_back("c", None, kind=kind, version=1)
+    live_again = gave_back("c", 0, kind=kind, version=2)
+    assert taken([cancelled, live_again]) == taken([live_again, cancelled]) == ([], ())
+    again = gave_back("c", None, kind=kind, version=3)
+    assert taken([again, live_again, cancelled]) == ([10_000], ())
+    assert taken([live_again, gave_back("c", None, kind="refund")]) == ([10_000], ())
+
+
+def test_a_cancellation_taken_back_does_not_move_a_reversal() -> None:
+    back = gave_back("v", 1_000, kind="reversal", at=NOON + 2 * MINUTE)
+    refund = gave_back("r", 3_000, at=NOON + 3 * MINUTE)
+    undone = gave_back("c", 0, kind="cancellation", at=NOON + MINUTE, version=2)
+    assert taken([back, refund, undone]) == taken([back, refund])
+
+
+def test_a_refund_that_failed_stays_and_takes_nothing() -> None:
+    assert taken([gave_back("r", 4_000, version=1), gave_back("r", 0, version=2)]) == ([0], ())
+
+
 def test_another_currency_takes_nothing_and_is_flagged_unless_it_is_full() -> None:
     assert taken([gave_back("r", 100, currency="USD")]) == ([], ("currency_mismatch",))
     assert taken([gave_back("r", None, currency="USD")]) == ([10_000], ())
