@@ -10,8 +10,10 @@ from uuid import UUID
 from app.domain import ids
 from app.domain.bodies import EPOCH, Context, Unreadable
 from app.domain.orders import TRUST_PIXEL, TRUST_WEBHOOK, Parsed, Receipt
+from app.domain.rehearsal import Rehearsal, Scene
 from app.intake.platforms import pixel
 from app.intake.platforms.generic import webhook as generic
+from app.intake.platforms.shopify import rehearsal as shopify_rehearsal
 from app.intake.platforms.shopify import webhook as shopify
 from app.spool import HookLine, PixelLine
 
@@ -24,15 +26,17 @@ class Platform(NamedTuple):
     """What a shop platform must bring: pure functions over the raw message.
 
     identify: from its headers, the topic and the sender's own id of the message, '' where unknown. parse: what it says, never raising.
+    rehearse: the messages of an order that never was, as the platform would send them; None for a platform that has none.
     """
 
     identify: Callable[[Mapping[str, str]], tuple[str, str]]
     parse: Callable[[bytes, Mapping[str, str], Context], Parsed]
+    rehearse: Callable[[Rehearsal, str, Mapping[str, object]], Scene] | None = None
 
 
 PLATFORMS: Mapping[str, Platform] = {
     "generic": Platform(generic.identify, generic.parse),
-    "shopify": Platform(shopify.identify, shopify.parse),
+    "shopify": Platform(shopify.identify, shopify.parse, shopify_rehearsal.rehearse),
 }
 """To add a platform: its functions here, its signature in app/domain/signing.py, its settings in app/api/source_settings.py."""
 
