@@ -10,6 +10,7 @@ import pytest
 
 from app.domain.attribution import Reason
 from app.settings import Settings, variable
+from app.tables import DELIVERY_STATUSES
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = sorted((ROOT / "app").rglob("*.py"))
@@ -98,6 +99,71 @@ def test_every_error_code_stands_in_the_docs() -> None:
 def test_every_reason_of_a_decision_stands_in_the_docs() -> None:
     page = (ROOT / "docs" / "attribution.md").read_text()
     assert [reason.value for reason in Reason if f"`{reason.value}`" not in page] == []
+
+
+WORD = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def branches(value: ast.expr | None) -> list[ast.expr]:
+    """What an expression may turn out to be: both sides of a condition, each operand of an `or`."""
+    if isinstance(value, ast.IfExp):
+        return [*branches(value.body), *branches(value.orelse)]
+    if isinstance(value, ast.BoolOp):
+        return [each for operand in value.values for each in branches(operand)]
+    return [] if value is None else [value]
+
+
+def literal(value: ast.expr | None, names: dict[str, str]) -> set[str]:
+    """The words an expression may be, literally or under the name of a constant."""
+    found = set()
+    for each in branches(value):
+        if isinstance(each, ast.Constant) and isinstance(each.value, str):
+            found.add(each.value)
+        elif isinstance(each, ast.Name | ast.Attribute):
+            found.add(names.get(each.id if isinstance(each, ast.Name) else each.attr, ""))
+    return {word for word in found if WORD.fullmatch(word)}
+
+
+def reasons_of_deliveries() -> set[str]:
+    """Every word a delivery's `reason` may be: `Unreadable("…", …)`, `rejected=`, `ignored=`, `Verdict("…", "…")`, and what `verify` returns."""
+    trees = {
+        path: ast.parse(path.read_text())
+        for room in ("intake", "domain")
+        for path in (ROOT / "app" / room).rglob("*.py")
+    }
+    names: dict[str, str] = {}
+    for tree in trees.values():
+        for node in tree.body:
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                names |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
+    found: set[str] = set()
+    for path, tree in trees.items():
+        signs = "signatures" in path.parts or path.name in {"signing.py", "replaying.py"}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if called == "Unreadable" and node.args:
+                    found |= literal(node.args[0], names)
+                if called == "Verdict" and len(node.args) > 1:
+                    found |= literal(node.args[1], names)
+                for keyword in node.keywords:
+                    if keyword.arg in {"rejected", "ignored"}:
+                        found |= literal(keyword.value, names)
+            elif isinstance(node, ast.Return) and signs:
+                found |= literal(node.value, names)
+    return found
+
+
+def test_every_status_and_reason_of_a_delivery_stands_in_the_docs() -> None:
+    page = (ROOT / "docs" / "deliveries.md").read_text()
+    found = reasons_of_deliveries()
+    assert {"not_json", "wrong_signature", "unknown_topic", "not_recordable", "missing_order_id"} <= found
+    missing = sorted(word for word in found | set(DELIVERY_STATUSES) if f"`{word}`" not in page)
+    assert not missing, f"docs/deliveries.md does not explain {missing}"
 
 
 def test_the_lock_files_name_no_registry() -> None:

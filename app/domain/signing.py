@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.signatures import generic, shopify
+from app.domain.signatures.digests import MALFORMED, MISSING, STALE, UNARMED, WRONG
 
 UNKNOWN_PLATFORM = "unknown_platform"
 
@@ -68,3 +69,18 @@ def verify(
 def kept_headers(platform: str) -> frozenset[str]:
     """The headers (lower case) that a delivery of this platform is kept with."""
     return SCHEMES[platform if platform in SCHEMES else "generic"].kept_headers
+
+
+KEPT = "the message is kept, to be replayed"
+ADVICE: Mapping[str, str] = {
+    UNARMED: f"this source has no secret yet: set its `secrets` to what the shop system shows; {KEPT} then",
+    MISSING: f"no signature came with it: set the source's secret in the sender, and check that no proxy removes its headers; {KEPT}",
+    MALFORMED: f"the signature is not written as this platform writes it: check the source's platform and its encoding; {KEPT}",
+    WRONG: f"the signature does not fit any secret of this source: copy the sender's secret again; {KEPT} once it is mended",
+    STALE: f"rightly signed, but its time is more than 5 minutes away from now: set the sender's clock, and send it again; {KEPT}",
+}
+
+
+def advise(word: str) -> str:
+    """What is wrong with a signature and what to do next, for the person who reads the sender's log."""
+    return ADVICE.get(word, f"the signature cannot be checked ({word}); {KEPT}")

@@ -10,7 +10,7 @@ from functools import lru_cache
 from app import clock, mint
 from app.directory import Directory
 from app.domain import ids
-from app.domain.signing import kept_headers, verify
+from app.domain.signing import advise, kept_headers, verify
 from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
 from app.known import Source
 from app.metrics import (
@@ -129,10 +129,7 @@ class Hooks:
         await self._spool.synced()
         if reason is not None:
             self._counts.slots[HOOKS_UNSIGNED] += 1
-            raise Unauthorized(
-                "the signature does not fit any secret of this source; the message is kept, to be replayed once the secret is mended",
-                code=reason,
-            )
+            raise Unauthorized(advise(reason), code=reason)
         self._counts.slots[HOOKS_STORED] += 1
         return ids.show("delivery", new)
 

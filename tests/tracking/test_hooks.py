@@ -72,24 +72,53 @@ async def test_a_signed_message_is_kept_with_its_raw_bytes_and_acknowledged(
 
 
 @pytest.mark.parametrize(
-    ("headers", "reason"),
+    ("headers", "reason", "advice"),
     [
-        (signed("another secret"), "wrong_signature"),
-        (signed("shpss_1", BODY + b"\n"), "wrong_signature"),
-        ([("X-Shopify-Hmac-Sha256", "***")], "malformed_signature"),
-        ([], "missing_signature"),
+        (signed("another secret"), "wrong_signature", "copy the sender's secret again"),
+        (signed("shpss_1", BODY + b"\n"), "wrong_signature", "copy the sender's secret again"),
+        ([("X-Shopify-Hmac-Sha256", "***")], "malformed_signature", "check the source's platform"),
+        ([], "missing_signature", "check that no proxy removes its headers"),
     ],
 )
-async def test_a_wrong_signature_is_told_401_and_the_message_kept_for_a_replay(
-    pool: asyncpg.Pool, alice: Brand, doors: Doors, own: Settings, headers: list[tuple[str, str]], reason: str
+async def test_a_wrong_signature_is_told_401_with_what_to_do_and_the_message_kept_for_a_replay(
+    pool: asyncpg.Pool,
+    alice: Brand,
+    doors: Doors,
+    own: Settings,
+    headers: list[tuple[str, str]],
+    reason: str,
+    advice: str,
 ) -> None:
     token, _ = await write_source(pool, alice, "shopify", "shpss_1")
     answer = await ask(doors, "POST", f"/in/{token}", headers=headers, body=BODY)
     assert answer.status == 401
-    assert problem(answer)["code"] == reason
+    told = problem(answer)
+    assert told["code"] == reason
+    assert advice in str(told["detail"])
+    assert "kept" in str(told["detail"])
     assert "www-authenticate" in answer.headers
     [line] = await kept(doors, own)
     assert (line.signed, line.reason, line.body) == (False, reason, BODY)
+
+
+async def test_a_clock_that_is_wrong_and_a_secret_that_is_missing_are_each_told_so(
+    pool: asyncpg.Pool, alice: Brand, doors: Doors
+) -> None:
+    token, _ = await write_source(pool, alice, "generic", "secret")
+    late = f"m1.1700000000.{BODY.decode()}".encode()
+    signature = base64.b64encode(hmac.digest(b"secret", late, "sha256")).decode()
+    headers = [
+        ("webhook-id", "m1"),
+        ("webhook-timestamp", "1700000000"),
+        ("webhook-signature", f"v1,{signature}"),
+    ]
+    told = problem(await ask(doors, "POST", f"/in/{token}", headers=headers, body=BODY))
+    assert told["code"] == "stale_timestamp"
+    assert "set the sender's clock" in str(told["detail"])
+    unarmed, _ = await write_source(pool, alice, "generic")
+    told = problem(await ask(doors, "POST", f"/in/{unarmed}", headers=headers, body=BODY))
+    assert told["code"] == "no_secret"
+    assert "set its `secrets`" in str(told["detail"])
 
 
 async def test_a_secret_sealed_with_another_key_refuses_and_keeps(
