@@ -1,12 +1,10 @@
 """Reading the fields of Shopify's resources: money sets, ids, texts, where everything may be missing."""
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from app.domain import money
-from app.domain.bodies import Unreadable, read_major, read_text, read_time
-
-Json = Mapping[str, object]
+from app.domain.bodies import Unreadable, read_major, read_text
+from app.domain.resources import Json, nested, text_of
 
 
 class Purse:
@@ -69,55 +67,9 @@ def transaction_currency(transaction: Json) -> str | None:
         return None
 
 
-def share(amount: int, part: int, whole: int) -> int:
-    """amount × part ÷ whole, rounded half up; the amount itself when the whole is nothing."""
-    return amount if whole <= 0 else (2 * amount * part + whole) // (2 * whole)
-
-
-def nested(thing: object, *names: str) -> object:
-    """The value at the end of a path of names; None where the path breaks off."""
-    for name in names:
-        thing = thing.get(name) if isinstance(thing, dict) else None
-    return thing
-
-
-def objects(value: object, most: int, name: str) -> list[Json]:
-    """The objects of a list; [] for null. What is no object is left out. Unreadable beyond the limit."""
-    if not isinstance(value, list):
-        return []
-    if len(value) > most:
-        raise Unreadable("too_many", f"{name} holds more than {most}")
-    return [item for item in value if isinstance(item, dict)]
-
-
-def quantity_of(value: object, name: str) -> int:
-    """A number of pieces, 1 when it is not said. Unreadable for anything but 0 to a million."""
-    if value is None:
-        return 1
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
-        raise Unreadable("invalid_amount", f"{name} is not a quantity")
-    return value
-
-
 def id_of(value: object) -> str | None:
     """An id as a text: Shopify writes them as numbers of 64 bits."""
     return text_of(value)
-
-
-def text_of(value: object) -> str | None:
-    """A text that can be kept; None for anything else, so that a shopper's odd note never costs an order."""
-    try:
-        return read_text(value)
-    except ValueError:
-        return None
-
-
-def moment_of(value: object) -> datetime | None:
-    """A time, or None when it is missing or no time."""
-    try:
-        return read_time(value)
-    except ValueError:
-        return None
 
 
 def header(headers: Mapping[str, str], name: str) -> str:

@@ -15,7 +15,8 @@ from fractions import Fraction
 from app.domain import money
 from app.domain.bodies import LINES_MAX, Context, Unreadable
 from app.domain.orders import Line
-from app.intake.platforms.shopify.fields import Json, Purse, id_of, objects, quantity_of, share, text_of
+from app.domain.resources import Json, objects, quantity_of, share, text_of
+from app.intake.platforms.shopify.fields import Purse, id_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,19 +13,8 @@ from decimal import Decimal
 from app.domain import money
 from app.domain.bodies import LINES_MAX, Context, Unreadable
 from app.domain.orders import Line, OrderReport, RefundReport
-from app.intake.platforms.shopify.fields import (
-    Json,
-    Purse,
-    id_of,
-    moment_of,
-    nested,
-    objects,
-    quantity_of,
-    share,
-    shop_currency,
-    text_of,
-    transaction_currency,
-)
+from app.domain.resources import Json, moment_of, nested, objects, quantity_of, share, text_of
+from app.intake.platforms.shopify.fields import Purse, id_of, shop_currency, transaction_currency
 from app.intake.platforms.shopify.goods import Goods
 
 REFUNDS_MAX = 500

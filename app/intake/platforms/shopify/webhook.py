@@ -10,31 +10,29 @@ which is what a web pixel knows (one checkout becomes at most one order). Not `c
 Not `number`: it is the order number minus 1000 and would meet another order's. Not `confirmation_number`: Shopify does not promise it is unique.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from urllib.parse import parse_qsl, urlsplit
 
 from app.domain.bodies import CODES_MAX, LINES_MAX, Context, Unreadable, order_ref, read_json, version_at
 from app.domain.orders import Customer, OrderReport, Parsed
-from app.intake.platforms.shopify.fields import (
+from app.domain.resources import (
+    CLICK_NAMES,
+    VISITOR_NAMES,
     Json,
-    Purse,
-    currency_of,
-    header,
-    id_of,
+    clicks_in_page,
     moment_of,
+    named,
     nested,
     objects,
     text_of,
 )
+from app.intake.platforms.shopify.fields import Purse, currency_of, header, id_of
 from app.intake.platforms.shopify.goods import read_goods, shipping_of, taxes_included
 from app.intake.platforms.shopify.refunds import read_refund_webhook, refunds_of
 
 ORDER_TOPICS = frozenset({"orders/create", "orders/paid", "orders/updated", "orders/cancelled"})
 REFUND_TOPIC = "refunds/create"
 NOTE_ATTRIBUTES_MAX = 100
-CLICK_NAMES = frozenset({"ariane", "click_id", "clickid", "ariane_click_id"})
-VISITOR_NAMES = frozenset({"visitor_id", "ariane_visitor", "ariane_visitor_id"})
 
 # Words of which an order has at least one, and products, customers and carts have none.
 ORDER_WORDS = frozenset(
@@ -130,7 +128,7 @@ def _read_order(
         paid=True if topic == "orders/paid" else PAID.get(str(order.get("financial_status"))),
         codes=_codes(order),
         click_ids=_click_ids(order, context),
-        visitor_id=next(_noted(order, VISITOR_NAMES), None),
+        visitor_id=next(named(_attributes(order), VISITOR_NAMES), None),
         customer=_customer(order, context),
         lines=goods.lines,
         refunds=tuple(refunds_of(order, topic, purse, goods, included, updated_at or triggered_at, notes)),
@@ -165,25 +163,16 @@ def _codes(order: Json) -> tuple[str, ...]:
 
 def _click_ids(order: Json, context: Context) -> tuple[str, ...]:
     """From the cart's attributes, where the shop's page has put it, then from the page the shopper landed on."""
-    own = context.click_param.casefold()
-    found = list(_noted(order, CLICK_NAMES | {own}))
-    landing = order.get("landing_site")
-    if isinstance(landing, str):
-        try:
-            pairs = parse_qsl(urlsplit(landing).query, max_num_fields=200)
-        except ValueError:
-            pairs = []  # A path such as /wallets/checkouts.json, or plain junk.
-        found += [text for name, value in pairs if name.casefold() in {own, "ariane"} and (text := text_of(value))]
+    found = [
+        *named(_attributes(order), CLICK_NAMES | {context.click_param.casefold()}),
+        *clicks_in_page(order.get("landing_site"), context.click_param),
+    ]
     return tuple(dict.fromkeys(found))[:CODES_MAX]
 
 
-def _noted(order: Json, names: frozenset[str]) -> Iterator[str]:
-    for attribute in objects(order.get("note_attributes"), LINES_MAX, "note_attributes")[:NOTE_ATTRIBUTES_MAX]:
-        # A leading underscore hides an attribute from the shopper.
-        name = (text_of(attribute.get("name")) or "").casefold().lstrip("_").replace("-", "_").replace(" ", "_")
-        value = text_of(attribute.get("value"))
-        if name in names and value:
-            yield value
+def _attributes(order: Json) -> list[tuple[object, object]]:
+    attributes = objects(order.get("note_attributes"), LINES_MAX, "note_attributes")[:NOTE_ATTRIBUTES_MAX]
+    return [(attribute.get("name"), attribute.get("value")) for attribute in attributes]
 
 
 def _customer(order: Json, context: Context) -> Customer:
