@@ -611,6 +611,11 @@ adjustment = Table(
     _moment("occurred_at", nullable=True),
     _moment("received_at"),
     _json("lines", "[]"),
+    # The amount is a part of what was paid in all, tax and shipping included, not of the net.
+    Column("of_total", Boolean, nullable=False, server_default=text("false")),
+    # The amount is the sum of all refunds so far of what `refund_id` names; such a name in part_of: that sum contains this refund.
+    Column("cumulative", Boolean, nullable=False, server_default=text("false")),
+    _words("part_of", nullable=True),
     _key("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
     _belongs("conversion_id", "conversion"),
     CheckConstraint("kind IN ('refund', 'cancellation', 'chargeback', 'reversal')", name="kind"),

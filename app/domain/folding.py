@@ -5,7 +5,7 @@ repetition of the same facts end in the same order (tests/intake/test_recording_
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -37,7 +37,10 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """One report of a refund, cancellation, chargeback or reversal. amount_minor: positive; None: all that is left."""
+    """One report of a refund, cancellation, chargeback or reversal. amount_minor: positive; None: all that is left.
+
+    of_total, cumulative, part_of: as of a RefundReport.
+    """
 
     refund_id: str
     kind: str
@@ -48,6 +51,9 @@ class Adjustment:
     content_hash: bytes
     occurred_at: datetime | None
     received_at: datetime
+    of_total: bool = False
+    cumulative: bool = False
+    part_of: str | None = None
 
     @property
     def rank(self) -> tuple[int, int, bytes]:
@@ -142,7 +148,8 @@ def fold(
         flags.add("unsigned")
     if money and _contradicted(money, ranked):
         flags.add("conflicting_reports")
-    effects = _effects(adjustments, net_minor, currency, occurred_at, flags)
+    totals = _totals(reports, parts, net_minor, currency)
+    effects = _effects(adjustments, net_minor, currency, totals, occurred_at, flags)
     return Order(
         status=_status(ranked, believed, unsigned, signed),
         order_id=_said(reports, "order_id") or reports[0].refs[0],
@@ -274,6 +281,7 @@ def _effects(
     adjustments: Iterable[Adjustment],
     net_minor: int | None,
     currency: str | None,
+    totals: Mapping[str | None, int],
     occurred_at: datetime,
     flags: set[str],
 ) -> tuple[Effect, ...]:
@@ -283,7 +291,8 @@ def _effects(
     told as 0 has been taken back, as if it had never been. Nothing is taken twice or beyond the order: the excess is cut and flagged.
     """
     chosen: dict[tuple[str, str], Adjustment] = {}
-    facts = _once(adjustments)
+    told = _once(adjustments)
+    facts = [each for each in told if not each.cumulative]
     for each in facts:
         known = chosen.get((each.kind, each.refund_id))
         if known is None or each.rank > known.rank:
@@ -291,6 +300,7 @@ def _effects(
     if any(_disagrees(each, chosen[each.kind, each.refund_id]) for each in facts):
         flags.add("conflicting_reports")
     standing = [each for each in chosen.values() if not _taken_back(each)]
+    standing += _beyond_known(told)
     if not standing or net_minor is None:
         return ()
     dated = [(each, _effective_at(each, occurred_at)) for each in standing]
@@ -299,12 +309,18 @@ def _effects(
     effects: list[Effect] = []
     whole = max(net_minor, 0)
     taken = 0
+    given: dict[str | None, int] = {}
     for each, at in sorted(dated, key=lambda item: _turn(item[0], item[1], cancelled_at)):
-        if each.amount_minor is not None and each.currency not in (None, currency):
+        paid_in = each.currency or currency
+        if each.amount_minor is not None and paid_in != currency and not (each.of_total and paid_in in totals):
             flags.add("currency_mismatch")
             continue
         room = taken if each.kind == REVERSAL else whole - taken
         asked = room if each.amount_minor is None else each.amount_minor
+        if each.of_total and each.amount_minor is not None and paid_in in totals:
+            before = given.get(paid_in, 0)
+            given[paid_in] = before + (-asked if each.kind == REVERSAL else asked)
+            asked = abs(_of_net(given[paid_in], whole, totals[paid_in]) - _of_net(before, whole, totals[paid_in]))
         if asked > room:
             flags.add("refund_over_order")
         moved = min(asked, room)
@@ -314,6 +330,49 @@ def _effects(
     return tuple(effects)
 
 
+def _totals(
+    reports: Sequence[OrderReport], parts: Sequence[OrderReport], net_minor: int | None, currency: str | None
+) -> dict[str | None, int]:
+    """What was paid in all, tax and shipping included, by currency: in the order's own, and in what the shopper paid in where that was another."""
+    if net_minor is None:
+        return {}
+    stating = next((report for report in reports if report.total_minor is not None), None)
+    totals = {currency: net_minor + (_said(parts, "tax_minor") or 0) + (_said(parts, "shipping_minor") or 0)}
+    if stating is not None and stating.total_minor is not None:
+        totals[stating.total_currency or stating.currency or currency] = stating.total_minor
+    return totals
+
+
+def _of_net(given: int, net: int, total: int) -> int:
+    """The part of the net in so much of the total given back, rounded half up: all of it in all. Of running sums, so that parts add up exactly."""
+    return given if total <= 0 else (2 * given * net + total) // (2 * total)
+
+
+def _beyond_known(facts: Sequence[Adjustment]) -> list[Adjustment]:
+    """What cumulative sums say beyond the refunds that are known one by one, each as a refund of its own.
+
+    From the least to the greatest, a sum adds what the refunds that are part of it and the lesser sums leave of it. Times have no say in it:
+    clocks differ, and a refund must not count twice for a second. A refund that failed stays a part of the sums: they had counted it.
+    """
+    known: dict[tuple[str | None, str | None], dict[str, int]] = {}
+    for each in facts:
+        if each.part_of is not None and each.amount_minor:
+            amounts = known.setdefault((each.part_of, each.currency), {})
+            amounts[each.refund_id] = max(amounts.get(each.refund_id, 0), each.amount_minor)
+    covered = {key: sum(amounts.values()) for key, amounts in known.items()}
+    beyond = []
+    sums = [(each.amount_minor, each) for each in facts if each.cumulative and each.amount_minor is not None]
+    for amount, each in sorted(
+        sums, key=lambda item: (item[0], item[1].occurred_at or item[1].received_at, item[1].rank)
+    ):
+        key = each.refund_id, each.currency
+        rest = amount - covered.get(key, 0)
+        if rest > 0:
+            covered[key] = amount
+            beyond.append(replace(each, amount_minor=rest))
+    return beyond
+
+
 def _taken_back(each: Adjustment) -> bool:
     """Whether a cancellation or chargeback has been undone: the order is live again, the dispute was won. It is told as the amount 0."""
     return each.kind in (CANCELLATION, CHARGEBACK) and each.amount_minor == 0
@@ -321,9 +380,10 @@ def _taken_back(each: Adjustment) -> bool:
 
 def _disagrees(each: Adjustment, chosen: Adjustment) -> bool:
     """Whether only the hash decided between two amounts of one refund."""
-    return each.rank[:2] == chosen.rank[:2] and (each.amount_minor, each.currency) != (
+    return each.rank[:2] == chosen.rank[:2] and (each.amount_minor, each.currency, each.of_total) != (
         chosen.amount_minor,
         chosen.currency,
+        chosen.of_total,
     )
 
 

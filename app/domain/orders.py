@@ -45,6 +45,9 @@ class RefundReport:
     """A refund, cancellation or chargeback as somebody reported it.
 
     amount_minor: what was given back, on the base of `net_minor` (before tax and shipping), positive; None with `full`: all that is left.
+    of_total: the amount is a part of what was paid in all, tax and shipping included; folding brings it to the base of `net_minor`.
+    cumulative: the amount is the sum of all refunds so far, and `refund_id` names what they are refunds of (a charge). Each statement of it is a
+    floor, never an addition. part_of: such a `refund_id`, whose sums contain this refund.
     Of several reports of one (kind, refund_id) the one with the greatest (trust, version) holds, so an amount is what was given back in all,
     never what was added. A refund that failed later is said as 0 with a greater version; a cancellation or chargeback said as 0 is taken back.
     """
@@ -57,6 +60,9 @@ class RefundReport:
     occurred_at: datetime | None = None
     version: int = 0
     lines: tuple[Line, ...] = ()
+    of_total: bool = False
+    cumulative: bool = False
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class OrderReport:
     only some of them is joined to the others once a third report names both.
     Amounts are minor units of `currency`; net = items − discount, before tax, shipping and refunds. `paid` false: ordered, not paid yet.
     estimated: net was computed from what was paid without knowing tax and shipping.
+    total_minor: what was paid in all, tax and shipping included, in `total_currency` (None: in `currency`): what refunds `of_total` are a part of.
     """
 
     shop: str
@@ -81,6 +88,8 @@ class OrderReport:
     tax_minor: int | None = None
     shipping_minor: int | None = None
     net_minor: int | None = None
+    total_minor: int | None = None
+    total_currency: str | None = None
     estimated: bool = False
     paid: bool | None = None
     codes: tuple[str, ...] = ()

@@ -27,12 +27,13 @@ KEPT_STATUSES = ("locked", "paid", "rejected")
 
 FACTS = """
 SELECT c.root_id, w.content_hash, w.trust, w.received_at, w.door, w.platform, w.delivery_id, w.report,
-       0::bigint AS version, NULL::text AS refund_id, NULL::text AS kind, NULL::bigint AS amount_minor, NULL::text AS currency, NULL::timestamptz AS occurred_at
+       0::bigint AS version, NULL::text AS refund_id, NULL::text AS kind, NULL::bigint AS amount_minor, NULL::text AS currency,
+       NULL::timestamptz AS occurred_at, NULL::boolean AS of_total, NULL::boolean AS cumulative, NULL::text AS part_of
 FROM conversion c JOIN witness w ON w.brand_id = $1 AND w.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 UNION ALL
 SELECT c.root_id, a.content_hash, a.trust, a.received_at, a.door, a.platform, a.delivery_id, NULL,
-       a.version, a.refund_id, a.kind, a.amount_minor, a.currency, a.occurred_at
+       a.version, a.refund_id, a.kind, a.amount_minor, a.currency, a.occurred_at, a.of_total, a.cumulative, a.part_of
 FROM conversion c JOIN adjustment a ON a.brand_id = $1 AND a.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 """
@@ -212,6 +213,9 @@ async def _read_facts(
                     content_hash=row["content_hash"],
                     occurred_at=row["occurred_at"],
                     received_at=row["received_at"],
+                    of_total=row["of_total"],
+                    cumulative=row["cumulative"],
+                    part_of=row["part_of"],
                 )
             )
     return witnesses, adjustments

@@ -25,12 +25,12 @@ WITH witnessed AS (
     RETURNING conversion_id, content_hash, xmax = 0 AS added
 ), adjusted AS (
     INSERT INTO adjustment (brand_id, conversion_id, kind, refund_id, content_hash, id, amount_minor, currency, trust, door, platform,
-        delivery_id, version, occurred_at, received_at, lines)
+        delivery_id, version, occurred_at, received_at, lines, of_total, cumulative, part_of)
     SELECT $1, r.conversion_id, r.kind, r.refund_id, decode(r.content_hash, 'hex'), r.id, r.amount_minor, r.currency, r.trust, r.door,
-        r.platform, r.delivery_id, r.version, r.occurred_at, r.received_at, r.lines
+        r.platform, r.delivery_id, r.version, r.occurred_at, r.received_at, r.lines, r.of_total, r.cumulative, r.part_of
     FROM jsonb_to_recordset($3::jsonb) AS r(conversion_id uuid, kind text, refund_id text, content_hash text, id uuid, amount_minor bigint,
         currency text, trust smallint, door text, platform text, delivery_id uuid, version bigint, occurred_at timestamptz,
-        received_at timestamptz, lines jsonb)
+        received_at timestamptz, lines jsonb, of_total boolean, cumulative boolean, part_of text)
     ON CONFLICT (brand_id, conversion_id, kind, refund_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
     WHERE adjustment.received_at > EXCLUDED.received_at
     RETURNING conversion_id, content_hash, xmax = 0 AS added
@@ -104,6 +104,9 @@ async def add_facts(
                     fact[1],
                     refund.occurred_at,
                     receipt.received_at,
+                    refund.of_total,
+                    refund.cumulative,
+                    refund.part_of,
                 )
             )
     named = sorted(touches)
@@ -169,6 +172,9 @@ def _adjustment(fact: Fact, refund: RefundReport, receipt: Receipt) -> dict[str,
         "occurred_at": refund.occurred_at,
         "received_at": receipt.received_at,
         "lines": [msgspec.to_builtins(line) for line in refund.lines],
+        "of_total": refund.of_total,
+        "cumulative": refund.cumulative,
+        "part_of": refund.part_of,
     }
 
 
