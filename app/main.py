@@ -110,6 +110,7 @@ def routers() -> "list[Any]":
         deliveries,
         hosts,
         influencers,
+        jobs,
         keys,
         links,
         refunds,
@@ -119,7 +120,7 @@ def routers() -> "list[Any]":
 
     setting_up = (brand, hosts, keys, sources)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
-    measuring = (conversions, refunds, deliveries, reports)
+    measuring = (conversions, refunds, deliveries, reports, jobs)
     return [module.router for module in (*measuring, *setting_up, *planning)]
 
 

@@ -101,6 +101,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pixel_max_bytes: Annotated[
         int, Meta(ge=1 << 10, le=1 << 20, description="Largest body the beacon reads; browsers stop at 64 KiB.")
     ] = 64 << 10
+    upload_max_bytes: Annotated[
+        int, Meta(ge=1 << 10, le=1 << 30, description="Largest file that an import or a reconciliation reads.")
+    ] = 64 << 20
+    job_retention_days: Annotated[
+        int, Meta(ge=1, le=365, description="Days a finished job and its lines are kept.")
+    ] = 30
+    job_silent_s: Annotated[
+        int,
+        Meta(
+            ge=2, le=600, description="Seconds after which a job whose process gives no sign of life is taken up again."
+        ),
+    ] = 15
     directory_poll_ms: Annotated[
         int,
         Meta(

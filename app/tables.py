@@ -715,6 +715,65 @@ unique_pending = Table(
     _key("id"),
 )
 
+JOB_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+
+# Work that takes longer than a request: an import, a reconciliation, a replay. Whoever runs it holds `claim` and renews `alive_at`; a job whose
+# runner fell silent is taken up again, from `checkpoint`.
+job = Table(
+    "job",
+    metadata,
+    _id("brand_id"),
+    _id("id"),
+    _words("kind"),
+    _words("state", default="queued"),
+    _json("arguments", "{}"),
+    _count("done"),
+    Column("total", BigInteger),
+    _words("unit", default="rows"),
+    _json("checkpoint"),
+    _json("result"),
+    _words("error", nullable=True),
+    _id("claim", nullable=True),
+    _moment("alive_at", nullable=True),
+    # Beginnings that did not come to an orderly end: a job that kills its runner is not taken up for ever.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _moment("cancelled_at", nullable=True),
+    _moment("created_at"),
+    _moment("started_at", nullable=True),
+    _moment("finished_at", nullable=True),
+    _key("brand_id", "id"),
+    Index("ix_job_open", "id", postgresql_where=text("state IN ('queued', 'running')")),
+    Index(None, "finished_at"),
+    CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
+)
+
+# What a job says of single lines: those of an import that were refused, every order of a reconciliation.
+job_line = Table(
+    "job_line",
+    metadata,
+    _id("brand_id"),
+    _id("job_id"),
+    Column("number", BigInteger, nullable=False),
+    _words("status"),
+    _words("reason", nullable=True),
+    _words("detail", nullable=True),
+    _json("details", "{}"),
+    _key("brand_id", "job_id", "number"),
+    Index(None, "brand_id", "job_id", "status", "number"),
+)
+
+# A file that was uploaded for a job, in pieces of some 100 KB; gone when the job has ended. Pieces without a job are of an upload that broke off.
+job_piece = Table(
+    "job_piece",
+    metadata,
+    _id("brand_id"),
+    _id("job_id"),
+    Column("number", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    _key("brand_id", "job_id", "number"),
+    Index(None, "job_id"),
+)
+
 # How far each host has brought its spool in: reports are complete until the least of these.
 drain_state = Table(
     "drain_state",
@@ -726,4 +785,4 @@ drain_state = Table(
 )
 
 LOOKUPS = frozenset({host, route, api_key, source})
-LOCALS = frozenset({redecide, unique_pending, drain_state})
+LOCALS = frozenset({redecide, unique_pending, drain_state, job, job_line, job_piece})

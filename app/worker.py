@@ -27,13 +27,16 @@ from app.intake.housekeeping import keep_house
 from app.intake.partitions import ensure_partitions
 from app.intake.settle import settle
 from app.intake.uniques import count_uniques
+from app.jobs.kinds import KINDS
+from app.jobs.run import run_next
+from app.jobs.sweeping import sweep_jobs
 from app.migrate import migrate
 from app.secret import load_secret
 from app.settings import Settings, SettingsError, read_settings
 from app.spool import Line
 
-CONNECTIONS = 6
-"""One for each task that writes at the same time."""
+CONNECTIONS = 10
+"""One for each task that writes at the same time; a job reads, writes and gives signs of life."""
 
 PAUSE_MIN_S = 0.2
 PAUSE_MAX_S = 5.0
@@ -44,6 +47,10 @@ UNIQUES_EVERY_S = 1.0
 PROGRESS_EVERY_S = 1.0
 HOUSEKEEPING_EVERY_S = 600.0
 PARTITIONS_EVERY_S = 6 * 3_600.0
+JOBS_EVERY_S = 0.5
+JOBS_AT_ONCE = 2
+"""Of different brands. More would only share the processor that the drain needs too."""
+JOB_MAX_S = 24 * 3_600.0
 
 log = logging.getLogger("ariane.worker")
 
@@ -85,6 +92,7 @@ class Worker:
             Step("progress", PROGRESS_EVERY_S, 10, self._note_progress),
             Step("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
             Step("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions),
+            *(Step(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)),
         ]
 
     async def run(self) -> None:
@@ -165,7 +173,12 @@ class Worker:
 
     async def _keep_house(self) -> int:
         await keep_house(self.pool, self.settings)
+        await sweep_jobs(self.pool, self.settings)
         return 0
+
+    async def _run_job(self) -> int:
+        """One job to its end, in a task of its own: the drain goes on beside it."""
+        return await run_next(self.pool, self.settings, self.secret, KINDS, self.stopping)
 
     def _snapshot_step(self) -> Step:
         async def save() -> int:

@@ -26,6 +26,7 @@ TAGS = {
     "conversions": "Orders, leads, signups, installs: whoever reported them.",
     "refunds": "Refunds, cancellations, chargebacks.",
     "deliveries": "Raw messages of sources and pixels, as received.",
+    "jobs": "Work that takes longer than a request, and what it says of every line.",
     "reports": "What it earned, cost and returned.",
     "public": "What shoppers, shops and browsers meet; no key, nothing but what is said here.",
     "health": "For load balancers and monitoring.",

@@ -26,7 +26,7 @@ CursorValue = UUID | datetime | int | str
 
 
 class Page(BaseModel, Generic[Shown]):
-    """One page of a list, newest first."""
+    """One page of a list: newest first, unless the list says otherwise."""
 
     data: list[Shown]
     next_cursor: str | None = Field(description="Send it back as `cursor` for the next page; null on the last one.")
@@ -78,13 +78,19 @@ async def fetch_page(
     asked: Asked,
     keys: Sequence[ColumnElement[Any]],
     shown: Callable[[Row[Any]], Shown],
+    *,
+    ascending: bool = False,
 ) -> Page[Shown]:
-    """One page of `query` in one statement, the greatest `keys` first. `keys` end with a unique column and are among the selected ones."""
+    """One page of `query` in one statement, the greatest `keys` first, or the least. `keys` end with a unique column and are among the
+    selected ones."""
     if asked.after is not None:
         if len(asked.after) != len(keys):
             raise _bad_cursor()
-        query = query.where(tuple_(*keys) < tuple_(*asked.after) if len(keys) > 1 else keys[0] < asked.after[0])
-    query = query.order_by(*(key.desc() for key in keys)).limit(asked.limit + 1)
+        one = len(keys) == 1
+        here: Any = keys[0] if one else tuple_(*keys)
+        there: Any = asked.after[0] if one else tuple_(*asked.after)
+        query = query.where(here > there if ascending else here < there)
+    query = query.order_by(*(key if ascending else key.desc() for key in keys)).limit(asked.limit + 1)
     rows = (await connection.execute(query)).all()
     more = len(rows) > asked.limit
     rows = rows[: asked.limit]

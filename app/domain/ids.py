@@ -17,6 +17,7 @@ PREFIXES = {
     "click": "clk",
     "conversion": "cnv",
     "adjustment": "adj",
+    "job": "job",
     "request": "req",
 }
 """What is shown with which prefix; one prefix, one table."""

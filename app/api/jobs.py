@@ -1,0 +1,163 @@
+"""Jobs: work that takes longer than a request, how far it is, and what it says of every line."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+from sqlalchemy import Row, case, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api.auth import Reader, Writer
+from app.api.http import FOUND, Pool, Session, resource
+from app.api.paging import Page, Paging, fetch_page
+from app.api.problems import responses
+from app.api.queueing import Job, State, show_job
+from app.api.rows import missing
+from app.domain import ids
+from app.domain.spreadsheets import BYTE_ORDER_MARK, csv_row
+from app.errors import Conflict
+from app.tables import job, job_line
+
+router: APIRouter = resource("jobs")
+
+COLUMNS = """
+SELECT DISTINCT k.name FROM job_line l CROSS JOIN jsonb_object_keys(l.details) AS k(name)
+WHERE l.brand_id = $1 AND l.job_id = $2 AND ($3::text IS NULL OR l.status = $3) ORDER BY k.name
+"""
+LINES = """
+SELECT number, status, reason, detail, details::text AS details FROM job_line
+WHERE brand_id = $1 AND job_id = $2 AND number > $3 AND ($4::text IS NULL OR status = $4) ORDER BY number LIMIT $5
+"""
+DOWNLOAD_ROWS = 1_000
+"""Lines read at a time for a download."""
+
+
+class Line(BaseModel):
+    """What a job says of one line."""
+
+    number: int = Field(
+        description="Of the line in the file; orders that the file does not have are numbered after its last line."
+    )
+    status: str
+    reason: str | None = Field(description="A stable word.")
+    detail: str | None = Field(description="A sentence.")
+    details: dict[str, Any]
+
+
+@router.get("")
+async def list_jobs(
+    caller: Reader,
+    session: Session,
+    paging: Paging,
+    kind: Annotated[str | None, Query(max_length=50)] = None,
+    state: State | None = None,
+) -> Page[Job]:
+    """The brand's jobs, newest first."""
+    query = select(job).where(job.c.brand_id == caller.brand_id)
+    for column, value in ((job.c.kind, kind), (job.c.state, state)):
+        if value is not None:
+            query = query.where(column == value)
+    return await fetch_page(session, query, paging, [job.c.id], show_job)
+
+
+@router.get("/{id}", responses=FOUND)
+async def read_job(id: str, caller: Reader, session: Session) -> Job:  # noqa: A002
+    """One job: how far it is, and what came of it."""
+    return show_job(await _read(session, caller.brand_id, id))
+
+
+@router.post("/{id}/cancel", responses={**FOUND, **responses(Conflict)})
+async def cancel_job(id: str, caller: Writer, session: Session) -> Job:  # noqa: A002
+    """Cancels a job. One that is running ends after the part it is at; what it has done stays. A finished one is refused, 409."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    if row.state == "cancelled":
+        return show_job(row)
+    if row.state not in ("queued", "running"):
+        raise Conflict(f"this job has {row.state} already", code="job_finished")
+    now = clock.now()
+    waits = job.c.state == "queued"
+    write = update(job).where(job.c.brand_id == caller.brand_id, job.c.id == row.id)
+    write = write.values(
+        cancelled_at=func.coalesce(job.c.cancelled_at, now),
+        state=case((waits, "cancelled"), else_=job.c.state),
+        finished_at=case((waits, now), else_=job.c.finished_at),
+    )
+    return show_job((await session.execute(write.returning(job))).one())
+
+
+@router.get("/{id}/lines", responses=FOUND)
+async def list_job_lines(
+    id: str,  # noqa: A002
+    caller: Reader,
+    session: Session,
+    paging: Paging,
+    status: Annotated[str | None, Query(max_length=50)] = None,
+) -> Page[Line]:
+    """What a job says of single lines, in the order of the file: those of an import that were refused, every order of a reconciliation."""
+    row = await _read(session, caller.brand_id, id)
+    query = select(job_line).where(job_line.c.brand_id == caller.brand_id, job_line.c.job_id == row.id)
+    if status is not None:
+        query = query.where(job_line.c.status == status)
+    return await fetch_page(session, query, paging, [job_line.c.number], _line, ascending=True)
+
+
+@router.get(
+    "/{id}/lines.csv",
+    responses={
+        **FOUND,
+        200: {"description": "UTF-8 with a byte order mark, as spreadsheets want it.", "content": {"text/csv": {}}},
+    },
+    response_class=Response,
+)
+async def download_job_lines(
+    id: str,  # noqa: A002
+    caller: Reader,
+    session: Session,
+    pool: Pool,
+    status: Annotated[str | None, Query(max_length=50)] = None,
+) -> Response:
+    """The same as a file: `number`, `status`, `reason`, `detail`, and a column for everything that any line's `details` say."""
+    row = await _read(session, caller.brand_id, id)
+    headers = {"Content-Disposition": f'attachment; filename="{ids.show("job", row.id)}.csv"'}
+    rows = _download(pool, caller.brand_id, row.id, status)
+    return StreamingResponse(rows, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
+    try:
+        wanted = ids.read("job", shown)
+    except ValueError:
+        raise missing("job", shown) from None
+    query = select(job).where(job.c.brand_id == brand_id, job.c.id == wanted)
+    row: Row[Any] | None = (await session.execute(query.with_for_update() if lock else query)).one_or_none()
+    if row is None:
+        raise missing("job", shown)
+    return row
+
+
+def _line(row: Row[Any]) -> Line:
+    return Line(number=row.number, status=row.status, reason=row.reason, detail=row.detail, details=row.details)
+
+
+async def _download(pool: asyncpg.Pool, brand_id: UUID, job_id: UUID, status: str | None) -> AsyncIterator[bytes]:
+    columns = [row["name"] for row in await pool.fetch(COLUMNS, brand_id, job_id, status)]
+    yield BYTE_ORDER_MARK + csv_row(["number", "status", "reason", "detail", *columns])
+    last = -1
+    while True:
+        rows = await pool.fetch(LINES, brand_id, job_id, last, status, DOWNLOAD_ROWS)
+        if not rows:
+            return
+        said = [(row, json.loads(row["details"])) for row in rows]
+        yield b"".join(
+            csv_row(
+                [row["number"], row["status"], row["reason"], row["detail"], *(details.get(name) for name in columns)]
+            )
+            for row, details in said
+        )
+        last = rows[-1]["number"]

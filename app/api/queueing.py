@@ -1,0 +1,116 @@
+"""For resources whose work takes longer than a request: putting a job into the queue, and how it is shown."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import Response
+from pydantic import BaseModel, Field
+from sqlalchemy import Row, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock, mint
+from app.api.fields import Moment
+from app.domain import ids
+from app.errors import TooMany
+from app.jobs.kinds import KINDS
+from app.tables import job
+
+OPEN_MAX = 20
+"""Jobs of one brand that are queued or running."""
+RETRY_AFTER_S = 30
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    done: int
+    total: int | None = Field(description="Null while it is not known.")
+    unit: str = Field(description="What is counted.", examples=["rows"])
+
+
+class Job(BaseModel):
+    """Work that takes longer than a request. Ask again until `state` is `succeeded`, `failed` or `cancelled`."""
+
+    id: str
+    kind: str
+    state: State
+    progress: Progress
+    cancelling: bool = Field(description="It was cancelled and has not ended yet.")
+    error: str | None = Field(description="Why it failed, as a sentence.")
+    result: dict[str, Any] | None = Field(description="What came of it; its shape depends on `kind`.")
+    arguments: dict[str, Any] = Field(description="What was asked for.")
+    created_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None = Field(description="Then it is kept for `ARIANE_JOB_RETENTION_DAYS`.")
+
+
+QUEUED: dict[int | str, dict[str, Any]] = {202: {"description": "It is in the queue."}}
+
+
+async def enqueue(
+    session: AsyncConnection,
+    brand_id: UUID,
+    kind: str,
+    arguments: Mapping[str, Any],
+    *,
+    total: int | None = None,
+    job_id: UUID | None = None,
+) -> Row[Any]:
+    """Puts a job of a registered kind into the queue, in the request's transaction; the row. Raises TooMany over OPEN_MAX.
+
+    job_id: under which its upload is kept already.
+    """
+    await refuse_when_full(session, brand_id)
+    made = insert(job).values(
+        brand_id=brand_id,
+        id=job_id or mint.new_id(),
+        kind=kind,
+        arguments=dict(arguments),
+        total=total,
+        unit=KINDS[kind].unit,
+        created_at=clock.now(),
+    )
+    row: Row[Any] = (await session.execute(made.returning(job))).one()
+    return row
+
+
+async def refuse_when_full(session: AsyncConnection, brand_id: UUID) -> None:
+    """Raises TooMany when the brand has as many jobs as it may have. Held until the transaction ends: two requests cannot both be the last."""
+    key = int.from_bytes(brand_id.bytes[-8:], "big", signed=True)
+    await session.execute(select(func.pg_advisory_xact_lock(key)))
+    waiting = job.c.state.in_(("queued", "running"))
+    query = select(func.count()).select_from(job).where(job.c.brand_id == brand_id, waiting)
+    if (await session.execute(query)).scalar_one() >= OPEN_MAX:
+        raise TooMany(
+            f"{OPEN_MAX} jobs are queued or running already; wait for one of them to end, or cancel one",
+            retry_after_s=RETRY_AFTER_S,
+            code="too_many_jobs",
+        )
+
+
+def accept(response: Response, row: Row[Any]) -> Job:
+    """The answer 202 with the job and where to ask for it."""
+    shown = show_job(row)
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/jobs/{shown.id}"
+    return shown
+
+
+def show_job(row: Row[Any]) -> Job:
+    """A row of `job`."""
+    return Job(
+        id=ids.show("job", row.id),
+        kind=row.kind,
+        state=row.state,
+        progress=Progress(done=row.done, total=row.total, unit=row.unit),
+        cancelling=row.cancelled_at is not None and row.state in ("queued", "running"),
+        error=row.error,
+        result=row.result,
+        arguments=row.arguments,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

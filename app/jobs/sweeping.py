@@ -1,0 +1,41 @@
+"""Housekeeping: finished jobs are kept for a while with their lines; uploads that broke off are not."""
+
+from datetime import timedelta
+
+import asyncpg
+
+from app import clock
+from app.domain import ids
+from app.domain.bodies import EPOCH
+from app.intake.recording import in_transaction
+from app.settings import Settings
+
+BROKEN_OFF_AFTER = timedelta(hours=6)
+"""An upload that has not become a job by then never will."""
+JOBS_MAX = 10
+"""Removed in one transaction: each may have a hundred thousand lines."""
+
+OLD = "DELETE FROM job WHERE (brand_id, id) IN (SELECT brand_id, id FROM job WHERE finished_at < $1 LIMIT $2) RETURNING brand_id, id"
+LINES = "DELETE FROM job_line WHERE brand_id = $1 AND job_id = $2"
+BROKEN_OFF = """
+DELETE FROM job_piece p WHERE p.job_id < $1 AND NOT EXISTS (SELECT 1 FROM job j WHERE j.brand_id = p.brand_id AND j.id = p.job_id)
+"""
+
+
+async def sweep_jobs(pool: asyncpg.Pool, settings: Settings) -> int:
+    """Forgets jobs that ended more than `job_retention_days` ago, and pieces of uploads that broke off. How many jobs."""
+    now = clock.now()
+    before = now - timedelta(days=settings.job_retention_days)
+
+    async def some(connection: asyncpg.Connection) -> int:
+        rows = await connection.fetch(OLD, before, JOBS_MAX)
+        for row in rows:
+            await connection.execute(LINES, row["brand_id"], row["id"])
+        return len(rows)
+
+    total = 0
+    while gone := await in_transaction(pool, some):
+        total += gone
+    floor = ids.floor_ms((now - BROKEN_OFF_AFTER - EPOCH) // timedelta(milliseconds=1))
+    await pool.execute(BROKEN_OFF, floor)
+    return total
