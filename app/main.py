@@ -116,9 +116,10 @@ def routers() -> "list[Any]":
         refunds,
         reports,
         sources,
+        trials,
     )
 
-    setting_up = (brand, hosts, keys, sources)
+    setting_up = (brand, hosts, keys, sources, trials)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
     measuring = (conversions, refunds, deliveries, reports, jobs)
     return [module.router for module in (*measuring, *setting_up, *planning)]

@@ -388,8 +388,8 @@ source = Table(
 
 # ── What happened ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head")
-"""`click.class` is an index into this tuple."""
+CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head", "test")
+"""`click.class` is an index into this tuple. `test`: of the trial of a source, in no count."""
 
 # Partitioned by month of its UUIDv7 id. There is no DEFAULT partition: with one, attaching a month would scan it under a lock.
 click = Table(

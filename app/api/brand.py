@@ -109,7 +109,8 @@ async def _refuse_fixed(connection: AsyncConnection, row: Row[Any], differing: d
         if await connection.scalar(counted):
             fixed.append(FieldError("time_zone", "clicks are counted by its days already; reports take `tz`", "fixed"))
     if "currency" in differing:
-        ordered = select(literal(1)).where(conversion.c.brand_id == row.id).limit(1)
+        # The order of a source's trial is none.
+        ordered = select(literal(1)).where(conversion.c.brand_id == row.id, ~conversion.c.test).limit(1)
         if await connection.scalar(ordered):
             fixed.append(FieldError("currency", "orders were read in it already; reports take `currency`", "fixed"))
     if fixed:

@@ -16,7 +16,9 @@ from ua_parser.core import Domain
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver
 
-HUMAN, BOT, PREVIEW, PREFETCH, HEAD = range(5)
+from app.domain.rehearsal import USER_AGENT
+
+HUMAN, BOT, PREVIEW, PREFETCH, HEAD, TEST = range(6)
 """Classes of clicks, as stored (`CLICK_CLASSES` names them)."""
 
 REMEMBERED = 16_384
@@ -74,7 +76,7 @@ _DESKTOPS = {"Windows", "macOS", "Linux", "ChromeOS"}
 class Browser:
     """What a user agent says. None: it does not say."""
 
-    click_class: int  # HUMAN, BOT or PREVIEW
+    click_class: int  # HUMAN, BOT, PREVIEW or TEST
     device: str | None  # mobile, tablet, desktop, tv
     os: str | None
     browser: str | None
@@ -122,6 +124,8 @@ def load() -> None:
 def _class(lower: str, in_app: str | None) -> int:
     if not lower.strip():
         return BOT
+    if lower == USER_AGENT.lower():
+        return TEST
     if lower.startswith(PREVIEW_STARTS) or any(token in lower for token in PREVIEWS):
         return PREVIEW
     # Phones carry build ids and model names that lists mistake for programs.

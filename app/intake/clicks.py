@@ -46,7 +46,7 @@ WITH line AS (
     INSERT INTO click_day AS c (brand_id, day, link_id, clicks, bots, previews, prefetches, heads)
     SELECT $1, day, link_id, count(*) FILTER (WHERE class = 0), count(*) FILTER (WHERE class = 1), count(*) FILTER (WHERE class = 2),
            count(*) FILTER (WHERE class = 3), count(*) FILTER (WHERE class = 4)
-    FROM stored JOIN line USING (id) GROUP BY day, link_id ORDER BY day, link_id
+    FROM stored JOIN line USING (id) WHERE class < 5 GROUP BY day, link_id ORDER BY day, link_id
     ON CONFLICT (brand_id, day, link_id) DO UPDATE
     SET clicks = c.clicks + excluded.clicks, bots = c.bots + excluded.bots, previews = c.previews + excluded.previews,
         prefetches = c.prefetches + excluded.prefetches, heads = c.heads + excluded.heads

@@ -36,6 +36,7 @@ from app.tables import CLICK_CLASSES, click, click_day, collaboration, link, vis
 
 CLICK_COUNTS = ("clicks", "unique_clicks", "bots", "previews", "prefetches", "heads")
 _CLASS_COUNTS = {"human": "clicks", "bot": "bots", "preview": "previews", "prefetch": "prefetches", "head": "heads"}
+"""The classes that are counted, in the order of CLICK_CLASSES; `test`, which comes last, is not."""
 
 Edge = TypeVar("Edge", date, datetime, UUID)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -127,9 +128,11 @@ def _clicks_part(
     counts: list[ColumnElement[Any]] = [
         func.count().filter(click.c["class"] == number).label(_CLASS_COUNTS[name])
         for number, name in enumerate(CLICK_CLASSES)
+        if name in _CLASS_COUNTS
     ]
     conditions = [
         click.c.brand_id == brand_id,
+        click.c["class"] < len(_CLASS_COUNTS),
         or_(*(and_(click.c.id >= low, click.c.id < high) for low, high in _runs(spans))),
     ]
     places = Places(spans)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.browsers import BOT, HEAD, HUMAN, PREFETCH, PREVIEW, click_class, countries, read_user_agent
+from app.domain.browsers import BOT, HEAD, HUMAN, PREFETCH, PREVIEW, TEST, click_class, countries, read_user_agent
+from app.domain.rehearsal import USER_AGENT
 from app.domain.visitors import DAY_MS, referrer_host, truncate_address, visitor_hash
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -59,6 +60,12 @@ def test_a_request_that_says_it_is_no_visit_is_believed() -> None:
     assert click_class(person, "") == HUMAN
     assert click_class(person, "head") == HEAD
     assert click_class(person, "prefetch") == PREFETCH
+
+
+def test_only_the_trial_of_a_source_clicks_in_test_mode() -> None:
+    assert read_user_agent(USER_AGENT).click_class == TEST
+    assert read_user_agent(f"Mozilla/5.0 {USER_AGENT}").click_class != TEST
+    assert read_user_agent(f"{USER_AGENT} by hand").click_class != TEST
 
 
 @given(st.text(max_size=300))

@@ -291,7 +291,7 @@ async def test_daily_counts_and_single_clicks_give_the_same_report(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
     every_five_hours = [FROM + timedelta(hours=5 * number) for number in range(90)]
-    books.clicks = [Click(at, n % 4, (0, 0, 1, 0, 2)[n % 5], n % 3) for n, at in enumerate(every_five_hours)]
+    books.clicks = [Click(at, n % 4, (0, 0, 1, 0, 2, 5)[n % 6], n % 3) for n, at in enumerate(every_five_hours)]
     await write(pool, alice, PARIS, books)
     question = Question(Period(FROM, FROM + timedelta(days=14), PARIS), "EUR", ("link",))
     by_day = await ask(engine, alice, question, PARIS)

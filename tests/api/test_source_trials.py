@@ -1,0 +1,238 @@
+"""The trial of a source: what works is said to work, what is broken is named, and nothing of it is left in lists and reports."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import httpx2
+import pytest
+from uvicorn import Config, Server
+
+from app import clock
+from app.api import trying
+from app.db import connect_pool
+from app.intake.messages import PLATFORMS
+from app.main import create_app
+from app.secret import seal
+from app.settings import Settings, read_settings
+from tests.api.calls import Json, post
+from tests.cast import Brand, create_brand
+from tests.served import free_port
+from tests.test_worker import at_work
+
+REHEARSED = sorted(name for name, platform in PLATFORMS.items() if platform.rehearse is not None)
+SECRET = "whsec_c2VjcmV0LW9mLXRoZS1zaG9w"
+LISTS = ("influencers", "campaigns", "collaborations", "links", "codes", "costs")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A listening service over a database of its own."""
+
+    url: str
+    settings: Settings
+    pool: asyncpg.Pool
+
+    def client(self, brand: Brand) -> httpx2.AsyncClient:
+        """A client that speaks for a brand, over the wire."""
+        return httpx2.AsyncClient(base_url=self.url, headers=brand.auth, timeout=60, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+async def listening(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """Doors and API on a port, without a background process."""
+    from tests.conftest import copy_template
+
+    dsn, port = await copy_template(server, template), free_port()
+    data: Path = tmp_path_factory.mktemp("trials")
+    settings = read_settings({}, database_url=dsn, data=data, secret_key="s" * 43, port=port, drain_interval_ms=20)
+    config = Config(create_app(settings), port=port, log_config=None, lifespan="on", access_log=False, ws="none")
+    server_ = Server(config)
+    serving = asyncio.create_task(server_.serve())
+    while not server_.started:
+        assert not serving.done()
+        await asyncio.sleep(0.01)
+    pool = await connect_pool(dsn, size=2, name="trial tests")
+    yield Running(f"http://127.0.0.1:{port}", settings, pool)
+    await pool.close()
+    server_.should_exit = True
+    await serving
+
+
+@pytest.fixture
+async def brand(listening: Running) -> Brand:
+    """A brand in that database."""
+    return await create_brand(listening.pool, currency="JPY")
+
+
+async def connect(client: httpx2.AsyncClient, platform: str = "shopify", **fields: object) -> Json:
+    return await post(client, "/v1/sources", {"platform": platform, "secrets": [SECRET], **fields})
+
+
+async def tried(client: httpx2.AsyncClient, source: Json) -> tuple[Json, dict[str, Json]]:
+    report = await post(client, f"/v1/sources/{source['id']}/test", {}, status=200)
+    return report, {line["step"]: line for line in report["lines"]}
+
+
+def failures(report: Json) -> list[Json]:
+    return [line for line in report["lines"] if line["ok"] is not True and line["step"] != "public_url"]
+
+
+@pytest.mark.parametrize("platform", REHEARSED)
+async def test_a_connection_that_works_passes_every_step(listening: Running, brand: Brand, platform: str) -> None:
+    async with listening.client(brand) as client, at_work(listening.settings):
+        source = await connect(client, platform)
+        report, lines = await tried(client, source)
+        assert failures(report) == []
+        assert report["ok"] is True
+        assert lines["amount"]["found"] == "4990 JPY"
+        assert lines["refunded"]["found"] == "1000 JPY taken back"
+        assert lines["credit"]["found"] == "100 %, attributed"
+        # The address is this machine's: no shop reaches it, which is said and is no failure.
+        assert (lines["public_url"]["ok"], "ARIANE_PUBLIC_URL" in lines["public_url"]["hint"]) == (None, True)
+        [order] = (await client.get("/v1/conversions", params={"order_id": report["order_id"]})).json()["data"]
+        assert (order["id"], order["test"], order["net_minor"]) == (report["conversion_id"], True, 4_990)
+        assert order["refunded_minor"] == 1_000
+
+
+async def test_nothing_of_a_trial_is_left_but_its_test_order(listening: Running, brand: Brand) -> None:
+    async with listening.client(brand) as client, at_work(listening.settings):
+        source = await connect(client)
+        first, _ = await tried(client, source)
+        second, lines = await tried(client, source)
+        assert (first["ok"], second["ok"]) == (True, True), lines
+        assert first["order_id"] != second["order_id"]
+        for name in LISTS:
+            assert (await client.get(f"/v1/{name}")).json()["data"] == [], name
+            assert len((await client.get(f"/v1/{name}", params={"include_archived": True})).json()["data"]) <= 1, name
+        orders = (await client.get("/v1/conversions")).json()["data"]
+        assert [order["test"] for order in orders] == [True, True]
+        day = clock.now().date()
+        for zone in ("Europe/Paris", "Asia/Tokyo"):  # the brand's own, by its daily counts; another, by single clicks
+            query = {"from": str(day - timedelta(days=1)), "to": str(day + timedelta(days=2)), "tz": zone}
+            summary = (await client.get("/v1/reports/summary", params={**query, "group_by": "influencer"})).json()
+            assert summary["rows"] == []
+            counts = {name: value for name, value in summary["all_orders"].items() if isinstance(value, int)}
+            assert set(counts.values()) == {0}, counts
+        clicks = await listening.pool.fetchval("SELECT count(*) FROM click WHERE brand_id = $1", brand.id)
+        assert clicks == 2
+        # A trial made before the brand is set up keeps nothing from being set up.
+        assert (await client.patch("/v1/brand", json={"currency": "EUR", "time_zone": "UTC"})).status_code == 200
+        third, _ = await tried(client, source)
+        assert third["ok"]
+
+
+async def test_a_background_process_that_is_down_is_said_in_words(
+    listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trying, "RECORD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(trying, "IDLE", timedelta(0))
+    async with listening.client(brand) as client:
+        report, lines = await tried(client, await connect(client))
+        assert report["ok"] is False
+        assert (lines["order"]["ok"], lines["recorded"]["ok"]) == (True, False)
+        assert "safe on the disk" in lines["recorded"]["found"]
+        assert "`ariane serve`" in lines["recorded"]["hint"]
+        assert {lines[step]["ok"] for step in ("test_mode", "amount", "code", "refund", "refunded")} == {None}
+        async with at_work(listening.settings):
+            await eventually_recorded(client, report["order_id"])
+
+
+async def eventually_recorded(client: httpx2.AsyncClient, order_id: str) -> None:
+    """What waited on the disk arrives once the background process works again."""
+    for _ in range(100):
+        if (await client.get("/v1/conversions", params={"order_id": order_id})).json()["data"]:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the order never came")
+
+
+async def test_secrets_sealed_with_another_key_are_named(listening: Running, brand: Brand) -> None:
+    async with listening.client(brand) as client, at_work(listening.settings):
+        source = await connect(client)
+        other = [seal("another key that was used before " * 2, SECRET)]
+        await listening.pool.execute("UPDATE source SET secrets = $2 WHERE token = $1", source["token"], other)
+        report, lines = await tried(client, source)
+        assert report["ok"] is False
+        assert lines["secrets"]["found"] == "0 of 1 can be opened"
+        assert "ARIANE_SECRET_KEY" in lines["secrets"]["hint"]
+        assert lines["order"]["ok"] is None
+
+
+async def test_an_archived_source_fails_at_once(listening: Running, brand: Brand) -> None:
+    async with listening.client(brand) as client:
+        source = await connect(client)
+        await client.delete(f"/v1/sources/{source['id']}")
+        report, lines = await tried(client, source)
+        assert (report["ok"], lines["source"]["ok"], lines["order"]["ok"]) == (False, False, None)
+        assert report["order_id"] is None
+
+
+async def test_a_service_that_is_not_where_it_says_is_named(
+    listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trying, "own_address", lambda settings: f"http://127.0.0.1:{free_port()}")
+    async with listening.client(brand) as client:
+        report, lines = await tried(client, await connect(client))
+        assert (report["ok"], lines["click"]["ok"], lines["order"]["ok"]) == (False, False, False)
+        assert "HOST and PORT" in lines["order"]["hint"]
+
+
+async def test_a_proxy_of_the_environment_never_sees_a_trial(
+    listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setitem(os.environ, name, f"http://127.0.0.1:{free_port()}")
+    async with listening.client(brand) as client, at_work(listening.settings):
+        report, _ = await tried(client, await connect(client))
+        assert failures(report) == []
+
+
+async def test_one_source_is_tried_once_at_a_time(listening: Running, brand: Brand) -> None:
+    async with listening.client(brand) as client, at_work(listening.settings):
+        source = await connect(client)
+        path = f"/v1/sources/{source['id']}/test"
+        answers = await asyncio.gather(*(client.post(path, json={}) for _ in range(3)))
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+        refused = next(answer for answer in answers if answer.status_code == 409)
+        assert refused.json()["code"] == "trial_running"
+        assert (await client.post(path, json={})).status_code == 200
+
+
+async def test_charlie_cannot_try_alices_source(listening: Running, brand: Brand) -> None:
+    charlie = await create_brand(listening.pool, "Charlie")
+    async with listening.client(brand) as client, listening.client(charlie) as rival:
+        source = await connect(client)
+        answer = await rival.post(f"/v1/sources/{source['id']}/test", json={})
+        assert (answer.status_code, answer.json()["code"]) == (404, "source_not_found")
+        assert (await rival.post("/v1/sources/src_nonsense/test", json={})).status_code == 404
+
+
+async def test_un_prefixed_headers_are_taken_end_to_end(listening: Running, brand: Brand) -> None:
+    """Shopify's newer events drop the `X-`: same signature, same meaning."""
+    async with listening.client(brand) as client, at_work(listening.settings):
+        source = await connect(client)
+        body, headers = signed_order("orders/paid", 4711)
+        plain = {name.removeprefix("X-"): value for name, value in headers.items()}
+        assert not any(name.lower().startswith("x-") for name in plain)
+        assert (await client.post(f"/in/{source['token']}", content=body, headers=plain)).status_code == 200
+        # Its older name beside it, as a second subscription sends it: the same order.
+        assert (await client.post(f"/in/{source['token']}", content=body, headers=headers)).status_code == 200
+        await eventually_recorded(client, "4711")
+        rows = (await client.get("/v1/deliveries", params={"source_id": source["id"]})).json()["data"]
+        assert {(row["status"], row["topic"]) for row in rows} == {("recorded", "orders/paid")}
+
+
+def signed_order(topic: str, order_id: int) -> tuple[bytes, dict[str, str]]:
+    import base64
+    import hmac
+    import json
+
+    body = json.dumps({"id": order_id, "currency": "JPY", "financial_status": "paid", "total_price": "500"}).encode()
+    digest = base64.b64encode(hmac.digest(SECRET.encode(), body, "sha256")).decode()
+    named = {"Topic": topic, "Hmac-Sha256": digest, "Event-Id": "e-1", "Triggered-At": "2026-11-22T12:00:00.123456789Z"}
+    return body, {f"X-Shopify-{name}": value for name, value in named.items()} | {"Content-Type": "application/json"}
