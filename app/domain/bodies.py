@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from app.domain import money
 from app.domain.orders import Customer, Line, OrderReport, RefundReport
 from app.errors import FieldError, Invalid
@@ -65,6 +67,34 @@ def read_json(body: bytes) -> object:
     Unreadable: `not_json` for anything that is not one UTF-8 JSON value (NaN and Infinity included), `duplicate_keys` for an object that
     says one name twice: which of the two counts is a matter of taste, and of taste only.
     """
+    try:
+        value = _decode(body)
+        if _says_each_name_once(body, value):
+            return value
+    except (ValueError, ArithmeticError, RecursionError):
+        pass
+    return _read_with_care(body)
+
+
+# Twice as fast as json's decoder, which has to call back for every object to see a name twice; all that it refuses or may have dropped is
+# read again by that one, whose verdict counts. `number`: a Decimal is written as it was read, not as a text.
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _says_each_name_once(body: bytes, value: object) -> bool:
+    """Whether the value is certainly all that the body says. False where it may have lost a pair whose name came again.
+
+    Every pair has one colon outside of texts, and nothing else has; a lost pair takes at least that one with it. Colons inside of texts are the
+    same before and after, unless they were escaped.
+    """
+    written = _encode(value)
+    if written == body:
+        return True
+    return written.count(b":") == body.count(b":") and (b"\\" not in body or b"\\u003" not in body)
+
+
+def _read_with_care(body: bytes) -> object:
     try:
         return json.loads(
             body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object
