@@ -7,8 +7,9 @@ from pydantic import Field, Strict
 
 from app.api.fields import Given
 from app.errors import FieldError, Invalid
+from app.intake.platforms.postback.presets import DEFAULT, PRESETS
 
-Platform = Literal["shopify", "generic"]
+Platform = Literal["shopify", "generic", "postback"]
 
 
 class SourceSettings(Given):
@@ -17,10 +18,14 @@ class SourceSettings(Given):
     taxes_included: Annotated[bool, Strict()] | None = Field(
         default=None, description="Shopify: prices contain tax. It says so on orders, not on all refunds."
     )
+    preset: Annotated[str, Strict(), Field(min_length=1, max_length=40)] | None = Field(
+        default=None, description="Postback: whose parameter names it uses; `ariane` by default.", examples=["awin"]
+    )
 
 
 KNOWN_TO: Mapping[str, frozenset[str]] = {
     "taxes_included": frozenset({"shopify"}),
+    "preset": frozenset({"postback"}),
 }
 """The platforms that read a setting."""
 
@@ -34,3 +39,21 @@ def refuse_foreign(settings: SourceSettings, platform: str) -> None:
     ]
     if foreign:
         raise Invalid("these settings are of another platform", fields=tuple(foreign))
+
+
+def refuse_unguarded(platform: str, settings: Mapping[str, object], secrets_count: int) -> None:
+    """Raises Invalid where nothing would tell the shop's messages from anybody's: a platform that signs, or a preset that demands its token,
+    without a secret; and for a preset that does not exist."""
+    if platform != "postback":
+        if not secrets_count:
+            raise Invalid.field(
+                "secrets", f"a source of {platform} needs the secret that signs its messages", code="required"
+            )
+        return
+    preset = PRESETS.get(str(settings.get("preset") or DEFAULT))
+    if preset is None:
+        raise Invalid.field("settings.preset", f"is none of {', '.join(PRESETS)}", code="unknown_preset")
+    if preset.demands_token and not secrets_count:
+        raise Invalid.field(
+            "secrets", f"{preset.title} postbacks need the {preset.token} that they carry", code="required"
+        )

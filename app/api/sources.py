@@ -15,7 +15,7 @@ from app.api.fields import Given, Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing, refuse_archived
-from app.api.source_settings import Platform, SourceSettings, refuse_foreign
+from app.api.source_settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
 from app.domain import ids
 from app.secret import seal
 from app.tables import source
@@ -30,9 +30,9 @@ Secret = Annotated[
 Secrets = Annotated[
     list[Secret],
     Field(
-        min_length=1,
         max_length=SECRETS_MAX,
-        description="Signing secrets, any of which may have signed a message: send the old and the new one while rotating. Never shown again.",
+        description="Signing secrets, any of which may have signed a message: send the old and the new one while rotating. Never shown again. "
+        "Optional for most postbacks, which carry it as a parameter: there, without one, the address is the guard.",
     ),
 ]
 
@@ -43,7 +43,7 @@ class NewSource(Given):
     platform: Platform = Field(description="`generic` posts the bodies of /v1/conversions and /v1/refunds, signed.")
     name: Name = Field(default="", validate_default=False, examples=["Shopify France"])
     shop: Word = Field(default="main", description="Where its orders come from.")
-    secrets: Secrets
+    secrets: Secrets = Field(default_factory=list)
     settings: SourceSettings = Field(default_factory=lambda: SourceSettings())
 
 
@@ -95,6 +95,8 @@ def _sealed(request: Request, secrets: list[str]) -> list[str]:
 async def create_source(caller: Admin, session: Session, request: Request, body: NewSource) -> Source:
     """Connects a shop; give `url` to it as the address of its webhooks. From then on its orders need a signed message to count."""
     refuse_foreign(body.settings, body.platform)
+    settings = body.settings.model_dump(exclude_none=True)
+    refuse_unguarded(body.platform, settings, len(body.secrets))
     now = clock.now()
     made = insert(source).values(
         token=mint.new_token("hook"),
@@ -104,7 +106,7 @@ async def create_source(caller: Admin, session: Session, request: Request, body:
         name=body.name,
         shop=body.shop,
         secrets=_sealed(request, body.secrets),
-        settings=body.settings.model_dump(exclude_none=True),
+        settings=settings,
         created_at=now,
         updated_at=now,
     )
@@ -163,6 +165,7 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
     if "settings" in sent:
         refuse_foreign(body.settings, row.platform)
         sent["settings"] = merge(row.settings, sent["settings"])
+    refuse_unguarded(row.platform, sent.get("settings", row.settings), len(sent.get("secrets", row.secrets)))
     return _shown(request, await _write(session, row, sent) if sent else row)
 
 

@@ -3,11 +3,11 @@
 A source has a list of secrets, because they are rotated with both in force for a while; any one of them may match.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.domain.signatures import generic, shopify
+from app.domain.signatures import generic, postback, shopify
 from app.domain.signatures.digests import MALFORMED, MISSING, STALE, UNARMED, WRONG
 
 UNKNOWN_PLATFORM = "unknown_platform"
@@ -31,14 +31,21 @@ class Verify(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """kept_headers (lower case): what a delivery must be kept with, so that it can be checked and read again later."""
+    """kept_headers (lower case): what a delivery must be kept with, so that it can be checked and read again later.
+
+    by_query: it reports in the query too, by GET or POST; elsewhere a GET is somebody who opened the address in a browser, and the query says nothing.
+    conceal: takes out of (query, headers, body) what must not be kept; `verify` takes the message before it and after.
+    """
 
     verify: Verify
     kept_headers: frozenset[str]
+    by_query: bool = False
+    conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] | None = None
 
 
 SCHEMES: Mapping[str, Scheme] = {
     "generic": Scheme(generic.verify, generic.KEPT_HEADERS),
+    "postback": Scheme(postback.verify, postback.KEPT_HEADERS, by_query=True, conceal=postback.conceal),
     "shopify": Scheme(shopify.verify, shopify.KEPT_HEADERS),
 }
 
@@ -54,8 +61,8 @@ def verify(
 ) -> str | None:
     """None when one of the secrets signed exactly these bytes, else why not: a stable word.
 
-    Header names in any case. `now_s`: the time of receipt in Unix seconds, also when the message is checked again later. `settings`: of the
-    source. Never raises, whatever the headers hold.
+    Header names in any case; the query among them as `QUERY`. `now_s`: the time of receipt in Unix seconds, also when the message is checked
+    again later. `settings`: of the source. Never raises, whatever the headers hold.
     """
     scheme = SCHEMES.get(platform)
     if scheme is None:
@@ -63,6 +70,9 @@ def verify(
     given = {name.lower(): value.strip() for name, value in headers.items()}
     # An empty secret would let everybody sign.
     keys = [secret for secret in secrets if secret]
+    if secrets and not keys:
+        # A source that has secrets, none of which can be opened: not the same as one that has none.
+        return UNARMED
     return scheme.verify(body, given, keys, now_s=now_s, settings=settings or {})
 
 
@@ -71,10 +81,23 @@ def kept_headers(platform: str) -> frozenset[str]:
     return SCHEMES[platform if platform in SCHEMES else "generic"].kept_headers
 
 
+def is_by_query(platform: str) -> bool:
+    """Whether messages of this platform say something in their query."""
+    return platform in SCHEMES and SCHEMES[platform].by_query
+
+
+def conceal(platform: str, query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, str], bytes]:
+    """Query (as latin-1), headers (lower case) and body as they may be kept: without a secret that the sender wrote into them."""
+    scheme = SCHEMES.get(platform)
+    if scheme is None or scheme.conceal is None:
+        return query, dict(headers), body
+    return scheme.conceal(query, headers, body)
+
+
 KEPT = "the message is kept, to be replayed"
 ADVICE: Mapping[str, str] = {
     UNARMED: f"this source has no secret yet: set its `secrets` to what the shop system shows; {KEPT} then",
-    MISSING: f"no signature came with it: set the source's secret in the sender, and check that no proxy removes its headers; {KEPT}",
+    MISSING: f"no signature (of a postback: no token) came with it: set the source's secret in the sender, and check that no proxy takes it out; {KEPT}",
     MALFORMED: f"the signature is not written as this platform writes it: check the source's platform and its encoding; {KEPT}",
     WRONG: f"the signature does not fit any secret of this source: copy the sender's secret again; {KEPT} once it is mended",
     STALE: f"rightly signed, but its time is more than 5 minutes away from now: set the sender's clock, and send it again; {KEPT}",

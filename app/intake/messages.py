@@ -9,17 +9,19 @@ from uuid import UUID
 
 from app.domain import ids
 from app.domain.bodies import EPOCH, Context, Unreadable
-from app.domain.orders import TRUST_PIXEL, TRUST_WEBHOOK, Parsed, Receipt
+from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Parsed, Receipt
 from app.domain.rehearsal import Rehearsal, Scene
+from app.domain.signatures.digests import QUERY
+from app.domain.signing import is_by_query
 from app.intake.platforms import pixel
 from app.intake.platforms.generic import webhook as generic
+from app.intake.platforms.postback import rehearsal as postback_rehearsal
+from app.intake.platforms.postback import webhook as postback
 from app.intake.platforms.shopify import rehearsal as shopify_rehearsal
 from app.intake.platforms.shopify import webhook as shopify
 from app.spool import HookLine, PixelLine
 
 PIXEL_DOORS = frozenset({"pixel", "beacon"})
-QUERY = ":query"
-"""Under this name the query string of a message is kept among its headers; no header can be called so."""
 
 
 class Platform(NamedTuple):
@@ -27,15 +29,19 @@ class Platform(NamedTuple):
 
     identify: from its headers, the topic and the sender's own id of the message, '' where unknown. parse: what it says, never raising.
     rehearse: the messages of an order that never was, as the platform would send them; None for a platform that has none.
+    trust: what its words weigh. A signature binds every byte to the shop; a token is a password that travels in addresses, and so in the logs of
+    everybody on the way: it says no more than a secret key does.
     """
 
     identify: Callable[[Mapping[str, str]], tuple[str, str]]
     parse: Callable[[bytes, Mapping[str, str], Context], Parsed]
     rehearse: Callable[[Rehearsal, str, Mapping[str, object]], Scene] | None = None
+    trust: int = TRUST_WEBHOOK
 
 
 PLATFORMS: Mapping[str, Platform] = {
     "generic": Platform(generic.identify, generic.parse),
+    "postback": Platform(postback.identify, postback.parse, postback_rehearsal.rehearse, TRUST_SERVER),
     "shopify": Platform(shopify.identify, shopify.parse, shopify_rehearsal.rehearse),
 }
 """To add a platform: its functions here, its signature in app/domain/signing.py, its settings in app/api/source_settings.py."""
@@ -62,7 +68,9 @@ class Message:
 
     @property
     def body_hash(self) -> bytes:
-        """SHA-256 of the raw body."""
+        """SHA-256 of the raw body; where the query speaks, of both: the bodies of GETs are all alike."""
+        if is_by_query(self.platform):
+            return hashlib.sha256(self.headers.get(QUERY, "").encode("latin-1", "replace") + b"\n" + self.body).digest()
         return hashlib.sha256(self.body).digest()
 
     def identify(self) -> tuple[str, str]:
@@ -84,8 +92,9 @@ class Message:
 
     def receipt(self) -> Receipt:
         """What gives its words their weight."""
+        found = PLATFORMS.get(self.platform)
         return Receipt(
-            trust=TRUST_PIXEL if self.is_pixel else TRUST_WEBHOOK,
+            trust=TRUST_PIXEL if self.is_pixel or found is None else found.trust,
             door=self.platform if self.is_pixel else "hook",
             platform="pixel" if self.is_pixel else self.platform,
             received_at=self.received_at,

@@ -10,7 +10,9 @@ from functools import lru_cache
 from app import clock, mint
 from app.directory import Directory
 from app.domain import ids
-from app.domain.signing import advise, kept_headers, verify
+from app.domain.signatures.digests import QUERY
+from app.domain.signatures.postback import PROOF
+from app.domain.signing import advise, conceal, is_by_query, kept_headers, verify
 from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
 from app.known import Source
 from app.metrics import (
@@ -29,8 +31,6 @@ from app.tracking.answers import Receive, Scope, Send, answer_json, answer_probl
 HEADER_MAX_CHARS = 4_096
 QUERY_MAX_BYTES = 16 << 10
 HOUR_S = 3_600
-BY_QUERY = frozenset({"postback"})
-"""Platforms that report in the query of a GET. Elsewhere a GET is somebody who opened the address in a browser."""
 
 log = logging.getLogger("ariane.hooks")
 
@@ -59,16 +59,14 @@ class Hooks:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
         """200 once it is on the disk; 401 for a wrong signature (kept too); 404, 405, 413; 503 where it cannot be known or stored."""
-        if scope["method"] not in ("GET", "POST"):
-            await refuse_method(scope, send, "POST")
-            return
         try:
             source = await self._directory.find_source(token)
             if source is None:
                 self._counts.slots[HOOKS_UNKNOWN] += 1
                 raise NotFound("no source has this token", code="unknown_token")
-            if scope["method"] == "GET" and source.platform not in BY_QUERY:
-                await refuse_method(scope, send, "POST")
+            allowed = ("GET", "POST") if is_by_query(source.platform) else ("POST",)
+            if scope["method"] not in allowed:
+                await refuse_method(scope, send, *allowed)
                 return
             query = scope["query_string"]
             if len(query) > QUERY_MAX_BYTES:
@@ -99,11 +97,12 @@ class Hooks:
             name = raw_name.decode("latin-1")
             if name in kept:
                 headers[name] = raw_value.decode("latin-1")[:HEADER_MAX_CHARS]
+        query, headers, body = conceal(source.platform, query, headers, body)
         reason = verify(
             source.platform,
             body=body,
-            headers=headers,
-            secrets=[text for sealed in source.secrets if (text := self._unseal(sealed))],
+            headers={**headers, QUERY: query},
+            secrets=[self._unseal(sealed) for sealed in source.secrets],
             now_s=clock.now_ms() / 1000,
             settings=json.loads(source.settings),
         )
@@ -112,6 +111,9 @@ class Hooks:
             raise Unauthorized(
                 "the signature is wrong; too many such messages have come, this one was not kept", code=reason
             )
+        if reason is None:
+            # Only what has yet to be checked again is kept with the means to.
+            headers.pop(PROOF, None)
         new = mint.new_id()
         line = HookLine(
             id=str(new),

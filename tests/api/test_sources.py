@@ -61,7 +61,7 @@ async def test_a_wrong_field_is_named(as_alice: AsyncClient, fields: dict[str, o
 
 async def test_a_platform_that_is_not_offered_is_answered_with_those_that_are(as_alice: AsyncClient) -> None:
     answer = await as_alice.post("/v1/sources", json={**SHOPIFY, "platform": "stripe"})
-    assert "'shopify' or 'generic'" in answer.json()["errors"][0]["detail"]
+    assert "'shopify', 'generic' or 'postback'" in answer.json()["errors"][0]["detail"]
 
 
 async def test_charlie_gets_404_for_sources(as_alice: AsyncClient, as_charlie: AsyncClient) -> None:

@@ -11,6 +11,9 @@ MALFORMED = "malformed_signature"
 WRONG = "wrong_signature"
 STALE = "stale_timestamp"
 
+QUERY = ":query"
+"""Under this name the query string of a message stands among its headers; no header can be called so."""
+
 TOLERANCE_S = 300
 """How far a signed time may lie from the time of receipt, on both sides."""
 SIGNATURES_MAX = 16
