@@ -9,7 +9,7 @@ from app.api.fields import Given
 from app.errors import FieldError, Invalid
 from app.intake.platforms.postback.presets import DEFAULT, PRESETS
 
-Platform = Literal["shopify", "generic", "postback"]
+Platform = Literal["shopify", "woocommerce", "generic", "postback"]
 
 
 class SourceSettings(Given):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.domain.signatures import generic, postback, shopify
+from app.domain.signatures import generic, postback, shopify, woocommerce
 from app.domain.signatures.digests import MALFORMED, MISSING, STALE, UNARMED, WRONG
 
 UNKNOWN_PLATFORM = "unknown_platform"
@@ -35,18 +35,21 @@ class Scheme:
 
     by_query: it reports in the query too, by GET or POST; elsewhere a GET is somebody who opened the address in a browser, and the query says nothing.
     conceal: takes out of (query, headers, body) what must not be kept; `verify` takes the message before it and after.
+    is_ping: whether a message (its body and kept headers) only asks if somebody is there; None for platforms that never ask.
     """
 
     verify: Verify
     kept_headers: frozenset[str]
     by_query: bool = False
     conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] | None = None
+    is_ping: Callable[[bytes, Mapping[str, str]], bool] | None = None
 
 
 SCHEMES: Mapping[str, Scheme] = {
     "generic": Scheme(generic.verify, generic.KEPT_HEADERS),
     "postback": Scheme(postback.verify, postback.KEPT_HEADERS, by_query=True, conceal=postback.conceal),
     "shopify": Scheme(shopify.verify, shopify.KEPT_HEADERS),
+    "woocommerce": Scheme(woocommerce.verify, woocommerce.KEPT_HEADERS, is_ping=woocommerce.is_ping),
 }
 
 
@@ -74,6 +77,12 @@ def verify(
         # A source that has secrets, none of which can be opened: not the same as one that has none.
         return UNARMED
     return scheme.verify(body, given, keys, now_s=now_s, settings=settings or {})
+
+
+def is_ping(platform: str, *, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether the message, with its kept headers, is the platform's ping: to be answered 200 and forgotten, though nobody signed it."""
+    scheme = SCHEMES.get(platform)
+    return scheme is not None and scheme.is_ping is not None and scheme.is_ping(body, headers)
 
 
 def kept_headers(platform: str) -> frozenset[str]:

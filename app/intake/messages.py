@@ -19,6 +19,8 @@ from app.intake.platforms.postback import rehearsal as postback_rehearsal
 from app.intake.platforms.postback import webhook as postback
 from app.intake.platforms.shopify import rehearsal as shopify_rehearsal
 from app.intake.platforms.shopify import webhook as shopify
+from app.intake.platforms.woocommerce import rehearsal as woocommerce_rehearsal
+from app.intake.platforms.woocommerce import webhook as woocommerce
 from app.spool import HookLine, PixelLine
 
 PIXEL_DOORS = frozenset({"pixel", "beacon"})
@@ -43,6 +45,7 @@ PLATFORMS: Mapping[str, Platform] = {
     "generic": Platform(generic.identify, generic.parse),
     "postback": Platform(postback.identify, postback.parse, postback_rehearsal.rehearse, TRUST_SERVER),
     "shopify": Platform(shopify.identify, shopify.parse, shopify_rehearsal.rehearse),
+    "woocommerce": Platform(woocommerce.identify, woocommerce.parse, woocommerce_rehearsal.rehearse),
 }
 """To add a platform: its functions here, its signature in app/domain/signing.py, its settings in app/api/source_settings.py."""
 

@@ -12,11 +12,12 @@ from app.directory import Directory
 from app.domain import ids
 from app.domain.signatures.digests import QUERY
 from app.domain.signatures.postback import PROOF
-from app.domain.signing import advise, conceal, is_by_query, kept_headers, verify
+from app.domain.signing import advise, conceal, is_by_query, is_ping, kept_headers, verify
 from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
 from app.known import Source
 from app.metrics import (
     HOOKS_NOT_STORED,
+    HOOKS_PINGS,
     HOOKS_STORED,
     HOOKS_TOO_LARGE,
     HOOKS_UNKNOWN,
@@ -72,7 +73,7 @@ class Hooks:
             if len(query) > QUERY_MAX_BYTES:
                 raise TooLarge(f"the query is larger than {QUERY_MAX_BYTES} bytes", code="body_too_large")
             body = await read_body(scope, receive, self._body_max_bytes)
-            delivery_id = await self._take(source, scope, query.decode("latin-1"), body)
+            told = await self._take(source, scope, query.decode("latin-1"), body)
         except SpoolFull as error:
             self._counts.slots[HOOKS_NOT_STORED] += 1
             await answer_problem(scope, send, error)
@@ -87,16 +88,19 @@ class Hooks:
         except ConnectionError:
             return
         else:
-            await answer_json(send, 200, {"id": delivery_id, "status": "received"})
+            await answer_json(send, 200, told)
 
-    async def _take(self, source: Source, scope: Scope, query: str, body: bytes) -> str:
-        """The id of the delivery, which is on the disk. Raises Unauthorized (it is on the disk then too) and SpoolFull."""
+    async def _take(self, source: Source, scope: Scope, query: str, body: bytes) -> dict[str, str]:
+        """What to answer, once the message is on the disk (a ping leaves nothing). Raises Unauthorized (on the disk then too) and SpoolFull."""
         kept = kept_headers(source.platform)
         headers: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
             name = raw_name.decode("latin-1")
             if name in kept:
                 headers[name] = raw_value.decode("latin-1")[:HEADER_MAX_CHARS]
+        if is_ping(source.platform, body=body, headers=headers):
+            self._counts.slots[HOOKS_PINGS] += 1
+            return {"status": "pong"}
         query, headers, body = conceal(source.platform, query, headers, body)
         reason = verify(
             source.platform,
@@ -133,7 +137,7 @@ class Hooks:
             self._counts.slots[HOOKS_UNSIGNED] += 1
             raise Unauthorized(advise(reason), code=reason)
         self._counts.slots[HOOKS_STORED] += 1
-        return ids.show("delivery", new)
+        return {"id": ids.show("delivery", new), "status": "received"}
 
     def _may_keep_unsigned(self, source: Source) -> bool:
         """Whether this hour's share of unsigned messages of the source is not used up: whoever knows a token could fill the disk."""
