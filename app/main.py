@@ -113,13 +113,14 @@ def routers() -> "list[Any]":
         jobs,
         keys,
         links,
+        mappings,
         refunds,
         reports,
         sources,
         trials,
     )
 
-    setting_up = (brand, hosts, keys, sources, trials)
+    setting_up = (brand, hosts, keys, mappings, sources, trials)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
     measuring = (conversions, refunds, deliveries, reports, jobs)
     return [module.router for module in (*measuring, *setting_up, *planning)]

@@ -16,9 +16,9 @@ from app.api.fields import Moment, Reference
 from app.api.http import FOUND, Pool, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing
+from app.api.said import show_said
 from app.domain import ids
 from app.domain.bodies import EPOCH
-from app.domain.orders import Parsed, words
 from app.intake.messages import PIXEL_DOORS
 from app.intake.replaying import read_again, replay, stored_message
 from app.tables import delivery
@@ -149,7 +149,7 @@ async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, s
     message = stored_message({**row._mapping, "headers": json.dumps(row.headers)})
     async with pool.acquire() as connection:
         said = await read_again(connection, caller.brand_id, message, secret=secret)
-    return Delivery(**_fields(row), headers=row.headers, body=text, body_base64=encoded, read=_read(said))
+    return Delivery(**_fields(row), headers=row.headers, body=text, body_base64=encoded, read=show_said(said))
 
 
 @router.post("/{id}/replay", responses=FOUND)
@@ -190,22 +190,3 @@ def _came_to(source_id: str) -> ColumnElement[bool]:
 def _floor(moment: datetime) -> UUID:
     """The least id received at or after this moment; a fraction of a millisecond counts as the next one."""
     return ids.floor_ms(-((EPOCH - moment) // timedelta(milliseconds=1)))
-
-
-def _read(said: Parsed) -> dict[str, Any]:
-    shown: dict[str, Any] = {"topic": said.topic}
-    for name in ("ignored", "rejected", "detail"):
-        if getattr(said, name) is not None:
-            shown[name] = getattr(said, name)
-    if said.reports:
-        shown["reports"] = [
-            {**words(report), "refunds": [words(each) for each in report.refunds]} for report in said.reports
-        ]
-    if said.landings:
-        shown["landings"] = [
-            {"visitor_id": each.visitor_id, "click_id": each.click_id, "seen_at": each.seen_at}
-            for each in said.landings
-        ]
-    if said.notes:
-        shown["notes"] = list(said.notes)
-    return shown

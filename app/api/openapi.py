@@ -23,6 +23,7 @@ TAGS = {
     "codes": "Promo codes and who owns them when.",
     "costs": "What a collaboration or campaign cost.",
     "sources": "Connected shops and servers that report orders.",
+    "mappings": "What a source would read in a message, tried without keeping anything.",
     "conversions": "Orders, leads, signups, installs: whoever reported them.",
     "refunds": "Refunds, cancellations, chargebacks.",
     "deliveries": "Raw messages of sources and pixels, as received.",

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict
 
 from app.api.fields import Given
+from app.api.samples import MappingGiven, Signature
+from app.domain.presets import PRESETS as CHECKOUTS
 from app.errors import FieldError, Invalid
 from app.intake.platforms.postback.presets import DEFAULT, PRESETS
 
@@ -19,13 +21,28 @@ class SourceSettings(Given):
         default=None, description="Shopify: prices contain tax. It says so on orders, not on all refunds."
     )
     preset: Annotated[str, Strict(), Field(min_length=1, max_length=40)] | None = Field(
-        default=None, description="Postback: whose parameter names it uses; `ariane` by default.", examples=["awin"]
+        default=None,
+        description="Postback: whose parameter names it uses; `ariane` by default. Generic: whose signature and messages it has, "
+        f"one of {', '.join(sorted(CHECKOUTS))}.",
+        examples=["awin"],
+    )
+    signature: Signature | None = Field(
+        default=None,
+        description="Generic: how it signs. Without it, `X-Ariane-Signature` or Standard Webhooks.",
+        examples=[{"header": "X-Signature", "encoding": "hex", "prefix": "sha256="}],
+    )
+    mapping: MappingGiven | None = Field(
+        default=None,
+        description="Generic: where in its messages an order or a refund stands. Tried on `sample` before it is kept.",
+        examples=[{"amounts": "major", "rules": [{"read": "order", "order_id": "/id", "total": "/total"}]}],
     )
 
 
 KNOWN_TO: Mapping[str, frozenset[str]] = {
     "taxes_included": frozenset({"shopify"}),
-    "preset": frozenset({"postback"}),
+    "preset": frozenset({"generic", "postback"}),
+    "signature": frozenset({"generic"}),
+    "mapping": frozenset({"generic"}),
 }
 """The platforms that read a setting."""
 
@@ -49,6 +66,7 @@ def refuse_unguarded(platform: str, settings: Mapping[str, object], secrets_coun
             raise Invalid.field(
                 "secrets", f"a source of {platform} needs the secret that signs its messages", code="required"
             )
+        refuse_unknown_preset(settings)
         return
     preset = PRESETS.get(str(settings.get("preset") or DEFAULT))
     if preset is None:
@@ -57,3 +75,10 @@ def refuse_unguarded(platform: str, settings: Mapping[str, object], secrets_coun
         raise Invalid.field(
             "secrets", f"{preset.title} postbacks need the {preset.token} that they carry", code="required"
         )
+
+
+def refuse_unknown_preset(settings: Mapping[str, object]) -> None:
+    """Raises Invalid for a preset that no checkout of the generic platform has."""
+    preset = settings.get("preset")
+    if preset is not None and preset not in CHECKOUTS:
+        raise Invalid.field("settings.preset", f"is none of {', '.join(CHECKOUTS)}", code="unknown_preset")

@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock, mint
 from app.api.announcing import announce
 from app.api.auth import Admin, Reader
-from app.api.fields import Given, Moment, Name, Word, absent, merge, one_line
+from app.api.fields import Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing, refuse_archived
+from app.api.samples import Sampled, check_source
 from app.api.source_settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
 from app.domain import ids
 from app.secret import seal
@@ -37,7 +38,7 @@ Secrets = Annotated[
 ]
 
 
-class NewSource(Given):
+class NewSource(Sampled):
     """What makes a source."""
 
     platform: Platform = Field(description="`generic` posts the bodies of /v1/conversions and /v1/refunds, signed.")
@@ -47,7 +48,7 @@ class NewSource(Given):
     settings: SourceSettings = Field(default_factory=lambda: SourceSettings())
 
 
-class SourceChange(Given):
+class SourceChange(Sampled):
     """What may change; what is left out stays. `secrets` replaces the whole list."""
 
     name: Name = absent()
@@ -97,6 +98,7 @@ async def create_source(caller: Admin, session: Session, request: Request, body:
     refuse_foreign(body.settings, body.platform)
     settings = body.settings.model_dump(exclude_none=True)
     refuse_unguarded(body.platform, settings, len(body.secrets))
+    await check_source(session, caller, request, body, settings, shop=body.shop)
     now = clock.now()
     made = insert(source).values(
         token=mint.new_token("hook"),
@@ -159,12 +161,13 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
     """Changes what is sent. Messages that failed under a mistyped secret can be replayed once it is mended."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("source", row)
-    sent = body.model_dump(exclude_unset=True)
+    sent = body.model_dump(exclude_unset=True, exclude=set(Sampled.model_fields))
     if "secrets" in sent:
         sent["secrets"] = _sealed(request, body.secrets)
     if "settings" in sent:
         refuse_foreign(body.settings, row.platform)
         sent["settings"] = merge(row.settings, sent["settings"])
+        await check_source(session, caller, request, body, sent["settings"], shop=row.shop)
     refuse_unguarded(row.platform, sent.get("settings", row.settings), len(sent.get("secrets", row.secrets)))
     return _shown(request, await _write(session, row, sent) if sent else row)
 

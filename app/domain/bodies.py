@@ -28,7 +28,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,12})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 _UNKEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_KIND = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+KIND = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _GLOBAL_ID = re.compile(r"gid://shopify/Order/(\d+)", re.ASCII)
 
 
@@ -260,7 +260,7 @@ class _Fields:
         value = self.text("kind")
         if value is None:
             return "sale"
-        if not _KIND.fullmatch(value):
+        if not KIND.fullmatch(value):
             self.wrong("kind", "must be a word such as sale, lead or signup: a-z, 0-9 and _, at most 40")
         return value
 

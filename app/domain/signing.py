@@ -3,14 +3,18 @@
 A source has a list of secrets, because they are rotated with both in force for a while; any one of them may match.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from app.domain.signatures import generic, postback, shopify, woocommerce
 from app.domain.signatures.digests import MALFORMED, MISSING, STALE, UNARMED, WRONG
 
 UNKNOWN_PLATFORM = "unknown_platform"
+SETUPS_MAX = 1_024
+"""Sources whose settings are kept read; of more, the one used longest ago is read again."""
 
 
 class Verify(Protocol):
@@ -29,12 +33,18 @@ class Verify(Protocol):
         ...
 
 
+def _no_headers(settings: Mapping[str, object]) -> frozenset[str]:
+    del settings
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Scheme:
     """kept_headers (lower case): what a delivery must be kept with, so that it can be checked and read again later.
 
     by_query: it reports in the query too, by GET or POST; elsewhere a GET is somebody who opened the address in a browser, and the query says nothing.
     conceal: takes out of (query, headers, body) what must not be kept; `verify` takes the message before it and after.
+    named_headers: those that the settings of a source name beside kept_headers.
     is_ping: whether a message (its body and kept headers) only asks if somebody is there; None for platforms that never ask.
     """
 
@@ -43,10 +53,11 @@ class Scheme:
     by_query: bool = False
     conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] | None = None
     is_ping: Callable[[bytes, Mapping[str, str]], bool] | None = None
+    named_headers: Callable[[Mapping[str, object]], frozenset[str]] = _no_headers
 
 
 SCHEMES: Mapping[str, Scheme] = {
-    "generic": Scheme(generic.verify, generic.KEPT_HEADERS),
+    "generic": Scheme(generic.verify, generic.KEPT_HEADERS, named_headers=generic.named_headers),
     "postback": Scheme(postback.verify, postback.KEPT_HEADERS, by_query=True, conceal=postback.conceal),
     "shopify": Scheme(shopify.verify, shopify.KEPT_HEADERS),
     "woocommerce": Scheme(woocommerce.verify, woocommerce.KEPT_HEADERS, is_ping=woocommerce.is_ping),
@@ -85,9 +96,25 @@ def is_ping(platform: str, *, body: bytes, headers: Mapping[str, str]) -> bool:
     return scheme is not None and scheme.is_ping is not None and scheme.is_ping(body, headers)
 
 
-def kept_headers(platform: str) -> frozenset[str]:
-    """The headers (lower case) that a delivery of this platform is kept with."""
-    return SCHEMES[platform if platform in SCHEMES else "generic"].kept_headers
+def kept_headers(platform: str, settings: Mapping[str, object] | None = None) -> frozenset[str]:
+    """The headers (lower case) that a delivery of such a source is kept with."""
+    scheme = SCHEMES[platform if platform in SCHEMES else "generic"]
+    return scheme.kept_headers | scheme.named_headers(settings or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The settings of a source, read for its door."""
+
+    settings: Mapping[str, object]
+    kept_headers: frozenset[str]
+
+
+@lru_cache(maxsize=SETUPS_MAX)
+def set_up(platform: str, settings: str) -> Setup:
+    """From settings as JSON text: read once, not for every message."""
+    read = json.loads(settings)
+    return Setup(read, kept_headers(platform, read))
 
 
 def is_by_query(platform: str) -> bool:
@@ -109,7 +136,7 @@ ADVICE: Mapping[str, str] = {
     MISSING: f"no signature (of a postback: no token) came with it: set the source's secret in the sender, and check that no proxy takes it out; {KEPT}",
     MALFORMED: f"the signature is not written as this platform writes it: check the source's platform and its encoding; {KEPT}",
     WRONG: f"the signature does not fit any secret of this source: copy the sender's secret again; {KEPT} once it is mended",
-    STALE: f"rightly signed, but its time is more than 5 minutes away from now: set the sender's clock, and send it again; {KEPT}",
+    STALE: f"rightly signed, but its time is too far from now: set the sender's clock, and send it again; {KEPT}",
 }
 
 

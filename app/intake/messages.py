@@ -14,6 +14,7 @@ from app.domain.rehearsal import Rehearsal, Scene
 from app.domain.signatures.digests import QUERY
 from app.domain.signing import is_by_query
 from app.intake.platforms import pixel
+from app.intake.platforms.generic import rehearsal as generic_rehearsal
 from app.intake.platforms.generic import webhook as generic
 from app.intake.platforms.postback import rehearsal as postback_rehearsal
 from app.intake.platforms.postback import webhook as postback
@@ -42,7 +43,7 @@ class Platform(NamedTuple):
 
 
 PLATFORMS: Mapping[str, Platform] = {
-    "generic": Platform(generic.identify, generic.parse),
+    "generic": Platform(generic.identify, generic.parse, generic_rehearsal.rehearse),
     "postback": Platform(postback.identify, postback.parse, postback_rehearsal.rehearse, TRUST_SERVER),
     "shopify": Platform(shopify.identify, shopify.parse, shopify_rehearsal.rehearse),
     "woocommerce": Platform(woocommerce.identify, woocommerce.parse, woocommerce_rehearsal.rehearse),

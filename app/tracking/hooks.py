@@ -3,7 +3,6 @@
 So a shop's webhook is safe within a millisecond, also while PostgreSQL is down: some shop systems never send one twice.
 """
 
-import json
 import logging
 from functools import lru_cache
 
@@ -12,7 +11,7 @@ from app.directory import Directory
 from app.domain import ids
 from app.domain.signatures.digests import QUERY
 from app.domain.signatures.postback import PROOF
-from app.domain.signing import advise, conceal, is_by_query, is_ping, kept_headers, verify
+from app.domain.signing import advise, conceal, is_by_query, is_ping, set_up, verify
 from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
 from app.known import Source
 from app.metrics import (
@@ -92,11 +91,11 @@ class Hooks:
 
     async def _take(self, source: Source, scope: Scope, query: str, body: bytes) -> dict[str, str]:
         """What to answer, once the message is on the disk (a ping leaves nothing). Raises Unauthorized (on the disk then too) and SpoolFull."""
-        kept = kept_headers(source.platform)
+        setup = set_up(source.platform, source.settings)
         headers: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
             name = raw_name.decode("latin-1")
-            if name in kept:
+            if name in setup.kept_headers:
                 headers[name] = raw_value.decode("latin-1")[:HEADER_MAX_CHARS]
         if is_ping(source.platform, body=body, headers=headers):
             self._counts.slots[HOOKS_PINGS] += 1
@@ -108,7 +107,7 @@ class Hooks:
             headers={**headers, QUERY: query},
             secrets=[self._unseal(sealed) for sealed in source.secrets],
             now_s=clock.now_ms() / 1000,
-            settings=json.loads(source.settings),
+            settings=setup.settings,
         )
         if reason is not None and not self._may_keep_unsigned(source):
             self._counts.slots[HOOKS_UNSIGNED] += 1

@@ -1,14 +1,19 @@
-"""Any checkout that signs its messages: the body of POST /v1/conversions or POST /v1/refunds.
+"""Any checkout that signs its messages: read through the mapping of its settings or preset, where there is one (`reading`); else the body is that of
+POST /v1/conversions or POST /v1/refunds.
 
 Which of the two: the header `X-Ariane-Type: conversion|refund`, else the body's `type`, else a `refund_id` in it.
 The sender's own id of the message: `webhook-id` (Standard Webhooks) or `X-Ariane-Delivery`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from app.domain.bodies import Context, Unreadable, read_json, read_order, read_refund, read_text
 from app.domain.orders import Parsed
+from app.domain.presets import resolve
 from app.errors import Invalid
+from app.intake.platforms.generic.mapping import read_mapping
+from app.intake.platforms.generic.reading import Mapped, read_mapped
 
 TYPES = ("conversion", "refund")
 
@@ -21,6 +26,9 @@ def identify(headers: Mapping[str, str]) -> tuple[str, str]:
 
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
+    mapping = resolve(context.settings).get("mapping")
+    if mapping is not None:
+        return through(mapping, body, headers, context).parsed
     topic, external_id = identify(headers)
     try:
         found = read_json(body)
@@ -35,6 +43,16 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     except Invalid as error:
         return Parsed(topic=topic, external_id=external_id, rejected="invalid_fields", detail=error.message)
     return Parsed(topic=topic, external_id=external_id, reports=(report,))
+
+
+def through(mapping: object, body: bytes, headers: Mapping[str, str], context: Context) -> Mapped:
+    """What is read through this mapping (as settings hold it). Never raises: a mapping that is none reads nothing, and says so."""
+    topic, external_id = identify(headers)
+    try:
+        mapped = read_mapped(read_mapping(mapping), body, headers, context)
+    except ValueError as error:
+        return Mapped(Parsed(topic=topic, external_id=external_id, rejected="bad_mapping", detail=str(error)))
+    return replace(mapped, parsed=replace(mapped.parsed, topic=mapped.parsed.topic or topic, external_id=external_id))
 
 
 def _type_of(body: Mapping[str, object], headers: Mapping[str, str]) -> str:

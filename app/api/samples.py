@@ -1,0 +1,175 @@
+"""How a checkout of one's own is connected: its settings are checked, and a mapping is tried on a pasted message before it is kept."""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Request
+from pydantic import Field, JsonValue, WithJsonSchema
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api.auth import Caller
+from app.api.fields import Given
+from app.domain.bodies import Context
+from app.domain.customers import PURPOSE, customer_key
+from app.domain.presets import resolve
+from app.domain.signatures import generic as signatures
+from app.errors import FieldError, Invalid
+from app.intake.platforms.generic import mapping as mappings
+from app.intake.platforms.generic.reading import Mapped
+from app.intake.platforms.generic.webhook import parse, through
+from app.secret import derive
+from app.tables import brand
+
+SAMPLE_HEADERS_MAX = 50
+HEADER_CHARACTERS_MAX = 4_096
+
+
+def _schema_of(kind: type) -> dict[str, Any]:
+    """The JSON schema of a msgspec type, whole: nothing in it refers to elsewhere."""
+    definitions = msgspec.json.schema(kind)
+    return dict(_inlined(definitions, definitions["$defs"]))
+
+
+def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {name: _inlined(value, definitions) for name, value in schema.items() if name != "$defs"}
+
+
+Signature = Annotated[dict[str, JsonValue], WithJsonSchema(_schema_of(signatures.Layout))]
+MappingGiven = Annotated[dict[str, JsonValue], WithJsonSchema(_schema_of(mappings.Mapping))]
+Sample = Annotated[
+    JsonValue,
+    Field(
+        description="The body of one message of this checkout: its JSON, or its text. The mapping must read an order or a refund in it.",
+        examples=[{"id": "1001", "total": "49.90"}],
+    ),
+]
+SampleHeaders = Annotated[
+    dict[str, Annotated[str, Field(max_length=HEADER_CHARACTERS_MAX)]],
+    Field(max_length=SAMPLE_HEADERS_MAX, description="Its headers, where the mapping reads any."),
+]
+
+
+# ── Settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raises Invalid naming every part of `settings.signature` and `settings.mapping` that cannot be meant."""
+    found: list[FieldError] = []
+    for name, faults in (("signature", _signature_faults), ("mapping", _mapping_faults)):
+        given = settings.get(name)
+        if given is None:
+            continue
+        if len(json.dumps(given).encode("utf-8", "replace")) > mappings.MAPPING_BYTES_MAX:
+            reason = f"is longer than {mappings.MAPPING_BYTES_MAX} bytes"
+            found.append(FieldError(f"settings.{name}", reason, "too_long"))
+            continue
+        try:
+            found += [FieldError(f"settings.{name}.{path}", reason, "invalid") for path, reason in faults(given)]
+        except ValueError as error:
+            path, reason = _place_of(str(error))
+            found.append(FieldError(f"settings.{name}.{path}".rstrip("."), reason, "invalid"))
+    if found:
+        told = "; ".join(f"{each.field}: {each.reason}" for each in found[:5])
+        raise Invalid(told, fields=tuple(found))
+
+
+def _signature_faults(given: object) -> list[tuple[str, str]]:
+    return list(signatures.faults(signatures.read_layout(given)))
+
+
+def _mapping_faults(given: object) -> list[tuple[str, str]]:
+    return list(mappings.faults(mappings.read_mapping(given)))
+
+
+def _place_of(message: str) -> tuple[str, str]:
+    """From msgspec's "Expected `str`, got `int` - at `$.rules[0].order_id`" to path and reason."""
+    reason, _, place = message.partition(" - at `$")
+    return re.sub(r"\[(\d+)\]", r".\1", place.rstrip("`")).lstrip("."), reason
+
+
+# ── The sample ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def read_sample(
+    session: AsyncConnection,
+    caller: Caller,
+    request: Request,
+    settings: Mapping[str, Any],
+    *,
+    shop: str,
+    sample: JsonValue,
+    headers: Mapping[str, str] | None,
+) -> Mapped:
+    """What a source of these settings would read in the sample. Nothing is recorded."""
+    row = (
+        await session.execute(select(brand.c.currency, brand.c.click_param).where(brand.c.id == caller.brand_id))
+    ).one()
+    context = Context(
+        received_at=clock.now(),
+        currency=row.currency,
+        customer_key=partial(customer_key, derive(request.app.state.secret, PURPOSE), caller.brand_id),
+        shop=shop,
+        click_param=row.click_param,
+        settings=settings,
+    )
+    body = sample if isinstance(sample, str) else json.dumps(sample)
+    named = {name.lower(): text.strip() for name, text in (headers or {}).items()}
+    raw = body.encode("utf-8", "surrogatepass")
+    mapping = resolve(settings).get("mapping")
+    if mapping is None:
+        return Mapped(parse(raw, named, context))
+    return through(mapping, raw, named, context)
+
+
+class Sampled(Given):
+    """A body that may bring a sample."""
+
+    sample: Sample = None
+    sample_headers: SampleHeaders = Field(default_factory=dict)
+
+
+async def check_source(
+    session: AsyncConnection,
+    caller: Caller,
+    request: Request,
+    body: Sampled,
+    settings: Mapping[str, Any],
+    *,
+    shop: str,
+) -> None:
+    """Raises Invalid for settings that cannot be meant, for a mapping without a sample, and for a sample in which nothing is read: neither an order
+    nor a refund, or an order without the amount that the mapping has a place for. `settings`: as they are to be kept."""
+    check_settings(settings)
+    if body.sample is None:
+        given = getattr(body, "settings", None)
+        if given is not None and given.mapping is not None:
+            reason = "is required with a mapping: the body of one message, so that the mapping is seen to read it"
+            raise Invalid.field("sample", reason, code="required")
+        return
+    mapping = resolve(settings).get("mapping")
+    if mapping is None:
+        raise Invalid.field("sample", "is read through a mapping or preset, and these settings have none")
+    mapped = await read_sample(
+        session, caller, request, settings, shop=shop, sample=body.sample, headers=body.sample_headers
+    )
+    said = mapped.parsed
+    if not said.reports:
+        why = said.detail or "the rule that it falls under ignores it; paste an order or a refund"
+        raise Invalid.field("sample", f"the mapping reads nothing in it: {why}", code="mapping_reads_nothing")
+    rule = mappings.read_mapping(mapping).rules[mapped.rule or 0]
+    asked = {name for name, _ in mappings.given_fields(rule)} & mappings.MONEY
+    if rule.read == "order" and asked and said.reports[0].net_minor is None:
+        gaps = "; ".join(f"{name}: {why}" for name, why in mapped.unfound if name in asked)
+        raise Invalid.field("sample", f"the mapping reads no amount in it: {gaps}", code="mapping_reads_nothing")
