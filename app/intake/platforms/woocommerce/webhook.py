@@ -144,7 +144,7 @@ def _paid(order: Json, status: str) -> bool | None:
         return PAID[status]
     if gmt_of(order, "date_paid") is not None:
         return True
-    return False if status in LIFE else None
+    return False if status in LIFE and "date_paid_gmt" in order else None
 
 
 def _total(order: Json, name: str, currency: str | None) -> int | None:

@@ -1,0 +1,134 @@
+"""One WooCommerce order's life, folded: whatever arrives first, however often, and whatever never arrives, the same facts are the same order."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.bodies import Context
+from app.domain.folding import Adjustment, Order, Witness, fold
+from app.domain.orders import TRUST_WEBHOOK, Receipt, content_hash, encode_words
+from app.intake.platforms.woocommerce.webhook import parse
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+FIRST, SECOND = ({"id": 901, "reason": "", "total": "-12.00"}, {"id": 902, "reason": "", "total": "-6.00"})
+
+Facts = tuple[list[Witness], list[Adjustment]]
+
+
+def told(topic: str, minute: int, body: dict[str, Any]) -> Facts:
+    """What one message, received in this minute, adds to the facts."""
+    received_at = NOON + timedelta(minutes=minute)
+    context = Context(received_at=received_at, currency="EUR", customer_key=lambda _, email: email)
+    parsed = parse(json.dumps(body).encode(), {"x-wc-webhook-topic": topic}, context)
+    [report] = parsed.reports
+    receipt = Receipt(TRUST_WEBHOOK, "hook", "woocommerce", received_at)
+    hashed = partial(content_hash, receipt)
+    witness = Witness(report, TRUST_WEBHOOK, hashed(encode_words(report)), received_at)
+    adjustments = [
+        Adjustment(
+            refund_id=each.refund_id,
+            kind=each.kind,
+            amount_minor=each.amount_minor,
+            currency=each.currency,
+            trust=TRUST_WEBHOOK,
+            version=each.version,
+            content_hash=hashed(encode_words(each)),
+            occurred_at=each.occurred_at,
+            received_at=received_at,
+        )
+        for each in report.refunds
+    ]
+    return ([] if report.stub else [witness]), adjustments
+
+
+def order(topic: str, minute: int, status: str, *refunds: dict[str, Any], modified: int | None = None) -> Facts:
+    """25.00 of goods with 5.00 of tax and 6.00 of shipping."""
+    at = NOON + timedelta(minutes=minute if modified is None else modified)
+    body = {
+        "id": 723,
+        "number": "723",
+        "order_key": "wc_order_1",
+        "status": status,
+        "currency": "EUR",
+        "date_created_gmt": NOON.strftime("%Y-%m-%dT%H:%M:%S"),
+        "date_modified_gmt": at.strftime("%Y-%m-%dT%H:%M:%S"),
+        "date_paid_gmt": None if status == "pending" else NOON.strftime("%Y-%m-%dT%H:%M:%S"),
+        "line_items": [{"id": 1, "subtotal": "25.00", "total": "25.00", "total_tax": "5.00"}],
+        "shipping_total": "6.00",
+        "total_tax": "5.00",
+        "refunds": list(refunds)[::-1],
+    }
+    return told(topic, minute, body)
+
+
+# Made and paid within one second; refunded twice; cancelled; put into the trash and taken out again.
+LIFE = (
+    order("order.created", 1, "pending", modified=0),
+    order("order.updated", 1, "processing", modified=0),
+    order("order.updated", 5, "processing", FIRST),
+    order("order.updated", 6, "completed", FIRST, SECOND),
+    order("order.updated", 7, "cancelled", FIRST, SECOND),
+    told("order.deleted", 8, {"id": 723}),
+    order("order.restored", 9, "completed", FIRST, SECOND),
+)
+
+
+def folded(messages: list[Facts]) -> Order:
+    return fold(
+        [each for witnesses, _ in messages for each in witnesses],
+        [each for _, adjustments in messages for each in adjustments],
+    )
+
+
+def taken(order: Order) -> dict[str, int]:
+    return {each.refund_id: each.amount_minor for each in order.effects}
+
+
+@given(st.permutations(LIFE), st.lists(st.sampled_from(LIFE), max_size=10))
+def test_any_permutation_and_repetition_ends_in_one_state(messages: list[Facts], again: list[Facts]) -> None:
+    found = folded([*messages, *again])
+    assert found == folded(list(LIFE))
+    assert (found.status, found.net_minor, found.refunded_minor, found.flags) == ("approved", 2_500, 1_500, ())
+    # 12.00 of 30.00 are 10.00 of 25.00; 6.00 are 5.00.
+    assert taken(found) == {"901": 1_000, "902": 500}
+    assert found.occurred_at == NOON
+
+
+@given(st.sets(st.sampled_from(range(len(LIFE)))), st.randoms(use_true_random=False))
+def test_whatever_was_lost_the_rest_ends_in_one_state(arrived: set[int], random: Any) -> None:
+    """WooCommerce never sends anything twice, so some of it may never come."""
+    messages = [LIFE[index] for index in sorted(arrived)]
+    shuffled = [*messages, *messages]
+    random.shuffle(shuffled)
+    assert folded(shuffled) == folded(messages)
+
+
+def test_each_step_of_the_life_is_what_the_shop_shows() -> None:
+    steps = [folded(list(LIFE[: count + 1])) for count in range(len(LIFE))]
+    assert [(step.status, step.refunded_minor) for step in steps] == [
+        ("pending", 0),
+        ("approved", 0),
+        ("approved", 1_000),
+        ("approved", 1_500),
+        ("approved", 2_500),
+        ("approved", 2_500),
+        ("approved", 1_500),
+    ]
+    assert all(step.net_minor == 2_500 and step.flags == () for step in steps)
+    assert taken(steps[4]) == {"901": 1_000, "902": 500, "cancelled": 1_000}
+
+
+def test_a_wholly_refunded_order_has_nothing_left_and_no_flag() -> None:
+    whole = {"id": 903, "reason": "Order fully refunded", "total": "-18.00"}
+    refunded = order("order.updated", 10, "refunded", FIRST, SECOND, whole)
+    found = folded([*LIFE[:4], refunded])
+    assert (found.refunded_minor, found.flags) == (2_500, ())
+    assert found == folded([refunded, *LIFE[:4]])
+
+
+def test_a_second_deletion_after_a_restoration_counts() -> None:
+    assert folded([*LIFE, told("order.deleted", 12, {"id": 723})]).refunded_minor == 2_500
