@@ -498,6 +498,8 @@ delivery = Table(
     _key("brand_id", "id"),
     UniqueConstraint("brand_id", "origin_id", "external_id", "body_hash", name="uq_delivery_once"),
     Index(None, "brand_id", "status", "id"),
+    # How a source is doing: its newest delivery of each status.
+    Index("ix_delivery_source", "brand_id", "origin_id", "status", "id"),
     Index(None, "brand_id", "conversion_id"),
 )
 

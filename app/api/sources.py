@@ -16,6 +16,8 @@ from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing, refuse_archived
 from app.api.samples import Sampled, check_source
+from app.api.source_guides import Guidance, guide_source
+from app.api.source_health import Health, read_health
 from app.api.source_settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
 from app.domain import ids
 from app.secret import seal
@@ -67,12 +69,27 @@ class Source(BaseModel):
     url: str
     secrets_count: int
     settings: dict[str, Any]
+    health: Health
     created_at: Moment
     updated_at: Moment
     archived_at: Moment | None
 
 
-def _shown(request: Request, row: Row[Any]) -> Source:
+class GuidedSource(Source, Guidance):
+    """The same with what to do in the shop."""
+
+
+async def _show_guided(request: Request, session: AsyncConnection, row: Row[Any]) -> GuidedSource:
+    shown = await _show(request, session, row)
+    guidance = await guide_source(session, row, request.app.state.settings)
+    return GuidedSource(**dict(shown), **dict(guidance))
+
+
+async def _show(request: Request, session: AsyncConnection, row: Row[Any]) -> Source:
+    return _shown(request, row, (await read_health(session, row.brand_id, [row.id]))[row.id])
+
+
+def _shown(request: Request, row: Row[Any], health: Health) -> Source:
     return Source(
         id=ids.show("source", row.id),
         platform=row.platform,
@@ -82,6 +99,7 @@ def _shown(request: Request, row: Row[Any]) -> Source:
         url=f"{request.app.state.settings.base_url}/in/{row.token}",
         secrets_count=len(row.secrets),
         settings=row.settings,
+        health=health,
         created_at=row.created_at,
         updated_at=row.updated_at,
         archived_at=row.archived_at,
@@ -93,8 +111,8 @@ def _sealed(request: Request, secrets: list[str]) -> list[str]:
 
 
 @router.post("", status_code=201, responses=BODY)
-async def create_source(caller: Admin, session: Session, request: Request, body: NewSource) -> Source:
-    """Connects a shop; give `url` to it as the address of its webhooks. From then on its orders need a signed message to count."""
+async def create_source(caller: Admin, session: Session, request: Request, body: NewSource) -> GuidedSource:
+    """Connects a shop: `setup` says step by step what to do there, `snippets` what to paste. From then on its orders need a signed message to count."""
     refuse_foreign(body.settings, body.platform)
     settings = body.settings.model_dump(exclude_none=True)
     refuse_unguarded(body.platform, settings, len(body.secrets))
@@ -114,7 +132,7 @@ async def create_source(caller: Admin, session: Session, request: Request, body:
     )
     row = (await session.execute(made.returning(source))).one()
     await announce(session)
-    return _shown(request, row)
+    return await _show_guided(request, session, row)
 
 
 @router.get("")
@@ -135,7 +153,10 @@ async def list_sources(
         query = query.where(source.c.shop == shop)
     if not include_archived:
         query = query.where(source.c.archived_at.is_(None))
-    return await fetch_page(session, query, paging, [source.c.id], lambda row: _shown(request, row))
+    page: Page[Any] = await fetch_page(session, query, paging, [source.c.id], lambda row: row)
+    health = await read_health(session, caller.brand_id, [row.id for row in page.data])
+    shown = [_shown(request, row, health[row.id]) for row in page.data]
+    return Page(data=shown, next_cursor=page.next_cursor, has_more=page.has_more)
 
 
 async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
@@ -151,9 +172,9 @@ async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: b
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_source(id: str, caller: Reader, session: Session, request: Request) -> Source:  # noqa: A002
-    """One source, also when archived; its secrets are never shown."""
-    return _shown(request, await _read(session, caller.brand_id, id))
+async def read_source(id: str, caller: Reader, session: Session, request: Request) -> GuidedSource:  # noqa: A002
+    """One source, also when archived, with its guide; its secrets are never shown."""
+    return await _show_guided(request, session, await _read(session, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
@@ -169,16 +190,16 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
         sent["settings"] = merge(row.settings, sent["settings"])
         await check_source(session, caller, request, body, sent["settings"], shop=row.shop)
     refuse_unguarded(row.platform, sent.get("settings", row.settings), len(sent.get("secrets", row.secrets)))
-    return _shown(request, await _write(session, row, sent) if sent else row)
+    return await _show(request, session, await _write(session, row, sent) if sent else row)
 
 
 @router.delete("/{id}", responses=FOUND)
 async def archive_source(id: str, caller: Admin, session: Session, request: Request) -> Source:  # noqa: A002
     """Disconnects a shop: its address answers 404 from now on. What it reported stays."""
     row = await _read(session, caller.brand_id, id, lock=True)
-    return _shown(
-        request, row if row.archived_at is not None else await _write(session, row, {"archived_at": clock.now()})
-    )
+    if row.archived_at is None:
+        row = await _write(session, row, {"archived_at": clock.now()})
+    return await _show(request, session, row)
 
 
 async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:

@@ -29,7 +29,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,12})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 _UNKEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 KIND = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
-_GLOBAL_ID = re.compile(r"gid://shopify/Order/(\d+)", re.ASCII)
+# The thank-you page says OrderIdentity on some shops, and means the same number.
+_GLOBAL_ID = re.compile(r"gid://shopify/Order(?:Identity)?/(\d+)", re.ASCII)
 
 
 class Unreadable(ValueError):

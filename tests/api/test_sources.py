@@ -1,12 +1,25 @@
 """Sources over the API: secrets go in and never come out."""
 
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
 import asyncpg
 import pytest
 from httpx2 import AsyncClient
+from sqlalchemy.dialects import postgresql
 
-from app.secret import unseal
+from app import clock, mint
+from app.api import source_health
+from app.domain import ids
+from app.intake.deliveries import record_deliveries
+from app.secret import load_secret, unseal
 from app.settings import Settings
+from app.spool import HookLine
+from app.tables import DELIVERY_STATUSES
 from tests.api.calls import Json, fields_at_fault, post
+from tests.cast import Brand
 
 SHOPIFY = {
     "platform": "shopify",
@@ -62,6 +75,168 @@ async def test_a_wrong_field_is_named(as_alice: AsyncClient, fields: dict[str, o
 async def test_a_platform_that_is_not_offered_is_answered_with_those_that_are(as_alice: AsyncClient) -> None:
     answer = await as_alice.post("/v1/sources", json={**SHOPIFY, "platform": "stripe"})
     assert "'shopify', 'generic' or 'postback'" in answer.json()["errors"][0]["detail"]
+
+
+# ── The guide ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_new_source_says_what_to_do_with_the_brands_own_values(as_alice: AsyncClient) -> None:
+    assert (await as_alice.patch("/v1/brand", json={"click_param": "via"})).status_code == 200
+    made = await post(as_alice, "/v1/sources", SHOPIFY)
+    # Its shop has no key yet, and is told how to make it.
+    assert "POST /v1/keys" in [step["paste"]["where"] for step in made["setup"] if step["paste"]]
+    key = (await post(as_alice, "/v1/keys", {"kind": "publishable", "shop": "fr"}))["publishable_key"]
+    shown = (await as_alice.get(f"/v1/sources/{made['id']}")).json()
+    assert shown["guide_page"] == "docs/connect/shopify.md"
+    assert made["url"] in [step["paste"]["what"] for step in shown["setup"] if step["paste"]]
+    assert "POST /v1/keys" not in [step["paste"]["where"] for step in shown["setup"] if step["paste"]]
+    snippets = {snippet["name"]: snippet for snippet in shown["snippets"]}
+    assert set(snippets) == {"theme", "custom pixel"}
+    assert (
+        f'src="https://go.test/a.js" data-key="{key}" data-consent="wait" data-param="via"' in snippets["theme"]["code"]
+    )
+    for line in ("ARIANE = 'https://go.test'", f"KEY = '{key}'", "PARAM = 'via'"):
+        assert line in snippets["custom pixel"]["code"]
+    [listed] = (await as_alice.get("/v1/sources")).json()["data"]
+    assert "setup" not in listed
+
+
+async def test_a_guide_holds_no_key_of_another_shop_or_brand_and_none_that_is_revoked(
+    as_alice: AsyncClient, as_charlie: AsyncClient
+) -> None:
+    await post(as_charlie, "/v1/keys", {"kind": "publishable", "shop": "fr"})
+    await post(as_alice, "/v1/keys", {"kind": "publishable", "shop": "de"})
+    gone = await post(as_alice, "/v1/keys", {"kind": "publishable", "shop": "fr"})
+    assert (await as_alice.delete(f"/v1/keys/{gone['id']}")).status_code == 200
+    made = await post(as_alice, "/v1/sources", SHOPIFY)
+    keys = {key for snippet in made["snippets"] for key in re.findall(r"pk_\w+", snippet["code"])}
+    assert keys == {"pk_your_key"}
+
+
+# ── Health ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+HEALTHY = {
+    "last_delivery_at": None,
+    "last_recorded_at": None,
+    "failures_24h": {"unsigned": 0, "rejected": 0, "reasons": {}},
+    "last_failure": None,
+    "clock_skew_ms": None,
+}
+
+
+async def receive(
+    pool: asyncpg.Pool,
+    settings: Settings,
+    brand: Brand,
+    source: Json,
+    body: bytes = b"{}",
+    *,
+    topic: str = "orders/paid",
+    refused: str = "",
+    ago: timedelta = timedelta(0),
+    behind: timedelta = timedelta(seconds=2),
+) -> str:
+    """Records a message that the sender, whose clock is `behind`, sent some time `ago`; its id as the API shows it."""
+    received_at = clock.now() - ago
+    triggered_at = (received_at - behind).isoformat()
+    line_id = UUID(int=mint.new_id().int & ((1 << 80) - 1) | round(received_at.timestamp() * 1_000) << 80)
+    line = HookLine(
+        id=str(line_id),
+        brand_id=str(brand.id),
+        source_id=str(ids.read("source", source["id"])),
+        platform="shopify",
+        shop="fr",
+        signed=not refused,
+        reason=refused,
+        headers={"x-shopify-topic": topic, "x-shopify-triggered-at": triggered_at, "x-shopify-event-id": str(line_id)},
+        query="",
+        body=body,
+    )
+    await record_deliveries(pool, [line], secret=load_secret(settings), settings=settings)
+    return ids.show("delivery", line_id)
+
+
+async def health_of(client: AsyncClient, source: Json) -> Json:
+    shown = (await client.get(f"/v1/sources/{source['id']}")).json()["health"]
+    [listed] = [row for row in (await client.get("/v1/sources")).json()["data"] if row["id"] == source["id"]]
+    assert listed["health"] == shown
+    return dict(shown)
+
+
+async def test_a_source_shows_when_it_last_worked_and_what_failed(
+    as_alice: AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    made = await post(as_alice, "/v1/sources", SHOPIFY)
+    other = await post(as_alice, "/v1/sources", {**SHOPIFY, "shop": "de"})
+    assert made["health"] == HEALTHY
+    order = b'{"id": 7, "currency": "EUR", "financial_status": "paid", "total_price": "9.00"}'
+    hour = timedelta(hours=1)
+    await receive(pool, settings, alice, made, refused="wrong_signature", ago=30 * hour)
+    await receive(pool, settings, alice, made, order, ago=3 * hour)
+    await receive(pool, settings, alice, made, refused="wrong_signature", ago=2 * hour, body=b"1")
+    await receive(pool, settings, alice, made, refused="wrong_signature", ago=2 * hour, body=b"2")
+    last = await receive(pool, settings, alice, made, b"{", ago=hour)
+    await receive(pool, settings, alice, made, topic="products/update")
+    health = await health_of(as_alice, made)
+    assert health["failures_24h"] == {
+        "unsigned": 2,
+        "rejected": 1,
+        "reasons": {"wrong_signature": 2, "not_json": 1},
+    }
+    failure = health["last_failure"]
+    assert (failure["status"], failure["reason"], failure["delivery_id"]) == ("rejected", "not_json", last)
+    assert failure["at"] < health["last_delivery_at"]
+    assert health["last_recorded_at"] is not None
+    # Shopify's clock, two seconds behind ours or two seconds on the way; what is unsigned may say anything.
+    assert health["clock_skew_ms"] == -2_000
+    assert await health_of(as_alice, other) == HEALTHY
+
+
+async def test_a_clock_that_is_wrong_shows_though_its_messages_are_refused(
+    as_alice: AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    made = await post(as_alice, "/v1/sources", SHOPIFY)
+    await receive(pool, settings, alice, made, refused="stale_timestamp", behind=timedelta(minutes=10))
+    await receive(pool, settings, alice, made, refused="wrong_signature", behind=timedelta(days=99))
+    assert (await health_of(as_alice, made))["clock_skew_ms"] == -600_000
+
+
+DELIVERIES = 40_000
+"""The same plans were seen with 200,000; making those takes longer than everything else in this file."""
+
+
+async def test_health_is_found_by_the_index_however_many_deliveries_there_are(
+    fresh_dsn: Callable[[], Awaitable[str]],
+) -> None:
+    """A quiet source beside busy ones, all their messages refused: neither its one old order nor their failures are searched for."""
+    connection = await asyncpg.connect(await fresh_dsn())
+    brand_id, sources = mint.new_id(), [mint.new_id() for _ in range(4)]
+    await connection.execute(
+        """INSERT INTO delivery (brand_id, id, origin_id, platform, body_hash, body, status, reason, received_at)
+           SELECT $1, ('019a0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+                  ($2::uuid[])[CASE WHEN n < 10 THEN 1 ELSE 2 + n % 3 END], 'shopify', int8send(n), '',
+                  CASE WHEN n = 0 THEN 'recorded' WHEN n % 2 = 0 THEN 'rejected' ELSE 'unsigned' END, 'x', now()
+           FROM generate_series(0, $3::int - 1) AS n""",
+        brand_id,
+        sources,
+        DELIVERIES,
+    )
+    await connection.execute("ANALYZE delivery")
+    common = {"brand_id": brand_id, "ids": sources}
+    asked = {**common, "statuses": list(DELIVERY_STATUSES), "most": source_health.SKEW_DELIVERIES}
+    counted = source_health.FAILURES_COUNTED_MAX
+    since = {**common, "statuses": list(source_health.FAILED), "since": UUID(int=0), "most": counted}
+    plans = []
+    for statement, values in ((source_health._LATEST, asked), (source_health._FAILURES, since)):
+        compiled = statement.compile(dialect=postgresql.asyncpg.dialect())
+        arguments = [values[name] for name in compiled.positiontup or ()]
+        plan = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS OFF) {compiled}", *arguments)
+        plans.append("\n".join(row[0] for row in plan))
+    await connection.close()
+    for told in plans:
+        assert "using ix_delivery_source" in told, told
+        assert "Rows Removed by Filter" not in told, told
+        assert max(int(rows) for rows in re.findall(r"actual.*? rows=(\d+)", told)) <= 2 * len(sources) * counted, told
 
 
 async def test_charlie_gets_404_for_sources(as_alice: AsyncClient, as_charlie: AsyncClient) -> None:

@@ -240,7 +240,7 @@ async def test_a_body_that_is_no_order_is_kept_as_rejected_beside_one_that_is(
 async def test_an_unknown_topic_is_ignored_and_kept(
     pool: asyncpg.Pool, alice: Brand, shopify: Shop, record: Record
 ) -> None:
-    assert await record(shopify.line(b"{}", {"x-shopify-topic": "app/uninstalled"})) == Outcome(ignored=1)
+    assert await record(shopify.line(b"{}", {"x-shopify-topic": "products/update"})) == Outcome(ignored=1)
     [delivery] = await deliveries(pool, alice.id)
     assert (delivery["status"], delivery["reason"]) == ("ignored", "unknown_topic")
 

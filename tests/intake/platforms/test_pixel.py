@@ -102,6 +102,7 @@ def test_a_pixel_names_one_order_and_never_joins_two() -> None:
     assert sale(order_id="1", checkout_token="tok").refs == ("1",)
     assert hit(checkout_token="tok").reports[0].refs == ("tok",)
     assert sale(order_id="gid://shopify/Order/7").refs == ("7",)
+    assert sale(order_id="gid://shopify/OrderIdentity/7").refs == ("7",)
 
 
 def test_the_shop_is_the_keys_whatever_the_page_says() -> None:

@@ -3,7 +3,9 @@
 The samples are the documentation's own payloads (tests/samples/PROVENANCE.md).
 """
 
+import base64
 import copy
+import hmac
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from app.domain.bodies import Context, version_at
 from app.domain.orders import OrderReport, Parsed, RefundReport
+from app.domain.signing import kept_headers, verify
 from app.intake.platforms.shopify.webhook import parse
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -293,6 +296,26 @@ def test_money_is_the_shops_and_what_the_shopper_saw_is_noted() -> None:
     assert parsed.notes == ("presentment JPY 3000", "refund_converted")
 
 
+def test_a_refund_in_the_shoppers_currency_waits_for_the_orders_own_rate() -> None:
+    """refunds/create says what was paid back in yen and no rate; the order, which comes too, has both totals and the last word."""
+    refund = {
+        "id": 2,
+        "order_id": 7,
+        "transactions": [{"kind": "refund", "status": "success", "amount": "750", "currency": "JPY"}],
+    }
+    [alone] = read(json.dumps(refund).encode(), "refunds/create").reports
+    [first] = alone.refunds
+    assert (first.amount_minor, first.currency) == (750, "JPY")
+    total = {
+        "shop_money": {"amount": "20.00", "currency_code": "USD"},
+        "presentment_money": {"amount": "3000", "currency_code": "JPY"},
+    }
+    told = order("orders/updated", currency="USD", total_price_set=total, line_items=[line("20.00")], refunds=[refund])
+    [second] = told.refunds
+    assert (second.refund_id, second.amount_minor, second.currency) == ("2", 500, "USD")
+    assert second.version > first.version
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -531,14 +554,50 @@ def test_a_retry_with_an_old_payload_has_the_older_version() -> None:
     assert order(updated_at=None).version == 0
 
 
+@pytest.mark.parametrize("prefix", ["x-shopify-", "shopify-"])
+def test_a_message_under_either_name_of_its_headers_is_verified_kept_and_read(prefix: str) -> None:
+    """Header by header what the door does: verify over the raw bytes, keep what matters, read it later."""
+    digest = base64.b64encode(hmac.digest(b"secret", ORDER, "sha256")).decode()
+    sent = {
+        f"{prefix}hmac-sha256": digest,
+        f"{prefix}topic": "orders/paid",
+        f"{prefix}event-id": "e",
+        "user-agent": "Shopify",
+    }
+    assert verify("shopify", body=ORDER, headers=sent, secrets=["old", "secret"], now_s=0) is None
+    assert verify("shopify", body=ORDER + b" ", headers=sent, secrets=["secret"], now_s=0) == "wrong_signature"
+    kept = {name: value for name, value in sent.items() if name in kept_headers("shopify")}
+    assert "user-agent" not in kept
+    parsed = parse(ORDER, kept, CONTEXT)
+    assert (parsed.topic, parsed.external_id, len(parsed.reports)) == ("orders/paid", "orders/paid:e", 1)
+
+
 def test_the_new_names_of_the_headers_are_read_too() -> None:
     parsed = parse(ORDER, {"shopify-topic": "orders/create", "shopify-webhook-id": "w"}, CONTEXT)
     assert (parsed.topic, parsed.external_id) == ("orders/create", "orders/create:w")
 
 
-@pytest.mark.parametrize("topic", ["products/update", "app/uninstalled", "customers/redact", "orders/delete", "x" * 60])
+@pytest.mark.parametrize("topic", ["products/update", "customers/create", "orders/delete", "x" * 60])
 def test_other_topics_are_ignored_unread(topic: str) -> None:
     assert read(b"not even JSON", topic) == Parsed(topic=topic, ignored="unknown_topic")
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason"),
+    [
+        ("customers/data_request", "customer_data_request"),
+        ("customers/redact", "customer_redact"),
+        ("shop/redact", "shop_redact"),
+        ("app/uninstalled", "app_uninstalled"),
+    ],
+)
+def test_what_an_app_gets_beside_orders_is_ignored_with_a_reason_and_a_sentence(topic: str, reason: str) -> None:
+    """An app must answer these with 200; its owner must be told what was not done."""
+    redact = {"shop_id": 1, "customer": {"id": 7, "email": "lea@example.com"}, "orders_to_redact": [450789469]}
+    for headers in ({"x-shopify-topic": topic}, {"shopify-topic": topic}):
+        parsed = parse(json.dumps(redact).encode(), headers, CONTEXT)
+        assert (parsed.topic, parsed.ignored, parsed.rejected, parsed.reports) == (topic, reason, None, ())
+        assert parsed.detail
 
 
 def test_without_a_topic_the_body_tells() -> None:

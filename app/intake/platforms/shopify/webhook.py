@@ -32,6 +32,25 @@ from app.intake.platforms.shopify.refunds import read_refund_webhook, refunds_of
 
 ORDER_TOPICS = frozenset({"orders/create", "orders/paid", "orders/updated", "orders/cancelled"})
 REFUND_TOPIC = "refunds/create"
+# What an app gets beside orders. Nothing in them is carried out by itself: a fact that is taken back would change decisions made since.
+IGNORED = {
+    "customers/data_request": (
+        "customer_data_request",
+        "answer it yourself: kept of a customer are a keyed hash on the order and the raw messages",
+    ),
+    "customers/redact": (
+        "customer_redact",
+        "nothing is deleted by this: the customer is a keyed hash, and the raw messages go when their time is over",
+    ),
+    "shop/redact": (
+        "shop_redact",
+        "nothing is deleted by this: customers are keyed hashes, and the raw messages go when their time is over",
+    ),
+    "app/uninstalled": (
+        "app_uninstalled",
+        "from now on Shopify sends nothing: archive this source, or connect the shop again",
+    ),
+}
 NOTE_ATTRIBUTES_MAX = 100
 
 # Words of which an order has at least one, and products, customers and carts have none.
@@ -77,6 +96,9 @@ def identify(headers: Mapping[str, str]) -> tuple[str, str]:
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
     topic, external_id = identify(headers)
+    if topic in IGNORED:
+        reason, detail = IGNORED[topic]
+        return Parsed(topic=topic, external_id=external_id, ignored=reason, detail=detail)
     known = topic in ORDER_TOPICS or topic == REFUND_TOPIC
     if topic and not known:
         return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")

@@ -1,0 +1,100 @@
+"""What a newly connected shop is told to do: the guide of its platform with the brand's own address, key and parameter in it."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Row, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.domain import ids
+from app.domain.guides.parts import Connection
+from app.domain.guiding import guide
+from app.settings import Settings
+from app.tables import api_key, brand
+
+
+class Paste(BaseModel):
+    """A value and the field it belongs into."""
+
+    where: str
+    what: str
+
+
+class SetupStep(BaseModel):
+    """One thing to do."""
+
+    title: str
+    text: str
+    paste: Paste | None = Field(description="Null where there is nothing to paste.")
+
+
+class Snippet(BaseModel):
+    """Code to paste as it stands: address, publishable key and parameter are the brand's own."""
+
+    name: str
+    language: str = Field(examples=["html"])
+    where: str = Field(description="The page or dialog it belongs into.")
+    code: str
+
+
+class Guidance(BaseModel):
+    """How to connect this very source."""
+
+    setup: list[SetupStep] = Field(
+        description="In the order in which they are done. Empty for a platform without a guide."
+    )
+    snippets: list[Snippet]
+    guide_page: str | None = Field(
+        description="The same at length, in the repository.", examples=["docs/connect/shopify.md"]
+    )
+
+
+async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Settings) -> Guidance:
+    """The guidance for a source's row."""
+    found = guide(
+        row.platform,
+        Connection(
+            source_id=ids.show("source", row.id),
+            url=f"{settings.base_url}/in/{row.token}",
+            base_url=settings.base_url,
+            shop=row.shop,
+            publishable_key=await _publishable_key(connection, row.brand_id, row.shop),
+            click_param=str(await connection.scalar(select(brand.c.click_param).where(brand.c.id == row.brand_id))),
+            settings=row.settings,
+        ),
+    )
+    if found is None:
+        return Guidance(setup=[], snippets=[], guide_page=None)
+    return Guidance(
+        setup=[
+            SetupStep(
+                title=step.title,
+                text=step.text,
+                paste=None if step.paste is None else Paste(where=step.paste.where, what=step.paste.what),
+            )
+            for step in found.steps
+        ],
+        snippets=[
+            Snippet(name=each.name, language=each.language, where=each.where, code=each.code) for each in found.snippets
+        ],
+        guide_page=found.page,
+    )
+
+
+async def _publishable_key(connection: AsyncConnection, brand_id: UUID, shop: str) -> str | None:
+    """The newest publishable key in force of this shop; a hint is the whole key when it is publishable."""
+    of_shop = api_key.c.shop == shop
+    query = (
+        select(api_key.c.hint)
+        .where(
+            api_key.c.brand_id == brand_id,
+            api_key.c.kind == "publishable",
+            api_key.c.revoked_at.is_(None),
+            or_(of_shop, api_key.c.shop.is_(None)) if shop == "main" else of_shop,
+        )
+        .order_by(api_key.c.id.desc())
+        .limit(1)
+    )
+    key: str | None = await connection.scalar(query)
+    return key

@@ -1,0 +1,125 @@
+"""How a source is doing, worked out from the newest of its deliveries when somebody asks; the door keeps no books of it.
+
+Every question is asked of one source and one status at a time: each is then a descent of `ix_delivery_source`, however many deliveries there are.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api.fields import Moment
+from app.domain import ids
+from app.domain.bodies import EPOCH
+from app.domain.sender_clock import clock_skew_ms
+from app.tables import DELIVERY_STATUSES
+
+FAILURES_COUNTED_MAX = 1_000
+"""Of one source and status: beyond it a figure says no more than that much is wrong."""
+SKEW_DELIVERIES = 20
+FAILED = ("unsigned", "rejected")
+
+_LATEST = text("""
+    SELECT asked.id AS source_id, wanted.status, latest.*
+    FROM unnest(CAST(:ids AS uuid[])) AS asked (id)
+    CROSS JOIN unnest(CAST(:statuses AS text[])) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT id, received_at, recorded_at, reason, headers FROM delivery
+        WHERE brand_id = CAST(:brand_id AS uuid) AND origin_id = asked.id AND status = wanted.status ORDER BY id DESC LIMIT :most
+    ) AS latest""")
+_FAILURES = text("""
+    SELECT asked.id AS source_id, wanted.status, failed.reason, count(*) AS number
+    FROM unnest(CAST(:ids AS uuid[])) AS asked (id)
+    CROSS JOIN unnest(CAST(:statuses AS text[])) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT reason FROM delivery
+        WHERE brand_id = CAST(:brand_id AS uuid) AND origin_id = asked.id AND status = wanted.status AND id >= CAST(:since AS uuid)
+        ORDER BY id DESC LIMIT :most
+    ) AS failed
+    GROUP BY 1, 2, 3""")
+
+
+class Failures(BaseModel):
+    """What was refused, by its reason."""
+
+    unsigned: int = Field(
+        default=0, description=f"Its signature was wrong; at most {FAILURES_COUNTED_MAX:,} are counted."
+    )
+    rejected: int = Field(
+        default=0, description=f"It was not understood; at most {FAILURES_COUNTED_MAX:,} are counted."
+    )
+    reasons: dict[str, int] = Field(default={}, examples=[{"wrong_signature": 2}])
+
+
+class LastFailure(BaseModel):
+    """The newest message that was refused."""
+
+    at: Moment
+    status: str = Field(description="`unsigned` or `rejected`.")
+    reason: str | None
+    delivery_id: str
+
+
+class Health(BaseModel):
+    """How a source is doing."""
+
+    last_delivery_at: Moment | None = Field(
+        description="When anything came, whatever became of it. Null: nothing has come yet."
+    )
+    last_recorded_at: Moment | None = Field(description="When something that came was last recorded.")
+    failures_24h: Failures
+    last_failure: LastFailure | None
+    clock_skew_ms: int | None = Field(
+        description="Sender's clock minus ours, the median of the newest messages that say when they were sent; null when none does. "
+        "Beyond ±300,000 signed times are refused as `stale_timestamp`."
+    )
+
+
+async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequence[UUID]) -> dict[UUID, Health]:
+    """The health of each of these sources, in two statements."""
+    if not sources:
+        return {}
+    asked = {"brand_id": brand_id, "ids": list(sources)}
+    newest = {**asked, "statuses": list(DELIVERY_STATUSES), "most": SKEW_DELIVERIES}
+    latest: dict[UUID, list[Row[Any]]] = defaultdict(list)
+    for row in await connection.execute(_LATEST, newest):
+        latest[row.source_id].append(row)
+    failed = {**asked, "statuses": list(FAILED), "since": _floor(clock.now()), "most": FAILURES_COUNTED_MAX}
+    failures: dict[UUID, Failures] = defaultdict(Failures)
+    for row in await connection.execute(_FAILURES, failed):
+        counted = failures[row.source_id]
+        setattr(counted, row.status, getattr(counted, row.status) + row.number)
+        reason = row.reason or "unknown"
+        counted.reasons = {**counted.reasons, reason: counted.reasons.get(reason, 0) + row.number}
+    return {source_id: _health(latest[source_id], failures[source_id]) for source_id in sources}
+
+
+def _floor(now: datetime) -> UUID:
+    return ids.floor_ms((now - timedelta(hours=24) - EPOCH) // timedelta(milliseconds=1))
+
+
+def _health(rows: list[Row[Any]], failures: Failures) -> Health:
+    rows.sort(key=lambda row: row.id, reverse=True)
+    refused = next((row for row in rows if row.status in FAILED), None)
+    # A refused time was signed by the right sender all the same: it is what this figure is for. Other unsigned messages may say anything.
+    told = [row for row in rows if row.status != "unsigned" or row.reason == "stale_timestamp"][:SKEW_DELIVERIES]
+    return Health(
+        last_delivery_at=rows[0].received_at if rows else None,
+        last_recorded_at=max((row.recorded_at for row in rows if row.recorded_at is not None), default=None),
+        failures_24h=failures,
+        last_failure=None
+        if refused is None
+        else LastFailure(
+            at=refused.received_at,
+            status=refused.status,
+            reason=refused.reason,
+            delivery_id=ids.show("delivery", refused.id),
+        ),
+        clock_skew_ms=clock_skew_ms([(row.headers, row.received_at) for row in told]),
+    )
