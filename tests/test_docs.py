@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.intake.platforms.postback.presets import PRESETS
 from tests.served import Served, serve
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,22 @@ def test_the_generic_webhook_of_its_page_is_recorded(served: Served) -> None:
     type_in(example("generic-webhook"), served, HOOK_URL=source["url"])
     found = served.until(lambda: served.call("GET", "/v1/conversions?order_id=1002")["data"])
     assert found[0]["net_minor"] == 4500
+
+
+def test_the_postback_of_its_page_is_recorded_with_its_refund(served: Served) -> None:
+    made = {"platform": "postback", "secrets": ["a-long-random-token"], "settings": {"preset": "ariane"}}
+    source = served.call("POST", "/v1/sources", made)
+    type_in(example("postback"), served, HOOK_URL=source["url"])
+    [found] = served.until(
+        lambda: [each for each in served.call("GET", "/v1/conversions?order_id=1003")["data"] if each["refunded_minor"]]
+    )
+    assert (found["net_minor"], found["refunded_minor"], found["currency"]) == (4500, 1500, "EUR")
+
+
+def test_the_page_of_postbacks_shows_the_template_of_every_preset() -> None:
+    page = (ROOT / "docs" / "connect" / "postback.md").read_text()
+    rows = dict(re.findall(r"^ +\| `(\w+)` \| `([^`]+)` \|$", page, flags=re.MULTILINE))
+    assert rows == {name: preset.template for name, preset in PRESETS.items()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

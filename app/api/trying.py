@@ -168,6 +168,8 @@ async def _secrets(trial: Trial) -> Found:
             trial.opened.append(unseal(trial.secret, text))
     expected = "every stored secret can be opened with the service's present key"
     found = f"{len(trial.opened)} of {len(sealed)} can be opened"
+    if not sealed and trial.source.platform == "postback":
+        return Found(True, expected, "none is stored: whoever knows the address can report orders")
     if sealed and len(trial.opened) == len(sealed):
         return Found(True, expected, found)
     hint = "they were stored under another ARIANE_SECRET_KEY: restore that key, or send the secrets again with PATCH /v1/sources/{id}"
@@ -225,7 +227,7 @@ async def _click(trial: Trial) -> Found:
 
 
 async def _order(trial: Trial) -> Found:
-    if not trial.opened:
+    if trial.source.sealed and not trial.opened:
         return Found(None, "200 for a signed test order", "not tried: no secret can be opened to sign with")
     if trial.cast is None:
         trial.cast = await assemble(trial.pool, trial.source.brand_id, f"{trial.settings.base_url}/")
@@ -246,7 +248,7 @@ async def _order(trial: Trial) -> Found:
         code=trial.cast.code,
         click_id=trial.click_id,
     )
-    trial.scene = platform.rehearse(plan, trial.opened[0], trial.source.source_settings)
+    trial.scene = platform.rehearse(plan, next(iter(trial.opened), ""), trial.source.source_settings)
     return await _send(trial, trial.scene.order, expected)
 
 

@@ -133,7 +133,7 @@ def conceal(platform: str, query: str, headers: Mapping[str, str], body: bytes) 
 KEPT = "the message is kept, to be replayed"
 ADVICE: Mapping[str, str] = {
     UNARMED: f"this source has no secret yet: set its `secrets` to what the shop system shows; {KEPT} then",
-    MISSING: f"no signature (of a postback: no token) came with it: set the source's secret in the sender, and check that no proxy takes it out; {KEPT}",
+    MISSING: f"no signature (of a postback: no token) came with it: set the source's secret in the sender, and check that no proxy removes its headers; {KEPT}",
     MALFORMED: f"the signature is not written as this platform writes it: check the source's platform and its encoding; {KEPT}",
     WRONG: f"the signature does not fit any secret of this source: copy the sender's secret again; {KEPT} once it is mended",
     STALE: f"rightly signed, but its time is too far from now: set the sender's clock, and send it again; {KEPT}",

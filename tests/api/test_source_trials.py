@@ -99,6 +99,20 @@ async def test_a_connection_that_works_passes_every_step(listening: Running, bra
         assert order["refunded_minor"] == 1_000
 
 
+@pytest.mark.parametrize(("preset", "secrets"), [("awin", []), ("everflow", [SECRET])])
+async def test_a_postback_is_tried_in_the_names_of_its_preset_with_and_without_a_secret(
+    listening: Running, brand: Brand, preset: str, secrets: list[str]
+) -> None:
+    async with listening.client(brand) as client, at_work(listening.settings):
+        source = await connect(client, "postback", secrets=secrets, settings={"preset": preset})
+        report, lines = await tried(client, source)
+        assert failures(report) == []
+        assert report["ok"] is True
+        assert ("whoever knows the address" in lines["secrets"]["found"]) is not bool(secrets)
+        kept = await client.get("/v1/deliveries", params={"source_id": source["id"]})
+        assert SECRET not in kept.text
+
+
 async def test_nothing_of_a_trial_is_left_but_its_test_order(listening: Running, brand: Brand) -> None:
     async with listening.client(brand) as client, at_work(listening.settings):
         source = await connect(client)

@@ -246,3 +246,53 @@ async def test_charlie_gets_404_for_sources(as_alice: AsyncClient, as_charlie: A
     assert (await as_charlie.patch(path, json={"name": "mine"})).status_code == 404
     assert (await as_charlie.delete(path)).status_code == 404
     assert (await as_charlie.get("/v1/sources")).json()["data"] == []
+
+
+# ── Postbacks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_postback_source_needs_no_secret_and_is_its_presets(as_alice: AsyncClient) -> None:
+    made = await post(as_alice, "/v1/sources", {"platform": "postback"})
+    assert (made["secrets_count"], made["settings"]) == (0, {})
+    path = f"/v1/sources/{made['id']}"
+    changed = (await as_alice.patch(path, json={"settings": {"preset": "awin"}})).json()
+    assert changed["settings"] == {"preset": "awin"}
+    guarded = (await as_alice.patch(path, json={"secrets": ["a-token-of-ours"]})).json()
+    assert guarded["secrets_count"] == 1
+    assert (await as_alice.patch(path, json={"secrets": [], "settings": {"preset": None}})).json()["settings"] == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field", "said"),
+    [
+        ({"preset": "everflow"}, "secrets", "verification_token"),
+        ({"preset": "tune"}, "secrets", "security_token"),
+        ({"preset": "commission-junction"}, "settings.preset", "kwanko"),
+        ({"preset": 7}, "settings.preset", "string"),
+        ({"taxes_included": True}, "settings.taxes_included", "postback"),
+    ],
+)
+async def test_a_preset_without_its_token_and_an_unknown_one_are_refused_by_name(
+    as_alice: AsyncClient, wanted: dict[str, object], field: str, said: str
+) -> None:
+    answer = await as_alice.post("/v1/sources", json={"platform": "postback", "settings": wanted})
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, error["field"]) == (422, field)
+    assert said in error["detail"]
+
+
+async def test_a_preset_does_not_lose_its_token_afterwards(as_alice: AsyncClient) -> None:
+    everflow = {"platform": "postback", "secrets": ["a-verification-token"], "settings": {"preset": "everflow"}}
+    path = f"/v1/sources/{(await post(as_alice, '/v1/sources', everflow))['id']}"
+    assert (await as_alice.patch(path, json={"secrets": []})).status_code == 422
+    plain = f"/v1/sources/{(await post(as_alice, '/v1/sources', {'platform': 'postback'}))['id']}"
+    assert (await as_alice.patch(plain, json={"settings": {"preset": "tune"}})).status_code == 422
+    both = {"secrets": ["a-security-token"], "settings": {"preset": "tune"}}
+    assert (await as_alice.patch(plain, json=both)).status_code == 200
+
+
+async def test_a_platform_that_signs_needs_its_secret(as_alice: AsyncClient) -> None:
+    for body in ({"platform": "shopify"}, {"platform": "generic", "secrets": []}):
+        assert await fields_at_fault(as_alice, "/v1/sources", body) == {"secrets": "required"}
+    made = await post(as_alice, "/v1/sources", SHOPIFY)
+    assert (await as_alice.patch(f"/v1/sources/{made['id']}", json={"secrets": []})).status_code == 422

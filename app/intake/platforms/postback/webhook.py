@@ -12,6 +12,7 @@ from app.domain import money
 from app.domain.bodies import (
     CODES_MAX,
     EPOCH,
+    TEXT_CHARACTERS_MAX,
     Context,
     Unreadable,
     order_ref,
@@ -30,6 +31,7 @@ UNVERSIONED = -(1 << 62)
 a report of the same trust that does state a version, or a call of the brand's own server, must not yield to a network's echo of it."""
 
 PARTS_MAX = 100
+PARTS_CHARACTERS_MAX = 10_000
 SHOWN_CHARACTERS_MAX = 60
 CANCELLED = "cancelled"
 """The refund id of a cancellation: there is one for an order, so that a later word about it can take it back."""
@@ -204,12 +206,12 @@ class _Reading:
             raise Unreadable("unknown_status", f"status is {_shown(text)}; known are {known}")
         return status
 
-    def _text(self, field: str) -> str | None:
+    def _text(self, field: str, *, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
         found = self._said.given.get(field)
         if found is None:
             return None
         try:
-            return read_text(found.value)
+            return read_text(found.value, characters_max=characters_max)
         except ValueError as error:
             raise Unreadable("invalid_text", f"{found.name} {error}") from None
 
@@ -286,7 +288,7 @@ class _Reading:
 
     def _parts(self, currency: str) -> tuple[Line, ...]:
         """`GROUP:12.00|GROUP2:3.00` as lines, a group's amounts together."""
-        text = self._text("parts")
+        text = self._text("parts", characters_max=PARTS_CHARACTERS_MAX)
         if text is None:
             return ()
         sums: dict[str, int] = {}
