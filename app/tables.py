@@ -8,7 +8,7 @@ Three kinds of table, because a brand is the unit of distribution (docs/decision
 - lookup tables (`LOOKUPS`): found without knowing the brand; copied whole to every node of a cluster, never joined with brand tables;
 - local tables (`LOCALS`): queues of the background process; written in statements of their own.
 
-Facts (click, visitor_click, delivery, witness, adjustment, code_assignment, policy) are only ever added. What is derived
+Facts (click, visitor_click, delivery, witness, adjustment, status_change, code_assignment, policy) are only ever added. What is derived
 (conversion's folded columns, decision, credit, click_day, visit) can be rebuilt from them.
 """
 
@@ -127,6 +127,9 @@ brand = Table(
     # The query parameter that carries the click id to the shop. A shop that reads `dub_id` already may keep it.
     _words("click_param", default="ariane"),
     _words("consent", default="wait"),
+    # By how much two reports of one order may differ before it is flagged: the greater of both.
+    Column("witness_tolerance_bp", Integer, nullable=False, server_default="100"),
+    Column("witness_tolerance_minor", BigInteger, nullable=False, server_default="1"),
     _json("metadata", "{}"),
     _moment("created_at"),
     _moment("updated_at"),
@@ -516,6 +519,10 @@ conversion = Table(
     _words("order_id", nullable=True),
     _moment("occurred_at", nullable=True),
     _words("status", default="stub"),
+    _words("status_reason", nullable=True),
+    # Since when only refunds change its money; and when an approved order will be locked.
+    _moment("locked_at", nullable=True),
+    _moment("locks_at", nullable=True),
     _words("currency", nullable=True),
     Column("items_minor", BigInteger),
     Column("discount_minor", BigInteger),
@@ -528,7 +535,7 @@ conversion = Table(
     _words("customer_key", nullable=True),
     Column("customer_is_new", Boolean),
     Column("test", Boolean, nullable=False, server_default=text("false")),
-    # unsigned, net_estimated, over_cap, refund_over_order, currency_mismatch, amount_unknown, late_click …
+    # unsigned, net_estimated, over_cap, amount_disagreement, changed_after_lock, refund_over_order … (docs/orders.md)
     Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
     # Hash of everything folded and decided: equal digest, nothing to write.
     Column("digest", LargeBinary),
@@ -538,6 +545,7 @@ conversion = Table(
     _of_brand(),
     Index(None, "brand_id", "root_id"),
     Index("ix_conversion_occurred", "brand_id", "occurred_at", "id"),
+    Index("ix_conversion_locks", "brand_id", "locks_at", postgresql_where=text("locks_at IS NOT NULL")),
     Index("ix_conversion_customer", "brand_id", "customer_key", postgresql_where=text("customer_key IS NOT NULL")),
     CheckConstraint(
         "status IN ('stub', 'pending', 'approved', 'locked', 'paid', 'rejected', 'unverified', 'merged')", name="status"
@@ -602,7 +610,7 @@ adjustment = Table(
     _words("refund_id"),
     Column("content_hash", LargeBinary, nullable=False),
     _id("id"),
-    # Null amount: all that is left (`full`). Positive takes money away, as refunds are shown.
+    # Null amount: all that is left (`full`), or what the lines are worth. Positive takes money away, as refunds are shown.
     Column("amount_minor", BigInteger),
     _words("currency", nullable=True),
     Column("trust", SmallInteger, nullable=False),
@@ -618,9 +626,32 @@ adjustment = Table(
     # The amount is the sum of all refunds so far of what `refund_id` names; such a name in part_of: that sum contains this refund.
     Column("cumulative", Boolean, nullable=False, server_default=text("false")),
     _words("part_of", nullable=True),
+    # No amount but what the lines are worth in the order.
+    Column("by_lines", Boolean, nullable=False, server_default=text("false")),
+    # Of a reversal: the refund_id of what it gives back; null: anything that was taken.
+    _words("reverses", nullable=True),
     _key("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
     _belongs("conversion_id", "conversion"),
     CheckConstraint("kind IN ('refund', 'cancellation', 'chargeback', 'reversal')", name="kind"),
+)
+
+# What somebody decided of an order, or that its hold had passed (no key). Only added; the order's status is folded from them and its witnesses.
+status_change = Table(
+    "status_change",
+    metadata,
+    _id("brand_id"),
+    _id("conversion_id"),
+    _id("id"),
+    _words("status"),
+    # The status it found, for the record.
+    _words("was"),
+    _words("reason", nullable=True),
+    _words("note", nullable=True),
+    _id("key_id", nullable=True),
+    _moment("changed_at"),
+    _key("brand_id", "conversion_id", "id"),
+    _belongs("conversion_id", "conversion"),
+    CheckConstraint("status IN ('pending', 'approved', 'rejected', 'locked', 'paid')", name="status"),
 )
 
 # ── What follows from it ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,7 @@ from app.intake.drain import ClickRecorder, drain, note_progress
 from app.intake.housekeeping import keep_house
 from app.intake.partitions import ensure_partitions
 from app.intake.settle import settle
+from app.intake.statuses import lock_due
 from app.intake.uniques import count_uniques
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
@@ -35,7 +36,7 @@ from app.secret import load_secret
 from app.settings import Settings, SettingsError, read_settings
 from app.spool import Line
 
-CONNECTIONS = 10
+CONNECTIONS = 11
 """One for each task that writes at the same time; a job reads, writes and gives signs of life."""
 
 PAUSE_MIN_S = 0.2
@@ -43,6 +44,7 @@ PAUSE_MAX_S = 5.0
 LAST_PASS_S = 2.0
 SNAPSHOT_EVERY_S = 1.0
 SETTLE_EVERY_S = 0.25
+LOCK_EVERY_S = 30.0
 UNIQUES_EVERY_S = 1.0
 PROGRESS_EVERY_S = 1.0
 HOUSEKEEPING_EVERY_S = 600.0
@@ -88,6 +90,7 @@ class Worker:
             Step("clicks", drain_s, 120, self._drain_clicks),
             Step("deliveries", drain_s, 120, self._drain_deliveries),
             Step("settle", SETTLE_EVERY_S, 60, lambda: settle(self.pool)),
+            Step("locks", LOCK_EVERY_S, 60, lambda: lock_due(self.pool)),
             Step("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(self.pool, self.clicks.calendar)),
             Step("progress", PROGRESS_EVERY_S, 10, self._note_progress),
             Step("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),

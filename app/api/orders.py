@@ -13,10 +13,12 @@ from app import clock
 from app.api.auth import Caller
 from app.api.fields import Moment
 from app.domain import ids
+from app.domain.accounts import Account
 from app.domain.bodies import Context
 from app.domain.customers import PURPOSE, customer_key
-from app.domain.folding import Effect, Witness
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, OrderReport, Receipt, words
+from app.domain.refunds import Effect
+from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid
 from app.intake.deciding import Settled
 from app.intake.recorder import Recorder
@@ -40,6 +42,17 @@ class WitnessShown(BaseModel):
     )
     received_at: Moment = Field(description="The earliest receipt of these words.")
     delivery_id: str | None = Field(description="The raw message, for what came through a public door.")
+    amounts: Literal[
+        "used", "confirmed", "differs", "superseded", "after_lock", "other_currency", "other_base", "none"
+    ] = Field(
+        description="What its amount is to the order's `net_minor`. `used`: it is taken. `confirmed`: the same, within the brand's tolerance. "
+        "`differs`: another one, and somebody should look. `superseded`: the same place has said something newer since. `after_lock`: heard after the "
+        "order was locked. `other_currency`, `other_base` (with tax or shipping that nobody tells apart): cannot be compared. `none`: it states none."
+    )
+    net_minor: int | None = Field(description="The net it states itself.")
+    difference_minor: int | None = Field(
+        description="By how much it says more than what is taken, on one base; null where that cannot be told."
+    )
     said: dict[str, Any] = Field(description="What it said; what it did not say is left out.")
 
 
@@ -91,6 +104,24 @@ class RefundEffect(BaseModel):
     kind: str
     amount_minor: int
     occurred_at: Moment
+    reverses: str | None = Field(
+        description="Of a reversal: the `refund_id` that it gives back; null: anything that was taken."
+    )
+    flag: str | None = Field(
+        description="Why it moved less than it said, or nothing at all: `refund_over_order`, `refund_line_unknown`, `currency_mismatch`, "
+        "`reversal_without_refund` (it waits for the refund that it names). Null: it moved what it said."
+    )
+
+
+class StatusChangeShown(BaseModel):
+    """One decision about the order."""
+
+    at: Moment
+    from_: str = Field(alias="from", description="The status it found.")
+    to: str
+    reason: str | None
+    note: str | None
+    key_id: str | None = Field(description="Whose key. Null: its hold had passed, and the service locked it.")
 
 
 class ConversionSummary(BaseModel):
@@ -101,9 +132,12 @@ class ConversionSummary(BaseModel):
     shop: str
     kind: str
     status: str = Field(
-        description="`pending` or `approved` once paid; `unverified`: only a pixel reported it, though the shop has a signed source; "
-        "`stub`: only refunds name it so far."
+        description="`pending`; `approved` once paid, or by you; `locked` when its hold has passed: only refunds change its money then; `paid`; "
+        "`rejected` by you; `unverified`: only a pixel reported it, though the shop has a signed source; `stub`: only refunds name it so far."
     )
+    status_reason: str | None = Field(description="Why it was rejected.")
+    locks_at: Moment | None = Field(description="When it will be locked, while it is approved.")
+    locked_at: Moment | None
     occurred_at: Moment | None
     currency: str | None
     items_minor: int | None
@@ -116,7 +150,8 @@ class ConversionSummary(BaseModel):
     refunded_minor: int = Field(description="Positive: what refunds have taken back.")
     test: bool
     flags: list[str] = Field(
-        description="What should be looked at: `unsigned`, `net_estimated`, `over_cap`, `late_click` …"
+        description="What should be looked at: `amount_disagreement`, `changed_after_lock`, `refund_over_order`, `unsigned`, `over_cap` … "
+        "docs/orders.md explains every one."
     )
     attribution: AttributionShown | None = Field(description="Null for a stub.")
     created_at: Moment
@@ -125,24 +160,28 @@ class ConversionSummary(BaseModel):
 class Conversion(ConversionSummary):
     """An order with everything that is known of it."""
 
-    refunds: list[RefundEffect] = Field(description="In the order in which they took effect.")
+    refunds: list[RefundEffect] = Field(
+        description="In the order in which they took effect; then those that have none yet, with amount 0 and their `flag`."
+    )
+    status_changes: list[StatusChangeShown] = Field(description="Every decision about it, the oldest first.")
     witnesses: list[WitnessShown] = Field(description="Everyone who reported it, the most trusted first.")
 
 
 def show_settled(settled: Settled) -> Conversion:
     """A whole order."""
-    witnesses = sorted(settled.witnesses, key=lambda witness: witness.rank, reverse=True)
+    order = settled.order
     return Conversion(
         **summary_fields(settled.conversion, settled.decision),
-        refunds=[_effect(effect) for effect in settled.effects],
-        witnesses=[_witness(witness) for witness in witnesses],
+        refunds=[_effect(effect) for effect in (*order.effects, *order.idle)],
+        status_changes=[_status_change(change) for change in settled.changes],
+        witnesses=[_witness(account) for account in order.accounts],
     )
 
 
 def summary_fields(conversion: Mapping[str, Any], decision: Mapping[str, Any] | None) -> dict[str, Any]:
     """The fields of ConversionSummary, from rows or from what `record()` answers."""
     kept = (
-        "order_id", "shop", "kind", "status", "occurred_at", "currency", "items_minor", "discount_minor", "tax_minor",
+        "order_id", "shop", "kind", "status", "status_reason", "locks_at", "locked_at", "occurred_at", "currency", "items_minor", "discount_minor", "tax_minor",
         "shipping_minor", "net_minor", "refunded_minor", "test", "flags", "created_at",
     )  # fmt: skip
     return {
@@ -188,17 +227,37 @@ def _click(signal: str | None) -> str | None:
 
 def _effect(effect: Effect) -> RefundEffect:
     return RefundEffect(
-        refund_id=effect.refund_id, kind=effect.kind, amount_minor=effect.amount_minor, occurred_at=effect.occurred_at
+        refund_id=effect.refund_id,
+        kind=effect.kind,
+        amount_minor=effect.amount_minor,
+        occurred_at=effect.occurred_at,
+        reverses=effect.reverses,
+        flag=effect.flag,
     )
 
 
-def _witness(witness: Witness) -> WitnessShown:
+def _status_change(change: StatusChange) -> StatusChangeShown:
+    return StatusChangeShown(
+        at=change.changed_at,
+        **{"from": change.was},
+        to=change.status,
+        reason=change.reason,
+        note=change.note,
+        key_id=_shown("key", change.key_id),
+    )
+
+
+def _witness(account: Account) -> WitnessShown:
+    witness = account.witness
     return WitnessShown(
         door=witness.door,
         platform=witness.platform,
         trust=TRUST_NAMES[witness.trust],  # type: ignore[arg-type]
         received_at=witness.received_at,
         delivery_id=_shown("delivery", witness.delivery_id),
+        amounts=account.amounts,  # type: ignore[arg-type]
+        net_minor=account.net_minor,
+        difference_minor=account.difference_minor,
         said=words(witness.report),
     )
 

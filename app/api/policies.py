@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.fields import Given, Moment
-from app.domain.attribution import CLICK_WINDOW_DAYS_MAX, Policy, read_policy
+from app.domain.attribution import CLICK_WINDOW_DAYS_MAX, HOLD_DAYS_MAX, Policy, read_policy
 from app.errors import Invalid
 from app.tables import policy
 
 ModelName = Literal["last", "first", "linear", "position"]
 MethodName = Literal["code", "click", "visitor"]
 Days = Annotated[int, Strict(), Field(ge=0, le=CLICK_WINDOW_DAYS_MAX)]
+HoldDays = Annotated[int, Strict(), Field(ge=0, le=HOLD_DAYS_MAX)]
 
 
 class PolicyGiven(Given):
@@ -29,6 +30,10 @@ class PolicyGiven(Given):
     precedence: Annotated[list[MethodName], Field(min_length=1)] | None = Field(
         default=None, description="The strongest first; what is left out is off. Code, click, visitor by default."
     )
+    hold_days: HoldDays | None = Field(
+        default=None,
+        description="An approved order is locked that many days after it was placed; then only refunds change its money. 30 by default.",
+    )
 
 
 class PolicyShown(BaseModel):
@@ -37,6 +42,7 @@ class PolicyShown(BaseModel):
     model: str
     click_window_days: int
     precedence: list[str]
+    hold_days: int
     version: int = Field(description="0: the defaults of the service, nothing was ever set here.")
 
 
@@ -55,7 +61,12 @@ def show_policy(version: int | None, rules: Mapping[str, object] | None) -> Poli
 def _filled(rules: Mapping[str, object]) -> dict[str, Any]:
     read: Policy = read_policy(rules)
     methods = [method.value for method in read.precedence]
-    return {"model": read.model, "click_window_days": read.click_window_days, "precedence": methods}
+    return {
+        "model": read.model,
+        "click_window_days": read.click_window_days,
+        "precedence": methods,
+        "hold_days": read.hold_days,
+    }
 
 
 async def read_rules(connection: AsyncConnection, brand_id: UUID, scope_id: UUID) -> tuple[int, dict[str, Any]]:

@@ -92,7 +92,7 @@ async def report_refund(caller: Reporter, desk: AtDesk, response: Response) -> R
     settled = recorded.settled
     waiting = settled.decision is None
     effect = next(
-        (each for each in settled.effects if (each.kind, each.refund_id) == (said.kind, said.refund_id)), None
+        (each for each in settled.order.effects if (each.kind, each.refund_id) == (said.kind, said.refund_id)), None
     )
     if waiting:
         response.status_code = 202

@@ -19,6 +19,7 @@ LATE_CLICK_MAX = timedelta(seconds=300)
 PENDING_CLICK_MAX = timedelta(days=7)
 """How long after the order a click it names may still arrive; the spool of a machine that was down is drained by then."""
 CLICK_WINDOW_DAYS_MAX = 365
+HOLD_DAYS_MAX = 3_650
 """Longest window a policy may set; clicks older than that are not even looked for."""
 WEIGHT_BP = 10_000
 WHOLE = Fraction(1)
@@ -108,12 +109,13 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How credit is given. version: of the row it came from, 0 for the defaults."""
+    """How credit is given, and how long an approved order is held before it is locked. version: of the row it came from, 0 for the defaults."""
 
     version: int = 0
     model: str = "last"
     click_window_days: int = 30
     precedence: tuple[Method, ...] = (Method.CODE, Method.CLICK, Method.VISITOR)
+    hold_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,10 @@ def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
         raise ValueError(f"precedence: a list of {', '.join(known)}, the strongest first")
     if len(set(precedence)) < len(precedence):
         raise ValueError("precedence: names a method twice")
-    return Policy(version, model, days, tuple(Method(name) for name in precedence))
+    hold_days = rules.get("hold_days", defaults.hold_days)
+    if isinstance(hold_days, bool) or not isinstance(hold_days, int) or not 0 <= hold_days <= HOLD_DAYS_MAX:
+        raise ValueError(f"hold_days: a whole number from 0 to {HOLD_DAYS_MAX}")
+    return Policy(version, model, days, tuple(Method(name) for name in precedence), hold_days)
 
 
 # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -40,6 +40,9 @@ class Line:
     name: str | None = None
 
 
+REFUND, CANCELLATION, CHARGEBACK, REVERSAL = "refund", "cancellation", "chargeback", "reversal"
+
+
 @dataclass(frozen=True, slots=True)
 class RefundReport:
     """A refund, cancellation or chargeback as somebody reported it.
@@ -50,10 +53,12 @@ class RefundReport:
     floor, never an addition. part_of: such a `refund_id`, whose sums contain this refund.
     Of several reports of one (kind, refund_id) the one with the greatest (trust, version) holds, so an amount is what was given back in all,
     never what was added. A refund that failed later is said as 0 with a greater version; a cancellation or chargeback said as 0 is taken back.
+    by_lines: no amount but what `lines` (ids and quantities, or amounts) are worth in the order. reverses: of a reversal, the refund_id of what it
+    gives back; None: anything that was taken.
     """
 
     refund_id: str
-    kind: str = "refund"
+    kind: str = REFUND
     amount_minor: int | None = None
     full: bool = False
     currency: str | None = None
@@ -63,6 +68,8 @@ class RefundReport:
     of_total: bool = False
     cumulative: bool = False
     part_of: str | None = None
+    by_lines: bool = False
+    reverses: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

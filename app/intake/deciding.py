@@ -4,9 +4,9 @@ The caller holds the row lock of every root it passes, or made it in this very t
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,33 +15,21 @@ import msgspec
 
 from app import clock
 from app.domain import attribution, folding
-from app.domain.attribution import Conversion, Decision, Touch
-from app.domain.folding import Adjustment, Effect, Order, Witness
-from app.domain.orders import TRUST_SERVER, read_report
+from app.domain.accounts import EXACT, Tolerance
+from app.domain.attribution import Conversion, Decision, Policies, Touch
+from app.domain.folding import Order
+from app.domain.orders import TRUST_SERVER
+from app.domain.statuses import COUNTED, StatusChange, in_time
 from app.intake.caps import OVER_CAP, mark_over_cap
-from app.intake.facts import Told
+from app.intake.facts import Told, read_facts
 from app.intake.touches import Evidence, collect
-
-KEPT_STATUSES = ("locked", "paid", "rejected")
-"""Set by people or by payment; no later report of the order takes them away."""
-
-FACTS = """
-SELECT c.root_id, w.content_hash, w.trust, w.received_at, w.door, w.platform, w.delivery_id, w.report,
-       0::bigint AS version, NULL::text AS refund_id, NULL::text AS kind, NULL::bigint AS amount_minor, NULL::text AS currency,
-       NULL::timestamptz AS occurred_at, NULL::boolean AS of_total, NULL::boolean AS cumulative, NULL::text AS part_of
-FROM conversion c JOIN witness w ON w.brand_id = $1 AND w.conversion_id = c.id
-WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
-UNION ALL
-SELECT c.root_id, a.content_hash, a.trust, a.received_at, a.door, a.platform, a.delivery_id, NULL,
-       a.version, a.refund_id, a.kind, a.amount_minor, a.currency, a.occurred_at, a.of_total, a.cumulative, a.part_of
-FROM conversion c JOIN adjustment a ON a.brand_id = $1 AND a.conversion_id = c.id
-WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
-"""
 
 # Postbacks carry a token, no signature, and networks send only the orders that are theirs: what they leave out is not in doubt for that.
 SIGNED_SOURCES = """
 SELECT shop, created_at, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> 'postback'
 """
+
+TOLERANCE = "SELECT witness_tolerance_bp, witness_tolerance_minor FROM brand WHERE id = $1"
 
 BRAND_CURRENCY = "SELECT currency FROM brand WHERE id = $1"
 
@@ -50,11 +38,13 @@ FORGET_CREDITS = "DELETE FROM credit WHERE brand_id = $1 AND conversion_id = ANY
 WRITE = """
 WITH folded AS (
     UPDATE conversion c
-    SET order_id = r.order_id, occurred_at = r.occurred_at, status = r.status, currency = r.currency, items_minor = r.items_minor,
+    SET order_id = r.order_id, occurred_at = r.occurred_at, status = r.status, status_reason = r.status_reason,
+        locked_at = r.locked_at, locks_at = r.locks_at, currency = r.currency, items_minor = r.items_minor,
         discount_minor = r.discount_minor, tax_minor = r.tax_minor, shipping_minor = r.shipping_minor, net_minor = r.net_minor,
         refunded_minor = r.refunded_minor, codes = r.codes, visitor_id = r.visitor_id, customer_key = r.customer_key,
         customer_is_new = r.customer_is_new, test = r.test, flags = r.flags, digest = d.digest, updated_at = $5
-    FROM jsonb_to_recordset($2::jsonb) AS r(id uuid, order_id text, occurred_at timestamptz, status text, currency text, items_minor bigint,
+    FROM jsonb_to_recordset($2::jsonb) AS r(id uuid, order_id text, occurred_at timestamptz, status text,
+        status_reason text, locked_at timestamptz, locks_at timestamptz, currency text, items_minor bigint,
         discount_minor bigint, tax_minor bigint, shipping_minor bigint, net_minor bigint, refunded_minor bigint, codes text[],
         visitor_id text, customer_key text, customer_is_new boolean, test boolean, flags text[])
     JOIN unnest($6::uuid[], $7::bytea[]) AS d(id, digest) ON d.id = r.id
@@ -96,19 +86,21 @@ class Root:
     digest: bytes | None
     created_at: datetime
     fresh: bool = False
+    status_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """An order as it stands now: its conversion and decision as they are kept, who witnessed it, what its refunds took. decision is None for a stub.
+    """An order as it stands now: its conversion and decision as they are kept, and as it was folded. decision is None for a stub.
 
-    changed: this settling wrote something. expires_at: when the wait for a named click ends, if it waits for one.
+    changes: what people decided, in the order of time. changed: this settling wrote something.
+    expires_at: when the wait for a named click ends, if it waits for one.
     """
 
     conversion: Mapping[str, Any]
     decision: Mapping[str, Any] | None
-    witnesses: tuple[Witness, ...]
-    effects: tuple[Effect, ...]
+    order: Order
+    changes: tuple[StatusChange, ...]
     changed: bool
     names_touches: bool = False
     expires_at: datetime | None = None
@@ -121,18 +113,16 @@ async def settle_orders(
 
     told: all facts of orders that were made in this transaction; those of the others are read.
     """
-    witnesses, adjustments = await _read_facts(connection, brand_id, [root for root in roots if root.id not in told])
-    for root_id, facts in told.items():
-        witnesses[root_id], adjustments[root_id] = facts.witnesses, facts.adjustments
-    signed = await _signed_sources(connection, brand_id, witnesses)
+    facts = {**await read_facts(connection, brand_id, [root.id for root in roots if root.id not in told]), **told}
+    signed = await _signed_sources(connection, brand_id, facts.values())
+    folded = await _fold(connection, brand_id, {root: facts[root.id] for root in roots}, signed)
     orders: dict[UUID, Order] = {}
     settled: dict[UUID, Settled] = {}
-    for root in roots:
-        order = folding.fold(witnesses[root.id], adjustments[root.id], signed.get(root.shop, ()))
+    for root, order in folded.items():
         if order.occurred_at is None:
-            settled[root.id] = Settled(_stub(root), None, (), (), False)
-            continue
-        orders[root.id] = replace(order, status=root.status) if root.status in KEPT_STATUSES else order
+            settled[root.id] = Settled(_stub(root), None, order, (), False)
+        else:
+            orders[root.id] = order
     if not orders:
         return settled
     evidence = await collect(connection, brand_id, orders)
@@ -152,8 +142,8 @@ async def settle_orders(
         settled[root_id] = Settled(
             conversion={**state.conversion, "flags": flags},
             decision=state.decision,
-            witnesses=tuple(witnesses[root_id]),
-            effects=orders[root_id].effects,
+            order=orders[root_id],
+            changes=in_time(facts[root_id].changes),
             changed=state.changed,
             names_touches=bool(evidence[root_id].touches) or orders[root_id].visitor_id is not None,
             expires_at=state.expires_at,
@@ -173,63 +163,45 @@ async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_
     if row is None:
         return None
     root = Root(row["id"], row["shop"], row["kind"], row["order_id"], row["status"], row["digest"], row["created_at"])
-    witnesses, adjustments = await _read_facts(connection, brand_id, [root])
+    facts = await read_facts(connection, brand_id, [root.id])
+    order = (await _fold(connection, brand_id, {root: facts[root.id]}, {}))[root]
     decided = await connection.fetchrow(DECIDED, brand_id, root.id)
     decision = None
     if decided is not None:
         loaded = {name: msgspec.json.decode(decided[name]) for name in ("credits", "candidates")}
         decision = {**decided, **loaded}
-    order = folding.fold(witnesses[root.id], adjustments[root.id])
-    return Settled(dict(row), decision, tuple(witnesses[root.id]), order.effects, False)
+    return Settled(dict(row), decision, order, in_time(facts[root.id].changes), False)
 
 
-async def _read_facts(
-    connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]
-) -> tuple[dict[UUID, list[Witness]], dict[UUID, list[Adjustment]]]:
-    witnesses: dict[UUID, list[Witness]] = {root.id: [] for root in roots}
-    adjustments: dict[UUID, list[Adjustment]] = {root.id: [] for root in roots}
-    if not roots:
-        return witnesses, adjustments
-    for row in await connection.fetch(FACTS, brand_id, list(witnesses)):
-        if row["report"] is not None:
-            delivery_id = row["delivery_id"]
-            witnesses[row["root_id"]].append(
-                Witness(
-                    report=read_report(row["report"]),
-                    trust=row["trust"],
-                    content_hash=row["content_hash"],
-                    received_at=row["received_at"],
-                    door=row["door"],
-                    platform=row["platform"],
-                    delivery_id=None if delivery_id is None else str(delivery_id),
-                )
-            )
-        else:
-            adjustments[row["root_id"]].append(
-                Adjustment(
-                    refund_id=row["refund_id"],
-                    kind=row["kind"],
-                    amount_minor=row["amount_minor"],
-                    currency=row["currency"],
-                    trust=row["trust"],
-                    version=row["version"],
-                    content_hash=row["content_hash"],
-                    occurred_at=row["occurred_at"],
-                    received_at=row["received_at"],
-                    of_total=row["of_total"],
-                    cumulative=row["cumulative"],
-                    part_of=row["part_of"],
-                )
-            )
-    return witnesses, adjustments
+async def _fold(
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    facts: Mapping[Root, Told],
+    signed: Mapping[str, Sequence[tuple[datetime, datetime | None]]],
+) -> dict[Root, Order]:
+    """The orders that these facts make. The brand's tolerance is asked for only when two witnesses of one of them differ."""
+    tolerance = EXACT
+
+    def folded(root: Root) -> Order:
+        told = facts[root]
+        return folding.fold(told.witnesses, told.adjustments, signed.get(root.shop, ()), told.changes, tolerance)
+
+    orders = {root: folded(root) for root in facts}
+    differing = [root for root, order in orders.items() if any(each.difference_minor for each in order.accounts)]
+    if differing:
+        row = await connection.fetchrow(TOLERANCE, brand_id)
+        assert row is not None
+        tolerance = Tolerance(*row)
+        orders |= {root: folded(root) for root in differing}
+    return orders
 
 
 async def _signed_sources(
-    connection: asyncpg.Connection, brand_id: UUID, witnesses: Mapping[UUID, Sequence[Witness]]
+    connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[Told]
 ) -> dict[str, list[tuple[datetime, datetime | None]]]:
     """When each shop had a source that signs what it sends; asked only if an order rests on unsigned words alone."""
     found: dict[str, list[tuple[datetime, datetime | None]]] = {}
-    if any(each and all(witness.trust < TRUST_SERVER for witness in each) for each in witnesses.values()):
+    if any(told.witnesses and all(each.trust < TRUST_SERVER for each in told.witnesses) for told in facts):
         for row in await connection.fetch(SIGNED_SOURCES, brand_id):
             found.setdefault(row["shop"], []).append((row["created_at"], row["archived_at"]))
     return found
@@ -265,7 +237,7 @@ def _state(root: Root, order: Order, evidence: Evidence, currency: str, now: dat
     decision = attribution.decide(
         evidence.touches, Conversion(order.occurred_at, order.net_minor, now), evidence.policies
     )
-    columns = _columns(order)
+    columns = _columns(order) | {"locks_at": _locks_at(order, decision, evidence.policies)}
     if decision.late_click:
         columns["flags"] = sorted({*columns["flags"], "late_click"})
     decided = _decided(decision)
@@ -289,11 +261,23 @@ def _state(root: Root, order: Order, evidence: Evidence, currency: str, now: dat
     )
 
 
+def _locks_at(order: Order, decision: Decision, policies: Policies) -> datetime | None:
+    """When an approved order will be locked: after the longest hold of the campaigns that get it, the brand's when nobody does."""
+    if order.lockable_at is None or order.occurred_at is None:
+        return None
+    campaigns = {credit.touch.campaign_id for credit in decision.credits} or {None}
+    hold_days = max(policies.of(campaign_id).hold_days for campaign_id in campaigns)
+    return max(order.occurred_at + timedelta(days=hold_days), order.lockable_at)
+
+
 def _columns(order: Order) -> dict[str, Any]:
     return {
         "order_id": order.order_id,
         "occurred_at": order.occurred_at,
         "status": order.status,
+        "status_reason": order.status_reason,
+        "locked_at": order.locked_at,
+        "locks_at": None,
         "currency": order.currency,
         "items_minor": order.items_minor,
         "discount_minor": order.discount_minor,
@@ -356,7 +340,7 @@ def _credits(root: Root, order: Order, decision: Decision, currency: str) -> lis
     ]
     weights = [credit.weight for credit in decision.credits] or [attribution.WHOLE]
     points = [credit.weight_bp for credit in decision.credits] or [attribution.WEIGHT_BP]
-    counted = order.status in folding.COUNTED and not order.test
+    counted = order.status in COUNTED and not order.test
     left = order.net_minor or 0
     held = attribution.share_out(left, weights)
     rows = []

@@ -1,7 +1,7 @@
 """Facts of orders: what was said, by whom, when. Added once, never moved, never changed, but for `received_at`, which keeps the earliest receipt."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +9,20 @@ import asyncpg
 import msgspec
 
 from app import mint
+from app.domain.accounts import Witness
 from app.domain.codes import normalise
-from app.domain.folding import Adjustment, Witness
-from app.domain.orders import OrderReport, Receipt, RefundReport, content_hash, encode_words, read_click
+from app.domain.orders import (
+    Line,
+    OrderReport,
+    Receipt,
+    RefundReport,
+    content_hash,
+    encode_words,
+    read_click,
+    read_report,
+)
+from app.domain.refunds import Adjustment
+from app.domain.statuses import StatusChange
 
 ADD = """
 WITH witnessed AS (
@@ -25,12 +36,13 @@ WITH witnessed AS (
     RETURNING conversion_id, content_hash, xmax = 0 AS added
 ), adjusted AS (
     INSERT INTO adjustment (brand_id, conversion_id, kind, refund_id, content_hash, id, amount_minor, currency, trust, door, platform,
-        delivery_id, version, occurred_at, received_at, lines, of_total, cumulative, part_of)
+        delivery_id, version, occurred_at, received_at, lines, of_total, cumulative, part_of, by_lines, reverses)
     SELECT $1, r.conversion_id, r.kind, r.refund_id, decode(r.content_hash, 'hex'), r.id, r.amount_minor, r.currency, r.trust, r.door,
-        r.platform, r.delivery_id, r.version, r.occurred_at, r.received_at, r.lines, r.of_total, r.cumulative, r.part_of
+        r.platform, r.delivery_id, r.version, r.occurred_at, r.received_at, r.lines, r.of_total, r.cumulative, r.part_of,
+        r.by_lines, r.reverses
     FROM jsonb_to_recordset($3::jsonb) AS r(conversion_id uuid, kind text, refund_id text, content_hash text, id uuid, amount_minor bigint,
         currency text, trust smallint, door text, platform text, delivery_id uuid, version bigint, occurred_at timestamptz,
-        received_at timestamptz, lines jsonb, of_total boolean, cumulative boolean, part_of text)
+        received_at timestamptz, lines jsonb, of_total boolean, cumulative boolean, part_of text, by_lines boolean, reverses text)
     ON CONFLICT (brand_id, conversion_id, kind, refund_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
     WHERE adjustment.received_at > EXCLUDED.received_at
     RETURNING conversion_id, content_hash, xmax = 0 AS added
@@ -44,6 +56,36 @@ SELECT conversion_id, content_hash FROM witnessed WHERE added
 UNION ALL SELECT conversion_id, content_hash FROM adjusted WHERE added
 """
 
+CHANGE = """
+INSERT INTO status_change (brand_id, conversion_id, id, status, was, reason, note, key_id, changed_at)
+SELECT $1, r.* FROM jsonb_to_recordset($2::jsonb) AS r(conversion_id uuid, id uuid, status text, was text, reason text, note text, key_id uuid,
+    changed_at timestamptz)
+"""
+
+# One statement, because the round trip costs more than the empty columns.
+FACTS = """
+SELECT c.root_id, w.content_hash, w.trust, w.received_at, w.door, w.platform, w.delivery_id, w.report,
+       0::bigint AS version, NULL::text AS refund_id, NULL::text AS kind, NULL::bigint AS amount_minor, NULL::text AS currency,
+       NULL::timestamptz AS occurred_at, NULL::boolean AS of_total, NULL::boolean AS cumulative, NULL::text AS part_of,
+       NULL::boolean AS by_lines, NULL::text AS reverses, NULL::jsonb AS lines,
+       NULL::text AS status, NULL::text AS was, NULL::text AS reason, NULL::text AS note, NULL::uuid AS key_id
+FROM conversion c JOIN witness w ON w.brand_id = $1 AND w.conversion_id = c.id
+WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
+UNION ALL
+SELECT c.root_id, a.content_hash, a.trust, a.received_at, a.door, a.platform, a.delivery_id, NULL,
+       a.version, a.refund_id, a.kind, a.amount_minor, a.currency, a.occurred_at, a.of_total, a.cumulative, a.part_of,
+       a.by_lines, a.reverses, CASE WHEN a.by_lines THEN a.lines END, NULL, NULL, NULL, NULL, NULL
+FROM conversion c JOIN adjustment a ON a.brand_id = $1 AND a.conversion_id = c.id
+WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
+UNION ALL
+SELECT c.root_id, NULL, NULL, s.changed_at, NULL, NULL, NULL, NULL,
+       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, s.status, s.was, s.reason, s.note, s.key_id
+FROM conversion c JOIN status_change s ON s.brand_id = $1 AND s.conversion_id = c.id
+WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
+"""
+
+_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
+
 Fact = tuple[UUID, bytes]
 """The conversion under which it was reported, and the hash of what was said."""
 
@@ -54,6 +96,64 @@ class Told:
 
     witnesses: list[Witness] = field(default_factory=list)
     adjustments: list[Adjustment] = field(default_factory=list)
+    changes: list[StatusChange] = field(default_factory=list)
+
+
+async def read_facts(connection: asyncpg.Connection, brand_id: UUID, root_ids: Sequence[UUID]) -> dict[UUID, Told]:
+    """All facts of these orders, under whichever id they arrived; nothing told for an order without any. No statement for no orders."""
+    told = {root_id: Told() for root_id in root_ids}
+    for row in await connection.fetch(FACTS, brand_id, list(told)) if told else ():
+        facts = told[row["root_id"]]
+        if row["report"] is not None:
+            facts.witnesses.append(_read_witness(row))
+        elif row["status"] is not None:
+            facts.changes.append(
+                StatusChange(row["status"], row["received_at"], row["was"], row["reason"], row["note"], row["key_id"])
+            )
+        else:
+            facts.adjustments.append(_read_adjustment(row))
+    return told
+
+
+def _read_witness(row: asyncpg.Record) -> Witness:
+    delivery_id = row["delivery_id"]
+    return Witness(
+        report=read_report(row["report"]),
+        trust=row["trust"],
+        content_hash=row["content_hash"],
+        received_at=row["received_at"],
+        door=row["door"],
+        platform=row["platform"],
+        delivery_id=None if delivery_id is None else str(delivery_id),
+    )
+
+
+def _read_adjustment(row: asyncpg.Record) -> Adjustment:
+    return Adjustment(
+        refund_id=row["refund_id"],
+        kind=row["kind"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        trust=row["trust"],
+        version=row["version"],
+        content_hash=row["content_hash"],
+        occurred_at=row["occurred_at"],
+        received_at=row["received_at"],
+        of_total=row["of_total"],
+        cumulative=row["cumulative"],
+        part_of=row["part_of"],
+        by_lines=row["by_lines"],
+        reverses=row["reverses"],
+        lines=() if row["lines"] is None else _lines(row["lines"]),
+    )
+
+
+async def add_changes(
+    connection: asyncpg.Connection, brand_id: UUID, changes: Sequence[tuple[UUID, StatusChange]]
+) -> None:
+    """Adds what was decided of locked orders, in one statement. Whether an order may change so is the caller's to know."""
+    rows = [{"conversion_id": each, "id": mint.new_id(), **asdict(change)} for each, change in changes]
+    await connection.execute(CHANGE, brand_id, msgspec.json.encode(rows, enc_hook=str).decode())
 
 
 async def add_facts(
@@ -107,6 +207,9 @@ async def add_facts(
                     refund.of_total,
                     refund.cumulative,
                     refund.part_of,
+                    refund.by_lines,
+                    refund.reverses,
+                    refund.lines,
                 )
             )
     named = sorted(touches)
@@ -162,7 +265,7 @@ def _adjustment(fact: Fact, refund: RefundReport, receipt: Receipt) -> dict[str,
         "kind": refund.kind,
         "refund_id": refund.refund_id,
         "id": mint.new_id(),
-        "amount_minor": None if refund.full else refund.amount_minor or 0,
+        "amount_minor": None if refund.full or refund.by_lines else refund.amount_minor or 0,
         "currency": refund.currency,
         "trust": receipt.trust,
         "door": receipt.door,
@@ -175,6 +278,8 @@ def _adjustment(fact: Fact, refund: RefundReport, receipt: Receipt) -> dict[str,
         "of_total": refund.of_total,
         "cumulative": refund.cumulative,
         "part_of": refund.part_of,
+        "by_lines": refund.by_lines,
+        "reverses": refund.reverses,
     }
 
 

@@ -22,7 +22,7 @@ import asyncpg
 
 from app import clock, mint
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
-from app.intake.deciding import KEPT_STATUSES, Root, Settled, settle_orders
+from app.intake.deciding import Root, Settled, settle_orders
 from app.intake.facts import Told, add_facts
 
 ATTEMPTS_MAX = 6
@@ -60,13 +60,13 @@ JOIN order_ref o ON o.brand_id = $1 AND o.shop = a.shop AND o.kind = a.kind AND 
 """
 
 LOCK = """
-SELECT id, root_id, shop, kind, order_id, status, digest, created_at FROM conversion
+SELECT id, root_id, shop, kind, order_id, status, status_reason, digest, created_at FROM conversion
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
 
 MERGE = """
 UPDATE conversion c
-SET root_id = m.root_id, status = 'merged', digest = NULL, occurred_at = NULL, net_minor = NULL, refunded_minor = 0, updated_at = $4
+SET root_id = m.root_id, status = 'merged', digest = NULL, occurred_at = NULL, net_minor = NULL, refunded_minor = 0, locks_at = NULL, updated_at = $4
 FROM unnest($2::uuid[], $3::uuid[]) AS m(loser_id, root_id)
 WHERE c.brand_id = $1 AND c.root_id = m.loser_id
 """
@@ -260,6 +260,7 @@ async def _lock(
                     row["status"],
                     row["digest"],
                     row["created_at"],
+                    status_reason=row["status_reason"],
                 )
         wanted = set(parent.values()) - parent.keys()
 
@@ -310,8 +311,6 @@ async def _merge(
         survivor = kept[head(loser)]
         kept[survivor.id] = replace(
             survivor,
-            # What people or payment have set survives, on whichever side it stood.
-            status=gone.status if gone.status in KEPT_STATUSES else survivor.status,
             # Equal to no digest there is: known as an order already, and to be written.
             digest=survivor.digest or (None if gone.digest is None else b""),
         )

@@ -20,6 +20,7 @@ async def test_a_brand_reads_and_changes_itself(as_alice: AsyncClient, as_charli
     assert shown["policy"] == {
         "model": "last",
         "click_window_days": 30,
+        "hold_days": 30,
         "precedence": ["code", "click", "visitor"],
         "version": 0,
     }

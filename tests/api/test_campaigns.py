@@ -26,6 +26,7 @@ async def test_a_campaign_takes_the_brands_currency_and_shows_its_policy(as_alic
     assert made["policy"] == {
         "model": "linear",
         "click_window_days": 7,
+        "hold_days": 30,
         "precedence": ["code", "click", "visitor"],
         "version": 1,
     }
@@ -67,6 +68,7 @@ def test_the_models_and_methods_offered_are_those_that_attribution_knows() -> No
         ({"budget_minor": "10"}, "budget_minor"),
         ({"policy": {"model": "magic"}}, "policy.model"),
         ({"policy": {"click_window_days": 366}}, "policy.click_window_days"),
+        ({"policy": {"hold_days": -1}}, "policy.hold_days"),
         ({"policy": {"precedence": ["code", "code"]}}, "policy.precedence"),
         ({"policy": {"precedence": []}}, "policy.precedence"),
         ({"name": " "}, "name"),

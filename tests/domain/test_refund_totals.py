@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.folding import Adjustment, Order, Witness, fold
+from app.domain.accounts import Witness
+from app.domain.folding import Order, fold
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt, RefundReport, content_hash, encode_words
+from app.domain.refunds import Adjustment
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -1,7 +1,8 @@
 """One shop's eventful day as separate facts, each of which can be recorded at any time, any number of times; and the state they must end in.
 
-Two orders of one visitor, two influencers. The pixel knows the first order as 1001, the server as 555, and only the webhook says that these are
-one order. Its click and the second order's may be drained before or after. Refunds, a cancellation, a chargeback come whenever they like.
+Three orders, two influencers. The pixel knows the first order as 1001, the server as 555, and only the webhook says that these are one order. Its
+click and the second order's may be drained before or after. The third is rejected, taken back into the fold and locked by people; its chargeback is
+reversed, its cancellation undone, a line of it refunded, and its shop says another amount when it is too late. All of it whenever it likes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,14 +21,17 @@ from app.domain.orders import (
     TRUST_SERVER,
     TRUST_WEBHOOK,
     Landing,
+    Line,
     OrderReport,
     Receipt,
     RefundReport,
 )
+from app.domain.statuses import StatusChange
 from app.intake.calendar import Calendar
 from app.intake.clicks import read_clicks, record_clicks
+from app.intake.facts import add_changes
 from app.intake.recording import record, record_landings
-from app.intake.settle import settle
+from app.intake.settle import redecide_orders, settle
 from app.spool import ClickLine
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
 
@@ -64,6 +68,10 @@ async def open_shop(pool: asyncpg.Pool) -> Shop:
     facts |= {f"landing {name}": _land(brand, "v1", clicks[name], noon) for name in ("max", "old")}
     for name, report, receipt in _reports(noon, clicks):
         facts[name] = _record(brand, report, receipt)
+    for name, report, receipt in _third_order(noon):
+        facts[name] = _record(brand, report, receipt)
+    for name, ref, change in _decisions(noon):
+        facts[name] = _decide(brand, ref, change)
     return Shop(brand, facts, {lea.id: "Lea", max_.id: "Max"})
 
 
@@ -108,6 +116,65 @@ def _reports(noon: datetime, clicks: dict[str, UUID]) -> list[tuple[str, OrderRe
         ("second pixel", replace(second, click_ids=(str(clicks["max"]),)), replace(pixel, received_at=at(7))),
         ("second refund", replace(second, stub=True, refunds=(replace(refund, amount_minor=None, full=True),)), replace(hook, received_at=at(50))),
     ]  # fmt: skip
+
+
+def _third_order(noon: datetime) -> list[tuple[str, OrderReport, Receipt]]:
+    """What is said of the third order, which goes by two names."""
+
+    def at(minutes: int) -> datetime:
+        return noon + timedelta(minutes=minutes)
+
+    def hook(minutes: int) -> Receipt:
+        return Receipt(TRUST_WEBHOOK, "hook", "woocommerce", at(minutes))
+
+    order = OrderReport("main", "sale", ("888",), order_id="888")
+    stub = OrderReport("main", "sale", ("wc-8",), stub=True)
+    bought = (Line("a", 2, 5_001), Line("b", 1, 2_999))
+    webhook = replace(
+        stub, stub=False, currency="EUR", net_minor=8_000, paid=True, lines=bought, occurred_at=at(60), version=1
+    )
+    lost = RefundReport("cb", "chargeback", 2_000, currency="EUR", occurred_at=at(110))
+    won = RefundReport("won", "reversal", full=True, reverses="cb", occurred_at=at(105))
+    line = RefundReport("line", currency="EUR", lines=(Line("a", 1),), by_lines=True, occurred_at=at(115))
+    cancelled = RefundReport("x", "cancellation", full=True, version=1, occurred_at=at(120))
+    live = RefundReport("x", "cancellation", 0, version=2, occurred_at=at(130))
+    return [
+        ("third order", replace(order, currency="EUR", net_minor=8_100, codes=("MAX5",)), Receipt(TRUST_SERVER, "api", "api", at(61))),
+        ("third webhook", webhook, hook(62)),
+        ("third webhook, too late", replace(webhook, net_minor=7_000, version=2), hook(200)),
+        ("third order's names", replace(stub, refs=("wc-8", "888")), hook(63)),
+        ("chargeback", replace(stub, refunds=(lost,)), hook(111)),
+        ("chargeback won", replace(stub, refunds=(won,)), hook(112)),
+        ("one of line a", replace(stub, refs=("888",), refunds=(line,)), hook(116)),
+        ("cancelled", replace(stub, refunds=(cancelled,)), hook(121)),
+        ("live again", replace(stub, refunds=(live,)), hook(131)),
+    ]  # fmt: skip
+
+
+def _decisions(noon: datetime) -> list[tuple[str, str, StatusChange]]:
+    """What people decide of the third order, by the name they know it by."""
+
+    def at(minutes: int) -> datetime:
+        return noon + timedelta(minutes=minutes)
+
+    return [
+        ("rejected", "wc-8", StatusChange("rejected", at(70), "approved", "fraud", "looked odd")),
+        ("restored", "888", StatusChange("pending", at(80), "rejected")),
+        ("locked", "wc-8", StatusChange("locked", at(90), "approved")),
+    ]
+
+
+def _decide(brand: Brand, ref: str, change: StatusChange) -> Act:
+    """Adds a decision about an order, known or not, and settles it."""
+    named = OrderReport("main", "sale", (ref,), stub=True), Receipt(TRUST_SERVER, "api", "api", change.changed_at)
+
+    async def act(connection: Any) -> None:
+        async with connection.transaction():
+            [known] = await record(connection, brand.id, [named])
+            await add_changes(connection, brand.id, [(known.conversion_id, change)])
+            await redecide_orders(connection, brand.id, [known.conversion_id])
+
+    return act
 
 
 def _drain(brand: Brand, click_id: UUID, link_id: UUID) -> Act:

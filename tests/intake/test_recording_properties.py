@@ -8,6 +8,7 @@ written out.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -27,8 +28,10 @@ EXAMPLES = settings.default.max_examples if settings.default else 100
 FACTS = (
     "click lea", "click max", "click old", "landing max", "landing old", "pixel", "server", "webhook 1", "webhook 2", "refund by server",
     "cancellation", "reversal", "reversal again", "second order", "second pixel", "second refund",
+    "third order", "third webhook", "third webhook, too late", "third order's names", "chargeback", "chargeback won", "one of line a",
+    "cancelled", "live again", "rejected", "restored", "locked",
 )  # fmt: skip
-ORDERS = FACTS[5:]
+ORDERS = FACTS[5:-3]
 patient = {
     "deadline": None,
     "suppress_health_check": list(HealthCheck),
@@ -39,7 +42,7 @@ patient = {
 arrivals = st.tuples(
     st.permutations(FACTS),
     st.lists(st.sampled_from(FACTS), max_size=4),
-    st.lists(st.booleans(), min_size=20, max_size=20),
+    st.lists(st.booleans(), min_size=32, max_size=32),
 ).map(lambda drawn: list(zip([*drawn[0], *drawn[1]], drawn[2], strict=False)))
 """Every fact at least once, some again, each with whether the queue is emptied after it."""
 
@@ -65,10 +68,11 @@ async def expected(queue: asyncpg.Pool) -> list[dict[str, Any]]:
 def timeless(state: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The state with times counted from the first order's: each shop opens at another moment."""
     start = min(each["occurred_at"] for each in state)
+    times = ("occurred_at", "locks_at", "locked_at")
     return [
         each
+        | {name: each[name] - start for name in times if each[name] is not None}
         | {
-            "occurred_at": each["occurred_at"] - start,
             "credit": [(*row[:5], row[5] - start, *row[6:]) for row in each["credit"]],
         }
         for each in state
@@ -88,7 +92,7 @@ async def perform(pool: asyncpg.Pool, act: Act) -> None:
 
 
 def test_the_shop_s_day_is_worth_testing(expected: list[dict[str, Any]]) -> None:
-    first, second = expected
+    first, second, third = expected
     assert first["refs"] == ["1001", "555", "token-9"]
     assert (first["net_minor"], first["refunded_minor"], first["status"]) == (10_003, 9_003, "approved")
     assert [row[2:5] for row in first["credit"]] == [
@@ -100,6 +104,10 @@ def test_the_shop_s_day_is_worth_testing(expected: list[dict[str, Any]]) -> None
     assert second["refs"] == ["777"]
     assert [row[2:5] for row in second["credit"]] == [("Max", "code", 5_000), ("Max", "code", -5_000)]
     assert second["flags"] == ["over_cap", "unsigned"]
+    assert third["refs"] == ["888", "wc-8"]
+    assert (third["status"], third["status_reason"], third["locked_at"]) == ("locked", None, timedelta(minutes=90))
+    assert third["flags"] == ["amount_disagreement", "changed_after_lock", "over_cap"]
+    assert [row[4] for row in third["credit"]] == [8_000, -2_000, 2_000, -2_501]
 
 
 @settings(max_examples=EXAMPLES // 8, **patient)  # type: ignore[arg-type]
@@ -117,7 +125,7 @@ async def test_in_sequence(
 
 
 @settings(max_examples=EXAMPLES // 10, **patient)  # type: ignore[arg-type]
-@given(st.permutations([*ORDERS, *ORDERS[:4]]), st.lists(st.integers(1, 6), min_size=14, max_size=14))
+@given(st.permutations([*ORDERS, *ORDERS[:4]]), st.lists(st.integers(1, 6), min_size=24, max_size=24))
 async def test_in_batches(
     queue: asyncpg.Pool, expected: list[dict[str, Any]], names: list[str], sizes: list[int]
 ) -> None:
@@ -127,14 +135,14 @@ async def test_in_batches(
         batch, rest = rest[:size], rest[size:]
         reports = [shop.facts[name].report for name in batch]  # type: ignore[attr-defined]
         await in_transaction(queue, lambda connection, reports=reports: record(connection, shop.brand.id, reports))  # type: ignore[misc]
-    for name in FACTS[:5]:
+    for name in (*FACTS[:5], *FACTS[-3:]):
         await perform(queue, shop.facts[name])
     await settle_all(queue)
     assert timeless(await state_of(queue, shop)) == expected
 
 
 @settings(max_examples=EXAMPLES // 10, **patient)  # type: ignore[arg-type]
-@given(arrivals, st.lists(st.booleans(), min_size=20, max_size=20))
+@given(arrivals, st.lists(st.booleans(), min_size=32, max_size=32))
 async def test_by_two_workers_at_once(
     queue: asyncpg.Pool, expected: list[dict[str, Any]], arrivals: list[tuple[str, bool]], whose: list[bool]
 ) -> None:
@@ -182,7 +190,8 @@ async def interleave(pool: asyncpg.Pool, acts: Sequence[Act], turns: Sequence[in
 PAIRS = [
     ("pixel", "click lea"), ("second order", "click max"), ("second pixel", "click max"), ("second order", "landing max"),
     ("landing max", "click max"), ("server", "webhook 1"), ("pixel", "webhook 1"), ("webhook 1", "webhook 2"), ("refund by server", "webhook 2"),
-    ("cancellation", "webhook 1"), ("pixel", "server"), ("webhook 1", "second order"),
+    ("cancellation", "webhook 1"), ("pixel", "server"), ("webhook 1", "second order"), ("third webhook", "rejected"),
+    ("third order's names", "locked"), ("chargeback", "chargeback won"),
 ]  # fmt: skip
 
 
