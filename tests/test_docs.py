@@ -80,6 +80,14 @@ def test_the_page_of_postbacks_shows_the_template_of_every_preset() -> None:
     assert rows == {name: preset.template for name, preset in PRESETS.items()}
 
 
+def test_the_woocommerce_shop_of_its_page_is_connected(served: Served) -> None:
+    source = json.loads(type_in(example("woocommerce-source"), served))
+    type_in(example("woocommerce-webhook"), served, HOOK_URL=source["url"])
+    [found] = served.until(lambda: served.call("GET", "/v1/conversions?order_id=5031")["data"])
+    assert (found["status"], found["net_minor"], found["refunded_minor"]) == ("approved", 4000, 1000)
+    assert found["occurred_at"].startswith("2026-11-20T09:30:00")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in LINKED.findall(page.read_text()):

@@ -460,6 +460,11 @@ def test_the_status_says_whether_it_is_paid(status: str, paid_on: str | None, pa
     assert order(status=status, date_paid_gmt=paid_on).paid is paid
 
 
+@pytest.mark.parametrize("status", [None, [], {}, 5, "", "  "])
+def test_a_status_that_is_none_costs_no_order(status: object) -> None:
+    assert order(status=status).paid is None
+
+
 @pytest.mark.parametrize("status", ["cancelled", "failed", "refunded", "trash"])
 def test_a_status_that_ends_an_order_cancels_it(status: str) -> None:
     report = order(status=status)

@@ -57,7 +57,7 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
         found = read_json(body)
         if not isinstance(found, dict):
             raise Unreadable("not_an_order", "the body is not a JSON object")
-        if topic != DELETED and found.get("status") in DRAFTS:
+        if topic != DELETED and _status(found) in DRAFTS:
             return Parsed(topic=topic, external_id=external_id, ignored="checkout_draft")
         report = _read_deletion(found, context) if topic == DELETED else _read_order(found, topic, context, notes)
     except Unreadable as error:
@@ -69,7 +69,7 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
     order_id = text_of(order.get("id"))
     if not order_id or not ORDER_WORDS & order.keys():
         raise Unreadable("not_an_order", _why_none(order))
-    status = (text_of(order.get("status")) or "").removeprefix("wc-")
+    status = _status(order)
     version = _version(order, status)
     currency = currency_of(order)
     goods = read_goods(order, currency, notes)
@@ -121,6 +121,11 @@ def _deletion(context: Context, *, amount_minor: int | None = None, full: bool =
         full=full,
         version=version_at(context.received_at),
     )
+
+
+def _status(order: Json) -> str:
+    """The status, without the prefix under which the database knows it."""
+    return (text_of(order.get("status")) or "").removeprefix("wc-")
 
 
 def _version(order: Json, status: str) -> int:
