@@ -109,6 +109,7 @@ def routers() -> "list[Any]":
         costs,
         deliveries,
         hosts,
+        imports,
         influencers,
         jobs,
         keys,
@@ -122,7 +123,7 @@ def routers() -> "list[Any]":
 
     setting_up = (brand, hosts, keys, mappings, sources, trials)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
-    measuring = (conversions, refunds, deliveries, reports, jobs)
+    measuring = (conversions, refunds, deliveries, reports, jobs, imports)
     return [module.router for module in (*measuring, *setting_up, *planning)]
 
 

@@ -33,7 +33,7 @@ class StrictRequest(Request):
 async def read_request(request: Request, max_bytes: int) -> StrictRequest:
     """The same request with its body read. Raises Malformed, TooLarge or UnsupportedType."""
     strict = StrictRequest(request.scope, request.receive)
-    _check_address(request)
+    check_address(request)
     strict.raw_body = await _read(request, max_bytes)
     if strict.raw_body:
         content_type = request.headers.get("content-type", "")
@@ -58,7 +58,7 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _check_address(request: Request) -> None:
+def check_address(request: Request) -> None:
     """Refuses NUL in path and query: no text of ours has one, and PostgreSQL cannot store it."""
     raw_query = request.scope.get("query_string", b"")
     if b"%00" in raw_query or b"\x00" in raw_query:

@@ -4,7 +4,7 @@ A resource is a module with `router = resource("links")`. Its endpoints take a c
 SQL and nothing else; commit and rollback happen here and nowhere else. Whatever they raise becomes a problem (app/api/problems.py).
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 
 from app.api import idempotency
 from app.api.auth import SCHEME, authenticate
-from app.api.body import read_request
+from app.api.body import StrictRequest, read_request
 from app.api.problems import COMMON, WITH_BODY, Problem, responses, translate
 from app.errors import AppError, Conflict, NotFound
 from app.settings import Settings as AllSettings
@@ -56,12 +56,16 @@ class Unit:
 class Route(APIRoute):
     """A route of the API: authenticated, strictly read, in one transaction, idempotent on POST when a key is sent."""
 
+    async def read(self, request: Request) -> StrictRequest:
+        """The request with its body read."""
+        return await read_request(request, request.app.state.settings.body_max_bytes)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
         async def answer(request: Request) -> Response:
             try:
-                return await _answer(request, handler)
+                return await _answer(request, self.read, handler)
             except AppError:
                 raise
             except Exception as error:
@@ -73,11 +77,15 @@ class Route(APIRoute):
         return answer
 
 
-async def _answer(plain: Request, handler: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
+async def _answer(
+    plain: Request,
+    read: Callable[[Request], Awaitable[StrictRequest]],
+    handler: Callable[[Request], Coroutine[Any, Any, Response]],
+) -> Response:
     state = plain.app.state
     await state.gate.check()
     caller = plain.state.caller = await authenticate(plain, state.keys)
-    request = await read_request(plain, state.settings.body_max_bytes)
+    request = await read(plain)
     key = idempotency.read_key(request) if request.method == "POST" else None
     async with Unit(state.engine) as unit:
         request.state.unit = unit
@@ -86,12 +94,12 @@ async def _answer(plain: Request, handler: Callable[[Request], Coroutine[Any, An
         return await idempotency.once(request, caller, await unit.connection(), key, handler)
 
 
-def resource(name: str, *, prefix: str | None = None) -> APIRouter:
+def resource(name: str, *, prefix: str | None = None, route_class: type[Route] = Route) -> APIRouter:
     """The router of one resource: `/v1/<name>`, tagged with its name, every operation behind a secret key."""
     return APIRouter(
         prefix=f"/v1/{name}" if prefix is None else prefix,
         tags=[name],
-        route_class=Route,
+        route_class=route_class,
         dependencies=[Security(SCHEME)],
         responses=COMMON,
     )

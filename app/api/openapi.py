@@ -27,6 +27,7 @@ TAGS = {
     "conversions": "Orders, leads, signups, installs: whoever reported them.",
     "refunds": "Refunds, cancellations, chargebacks.",
     "deliveries": "Raw messages of sources and pixels, as received.",
+    "imports": "Files of orders and refunds.",
     "jobs": "Work that takes longer than a request, and what it says of every line.",
     "reports": "What it earned, cost and returned.",
     "public": "What shoppers, shops and browsers meet; no key, nothing but what is said here.",

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from app.jobs.imports import run_import
 from app.jobs.run import Kind
 
-KINDS: Mapping[str, Kind] = {}
+KINDS: Mapping[str, Kind] = {
+    "import": Kind(run_import, "rows"),
+}

@@ -65,7 +65,7 @@ ON CONFLICT DO NOTHING
 """
 PIECE = "SELECT content FROM job_piece WHERE brand_id = $1 AND job_id = $2 AND number = $3"
 
-# The way to the database, or the database itself: the job is none the wiser, and goes on later.
+# The way to the database, or the database itself.
 PASSING = (OSError, EOFError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError,
            asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)  # fmt: skip
 
@@ -74,15 +74,19 @@ class JobFailed(Exception):
     """The job cannot be done; the text is the sentence that its owner reads."""
 
 
-class Cancelled(Exception):
+class Interrupted(Exception):
+    """The job does not go on here. To be let through."""
+
+
+class Cancelled(Interrupted):
     """Its owner does not want it any more. What it has done stays."""
 
 
-class Stopped(Exception):
+class Stopped(Interrupted):
     """This process is told to stop; the job goes on elsewhere or later, from its checkpoint."""
 
 
-class Lost(Exception):
+class Lost(Interrupted):
     """Somebody else has taken the job up: this process was silent for too long."""
 
 
@@ -97,7 +101,8 @@ class JobLine:
     details: Mapping[str, str | int | bool | None] = field(default_factory=dict)
 
 
-Work = Callable[[asyncpg.Connection], Awaitable[None]]
+Work = Callable[[asyncpg.Connection], Awaitable[Mapping[str, Any] | None]]
+"""A part of a job, in a transaction. What it answers is the checkpoint."""
 
 
 class Run:
@@ -141,23 +146,22 @@ class Run:
     ) -> None:
         """Does a part of the job (a second at most) and notes how far it is, in one transaction; lets others work afterwards.
 
-        `work` may run again when it loses a deadlock. Raises Cancelled or Stopped after the commit, Lost instead of it; what `work` raises
-        goes through, with nothing committed.
+        `work` may run again when it loses a deadlock; the checkpoint it answers goes before `checkpoint`. Raises Cancelled or Stopped after the
+        commit, Lost instead of it; what `work` raises goes through, with nothing committed.
         """
-        noted = None if checkpoint is None else json.dumps(checkpoint)
 
-        async def part(connection: asyncpg.Connection) -> bool:
-            if work is not None:
-                await work(connection)
+        async def part(connection: asyncpg.Connection) -> tuple[bool, Mapping[str, Any] | None]:
+            reached = (None if work is None else await work(connection)) or checkpoint
+            noted = None if reached is None else json.dumps(reached)
             row = await connection.fetchrow(NOTE, self.brand_id, self.id, self._claim, done, total, noted)
             if row is None:
                 raise Lost
-            return row["cancelled_at"] is not None
+            return row["cancelled_at"] is not None, reached
 
-        cancelled = await in_transaction(self.pool, part)
+        cancelled, reached = await in_transaction(self.pool, part)
         self.done = done
-        if checkpoint is not None:
-            self.checkpoint = dict(checkpoint)
+        if reached is not None:
+            self.checkpoint = dict(reached)
         if cancelled:
             raise Cancelled
         if self._stopping.is_set():
@@ -242,6 +246,7 @@ async def run_next(
     try:
         await _run(run, kinds)
     except PASSING:
+        # The job is none the wiser, and goes on later.
         with suppress(*PASSING):
             await run.release()
         raise
@@ -269,9 +274,10 @@ async def _run(run: Run, kinds: Mapping[str, Kind]) -> None:
         log.warning("job %s was taken up elsewhere: this process was silent for too long", run.id)
     except JobFailed as error:
         await run.finish("failed", run.told, str(error))
-    except PASSING:
-        raise
-    except Exception:
+    except Exception as error:
+        # ValueError: asyncpg's own InterfaceError for what it cannot even send. That does not pass.
+        if isinstance(error, PASSING) and not isinstance(error, ValueError):
+            raise
         log.exception("job %s failed", run.id)
         await run.finish(
             "failed", run.told, "something went wrong on our side; the log has the details under the job's id"

@@ -1,0 +1,214 @@
+"""Files that are uploaded for a job: stored whole, piece by piece, before the job is put into the queue, in bounded memory.
+
+The first line is looked at before anything is stored. Every piece is committed by itself: a transaction as long as an upload over a slow line
+would hold back all settling (app/intake/settle.py). What breaks off leaves pieces without a job, which housekeeping removes.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+import asyncpg
+from fastapi import Depends, Request, Response
+from starlette.requests import ClientDisconnect
+
+from app import mint
+from app.api.auth import Caller
+from app.api.body import StrictRequest, check_address
+from app.api.http import Route
+from app.api.problems import MissingScope, UnsupportedType
+from app.domain.bodies import Unreadable, read_json
+from app.domain.sheets import ROWS_MAX, Cutter, Format, Record, Sheet, read_header
+from app.errors import Invalid, Malformed, TooLarge
+
+PIECE_BYTES = 256 << 10
+
+FORMATS: dict[str, Format] = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
+
+STORE = "INSERT INTO job_piece (brand_id, job_id, number, content) VALUES ($1, $2, $3, $4)"
+FORGET = """
+DELETE FROM job_piece p WHERE p.brand_id = $1 AND p.job_id = $2
+    AND NOT EXISTS (SELECT 1 FROM job j WHERE j.brand_id = p.brand_id AND j.id = p.job_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a kind of CSV: all that there may be, those there must be, and a header to show to whoever got it wrong."""
+
+    known: tuple[str, ...]
+    required: tuple[str, ...]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that is stored. job_id: under which its pieces are kept. rows: its records, header and blank lines not counted."""
+
+    job_id: UUID
+    sheet: Sheet
+    rows: int
+    bytes_total: int
+    sha256: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What its job is told of it."""
+        return {**asdict(self.sheet), "bytes": self.bytes_total, "sha256": self.sha256}
+
+
+class UploadRoute(Route):
+    """A POST whose body is a file: `text/csv` or `application/x-ndjson`. The endpoint finds it as `AtUpload`."""
+
+    columns: ClassVar[Columns]
+    scope: ClassVar[str] = "write"
+
+    async def read(self, request: Request) -> StrictRequest:
+        """Stores the body; what goes on from here is a request whose body is the file's hash."""
+        caller: Caller = request.state.caller
+        if self.scope not in caller.scopes:
+            raise MissingScope(self.scope)
+        check_address(request)
+        request.state.upload = upload = await _receive(request, caller.brand_id, self.columns)
+        strict = StrictRequest(request.scope, request.receive)
+        strict.raw_body = upload.sha256.encode()
+        return strict
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def tidy(request: Request) -> Response:
+            try:
+                return await answer(request)
+            finally:
+                # Refused, or answered before under the same Idempotency-Key: then no job has taken it.
+                job_id = getattr(request.state, "uploading", None)
+                if job_id is not None:
+                    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                        await request.app.state.pool.execute(FORGET, request.state.caller.brand_id, job_id)
+
+        return tidy
+
+
+async def _receive(request: Request, brand_id: UUID, columns: Columns) -> Upload:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    form = FORMATS.get(kind)
+    if form is None:
+        raise UnsupportedType(
+            f"send text/csv or application/x-ndjson, not {kind[:60] or 'a body without a Content-Type'}"
+        )
+    pool: asyncpg.Pool = request.app.state.pool
+    job_id = mint.new_id()
+    reading = _Reading(form, columns)
+    number = 0
+    async for piece in _pieces(request, request.app.state.settings.upload_max_bytes):
+        reading.take(piece)
+        request.state.uploading = job_id
+        await pool.execute(STORE, brand_id, job_id, number, piece)
+        number += 1
+    sheet = reading.close()
+    return Upload(job_id, sheet, reading.rows, reading.bytes_total, reading.hash.hexdigest())
+
+
+async def _pieces(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > bytes_max:
+        raise TooLarge(f"the file has {declared} bytes, {bytes_max} are read at most", code="body_too_large")
+    waiting: list[bytes] = []
+    held = total = 0
+    try:
+        async for chunk in request.stream():
+            total += len(chunk)
+            held += len(chunk)
+            if total > bytes_max:
+                raise TooLarge(f"the file has more than {bytes_max} bytes", code="body_too_large")
+            waiting.append(chunk)
+            if held >= PIECE_BYTES:
+                yield b"".join(waiting)
+                waiting, held = [], 0
+    except ClientDisconnect:
+        raise Malformed("the upload broke off; nothing of it was kept", code="upload_broken_off") from None
+    if held:
+        yield b"".join(waiting)
+
+
+class _Reading:
+    """Looks at a file as it comes in: its first line, how many rows it has, its hash."""
+
+    def __init__(self, form: Format, columns: Columns) -> None:
+        self.form = form
+        self.columns = columns
+        self.sheet: Sheet | None = None
+        self.rows = 0
+        self.bytes_total = 0
+        self.hash = hashlib.sha256()
+        self._cutter = Cutter(form)
+
+    def take(self, piece: bytes) -> None:
+        """The next piece. Raises Invalid for a first line that will not do, TooLarge for too many rows."""
+        self.hash.update(piece)
+        self.bytes_total += len(piece)
+        for record in self._cutter.feed(piece):
+            self._count(record)
+
+    def close(self) -> Sheet:
+        """How the file is written. Raises what `take` raises, and Invalid for a file without a row."""
+        for record in self._cutter.close():
+            self._count(record)
+        if self.sheet is None or self.rows == 0:
+            what = "nothing but a header" if self.sheet is not None else "no line at all"
+            raise Invalid(f"the file holds {what}; expected is {self._expected()}", code="empty_file")
+        return self.sheet
+
+    def _count(self, record: Record) -> None:
+        if self.sheet is None:
+            self.sheet = self._begin(record)
+            if self.form == "csv":
+                return
+        self.rows += 1
+        if self.rows > ROWS_MAX:
+            raise TooLarge(f"the file has more than {ROWS_MAX} rows; send it in parts", code="too_many_rows")
+
+    def _begin(self, first: Record) -> Sheet:
+        if self.form == "csv":
+            return read_header(first, self.columns.known, self.columns.required, self.columns.example)
+        try:
+            found = None if first.wrong else read_json(first.content)
+        except Unreadable:
+            found = None
+        if not isinstance(found, dict):
+            shown = first.content[:100].decode("utf-8", "replace").replace("\0", "␀")
+            raise Invalid(
+                f"the first line reads {shown!r}: it is not a JSON object. Expected is {self._expected()}",
+                code="not_ndjson",
+            )
+        return Sheet("ndjson")
+
+    def _expected(self) -> str:
+        if self.form == "csv":
+            return f"a header such as {self.columns.example!r} and rows under it"
+        return 'an object a line, such as {"order_id": "1001", "net_minor": 4990, "currency": "EUR"}'
+
+
+def file_body(csv_example: str, ndjson_example: str) -> dict[str, Any]:
+    """OpenAPI's requestBody of an upload."""
+    schema = {"type": "string"}
+    return {
+        "required": True,
+        "content": {
+            "text/csv": {"schema": schema, "example": csv_example},
+            "application/x-ndjson": {"schema": schema, "example": ndjson_example},
+        },
+    }
+
+
+async def _upload(request: Request) -> Upload:
+    upload: Upload = request.state.upload
+    return upload
+
+
+AtUpload = Annotated[Upload, Depends(_upload)]
+"""The file that was uploaded."""

@@ -1,0 +1,201 @@
+"""Files of lines that people upload: cut into records in bounded memory, CSV or NDJSON. Pure; nothing here raises but `read_header`.
+
+What is tolerated, because spreadsheets write it: a byte order mark, CRLF, `;` or tabs between columns, quotes with line breaks in them (RFC 4180),
+column names in any case, blank lines. What is refused rather than guessed: another encoding than UTF-8, two separators in one header.
+"""
+
+import csv
+import difflib
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from app.errors import FieldError, Invalid
+
+LINE_BYTES_MAX = 64 << 10
+"""Of one record; an order with a thousand lines fits. Also how far an unclosed quote may reach before it is taken for a mistake."""
+ROWS_MAX = 100_000
+"""Records of one file."""
+SHOWN_CHARACTERS_MAX = 200
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+SEPARATORS = ",;\t"
+
+Format = Literal["csv", "ndjson"]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a file. number: of its first line, as an editor shows it. wrong: why it cannot be read at all, as (reason, sentence)."""
+
+    number: int
+    content: bytes = b""
+    wrong: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """How a file is written. columns: of CSV, as `read_header` knows them."""
+
+    format: Format
+    separator: str = ","
+    columns: tuple[str, ...] = ()
+
+
+Line = tuple[int, bytes | None]
+"""Its number and what it holds; None: too much."""
+
+
+class Cutter:
+    """Cuts a file into its records as its pieces come; never holds more than a piece and LINE_BYTES_MAX. Blank lines are left out."""
+
+    def __init__(self, form: Format) -> None:
+        self._quoted = form == "csv"
+        self._number = 0
+        self._rest = b""
+        self._skipping = False
+        self._open: list[Line] = []
+        self._open_bytes = 0
+
+    def feed(self, piece: bytes) -> Iterator[Record]:
+        """The records that end in this piece."""
+        *whole, self._rest = (self._rest + piece).split(b"\n")
+        lines: deque[Line] = deque()
+        for line in whole:
+            if self._skipping:
+                self._skipping = False
+                continue
+            self._number += 1
+            lines.append((self._number, line if len(line) <= LINE_BYTES_MAX else None))
+        if len(self._rest) > LINE_BYTES_MAX:
+            if not self._skipping:
+                self._number += 1
+                lines.append((self._number, None))
+            self._skipping = True
+        if self._skipping:
+            self._rest = b""
+        yield from self._join(lines)
+
+    def close(self) -> Iterator[Record]:
+        """The records that end with the file."""
+        if self._rest:
+            yield from self.feed(b"\n")
+        while self._open:
+            lines: deque[Line] = deque()
+            yield self._give_up_quote(lines)
+            yield from self._join(lines)
+
+    def _join(self, lines: deque[Line]) -> Iterator[Record]:
+        """Lines as records: those between an opening quote and its closing one are one."""
+        while lines:
+            number, line = lines.popleft()
+            odd = self._quoted and line is not None and line.count(b'"') % 2 == 1
+            if self._open:
+                self._open.append((number, line))
+                self._open_bytes += len(line or b"")
+                if line is None or self._open_bytes > LINE_BYTES_MAX:
+                    yield self._give_up_quote(lines)
+                elif odd:
+                    yield Record(self._open[0][0], b"\n".join(each or b"" for _, each in self._open).rstrip(b"\r"))
+                    self._open = []
+            elif line is None:
+                yield Record(number, wrong=("line_too_long", f"line {number} has more than {LINE_BYTES_MAX} bytes"))
+            elif odd:
+                self._open, self._open_bytes = [(number, line)], len(line)
+            elif line.strip():
+                yield Record(number, line.rstrip(b"\r"))
+
+    def _give_up_quote(self, lines: deque[Line]) -> Record:
+        """The quote was never meant to span lines: its line is refused, and the others are read again by themselves."""
+        (number, _), *others = self._open
+        self._open = []
+        lines.extendleft(reversed(others))
+        return Record(number, wrong=("unclosed_quote", f'a quote (") is opened in line {number} and not closed'))
+
+
+# ── The first line ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_header(first: Record, known: Sequence[str], required: Sequence[str], example: str) -> Sheet:
+    """The columns that the first line of a CSV names. Raises Invalid `wrong_header`, showing the line and what is expected.
+
+    known: every column there may be. Names are compared without case and outer spaces.
+    """
+    text = _header_text(first, example)
+    separators = [each for each in SEPARATORS if each in text]
+    if len(separators) > 1:
+        raise _wrong_header(text, example, [], "holds two kinds of separators")
+    separator = separators[0] if separators else ","
+    try:
+        names = [name.strip().lower() for name in split_row(text, separator)]
+    except ValueError as error:
+        raise _wrong_header(text, example, [], str(error)) from None
+    errors = [FieldError(name[:60], _unknown(name, known), "unknown_column") for name in names if name not in known]
+    errors += [
+        FieldError(name, "stands twice", "duplicate_column")
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+    errors += [
+        FieldError(name, f"give either {name} or {name}_minor", "ambiguous")
+        for name in names
+        if f"{name}_minor" in names
+    ]
+    errors += [FieldError(name, "is missing", "missing_column") for name in required if name not in names]
+    if errors:
+        raise _wrong_header(
+            text, example, errors, "; ".join(f"{each.field or '(empty)'} {each.reason}" for each in errors[:5])
+        )
+    return Sheet("csv", separator, tuple(names))
+
+
+def _header_text(first: Record, example: str) -> str:
+    if first.content.startswith(UTF_16):
+        raise _wrong_header("", example, [], "is UTF-16; save the file as CSV UTF-8")
+    if first.wrong is not None:
+        raise _wrong_header("", example, [], first.wrong[1])
+    try:
+        return first.content.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
+    except UnicodeDecodeError:
+        shown = first.content.decode("utf-8", "replace")
+        raise _wrong_header(shown, example, [], "is not UTF-8; save the file as CSV UTF-8") from None
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name[:60], known, 1)
+    return f"is not a column; is {close[0]} meant?" if close else "is not a column"
+
+
+def _wrong_header(text: str, example: str, fields: Sequence[FieldError], reason: str) -> Invalid:
+    shown = "".join(character if character.isprintable() else "␀" for character in text[:SHOWN_CHARACTERS_MAX])
+    clean = tuple(FieldError("".join(filter(str.isprintable, each.field)), each.reason, each.code) for each in fields)
+    return Invalid(
+        f"line 1 reads {shown!r}: {reason}. Expected is a line such as {example!r}", code="wrong_header", fields=clean
+    )
+
+
+# ── The other lines ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def split_row(text: str, separator: str) -> list[str]:
+    """The cells of one record of CSV. ValueError says what is wrong with its quotes."""
+    try:
+        rows = (
+            list(csv.reader([text], delimiter=separator, strict=True))
+            if "\n" not in text
+            else list(csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True))
+        )
+    except csv.Error as error:
+        raise ValueError(f"its quotes cannot be read ({error})") from None
+    if len(rows) != 1:
+        raise ValueError("its quotes cannot be read")
+    return rows[0]
+
+
+def cells(text: str, sheet: Sheet) -> Mapping[str, str]:
+    """What a record says, by column; empty cells are left out: they say nothing. ValueError when it does not fit the header."""
+    row = split_row(text, sheet.separator)
+    if len(row) != len(sheet.columns):
+        raise ValueError(f"has {len(row)} cells, the header has {len(sheet.columns)} columns")
+    return {name: cell.strip() for name, cell in zip(sheet.columns, row, strict=True) if cell.strip()}

@@ -1,0 +1,138 @@
+"""A line of a file says what the body of the API would say; what cannot be read names its field and the reason."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api import conversions, refunds
+from app.domain import importing
+from app.domain.bodies import Context, read_order, read_refund
+from app.domain.importing import COLUMNS, Refusal, read_line
+from app.domain.orders import OrderReport
+from app.domain.sheets import Record, Sheet
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+CONTEXT = Context(NOW, "EUR", lambda id_, email: f"{id_}/{email}", shop="lyon")
+NDJSON = Sheet("ndjson")
+
+
+def read(header: str, row: str, separator: str = ",", kind: str | None = None) -> object:
+    return read_line(Record(2, row.encode()), Sheet("csv", separator, tuple(header.split(separator))), CONTEXT, kind)
+
+
+def test_it_knows_the_fields_of_the_api_and_no_others() -> None:
+    assert set(conversions.FIELDS) == importing.ORDER_FIELDS
+    assert set(refunds.FIELDS) == importing.REFUND_FIELDS
+
+
+def test_a_row_says_what_the_body_says() -> None:
+    header = "order_id,occurred_at,currency,net,tax_minor,codes,customer_email,customer_is_new,test"
+    row = '#1001,2026-11-21T18:00:00Z,KWD,"49,900",500,LEA10 | VIP;,lea@example.com,yes,'
+    body = {
+        "order_id": "#1001", "occurred_at": "2026-11-21T18:00:00Z", "currency": "KWD", "net_minor": 49_900, "tax_minor": 500,
+        "codes": ["LEA10", "VIP"], "customer": {"email": "lea@example.com", "is_new": True},
+    }  # fmt: skip
+    assert read(header, row) == read_order(body, CONTEXT)
+    assert read_line(Record(1, json.dumps(body).encode()), NDJSON, CONTEXT) == read_order(body, CONTEXT)
+
+
+def test_a_row_with_a_refund_id_is_a_refund_and_so_is_one_that_says_so() -> None:
+    body = {"order_id": "1001", "refund_id": "r-1", "amount_minor": 1_500, "currency": "EUR"}
+    assert read("order_id;refund_id;amount;currency;net", "1001;r-1;15,00;EUR;", ";") == read_refund(body, CONTEXT)
+    full = {"order_id": "1001", "refund_id": "c", "full": True}
+    assert read("type,order_id,refund_id,full", "refund,1001,c,TRUE") == read_refund(full, CONTEXT)
+    assert read_line(Record(1, json.dumps({"type": "refund", **full}).encode()), NDJSON, CONTEXT) == read_refund(
+        full, CONTEXT
+    )
+
+
+def test_shop_and_kind_of_the_file_are_those_of_lines_that_name_none() -> None:
+    said = read("order_id,shop,kind", "1,,", kind="lead")
+    assert isinstance(said, OrderReport)
+    assert (said.shop, said.kind) == ("lyon", "lead")
+    said = read("order_id,shop,kind", "1,paris,signup", kind="lead")
+    assert isinstance(said, OrderReport)
+    assert (said.shop, said.kind) == ("paris", "signup")
+
+
+def test_a_row_of_empty_cells_is_nothing() -> None:
+    assert read("order_id;net", " ; ", ";") is None
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "reason", "field"),
+    [
+        ("order_id,net", "1", "wrong_cells", None),
+        ("order_id,net", '1,"2"3', "wrong_cells", None),
+        ("order_id,net", ",5.00", "required", "order_id"),
+        ("order_id,net", "1,5 EUR", "invalid_amount", "net"),
+        ("order_id,net", "1,1.234", "invalid_amount", "net"),
+        ("order_id,net", "1,-5.00", "out_of_range", "net_minor"),
+        ("order_id,net_minor", "1,49.90", "invalid_amount", "net_minor"),
+        ("order_id,currency,net", "1,EURO,5.00", "unknown_currency", "currency"),
+        ("order_id,occurred_at", "1,21/11/2026", "invalid_time", "occurred_at"),
+        ("order_id,occurred_at", "1,2026-11-21 18:00:00", "invalid_time", "occurred_at"),
+        ("order_id,test", "1,maybe", "invalid", "test"),
+        ("order_id,type", "1,order", "unknown_type", "type"),
+        ("order_id,refund_id,net,amount", "1,r,5.00,5.00", "unknown_field", "net_minor"),
+        ("order_id,amount", "1,5.00", "unknown_field", "amount_minor"),
+        ("order_id,net", "a\x00b,5.00", "invalid", "order_id"),
+    ],
+)
+def test_a_row_that_will_not_do_says_which_field_and_why(header: str, row: str, reason: str, field: str | None) -> None:
+    said = read(header, row)
+    assert isinstance(said, Refusal)
+    assert (said.reason, said.field) == (reason, field)
+    assert said.detail
+    assert said.order_id == ("1" if row.startswith("1,") and field else said.order_id)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{", "not_json"),
+        (b"[]", "not_an_object"),
+        (b'{"order_id": "1", "order_id": "2"}', "duplicate_keys"),
+        (b'{"order_id": "1", "nett_minor": 5}', "unknown_field"),
+        (b'{"order_id": "1\xff"}', "not_json"),
+        (b'{"order_id": "\\ud800"}', "invalid"),
+        (b'{"order_id": "1", "net_minor": 1e2}', "invalid_amount"),
+        (b"[" * 40_000, "not_json"),
+    ],
+)
+def test_an_object_that_will_not_do_says_why(line: bytes, reason: str) -> None:
+    said = read_line(Record(1, line), NDJSON, CONTEXT)
+    assert isinstance(said, Refusal)
+    assert said.reason == reason
+
+
+@given(st.binary(max_size=80), st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=6, unique=True))
+def test_no_bytes_make_it_raise(content: bytes, columns: list[str]) -> None:
+    for sheet in (NDJSON, Sheet("csv", ";", tuple(columns))):
+        read_line(Record(1, content), sheet, CONTEXT)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(COLUMNS), st.sampled_from(["1", "5.00", "x", "true", "2026-11-21T18:00:00Z", "EUR"])
+    )
+)
+def test_no_cells_make_it_raise(row: dict[str, str]) -> None:
+    content = ",".join(row.values()).encode()
+    read_line(Record(1, content), Sheet("csv", ",", tuple(row)), CONTEXT)
+
+
+def test_every_reason_stands_in_the_docs() -> None:
+    root = Path(__file__).resolve().parents[2]
+    read = [root / "app" / "domain" / name for name in ("importing.py", "sheets.py", "bodies.py")]
+    asked = re.compile(r'(?:Refusal\(|wrong=\(|Unreadable\(|code=|\.wrong\([^)]*?)"([a-z_0-9]+)"')
+    reasons = {word for path in read for word in asked.findall(path.read_text())} | {"cannot_be_recorded"}
+    assert {"wrong_cells", "not_json", "line_too_long", "unknown_field"} <= reasons
+    page = (root / "docs" / "import.md").read_text()
+    unsaid = {word for word in reasons if f"`{word}`" not in page}
+    assert {word for word in unsaid if not word.endswith("_minor")} <= {"wrong_header"}
