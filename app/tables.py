@@ -265,6 +265,19 @@ code = Table(
     _of_brand(),
 )
 
+# What a shop system calls a code where it does not say how it is typed: Stripe's `promo_…`. Compared exactly, capitals and all.
+code_alias = Table(
+    "code_alias",
+    metadata,
+    _id("brand_id"),
+    _words("alias"),
+    _id("code_id"),
+    _moment("created_at"),
+    _key("brand_id", "alias"),
+    _belongs("code_id", "code"),
+    Index(None, "brand_id", "code_id"),
+)
+
 # Append-only. The assignment that started last before an order's time owns the code at that time; nobody does once it has ended.
 code_assignment = Table(
     "code_assignment",
@@ -565,7 +578,8 @@ order_ref = Table(
     Index(None, "brand_id", "conversion_id"),
 )
 
-# What an order names that may arrive or change later: 'click:<uuid>', 'visitor:<id>' or 'code:<folded>'. The drain, the landing beacon and
+# What an order names that may arrive or change later: 'click:<uuid>', 'visitor:<id>', 'code:<folded>' or
+# 'alias:<id of a code>'. The drain, the landing beacon and
 # a change of a code look here.
 order_touch = Table(
     "order_touch",

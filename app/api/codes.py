@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
+from app.api.aliases import Aliases, aliases_of, code_of, set_aliases
 from app.api.auth import Caller, Checker, Reader, Writer
 from app.api.coding import CodeWanted, Discount, assign, check_redeemable, generate, take
 from app.api.faults import Faults
@@ -56,6 +57,7 @@ class NewCode(Paired):
         default=CreditPolicy.ALWAYS,
         description="Its owner is credited always, only with an eligible click too, only when clicks alone say so, or never.",
     )
+    aliases: Aliases = Field(default=[])
     external_id: ExternalId | None = None
     metadata: Metadata = Field(default={})
 
@@ -77,6 +79,7 @@ class CodeChange(Given):
     max_redemptions: Redemptions | None = None
     credit_policy: CreditPolicy = absent()
     disabled: bool = absent()
+    aliases: Aliases = absent()
     external_id: ExternalId | None = None
     metadata: dict[str, JsonValue] = absent()
 
@@ -97,6 +100,7 @@ class Code(BaseModel):
     ends_at: Moment | None
     max_redemptions: int | None
     credit_policy: CreditPolicy
+    aliases: list[str] = Field(description="Ids under which shop systems report the code.")
     status: Literal["active", "not_started", "expired", "disabled", "archived"]
     disabled_at: Moment | None
     metadata: dict[str, Any]
@@ -161,7 +165,7 @@ def _query(brand_id: UUID) -> Select[Any]:
     owner = and_(collaboration.c.brand_id == brand_id, collaboration.c.id == latest.c.collaboration_id, open_still)
     whose = (collaboration.c.id.label("owner_id"), collaboration.c.campaign_id, collaboration.c.influencer_id)
     return (
-        select(code, *whose)
+        select(code, *whose, aliases_of(brand_id))
         .select_from(code)
         .outerjoin(latest, true())
         .outerjoin(collaboration, owner)
@@ -179,7 +183,17 @@ def _owner(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-COLUMNS = ("external_id", "code", "discount", "starts_at", "ends_at", "max_redemptions", "credit_policy", "disabled_at")
+COLUMNS = (
+    "external_id",
+    "code",
+    "discount",
+    "starts_at",
+    "ends_at",
+    "max_redemptions",
+    "credit_policy",
+    "disabled_at",
+    "aliases",
+)
 KEPT = ("metadata", "created_at", "updated_at", "archived_at")
 
 
@@ -211,12 +225,14 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
     answer_found(response, found is None)
     if found is not None:
         return _shown(found)
+    aliases = asked.pop("aliases")
     wanted = CodeWanted(asked, pair, body.discount)
     if body.code is None:
         row = await generate(session, caller.brand_id, wanted, body.pattern or PATTERN_DEFAULT)
     else:
         row = await take(session, caller.brand_id, wanted, body.code)
     await assign(session, caller.brand_id, row.id, pair.id, None, None)
+    await set_aliases(session, caller.brand_id, row.id, [], aliases)
     await schedule_for_code(session, caller.brand_id, [row.code_norm])
     return _shown(
         await read_row(session, _query(caller.brand_id), code, "code", caller.brand_id, ids.show("code", row.id))
@@ -257,6 +273,9 @@ async def list_codes(
     influencer_id: Annotated[str | None, Query(max_length=205)] = None,
     status: Literal["active", "not_started", "expired", "disabled"] | None = None,
     external_id: Annotated[str | None, Query(max_length=200)] = None,
+    alias: Annotated[
+        str | None, Query(max_length=200, description="The code that has this id in a shop system.")
+    ] = None,
     include_archived: bool = False,
 ) -> Page[Code]:
     """The brand's codes, newest first."""
@@ -274,6 +293,8 @@ async def list_codes(
         query = query.where(_is(status))
     if external_id is not None:
         query = query.where(code.c.external_id == external_id)
+    if alias is not None:
+        query = query.where(code.c.id == code_of(brand_id, alias))
     if not include_archived:
         query = query.where(code.c.archived_at.is_(None))
     return await fetch_page(session, query, paging, [code.c.id], _shown)
@@ -341,6 +362,8 @@ async def change_code(id: str, caller: Writer, session: Session, body: CodeChang
     starts_at, ends_at = sent.get("starts_at", row.starts_at), sent.get("ends_at", row.ends_at)
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:
         raise Invalid.field("ends_at" if "ends_at" in sent else "starts_at", "starts_at must be earlier than ends_at")
+    if "aliases" in sent:
+        await set_aliases(session, caller.brand_id, row.id, row.aliases, sent.pop("aliases"))
     return await _write(session, row, sent)
 
 

@@ -74,6 +74,9 @@ class CandidateShown(BaseModel):
 
     method: str
     code: str | None
+    code_alias: str | None = Field(
+        default=None, description="What the shop system calls the code (`promo_…`), where the order named it so."
+    )
     click_id: str | None
     occurred_at: Moment | None
     collaboration_id: str | None

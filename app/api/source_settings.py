@@ -11,7 +11,7 @@ from app.domain.presets import PRESETS as CHECKOUTS
 from app.errors import FieldError, Invalid
 from app.intake.platforms.postback.presets import DEFAULT, PRESETS
 
-Platform = Literal["shopify", "woocommerce", "generic", "postback"]
+Platform = Literal["shopify", "woocommerce", "stripe", "generic", "postback"]
 
 
 class SourceSettings(Given):

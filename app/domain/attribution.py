@@ -83,7 +83,7 @@ class Touch:
     """One code or click, resolved as far as it could be, as things stood when the order was placed.
 
     id: of the click (also while unknown) or of the code's assignment. signal: what the order named, the code folded, the click as a UUID.
-    shown: a code as people write it; '' for clicks.
+    shown: a code as people write it; '' for clicks. alias: what the shop system calls the code, where the order named it so.
     occurred_at: of the click; of a code the order's own time; None for an unknown click.
     collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
     doubted: only an unsigned witness names it, while an authenticated one named others.
@@ -105,6 +105,7 @@ class Touch:
     code_ends_at: datetime | None = None
     credit_policy: CreditPolicy = CreditPolicy.ALWAYS
     doubted: bool = False
+    alias: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ repetition of the same facts end in the same order (tests/intake/test_recording_
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -25,6 +25,8 @@ class Order:
 
     occurred_at is None for a stub only: an order that nothing but refunds speak of yet.
     codes: folded, in the order of the cart; spellings: as they were typed, by their folded form.
+    code_ids: codes as the shop system calls them. aliases: those that stand for one of `codes`, with its folded form: the brand's mapping says so,
+    which no witness knows, and `code_named` adds it.
     doubted_*: named by unsigned witnesses only, while an authenticated one named others.
     effects: in the order in which they took effect; idle: those that have none yet. accounts: the most trusted first. flags: sorted.
     locked_at: since when amounts, date and test mark stand still. lockable_at: from when on an approved order may be locked once its hold
@@ -46,6 +48,8 @@ class Order:
     click_ids: tuple[str, ...] = ()
     visitor_id: str | None = None
     spellings: Mapping[str, str] = field(default_factory=dict)
+    code_ids: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
     doubted_codes: tuple[str, ...] = ()
     doubted_click_ids: tuple[str, ...] = ()
     customer_key: str | None = None
@@ -110,6 +114,7 @@ def fold(
         click_ids=named.click_ids,
         visitor_id=named.visitor_id,
         spellings=_spellings(reports),
+        code_ids=tuple(dict.fromkeys(code_id for report in believed for code_id in report.code_ids)),
         doubted_codes=named.doubted_codes,
         doubted_click_ids=named.doubted_click_ids,
         customer_key=_said([report.customer for report in reports], "key"),
@@ -236,6 +241,14 @@ def _signals(believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -
         visitor_id = _said(unsigned, "visitor_id")
     signed = codes_signed and clicks_signed and (visitor_signed or visitor_id is None)
     return _Signals(codes, doubted_codes, click_ids, doubted_click_ids, visitor_id, signed)
+
+
+def code_named(order: Order, known: Mapping[str, str]) -> Order:
+    """The order with the codes that its `code_ids` stand for among its codes, last; known: the folded code of each id that the brand has mapped."""
+    aliases = {code_id: known[code_id] for code_id in order.code_ids if code_id in known}
+    codes = tuple(dict.fromkeys((*order.codes, *aliases.values())))
+    doubted = tuple(code for code in order.doubted_codes if code not in codes)
+    return replace(order, codes=codes, doubted_codes=doubted, aliases=aliases)
 
 
 Fact = TypeVar("Fact", Witness, Adjustment)

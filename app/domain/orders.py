@@ -80,6 +80,7 @@ class OrderReport:
     only some of them is joined to the others once a third report names both.
     Amounts are minor units of `currency`; net = items − discount, before tax, shipping and refunds. `paid` false: ordered, not paid yet.
     estimated: net was computed from what was paid without knowing tax and shipping.
+    code_ids: what the shop system calls codes where it does not say how they are typed (Stripe's `promo_…`); compared exactly, mapped by the brand.
     total_minor: what was paid in all, tax and shipping included, in `total_currency` (None: in `currency`): what refunds `of_total` are a part of.
     """
 
@@ -100,6 +101,7 @@ class OrderReport:
     estimated: bool = False
     paid: bool | None = None
     codes: tuple[str, ...] = ()
+    code_ids: tuple[str, ...] = ()
     click_ids: tuple[str, ...] = ()
     visitor_id: str | None = None
     customer: Customer = Customer()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from app.domain.signatures import generic, postback, shopify, woocommerce
+from app.domain.signatures import generic, postback, shopify, stripe, woocommerce
 from app.domain.signatures.digests import MALFORMED, MISSING, STALE, UNARMED, WRONG
 
 UNKNOWN_PLATFORM = "unknown_platform"
@@ -59,6 +59,7 @@ class Scheme:
 SCHEMES: Mapping[str, Scheme] = {
     "generic": Scheme(generic.verify, generic.KEPT_HEADERS, named_headers=generic.named_headers),
     "postback": Scheme(postback.verify, postback.KEPT_HEADERS, by_query=True, conceal=postback.conceal),
+    "stripe": Scheme(stripe.verify, stripe.KEPT_HEADERS),
     "shopify": Scheme(shopify.verify, shopify.KEPT_HEADERS),
     "woocommerce": Scheme(woocommerce.verify, woocommerce.KEPT_HEADERS, is_ping=woocommerce.is_ping),
 }

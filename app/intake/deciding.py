@@ -20,6 +20,7 @@ from app.domain.attribution import Conversion, Decision, Policies, Touch
 from app.domain.folding import Order
 from app.domain.orders import TRUST_SERVER
 from app.domain.statuses import COUNTED, StatusChange, in_time
+from app.intake.aliases import name_codes
 from app.intake.caps import OVER_CAP, mark_over_cap
 from app.intake.facts import Told, read_facts
 from app.intake.touches import Evidence, collect
@@ -125,6 +126,7 @@ async def settle_orders(
             orders[root.id] = order
     if not orders:
         return settled
+    orders = await name_codes(connection, brand_id, orders)
     evidence = await collect(connection, brand_id, orders)
     currency = ""
     if any(order.currency is None for order in orders.values()):
@@ -320,6 +322,7 @@ def _decided(decision: Decision) -> dict[str, Any]:
             {
                 **_owner(each.touch),
                 "code": each.touch.shown if each.touch.method is attribution.Method.CODE else None,
+                "code_alias": each.touch.alias,
                 "click_id": None if each.touch.method is attribution.Method.CODE else each.touch.signal,
                 "occurred_at": each.touch.occurred_at,
                 "eligible": each.eligible,

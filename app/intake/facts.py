@@ -235,6 +235,8 @@ def _touch_names(report: OrderReport) -> Iterable[str]:
     for code in report.codes:
         if folded := normalise(code):
             yield f"code:{folded}"
+    for code_id in report.code_ids:
+        yield f"alias:{code_id}"
     for name in report.click_ids:
         if click_id := read_click(name):
             yield f"click:{click_id}"

@@ -20,6 +20,8 @@ from app.intake.platforms.postback import rehearsal as postback_rehearsal
 from app.intake.platforms.postback import webhook as postback
 from app.intake.platforms.shopify import rehearsal as shopify_rehearsal
 from app.intake.platforms.shopify import webhook as shopify
+from app.intake.platforms.stripe import rehearsal as stripe_rehearsal
+from app.intake.platforms.stripe import webhook as stripe
 from app.intake.platforms.woocommerce import rehearsal as woocommerce_rehearsal
 from app.intake.platforms.woocommerce import webhook as woocommerce
 from app.spool import HookLine, PixelLine
@@ -45,6 +47,7 @@ class Platform(NamedTuple):
 PLATFORMS: Mapping[str, Platform] = {
     "generic": Platform(generic.identify, generic.parse, generic_rehearsal.rehearse),
     "postback": Platform(postback.identify, postback.parse, postback_rehearsal.rehearse, TRUST_SERVER),
+    "stripe": Platform(stripe.identify, stripe.parse, stripe_rehearsal.rehearse),
     "shopify": Platform(shopify.identify, shopify.parse, shopify_rehearsal.rehearse),
     "woocommerce": Platform(woocommerce.identify, woocommerce.parse, woocommerce_rehearsal.rehearse),
 }

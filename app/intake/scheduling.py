@@ -38,6 +38,12 @@ async def schedule_for_code(connection: AsyncConnection, brand_id: UUID, code_no
     return await _append(connection, brand_id, _OF_CODES, {"touches": touches}) if touches else 0
 
 
+async def schedule_for_aliases(connection: AsyncConnection, brand_id: UUID, aliases: Sequence[str]) -> int:
+    """After ids of shop systems were given to a code or taken from one: orders that name them are decided again. How many. As for a code."""
+    touches = [f"alias:{alias}" for alias in aliases]
+    return await _append(connection, brand_id, _OF_CODES, {"touches": touches}) if touches else 0
+
+
 async def schedule_for_campaign(
     connection: AsyncConnection, brand_id: UUID, campaign_ids: Sequence[UUID], since: datetime | None = None
 ) -> int:

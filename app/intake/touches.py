@@ -104,6 +104,7 @@ def _touches(
     visited: Sequence[UUID],
 ) -> tuple[Touch, ...]:
     found = [_code_touch(code, order, codes.get(code, ()), doubted=False) for code in order.codes]
+    found += [_unmapped(code_id, order) for code_id in order.code_ids if code_id not in order.aliases]
     found += [_code_touch(code, order, codes.get(code, ()), doubted=True) for code in order.doubted_codes]
     found += [_resolved(touch, clicks.get(touch.id) if touch.id else None) for touch in named]
     known = {touch.id for touch in named}
@@ -157,7 +158,13 @@ def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, doub
         code_ends_at=min(ends) if ends else None,
         credit_policy=CreditPolicy(row["credit_policy"]),
         doubted=doubted,
+        alias=next((code_id for code_id, named in order.aliases.items() if named == code), None),
     )
+
+
+def _unmapped(code_id: str, order: Order) -> Touch:
+    """A code by an id that the brand has given to none of its codes."""
+    return Touch(Method.CODE, f"alias:{code_id}", code_id, occurred_at=order.occurred_at, alias=code_id)
 
 
 OWNING = ("assignment_id", "collaboration_id", "campaign_id", "influencer_id", "campaign_starts_at", "campaign_ends_at")

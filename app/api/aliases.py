@@ -1,0 +1,71 @@
+"""What shop systems call codes where they do not say how a code is typed: Stripe's `promo_…`. Unique per brand, compared exactly."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+from sqlalchemy import ColumnElement, Text, delete, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.domain.bodies import read_text
+from app.errors import Conflict, FieldError
+from app.intake.scheduling import schedule_for_aliases
+from app.tables import code, code_alias
+
+ALIASES_MAX = 50
+"""Of one code: one per promotion code and mode (live, test) of each shop."""
+
+Alias = Annotated[str, AfterValidator(read_text)]
+Aliases = Annotated[
+    list[Alias],
+    Field(
+        max_length=ALIASES_MAX,
+        description="Ids under which shop systems report the code, capitals and all: of Stripe the promotion code (`promo_…`), or the coupon of "
+        "discounts without one. An id belongs to one code of a brand. Orders that named it are decided again.",
+        examples=[["promo_1Pgc79B7WZ01zgkWNy4mn5NX"]],
+    ),
+    AfterValidator(lambda given: sorted(set(given))),
+]
+
+
+def aliases_of(brand_id: UUID) -> ColumnElement[Sequence[str]]:
+    """The column `aliases` of a query over codes, sorted."""
+    listed = (
+        select(code_alias.c.alias)
+        .where(code_alias.c.brand_id == brand_id, code_alias.c.code_id == code.c.id)
+        .order_by(code_alias.c.alias)
+        .correlate(code)
+    )
+    return func.array(listed.scalar_subquery(), type_=ARRAY(Text)).label("aliases")
+
+
+def code_of(brand_id: UUID, alias: str) -> ColumnElement[Any]:
+    """The id of the code that an id of a shop system stands for."""
+    found = select(code_alias.c.code_id).where(code_alias.c.brand_id == brand_id, code_alias.c.alias == alias)
+    return found.scalar_subquery()
+
+
+async def set_aliases(
+    connection: AsyncConnection, brand_id: UUID, code_id: UUID, before: Sequence[str], wanted: Sequence[str]
+) -> None:
+    """Makes these the ids of a locked code, and has the orders that name one that changed decided again. Raises Conflict for another code's."""
+    gone, new = sorted(set(before) - set(wanted)), sorted(set(wanted) - set(before))
+    of_code = (code_alias.c.brand_id == brand_id, code_alias.c.code_id == code_id)
+    if gone:
+        await connection.execute(delete(code_alias).where(*of_code, code_alias.c.alias.in_(gone)))
+    if new:
+        now = clock.now()
+        rows: list[dict[str, Any]] = [
+            {"brand_id": brand_id, "alias": alias, "code_id": code_id, "created_at": now} for alias in new
+        ]
+        made = insert(code_alias).values(rows).on_conflict_do_nothing().returning(code_alias.c.alias)
+        taken = sorted(set(new) - set((await connection.execute(made)).scalars()))
+        if taken:
+            reason = f"{taken[0]!r} is the id of another code already"
+            raise Conflict(
+                f"aliases: {reason}", code="alias_taken", fields=(FieldError("aliases", reason, "alias_taken"),)
+            )
+    await schedule_for_aliases(connection, brand_id, [*gone, *new])
