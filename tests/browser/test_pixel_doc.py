@@ -1,6 +1,5 @@
 """docs/pixel.md is what shops paste, so what it shows is run here as it stands there, with only address, key and order filled in."""
 
-import json
 import re
 from pathlib import Path
 
@@ -73,46 +72,3 @@ async def test_the_image_of_the_page_credits_an_order_where_scripts_are_off(stor
 
     order = await story.order(order_id, settled=credited)
     assert (order["attribution"]["method"], order["net_minor"]) == ("code", 4990 - 832)
-
-
-async def test_the_shopify_pixel_of_the_page_reports_from_its_sandbox(story: Story) -> None:
-    """Shopify itself is not here: `analytics` and `browser` below have the shape that its documentation gives them."""
-    shop = story.shop()
-    link = await story.link(shop)
-    await story.page.goto(link["short_url"])
-    (land,) = await story.beacons("land")
-    kept = (await story.stored())[0]
-    checkout = {
-        "token": "bd5a8aa1ecd019dd3520ff791ee3a24c",
-        "currencyCode": "EUR",
-        "order": {"id": "gid://shopify/Order/450789469"},
-        "attributes": [{"key": "ariane", "value": land.fields["click_id"]}],
-        "discountApplications": [{"type": "DISCOUNT_CODE", "title": "LEA10"}, {"type": "AUTOMATIC", "title": "Spring"}],
-        "totalPrice": {"amount": 59.9, "currencyCode": "EUR"},
-        "totalTax": {"amount": 9.98, "currencyCode": "EUR"},
-        "shippingLine": {"price": {"amount": 5, "currencyCode": "EUR"}},
-    }
-    shopify = (
-        f"const browser = {{localStorage: {{getItem: async () => {json.dumps(kept)}}}}};"
-        f"const analytics = {{subscribe: (name, then) => then({{name, data: {{checkout: {json.dumps(checkout)}}}}})}};"
-    )
-    shop.pages["/pixel"] = f"<script>{shopify}\n{pasted('shopify pixel', shop)}</script>"
-    shop.pages["/thanks"] = '<iframe sandbox="allow-scripts allow-forms" src="/pixel"></iframe>'
-    await story.page.goto(f"{shop.url}/thanks")
-
-    (sale,) = await story.beacons("sale")
-    assert sale.headers["origin"] == "null"
-    assert sale.fields["code"] == "LEA10"
-    order = await story.order("gid://shopify/Order/450789469", settled=credited)
-    assert (order["attribution"]["method"], order["net_minor"]) == ("click", 5990 - 998 - 500)
-
-
-async def test_the_cart_of_a_shopify_theme_is_given_the_click_id(story: Story) -> None:
-    shop = story.shop()
-    shop.pages["/"] = shop.script() + pasted("shopify cart", shop)
-    link = await story.link(shop)
-    async with story.page.expect_request("**/cart/update.js") as asked:
-        await story.page.goto(link["short_url"])
-    (land,) = await story.beacons("land")
-    request = await asked.value
-    assert json.loads(request.post_data or "") == {"attributes": {"ariane": land.fields["click_id"]}}
