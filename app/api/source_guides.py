@@ -1,5 +1,6 @@
 """What a newly connected shop is told to do: the guide of its platform with the brand's own address, key and parameter in it."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain import ids
 from app.domain.guides.parts import Connection
 from app.domain.guiding import guide
+from app.intake.platforms.postback.presets import DEFAULT, PRESETS
 from app.settings import Settings
 from app.tables import api_key, brand
 
@@ -62,6 +64,7 @@ async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Set
             publishable_key=await _publishable_key(connection, row.brand_id, row.shop),
             click_param=str(await connection.scalar(select(brand.c.click_param).where(brand.c.id == row.brand_id))),
             settings=row.settings,
+            template=_template(row.settings) if row.platform == "postback" else "",
         ),
     )
     if found is None:
@@ -80,6 +83,11 @@ async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Set
         ],
         guide_page=found.page,
     )
+
+
+def _template(settings: Mapping[str, Any]) -> str:
+    preset = PRESETS.get(str(settings.get("preset") or DEFAULT))
+    return "" if preset is None else preset.template
 
 
 async def _publishable_key(connection: AsyncConnection, brand_id: UUID, shop: str) -> str | None:

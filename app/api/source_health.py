@@ -4,7 +4,7 @@ Every question is asked of one source and one status at a time: each is then a d
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -81,8 +81,10 @@ class Health(BaseModel):
     )
 
 
-async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequence[UUID]) -> dict[UUID, Health]:
-    """The health of each of these sources, in two statements."""
+async def read_health(
+    connection: AsyncConnection, brand_id: UUID, sources: Mapping[UUID, Mapping[str, Any]]
+) -> dict[UUID, Health]:
+    """The health of each of these sources, given with their settings, in two statements."""
     if not sources:
         return {}
     asked = {"brand_id": brand_id, "ids": list(sources)}
@@ -97,14 +99,16 @@ async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequ
         setattr(counted, row.status, getattr(counted, row.status) + row.number)
         reason = row.reason or "unknown"
         counted.reasons = {**counted.reasons, reason: counted.reasons.get(reason, 0) + row.number}
-    return {source_id: _health(latest[source_id], failures[source_id]) for source_id in sources}
+    return {
+        source_id: _health(latest[source_id], failures[source_id], settings) for source_id, settings in sources.items()
+    }
 
 
 def _floor(now: datetime) -> UUID:
     return ids.floor_ms((now - timedelta(hours=24) - EPOCH) // timedelta(milliseconds=1))
 
 
-def _health(rows: list[Row[Any]], failures: Failures) -> Health:
+def _health(rows: list[Row[Any]], failures: Failures, settings: Mapping[str, Any]) -> Health:
     rows.sort(key=lambda row: row.id, reverse=True)
     refused = next((row for row in rows if row.status in FAILED), None)
     # A refused time was signed by the right sender all the same: it is what this figure is for. Other unsigned messages may say anything.
@@ -121,5 +125,5 @@ def _health(rows: list[Row[Any]], failures: Failures) -> Health:
             reason=refused.reason,
             delivery_id=ids.show("delivery", refused.id),
         ),
-        clock_skew_ms=clock_skew_ms([(row.headers, row.received_at) for row in told]),
+        clock_skew_ms=clock_skew_ms([(row.headers, row.received_at) for row in told], settings),
     )

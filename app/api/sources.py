@@ -86,7 +86,7 @@ async def _show_guided(request: Request, session: AsyncConnection, row: Row[Any]
 
 
 async def _show(request: Request, session: AsyncConnection, row: Row[Any]) -> Source:
-    return _shown(request, row, (await read_health(session, row.brand_id, [row.id]))[row.id])
+    return _shown(request, row, (await read_health(session, row.brand_id, {row.id: row.settings}))[row.id])
 
 
 def _shown(request: Request, row: Row[Any], health: Health) -> Source:
@@ -154,7 +154,7 @@ async def list_sources(
     if not include_archived:
         query = query.where(source.c.archived_at.is_(None))
     page: Page[Any] = await fetch_page(session, query, paging, [source.c.id], lambda row: row)
-    health = await read_health(session, caller.brand_id, [row.id for row in page.data])
+    health = await read_health(session, caller.brand_id, {row.id: row.settings for row in page.data})
     shown = [_shown(request, row, health[row.id]) for row in page.data]
     return Page(data=shown, next_cursor=page.next_cursor, has_more=page.has_more)
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
-from app.domain.guides import generic, shopify
+from app.domain.guides import generic, postback, shopify, stripe, woocommerce
 from app.domain.guides.parts import Connection, Guide
 
 GUIDES: Mapping[str, Callable[[Connection], Guide]] = {
     "generic": generic.guide,
+    "postback": postback.guide,
     "shopify": shopify.guide,
+    "stripe": stripe.guide,
+    "woocommerce": woocommerce.guide,
 }
 
 

@@ -1,12 +1,15 @@
 """The guides of the platforms: complete, filled in with the brand's own values, and the same as their pages."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
-from app.domain.guides.parts import NO_KEY, Connection
+from app.domain.guides.parts import NO_KEY, Connection, Guide
 from app.domain.guiding import GUIDES, guide
+from app.domain.presets import PRESETS
 from app.domain.signing import SCHEMES
 
 ROOT = Path(__file__).parents[2]
@@ -20,12 +23,21 @@ OWN = Connection(
 )
 PRINTED = Connection("src_…", "https://go.brand.com/in/hook_…", "https://go.brand.com")
 """As the pages print it."""
+NAMED = [*sorted(GUIDES), *(f"generic {preset}" for preset in sorted(PRESETS))]
+"""Platforms, and the presets of the generic one, which have guides of their own."""
 
 
-def texts(platform: str, connection: Connection) -> list[str]:
-    """Everything a guide says."""
-    found = guide(platform, connection)
+def written(name: str, connection: Connection) -> Guide:
+    """The guide of a platform, or of a preset."""
+    platform, _, preset = name.partition(" ")
+    found = guide(platform, replace(connection, settings={"preset": preset} if preset else {}))
     assert found is not None
+    return found
+
+
+def texts(name: str, connection: Connection) -> list[str]:
+    """Everything a guide says."""
+    found = written(name, connection)
     pasted = [part for step in found.steps if step.paste for part in (step.paste.where, step.paste.what)]
     said = [part for step in found.steps for part in (step.title, step.text)]
     return [*said, *pasted, *(snippet.code for snippet in found.snippets)]
@@ -36,41 +48,41 @@ def test_every_platform_has_a_guide() -> None:
     assert guide("magento", OWN) is None
 
 
-@pytest.mark.parametrize("platform", sorted(GUIDES))
-def test_a_guide_names_the_address_the_trial_and_a_page_that_is_there(platform: str) -> None:
-    found = guide(platform, OWN)
-    assert found is not None
+@pytest.mark.parametrize("name", NAMED)
+def test_a_guide_names_the_address_the_trial_and_a_page_that_is_there(name: str) -> None:
+    found = written(name, OWN)
     assert found.page.startswith("docs/connect/")
     assert (ROOT / found.page).is_file()
-    said = texts(platform, OWN)
+    said = texts(name, OWN)
     assert any(OWN.url in text for text in said)
     assert any("/v1/sources/src_1/test" in text for text in said)
     assert len({step.title for step in found.steps}) == len(found.steps) >= 3
     assert all(each.strip() for each in said)
 
 
-@pytest.mark.parametrize("platform", sorted(GUIDES))
-def test_nothing_in_a_guide_has_to_be_replaced_by_hand(platform: str) -> None:
-    for text in texts(platform, OWN):
+@pytest.mark.parametrize("name", NAMED)
+def test_nothing_in_a_guide_has_to_be_replaced_by_hand(name: str) -> None:
+    for text in texts(name, OWN):
         assert NO_KEY not in text
         assert "go.brand.com" not in text
         assert not re.search(r"<(base_url|key|param|url)>", text)
 
 
-@pytest.mark.parametrize("platform", sorted(GUIDES))
-def test_a_shop_without_a_publishable_key_is_told_to_make_one(platform: str) -> None:
+@pytest.mark.parametrize("name", NAMED)
+def test_a_shop_without_a_publishable_key_is_told_to_make_one(name: str) -> None:
     bare = Connection("src_1", OWN.url, OWN.base_url, shop='the "other"')
-    said = texts(platform, bare)
+    said = texts(name, bare)
     if any(NO_KEY in text for text in said):
         assert "POST /v1/keys" in said
         assert '{"kind": "publishable", "shop": "the \\"other\\""}' in said
 
 
-@pytest.mark.parametrize("platform", sorted(GUIDES))
-def test_the_page_shows_the_snippets_as_they_are_given(platform: str) -> None:
-    found = guide(platform, PRINTED)
-    assert found is not None
+@pytest.mark.parametrize("name", NAMED)
+def test_the_page_shows_the_snippets_as_they_are_given(name: str) -> None:
+    found = written(name, PRINTED)
     page = (ROOT / found.page).read_text()
-    shown = dict(re.findall(r"<!-- snippet: (.+?) -->\n```\w+\n(.*?)```", page, re.DOTALL))
+    blocks = re.findall(r"^( *)<!-- snippet: (.+?) -->\n\1```\w+\n(.*?)\1```", page, re.DOTALL | re.MULTILINE)
+    shown = {title: dedent(code) for _, title, code in blocks}
     codes = {snippet.name: snippet.code for snippet in found.snippets}
+    assert len({written(each, PRINTED).page for each in NAMED}) == len(NAMED)
     assert {name: codes.get(name) for name in shown} == shown

@@ -19,7 +19,6 @@ SECONDS = int(NOON.timestamp())
         {"shopify-triggered-at": "2026-11-22T13:00:00+01:00"},
         {"webhook-timestamp": f"{SECONDS}"},
         {"stripe-signature": f"t={SECONDS},v1=abc,v0=def"},
-        {"paddle-signature": f"ts={SECONDS};h1=abc"},
     ],
 )
 def test_every_way_to_say_a_time_is_read(headers: dict[str, str]) -> None:
@@ -45,6 +44,16 @@ def test_what_is_no_time_is_none(headers: dict[str, str]) -> None:
 @given(st.dictionaries(st.sampled_from(["webhook-timestamp", "stripe-signature", "x-shopify-triggered-at"]), st.text()))
 def test_whatever_a_header_holds_it_never_raises(headers: dict[str, str]) -> None:
     assert clock_skew_ms([(headers, NOON)]) is None or sent_at(headers) is not None
+
+
+def test_a_source_that_describes_its_own_signature_is_read_by_it() -> None:
+    header = {"paddle-signature": f"ts={SECONDS};h1=abc"}
+    assert sent_at(header, {"preset": "paddle"}) == NOON
+    assert sent_at(header) is None
+    assert sent_at({"x-ariane-timestamp": f"{SECONDS}"}, {"preset": "prestashop"}) == NOON
+    own = {"signature": {"header": "X-Signature", "timestamp_key": "at", "separator": "|"}}
+    assert sent_at({"x-signature": f"v=abc|at={SECONDS}"}, own) == NOON
+    assert sent_at({"x-signature": f"v=abc|at={SECONDS}"}, {"signature": "odd"}) is None
 
 
 def test_the_skew_is_the_median_so_that_one_retry_does_not_move_it() -> None:

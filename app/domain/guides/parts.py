@@ -11,7 +11,10 @@ NO_KEY = "pk_your_key"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a guide fills in. url: where the shop posts to. publishable_key: of the source's shop; None while it has none."""
+    """What a guide fills in. url: where the shop posts to. publishable_key: of the source's shop; None while it has none.
+
+    template: of a postback, the parameters in the names of its preset, words in braces for what the sender fills in.
+    """
 
     source_id: str
     url: str
@@ -20,6 +23,7 @@ class Connection:
     publishable_key: str | None = None
     click_param: str = "ariane"
     settings: Mapping[str, object] = field(default_factory=dict)
+    template: str = ""
 
     @property
     def key(self) -> str:
