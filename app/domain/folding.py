@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from app.domain.accounts import EXACT, Account, Tolerance, Witness, compare, net_of
 from app.domain.codes import normalise
-from app.domain.orders import TRUST_SERVER, Customer, OrderReport
+from app.domain.orders import REFUND, TRUST_SERVER, Customer, OrderReport
 from app.domain.refunds import Adjustment, Effect, Sold, effects
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 
@@ -91,7 +91,9 @@ def fold(
     if closed is not ranked and not books.same_as(_books(ranked)):
         flags.add("changed_after_lock")
     accounts, differing = compare(ranked, books.money, standing.locked_at, books.paid_on_top, tolerance)
-    outcome = effects(_once(adjustments), books.sold)
+    deleted = _deleted_refunds(ranked)
+    kept = [each for each in _once(adjustments) if each.kind != REFUND or each.refund_id not in deleted]
+    outcome = effects(kept, books.sold)
     believed, unsigned = _split(ranked)
     reports = [*believed, *unsigned]
     named = _signals(believed, unsigned)
@@ -127,6 +129,16 @@ def fold(
         locked_at=standing.locked_at,
         lockable_at=_lockable_at(ranked, standing) if status == APPROVED and not books.test else None,
     )
+
+
+def _deleted_refunds(ranked: Sequence[Witness]) -> frozenset[str]:
+    """Refunds that a shop has listed once and lists no more. Lists of one version are one: what stands in any of them is there."""
+    lists = [(witness.rank[:2], witness.report.refund_ids) for witness in ranked]
+    stated = [(rank, set(refund_ids)) for rank, refund_ids in lists if refund_ids is not None]
+    if not stated:
+        return frozenset()
+    there = set().union(*(refund_ids for rank, refund_ids in stated if rank == stated[0][0]))
+    return frozenset().union(*(refund_ids for _, refund_ids in stated)) - there
 
 
 def _lockable_at(ranked: Sequence[Witness], standing: Standing) -> datetime:

@@ -82,6 +82,7 @@ class OrderReport:
     estimated: net was computed from what was paid without knowing tax and shipping.
     code_ids: what the shop system calls codes where it does not say how they are typed (Stripe's `promo_…`); compared exactly, mapped by the brand.
     total_minor: what was paid in all, tax and shipping included, in `total_currency` (None: in `currency`): what refunds `of_total` are a part of.
+    refund_ids: every refund there is as of this version, where the shop lists them all: one that is gone from a newer list was deleted.
     """
 
     shop: str
@@ -107,6 +108,7 @@ class OrderReport:
     customer: Customer = Customer()
     lines: tuple[Line, ...] = ()
     refunds: tuple[RefundReport, ...] = ()
+    refund_ids: tuple[str, ...] | None = None
     test: bool = False
     # An order that only refunds name yet (a refund that arrived first) states nothing of itself.
     stub: bool = False

@@ -7,6 +7,7 @@ from those that took effect before it. Gross never changes.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 
 from app.domain.orders import CANCELLATION, CHARGEBACK, REVERSAL, Line
 
@@ -101,17 +102,14 @@ def effects(facts: Iterable[Adjustment], sold: Sold) -> Outcome:
     cancellation. A refund that failed is told as 0 and stays, taking nothing; a cancellation or chargeback told as 0 has been taken back, as if
     it had never been. Nothing is taken twice or beyond the order, nothing given back that was not taken: the excess is cut and flagged.
     """
-    chosen: dict[tuple[str, str], Adjustment] = {}
     flags: set[str] = set()
     told = list(facts)
-    single = [each for each in told if not each.cumulative]
-    for each in single:
-        known = chosen.get(each.name)
-        if known is None or each.rank > known.rank:
-            chosen[each.name] = each
-    if any(_disagrees(each, chosen[each.name]) for each in single):
+    single: dict[tuple[str, str], list[Adjustment]] = {}
+    for each in sorted((each for each in told if not each.cumulative), key=lambda each: each.rank, reverse=True):
+        single.setdefault(each.name, []).append(each)
+    if any(_disagrees(each, reports[0]) for reports in single.values() for each in reports):
         flags.add(CONFLICTING)
-    standing = [each for each in chosen.values() if not _taken_back(each)]
+    standing = [_as_first_heard(reports) for reports in single.values() if not _taken_back(reports[0])]
     standing += _beyond_known(told)
     if not standing or sold.net_minor is None:
         return Outcome(flags=frozenset(flags))
@@ -257,6 +255,16 @@ def _beyond_known(facts: Sequence[Adjustment]) -> list[Adjustment]:
             covered[key] = amount
             beyond.append(replace(each, amount_minor=rest))
     return beyond
+
+
+def _as_first_heard(reports: Sequence[Adjustment]) -> Adjustment:
+    """The first of these reports of one refund, best first, as received when what still holds was heard first.
+
+    A shop that repeats its refunds in every update of their order, each time under a newer version, must not move them through the calendar.
+    """
+    best = reports[0]
+    still = takewhile(lambda each: (each.trust, each.said) == (best.trust, best.said), reports)
+    return replace(best, received_at=min(each.received_at for each in still))
 
 
 def _taken_back(each: Adjustment) -> bool:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.bodies import Context
-from app.domain.folding import Adjustment, Order, Witness, fold
+from app.domain.folding import Order, Witness, fold
 from app.domain.orders import TRUST_WEBHOOK, Receipt, content_hash, encode_words
+from app.domain.refunds import Adjustment
 from app.intake.platforms.woocommerce.webhook import parse
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -128,6 +129,40 @@ def test_a_wholly_refunded_order_has_nothing_left_and_no_flag() -> None:
     found = folded([*LIFE[:4], refunded])
     assert (found.refunded_minor, found.flags) == (2_500, ())
     assert found == folded([refunded, *LIFE[:4]])
+
+
+def test_a_refund_that_the_shop_deletes_is_gone_and_the_other_stays() -> None:
+    """Since WooCommerce 11.2 an update tells of it: the refund is not in the list any more, and nothing else says so."""
+    without = order("order.updated", 7, "completed", SECOND)
+    found = folded([*LIFE[:4], without])
+    assert (taken(found), found.flags) == ({"902": 500}, ())
+    assert found == folded([without, *LIFE[:4][::-1], without])
+    late = folded([without, LIFE[1]])
+    assert taken(late) == {"902": 500}, "an older list, without any, does not make it gone"
+    back = order("order.updated", 8, "completed", FIRST, SECOND)
+    assert taken(folded([*LIFE[:4], without, back])) == {"901": 1_000, "902": 500}
+
+
+def test_a_refund_made_within_the_second_of_the_last_change_is_there() -> None:
+    before, after = (
+        order("order.updated", minute, "processing", *refunds, modified=5)
+        for minute, refunds in ((5, ()), (6, (FIRST,)))
+    )
+    assert taken(folded([before, after])) == taken(folded([after, before])) == {"901": 1_000}
+
+
+def test_a_refund_keeps_its_day_however_often_its_order_is_updated() -> None:
+    """An order's list gives refunds no date; a note added in May must not move March's refund to May."""
+    may = order("order.updated", 90 * 24 * 60, "completed", FIRST, SECOND)
+    dates = {each.refund_id: each.occurred_at for each in folded([may, *LIFE[:4]]).effects}
+    assert dates == {"901": NOON + timedelta(minutes=5), "902": NOON + timedelta(minutes=6)}
+
+
+def test_a_cancellation_has_the_day_of_the_last_time_it_was_cancelled() -> None:
+    live = order("order.updated", 20, "processing")
+    again, later = (order("order.updated", minute, "cancelled") for minute in (30, 40))
+    [cancelled] = folded([later, *LIFE[:2], order("order.updated", 10, "cancelled"), again, live]).effects
+    assert cancelled.occurred_at == NOON + timedelta(minutes=30)
 
 
 def test_a_second_deletion_after_a_restoration_counts() -> None:

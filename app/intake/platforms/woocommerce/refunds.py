@@ -6,7 +6,8 @@ for goods (beyond it: shipping and fees), and net ÷ (net + goods' tax) of that 
 the parts of a fully refunded order are exactly its net. A refund with `line_items` of its own (the full resource, which a filter may
 put in) is the sum of their totals instead.
 
-A status that ends an order is a cancellation, taken back when a later version of the order is live again.
+A status that ends an order is a cancellation, taken back when a later version of the order is live again. A refund that was listed
+once and is not any more has been deleted (`OrderReport.refund_ids`).
 """
 
 from collections.abc import Sequence
@@ -52,6 +53,11 @@ def refunds_of(order: Json, currency: str | None, goods: Goods, version: int, no
             )
         )
     return found
+
+
+def refund_ids_of(order: Json) -> tuple[str, ...] | None:
+    """Every refund there is; None when the order does not say."""
+    return tuple(refund_id for refund_id, _ in _listed(order)) if isinstance(order.get("refunds"), list) else None
 
 
 def cancellation(status: str, version: int, *, is_new: bool) -> list[RefundReport]:

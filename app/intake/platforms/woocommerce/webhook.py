@@ -16,7 +16,7 @@ from app.domain.orders import Customer, OrderReport, Parsed, RefundReport
 from app.domain.resources import CLICK_NAMES, VISITOR_NAMES, Json, clicks_in_page, named, nested, objects, text_of
 from app.intake.platforms.woocommerce.fields import amount_of, currency_of, gmt_of, meta_of, minor_of
 from app.intake.platforms.woocommerce.goods import read_goods
-from app.intake.platforms.woocommerce.refunds import cancellation, refunds_of
+from app.intake.platforms.woocommerce.refunds import cancellation, refund_ids_of, refunds_of
 
 CREATED, UPDATED, DELETED, RESTORED = "order.created", "order.updated", "order.deleted", "order.restored"
 TOPICS = frozenset({CREATED, UPDATED, DELETED, RESTORED})
@@ -98,6 +98,7 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
         customer=_customer(order, context),
         lines=goods.lines,
         refunds=tuple(refunds),
+        refund_ids=refund_ids_of(order),
         test=next(named(meta_of(order), TEST_NAMES), "").casefold() in {"1", "yes", "true"},
     )
 
