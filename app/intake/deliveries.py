@@ -61,11 +61,14 @@ FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text
 ON CONFLICT DO NOTHING
 """
 
+LOCK_KEPT = "SELECT id FROM delivery WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 SETTLE = """
-UPDATE delivery
-SET status = $3, reason = $4, detail = $5, topic = $6, conversion_id = coalesce($7, conversion_id), recorded_at = $8,
-    headers = $9::jsonb, attempts = attempts + 1
-WHERE brand_id = $1 AND id = $2
+UPDATE delivery d
+SET status = r.status, reason = r.reason, detail = r.detail, topic = r.topic, conversion_id = coalesce(r.conversion_id, d.conversion_id),
+    recorded_at = r.recorded_at, headers = r.headers, attempts = d.attempts + 1
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::timestamptz[], $10::jsonb[])
+    AS r(id, was, status, reason, detail, topic, conversion_id, recorded_at, headers)
+WHERE d.brand_id = $1 AND d.id = r.id AND d.status = r.was
 """
 
 # The newest stay: an owner who mends a secret today looks for the orders of today.
@@ -133,6 +136,21 @@ class Known:
             click_param=self.brand["click_param"],
             settings={} if source is None else json.loads(source["settings"]),
         )
+
+    def read(self, brand_id: UUID, message: Message) -> Parsed:
+        """What a message says. Never raises."""
+        if self.brand is None:
+            return Parsed(rejected="unknown_brand", detail="the brand does not exist")
+        return message.read(self.context(brand_id, message))
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What has become of a message that is kept already. was: the status it had when it was read."""
+
+    message: Message
+    verdict: Verdict
+    was: str
 
 
 async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret: str, settings: Settings) -> Outcome:
@@ -218,13 +236,15 @@ async def _record_batch(
         return Outcome(rejected=len(messages))
     fresh, mended = await _new_ones(connection, brand_id, messages)
     signed = [message for message in (*fresh, *mended) if message.unsigned is None]
-    verdicts = await record_messages(connection, brand_id, signed, secret)
+    known = await look_up(connection, brand_id, signed, secret)
+    verdicts = await record_messages(connection, brand_id, signed, known)
     for message in fresh:
         if message.unsigned is not None:
             verdicts[message.id] = Verdict("unsigned", message.unsigned, None, message.identify()[0])
     await _keep(connection, brand_id, [(message, verdicts[message.id]) for message in fresh])
-    for message in mended:
-        await settle_delivery(connection, brand_id, message, verdicts[message.id])
+    await settle_deliveries(
+        connection, brand_id, [Settled(message, verdicts[message.id], "unsigned") for message in mended]
+    )
     for origin_id in {message.origin_id for message in fresh if message.unsigned is not None}:
         await connection.execute(TRIM_UNSIGNED, brand_id, origin_id, settings.unsigned_cap_rows)
     counts = Counter(verdict.status for verdict in verdicts.values())
@@ -256,15 +276,10 @@ async def _new_ones(
 
 
 async def record_messages(
-    connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], secret: str
+    connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], known: Known
 ) -> dict[UUID, Verdict]:
     """Reads these messages and records what they say: what became of each, by its id."""
-    if not messages:
-        return {}
-    known = await look_up(connection, brand_id, messages, secret)
-    if known.brand is None:
-        return {message.id: Verdict("rejected", "unknown_brand", "the brand does not exist") for message in messages}
-    parsed = [(message, message.read(known.context(brand_id, message))) for message in messages]
+    parsed = [(message, known.read(brand_id, message)) for message in messages]
     reports: list[tuple[OrderReport, Receipt]] = []
     landings: list[Landing] = []
     first_report: dict[UUID, int] = {}
@@ -276,19 +291,20 @@ async def record_messages(
     recorded = await record(connection, brand_id, reports)
     await record_landings(connection, brand_id, landings)
     return {
-        message.id: _verdict(
+        message.id: verdict_on(
             said, recorded[first_report[message.id]].conversion_id if message.id in first_report else None
         )
         for message, said in parsed
     }
 
 
-def _verdict(said: Parsed, conversion_id: UUID | None) -> Verdict:
+def verdict_on(said: Parsed, conversion_id: UUID | None = None) -> Verdict:
+    """What becomes of a message that says this; `recorded` once it is."""
     notes = _short("; ".join(said.notes)) or None
     if said.rejected is not None:
         return Verdict("rejected", said.rejected, _short(said.detail or "") or notes, said.topic)
     if said.ignored is not None:
-        return Verdict("ignored", said.ignored, said.detail or notes, said.topic)
+        return Verdict("ignored", said.ignored, _short(said.detail or "") or notes, said.topic)
     return Verdict("recorded", None, notes, said.topic, conversion_id)
 
 
@@ -329,21 +345,28 @@ def _rows(kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
         )
 
 
-async def settle_delivery(connection: asyncpg.Connection, brand_id: UUID, message: Message, verdict: Verdict) -> None:
-    """Writes what has become of a message that is kept already."""
-    recorded_at = clock.now() if verdict.status == "recorded" else None
-    await connection.execute(
-        SETTLE,
-        brand_id,
-        message.id,
-        verdict.status,
-        verdict.reason,
-        verdict.detail,
-        verdict.topic,
-        verdict.conversion_id,
-        recorded_at,
-        _headers(message),
-    )
+async def settle_deliveries(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+    """Writes what has become of kept messages, to the rows that still have the status they were read with."""
+    if not settled:
+        return
+    now = clock.now()
+    rows = [
+        (
+            each.message.id,
+            each.was,
+            each.verdict.status,
+            each.verdict.reason,
+            each.verdict.detail,
+            each.verdict.topic,
+            each.verdict.conversion_id,
+            now if each.verdict.status == "recorded" else None,
+            _headers(each.message),
+        )
+        for each in settled
+    ]
+    # In one order for everybody, and after the orders' rows, as everywhere.
+    await connection.fetch(LOCK_KEPT, brand_id, [row[0] for row in rows])
+    await connection.execute(SETTLE, brand_id, *zip(*rows, strict=True))
 
 
 def _headers(message: Message) -> str:

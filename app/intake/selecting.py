@@ -1,0 +1,67 @@
+"""Which deliveries: those that one filter chooses, batch by batch, oldest first."""
+
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from app.intake.partitions import Connection
+
+BATCH_ROWS = 200
+BATCH_BYTES = 8 << 20
+"""Read into memory and recorded in one transaction; its orders stay locked for a few tenths of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Deliveries of one brand. since: the least id. until: the first id that is not among them. ids: no others than these."""
+
+    until: UUID
+    since: UUID | None = None
+    status: str | None = None
+    reason: str | None = None
+    platform: str | None = None
+    topic: str | None = None
+    shop: str | None = None
+    origin_id: UUID | None = None
+    ids: tuple[UUID, ...] | None = None
+
+    def after(self, last: UUID) -> "Selection":
+        """Those behind this one."""
+        return replace(self, since=UUID(int=last.int + 1))
+
+    def where(self, brand_id: UUID) -> tuple[str, list[object]]:
+        """The condition and its arguments. Only what was asked for stands in it, so that an index answers."""
+        conditions = ["brand_id = $1", "id < $2"]
+        values: list[object] = [brand_id, self.until]
+        for name in ("status", "reason", "platform", "topic", "shop", "origin_id"):
+            if getattr(self, name) is not None:
+                values.append(getattr(self, name))
+                conditions.append(f"{name} = ${len(values)}")
+        if self.since is not None:
+            values.append(self.since)
+            conditions.append(f"id >= ${len(values)}")
+        if self.ids is not None:
+            values.append(self.ids)
+            conditions.append(f"id = ANY(${len(values)}::uuid[])")
+        return " AND ".join(conditions), values
+
+
+async def count_selected(connection: Connection, brand_id: UUID, selection: Selection, most: int) -> int:
+    """How many there are, counted no further than `most` + 1."""
+    where, values = selection.where(brand_id)
+    counting = f"SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {where} LIMIT {most + 1:d}) AS found"  # noqa: S608  words of `where` alone
+    found: int = await connection.fetchval(counting, *values)
+    return found
+
+
+async def next_selected(connection: Connection, brand_id: UUID, selection: Selection) -> list[UUID]:
+    """The first ids of a selection, oldest first: one batch, whose bodies fit into memory. [] when there is none."""
+    where, values = selection.where(brand_id)
+    query = f"SELECT id, octet_length(body) AS bytes FROM delivery WHERE {where} ORDER BY id LIMIT {BATCH_ROWS:d}"  # noqa: S608  words of `where` alone
+    chosen: list[UUID] = []
+    total_bytes = 0
+    for row in await connection.fetch(query, *values):
+        total_bytes += row["bytes"]
+        if chosen and total_bytes > BATCH_BYTES:
+            break
+        chosen.append(row["id"])
+    return chosen
