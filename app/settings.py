@@ -84,12 +84,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     click_retention_days: Annotated[
         int, Meta(ge=30, le=3_650, description="Days single clicks are kept; their daily counts stay for ever.")
     ] = 400
+    delivery_retention_days: Annotated[
+        int,
+        Meta(
+            ge=7,
+            le=3_650,
+            description="Days a recorded webhook or hit is kept as received; what it said stays with its order for ever.",
+        ),
+    ] = 400
     rejected_retention_days: Annotated[
         int,
         Meta(
             ge=1,
+            le=3_650,
+            description="Days a webhook or hit that recorded nothing (rejected, ignored) is kept, to be replayed after a fix.",
+        ),
+    ] = 90
+    unsigned_retention_days: Annotated[
+        int,
+        Meta(
+            ge=1,
             le=365,
-            description="Days a webhook with a wrong signature is kept, to be replayed once its secret is mended.",
+            description="Days a webhook with a wrong signature, or a hit of nobody's key, is kept, to be replayed once its secret is mended.",
         ),
     ] = 7
     unsigned_cap_rows: Annotated[

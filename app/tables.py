@@ -513,9 +513,16 @@ delivery = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     _key("brand_id", "id"),
     UniqueConstraint("brand_id", "origin_id", "external_id", "body_hash", name="uq_delivery_once"),
-    Index(None, "brand_id", "status", "id"),
     # How a source is doing: its newest delivery of each status.
     Index("ix_delivery_source", "brand_id", "origin_id", "status", "id"),
+    # One for each thing that people look for, with the id that the list is sorted by. Not one for every pair: the rarer of two decides.
+    Index(None, "brand_id", "status", "id"),
+    Index(None, "brand_id", "reason", "id", postgresql_where=text("reason IS NOT NULL")),
+    Index(None, "brand_id", "origin_id", "id"),
+    Index(None, "brand_id", "platform", "id"),
+    Index(None, "brand_id", "topic", "id"),
+    Index(None, "brand_id", "shop", "id"),
+    Index(None, "brand_id", "external_id", "id", postgresql_where=text("external_id <> ''")),
     Index(None, "brand_id", "conversion_id"),
 )
 

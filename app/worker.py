@@ -175,9 +175,9 @@ class Worker:
         return 0
 
     async def _keep_house(self) -> int:
-        await keep_house(self.pool, self.settings)
+        left = await keep_house(self.pool, self.settings)
         await sweep_jobs(self.pool, self.settings)
-        return 0
+        return int(left)
 
     async def _run_job(self) -> int:
         """One job to its end, in a task of its own: the drain goes on beside it."""

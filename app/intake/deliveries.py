@@ -11,7 +11,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,8 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from app import clock
-from app.domain import ids
-from app.domain.bodies import EPOCH, Context
+from app.domain.bodies import Context
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Landing, OrderReport, Parsed, Receipt
 from app.intake.messages import Message, key_of, message_of
@@ -79,10 +77,6 @@ DELETE FROM delivery WHERE brand_id = $1 AND status = 'unsigned' AND origin_id =
 TRIM_NOBODY = """
 DELETE FROM delivery WHERE brand_id = $1 AND id <= (SELECT id FROM delivery WHERE brand_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)
 """
-SWEEP = """/* across brands: housekeeping by age */
-DELETE FROM delivery WHERE id < $1 AND (status = 'unsigned' OR brand_id = $2) RETURNING id
-"""
-
 BATCH_MAX = 1_000
 """Messages recorded in one transaction: its orders stay locked that long."""
 
@@ -377,10 +371,3 @@ def _headers(message: Message) -> str:
 def _short(text: str) -> str:
     """At most so much of a sentence, without what a text column cannot hold (an exception may quote anything)."""
     return text[:TEXT_CHARACTERS_MAX].replace("\0", "").encode("utf-8", "replace").decode()
-
-
-async def sweep_deliveries(pool: asyncpg.Pool, settings: Settings) -> int:
-    """Housekeeping: forgets unsigned messages, and hits of nobody's key, that are older than `rejected_retention_days`. How many it was."""
-    before = clock.now() - timedelta(days=settings.rejected_retention_days)
-    floor = ids.floor_ms((before - EPOCH) // timedelta(milliseconds=1))
-    return len(await pool.fetch(SWEEP, floor, NOBODY))

@@ -5,8 +5,8 @@ from datetime import timedelta
 import asyncpg
 
 from app import clock
-from app.intake.deliveries import sweep_deliveries
 from app.intake.partitions import drop_partitions
+from app.intake.retention import sweep_deliveries
 from app.settings import Settings
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -21,15 +21,17 @@ FORGET_HOSTS = "DELETE FROM drain_state WHERE updated_at < $1"
 BRANDS = "SELECT DISTINCT brand_id FROM api_key ORDER BY brand_id"
 
 
-async def keep_house(pool: asyncpg.Pool, settings: Settings) -> None:
-    """Remove stored answers after 24 h, single clicks and visits after their retention, webhooks with a wrong signature after theirs."""
+async def keep_house(pool: asyncpg.Pool, settings: Settings) -> bool:
+    """Remove stored answers after 24 h, single clicks, visits and deliveries after their retention. Whether much is left to be removed."""
     now = clock.now()
     clicks_before = now - timedelta(days=settings.click_retention_days)
     async with pool.acquire() as connection:
         await drop_partitions(connection, before=clicks_before)
         await connection.execute(FORGET_HOSTS, now - LOST_HOST_AFTER)
-        for (brand_id,) in await connection.fetch(BRANDS):
+        brand_ids = [row["brand_id"] for row in await connection.fetch(BRANDS)]
+        for brand_id in brand_ids:
             await connection.execute(FORGET_ANSWERS, brand_id, now - IDEMPOTENCY_KEPT)
             # A visit older than the oldest click that can still arrive is never looked at again.
             await connection.execute(FORGET_VISITS, brand_id, clicks_before.date() - timedelta(days=1))
-    await sweep_deliveries(pool, settings)
+    _, left = await sweep_deliveries(pool, settings, brand_ids)
+    return left
