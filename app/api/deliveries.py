@@ -2,28 +2,40 @@
 
 import base64
 import json
-from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Row, false, func, select
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field, model_validator
+from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import clock
 from app.api.auth import Caller, Reader, Writer
-from app.api.fields import Moment, Reference
-from app.api.http import FOUND, Pool, Session, resource
+from app.api.fields import Given, Moment, Reference, Word
+from app.api.http import BODY, FOUND, Pool, Session, resource
 from app.api.paging import Page, Paging, fetch_page
+from app.api.problems import responses
+from app.api.queueing import Job, accept, enqueue
 from app.api.rows import missing
 from app.api.said import show_said
 from app.domain import ids
-from app.domain.bodies import EPOCH
+from app.errors import Invalid, TooMany
 from app.intake.messages import PIXEL_DOORS
-from app.intake.replaying import read_again, replay, stored_message
-from app.tables import delivery
+from app.intake.replaying import Replayed, Tally, read_again, replay, stored_message
+from app.intake.selecting import Selection, measure_selected, next_selected
+from app.jobs.replays import floor_id, selection_of
+from app.tables import conversion, delivery
 
 router: APIRouter = resource("deliveries")
+
+IDS_MAX = 1_000
+"""Deliveries named one by one in a replay."""
+REPLAYED_MAX = 100_000
+"""Deliveries of one replay; more than that is asked for in several ranges of time."""
+AT_ONCE_ROWS = 50
+AT_ONCE_BYTES = 512 << 10
+"""Replayed within the request, because reading them holds up the redirects of this process by some 20 ms at most; the rest is a job."""
 
 Status = Literal["received", "recorded", "ignored", "rejected", "unsigned"]
 
@@ -65,7 +77,8 @@ class DeliverySummary(BaseModel):
     external_id: str = Field(description="The sender's own id of the message, '' when it has none.")
     status: Status = Field(
         description="`recorded`; `ignored`: understood, nothing to do; `rejected`: not understood, `reason` and `detail` say why; "
-        "`unsigned`: its signature fits no secret of the source, kept for 7 days."
+        "`unsigned`: its signature fits no secret of the source. Every word and what to do about it: docs/deliveries.md. "
+        "How long they are kept: `ARIANE_DELIVERY_RETENTION_DAYS` and its neighbours."
     )
     reason: str | None = Field(description="A stable word.", examples=["not_an_order"])
     detail: str | None
@@ -77,9 +90,14 @@ class DeliverySummary(BaseModel):
 
 
 class Delivery(DeliverySummary):
-    """The whole message."""
+    """The whole message, for a key that may write: it holds shoppers' names and addresses."""
 
-    headers: dict[str, str] = Field(description="Those that matter to the platform, in lower case.")
+    withheld: bool = Field(
+        description="True for a key that may only read: `headers`, `body` and `body_base64` are null."
+    )
+    headers: dict[str, str] | None = Field(
+        description="Those that matter to the platform, in lower case; `:query` is the query string."
+    )
     body: str | None = Field(description="The raw body; null when it is not UTF-8.")
     body_base64: str | None = Field(description="The raw body when it is not UTF-8.")
     read: dict[str, Any] = Field(description="What the present release reads in it: reports, landings, or why nothing.")
@@ -102,7 +120,7 @@ def _fields(row: Row[Any]) -> dict[str, Any]:
         "status": row.status,
         "reason": row.reason,
         "detail": row.detail,
-        "conversion_id": None if row.conversion_id is None else ids.show("conversion", row.conversion_id),
+        "conversion_id": _shown_conversion(row.conversion_id),
         "body_bytes": row.body_bytes,
         "received_at": row.received_at,
         "recorded_at": row.recorded_at,
@@ -110,46 +128,214 @@ def _fields(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-@router.get("")
-async def list_deliveries(
+class ReplayRequest(Given):
+    """Which deliveries: `ids`, or a filter that says at least something beside `to`."""
+
+    ids: list[str] | None = Field(default=None, min_length=1, max_length=IDS_MAX, examples=[["dlv_01k…"]])
+    status: Status | None = None
+    reason: Word | None = Field(default=None, examples=["not_json"])
+    source_id: Reference | None = None
+    platform: Word | None = None
+    topic: Word | None = None
+    shop: Word | None = None
+    from_: Moment | None = Field(default=None, alias="from", description="Received at or after.")
+    to: Moment | None = Field(default=None, description="Received before.")
+    dry_run: bool = Field(default=False, description="Only say what would be read; nothing is recorded.")
+
+    @model_validator(mode="after")
+    def _narrowed(self) -> "ReplayRequest":
+        said = self.model_dump(exclude={"to", "dry_run"}, exclude_none=True)
+        if not said:
+            raise ValueError(
+                'give ids, or a filter such as {"status": "rejected", "reason": "not_json"}: not simply everything there is'
+            )
+        if self.ids is not None and (len(said) > 1 or self.to is not None):
+            raise ValueError("give either ids or a filter")
+        return self
+
+
+class ReasonCount(BaseModel):
+    """How many deliveries ended with one reason."""
+
+    status: Status
+    reason: str
+    count: int
+    example_id: str
+    detail: str | None = Field(description="Of the example.")
+
+
+class DeliveryVerdict(BaseModel):
+    """What became of one delivery."""
+
+    id: str
+    status: Status
+    reason: str | None
+    detail: str | None
+    conversion_id: str | None
+
+
+class Replay(BaseModel):
+    """What came of reading deliveries again; in a dry run, what would."""
+
+    dry_run: bool
+    recorded: int
+    ignored: int
+    rejected: int = Field(description="Again: `reasons` says why.")
+    unsigned: int = Field(description="Still: no secret of their source signed them.")
+    reasons: list[ReasonCount] = Field(description="The most frequent first.")
+    deliveries: list[DeliveryVerdict]
+
+
+async def _found_by(
     caller: Reader,
-    session: Session,
-    paging: Paging,
     status: Status | None = None,
+    reason: Annotated[str | None, Query(max_length=100, description="A word of docs/deliveries.md.")] = None,
     source_id: Annotated[Reference | None, Query(description="Only those of one source.")] = None,
     platform: Annotated[str | None, Query(max_length=40, description="Only those of one platform.")] = None,
+    topic: Annotated[str | None, Query(max_length=200, description="What the sender calls it.")] = None,
+    shop: Annotated[str | None, Query(max_length=100)] = None,
+    conversion_id: Annotated[Reference | None, Query(description="Only those that told of one order.")] = None,
+    external_id: Annotated[str | None, Query(max_length=200, description="The sender's own id of the message.")] = None,
     from_: Annotated[Moment | None, Query(alias="from", description="Received at or after.")] = None,
     to: Annotated[Moment | None, Query(description="Received before.")] = None,
-) -> Page[DeliverySummary]:
-    """What was received, newest first, without the bodies. `status=rejected` and `status=unsigned` are what needs a look."""
-    query = select(*SHOWN).where(delivery.c.brand_id == caller.brand_id)
-    if status is not None:
-        query = query.where(delivery.c.status == status)
+) -> ColumnElement[bool]:
+    conditions = [delivery.c.brand_id == caller.brand_id]
+    for column, value in (
+        (delivery.c.status, status),
+        (delivery.c.reason, reason),
+        (delivery.c.platform, platform),
+        (delivery.c.topic, topic),
+        (delivery.c.shop, shop),
+        (delivery.c.external_id, external_id),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    if external_id is not None:
+        conditions.append(delivery.c.external_id != "")  # as its index says
     if source_id is not None:
-        query = query.where(_came_to(source_id))
-    if platform is not None:
-        query = query.where(delivery.c.platform == platform)
+        conditions.append(_came_to(source_id))
+    if conversion_id is not None:
+        conditions.append(_told_of(caller.brand_id, conversion_id))
     # An id holds its time of receipt, and is in the index.
     if from_ is not None:
-        query = query.where(delivery.c.id >= _floor(from_))
+        conditions.append(delivery.c.id >= floor_id(from_))
     if to is not None:
-        query = query.where(delivery.c.id < _floor(to))
-    return await fetch_page(session, query, paging, [delivery.c.id], _summary)
+        conditions.append(delivery.c.id < floor_id(to))
+    return and_(*conditions)
+
+
+@router.get("")
+async def list_deliveries(
+    caller: Reader, session: Session, paging: Paging, found_by: Annotated[ColumnElement[bool], Depends(_found_by)]
+) -> Page[DeliverySummary]:
+    """What was received, newest first, without the bodies. `status=rejected` and `status=unsigned` are what needs a look."""
+    return await fetch_page(session, select(*SHOWN).where(found_by), paging, [delivery.c.id], _summary)
 
 
 @router.get("/{id}", responses=FOUND)
 async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, secret: Secret) -> Delivery:  # noqa: A002
-    """One message with its raw body, its headers, and what is read in it."""
+    """One message and what is read in it; its raw body and headers only for a key that may write."""
     row = await _find(session, caller, id, whole=True)
-    body = bytes(row.body)
-    try:
-        text, encoded = body.decode(), None
-    except UnicodeDecodeError:
-        text, encoded = None, base64.b64encode(body).decode()
     message = stored_message({**row._mapping, "headers": json.dumps(row.headers)})
     async with pool.acquire() as connection:
         said = await read_again(connection, caller.brand_id, message, secret=secret)
-    return Delivery(**_fields(row), headers=row.headers, body=text, body_base64=encoded, read=show_said(said))
+    withheld = "write" not in caller.scopes
+    text, encoded = (None, None) if withheld else _shown(message.body)
+    return Delivery(
+        **_fields(row),
+        withheld=withheld,
+        headers=None if withheld else row.headers,
+        body=text,
+        body_base64=encoded,
+        read=show_said(said),
+    )
+
+
+def _shown(body: bytes) -> tuple[str | None, str | None]:
+    """As a text, else in base64."""
+    try:
+        return body.decode(), None
+    except UnicodeDecodeError:
+        return None, base64.b64encode(body).decode()
+
+
+@router.post(
+    "/replay",
+    response_model=Replay | Job,
+    responses={
+        **BODY,
+        **FOUND,
+        **responses(TooMany),
+        200: {"model": Replay, "description": "Few: what came of each."},
+        202: {
+            "model": Job,
+            "description": "More: a job. Its `result` says how many, its lines say which were not recorded, and why.",
+        },
+    },
+)
+async def replay_deliveries(
+    body: ReplayRequest, caller: Writer, session: Session, pool: Pool, secret: Secret, response: Response
+) -> Replay | Job:
+    """Reads many messages once more and records what they say, after a fix: those of a filter as it stands now, or named ones.
+
+    Replaying what is recorded already changes nothing. Up to 50 small ones are answered at once, more become a job: `GET /v1/jobs/{id}`.
+    """
+    arguments = body.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    try:
+        selection = selection_of(arguments, clock.now())
+    except ValueError:
+        raise missing("delivery", _wrong_id(body.ids or [])) from None
+    if selection is None:
+        return _replay([], body.dry_run)
+    async with pool.acquire() as connection:
+        rows, size_bytes = await measure_selected(connection, caller.brand_id, selection, REPLAYED_MAX)
+        if rows > REPLAYED_MAX:
+            told = f"these are more than {REPLAYED_MAX} deliveries; narrow them with from and to"
+            raise Invalid(told, code="too_many_deliveries")
+        at_once = rows <= AT_ONCE_ROWS and size_bytes <= AT_ONCE_BYTES
+        chosen = await next_selected(connection, caller.brand_id, selection) if at_once else []
+    await _refuse_unknown(session, caller, selection, rows)
+    if at_once:
+        return _replay(await replay(pool, caller.brand_id, chosen, secret=secret, dry_run=body.dry_run), body.dry_run)
+    return accept(response, await enqueue(session, caller.brand_id, "replay", arguments, total=rows))
+
+
+def _wrong_id(shown: list[str]) -> str:
+    for each in shown:
+        try:
+            ids.read("delivery", each)
+        except ValueError:
+            return each
+    raise AssertionError("unreachable")
+
+
+async def _refuse_unknown(session: AsyncConnection, caller: Caller, selection: Selection, found: int) -> None:
+    """Raises NotFound for an id that is no delivery of this brand: nothing is replayed then."""
+    if selection.ids is None or found == len(selection.ids):
+        return
+    query = select(delivery.c.id).where(delivery.c.brand_id == caller.brand_id, delivery.c.id.in_(selection.ids))
+    known = set((await session.execute(query)).scalars())
+    for each in selection.ids:
+        if each not in known:
+            raise missing("delivery", ids.show("delivery", each))
+
+
+def _replay(replayed: list[Replayed], dry_run: bool) -> Replay:
+    verdicts = [
+        DeliveryVerdict(
+            id=ids.show("delivery", each.id),
+            status=each.verdict.status,  # type: ignore[arg-type]
+            reason=each.verdict.reason,
+            detail=each.verdict.detail,
+            conversion_id=_shown_conversion(each.verdict.conversion_id),
+        )
+        for each in replayed
+    ]
+    return Replay(dry_run=dry_run, **Tally().add(replayed).words(), deliveries=verdicts)
+
+
+def _shown_conversion(conversion_id: UUID | None) -> str | None:
+    return None if conversion_id is None else ids.show("conversion", conversion_id)
 
 
 @router.post("/{id}/replay", responses=FOUND)
@@ -187,6 +373,11 @@ def _came_to(source_id: str) -> ColumnElement[bool]:
         return false()
 
 
-def _floor(moment: datetime) -> UUID:
-    """The least id received at or after this moment; a fraction of a millisecond counts as the next one."""
-    return ids.floor_ms(-((EPOCH - moment) // timedelta(milliseconds=1)))
+def _told_of(brand_id: UUID, conversion_id: str) -> ColumnElement[bool]:
+    """That a message told of this order, also under a row that has been merged into it since."""
+    try:
+        order_id = ids.read("conversion", conversion_id)
+    except ValueError:
+        return false()
+    merged = select(conversion.c.id).where(conversion.c.brand_id == brand_id, conversion.c.root_id == order_id)
+    return or_(delivery.c.conversion_id == order_id, delivery.c.conversion_id.in_(merged))

@@ -45,12 +45,14 @@ class Selection:
         return " AND ".join(conditions), values
 
 
-async def count_selected(connection: Connection, brand_id: UUID, selection: Selection, most: int) -> int:
-    """How many there are, counted no further than `most` + 1."""
+async def measure_selected(connection: Connection, brand_id: UUID, selection: Selection, most: int) -> tuple[int, int]:
+    """How many there are and the bytes of their bodies, counted no further than `most` + 1 of them."""
     where, values = selection.where(brand_id)
-    counting = f"SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {where} LIMIT {most + 1:d}) AS found"  # noqa: S608  words of `where` alone
-    found: int = await connection.fetchval(counting, *values)
-    return found
+    limited = f"SELECT octet_length(body) AS bytes FROM delivery WHERE {where} LIMIT {most + 1:d}"  # noqa: S608  words of `where` alone
+    counting = f"SELECT count(*), coalesce(sum(bytes), 0)::bigint FROM ({limited}) AS found"  # noqa: S608
+    row = await connection.fetchrow(counting, *values)
+    assert row is not None
+    return row[0], row[1]
 
 
 async def next_selected(connection: Connection, brand_id: UUID, selection: Selection) -> list[UUID]:

@@ -17,14 +17,13 @@ import pytest
 from app import clock, mint
 from app.db import connect_pool
 from app.domain import ids
-from app.domain.bodies import EPOCH
 from app.domain.codes import normalise
-from app.intake.deliveries import NOBODY, Outcome, record_deliveries, sweep_deliveries
+from app.intake.deliveries import NOBODY, Outcome, record_deliveries
 from app.intake.replaying import replay
 from app.secret import load_secret, seal
 from app.settings import Settings, read_settings
 from app.spool import ClickLine, HookLine, PixelLine
-from tests.cast import Brand, create_brand, create_code, create_collaboration
+from tests.cast import Brand, create_code, create_collaboration
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 ORDER = json.loads((SAMPLES / "shopify_order_rest_2024-04.json").read_bytes())
@@ -374,33 +373,6 @@ async def test_unsigned_messages_are_bounded_per_source(
     )
     assert [row["id"] for row in kept] == [UUID(line.id) for line in lines[-3:]]
     assert len(await deliveries(pool, alice.id)) == 4
-
-
-async def test_unsigned_messages_are_forgotten_after_a_week(
-    fresh_dsn: Callable[[], Awaitable[str]], settings: Settings, secret: str
-) -> None:
-    pool = await connect_pool(await fresh_dsn(), size=2, name="sweep")
-    try:
-        brand = await create_brand(pool)
-        shop = Shop(brand, "shopify")
-        await shop.connect(pool, secret, SECRET)
-
-        def aged(line: HookLine | PixelLine, days: float) -> Any:
-            moment = clock.now() - timedelta(days=days)
-            old = ids.floor_ms((moment - EPOCH) // timedelta(milliseconds=1)).int | mint.random_number(32)
-            return type(line)(
-                **{**{name: getattr(line, name) for name in line.__struct_fields__}, "id": str(UUID(int=old))}
-            )
-
-        wrong = "wrong_signature"
-        kept = [aged(shop.order(wrong=wrong), 6.9), aged(shop.order(), 8), aged(hit(brand, "event=sale"), 8)]
-        forgotten = [aged(shop.order(wrong=wrong), 7.1), aged(hit(None, "event=sale"), 8)]
-        await record_deliveries(pool, [*kept, *forgotten], secret=secret, settings=settings)
-        assert await sweep_deliveries(pool, settings) == 2
-        left = {row["id"] for row in await pool.fetch("/* across brands: the whole table */ SELECT id FROM delivery")}
-        assert left == {UUID(line.id) for line in kept}
-    finally:
-        await pool.close()
 
 
 async def test_a_rival_cannot_replay_a_delivery(
