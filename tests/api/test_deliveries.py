@@ -3,16 +3,21 @@
 import base64
 import hmac
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import httpx2
+import pytest
 from fastapi import FastAPI
 
 from app import clock, mint
+from app.api.deliveries import AT_ONCE_BYTES, AT_ONCE_ROWS
 from app.domain import ids
 from app.intake.deliveries import record_deliveries
+from app.intake.selecting import Selection
 from app.secret import load_secret, seal
 from app.settings import Settings
 from app.spool import HookLine, PixelLine
@@ -186,3 +191,312 @@ async def test_a_mistyped_secret_loses_no_order_from_the_shops_message_to_the_co
     assert again == known
     [witness] = again["witnesses"]
     assert (witness["door"], witness["trust"], witness["delivery_id"]) == ("hook", "signed", unsigned["id"])
+
+
+# ── Finding ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def connect(pool: asyncpg.Pool, settings: Settings, brand: Brand, *, shop: str = "main") -> UUID:
+    """A generic source; its id."""
+    source_id, now = mint.new_id(), clock.now()
+    await pool.execute(
+        """INSERT INTO source (token, id, brand_id, platform, shop, secrets, created_at, updated_at)
+           VALUES ($1, $2, $3, 'generic', $4, $5, $6, $6)""",
+        mint.new_token("in"), source_id, brand.id, shop, [seal(load_secret(settings), "right")], now,
+    )  # fmt: skip
+    return source_id
+
+
+def sent(
+    brand: Brand, source_id: UUID, body: object, *, event: str = "", shop: str = "main", wrong: str = ""
+) -> HookLine:
+    """A message of that source, rightly signed; `wrong`: what the door said all the same, before the secret was mended."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    signature = "sha256=" + hmac.digest(b"right", raw, "sha256").hex()
+    headers = {"x-ariane-signature": signature, "x-ariane-delivery": event}
+    return HookLine(
+        str(mint.new_id()), str(brand.id), str(source_id), "generic", shop, not wrong, wrong, headers, "", raw
+    )
+
+
+async def test_each_filter_finds_its_own_and_two_narrow_further(
+    as_alice: httpx2.AsyncClient,
+    as_charlie: httpx2.AsyncClient,
+    pool: asyncpg.Pool,
+    settings: Settings,
+    alice: Brand,
+) -> None:
+    fr, de = (
+        await connect(pool, settings, alice, shop="fr"),
+        await connect(pool, settings, alice, shop="de"),
+    )
+    order, refund, broken, foreign, seen = await receive(
+        pool,
+        settings,
+        sent(alice, fr, {"order_id": "1", "net_minor": 100, "currency": "EUR"}, event="e1", shop="fr"),
+        sent(alice, fr, {"order_id": "1", "refund_id": "r", "full": True}, event="e2", shop="fr"),
+        sent(alice, fr, b"{", event="e3", shop="fr"),
+        sent(alice, de, {"order_id": "1", "currency": "ZZZ"}, event="e1", shop="de"),
+        hit(alice, b"event=land&click_id=c"),
+    )
+
+    async def found(client: httpx2.AsyncClient = as_alice, **filters: str) -> list[str]:
+        answer = await client.get("/v1/deliveries", params=filters)
+        assert answer.status_code == 200, answer.text
+        return [row["id"] for row in answer.json()["data"]]
+
+    assert await found(reason="not_json") == [broken]
+    assert await found(status="rejected", reason="invalid_fields") == [foreign]
+    assert await found(status="recorded", reason="not_json") == []
+    assert await found(source_id=ids.show("source", fr)) == [broken, refund, order]
+    assert await found(shop="de") == [foreign]
+    assert await found(platform="pixel") == [seen]
+    assert await found(topic="refund") == [refund]
+    assert await found(external_id="e1") == [foreign, order]
+    assert await found(external_id="e1", shop="fr") == [order]
+    conversion_id = (await as_alice.get(f"/v1/deliveries/{order}")).json()["conversion_id"]
+    assert await found(conversion_id=conversion_id) == [refund, order]
+    assert await found(conversion_id="cnv_nonsense") == []
+    for filters in ({"reason": "not_json"}, {"external_id": "e1"}, {"conversion_id": conversion_id}):
+        assert await found(as_charlie, **filters) == []
+
+
+async def test_a_merged_order_still_finds_the_messages_of_both_its_rows(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    source_id = await connect(pool, settings, alice)
+    lines = [sent(alice, source_id, {"order_id": order_id, "net_minor": 1, "currency": "EUR"}) for order_id in "ab"]
+    first, second = await receive(pool, settings, *lines)
+    rows = await pool.fetch("SELECT id FROM conversion WHERE brand_id = $1 ORDER BY id", alice.id)
+    await pool.execute(
+        "UPDATE conversion SET root_id = $2, status = 'merged' WHERE brand_id = $1 AND id = $3",
+        alice.id,
+        rows[0]["id"],
+        rows[1]["id"],
+    )
+    shown = ids.show("conversion", rows[0]["id"])
+    listed = (await as_alice.get("/v1/deliveries", params={"conversion_id": shown})).json()["data"]
+    assert [row["id"] for row in listed] == [second, first]
+
+
+async def test_no_list_and_no_replay_reads_more_than_it_shows(fresh_dsn: Callable[[], Awaitable[str]]) -> None:
+    """20,000 rows of one brand (200,000 gave the same), every filter: an index with the brand first, and few rows read."""
+    connection = await asyncpg.connect(await fresh_dsn())
+    try:
+        brand = mint.new_id()
+        await connection.execute(MANY, brand, ids.floor_ms(1_790_000_000_000).bytes[:6].hex())
+        await connection.execute("ANALYZE delivery")
+        until = UUID(int=2**128 - 1)
+        for name, value in COMMON.items():
+            where, values = Selection(until=until, **{name: value}).where(brand)  # type: ignore[arg-type]
+            query = f"SELECT id FROM delivery WHERE {where} ORDER BY id LIMIT 200"
+            await read_little(connection, query, values, 300)
+        for name, value in COMMON.items():
+            query = f"SELECT * FROM delivery WHERE brand_id = $1 AND {name} = $2 ORDER BY id DESC LIMIT 26"
+            await read_little(connection, query, [brand, value], 60)
+            # A value that nothing has: nothing is read to find that out.
+            none: object = until if name == "origin_id" else "never"
+            await read_little(connection, query, [brand, none], 5)
+        query = "SELECT * FROM delivery WHERE brand_id = $1 AND external_id = $2 AND external_id <> '' ORDER BY id DESC LIMIT 26"
+        await read_little(connection, query, [brand, "e77"], 5)
+        query = "SELECT * FROM delivery WHERE brand_id = $1 AND status = $2 AND reason = $3 ORDER BY id DESC LIMIT 26"
+        await read_little(connection, query, [brand, "rejected", "rare"], 60)
+    finally:
+        await connection.close()
+
+
+COMMON = {
+    "status": "recorded", "reason": "not_json", "topic": "orders/create", "shop": "fr", "platform": "shopify", "origin_id": UUID(int=3),
+}  # fmt: skip
+MANY = """
+INSERT INTO delivery (brand_id, id, origin_id, platform, shop, topic, external_id, body_hash, body, status, reason, received_at)
+SELECT $1, ($2 || lpad(to_hex(n), 20, '0'))::uuid, ('00000000-0000-0000-0000-00000000000' || n % 5)::uuid,
+    CASE n % 5 WHEN 0 THEN 'woocommerce' ELSE 'shopify' END, CASE n % 7 WHEN 0 THEN 'fr' ELSE 'main' END,
+    CASE n % 3 WHEN 0 THEN 'orders/create' ELSE 'orders/updated' END, 'e' || n, int4send(n), '{}',
+    CASE WHEN n % 100 = 0 THEN 'rejected' ELSE 'recorded' END,
+    CASE WHEN n % 100 <> 0 THEN NULL WHEN n % 4000 = 0 THEN 'rare' ELSE 'not_json' END, now()
+FROM generate_series(1, 20000) AS n
+"""
+
+
+async def read_little(connection: asyncpg.Connection, query: str, values: list[object], most: int) -> None:
+    """Asserts that a query reads at most so many rows, and none by scanning the table."""
+    found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values)
+    nodes, stack = [], [json.loads(found)[0]["Plan"]]
+    while stack:
+        node = stack.pop()
+        nodes.append(node)
+        stack += node.get("Plans", [])
+    for node in nodes:
+        told = (query, values, node)
+        assert node["Node Type"] != "Seq Scan", told
+        if node["Node Type"] in ("Index Scan", "Index Only Scan"):
+            assert "brand_id" in node["Index Cond"], told
+        read = (
+            node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+        )
+        assert read * node["Actual Loops"] <= most, told
+
+
+# ── Who may see a body ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_key_that_may_only_read_sees_what_was_read_and_no_body(
+    service: FastAPI, as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    source_id = await connect(pool, settings, alice)
+    message = {"order_id": "1", "net_minor": 100, "currency": "EUR", "customer": {"email": "lea@example.com"}}
+    binary = sent(alice, source_id, b"\xff\x00")
+    text, odd = await receive(pool, settings, sent(alice, source_id, message), binary)
+    made = (await as_alice.post("/v1/keys", json={"scopes": ["read"], "name": "BI"})).json()
+    async with client(service) as reader:
+        reader.headers["Authorization"] = f"Bearer {made['secret_key']}"
+        for each in (text, odd):
+            answer = await reader.get(f"/v1/deliveries/{each}")
+            assert answer.status_code == 200
+            shown = answer.json()
+            assert (shown["withheld"], shown["headers"], shown["body"], shown["body_base64"]) == (
+                True,
+                None,
+                None,
+                None,
+            )
+            assert "lea@example.com" not in answer.text
+        assert (await reader.get(f"/v1/deliveries/{text}")).json()["read"]["reports"][0]["net_minor"] == 100
+        assert (await reader.post(f"/v1/deliveries/{text}/replay")).status_code == 403
+        assert (await reader.post("/v1/deliveries/replay", json={"status": "recorded"})).status_code == 403
+    shown = (await as_alice.get(f"/v1/deliveries/{text}")).json()
+    assert (shown["withheld"], json.loads(shown["body"])) == (False, message)
+    assert shown["headers"]["x-ariane-signature"].startswith("sha256=")
+    assert base64.b64decode((await as_alice.get(f"/v1/deliveries/{odd}")).json()["body_base64"]) == b"\xff\x00"
+
+
+# ── Replaying a range ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_small_range_is_replayed_at_once_and_says_what_became_of_each(
+    as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    source_id = await connect(pool, settings, alice)
+    good, bad, fine = await receive(
+        pool,
+        settings,
+        sent(alice, source_id, {"order_id": "1", "net_minor": 100, "currency": "EUR"}, wrong="wrong_signature"),
+        sent(alice, source_id, b"{", wrong="wrong_signature"),
+        sent(alice, source_id, {"order_id": "2", "net_minor": 100, "currency": "EUR"}),
+    )
+    body = {"status": "unsigned", "source_id": ids.show("source", source_id)}
+    assert (await as_charlie.post("/v1/deliveries/replay", json=body)).json()["deliveries"] == []
+
+    dry = (await as_alice.post("/v1/deliveries/replay", json={**body, "dry_run": True})).json()
+    assert (dry["dry_run"], dry["recorded"], dry["rejected"]) == (True, 1, 1)
+    assert len((await as_alice.get("/v1/deliveries", params={"status": "unsigned"})).json()["data"]) == 2
+
+    answer = await as_alice.post("/v1/deliveries/replay", json=body)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert (told["dry_run"], told["recorded"], told["ignored"], told["rejected"], told["unsigned"]) == (
+        False,
+        1,
+        0,
+        1,
+        0,
+    )
+    [reason] = told["reasons"]
+    assert (reason["status"], reason["reason"], reason["count"], reason["example_id"]) == (
+        "rejected",
+        "not_json",
+        1,
+        bad,
+    )
+    assert [(each["id"], each["status"]) for each in told["deliveries"]] == [(good, "recorded"), (bad, "rejected")]
+    assert told["deliveries"][0]["conversion_id"].startswith("cnv_")
+    assert (await as_alice.get(f"/v1/deliveries/{fine}")).json()["attempts"] == 1
+
+    named = (await as_alice.post("/v1/deliveries/replay", json={"ids": [fine, good, fine]})).json()
+    assert [each["id"] for each in named["deliveries"]] == [good, fine]
+    assert named["recorded"] == 2
+
+
+async def test_a_range_in_time_takes_what_lies_in_it(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    source_id = await connect(pool, settings, alice)
+    line = sent(alice, source_id, b"{")
+    [shown_id] = await receive(pool, settings, line)
+    received_at = (await as_alice.get(f"/v1/deliveries/{shown_id}")).json()["received_at"]
+
+    async def taken(**range_: str) -> int:
+        told = (await as_alice.post("/v1/deliveries/replay", json={"status": "rejected", **range_})).json()
+        return len(told["deliveries"])
+
+    assert await taken(**{"from": received_at}) == 1
+    assert await taken(to=received_at) == 0
+    assert await taken(**{"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}) == 0
+    assert await taken(reason="not_json") == 1
+    assert await taken(reason="not_an_order") == 0
+    assert await taken(platform="shopify") == 0
+    assert await taken(source_id="src_nonsense") == 0
+
+
+async def test_many_become_a_job(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    await receive(pool, settings, *[hit(alice, b"event=sale&order_id=1&currency=ZZZ") for _ in range(AT_ONCE_ROWS + 1)])
+    answer = await as_alice.post("/v1/deliveries/replay", json={"status": "rejected", "dry_run": True})
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert (job["kind"], job["state"]) == ("replay", "queued")
+    assert job["progress"] == {"done": 0, "total": AT_ONCE_ROWS + 1, "unit": "deliveries"}
+    assert job["arguments"] == {"status": "rejected", "dry_run": True}
+    await as_alice.post(f"/v1/jobs/{job['id']}/cancel")
+
+
+async def test_large_bodies_become_a_job_too(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    source_id = await connect(pool, settings, alice)
+    await receive(pool, settings, sent(alice, source_id, b"[" + b"1," * AT_ONCE_BYTES + b"1]"))
+    answer = await as_alice.post("/v1/deliveries/replay", json={"status": "rejected"})
+    assert answer.status_code == 202
+    await as_alice.post(f"/v1/jobs/{answer.json()['id']}/cancel")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"dry_run": True}, {"to": "2026-11-22T00:00:00Z"}, {"ids": []}, {"ids": ["dlv_x"], "status": "rejected"},
+     {"ids": ["dlv_x"], "to": "2026-11-22T00:00:00Z"}, {"status": "odd"}, {"from": "yesterday"}, {"everything": True},
+     {"ids": ["dlv_x"] * 1_001}],
+    ids=str,
+)  # fmt: skip
+async def test_a_replay_that_nothing_narrows_or_that_is_unclear_is_refused(
+    as_alice: httpx2.AsyncClient, body: dict[str, Any]
+) -> None:
+    answer = await as_alice.post("/v1/deliveries/replay", json=body)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"]
+
+
+async def test_a_replay_of_unknown_ids_replays_nothing(
+    as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
+) -> None:
+    [mine] = await receive(pool, settings, hit(alice, b"event=sale&order_id=1&currency=ZZZ"))
+    for caller, named in (
+        (as_alice, [mine, "dlv_nonsense"]),
+        (as_alice, [mine, ids.show("delivery", mint.new_id())]),
+        (as_charlie, [mine]),
+    ):
+        answer = await caller.post("/v1/deliveries/replay", json={"ids": named})
+        assert (answer.status_code, answer.json()["code"]) == (404, "delivery_not_found")
+    assert (await as_alice.get(f"/v1/deliveries/{mine}")).json()["attempts"] == 1
+
+
+async def test_more_than_a_replay_may_take_is_refused_with_what_to_do(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.deliveries.REPLAYED_MAX", 2)
+    await receive(pool, settings, *[hit(alice, b"event=sale&order_id=1&currency=ZZZ") for _ in range(3)])
+    answer = await as_alice.post("/v1/deliveries/replay", json={"status": "rejected"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_many_deliveries")
+    assert "from and to" in answer.json()["detail"]
