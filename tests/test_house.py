@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.accounts import AMOUNTS
 from app.domain.attribution import Reason
+from app.domain.folding import FLAGS
+from app.domain.statuses import REASONS, STATUSES
 from app.settings import Settings, variable
 from app.tables import DELIVERY_STATUSES
 
@@ -164,6 +167,12 @@ def test_every_status_and_reason_of_a_delivery_stands_in_the_docs() -> None:
     assert {"not_json", "wrong_signature", "unknown_topic", "not_recordable", "missing_order_id"} <= found
     missing = sorted(word for word in found | set(DELIVERY_STATUSES) if f"`{word}`" not in page)
     assert not missing, f"docs/deliveries.md does not explain {missing}"
+
+
+def test_every_flag_and_status_of_an_order_stands_in_the_docs() -> None:
+    page = (ROOT / "docs" / "orders.md").read_text()
+    for word in (*FLAGS, *AMOUNTS, *STATUSES, *REASONS):
+        assert f"`{word}`" in page, f"docs/orders.md does not explain {word}"
 
 
 def test_the_lock_files_name_no_registry() -> None:

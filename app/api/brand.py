@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, Strict, StringConstraints
 from sqlalchemy import Row, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +24,7 @@ from app.api.policies import (
 from app.domain import ids
 from app.domain.destinations import check_click_param
 from app.errors import Conflict, FieldError
+from app.intake.scheduling import schedule_for_tolerance
 from app.tables import brand, click_day, conversion, route
 
 router: APIRouter = resource("brand")
@@ -36,6 +37,26 @@ ClickParam = Annotated[
 ]
 
 
+ToleranceBp = Annotated[
+    int,
+    Strict(),
+    Field(
+        ge=0,
+        le=10_000,
+        description="By how much two reports of one order may differ unflagged, in hundredths of a percent of its net.",
+    ),
+]
+ToleranceMinor = Annotated[
+    int,
+    Strict(),
+    Field(
+        ge=0,
+        le=1_000_000,
+        description="The same in minor units; the greater of both holds.",
+    ),
+]
+
+
 class BrandChange(Given):
     """What may change; what is left out stays."""
 
@@ -44,6 +65,8 @@ class BrandChange(Given):
     time_zone: Zone = absent()
     click_param: ClickParam = absent()
     consent: Literal["granted", "denied", "wait"] = absent()
+    witness_tolerance_bp: ToleranceBp = absent()
+    witness_tolerance_minor: ToleranceMinor = absent()
     policy: PolicyGiven | None = Field(
         default=None, description="Merged over the policy in force, from now on; null: the defaults again."
     )
@@ -59,6 +82,8 @@ class Brand(BaseModel):
     time_zone: str = Field(description="Whose days clicks are counted by; reports take any zone as `tz`.")
     click_param: str
     consent: str = Field(description="What `/a.js` assumes until the page says otherwise.")
+    witness_tolerance_bp: int = Field(description="100 by default: 1 %.")
+    witness_tolerance_minor: int = Field(description="1 by default.")
     policy: PolicyShown
     metadata: dict[str, Any]
     created_at: Moment
@@ -66,7 +91,10 @@ class Brand(BaseModel):
 
 
 def _shown(row: Row[Any], policy: PolicyShown) -> Brand:
-    columns = ("name", "currency", "time_zone", "click_param", "consent", "metadata", "created_at", "updated_at")
+    columns = (
+        "name", "currency", "time_zone", "click_param", "consent", "witness_tolerance_bp", "witness_tolerance_minor", "metadata",
+        "created_at", "updated_at",
+    )  # fmt: skip
     return Brand(id=ids.show("brand", row.id), policy=policy, **{name: row._mapping[name] for name in columns})
 
 
@@ -93,6 +121,8 @@ async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Br
     if differing:
         write = update(brand).where(brand.c.id == caller.brand_id).values(updated_at=clock.now(), **differing)
         row = (await session.execute(write.returning(brand))).one()
+    if {"witness_tolerance_bp", "witness_tolerance_minor"} & differing.keys():
+        await schedule_for_tolerance(session, caller.brand_id)
     if "click_param" in differing:
         routes = update(route).where(route.c.brand_id == caller.brand_id)
         await session.execute(routes.values(click_param=body.click_param, changed_xid=func.pg_current_xact_id()))

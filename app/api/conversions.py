@@ -1,26 +1,50 @@
 """Conversions: orders, leads, signups, installs, whoever reported them, with who gets them and why."""
 
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self, cast
+from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 from sqlalchemy import Row, select
 
-from app.api.auth import Reader, Reporter
-from app.api.fields import Moment, Reference
-from app.api.http import BODY, FOUND, Pool, Session, resource
+from app.api.auth import Caller, Reader, Reporter, Writer
+from app.api.fields import Given, Moment, Note, Reference, blame
+from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.orders import AtDesk, Conversion, ConversionSummary, show_settled, summary_fields
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing, points_to
 from app.domain import bodies, ids
 from app.domain.bodies import CODES_MAX, LINES_MAX
+from app.domain.folding import FLAGS
 from app.domain.money import AMOUNT_MINOR_MAX
+from app.domain.statuses import NEXT, REASONS, REJECTED
+from app.errors import Conflict, FieldError, NotFound
+from app.intake import statuses
 from app.intake.deciding import read_order
+from app.intake.recording import in_transaction
+from app.intake.statuses import Answer, Wish
 from app.tables import campaign, conversion, credit, decision, influencer, order_ref
 
 router: APIRouter = resource("conversions")
 
 Status = Literal["stub", "pending", "approved", "locked", "paid", "rejected", "unverified"]
+Reason = Literal[
+    "cancelled", "returned", "failed_payment", "breach_of_terms", "duplicate", "out_of_stock", "self_referral", "fraud", "other"
+]  # fmt: skip
+
+
+def _known_flag(flag: str) -> str:
+    if flag not in FLAGS:
+        raise ValueError(f"{flag[:40]!r} is none of {', '.join(FLAGS)}")
+    return flag
+
+
+Flag = Annotated[str, AfterValidator(_known_flag), Field(json_schema_extra={"enum": list(FLAGS)})]
+ConversionId = Annotated[str, StringConstraints(min_length=1, max_length=60)]
+IDS_MAX = 1_000
+"""Orders of one change of status: all or none of them."""
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": bodies.TEXT_CHARACTERS_MAX}
 _AMOUNT = {"type": "integer", "minimum": 0, "maximum": AMOUNT_MINOR_MAX}
@@ -130,12 +154,16 @@ async def list_conversions(
     ] = None,
     shop: Annotated[str | None, Query(max_length=200)] = None,
     kind: Annotated[str | None, Query(max_length=40)] = None,
+    test: Annotated[
+        bool | None, Query(description="true: only test orders; false: none of them; both by default.")
+    ] = None,
+    flag: Annotated[Flag | None, Query(description="Only orders with this flag. docs/orders.md explains each.")] = None,
     influencer_id: Annotated[Reference | None, Query(description="Orders credited to one influencer.")] = None,
     campaign_id: Annotated[Reference | None, Query(description="Orders credited to one campaign.")] = None,
     from_: Annotated[Moment | None, Query(alias="from", description="Placed at or after.")] = None,
     to: Annotated[Moment | None, Query(description="Placed before.")] = None,
 ) -> Page[ConversionSummary]:
-    """The brand's orders, newest first, test orders included."""
+    """The brand's orders, newest first; those that count nowhere (test, rejected, unverified) included."""
     decided = [
         decision.c[name] for name in ("verdict", "method", "model", "policy_version", "reason", "credits", "candidates")
     ]
@@ -152,6 +180,10 @@ async def list_conversions(
         query = query.where(conversion.c.occurred_at.is_not(None))
         if status is not None:
             query = query.where(conversion.c.status == status)
+    if test is not None:
+        query = query.where(conversion.c.test.is_(test))
+    if flag is not None:
+        query = query.where(conversion.c.flags.contains([flag]))
     if order_id is not None:
         named = select(order_ref.c.conversion_id).where(
             order_ref.c.brand_id == caller.brand_id,
@@ -186,12 +218,118 @@ def _summary(row: Row[Any]) -> ConversionSummary:
 @router.get("/{id}", responses=FOUND)
 async def read_conversion(id: str, caller: Reader, pool: Pool) -> Conversion:  # noqa: A002
     """One order with its witnesses, refunds, decision and every candidate. The id of an order that was merged into another leads to that one."""
-    try:
-        conversion_id = ids.read("conversion", id)
-    except ValueError:
-        raise missing("conversion", id) from None
     async with pool.acquire() as connection:
-        settled = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, conversion_id)
+        settled = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, _read_id(id))
     if settled is None:
         raise missing("conversion", id)
     return show_settled(settled)
+
+
+def _read_id(shown: str) -> UUID:
+    try:
+        return ids.read("conversion", shown)
+    except ValueError:
+        raise missing("conversion", shown) from None
+
+
+# ── What people decide ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class StatusGiven(Given):
+    """What an order shall become."""
+
+    status: Literal["approved", "rejected", "pending", "locked", "paid"] = Field(
+        description="From `pending` or `unverified`: `approved`, `rejected`. From `approved`: `locked`, `rejected`. From `rejected`: `pending`, which "
+        "takes the rejection back (a paid order is approved again at once). From `locked`: `paid`. `locked` and `paid` are for ever."
+    )
+    reason: Reason | None = Field(default=None, description="Why: required with `rejected`, and only there.")
+    note: Note | None = Field(default=None, description="For those who read it later.")
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Self:
+        if self.status == REJECTED and self.reason is None:
+            raise blame("reason", "required", f"is required: {', '.join(REASONS)}")
+        if self.status != REJECTED and self.reason is not None:
+            raise blame("reason", "contradiction", "is for `rejected` only")
+        return self
+
+
+class StatusesGiven(StatusGiven):
+    """What many orders shall become."""
+
+    ids: Annotated[list[ConversionId], Field(min_length=1, max_length=IDS_MAX, description="All of them, or none.")]
+
+
+class StatusShown(BaseModel):
+    """An order and what became of it."""
+
+    id: str
+    order_id: str | None
+    status: str
+    status_reason: str | None
+    locked_at: Moment | None
+
+
+class StatusesShown(BaseModel):
+    """What became of many orders."""
+
+    changed: int = Field(description="How many were not so already.")
+    data: list[StatusShown] = Field(description="In the order asked.")
+
+
+@router.post("/status", responses=CHANGES)
+async def change_statuses(caller: Writer, pool: Pool, body: StatusesGiven) -> StatusesShown:
+    """Approves, rejects, takes back, locks or marks as paid up to 1,000 orders: all of them, or none.
+
+    409 `status_not_allowed` names every order whose status does not allow it, with what it allows.
+    """
+    answer = await _decide(pool, caller, [(f"ids.{place}", shown) for place, shown in enumerate(body.ids)], body)
+    assert answer.settled is not None
+    rows = [answer.settled[_read_id(shown)].conversion for shown in body.ids]
+    kept = ("order_id", "status", "status_reason", "locked_at")
+    data = [StatusShown(id=ids.show("conversion", row["id"]), **{name: row[name] for name in kept}) for row in rows]
+    return StatusesShown(changed=len(answer.changed), data=data)
+
+
+@router.post("/{id}/status", responses=CHANGES)
+async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) -> Conversion:  # noqa: A002
+    """Approves, rejects, takes back, locks or marks as paid one order; what is so already stays as it is.
+
+    Every change is kept, with the key, the time, the reason and the note. 409 `status_not_allowed` says what its status allows.
+    """
+    answer = await _decide(pool, caller, [("id", id)], body)
+    assert answer.settled is not None
+    return show_settled(answer.settled[_read_id(id)])
+
+
+async def _decide(pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str, str]], body: StatusGiven) -> Answer:
+    """Changes these orders, given as (field, id). Raises NotFound or Conflict naming every field at fault; nothing is changed then."""
+    wanted = {field: _read_id(shown) for field, shown in named}
+    wish = Wish(body.status, caller.key_id, body.reason, body.note)
+
+    async def work(connection: asyncpg.Connection) -> Answer:
+        return await statuses.change_statuses(connection, caller.brand_id, list(dict.fromkeys(wanted.values())), wish)
+
+    answer = await in_transaction(pool, work)
+    unknown = [field for field, each in wanted.items() if each in answer.unknown]
+    if unknown:
+        told = tuple(FieldError(field, "no such conversion", "conversion_not_found") for field in unknown)
+        raise NotFound(f"no such conversion: {', '.join(unknown[:10])}", code="conversion_not_found", fields=told)
+    refused = answer.refused or {}
+    faults = tuple(
+        FieldError(field, _allowed(refused[each]), "status_not_allowed")
+        for field, each in wanted.items()
+        if each in refused
+    )
+    if faults:
+        raise Conflict(
+            "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:10]),
+            code="status_not_allowed",
+            fields=faults,
+        )
+    return answer
+
+
+def _allowed(status: str) -> str:
+    following = " or ".join(each for each in NEXT[status] if each != status)
+    return f"is {status} and may become {following}" if following else f"is {status} and stays so"

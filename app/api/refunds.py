@@ -1,5 +1,6 @@
-"""Refunds: what was given back of an order, reported by the shop's server."""
+"""Refunds, cancellations, chargebacks and their reversals, reported by the shop's server."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
@@ -12,6 +13,8 @@ from app.api.orders import AtDesk, Conversion, show_settled
 from app.domain import bodies
 from app.domain.bodies import LINES_MAX
 from app.domain.money import AMOUNT_MINOR_MAX
+from app.domain.orders import RefundReport
+from app.domain.refunds import LINE_UNKNOWN, NO_REFUND, OTHER_CURRENCY, OVER_ORDER, Effect
 
 router: APIRouter = resource("refunds")
 
@@ -27,17 +30,47 @@ def _optional(schema: dict[str, Any], description: str = "") -> dict[str, Any]:
 FIELDS: dict[str, dict[str, Any]] = {
     "order_id": {**_TEXT, "description": "The order it takes from; it need not be known yet."},
     "refund_id": {**_TEXT, "description": "The shop's own id of the refund, unique within its order."},
+    "type": _optional(
+        {"type": "string", "enum": list(bodies.ADJUSTMENT_KINDS)},
+        "`refund` by default. A `cancellation` takes what the refunds leave; a `chargeback` is taken by the bank; a `reversal` gives back.",
+    ),
+    "reverses": _optional(
+        _TEXT,
+        "Of a reversal: the `refund_id` of what it undoes. It gives back at most what that one took, and waits while that one is unknown.",
+    ),
     "shop": _optional(_TEXT, "`main` by default."),
     "kind": _optional({"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"}, "Of the order: `sale` by default."),
     "amount_minor": _optional(
         {"type": "integer", "minimum": 0, "maximum": AMOUNT_MINOR_MAX},
-        "Positive, on the base of the order's `net_minor`: before tax and shipping. Or `full: true`.",
+        "Positive, on the base of the order's `net_minor`: before tax and shipping. Or `full: true`, or `lines` alone. "
+        "0, with a newer `updated_at`, says that it came to nothing: the refund failed, the cancellation or chargeback was taken back.",
     ),
-    "full": _optional({"type": "boolean"}, "All that is left of the order."),
+    "full": _optional(
+        {"type": "boolean"},
+        "All that is left of the order; of a reversal all that was taken. A cancellation or reversal without an amount is meant so.",
+    ),
     "currency": _optional({"type": "string", "minLength": 3, "maxLength": 3}, "ISO 4217; the brand's by default."),
     "occurred_at": _optional(_TIME, "The time of receipt by default, and at most."),
     "updated_at": _optional(_TIME, "Which of two differing reports of one refund is newer."),
-    "lines": _optional({"type": "array", "maxItems": LINES_MAX, "items": {"type": "object"}}),
+    "lines": _optional(
+        {
+            "type": "array",
+            "maxItems": LINES_MAX,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "id": _optional(_TEXT, "Of the order's line."),
+                    "quantity": _optional({"type": "integer", "minimum": 0, "maximum": 1_000_000}, "1 by default."),
+                    "net_minor": _optional(
+                        {"type": "integer", "minimum": 0, "maximum": AMOUNT_MINOR_MAX},
+                        "The units' part of the order's line by default.",
+                    ),
+                },
+            },
+        },
+        "What came back. Without an amount the refund is worth what these lines are worth in the order; a line that the order does not have is "
+        "worth 0, and flagged.",
+    ),
 }
 BODY_SCHEMA = {
     "required": True,
@@ -50,7 +83,12 @@ BODY_SCHEMA = {
                 "properties": FIELDS,
                 "additionalProperties": False,
             },
-            "example": {"order_id": "1001", "refund_id": "r-1", "amount_minor": 1500, "currency": "EUR"},
+            "examples": {
+                "part": {"value": {"order_id": "1001", "refund_id": "r-1", "amount_minor": 1500, "currency": "EUR"}},
+                "lines": {"value": {"order_id": "1001", "refund_id": "r-2", "lines": [{"id": "1", "quantity": 1}]}},
+                "cancellation": {"value": {"order_id": "1001", "refund_id": "c-1", "type": "cancellation"}},
+                "reversal": {"value": {"order_id": "1001", "refund_id": "v-1", "type": "reversal", "reverses": "r-1"}},
+            },
         }
     },
 }
@@ -60,29 +98,44 @@ class Refund(BaseModel):
     """A refund that was reported, and what it does to its order."""
 
     refund_id: str
+    type: Literal["refund", "cancellation", "chargeback", "reversal"]
+    reverses: str | None
     order_id: str
     shop: str
     kind: str = Field(description="Of the order.")
-    status: Literal["recorded", "waiting_for_order"]
+    status: Literal["recorded", "waiting_for_order", "waiting_for_refund"]
     amount_minor: int | None = Field(
-        description="What it takes from the order: never more than was left. Null while it waits, while the order's amount is unknown, "
-        "or when it is in another currency than the order."
+        description="What it takes from the order (negative: gives back): never more than was left. Null while it waits, while the order's amount is "
+        "unknown, when it was taken back, or when it is in another currency than the order."
     )
     currency: str | None
     occurred_at: Moment | None = Field(description="When it takes effect; null while it waits.")
-    conversion: Conversion | None = Field(description="The order after it; null while it waits.")
+    warning: str | None = Field(
+        description="Why it moves less than it says, or nothing at all, in a sentence; the order's `flags` and the `flag` of its refund have the word."
+    )
+    conversion: Conversion | None = Field(description="The order after it; null while it waits for it.")
+
+
+WARNINGS = {
+    OVER_ORDER: "more than there was to take or to give back; it was cut to that",
+    LINE_UNKNOWN: "the order has no such line, or no amount for it; that line counts as 0",
+    OTHER_CURRENCY: "it is in another currency than its order; it is kept and takes nothing: report it again in the order's currency",
+    NO_REFUND: "what it reverses is not known yet; it is kept and takes effect when that is reported",
+}
 
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "It was known, with the same content."},
-    202: {"model": Refund, "description": "Kept; the order it names is not known yet."},
+    202: {"model": Refund, "description": "Kept; the order, or the refund it reverses, is not known yet."},
     **BODY,
 }
 
 
 @router.post("", status_code=201, responses=ANSWERS, openapi_extra={"requestBody": BODY_SCHEMA})
 async def report_refund(caller: Reporter, desk: AtDesk, response: Response) -> Refund:
-    """Reports a refund and answers with the order after it. For an order that is not known yet: 202, `waiting_for_order`.
+    """Reports a refund, cancellation, chargeback or reversal, and answers with the order after it. The order's gross never changes, its net does.
+
+    For an order that is not known yet: 202, `waiting_for_order`; a reversal of what is not known yet: 202, `waiting_for_refund`.
 
     The same refund again changes nothing and is answered 200 with the same verdict, for ever. Another content under the same `refund_id` is kept
     beside the first: the newer `updated_at` holds; where neither is newer a fixed rule chooses, and the order is flagged `conflicting_reports`.
@@ -90,22 +143,33 @@ async def report_refund(caller: Reporter, desk: AtDesk, response: Response) -> R
     report, recorded = await desk.take(caller, bodies.read_refund, tuple(FIELDS))
     [said] = report.refunds
     settled = recorded.settled
-    waiting = settled.decision is None
-    effect = next(
-        (each for each in settled.order.effects if (each.kind, each.refund_id) == (said.kind, said.refund_id)), None
-    )
-    if waiting:
+    status: Literal["recorded", "waiting_for_order", "waiting_for_refund"] = "recorded"
+    effect = _of(settled.order.effects, said)
+    flag = None if effect is None else effect.flag
+    if settled.decision is None:
+        status = "waiting_for_order"
+    elif effect is None and (idle := _of(settled.order.idle, said)) is not None:
+        flag = idle.flag
+        status = "waiting_for_refund" if flag == NO_REFUND else "recorded"
+    if status != "recorded":
         response.status_code = 202
     elif not recorded.added:
         response.status_code = 200
     return Refund(
         refund_id=said.refund_id,
+        type=said.kind,  # type: ignore[arg-type]
+        reverses=said.reverses,
         order_id=settled.conversion["order_id"],
         shop=report.shop,
         kind=report.kind,
-        status="waiting_for_order" if waiting else "recorded",
+        status=status,
         amount_minor=None if effect is None else effect.amount_minor,
         currency=settled.conversion["currency"] or said.currency,
         occurred_at=None if effect is None else effect.occurred_at,
-        conversion=None if waiting else show_settled(settled),
+        warning=None if flag is None else WARNINGS[flag],
+        conversion=None if settled.decision is None else show_settled(settled),
     )
+
+
+def _of(effects: Sequence[Effect], said: RefundReport) -> Effect | None:
+    return next((each for each in effects if (each.kind, each.refund_id) == (said.kind, said.refund_id)), None)

@@ -14,13 +14,23 @@ from typing import Any
 import msgspec
 
 from app.domain import money
-from app.domain.orders import Customer, Line, OrderReport, RefundReport
+from app.domain.orders import (
+    CANCELLATION,
+    CHARGEBACK,
+    REFUND,
+    REVERSAL,
+    Customer,
+    Line,
+    OrderReport,
+    RefundReport,
+)
 from app.errors import FieldError, Invalid
 
 TEXT_CHARACTERS_MAX = 200
 CODES_MAX = 20
 LINES_MAX = 1_000
 DIGITS_MAX = 30
+ADJUSTMENT_KINDS = (REFUND, CANCELLATION, CHARGEBACK, REVERSAL)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 """Times outside are mistakes (an empty epoch, milliseconds read as seconds), never the time of an order."""
@@ -367,23 +377,45 @@ def read_order(body: object, context: Context) -> OrderReport:
 def read_refund(body: object, context: Context) -> OrderReport:
     """The body of POST /v1/refunds as a report of an order that says nothing but this refund.
 
-    Exactly one of amount_minor and `full: true`; positive amounts, on the base of net_minor. Raises Invalid naming every field at fault.
+    `type` is refund (the default), cancellation, chargeback or reversal. At most one of amount_minor, `full: true` and lines whose worth the order
+    knows; lines beside an amount are only kept. A cancellation or reversal that names none of them is meant in full. Positive amounts, on the
+    base of net_minor. Raises Invalid naming every field at fault.
     """
     fields = _top(body)
     order_id = fields.text("order_id", required=True) or ""
     refund_id = fields.text("refund_id", required=True) or ""
-    amount, full = fields.whole("amount_minor"), fields.flag("full") or False
-    if (fields.given("amount_minor") is None) != full:
-        fields.wrong("amount_minor", "give either amount_minor or full: true", "required")
+    kind = fields.text("type") or REFUND
+    if kind not in ADJUSTMENT_KINDS:
+        fields.wrong("type", f"must be one of {', '.join(ADJUSTMENT_KINDS)}")
+    reverses = fields.text("reverses")
+    if reverses is not None and kind != REVERSAL:
+        fields.wrong("reverses", "is for a reversal only: type: reversal", "contradiction")
+    amount, full, lines = fields.whole("amount_minor"), fields.flag("full") or False, fields.lines()
+    by_lines = False
+    if fields.given("amount_minor") is not None:
+        if full:
+            fields.wrong("amount_minor", "give either amount_minor or full: true", "required")
+    elif not full:
+        by_lines = bool(lines) and kind != REVERSAL
+        full = not by_lines and kind in (CANCELLATION, REVERSAL)
+        if not by_lines and not full:
+            fields.wrong("amount_minor", "give amount_minor, full: true, or lines", "required")
+    if by_lines:
+        for index, line in enumerate(fields.listed("lines", LINES_MAX)):
+            if isinstance(line, Mapping) and line.get("id") is None:
+                fields.wrong(f"lines.{index}.id", "is required: the id of the order's line", "required")
     currency = fields.currency(context.currency)
     refund = RefundReport(
         refund_id=refund_id,
+        kind=kind,
         amount_minor=amount,
         full=full,
-        currency=None if full and fields.given("currency") is None else currency,
+        currency=None if amount is None and fields.given("currency") is None else currency,
         occurred_at=fields.moment("occurred_at"),
         version=version_at(fields.moment("updated_at")),
-        lines=fields.lines(),
+        lines=lines,
+        by_lines=by_lines,
+        reverses=reverses,
     )
     report = OrderReport(
         shop=fields.text("shop") or context.shop,

@@ -15,6 +15,11 @@ from app.domain.orders import REFUND, TRUST_SERVER, Customer, OrderReport
 from app.domain.refunds import Adjustment, Effect, Sold, effects
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 
+FLAGS = (
+    "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", "unsigned",
+    "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click",
+)  # fmt: skip
+"""What may be odd about an order; docs/orders.md explains each."""
 QUIET_BEFORE_LOCK = timedelta(days=1)
 """An order that its payment approved is not locked within a day of the last new report of it: after an import or an outage the others follow."""
 

@@ -24,6 +24,10 @@ _OF_BRAND = text(
     """SELECT d.conversion_id FROM decision d JOIN conversion c ON c.brand_id = :brand_id AND c.id = d.conversion_id
        WHERE d.brand_id = :brand_id AND d.candidates <> '[]' AND (CAST(:since AS timestamptz) IS NULL OR c.occurred_at >= :since)"""
 )
+_OF_MANY_WITNESSES = text(
+    """SELECT c.root_id AS conversion_id FROM witness w JOIN conversion c ON c.brand_id = :brand_id AND c.id = w.conversion_id
+       WHERE w.brand_id = :brand_id GROUP BY c.root_id HAVING count(*) > 1"""
+)
 _APPEND = text(
     "INSERT INTO redecide (brand_id, conversion_id, after) SELECT :brand_id, unnest(CAST(:ids AS uuid[])), '0'"
 )
@@ -59,6 +63,11 @@ async def schedule_for_campaign(
 async def schedule_for_brand(connection: AsyncConnection, brand_id: UUID, since: datetime | None = None) -> int:
     """After a change to the brand's own policy: every order since then that has a candidate is decided again. How many."""
     return await _append(connection, brand_id, _OF_BRAND, {"since": since})
+
+
+async def schedule_for_tolerance(connection: AsyncConnection, brand_id: UUID) -> int:
+    """After a change to by how much witnesses may differ: every order that has several is compared again. How many."""
+    return await _append(connection, brand_id, _OF_MANY_WITNESSES, {})
 
 
 async def _append(connection: AsyncConnection, brand_id: UUID, query: Any, parameters: dict[str, Any]) -> int:

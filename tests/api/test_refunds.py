@@ -95,6 +95,59 @@ async def test_another_currency_is_flagged_and_takes_nothing(as_alice: httpx2.As
     told = (await as_alice.post("/v1/refunds", json={**REFUND, "currency": "USD"})).json()
     assert (told["amount_minor"], told["conversion"]["refunded_minor"]) == (None, 0)
     assert told["conversion"]["flags"] == ["currency_mismatch"]
+    assert "another currency" in told["warning"]
+    [shown] = told["conversion"]["refunds"]
+    assert (shown["amount_minor"], shown["flag"]) == (0, "currency_mismatch")
+
+
+async def test_a_cancellation_takes_what_is_left_and_can_be_taken_back(
+    pool: asyncpg.Pool, as_alice: httpx2.AsyncClient, alice: Brand
+) -> None:
+    await as_alice.post("/v1/conversions", json=ORDER)
+    await as_alice.post("/v1/refunds", json=REFUND)
+    cancelled = {"order_id": "1001", "refund_id": "c", "type": "cancellation"}
+    told = (await as_alice.post("/v1/refunds", json=cancelled)).json()
+    assert (told["type"], told["amount_minor"], told["conversion"]["refunded_minor"]) == ("cancellation", 5_000, 9_000)
+    live = {**cancelled, "amount_minor": 0, "updated_at": "2026-02-01T00:00:00Z"}
+    told = (await as_alice.post("/v1/refunds", json=live)).json()
+    assert (told["amount_minor"], told["conversion"]["refunded_minor"]) == (None, 4_000)
+    assert await credits_of(pool, alice) == [9_000, -4_000]
+
+
+async def test_a_chargeback_and_its_reversal_by_name(
+    pool: asyncpg.Pool, as_alice: httpx2.AsyncClient, alice: Brand
+) -> None:
+    await as_alice.post("/v1/conversions", json=ORDER)
+    won = {"order_id": "1001", "refund_id": "w", "type": "reversal", "reverses": "cb"}
+    early = await as_alice.post("/v1/refunds", json=won)
+    assert (early.status_code, early.json()["status"]) == (202, "waiting_for_refund")
+    assert early.json()["conversion"]["flags"] == ["reversal_without_refund"]
+    lost = {**REFUND, "refund_id": "cb", "type": "chargeback"}
+    told = (await as_alice.post("/v1/refunds", json=lost)).json()["conversion"]
+    assert (told["refunded_minor"], told["flags"]) == (0, [])
+    shown = [(each["kind"], each["amount_minor"], each["reverses"]) for each in told["refunds"]]
+    assert shown == [("chargeback", 4_000, None), ("reversal", -4_000, "cb")]
+    again = await as_alice.post("/v1/refunds", json=won)
+    assert (again.status_code, again.json()["amount_minor"]) == (200, -4_000)
+    assert await credits_of(pool, alice) == [9_000, -4_000, 4_000]
+
+
+async def test_lines_are_worth_what_they_are_worth_in_the_order(as_alice: httpx2.AsyncClient) -> None:
+    lines = [{"id": "shirt", "quantity": 3, "net_minor": 4_000}, {"id": "hat", "net_minor": 5_000}]
+    back = {"order_id": "1001", "refund_id": "r", "lines": [{"id": "shirt", "quantity": 2}]}
+    assert (await as_alice.post("/v1/refunds", json=back)).status_code == 202
+    told = (await as_alice.post("/v1/conversions", json={**ORDER, "lines": lines})).json()
+    assert told["refunded_minor"] == 2_667
+    scarf = {"order_id": "1001", "refund_id": "r2", "lines": [{"id": "scarf"}, {"id": "hat", "net_minor": 1_000}]}
+    answer = (await as_alice.post("/v1/refunds", json=scarf)).json()
+    assert (answer["amount_minor"], answer["conversion"]["flags"]) == (1_000, ["refund_line_unknown"])
+    assert "no such line" in answer["warning"]
+    assert [each["amount_minor"] for each in (await shown_refunds(as_alice))] == [2_667, 1_000]
+
+
+async def shown_refunds(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    [listed] = (await client.get("/v1/conversions")).json()["data"]
+    return list((await client.get(f"/v1/conversions/{listed['id']}")).json()["refunds"])
 
 
 @pytest.mark.parametrize(
@@ -108,6 +161,11 @@ async def test_another_currency_is_flagged_and_takes_nothing(as_alice: httpx2.As
         ({"currency": "EU"}, "currency"),
         ({"occurred_at": "2026-01-01"}, "occurred_at"),
         ({"reason": "too small"}, "reason"),
+        ({"type": "gift"}, "type"),
+        ({"type": "chargeback", "amount_minor": None}, "amount_minor"),
+        ({"reverses": "r-0"}, "reverses"),
+        ({"amount_minor": None, "lines": [{"quantity": 2}]}, "lines.0.id"),
+        ({"amount_minor": None, "lines": []}, "amount_minor"),
     ],
 )
 async def test_what_is_wrong_is_named_and_nothing_is_kept(

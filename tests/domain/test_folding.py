@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.accounts import Witness
-from app.domain.folding import Order, fold
+from app.domain.accounts import Tolerance, Witness
+from app.domain.folding import FLAGS, Order, fold
 from app.domain.orders import (
     TRUST_PIXEL,
     TRUST_SERVER,
@@ -26,6 +26,7 @@ from app.domain.orders import (
     read_report,
 )
 from app.domain.refunds import Adjustment
+from app.domain.statuses import StatusChange
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -61,11 +62,19 @@ def gave_back(
     trust: int = TRUST_SERVER,
     version: int = 0,
     currency: str | None = "EUR",
+    reverses: str | None = None,
+    lines: tuple[Line, ...] = (),
 ) -> Adjustment:
-    """An adjustment as it is kept. amount None: all that is left."""
-    report = RefundReport(refund_id, kind, amount, amount is None, currency, at, version)
+    """An adjustment as it is kept. amount None: what the lines are worth, or all that is left."""
+    by_lines = amount is None and bool(lines)
+    full = amount is None and not by_lines
+    report = RefundReport(
+        refund_id, kind, amount, full, currency, at, version, lines, by_lines=by_lines, reverses=reverses
+    )
     digest = content_hash(Receipt(trust, "api", "api", received), encode_words(report))
-    return Adjustment(refund_id, kind, amount, currency, trust, version, digest, at, received)
+    return Adjustment(
+        refund_id, kind, amount, currency, trust, version, digest, at, received, by_lines=by_lines, reverses=reverses, lines=lines
+    )  # fmt: skip
 
 
 EUR_100 = {"net_minor": 10_000, "currency": "EUR"}
@@ -198,6 +207,95 @@ def test_a_reversal_gives_back_and_never_more_than_was_taken() -> None:
     assert taken([gave_back("x", None, kind="cancellation"), all_back]) == ([10_000, -10_000], ())
 
 
+def test_a_reversal_by_name_gives_back_at_most_what_that_one_took() -> None:
+    refund, chargeback = gave_back("r", 3_000), gave_back("cb", 2_000, kind="chargeback", at=NOON + 2 * MINUTE)
+    won = gave_back("v", None, kind="reversal", reverses="cb", at=NOON + 3 * MINUTE)
+    assert taken([won, chargeback, refund]) == ([3_000, 2_000, -2_000], ())
+    too_much = gave_back("v", 9_000, kind="reversal", reverses="cb", at=NOON + 3 * MINUTE)
+    assert taken([too_much, chargeback, refund]) == ([3_000, 2_000, -2_000], ("refund_over_order",))
+    twice = gave_back("w", None, kind="reversal", reverses="cb", at=NOON + 4 * MINUTE)
+    assert taken([won, twice, chargeback, refund]) == ([3_000, 2_000, -2_000, 0], ())
+
+
+def test_a_reversal_follows_what_it_names_though_its_clock_is_behind() -> None:
+    order = fold([server(**EUR_100)], [gave_back("r", 3_000, at=NOON + 9 * MINUTE),
+                 gave_back("a", 1_000, kind="reversal", reverses="r", at=NOON + MINUTE)])  # fmt: skip
+    assert [(effect.amount_minor, effect.occurred_at) for effect in order.effects] == [
+        (3_000, NOON + 9 * MINUTE),
+        (-1_000, NOON + 9 * MINUTE),
+    ]
+
+
+def test_a_reversal_of_a_cancellation_opens_the_order_again() -> None:
+    cancelled = gave_back("c", None, kind="cancellation", at=NOON + 5 * MINUTE)
+    reopened = gave_back("v", None, kind="reversal", reverses="c", at=NOON + MINUTE)
+    assert taken([gave_back("r", 1_000), reopened, cancelled]) == ([1_000, 9_000, -9_000], ())
+
+
+def test_a_reversal_of_what_nobody_knows_waits_and_is_flagged() -> None:
+    early = gave_back("v", None, kind="reversal", reverses="cb")
+    order = fold([server(**EUR_100)], [early])
+    assert (order.effects, [each.flag for each in order.idle], order.flags) == (
+        (),
+        ["reversal_without_refund"],
+        ("reversal_without_refund",),
+    )
+    assert taken([early, gave_back("cb", 4_000, kind="chargeback")]) == ([4_000, -4_000], ())
+
+
+# ── Refunds by line ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+CART = (Line("shirt", 3, 10_000), Line("hat", 1, 5_000), Line("gift", 1))
+
+
+def of_cart(*adjustments: Adjustment) -> tuple[list[int], tuple[str, ...]]:
+    order = fold([server(net_minor=15_000, currency="EUR", lines=CART)], adjustments)
+    return [effect.amount_minor for effect in order.effects], order.flags
+
+
+def came_back(refund_id: str, *lines: Line, minute: int = 1, **fields: Any) -> Adjustment:
+    return gave_back(refund_id, None, lines=lines, at=NOON + minute * MINUTE, **fields)
+
+
+def test_a_refund_by_line_is_worth_what_the_order_says_to_the_last_cent() -> None:
+    assert of_cart(came_back("r", Line("hat"))) == ([5_000], ())
+    one_by_one = [came_back(f"r{minute}", Line("shirt"), minute=minute) for minute in (1, 2, 3)]
+    assert of_cart(*one_by_one) == ([3_333, 3_334, 3_333], ())
+    assert of_cart(came_back("r", Line("shirt", 3), Line("hat"))) == ([15_000], ())
+    assert of_cart(came_back("r", Line("shirt", 2, 6_000), Line("hat"))) == ([11_000], ())
+
+
+def test_more_units_than_were_sold_are_cut_and_unknown_lines_are_worth_nothing_and_both_are_flagged() -> None:
+    assert of_cart(came_back("r", Line("shirt", 4))) == ([10_000], ("refund_over_order",))
+    assert of_cart(came_back("r", Line("scarf"), Line("hat"))) == ([5_000], ("refund_line_unknown",))
+    assert of_cart(came_back("r", Line("gift"))) == ([0], ("refund_line_unknown",))
+
+
+def test_units_of_a_reversed_refund_may_come_back_again() -> None:
+    undone = gave_back("v", None, kind="reversal", reverses="r1", at=NOON + 2 * MINUTE)
+    assert of_cart(came_back("r1", Line("shirt", 3)), undone, came_back("r2", Line("shirt", 3), minute=3)) == (
+        [10_000, -10_000, 10_000],
+        (),
+    )
+
+
+def test_lines_in_another_currency_than_the_order_take_nothing() -> None:
+    assert of_cart(came_back("r", Line("hat", 1, 900), currency="USD")) == ([], ("currency_mismatch",))
+    assert of_cart(came_back("r", Line("hat"), currency="USD")) == ([5_000], ())
+
+
+@given(st.lists(st.integers(1, 3), max_size=6), st.data())
+def test_every_way_of_sending_all_units_back_gives_all_of_the_money(counts: list[int], data: st.DataObject) -> None:
+    units = sum(counts)
+    net = data.draw(st.integers(0, 10_000))
+    order = fold(
+        [server(net_minor=net, currency="EUR", lines=(Line("a", units, net),))],
+        data.draw(st.permutations([came_back(f"r{i}", Line("a", count), minute=i) for i, count in enumerate(counts)])),
+    )
+    assert order.refunded_minor == (net if units else 0)
+    assert order.flags == ()
+
+
 def test_one_refund_told_twice_is_taken_once_as_the_best_witness_tells_it() -> None:
     weak, strong = gave_back("r", 9_000, trust=TRUST_SERVER), gave_back("r", 4_000, trust=TRUST_WEBHOOK)
     assert taken([weak, strong, weak]) == ([4_000], ())
@@ -266,6 +364,7 @@ witnesses = st.builds(
     codes=some_names,
     click_ids=some_names,
     visitor_id=st.sampled_from([None, "v", "w"]),
+    lines=st.sampled_from([(), (Line("a", 2, 3_333), Line("b", 1, 700))]),
     test=st.booleans(),
 )
 adjustments = st.builds(
@@ -278,16 +377,43 @@ adjustments = st.builds(
     trust=st.sampled_from([TRUST_WEBHOOK, TRUST_SERVER]),
     version=st.integers(0, 2),
     currency=st.sampled_from([None, "EUR", "USD"]),
+    reverses=st.sampled_from([None, "r1", "r2"]),
+    lines=st.lists(
+        st.builds(Line, st.sampled_from("ab"), st.integers(0, 3), st.one_of(st.none(), st.integers(0, 5_000))),
+        max_size=2,
+    ).map(tuple),
+)
+decisions = st.builds(
+    StatusChange,
+    st.sampled_from(["pending", "approved", "rejected", "locked", "paid"]),
+    moments,
+    st.just("pending"),
+    st.sampled_from([None, "fraud", "returned"]),
 )
 
 
-@given(st.data(), st.lists(witnesses, max_size=5), st.lists(adjustments, max_size=5))
+@given(
+    st.data(), st.lists(witnesses, max_size=5), st.lists(adjustments, max_size=5), st.lists(decisions, max_size=3), st.integers(0, 500)
+)  # fmt: skip
 def test_any_permutation_and_repetition_folds_to_the_same_order(
-    data: st.DataObject, said_by: list[Witness], given_back: list[Adjustment]
+    data: st.DataObject,
+    said_by: list[Witness],
+    given_back: list[Adjustment],
+    decided: list[StatusChange],
+    tolerance_bp: int,
 ) -> None:
-    once = fold(said_by, given_back, [(NOON, None)])
-    again = data.draw(st.permutations(said_by + said_by)), data.draw(st.permutations(given_back + given_back))
-    assert fold(*again, [(NOON, None)]) == once
+    tolerance = Tolerance(tolerance_bp, 1)
+    once = fold(said_by, given_back, [(NOON, None)], decided, tolerance)
+    again = (
+        data.draw(st.permutations(said_by + said_by)),
+        data.draw(st.permutations(given_back + given_back)),
+        [(NOON, None)],
+        data.draw(st.permutations(decided + decided)),
+    )
+    assert fold(*again, tolerance) == once
+    assert set(once.flags) <= set(FLAGS)
+    assert len(once.accounts) == len({witness.content_hash for witness in said_by})
+    assert sum(account.amounts == "used" for account in once.accounts) == (once.net_minor is not None)
     if once.net_minor is not None:
         assert 0 <= once.refunded_minor <= max(once.net_minor, 0)
 

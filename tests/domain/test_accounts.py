@@ -1,0 +1,156 @@
+"""What each witness says of an order's amount, beside the amount that is taken."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.domain.accounts import Account, Tolerance, Witness
+from app.domain.folding import Order, fold
+from app.domain.orders import (
+    TRUST_PIXEL,
+    TRUST_SERVER,
+    TRUST_WEBHOOK,
+    OrderReport,
+    Receipt,
+    content_hash,
+    encode_words,
+)
+from app.domain.statuses import StatusChange
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+ONE_PERCENT = Tolerance(bp=100, minor=1)
+
+
+def said(trust: int, place: str, *, at: datetime = NOON, **fields: Any) -> Witness:
+    report = OrderReport(**{"shop": "main", "kind": "sale", "refs": ("1",), "currency": "EUR", **fields})
+    return Witness(
+        report, trust, content_hash(Receipt(trust, place, place, at), encode_words(report)), at, place, place
+    )
+
+
+def shop(**fields: Any) -> Witness:
+    return said(TRUST_WEBHOOK, "shopify", **fields)
+
+
+def server(**fields: Any) -> Witness:
+    return said(TRUST_SERVER, "api", **fields)
+
+
+def pixel(**fields: Any) -> Witness:
+    return said(TRUST_PIXEL, "pixel", **fields)
+
+
+def accounts(order: Order) -> dict[str, tuple[str, int | None, int | None]]:
+    def told(account: Account) -> tuple[str, int | None, int | None]:
+        return account.amounts, account.net_minor, account.difference_minor
+
+    return {f"{each.witness.door} {each.witness.report.version}": told(each) for each in order.accounts}
+
+
+def test_one_is_used_and_the_others_confirm_differ_or_say_nothing() -> None:
+    order = fold([server(net_minor=9_950), shop(net_minor=10_000), pixel(codes=("LEA10",))], [], tolerance=ONE_PERCENT)
+    assert accounts(order) == {
+        "shopify 0": ("used", 10_000, 0),
+        "api 0": ("confirmed", 9_950, -50),
+        "pixel 0": ("none", None, None),
+    }
+    assert "amount_disagreement" not in order.flags
+    assert [each.witness.door for each in order.accounts] == ["shopify", "api", "pixel"]
+
+
+@pytest.mark.parametrize(("net", "flagged"), [(9_900, False), (9_899, True), (10_100, False), (10_101, True)])
+@pytest.mark.parametrize("other", [server, pixel])
+def test_more_than_the_tolerance_is_flagged_whoever_says_it(other: Any, net: int, flagged: bool) -> None:
+    order = fold([shop(net_minor=10_000), other(net_minor=net)], [], tolerance=ONE_PERCENT)
+    assert ("amount_disagreement" in order.flags) is flagged
+    assert order.net_minor == 10_000
+
+
+def test_small_orders_may_differ_by_the_fixed_amount() -> None:
+    order = fold([shop(net_minor=50), server(net_minor=52)], [], tolerance=Tolerance(bp=100, minor=2))
+    assert order.flags == ()
+
+
+def test_a_pixel_that_tells_what_was_paid_is_compared_with_what_was_paid() -> None:
+    taxed = shop(net_minor=10_000, tax_minor=2_000, shipping_minor=500)
+    assert accounts(fold([taxed, pixel(net_minor=12_500, estimated=True)], []))["pixel 0"] == ("confirmed", 12_500, 0)
+    differing = fold([taxed, pixel(net_minor=10_000, estimated=True)], [], tolerance=ONE_PERCENT)
+    assert accounts(differing)["pixel 0"] == ("differs", 10_000, -2_500)
+    assert differing.flags == ("amount_disagreement",)
+    knows_tax = pixel(net_minor=10_500, tax_minor=2_000, estimated=True)
+    assert accounts(fold([taxed, knows_tax], []))["pixel 0"] == ("confirmed", 10_500, 0)
+
+
+def test_an_amount_with_tax_that_nobody_tells_apart_is_not_compared() -> None:
+    order = fold([shop(net_minor=10_000), pixel(net_minor=12_500, estimated=True)], [])
+    assert accounts(order)["pixel 0"] == ("other_base", 12_500, None)
+    assert order.flags == ()
+
+
+def test_what_a_place_has_replaced_by_something_newer_is_no_disagreement() -> None:
+    order = fold([shop(net_minor=10_000, version=1), shop(net_minor=8_000, version=2)], [], tolerance=ONE_PERCENT)
+    assert accounts(order) == {"shopify 2": ("used", 8_000, 0), "shopify 1": ("superseded", 10_000, 2_000)}
+    assert order.flags == ()
+
+
+def test_of_two_that_only_the_hash_told_apart_the_flag_is_another() -> None:
+    order = fold([server(net_minor=10_000), server(net_minor=5_000)], [], tolerance=ONE_PERCENT)
+    assert order.flags == ("conflicting_reports",)
+    assert sorted(each.amounts for each in order.accounts) == ["differs", "used"]
+
+
+def test_two_currencies_are_flagged_unless_a_pixel_tells_what_the_shopper_saw() -> None:
+    order = fold([shop(net_minor=10_000), server(net_minor=11_000, currency="USD")], [])
+    assert accounts(order)["api 0"] == ("other_currency", 11_000, None)
+    assert order.flags == ("currency_disagreement",)
+    assert fold([shop(net_minor=10_000), pixel(net_minor=11_000, currency="USD")], []).flags == ()
+
+
+# ── After the lock ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+LOCK = StatusChange("locked", NOON + 5 * MINUTE, "approved")
+
+
+def test_after_the_lock_another_amount_is_shown_and_flagged_and_moves_nothing() -> None:
+    early, late = (
+        server(net_minor=10_000, items_minor=10_000),
+        shop(net_minor=7_000, items_minor=7_000, at=NOON + 6 * MINUTE),
+    )
+    order = fold([late, early], [], changes=[LOCK], tolerance=ONE_PERCENT)
+    assert (order.net_minor, order.items_minor, order.status) == (10_000, 10_000, "locked")
+    assert order.flags == ("changed_after_lock",)
+    assert accounts(order) == {"shopify 0": ("after_lock", 7_000, -3_000), "api 0": ("used", 10_000, 0)}
+
+
+def test_after_the_lock_date_currency_and_test_mark_stand_still_and_the_same_again_changes_nothing() -> None:
+    early = server(net_minor=10_000, occurred_at=NOON)
+    same = shop(net_minor=10_000, occurred_at=NOON, at=NOON + 6 * MINUTE)
+    assert fold([early, same], [], changes=[LOCK]).flags == ()
+    other = shop(net_minor=10_000, currency="USD", test=True, occurred_at=NOON - MINUTE, at=NOON + 6 * MINUTE)
+    order = fold([early, other], [], changes=[LOCK])
+    assert (order.currency, order.test, order.occurred_at) == ("EUR", False, NOON)
+    assert "changed_after_lock" in order.flags
+
+
+def test_after_the_lock_signals_still_arrive() -> None:
+    early, late = server(net_minor=10_000), shop(codes=("LEA10",), at=NOON + 6 * MINUTE)
+    assert fold([early, late], [], changes=[LOCK]).codes == ("1EA10",)
+
+
+def test_what_was_heard_before_the_lock_counts_also_when_it_is_recorded_later() -> None:
+    order = fold([server(net_minor=10_000), shop(net_minor=7_000, at=NOON + 4 * MINUTE)], [], changes=[LOCK])
+    assert order.net_minor == 7_000
+    assert "changed_after_lock" not in order.flags
+
+
+def test_an_approved_order_may_be_locked_when_it_has_been_quiet_for_a_day_or_people_approved_it() -> None:
+    paid = shop(net_minor=10_000, paid=True)
+    again = shop(net_minor=10_000, paid=True, version=2, at=NOON + 6 * MINUTE)
+    assert fold([paid, again], []).lockable_at == NOON + 6 * MINUTE + timedelta(days=1)
+    by_hand = StatusChange("approved", NOON + 5 * MINUTE, "pending")
+    assert fold([paid], [], changes=[by_hand]).lockable_at == NOON + 5 * MINUTE
+    assert fold([shop(net_minor=10_000)], []).lockable_at is None
+    assert fold([shop(net_minor=10_000, paid=True, test=True)], []).lockable_at is None
+    assert fold([paid], [], changes=[LOCK]).lockable_at is None

@@ -1,0 +1,129 @@
+"""Holds that pass: an approved order is locked by the background process, once, and a fact says so."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from app import clock, mint
+from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
+from app.intake.recording import in_transaction, record
+from app.intake.settle import redecide_orders
+from app.intake.statuses import lock_due
+from tests.cast import Brand, create_code, create_collaboration
+
+
+async def hook(pool: asyncpg.Pool, brand: Brand, *, days_ago: float, heard_days_ago: float, **fields: Any) -> UUID:
+    """A paid order placed and heard of so long ago."""
+    now = clock.now()
+    report = OrderReport(
+        "main", "sale", ("1",), currency="EUR", net_minor=9_000, paid=True, occurred_at=now - timedelta(days=days_ago)
+    )
+    receipt = Receipt(TRUST_WEBHOOK, "hook", "shopify", now - timedelta(days=heard_days_ago))
+    said = replace(report, **fields), receipt
+    [recorded] = await in_transaction(pool, lambda connection: record(connection, brand.id, [said]))
+    return recorded.conversion_id
+
+
+async def row(pool: asyncpg.Pool, brand: Brand) -> asyncpg.Record:
+    found = await pool.fetchrow("SELECT * FROM conversion WHERE brand_id = $1 AND root_id = id", brand.id)
+    assert found is not None
+    return found
+
+
+async def test_an_order_is_locked_when_its_hold_has_passed_and_a_fact_says_so(pool: asyncpg.Pool, alice: Brand) -> None:
+    await hook(pool, alice, days_ago=31, heard_days_ago=31)
+    assert (await row(pool, alice))["status"] == "approved"
+    assert await lock_due(pool) == 1
+    locked = await row(pool, alice)
+    assert (locked["status"], locked["locks_at"]) == ("locked", None)
+    fact = await pool.fetchrow("SELECT * FROM status_change WHERE brand_id = $1", alice.id)
+    assert fact is not None
+    assert (fact["status"], fact["was"], fact["key_id"], fact["changed_at"]) == (
+        "locked",
+        "approved",
+        None,
+        locked["locked_at"],
+    )
+    assert await lock_due(pool) == 0
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "heard_days_ago", "fields"),
+    [
+        (29, 29, {}),
+        (31, 31, {"paid": None}),
+        (31, 31, {"test": True}),
+        # Heard of only now, as from an import: its other reports may be on their way.
+        (90, 0, {}),
+    ],
+)
+async def test_what_is_not_due_is_left_alone(
+    pool: asyncpg.Pool, alice: Brand, days_ago: int, heard_days_ago: int, fields: dict[str, Any]
+) -> None:
+    await hook(pool, alice, days_ago=days_ago, heard_days_ago=heard_days_ago, **fields)
+    assert await lock_due(pool) == 0
+    assert (await row(pool, alice))["status"] in ("approved", "pending")
+
+
+async def test_the_hold_is_the_campaign_s_and_else_the_brand_s(pool: asyncpg.Pool, alice: Brand) -> None:
+    lea = await create_collaboration(pool, alice)
+    await create_code(pool, alice, lea, "1EA10")
+    for scope, days in ((alice.id, 60), (lea.campaign_id, 7)):
+        await pool.execute(
+            "INSERT INTO policy (brand_id, scope_id, version, rules, created_at) VALUES ($1, $2, 1, $3, $4)",
+            alice.id,
+            scope,
+            f'{{"hold_days": {days}}}',
+            clock.now(),
+        )
+    await hook(pool, alice, days_ago=8, heard_days_ago=8)
+    held = await row(pool, alice)
+    assert held["locks_at"] == held["occurred_at"] + timedelta(days=60)
+    await hook(pool, alice, days_ago=8, heard_days_ago=8, codes=("LEA10",))
+    held = await row(pool, alice)
+    assert held["locks_at"] == held["occurred_at"] + timedelta(days=7)
+    assert await lock_due(pool) == 1
+
+
+async def test_several_processes_lock_an_order_once(pool: asyncpg.Pool, alice: Brand) -> None:
+    await hook(pool, alice, days_ago=31, heard_days_ago=31)
+    assert sum(await asyncio.gather(*(lock_due(pool) for _ in range(4)))) == 1
+    assert await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1", alice.id) == 1
+
+
+async def test_an_order_that_cannot_be_locked_holds_up_no_other(pool: asyncpg.Pool, alice: Brand) -> None:
+    broken = await hook(pool, alice, days_ago=40, heard_days_ago=40)
+    await hook(pool, alice, days_ago=31, heard_days_ago=31, refs=("2",))
+    await pool.execute("UPDATE witness SET report = '{}' WHERE brand_id = $1 AND conversion_id = $2", alice.id, broken)
+    assert await lock_due(pool) == 1
+    rows = await pool.fetch("SELECT status, locks_at FROM conversion WHERE brand_id = $1 ORDER BY created_at", alice.id)
+    assert [each["status"] for each in rows] == ["approved", "locked"]
+    assert rows[0]["locks_at"] > clock.now()
+
+
+async def test_a_lock_and_a_decision_survive_a_merge_on_whichever_side_they_stood(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    first = await hook(pool, alice, days_ago=31, heard_days_ago=31)
+    second = await hook(pool, alice, days_ago=31, heard_days_ago=31, refs=("2",), net_minor=5_000)
+    for each, status in ((first, "rejected"), (second, "locked")):
+        await pool.execute(
+            """INSERT INTO status_change (brand_id, conversion_id, id, status, was, reason, changed_at)
+               VALUES ($1, $2, $3, $4, 'approved', 'fraud', $5)""",
+            alice.id,
+            each,
+            mint.new_id(),
+            status,
+            datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        await in_transaction(pool, lambda connection, each=each: redecide_orders(connection, alice.id, [each]))  # type: ignore[misc]
+    names = OrderReport("main", "sale", ("1", "2"), stub=True), Receipt(TRUST_WEBHOOK, "hook", "shopify", clock.now())
+    [merged] = await in_transaction(pool, lambda connection: record(connection, alice.id, [names]))
+    assert merged.settled.conversion["status"] == "locked"
+    assert [change.status for change in merged.settled.changes] == ["rejected", "locked"]
+    assert (await row(pool, alice))["status"] == "locked"
