@@ -115,6 +115,7 @@ def routers() -> "list[Any]":
         keys,
         links,
         mappings,
+        reconciliations,
         refunds,
         reports,
         sources,
@@ -123,7 +124,7 @@ def routers() -> "list[Any]":
 
     setting_up = (brand, hosts, keys, mappings, sources, trials)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
-    measuring = (conversions, refunds, deliveries, reports, jobs, imports)
+    measuring = (conversions, refunds, deliveries, reports, jobs, imports, reconciliations)
     return [module.router for module in (*measuring, *setting_up, *planning)]
 
 

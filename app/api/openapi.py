@@ -28,6 +28,7 @@ TAGS = {
     "refunds": "Refunds, cancellations, chargebacks.",
     "deliveries": "Raw messages of sources and pixels, as received.",
     "imports": "Files of orders and refunds.",
+    "reconciliations": "The shop's own list of orders against ours.",
     "jobs": "Work that takes longer than a request, and what it says of every line.",
     "reports": "What it earned, cost and returned.",
     "public": "What shoppers, shops and browsers meet; no key, nothing but what is said here.",

@@ -37,10 +37,10 @@ DELETE FROM job_piece p WHERE p.brand_id = $1 AND p.job_id = $2
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a kind of CSV: all that there may be, those there must be, and a header to show to whoever got it wrong."""
+    """The columns of a kind of CSV: all that there may be, of which there must be one each, and a header to show to whoever got it wrong."""
 
     known: tuple[str, ...]
-    required: tuple[str, ...]
+    required: tuple[tuple[str, ...], ...]
     example: str
 
 

@@ -41,7 +41,7 @@ CUSTOMER = {"customer_id": "id", "customer_email": "email", "customer_is_new": "
 FLAGS = ("test", "full", "customer_is_new")
 
 COLUMNS = (*TEXTS, *AMOUNTS, *(f"{name}_minor" for name in AMOUNTS), "codes", "test", "full", *CUSTOMER)
-REQUIRED = ("order_id",)
+REQUIRED = (("order_id",),)
 EXAMPLE = "order_id,occurred_at,currency,net,codes"
 
 YES = frozenset({"true", "1", "yes", "y", "oui", "vrai"})

@@ -118,10 +118,10 @@ class Cutter:
 # ── The first line ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_header(first: Record, known: Sequence[str], required: Sequence[str], example: str) -> Sheet:
+def read_header(first: Record, known: Sequence[str], required: Sequence[Sequence[str]], example: str) -> Sheet:
     """The columns that the first line of a CSV names. Raises Invalid `wrong_header`, showing the line and what is expected.
 
-    known: every column there may be. Names are compared without case and outer spaces.
+    known: every column there may be. required: of each of these, exactly one. Names are compared without case and outer spaces.
     """
     text = _header_text(first, example)
     separators = [each for each in SEPARATORS if each in text]
@@ -142,7 +142,12 @@ def read_header(first: Record, known: Sequence[str], required: Sequence[str], ex
         for name in names
         if f"{name}_minor" in names
     ]
-    errors += [FieldError(name, "is missing", "missing_column") for name in required if name not in names]
+    for either in required:
+        given = [name for name in either if name in names]
+        if not given:
+            errors.append(FieldError(either[0], " or ".join(("is missing", *either[1:])), "missing_column"))
+        elif len(given) > 1 and f"{given[0]}_minor" != given[1]:
+            errors.append(FieldError(given[0], f"give either {' or '.join(given)}", "ambiguous"))
     if errors:
         raise _wrong_header(
             text, example, errors, "; ".join(f"{each.field or '(empty)'} {each.reason}" for each in errors[:5])

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from app.jobs.imports import run_import
+from app.jobs.reconciliations import run_reconciliation
 from app.jobs.replays import replay_deliveries
 from app.jobs.run import Kind
 
 KINDS: Mapping[str, Kind] = {
     "import": Kind(run_import, "rows"),
     "replay": Kind(replay_deliveries, "deliveries"),
+    "reconciliation": Kind(run_reconciliation, "orders"),
 }

@@ -43,7 +43,7 @@ RETURNING brand_id, id, kind, arguments::text AS arguments, done, total, checkpo
 """
 BEAT = "UPDATE job SET alive_at = now() WHERE brand_id = $1 AND id = $2 AND claim = $3 AND state = 'running'"
 NOTE = """
-UPDATE job SET done = $4, total = coalesce($5, total), checkpoint = coalesce($6::jsonb, checkpoint), alive_at = now(),
+UPDATE job SET done = greatest(done, $4), total = coalesce($5, total), checkpoint = coalesce($6::jsonb, checkpoint), alive_at = now(),
     attempts = CASE WHEN $4 > done THEN 0 ELSE attempts END
 WHERE brand_id = $1 AND id = $2 AND claim = $3 AND state = 'running'
 RETURNING cancelled_at

@@ -79,7 +79,7 @@ def test_a_quote_that_is_never_closed_refuses_its_line_and_no_other() -> None:
     ],
 )
 def test_headers_that_spreadsheets_write(header: bytes, separator: str, columns: tuple[str, ...]) -> None:
-    assert read_header(Record(1, header), KNOWN, ("order_id",), EXAMPLE) == Sheet("csv", separator, columns)
+    assert read_header(Record(1, header), KNOWN, (("order_id",),), EXAMPLE) == Sheet("csv", separator, columns)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_headers_that_spreadsheets_write(header: bytes, separator: str, columns:
 )
 def test_a_wrong_header_is_shown_with_what_is_expected(header: bytes, code: str | None, said: str) -> None:
     with pytest.raises(Invalid) as caught:
-        read_header(Record(1, header), KNOWN, ("order_id",), EXAMPLE)
+        read_header(Record(1, header), KNOWN, (("order_id",),), EXAMPLE)
     assert caught.value.code == "wrong_header"
     assert said in caught.value.message
     assert f"such as '{EXAMPLE}'" in caught.value.message

@@ -1,0 +1,180 @@
+"""One line of the shop's own order list, as a `Listed` order. Pure; more lenient than an import, because nothing of it is recorded."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from app.domain import money
+from app.domain.bodies import Unreadable, order_ref, read_json, read_text, read_time
+from app.domain.importing import NO, YES, Refusal
+from app.domain.reconciliation import Listed
+from app.domain.sheets import Record, Sheet, cells
+
+AMOUNTS = ("total", "net", "tax", "shipping", "refunded")
+"""Columns in major units; each also as `…_minor`."""
+COLUMNS = (
+    "order_id",
+    "occurred_at",
+    "currency",
+    "status",
+    "cancelled",
+    *AMOUNTS,
+    *(f"{name}_minor" for name in AMOUNTS),
+)
+REQUIRED = (("order_id",), ("total", "total_minor", "net", "net_minor"))
+EXAMPLE = "order_id,occurred_at,currency,total,tax,shipping,refunded,status"
+
+CANCELLED = frozenset(
+    {
+        "cancelled", "canceled", "voided", "void", "refunded", "failed", "expired", "draft", "trash", "checkout-draft",
+        "annulé", "annulée", "remboursé", "remboursée", "échoué", "échouée", "storniert",
+    }
+)  # fmt: skip
+"""Statuses of an order that brought nothing in the end. Every other status is an order that stands."""
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_SPACED_OFFSET = re.compile(r" (?=[+-]\d\d:?\d\d$)", re.ASCII)
+_MOMENT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """What a list does not say itself. zone: of a day without a time."""
+
+    currency: str
+    zone: ZoneInfo
+
+
+class _Wrong(ValueError):
+    def __init__(self, field: str, reason: str, word: str) -> None:
+        super().__init__(reason)
+        self.refusal = Refusal(word, f"{field} {reason}", field)
+
+
+def read_listed(record: Record, sheet: Sheet, brand: Brand) -> Listed | Refusal | None:
+    """The order that a record lists; None for a row without anything in it. Never raises."""
+    if record.wrong is not None:
+        return Refusal(*record.wrong)
+    row: Mapping[str, object] = {}
+    try:
+        row = _row(record, sheet)
+        return _listed(record.number, row, brand) if row else None
+    except Unreadable as error:
+        return Refusal(error.reason, error.detail)
+    except _Wrong as wrong:
+        shown = row.get("order_id")
+        refusal = wrong.refusal
+        return Refusal(refusal.reason, refusal.detail, refusal.field, None if shown is None else str(shown)[:200])
+
+
+def _row(record: Record, sheet: Sheet) -> Mapping[str, object]:
+    if sheet.format == "ndjson":
+        found = read_json(record.content)
+        if not isinstance(found, dict):
+            raise _Wrong("the line", "is not a JSON object", "not_an_object")
+        unknown = next((name for name in found if name not in COLUMNS), None)
+        if unknown is not None:
+            raise _Wrong(unknown[:60], "is not a field of an order list", "unknown_field")
+        return {name: value for name, value in found.items() if value is not None}
+    try:
+        return cells(record.content.decode("utf-8"), sheet)
+    except UnicodeDecodeError:
+        raise _Wrong("the line", "is not UTF-8; save the file as CSV UTF-8", "not_utf8") from None
+    except ValueError as error:
+        raise _Wrong("the line", str(error), "wrong_cells") from None
+
+
+def _listed(number: int, row: Mapping[str, object], brand: Brand) -> Listed:
+    order_id = _said("order_id", row.get("order_id"), read_text, "required")
+    currency = brand.currency
+    if "currency" in row:
+        currency = _said("currency", row["currency"], _read_currency, "unknown_currency")
+    total, net, tax, shipping, refunded = (_amount(row, name, currency) for name in AMOUNTS)
+    cancelled = _cancelled(row)
+    if total is not None and net is not None:
+        raise _Wrong("net", "and total are both given; leave one of them out", "contradiction")
+    if total is None and net is None and not cancelled:
+        raise _Wrong("total", "is required, or net", "required")
+    if total is None:
+        total = (net or 0) + (tax or 0) + (shipping or 0)
+    if total - (tax or 0) - (shipping or 0) < 0:
+        raise _Wrong("total", "is less than tax and shipping together", "out_of_range")
+    since, until = _times(row, brand.zone)
+    return Listed(
+        number=number,
+        ref=order_ref(order_id),
+        order_id=order_id,
+        currency=currency,
+        total_minor=total,
+        tax_minor=tax,
+        shipping_minor=shipping,
+        refunded_minor=abs(refunded or 0),
+        cancelled=cancelled,
+        occurred_at=since,
+        until=until,
+    )
+
+
+def _said(field: str, value: object, read: Callable[[object], str], word: str) -> str:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise _Wrong(field, "is required" if value is None else str(error), word) from None
+
+
+def _read_currency(value: object) -> str:
+    return money.read_currency(read_text(value))
+
+
+def _amount(row: Mapping[str, object], name: str, currency: str) -> int | None:
+    major, minor = row.get(name), row.get(f"{name}_minor")
+    field = name if major is not None else f"{name}_minor"
+    try:
+        if major is not None:
+            found = money.read_amount(str(major), currency)
+        elif minor is not None and not isinstance(minor, bool) and re.fullmatch(r"[+-]?\d{1,15}", str(minor)):
+            found = int(str(minor))
+        elif minor is None:
+            return None
+        else:
+            raise ValueError(f"{str(minor)[:40]!r} is not a whole number of minor units")
+    except (ValueError, ArithmeticError) as error:
+        raise _Wrong(field, str(error), "invalid_amount") from None
+    if found < 0 and name != "refunded":
+        raise _Wrong(field, "is negative", "out_of_range")
+    return found
+
+
+def _cancelled(row: Mapping[str, object]) -> bool:
+    said = str(row.get("cancelled", "")).strip().lower()
+    if said and said not in YES | NO:
+        # Exports write the time at which it was cancelled.
+        return _DAY.match(said) is not None or _refuse_flag(said)
+    return said in YES or str(row.get("status", "")).strip().lower() in CANCELLED
+
+
+def _refuse_flag(said: str) -> bool:
+    raise _Wrong("cancelled", f"{said[:40]!r} is neither true nor false nor a time", "invalid")
+
+
+def _times(row: Mapping[str, object], zone: ZoneInfo) -> tuple[datetime | None, datetime | None]:
+    """When the order was placed, and the first moment after that: the end of the day where only a day is said."""
+    value = row.get("occurred_at")
+    if value is None:
+        return None, None
+    said = str(value).strip()
+    try:
+        if _DAY.fullmatch(said):
+            day = date.fromisoformat(said)
+            read_time(f"{said}T00:00:00Z")
+            return _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
+        moment = read_time(_SPACED_OFFSET.sub("", said))
+    except ValueError as error:
+        raise _Wrong("occurred_at", str(error), "invalid_time") from None
+    return moment, moment + _MOMENT
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), tzinfo=zone)

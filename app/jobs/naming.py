@@ -1,0 +1,69 @@
+"""Which messages that could not be used name an order that is missing: the difference between « never sent » and « sent, and refused »."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import unquote_plus
+from uuid import UUID
+
+import asyncpg
+
+from app.domain import ids
+from app.domain.bodies import EPOCH
+
+DELIVERIES_MAX = 5_000
+"""Messages looked into, the newest first."""
+PAGE_ROWS = 100
+BODY_BYTES_MAX = 64 << 10
+"""Of each: the order's id stands near its beginning on every platform."""
+NAME_CHARACTERS_MIN = 4
+"""A shorter id stands in half of all messages as a quantity or a price."""
+LATE = timedelta(days=7)
+"""A shop may report an order this long after it was placed."""
+
+REFUSED = """
+SELECT id, status, reason, headers::text AS headers, substring(body FOR $4) AS body FROM delivery
+WHERE brand_id = $1 AND status = ANY($6::text[]) AND id >= $2 AND id < $3 ORDER BY id DESC LIMIT $5
+"""
+
+_BETWEEN = re.compile(r"[\s\"',;:{}\[\]()<>&=?#\\]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """A message that names an order and was not used. status: `rejected` or `unsigned`."""
+
+    id: UUID
+    status: str
+    reason: str | None
+
+
+async def named_by(
+    connection: asyncpg.Connection, brand_id: UUID, refs: Collection[str], span: tuple[datetime, datetime]
+) -> dict[str, Naming]:
+    """For each of these orders the newest unused message from the time of the span that names it. A name is a whole word of the message, so it
+    is a hint and not a proof."""
+    wanted = {ref for ref in refs if len(ref) >= NAME_CHARACTERS_MIN}
+    found: dict[str, Naming] = {}
+    first, before = _floor(span[0]), _floor(span[1] + LATE)
+    for _ in range(DELIVERIES_MAX // PAGE_ROWS if wanted else 0):
+        rows = await connection.fetch(
+            REFUSED, brand_id, first, before, BODY_BYTES_MAX, PAGE_ROWS, ["rejected", "unsigned"]
+        )
+        for row in rows:
+            for ref in wanted & _names(bytes(row["body"]), row["headers"]):
+                found.setdefault(ref, Naming(row["id"], row["status"], row["reason"]))
+        if len(rows) < PAGE_ROWS:
+            break
+        before = rows[-1]["id"]
+    return found
+
+
+def _names(body: bytes, headers: str) -> set[str]:
+    text = f"{body.decode('utf-8', 'replace')} {headers}"
+    return set(_BETWEEN.split(text)) | set(_BETWEEN.split(unquote_plus(text)))
+
+
+def _floor(moment: datetime) -> UUID:
+    return ids.floor_ms(max(0, (moment - EPOCH) // timedelta(milliseconds=1)))

@@ -1,0 +1,199 @@
+"""The shop's list against ours: every order once, every difference named, and a waterfall that sums whatever the facts are."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.importing import Refusal
+from app.domain.listing import COLUMNS, Brand, read_listed
+from app.domain.reconciliation import REASONS, STATUSES, Known, Listed, explain, reconcile
+from app.domain.sheets import Record, Sheet
+from app.domain.statuses import STATUSES as ORDER_STATUSES
+
+PARIS = Brand("EUR", ZoneInfo("Europe/Paris"))
+MINOR = st.integers(0, 300)
+MAYBE = st.none() | MINOR
+CURRENCY = st.sampled_from(["EUR", "USD"])
+
+LISTED = st.builds(
+    Listed, number=st.integers(2, 99), ref=st.sampled_from("abcdefgh"), order_id=st.just("x"), currency=CURRENCY,
+    total_minor=MINOR, tax_minor=MAYBE, shipping_minor=MAYBE, refunded_minor=MINOR, cancelled=st.booleans(),
+)  # fmt: skip
+
+
+@st.composite
+def known_orders(draw: st.DrawFn) -> dict[str, Known]:
+    found = {}
+    for name in draw(st.sets(st.sampled_from("abcdefghijkl"))):
+        order = draw(
+            st.builds(
+                Known, id=st.just(UUID(int=ord(name))), order_id=st.just(name), status=st.sampled_from(ORDER_STATUSES),
+                test=st.booleans(), currency=CURRENCY, net_minor=MAYBE, refunded_minor=st.just(0), tax_minor=MAYBE,
+                shipping_minor=MAYBE, discount_minor=MAYBE, flags=st.sampled_from([(), ("unsigned",)]),
+            )
+        )  # fmt: skip
+        refunded = draw(st.integers(0, order.net_minor or 0))
+        found[name] = Known(
+            **{field: getattr(order, field) for field in Known.__dataclass_fields__} | {"refunded_minor": refunded}
+        )
+    return found
+
+
+@given(st.lists(LISTED, unique_by=lambda each: each.ref), known_orders(), st.integers(0, 2))
+def test_the_waterfall_always_sums_and_every_order_stands_once(
+    listed: list[Listed], known: dict[str, Known], credited: int
+) -> None:
+    known = {
+        name: Known(
+            **{field: getattr(order, field) for field in Known.__dataclass_fields__}
+            | {"attributed_minor": order.left_minor * credited // 2}
+        )
+        for name, order in known.items()
+    }
+    lines, sums = reconcile(listed, known)
+    for currency, fall in sums.waterfalls.items():
+        assert sum(minor for _, minor in fall.steps()) == fall.all_orders_net_minor
+        counted = [order for order in known.values() if order.counted and order.currency == currency]
+        assert fall.all_orders_net_minor == sum(order.left_minor for order in counted)
+        assert fall.attributed_minor == sum(order.attributed_minor for order in counted)
+        assert fall.shop_total_minor == sum(each.total_minor for each in listed if each.currency == currency)
+    assert [line.listed for line in lines if line.listed] == listed
+    unlisted = {line.known.order_id for line in lines if not line.listed and line.known}
+    assert unlisted == {name for name, order in known.items() if order.counted} - {each.ref for each in listed}
+    for line in lines:
+        assert line.status in STATUSES
+        assert line.reason in REASONS
+        if line.status == "different" and line.reason != "currency":
+            assert line.listed
+            assert line.known
+            assert sum(line.parts.values()) == line.listed.left_minor - line.known.left_minor != 0
+            assert set(line.parts) <= set(REASONS)
+
+
+def listed(**fields: object) -> Listed:
+    return Listed(**{"number": 2, "ref": "1", "order_id": "1", "currency": "EUR", "total_minor": 12_000, **fields})  # type: ignore[arg-type]
+
+
+def known(**fields: object) -> Known:
+    plain = {
+        "id": UUID(int=1),
+        "order_id": "1",
+        "status": "approved",
+        "test": False,
+        "currency": "EUR",
+        "net_minor": 10_000,
+    }
+    return Known(**{**plain, **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "parts"),
+    [
+        ({}, {"tax_minor": 2_000}, {"tax": 2_000}),
+        ({"tax_minor": 2_000}, {"net_minor": 12_000}, {"tax": -2_000}),
+        ({}, {"tax_minor": 1_500, "shipping_minor": 500}, {"tax": 1_500, "shipping": 500}),
+        ({"tax_minor": 2_000, "total_minor": 12_500}, {"discount_minor": 500}, {"discount": 500}),
+        ({"tax_minor": 2_000, "refunded_minor": 3_000}, {}, {"refund": -3_000}),
+        ({"tax_minor": 2_000, "cancelled": True}, {"refunded_minor": 4_000}, {"refund": -6_000}),
+        ({"tax_minor": 2_000}, {"refunded_minor": 4_000}, {"refund": 4_000}),
+        ({"tax_minor": 1_999}, {}, {"rounding": 1}),
+        ({"tax_minor": 2_000, "total_minor": 12_777}, {}, {"unexplained": 777}),
+        ({"tax_minor": 2_000}, {"tax_minor": 1_900, "net_minor": 10_100}, {"tax": -100}),
+        ({"tax_minor": 2_000}, {"net_minor": None}, {"amount_unknown": 10_000}),
+        ({"refunded_minor": 1_000}, {"tax_minor": 2_000}, {"tax": 2_000, "refund": -1_000}),
+    ],
+)
+def test_a_difference_is_explained(there: dict[str, object], here: dict[str, object], parts: dict[str, int]) -> None:
+    assert explain(listed(**there), known(**here)) == parts
+
+
+def test_a_full_refund_of_the_list_contains_tax_and_shipping_and_still_matches() -> None:
+    [line], _ = reconcile([listed(tax_minor=2_000, refunded_minor=12_000)], {"1": known(refunded_minor=10_000)})
+    assert (line.status, line.reason) == ("matched", "equal")
+
+
+@pytest.mark.parametrize(
+    ("here", "reason"),
+    [(None, "never_received"), ({"test": True}, "test"), ({"status": "unverified"}, "unverified"), ({"status": "stub"}, "only_refunds")],
+)  # fmt: skip
+def test_what_is_missing_here_says_why(here: dict[str, object] | None, reason: str) -> None:
+    ours = {} if here is None else {"1": known(**here)}
+    [line], sums = reconcile([listed()], ours)
+    assert (line.status, line.reason) == ("missing_here", reason)
+    assert sums.waterfalls["EUR"].missing_here == {reason: 12_000}
+    [cancelled], _ = reconcile([listed(cancelled=True)], ours)
+    assert (cancelled.status, cancelled.reason) == ("matched", "nothing_to_count")
+
+
+# ── The lines of a list ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read(header: str, row: str) -> Listed | Refusal | None:
+    return read_listed(Record(7, row.encode()), Sheet("csv", ",", tuple(header.split(","))), PARIS)
+
+
+def test_a_line_of_the_list_is_read_as_shops_export_it() -> None:
+    said = read(
+        "order_id,occurred_at,currency,total,tax,shipping,refunded,status",
+        '#1001,2026-11-20 18:00:00 +0100,eur,"120,00",20.00,5.00,-10.00,Completed',
+    )
+    at = datetime(2026, 11, 20, 17, tzinfo=UTC)
+    assert said == Listed(
+        7, "1001", "#1001", "EUR", 12_000, 2_000, 500, 1_000, False, at, at + timedelta(microseconds=1)
+    )
+    assert said.left_minor == 8_500
+
+
+def test_a_day_is_the_whole_day_in_the_brands_zone() -> None:
+    said = read("order_id,occurred_at,net", "1,2026-10-25,5.00")
+    assert isinstance(said, Listed)
+    assert said.occurred_at is not None
+    assert said.until is not None
+    assert said.until.astimezone(UTC) - said.occurred_at.astimezone(UTC) == timedelta(hours=25)
+
+
+@pytest.mark.parametrize("status", ["cancelled", "Refunded", "failed", "Annulée"])
+def test_cancelled_orders_bring_nothing(status: str) -> None:
+    said = read("order_id,total,status", f"1,10.00,{status}")
+    assert isinstance(said, Listed)
+    assert (said.total_minor, said.left_minor) == (1_000, 0)
+    said = read("order_id,total,cancelled", "1,10.00,2026-11-20 10:00:00")
+    assert isinstance(said, Listed)
+    assert said.cancelled
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "reason"),
+    [
+        ("order_id,total", ",5.00", "required"),
+        ("order_id,total", "1,", "required"),
+        ("order_id,total", "1,5 €", "invalid_amount"),
+        ("order_id,total,net", "1,5,4", "contradiction"),
+        ("order_id,total,tax", "1,5.00,6.00", "out_of_range"),
+        ("order_id,total,currency", "1,5.00,E", "unknown_currency"),
+        ("order_id,total,occurred_at", "1,5.00,20/11/2026", "invalid_time"),
+        ("order_id,total,occurred_at", "1,5.00,2026-13-45", "invalid_time"),
+        ("order_id,total,cancelled", "1,5.00,maybe", "invalid"),
+        ("order_id,total", "1", "wrong_cells"),
+    ],
+)
+def test_a_line_that_will_not_do_says_why(header: str, row: str, reason: str) -> None:
+    said = read(header, row)
+    assert isinstance(said, Refusal)
+    assert (said.reason, bool(said.detail)) == (reason, True)
+
+
+@given(st.binary(max_size=60), st.dictionaries(st.sampled_from(COLUMNS), st.text(max_size=12), min_size=1))
+def test_no_bytes_and_no_cells_make_it_raise(content: bytes, row: dict[str, str]) -> None:
+    read_listed(Record(1, content), Sheet("ndjson"), PARIS)
+    read_listed(Record(1, ",".join(row.values()).encode()), Sheet("csv", ",", tuple(row)), PARIS)
+
+
+def test_every_reason_stands_in_the_docs() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reconcile.md").read_text()
+    assert [reason for reason in REASONS if f"`{reason}`" not in page] == []
