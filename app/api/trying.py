@@ -23,6 +23,7 @@ from app import clock, mint
 from app.api.trial_cast import Cast, assemble
 from app.domain import ids, money
 from app.domain.rehearsal import USER_AGENT, Rehearsal, Scene, Sent
+from app.errors import Invalid
 from app.intake.messages import PLATFORMS
 from app.secret import UnsealError, unseal
 from app.settings import Settings
@@ -248,13 +249,24 @@ async def _order(trial: Trial) -> Found:
         code=trial.cast.code,
         click_id=trial.click_id,
     )
-    trial.scene = platform.rehearse(plan, next(iter(trial.opened), ""), trial.source.source_settings)
+    try:
+        trial.scene = platform.rehearse(plan, next(iter(trial.opened), ""), trial.source.source_settings)
+    except Invalid as error:
+        return Found(None, expected, "its settings cannot be rehearsed", error.message)
     return await _send(trial, trial.scene.order, expected)
 
 
 async def _refund(trial: Trial) -> Found:
     assert trial.scene is not None
-    return await _send(trial, trial.scene.refund, "200 for every message of its signed refund")
+    expected = "200 for every message of its signed refund"
+    if not trial.scene.refund:
+        return Found(
+            None,
+            expected,
+            "this source reads no refunds",
+            "report them by POST /v1/refunds, or add a rule to its mapping",
+        )
+    return await _send(trial, trial.scene.refund, expected)
 
 
 async def _send(trial: Trial, messages: Sequence[Sent], expected: str) -> Found:

@@ -15,6 +15,7 @@ from uvicorn import Config, Server
 from app import clock
 from app.api import trying
 from app.db import connect_pool
+from app.domain.presets import PRESETS as CHECKOUTS
 from app.intake.messages import PLATFORMS
 from app.main import create_app
 from app.secret import seal
@@ -111,6 +112,29 @@ async def test_a_postback_is_tried_in_the_names_of_its_preset_with_and_without_a
         assert ("whoever knows the address" in lines["secrets"]["found"]) is not bool(secrets)
         kept = await client.get("/v1/deliveries", params={"source_id": source["id"]})
         assert SECRET not in kept.text
+
+
+@pytest.mark.parametrize("preset", sorted(CHECKOUTS))
+async def test_a_checkout_connected_by_a_preset_is_tried_in_its_own_messages(
+    listening: Running, brand: Brand, preset: str
+) -> None:
+    async with listening.client(brand) as client, at_work(listening.settings):
+        report, _ = await tried(client, await connect(client, "generic", settings={"preset": preset}))
+        assert failures(report) == []
+        assert report["ok"] is True
+
+
+async def test_a_mapping_that_has_no_word_for_something_is_told_so(listening: Running, brand: Brand) -> None:
+    rule = {"read": "order", "order_id": "/id", "net": "/net", "codes": "/code", "click_id": "/click"}
+    sample = {"id": "1", "net": "9.00", "code": "LEA10", "click": "clk_1", "test": True}
+    for extra, order, refund in (({}, None, None), ({"test": "/test"}, True, None)):
+        mapping = {"amounts": "major", "rules": [{**rule, **extra}]}
+        async with listening.client(brand) as client, at_work(listening.settings):
+            source = await connect(client, "generic", settings={"mapping": mapping}, sample=sample)
+            report, lines = await tried(client, source)
+            assert [line for line in report["lines"] if line["ok"] is False] == []
+            assert (report["ok"], lines["order"]["ok"], lines["refund"]["ok"]) == (bool(order), order, refund), lines
+            assert lines["order" if order is None else "refund"]["hint"]
 
 
 async def test_nothing_of_a_trial_is_left_but_its_test_order(listening: Running, brand: Brand) -> None:
