@@ -88,6 +88,23 @@ def test_the_woocommerce_shop_of_its_page_is_connected(served: Served) -> None:
     assert found["occurred_at"].startswith("2026-11-20T09:30:00")
 
 
+def test_the_mapping_of_the_generic_page_is_tried_kept_and_read(served: Served) -> None:
+    tried = json.loads(type_in(example("mapping-check"), served))
+    assert tried["unfound"] == []
+    [report] = tried["read"]["reports"]
+    assert (report["order_id"], report["net_minor"], report["codes"]) == ("1004", 4_999, ["LEA10"])
+    source = json.loads(type_in(example("mapping-source"), served))
+    type_in(example("mapping-webhook"), served, HOOK_URL=source["url"])
+    found = served.until(lambda: served.call("GET", "/v1/conversions?order_id=1005")["data"])
+    assert found[0]["net_minor"] == 4_500
+
+
+@pytest.mark.parametrize("preset", ["paddle", "prestashop"])
+def test_a_preset_is_connected_as_its_page_says(served: Served, preset: str) -> None:
+    source = json.loads(type_in(example(f"{preset}-source"), served))
+    assert source["settings"] == {"preset": preset}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in LINKED.findall(page.read_text()):

@@ -6,14 +6,18 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import ValidationError, to_builtins
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.domain.signing import kept_headers, verify
+from app.domain.presets import PRESETS
+from app.domain.signatures.generic import PLAIN, STANDARD, faults, read_layout, sign
+from app.domain.signing import kept_headers, set_up, verify
 
 NOW_S = 1_795_000_000
 BODY = '{"id": 820982911946154508, "name": "#9999", "note": "é, ü, 漢"}'.encode()
@@ -152,22 +156,31 @@ def tampered() -> Iterator[tuple[str, dict[str, str], bytes]]:
     hexed = base64.b64decode(sig.removeprefix("v1,")).hex()
     yield "untouched", good, BODY
     yield "header names in capitals", {name.upper(): value for name, value in good.items()}, BODY
+    yield "header names as titles", {name.title(): value for name, value in good.items()}, BODY
     for index in (0, len(BODY) // 2, len(BODY) - 3):
         flipped = bytearray(BODY)
         flipped[index] ^= 1
         yield f"one bit of byte {index}", good, bytes(flipped)
     yield "trailing newline", good, BODY + b"\n"
     yield "re-serialised", good, json.dumps(json.loads(BODY)).encode()
+    yield "re-serialised without spaces", good, json.dumps(json.loads(BODY), separators=(",", ":")).encode()
+    yield "decomposed accents", good, BODY.decode().replace("é", "e\u0301").encode()
+    yield "no body", good, b""
     yield "hex for base64", {**good, "webhook-signature": f"v1,{hexed}"}, BODY
     yield "another id", {**good, "webhook-id": "msg_2"}, BODY
     yield "another timestamp", {**good, "webhook-timestamp": str(NOW_S - 1)}, BODY
     yield "another secret", signed(secret=OTHER_SECRET), BODY
     yield "good after a bad one", {**good, "webhook-signature": "v1," + "A" * 43 + "= " + sig}, BODY
+    yield "good before a bad one", {**good, "webhook-signature": sig + " v1," + "A" * 43 + "="}, BODY
+    yield "good among three", {**good, "webhook-signature": f"v1,{'A' * 43}= {sig} v1,{'B' * 42}A="}, BODY
+    yield "two bad ones", {**good, "webhook-signature": f"v1,{'A' * 43}= v1,{'B' * 42}A="}, BODY
+    yield "cut short", {**good, "webhook-signature": sig[:-4]}, BODY
+    yield "signed for another body", {**good, "webhook-signature": signed(body=b"{}")["webhook-signature"]}, BODY
     yield "good after a foreign version", {**good, "webhook-signature": "v1a,AAAA " + sig}, BODY
     yield "foreign version only", {**good, "webhook-signature": sig.replace("v1,", "v2,")}, BODY
     yield "no version", {**good, "webhook-signature": sig.removeprefix("v1,")}, BODY
     yield "timestamp is a word", {**good, "webhook-timestamp": "now"}, BODY
-    for seconds in (-299, -301, 299, 301, 100_000, -100_000):
+    for seconds in (-299, -300, -301, 299, 300, 301, 100_000, -100_000):
         yield f"{seconds:+} s", signed(at_s=NOW_S + seconds), BODY
     for name in good:
         yield f"without {name}", {key: value for key, value in good.items() if key != name}, BODY
@@ -216,6 +229,242 @@ def test_a_secret_without_the_prefix_is_used_as_typed() -> None:
 def test_a_secret_that_is_no_base64_signs_nothing() -> None:
     assert generic(signed(), "whsec_!!!") == "wrong_signature"
     assert generic(signed(), "whsec_") == "wrong_signature"
+
+
+# ── generic, as its settings say ─────────────────────────────────────────────────────────────────────────────────────
+
+DIGEST = hmac.new(b"s3cret-key", BODY, hashlib.sha256)
+
+
+def settled(layout: dict[str, Any], headers: Mapping[str, str], *secrets: str, now_s: float = NOW_S) -> str | None:
+    assert list(faults(read_layout(layout))) == []
+    return verify(
+        "generic",
+        body=BODY,
+        headers=headers,
+        secrets=secrets or ("s3cret-key",),
+        now_s=now_s,
+        settings={"signature": layout},
+    )
+
+
+def digest_of(message: bytes, key: bytes = b"s3cret-key") -> str:
+    return hmac.new(key, message, hashlib.sha256).hexdigest()
+
+
+def test_a_digest_in_a_header_of_another_name() -> None:
+    """LemonSqueezy: `X-Signature`, hex. Rewardful: `X-Rewardful-Signature`, the same."""
+    layout = {"header": "X-Signature", "encoding": "hex"}
+    assert settled(layout, {"x-signature": DIGEST.hexdigest()}) is None
+    assert settled(layout, {"X-SIGNATURE": DIGEST.hexdigest()}) is None
+    assert settled(layout, {"x-signature": base64.b64encode(DIGEST.digest()).decode()}) == "malformed_signature"
+    assert settled(layout, {"x-signature": digest_of(BODY + b" ")}) == "wrong_signature"
+    # Our own header says nothing once another is named.
+    assert settled(layout, {"x-ariane-signature": DIGEST.hexdigest()}) == "missing_signature"
+
+
+def test_a_digest_in_base64_behind_a_prefix() -> None:
+    layout = {"header": "X-Hub-Signature-256", "encoding": "base64", "prefix": "sha256="}
+    good = base64.b64encode(DIGEST.digest()).decode()
+    assert settled(layout, {"x-hub-signature-256": "sha256=" + good}) is None
+    assert settled(layout, {"x-hub-signature-256": good}) is None
+    assert settled(layout, {"x-hub-signature-256": "sha1=" + good}) == "malformed_signature"
+    assert settled(layout, {"x-hub-signature-256": "sha256=" + DIGEST.hexdigest()}) == "malformed_signature"
+
+
+@pytest.mark.parametrize(
+    "template", ["{timestamp}.{body}", "{timestamp}:{body}", "{timestamp}{body}", "v0:{timestamp}:{body}"]
+)
+def test_a_time_in_a_header_of_its_own_is_signed_with_the_body(template: str) -> None:
+    """Slack: `v0:{timestamp}:{body}`, `X-Slack-Request-Timestamp`."""
+    layout = {"header": "X-Sig", "prefix": "v0=", "timestamp_header": "X-Time", "message": template}
+    before = template.replace("{timestamp}", str(NOW_S)).replace("{body}", "").encode()
+    headers = {"x-sig": "v0=" + digest_of(before + BODY), "x-time": str(NOW_S)}
+    assert settled(layout, headers) is None
+    assert settled(layout, headers, now_s=NOW_S + 300) is None
+    assert settled(layout, headers, now_s=NOW_S + 301) == "stale_timestamp"
+    assert settled(layout, headers, now_s=NOW_S - 301) == "stale_timestamp"
+    assert settled({**layout, "tolerance_s": 5}, headers, now_s=NOW_S + 6) == "stale_timestamp"
+    assert settled({**layout, "tolerance_s": 3_600}, headers, now_s=NOW_S + 3_600) is None
+    assert settled(layout, {**headers, "x-time": str(NOW_S + 1)}) == "wrong_signature"
+    assert settled(layout, {**headers, "x-time": "now"}) == "malformed_signature"
+    assert settled(layout, {"x-sig": headers["x-sig"]}) == "missing_signature"
+
+
+def test_time_and_signatures_in_pairs_of_one_header() -> None:
+    """Stripe's `t=…,v1=…`, with the SDK of Stripe as the sender."""
+    import stripe
+
+    layout = {
+        "header": "Stripe-Signature", "separator": ",", "signature_key": "v1", "timestamp_key": "t", "message": "{timestamp}.{body}",
+    }  # fmt: skip
+    good = stripe.WebhookSignature._compute_signature(f"{NOW_S}.{BODY.decode()}", "s3cret-key")
+    header = f"t={NOW_S},v1={good}"
+    assert stripe.WebhookSignature.verify_header(BODY.decode(), header, "s3cret-key")
+    assert settled(layout, {"stripe-signature": header}) is None
+    assert settled(layout, {"stripe-signature": f"t={NOW_S},v1={'0' * 64},v0=x,v1={good}"}) is None
+    assert settled(layout, {"stripe-signature": f"t={NOW_S},v0={good}"}) == "malformed_signature"
+    assert settled(layout, {"stripe-signature": f"v1={good}"}) == "missing_signature"
+
+
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [
+        ("unix_s", str(NOW_S)),
+        ("unix_ms", f"{NOW_S}123"),
+        ("rfc3339", datetime.fromtimestamp(NOW_S, UTC).isoformat()),
+        ("rfc3339", datetime.fromtimestamp(NOW_S, UTC).isoformat().replace("+00:00", "Z")),
+    ],
+)
+def test_a_time_may_be_written_in_three_ways(form: str, written: str) -> None:
+    """Zendesk writes RFC 3339 and signs `{timestamp}{body}`."""
+    layout = {"header": "X-Sig", "timestamp_header": "X-Time", "timestamp_form": form, "message": "{timestamp}{body}"}
+    headers = {"x-sig": digest_of(written.encode() + BODY), "x-time": written}
+    assert settled(layout, headers) is None
+    assert settled(layout, headers, now_s=NOW_S + 302) == "stale_timestamp"
+    for odd in ("", "0x10", "2026-11-22", "9" * 20, "2026-11-22T10:00:00", "0001-01-01T00:00:00+14:00"):
+        told = settled(layout, {"x-sig": digest_of(odd.encode() + BODY), "x-time": odd})
+        assert told in {"missing_signature", "malformed_signature", "stale_timestamp"}
+
+
+def test_the_key_may_be_the_bytes_behind_a_base64_secret() -> None:
+    key = bytes(range(32))
+    encoded = base64.b64encode(key).decode()
+    header = {"x-sig": digest_of(BODY, key)}
+    for form, secret in (("base64", encoded), ("base64", encoded.rstrip("=")), ("whsec", f"whsec_{encoded}")):
+        assert settled({"header": "X-Sig", "key_form": form}, header, secret) is None
+    assert settled({"header": "X-Sig"}, header, encoded) == "wrong_signature"
+    assert settled({"header": "X-Sig", "key_form": "base64"}, header, "not base64!") == "wrong_signature"
+    # As typed where there is no whsec_ before it: what Standard Webhooks' own senders do.
+    assert settled({"header": "X-Sig", "key_form": "whsec"}, {"x-sig": digest_of(BODY, b"typed")}, "typed") is None
+
+
+def test_any_of_several_secrets_may_have_made_any_of_several_signatures() -> None:
+    layout = {"header": "X-Sig", "separator": " ", "prefix": "v1,"}
+    header = {"x-sig": f"v1,{'0' * 64} v1,{digest_of(BODY, b'old')} v2,{digest_of(BODY, b'new')}"}
+    assert settled(layout, header, "new", "old") is None
+    assert settled(layout, header, "new") == "wrong_signature"
+
+
+def test_an_id_that_looks_like_a_placeholder_stays_what_it_is() -> None:
+    layout = {
+        "header": "X-Sig", "id_header": "X-Id", "timestamp_header": "X-Time", "message": "{id}.{timestamp}.{body}",
+    }  # fmt: skip
+    signed_with = {"x-id": "{timestamp}", "x-time": str(NOW_S)}
+    assert settled(layout, {**signed_with, "x-sig": digest_of(b"{timestamp}.%d." % NOW_S + BODY)}) is None
+    assert settled(layout, {**signed_with, "x-sig": digest_of(b"%d.%d." % (NOW_S, NOW_S) + BODY)}) == "wrong_signature"
+
+
+def test_what_a_layout_signs_it_verifies() -> None:
+    for layout in (PLAIN, STANDARD, *(read_layout(each["signature"]) for each in PRESETS.values())):
+        headers = sign(layout, BODY, STANDARD_SECRET, at=datetime.fromtimestamp(NOW_S, UTC), message_id="m_1")
+        settings = {"signature": to_builtins(layout)}
+        assert (
+            verify("generic", body=BODY, headers=headers, secrets=[STANDARD_SECRET], now_s=NOW_S, settings=settings)
+            is None
+        )
+        assert (
+            verify("generic", body=BODY, headers=headers, secrets=["x"], now_s=NOW_S, settings=settings)
+            == "wrong_signature"
+        )
+
+
+@pytest.mark.parametrize(
+    ("layout", "field"),
+    [
+        ({"header": "X Sig"}, "header"),
+        ({"header": ""}, "header"),
+        ({"header": "Authorization"}, "header"),
+        ({"header": "X-Sig", "timestamp_header": "cookie", "message": "{timestamp}{body}"}, "timestamp_header"),
+        ({"header": "X-Sig", "message": "{timestamp}"}, "message"),
+        ({"header": "X-Sig", "message": "{body}{body}"}, "message"),
+        ({"header": "X-Sig", "message": "{url}{body}"}, "message"),
+        ({"header": "X-Sig", "message": "{timestamp}.{body}"}, "timestamp_header"),
+        ({"header": "X-Sig", "timestamp_header": "X-Time"}, "message"),
+        ({"header": "X-Sig", "id_header": "X-Id"}, "id_header"),
+        ({"header": "X-Sig", "message": "{id}.{body}"}, "id_header"),
+        ({"header": "X-Sig", "timestamp_key": "t", "message": "{timestamp}.{body}"}, "signature_key"),
+        ({"header": "X-Sig", "signature_key": "v1"}, "separator"),
+        (
+            {
+                "header": "X",
+                "separator": ",",
+                "signature_key": "v1",
+                "timestamp_key": "t",
+                "timestamp_header": "T",
+                "message": "{timestamp}{body}",
+            },
+            "timestamp_header",
+        ),
+    ],
+)
+def test_a_layout_that_contradicts_itself_is_named(layout: dict[str, Any], field: str) -> None:
+    assert field in dict(faults(read_layout(layout)))
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {}, [], "x", {"header": 5}, {"header": "X", "encoding": "utf-8"}, {"header": "X", "tolerance_s": 0},
+        {"header": "X", "tolerance_s": 3_601}, {"header": "X", "colour": "red"}, {"header": "x" * 101},
+    ],
+)  # fmt: skip
+def test_a_layout_that_is_none_lets_nothing_pass(layout: object) -> None:
+    with pytest.raises(ValidationError):
+        read_layout(layout)
+    settings = {"signature": layout}
+    assert (
+        verify("generic", body=BODY, headers={"x": "y"}, secrets=["s"], now_s=NOW_S, settings=settings)
+        == "malformed_signature"
+    )
+
+
+def test_a_delivery_is_kept_with_the_headers_its_settings_name() -> None:
+    settings = {
+        "signature": {"header": "X-Sig", "timestamp_header": "X-Time", "id_header": "X-Id"},
+        "mapping": {"topic": "header:X-Event", "rules": [{"order_id": ["/id", "header:X-Order"]}]},
+    }
+    named = kept_headers("generic", settings) - kept_headers("generic")
+    assert named == {"x-sig", "x-time", "x-id", "x-event", "x-order"}
+    assert kept_headers("generic", {"mapping": {"topic": "header:Authorization"}}) == kept_headers("generic")
+    assert kept_headers("shopify", settings) == kept_headers("shopify")
+
+
+def test_the_settings_of_a_source_are_read_once() -> None:
+    text = json.dumps({"preset": "paddle", "name": "read once"})
+    assert set_up("generic", text) is set_up("generic", text)
+    assert "paddle-signature" in set_up("generic", text).kept_headers
+
+
+LAYOUTS = st.fixed_dictionaries(
+    {"header": st.sampled_from(["x-sig", "X-Sig"])},
+    optional={
+        "encoding": st.sampled_from(["hex", "base64", "either"]), "prefix": st.sampled_from(["", "v1,", "sha256="]),
+        "separator": st.sampled_from(["", ",", " "]), "signature_key": st.sampled_from(["v1", "h1"]), "timestamp_key": st.just("t"),
+        "timestamp_header": st.just("x-time"), "timestamp_form": st.sampled_from(["unix_s", "unix_ms", "rfc3339"]),
+        "id_header": st.just("x-id"), "message": st.sampled_from(["{body}", "{timestamp}.{body}", "{id}.{timestamp}.{body}", ""]),
+        "key_form": st.sampled_from(["typed", "base64", "whsec"]),
+    },
+)  # fmt: skip
+
+
+@given(
+    LAYOUTS,
+    st.binary(max_size=30),
+    st.dictionaries(
+        st.sampled_from(["x-sig", "x-time", "x-id"]),
+        st.text(st.characters(exclude_categories=()), max_size=80)
+        | st.sampled_from(
+            [f"t={NOW_S},v1=" + "0" * 64, "v1," + "A" * 43 + "=", str(NOW_S), "2026-11-22T10:00:00Z", "0" * 64]
+        ),
+    ),
+    st.lists(st.text(st.characters(exclude_categories=()), max_size=20), max_size=3),
+)
+def test_under_no_layout_does_anything_pass_that_was_not_signed(
+    layout: dict[str, Any], body: bytes, headers: dict[str, str], secrets: list[str]
+) -> None:
+    settings = {"signature": layout}
+    assert verify("generic", body=body, headers=headers, secrets=secrets, now_s=NOW_S, settings=settings) is not None
 
 
 # ── Whatever comes ───────────────────────────────────────────────────────────────────────────────────────────────────

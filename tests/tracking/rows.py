@@ -60,19 +60,25 @@ async def write_host(connection: asyncpg.Connection | asyncpg.Pool, brand: Brand
 
 
 async def write_source(
-    connection: asyncpg.Connection | asyncpg.Pool, brand: Brand, platform: str, *secrets: str, shop: str = "main"
+    connection: asyncpg.Connection | asyncpg.Pool,
+    brand: Brand,
+    platform: str,
+    *secrets: str,
+    shop: str = "main",
+    settings: str = "{}",
 ) -> tuple[str, UUID]:
     """A connected shop: its token and id."""
     token, source_id = mint.new_token("in"), mint.new_id()
     await connection.execute(
-        """INSERT INTO source (token, id, brand_id, platform, shop, secrets, created_at, updated_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $7)""",
+        """INSERT INTO source (token, id, brand_id, platform, shop, secrets, settings, created_at, updated_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $8)""",
         token,
         source_id,
         brand.id,
         platform,
         shop,
         [seal(SECRET, secret) for secret in secrets],
+        settings,
         clock.now(),
     )
     await connection.execute(NOTIFY)

@@ -2,7 +2,8 @@
 
 Each message is the whole of one order, credit slips included, in the words of PrestaShop's own tables: whichever arrives last, and whichever got lost,
 the newest says it all. Amounts are texts of major units, without tax. `discount` is what the vouchers took off the goods: PrestaShop's own
-`total_discounts_tax_excl` also holds the shipping that a voucher for free shipping took.
+`total_discounts_tax_excl` also holds the shipping that a voucher for free shipping took. The reference is no name of an order: the orders that
+one cart is split over share it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,6 @@ SETTINGS: Mapping[str, object] = {
             {
                 "read": "order",
                 "order_id": "/order/id_order",
-                "refs": "/order/reference",
                 "occurred_at": "/order/date_add",
                 "updated_at": "/sent_at",
                 "currency": "/order/currency",
