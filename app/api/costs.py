@@ -1,5 +1,6 @@
 """Costs: what a collaboration or a whole campaign cost. ROI stands on them, so a kind says what is counted."""
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -50,9 +51,12 @@ Kind = Literal[
 ]
 
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
 def _day_text(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("is a day such as 2026-11-22, not a number")
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("is a day such as 2026-11-22, without a time")
     return value
 
 

@@ -96,10 +96,19 @@ Reference = Annotated[
     AfterValidator(one_line),
     Field(description="Our id, or `ext_` and your own external id."),
 ]
+
+
+def _addressable(text: str) -> str:
+    if "/" in text or "," in text:
+        raise ValueError("must not contain / or ,: it could not be addressed as ext_…, nor stand in a list of filters")
+    return text
+
+
 ExternalId = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(one_line),
+    AfterValidator(_addressable),
     Field(description="Your own id of this row, unique per brand and resource; address it as `ext_<external_id>`."),
 ]
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+\.[^@\s<>,;.]+")

@@ -11,13 +11,14 @@ from typing import Annotated, Any
 import asyncpg
 from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from app.api import idempotency
 from app.api.auth import SCHEME, authenticate
 from app.api.body import StrictRequest, read_request
 from app.api.problems import COMMON, WITH_BODY, Problem, responses, translate
-from app.errors import AppError, Conflict, NotFound
+from app.errors import AppError, Conflict, FieldError, Invalid, NotFound
 from app.settings import Settings as AllSettings
 
 
@@ -62,10 +63,16 @@ class Route(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        parameters = _query_parameters(self)
+
+        async def checked(request: Request) -> Response:
+            if parameters is not None:
+                _refuse_unknown(request, parameters)
+            return await handler(request)
 
         async def answer(request: Request) -> Response:
             try:
-                return await _answer(request, self.read, handler)
+                return await _answer(request, self.read, checked)
             except AppError:
                 raise
             except Exception as error:
@@ -75,6 +82,30 @@ class Route(APIRoute):
                 raise told from error
 
         return answer
+
+
+def _query_parameters(route: APIRoute) -> frozenset[str] | None:
+    """The names of a route's query parameters; None when a model of its own reads them, and refuses the others."""
+    names: set[str] = set()
+    waiting = [route.dependant]
+    while waiting:
+        dependant = waiting.pop()
+        waiting += dependant.dependencies
+        for field in dependant.query_params:
+            kind = field.field_info.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                return None
+            names.add(field.alias)
+    return frozenset(names)
+
+
+def _refuse_unknown(request: Request, parameters: frozenset[str]) -> None:
+    """A misspelt filter that is let be answers with everything, which looks like an answer."""
+    unknown = sorted(set(request.query_params) - parameters)
+    if unknown:
+        reason = "is not a parameter of this request"
+        fields = tuple(FieldError(name, reason, "unknown_field") for name in unknown)
+        raise Invalid(f"{', '.join(unknown)[:200]}: {reason}", fields=fields)
 
 
 async def _answer(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -17,6 +18,7 @@ from app.api.pairing import Pair, Paired, pair_up
 from app.domain.slugs import RESERVED, make_slug
 from app.tables import DEFAULT_HOST, brand, host, link
 
+LOOP = "leads back to this service; give the page the shopper shall see"
 SLUG_ATTEMPTS = 5
 """Of generated slugs: with 40 random bits and a million links, five collisions in a row happen once in 10^30."""
 
@@ -77,17 +79,20 @@ _INSERT_LINKS = text("""
 
 
 async def make_links(
-    connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], *, batch: str | None = None
+    connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], base_url: str, *, batch: str | None = None
 ) -> list[MadeRow]:
     """The links, made or found by their external id, in order; all or none.
 
-    Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". At most 13 statements, however
-    many links.
+    Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". At most 14 statements, however
+    many links. base_url: where links of the shared host are.
     """
     faults = Faults(batch)
     pairs = await pair_up(connection, brand_id, [row.pair for row in rows], faults)
     await _check_hosts(connection, brand_id, rows, faults)
     _check_twins(rows, faults)
+    destinations = [row.values["destination_url"] for row in rows]
+    for index in await find_loops(connection, destinations, base_url):
+        faults.invalid(index, "destination_url", "loop", LOOP)
     existing = await _existing(connection, brand_id, rows)
     found: dict[int, MadeRow] = {}
     fresh: dict[int, MadeRow] = {}
@@ -104,6 +109,9 @@ async def make_links(
                 "external_id_taken",
                 f"stands for another content already; it differs in {_differs(old, row, pair)}",
             )
+        elif old.archived_at is not None:
+            reason = "stands for a link that is archived; give the new one another external id"
+            faults.conflict(index, "external_id", "link_archived", reason)
         else:
             found[index] = _found(old, pair)
     faults.refuse()
@@ -123,6 +131,15 @@ async def _check_hosts(connection: AsyncConnection, brand_id: UUID, rows: Sequen
     for index, row in enumerate(rows):
         if row.host is not None and row.host.lower() not in own:
             faults.invalid(index, "host", "unknown_host", "is none of your hosts; add it under /v1/hosts first")
+
+
+async def find_loops(connection: AsyncConnection, destinations: Sequence[str], base_url: str) -> list[int]:
+    """Which of these destinations are short links themselves: on the shared host, or on a host of any brand. A click would never arrive."""
+    netlocs = [urlsplit(destination).netloc for destination in destinations]
+    # Also of other brands: a lookup table, asked for names alone.
+    query = select(host.c.host).where(host.c.host.in_(set(netlocs)), host.c.archived_at.is_(None))
+    own = {urlsplit(base_url).netloc, *(await connection.execute(query)).scalars()}
+    return [index for index, netloc in enumerate(netlocs) if netloc in own]
 
 
 def _check_twins(rows: Sequence[NewRow], faults: Faults) -> None:

@@ -13,7 +13,7 @@ from app.api.announcing import announce
 from app.api.auth import Reader, Writer
 from app.api.fields import ExternalId, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
-from app.api.linking import NewRow, make_links
+from app.api.linking import LOOP, NewRow, find_loops, make_links
 from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Paired
 from app.api.qr import Border, Colour, Level, Size, draw_png, draw_svg
@@ -222,7 +222,7 @@ def _new_row(body: NewLink) -> NewRow:
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
 async def create_link(caller: Writer, session: Session, settings: Settings, body: NewLink, response: Response) -> Link:
     """Makes a link; it redirects before this answer is read. The pair of campaign and influencer finds or creates its collaboration."""
-    made = await make_links(session, caller.brand_id, [_new_row(body)])
+    made = await make_links(session, caller.brand_id, [_new_row(body)], settings.base_url)
     answer_found(response, made[0].made)
     return _Showing(settings)(made[0])
 
@@ -232,7 +232,9 @@ async def create_links(
     caller: Writer, session: Session, settings: Settings, body: NewLinks, response: Response
 ) -> MadeLinks:
     """Makes up to 1,000 links, all or none; what is wrong with any of them is told with its index. 200 when all existed already."""
-    made = await make_links(session, caller.brand_id, [_new_row(each) for each in body.links], batch="links")
+    made = await make_links(
+        session, caller.brand_id, [_new_row(each) for each in body.links], settings.base_url, batch="links"
+    )
     answer_found(response, any(each.made for each in made))
     show = _Showing(settings)
     return MadeLinks(data=[show(each) for each in made])
@@ -308,6 +310,8 @@ async def change_link(id: str, caller: Writer, session: Session, settings: Setti
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("link", row)
     sent = changes(body, row._mapping.get)
+    if "destination_url" in sent and await find_loops(session, [sent["destination_url"]], settings.base_url):
+        raise Invalid.field("destination_url", LOOP, code="loop")
     if sent.get("utm") is not None:
         sent["utm"] = {name: value for name, value in sent["utm"].items() if value is not None}
     if "disabled" in sent:

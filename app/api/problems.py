@@ -199,9 +199,9 @@ def _field_problem(item: Mapping[str, Any], body: object) -> FieldProblem:
     if item["type"] == "value_error":
         code = "invalid"
     if place != "body":
-        return FieldProblem(
-            field=path[-1] if path else place, parameter=path[-1] if path else place, detail=reason, code=code
-        )
+        # Behind the name of a parameter that is a list stands the number of the value at fault.
+        name = next((part for part in reversed(path) if not part.isdigit()), place)
+        return FieldProblem(field=name, parameter=name, detail=reason, code=code)
     steps = _steps(path, body)
     if isinstance(context.get("field"), str):
         steps.extend(context["field"].split("."))

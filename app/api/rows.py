@@ -135,7 +135,7 @@ async def create_or_find(
 ) -> tuple[Row[Any], bool]:
     """Inserts a row, or finds the one that has the same `external_id` and the same content: (row, made).
 
-    Raises Conflict when the external id stands for another content, or another unique key is taken.
+    Raises Conflict when the external id stands for another content or an archived row, or another unique key is taken.
     """
     now = clock.now()
     values = {"brand_id": brand_id, **values}
@@ -147,6 +147,10 @@ async def create_or_find(
     if same is None:
         raise Conflict(f"this {table.name} exists already", code=f"{table.name}_exists")
     refuse_different(same, values)
+    if same.archived_at is not None:
+        reason = f"stands for a {table.name} that is archived; give the new one another external id"
+        code = f"{table.name}_archived"
+        raise Conflict(f"external_id: {reason}", code=code, fields=(FieldError("external_id", reason, code),))
     return same, False
 
 

@@ -234,3 +234,32 @@ async def test_connections_that_died_cost_one_503_and_no_more(
         assert second.status_code == 201
         names = [row["name"] for row in (await caller.get("/v1/influencers")).json()["data"]]
     assert names == (["Zoé"] if first.status_code == 503 else ["Zoé", "Léa"])
+
+
+async def test_a_query_parameter_that_is_not_known_is_named_and_not_let_be(as_alice: AsyncClient) -> None:
+    for path in ("/v1/influencers?nmae=Lea", "/v1/links?colaboration_id=x", "/v1/reports/summary?form=2026-01-01"):
+        answer = await as_alice.get(path)
+        assert answer.status_code == 422, path
+        [error] = answer.json()["errors"]
+        assert error["parameter"] == path.partition("?")[2].partition("=")[0]
+
+
+async def test_a_value_at_fault_in_a_list_of_filters_is_named_by_its_parameter(as_alice: AsyncClient) -> None:
+    answer = await as_alice.get("/v1/reports/summary?group_by=day&group_by=moon")
+    assert answer.status_code == 422
+    assert {error["parameter"] for error in answer.json()["errors"]} == {"group_by"}
+
+
+@pytest.mark.parametrize("external_id", ["crm/17", "a,b"])
+async def test_an_external_id_that_could_not_be_addressed_is_refused(as_alice: AsyncClient, external_id: str) -> None:
+    answer = await as_alice.post("/v1/influencers", json={"name": "Léa", "external_id": external_id})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["external_id"]
+
+
+async def test_an_external_id_of_an_archived_row_says_so_rather_than_answer_with_it(as_alice: AsyncClient) -> None:
+    made = await make_influencer(as_alice, external_id="crm-17")
+    assert (await as_alice.delete(f"/v1/influencers/{made['id']}")).status_code == 200
+    answer = await as_alice.post("/v1/influencers", json={"name": "Léa", "external_id": "crm-17"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "influencer_archived")
+    assert [error["field"] for error in answer.json()["errors"]] == ["external_id"]

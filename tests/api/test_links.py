@@ -302,3 +302,19 @@ async def test_a_qr_code_is_drawn_in_the_size_asked_for(as_alice: AsyncClient) -
         assert (await as_alice.get(f"/v1/links/{made['id']}/qr.svg", params=params)).status_code == 422
     tight = await as_alice.get(f"/v1/links/{made['id']}/qr.png", params={"size": 64, "border": 20, "level": "h"})
     assert tight.json()["errors"][0]["parameter"] == "size"
+
+
+async def test_a_destination_that_leads_back_to_us_is_refused_made_changed_or_in_bulk(
+    as_alice: AsyncClient, as_charlie: AsyncClient
+) -> None:
+    pair = await make_pair(as_alice)
+    await post(as_charlie, "/v1/hosts", {"host": "go.charlie-loops.test"})
+    made = await make_link(as_alice, pair)
+    looping = [made["short_url"], "https://go.charlie-loops.test/spring"]
+    for destination in looping:
+        body = {**pair, "destination_url": destination}
+        assert await fields_at_fault(as_alice, "/v1/links", body) == {"destination_url": "loop"}
+        changed = await as_alice.patch(f"/v1/links/{made['id']}", json={"destination_url": destination})
+        assert (changed.status_code, changed.json()["errors"][0]["code"]) == (422, "loop")
+    bulk = {"links": [{**pair, "destination_url": "https://shop.test/"}, {**pair, "destination_url": looping[1]}]}
+    assert await fields_at_fault(as_alice, "/v1/links/bulk", bulk) == {"links.1.destination_url": "loop"}
