@@ -19,7 +19,7 @@ from time import sleep
 
 import msgspec
 
-from app.child import child_setup
+from app.child import POSTGRES_NICENESS, WORKER_NICENESS, child_setup
 from app.clock import monotonic_s
 from app.postgres import MAX_CONNECTIONS, AlreadyRunning, Cluster, StillLeaving
 from app.secret import load_secret
@@ -183,7 +183,7 @@ class Parent:
         # Compiling every module at every start costs 2 s.
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.web = [Child(f"web worker {i + 1}", self._web(each)) for i, each in enumerate(listeners)]
-        self.background = [Child("background process", lambda: self._python("app.worker"))]
+        self.background = [Child("background process", lambda: self._python("app.worker", niceness=WORKER_NICENESS))]
         if not (settings.data / "welcomed").exists():
             self.background.append(Child("welcome", lambda: self._python("app.welcome"), restart=False))
         self.database = [Child("PostgreSQL", self._postgres)] if self.cluster else []
@@ -207,7 +207,9 @@ class Parent:
         descriptor = listener.fileno()
         return lambda: self._python("app.web", str(descriptor), pass_fds=(descriptor,))
 
-    def _python(self, module: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+    def _python(
+        self, module: str, *arguments: str, pass_fds: tuple[int, ...] = (), niceness: int = 0
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603  our own modules
             # -P: the folder one happens to be in may have an `app` of its own.
             [sys.executable, "-P", "-m", module, *arguments],
@@ -215,12 +217,12 @@ class Parent:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # else Ctrl-C reaches every child at once, PostgreSQL first of all
             pass_fds=pass_fds,
-            preexec_fn=child_setup(death_signal=signal.SIGKILL),
+            preexec_fn=child_setup(death_signal=signal.SIGKILL, niceness=niceness),
         )
 
     def _postgres(self) -> subprocess.Popen[bytes]:
         assert self.cluster is not None
-        return self.cluster.spawn(wait_s=0)
+        return self.cluster.spawn(wait_s=0, niceness=POSTGRES_NICENESS)
 
     def run(self) -> None:
         """Start, look after, and stop the children."""

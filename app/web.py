@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from uvicorn.config import Config
@@ -33,7 +33,8 @@ BACKLOG = 2_048
 KEEP_ALIVE_S = 65
 """Above the 60 s of the usual proxies, which would otherwise send a request over a connection that is being closed."""
 DATE_S = 1.0
-LATE_CONNECTIONS_S = 0.05
+LATE_HANDSHAKES_S = 0.2
+"""A handshake under way ends within one round trip, and its connection is then in the queue."""
 OPEN_CONNECTIONS_S = 1.0
 POLL_S = 0.005
 SWITCH_S = 0.001
@@ -41,8 +42,15 @@ SWITCH_S = 0.001
 RUNNING_REQUESTS_S = 5
 LEAVE_S = 2.0
 CLOSE = (b"connection", b"close")
-# Calls that keep the interpreter lock: no other thread runs between two of them.
-LOCKED = ctypes.PyDLL(None)
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # <linux/socket.h>; the socket module does not name them
+# Classic BPF over the TCP header, as in <linux/filter.h>: load the flags, keep SYN and ACK, drop the packet if it is SYN alone.
+DROP_SYN = (
+    (0x30, 0, 0, 13),
+    (0x54, 0, 0, 0x12),
+    (0x15, 0, 1, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFF_FFFF),
+)
 
 log = logging.getLogger("ariane.web")
 
@@ -90,6 +98,7 @@ class Worker:
             timeout_graceful_shutdown=RUNNING_REQUESTS_S,
         )
         config.load()
+        _accept_handshakes(self.listener)
         server = Server(config)
         server.lifespan = config.lifespan_class(config)
         await server.on_tick(0)
@@ -118,20 +127,17 @@ class Worker:
         """Take no new connection and wait until the open ones have been closed by their last answer, for a second at most."""
         server.config.encoded_headers.append(CLOSE)
         server.server_state.default_headers.append(CLOSE)  # in place: requests under way hold this very list
-        self.listener.listen(0)
-        await asyncio.sleep(LATE_CONNECTIONS_S)
+        _begin_no_handshake(self.listener)
+        await asyncio.sleep(LATE_HANDSHAKES_S)
         # The loop closes its descriptor some turns later; ours is the last, and closed when the queue is empty.
         last = self.listener.dup()
         for listening in server.servers:
             listening.close()
         self.listener.close()
         last.setblocking(False)
-        while not _nobody_waits(last):
-            try:
-                connection, _ = last.accept()
-            except OSError:
-                continue  # it has gone away meanwhile
+        while (connection := _next_in_queue(last)) is not None:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: self._protocol(server), connection)
+        last.close()
         await _until(lambda: not server.server_state.connections)
         # Those left are idle and closed next. A request that has arrived and was not read yet makes its connection not idle.
         await _until(lambda: not _any_readable(server))
@@ -162,18 +168,38 @@ async def _until(done: Callable[[], bool]) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def _nobody_waits(listener: socket.socket) -> bool:
-    """Close `listener` if no connection waits to be accepted; whether it did.
+def _accept_handshakes(listener: socket.socket) -> None:
+    """Undo `_begin_no_handshake`: the socket is the parent's, and a worker ended by hand leaves it to its successor as it was."""
+    with suppress(OSError):  # there was nothing to undo
+        listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
 
-    A connection that completes between the look and the close is reset, its request with it: hence nothing may come in between.
+
+def _begin_no_handshake(listener: socket.socket) -> None:
+    """From now on the kernel drops the first packet (SYN) of every new connection, while handshakes under way and open connections go on.
+
+    A connection that completes between the last accept and the close would be reset, and the request on it lost: the client has seen it open.
+    One whose first packet is dropped asks again a second later, and finds the service that followed us, or is refused, having sent nothing.
+    (Shrinking the backlog instead drops the *last* packet of a handshake, after which the client believes itself connected.)
     """
-    descriptor = listener.fileno()
-    question = ctypes.create_string_buffer(struct.pack("ihh", descriptor, select.POLLIN, 0))
-    if LOCKED.poll(question, 1, 0) != 0:
-        return False
-    LOCKED.close(descriptor)
-    listener.detach()
-    return True
+    packed = b"".join(struct.pack("HBBI", *instruction) for instruction in DROP_SYN)
+    program = ctypes.create_string_buffer(packed)
+    try:
+        listener.setsockopt(
+            socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(DROP_SYN), ctypes.addressof(program))
+        )
+    except OSError as error:
+        log.warning("a connection made in the very moment of stopping may be reset: %s", error)
+
+
+def _next_in_queue(listener: socket.socket) -> socket.socket | None:
+    """The next connection that waits to be accepted; None when there is none."""
+    while True:
+        try:
+            return listener.accept()[0]
+        except BlockingIOError:
+            return None
+        except OSError:
+            continue  # it has gone away meanwhile
 
 
 def main() -> None:

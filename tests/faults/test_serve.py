@@ -82,7 +82,10 @@ class Service:
         """The pids and command lines of its children whose command line contains `word`."""
         found = {}
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            try:
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it has ended meanwhile
             if word in line:
                 found[int(pid)] = line
         return found
@@ -130,8 +133,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 class Load:
     """Threads that ask without a pause, over connections kept alive or over a new one each time, until told to stop or refused."""
 
-    def __init__(self, port: int, *, threads: int, keep_alive: bool) -> None:
+    def __init__(self, port: int, *, threads: int, keep_alive: bool, path: str = "/healthz", status: int = 200) -> None:
         self.port = port
+        self.path, self.status = path, status
         self.keep_alive = keep_alive
         self.answered = 0
         self.lost: list[str] = []
@@ -151,10 +155,10 @@ class Load:
                     self.refused.append(repr(error))
                     return
             try:
-                connection.request("GET", "/healthz")
+                connection.request("GET", self.path)
                 answer = connection.getresponse()
                 answer.read()
-                assert answer.status == 200
+                assert answer.status == self.status
                 self.answered += 1
             except (OSError, http.client.HTTPException) as error:
                 self.lost.append(repr(error))
@@ -245,6 +249,18 @@ def test_a_dead_worker_is_replaced_and_no_connection_is_refused(service: Service
     assert len(load.lost) <= 4  # what the killed worker had in hand, one a thread at most
 
 
+def test_a_worker_that_somebody_ends_by_hand_loses_nothing_and_its_successor_answers(service: Service) -> None:
+    service.wait_until("/readyz", 200)
+    load = Load(service.port, threads=4, keep_alive=True)
+    load.wait_for(100)
+    before = service.children("app.web")
+    os.kill(min(before), signal.SIGTERM)
+    service.wait_for_children("app.web", len(before), other_than=min(before))
+    load.wait_for(load.answered + 300)
+    load.finish()
+    assert (load.lost, load.refused) == ([], [])
+
+
 def test_a_dead_database_and_a_dead_background_process_come_back_while_redirects_go_on(
     service: Service, key: str
 ) -> None:
@@ -290,7 +306,11 @@ def test_keys_are_made_beside_a_running_service(service: Service, data: Path) ->
 
 def test_stopping_under_load_loses_no_request(service: Service) -> None:
     service.wait_until("/readyz", 200)
-    loads = [Load(service.port, threads=4, keep_alive=keep_alive) for keep_alive in (True, False)]
+    loads = [
+        Load(service.port, threads=2, keep_alive=keep_alive, path=path, status=status)
+        for path, status in (("/healthz", 200), ("/lea", 302))
+        for keep_alive in (True, False)
+    ]
     idle = socket.create_connection(("127.0.0.1", service.port))
     for load in loads:
         load.wait_for(200)
@@ -298,7 +318,7 @@ def test_stopping_under_load_loses_no_request(service: Service) -> None:
     for load in loads:
         load.finish()
     idle.close()
-    assert [load.lost for load in loads] == [[], []]
+    assert [load.lost for load in loads] == [[]] * len(loads)
     assert took_s < 5, "design asks for 2 s on a quiet machine"
 
 
