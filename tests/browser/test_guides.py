@@ -26,6 +26,8 @@ async def test_payment_links_of_stripe_take_the_click_along_and_other_links_do_n
     shop.pages["/"] = (
         pasted(story, shop, "stripe", "every page")
         + '<a id="pay" href="https://buy.stripe.com/abc?locale=fr">Pay</a><a id="else" href="https://example.com/?x=1">On</a>'
+        + "<stripe-buy-button></stripe-buy-button>"
+        + pasted(story, shop, "stripe", "links")
     )
     link = await story.link(shop)
     await story.page.goto(link["short_url"])
@@ -33,6 +35,8 @@ async def test_payment_links_of_stripe_take_the_click_along_and_other_links_do_n
     await story.page.wait_for_function("document.querySelector('#pay').href.includes('client_reference_id')")
     address = urlsplit(await story.page.evaluate("document.querySelector('#pay').href"))
     assert parse_qs(address.query) == {"locale": ["fr"], "client_reference_id": [land.fields["click_id"]]}
+    button = "document.querySelector('stripe-buy-button').getAttribute('client-reference-id')"
+    assert await story.page.evaluate(button) == land.fields["click_id"]
     assert await story.page.evaluate("document.querySelector('#else').href") == "https://example.com/?x=1"
 
 

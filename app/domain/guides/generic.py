@@ -57,7 +57,7 @@ def _paddle(connection: Connection) -> Guide:
             Step(
                 "Add a notification destination",
                 "In Paddle: Developer tools → Notifications → New destination; type URL; the events transaction.completed, transaction.paid, "
-                "transaction.updated, transaction.revised, adjustment.created, adjustment.updated.",
+                "transaction.updated, adjustment.created, adjustment.updated.",
                 Paste("URL", connection.url),
             ),
             Step(
@@ -68,10 +68,11 @@ def _paddle(connection: Connection) -> Guide:
             *key_step(connection),
             Step(
                 "Let the transaction carry its click and its code",
-                "Paddle's webhook names a discount by its id only. Where your page opens the checkout, hand both over.",
+                "Paddle's webhook names a discount by its id only. Where your page opens the checkout, hand both over; without a click "
+                "the first is undefined, and the checkout opens all the same.",
                 Paste(
                     "Paddle.Checkout.open, customData",
-                    "{click_id: ariane('click_id'), code: typedCode, order_id: yourOwnNumber}",
+                    "{ariane: ariane('click_id'), code: typedCode, order_id: yourOwnNumber}",
                 ),
             ),
             trial_step(connection),
