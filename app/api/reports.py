@@ -122,6 +122,11 @@ class Asked(Range):
     )
     currency: Currency | None = Field(None, description="ISO 4217; amounts in others are listed under `unconverted`.")
     model: Literal["policy"] = Field("policy", description="`policy`: credits as each order's own policy gives them.")
+    refunds_by: Literal["event", "order"] = Field(
+        "event",
+        description="When a refund counts: `event`, at its own date, as the books of a month do; `order`, at the date of its order (cohort), so that each "
+        "day's orders show what is left of them.",
+    )
     group_by: Annotated[list[str], BeforeValidator(_words), AfterValidator(_groups)] = Field(
         [],
         description=f"At most {GROUPS_MAX} of {', '.join(GROUPS)}, at most one of them of time; repeated or separated by commas.",
@@ -234,6 +239,7 @@ class SummaryShown(BaseModel):
     tz: str
     currency: str
     model: str
+    refunds_by: Literal["event", "order"]
     definition_version: str = Field(description="Changes when a formula changes.")
     group_by: list[str]
     filters: dict[str, list[str]]
@@ -274,9 +280,9 @@ async def read_summary(
 ) -> Response:
     """Clicks, orders, revenue, refunds, costs and the KPIs made of them, in one currency and one time zone.
 
-    Orders count by their own date, refunds by theirs, costs by the day they were incurred on. Ratios are ratios of sums, as fractions; what
-    cannot be divided is null, with the reason. `unattributed` holds the orders that nobody is credited with. Rows are there for what has
-    something to tell in the range; days, weeks and months on their own are all there.
+    Orders count by their own date, refunds by theirs (or, as asked, by that of their order), costs by the day they were incurred on. Ratios are
+    ratios of sums, as fractions; what cannot be divided is null, with the reason. `unattributed` holds the orders that nobody is credited with.
+    Rows are there for what has something to tell in the range; days, weeks and months on their own are all there.
     """
     async with one_moment(session):
         basics = await read_basics(session, caller.brand_id)
@@ -286,6 +292,7 @@ async def read_summary(
             asked.currency or basics.currency,
             tuple(asked.group_by),
             await _filters(session, caller.brand_id, asked),
+            asked.refunds_by,
         )
         now = clock.now()
         summary = await summarise(
@@ -347,6 +354,7 @@ def _shown(summary: Summary) -> dict[str, Any]:
         **_range(question.period),
         "currency": question.currency,
         "model": MODEL,
+        "refunds_by": question.refunds_by,
         "definition_version": DEFINITION_VERSION,
         "group_by": question.group_by,
         "filters": {name: [_id_shown(name, each) for each in values] for name, values in filters.items()},

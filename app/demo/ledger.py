@@ -1,7 +1,7 @@
 """What the figures must be: the demo's own books, kept while it plays, with arithmetic of their own."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from zoneinfo import ZoneInfo
@@ -103,6 +103,11 @@ class Ledger:
             figures = self._sums([], [entry for entry in self.money if entry.currency == currency])
             found[currency] = {name: figures[name] for name in ("conversions", "gross_minor", "refunds_minor")}
         return found
+
+    def by_order(self) -> "Ledger":
+        """The same, with every refund dated as its order is."""
+        placed = {entry.order: entry.at for entry in self.money if not entry.refund}
+        return replace(self, money=[replace(entry, at=placed[entry.order]) for entry in self.money])
 
     def _own_currency(self) -> Iterator[Money]:
         return (entry for entry in self.money if entry.currency == self.currency)

@@ -344,9 +344,9 @@ async def _signed_call(stage: Stage, order: Order) -> None:
         raise DemoError(f"the signed webhook answered {answer.status_code}: {answer.text[:300]}")
 
 
-async def _report(stage: Stage, group_by: str | None) -> dict[str, Any]:
+async def _report(stage: Stage, group_by: str | None, refunds_by: str = "event") -> dict[str, Any]:
     day = stage.now.astimezone(ZoneInfo(ZONE)).date()
-    query = f"from={day - timedelta(days=3)}&to={day + timedelta(days=2)}&tz={quote(ZONE)}"
+    query = f"from={day - timedelta(days=3)}&to={day + timedelta(days=2)}&tz={quote(ZONE)}&refunds_by={refunds_by}"
     grouped = "" if group_by is None else f"&group_by={group_by}"
     answer: dict[str, Any] = await stage.call("GET", f"/v1/reports/summary?{query}{grouped}")
     return answer
@@ -362,13 +362,17 @@ async def compare(stage: Stage) -> list[str]:
     listed = {entry["currency"]: entry for entry in whole["unconverted"]}
     for currency, figures in stage.ledger.foreign().items():
         differences += _differ(f"unconverted {currency}", figures, listed.get(currency, {}))
-    for dimension in DIMENSIONS:
-        rows = {_key(row, dimension): row for row in (await _report(stage, dimension))["rows"]}
-        for value in sorted(stage.ledger.keys(dimension)):
-            expected = stage.ledger.row(dimension, value)
+    cohorts = stage.ledger.by_order()
+    for ledger, dimension, refunds_by in [
+        *((stage.ledger, each, "event") for each in DIMENSIONS),
+        (cohorts, "day", "order"),
+    ]:
+        rows = {_key(row, dimension): row for row in (await _report(stage, dimension, refunds_by))["rows"]}
+        for value in sorted(ledger.keys(dimension)):
+            expected = ledger.row(dimension, value)
             if dimension == "code":
                 expected = {name: figure for name, figure in expected.items() if "clicks" not in name}
-            differences += _differ(f"{dimension} {value}", expected, rows.get(value, {}))
+            differences += _differ(f"{dimension} {value}, refunds by {refunds_by}", expected, rows.get(value, {}))
     return differences
 
 

@@ -1,6 +1,6 @@
 """Orders, refunds and costs by row, from `credit` and `cost`. Every figure is in one currency; the others are summed apart.
 
-An order counts by its own date and a refund by its own, so a refund never changes the gross of the month before.
+An order counts by its own date; a refund by its own, so that it never changes the net of the month before, or by that of its order, as asked.
 """
 
 from collections import Counter
@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     func,
     select,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -53,7 +54,7 @@ class Costs:
 
 
 async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Question) -> Orders:
-    """Orders dated in the period and refunds dated in it, test, rejected and unverified ones excluded."""
+    """Orders dated in the period, and refunds dated in it or of those orders, as asked; test, rejected and unverified ones excluded."""
     found = Orders()
     for row in await fetch(connection, _orders(brand_id, question)):
         counts = {name: int(row._mapping[name]) for name in ORDER_COUNTS}
@@ -66,55 +67,72 @@ async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Qu
     return found
 
 
+def _credits(brand_id: UUID, question: Question) -> FromClause:
+    """The brand's credits, each with the date it counts at as `occurred_at`."""
+    if question.refunds_by == "event":
+        return credit
+    columns = [column for column in credit.c if column.name != "occurred_at"]
+    placed = select(*columns, credit.c.occurred_at).where(credit.c.brand_id == brand_id, credit.c.position == 0)
+    # Orders that were refunded are found by their own date; where everything was reversed there is nothing to move.
+    refunded = (
+        select(*columns, conversion.c.occurred_at)
+        .join(conversion, and_(conversion.c.brand_id == brand_id, conversion.c.id == credit.c.conversion_id))
+        .where(credit.c.brand_id == brand_id, credit.c.position > 0, conversion.c.refunded_minor != 0)
+    )
+    # Conditions on the whole reach into both parts, and so their indexes.
+    return union_all(placed, refunded).subquery("credits")
+
+
 def _orders(brand_id: UUID, question: Question) -> Select[Any]:
     groups: list[ColumnElement[Any]] = []
+    rows = _credits(brand_id, question)
     if question.unit:
         bounds = bindparam("bounds", question.bounds, ARRAY(DateTime(timezone=True)))
-        groups.append((func.width_bucket(credit.c.occurred_at, bounds) - 1).label("bucket"))
-    attributed = credit.c.collaboration_id.is_not(None)
+        groups.append((func.width_bucket(rows.c.occurred_at, bounds) - 1).label("bucket"))
+    attributed = rows.c.collaboration_id.is_not(None)
     # What nobody gets is one sum: a code without owner must not cut it up.
-    groups += [case((attributed, credit.c[f"{name}_id"])).label(name) for name in question.entities]
-    groups += [attributed.label("attributed"), credit.c.currency]
-    is_order = credit.c.position == 0
-    is_sale = and_(is_order, credit.c.kind == ORDER_KIND)
-    weight_bp = case((attributed, credit.c.weight_bp), else_=WHOLE_BP)
+    groups += [case((attributed, rows.c[f"{name}_id"])).label(name) for name in question.entities]
+    groups += [attributed.label("attributed"), rows.c.currency]
+    is_order = rows.c.position == 0
+    is_sale = and_(is_order, rows.c.kind == ORDER_KIND)
+    weight_bp = case((attributed, rows.c.weight_bp), else_=WHOLE_BP)
     sums = {
         "conversions_bp": func.sum(weight_bp).filter(is_order),
         "orders_bp": func.sum(weight_bp).filter(is_sale),
-        "gross_minor": func.sum(credit.c.amount_minor).filter(is_order),
-        "order_gross_minor": func.sum(credit.c.amount_minor).filter(is_sale),
-        "refunds_minor": -func.sum(credit.c.amount_minor).filter(~is_order),
+        "gross_minor": func.sum(rows.c.amount_minor).filter(is_order),
+        "order_gross_minor": func.sum(rows.c.amount_minor).filter(is_sale),
+        "refunds_minor": -func.sum(rows.c.amount_minor).filter(~is_order),
     }
     return (
         select(*groups, *(func.coalesce(total, 0).label(name) for name, total in sums.items()))
         .where(
-            credit.c.brand_id == brand_id,
-            credit.c.counted,
-            credit.c.occurred_at >= question.period.start,
-            credit.c.occurred_at < question.period.end,
-            *_of_chosen_orders(brand_id, question),
+            rows.c.brand_id == brand_id,
+            rows.c.counted,
+            rows.c.occurred_at >= question.period.start,
+            rows.c.occurred_at < question.period.end,
+            *_of_chosen_orders(brand_id, question, rows),
         )
         .group_by(*groups)
         .limit(ROWS_MAX + 1)
     )
 
 
-def _of_chosen_orders(brand_id: UUID, question: Question) -> list[ColumnElement[bool]]:
+def _of_chosen_orders(brand_id: UUID, question: Question, rows: FromClause) -> list[ColumnElement[bool]]:
     filters = question.filters
     wanted = [
-        (credit.c.influencer_id, filters.influencer_id),
-        (credit.c.campaign_id, filters.campaign_id),
-        (credit.c.collaboration_id, filters.collaboration_id),
-        (credit.c.link_id, filters.link_id),
-        (credit.c.code_id, filters.code_id),
-        (credit.c.kind, filters.kind),
+        (rows.c.influencer_id, filters.influencer_id),
+        (rows.c.campaign_id, filters.campaign_id),
+        (rows.c.collaboration_id, filters.collaboration_id),
+        (rows.c.link_id, filters.link_id),
+        (rows.c.code_id, filters.code_id),
+        (rows.c.kind, filters.kind),
     ]
     conditions: list[ColumnElement[bool]] = [is_one_of(field, values) for field, values in wanted if values]
     if filters.shop:
         of_shop = select(conversion.c.id).where(
             conversion.c.brand_id == brand_id, is_one_of(conversion.c.shop, filters.shop)
         )
-        conditions.append(credit.c.conversion_id.in_(of_shop))
+        conditions.append(rows.c.conversion_id.in_(of_shop))
     return conditions
 
 

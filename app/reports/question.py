@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Executable, func, literal
@@ -42,12 +42,16 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One report. `group_by` holds at most two different groups, at most one of them of time; `currency` is ISO 4217."""
+    """One report. `group_by` holds at most two different groups, at most one of them of time; `currency` is ISO 4217.
+
+    refunds_by: the date a refund counts at: its own (`event`), or that of its order (`order`), so that what is left of each day's orders shows.
+    """
 
     period: Period
     currency: str
     group_by: tuple[str, ...] = ()
     filters: Filters = field(default_factory=Filters)
+    refunds_by: Literal["event", "order"] = "event"
 
     @property
     def entities(self) -> tuple[str, ...]:

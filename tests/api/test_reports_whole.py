@@ -94,6 +94,17 @@ async def test_a_launch_is_reported_from_the_first_click_to_the_last_refund(
         assert whole["totals"]["roi"] == round((9_333 - 6_000) / 6_000, 6)
         assert (whole["unattributed"]["conversions"], whole["all_orders"]["gross_minor"]) == (1, 14_110)
 
+        # By its own date the refund is of yesterday or today, by its order's of two days ago; the totals are the same.
+        def refunded(report: Json) -> dict[str, int]:
+            return {row["key"]["day"]: row["refunds_minor"] for row in report["rows"] if row["refunds_minor"]}
+
+        by_order = await summary(alice, group_by="day", tz="UTC", refunds_by="order")
+        assert refunded(by_order) == {noon.date().isoformat(): 4_000}
+        by_event = await summary(alice, group_by="day", tz="UTC")
+        assert refunded(by_event) == {(now - timedelta(hours=1)).date().isoformat(): 4_000}
+        assert (by_event["refunds_by"], by_order["refunds_by"]) == ("event", "order")
+        assert by_order["totals"] == by_event["totals"]
+
         # Single clicks, cut at another zone's midnights, say what the daily counts say.
         names = ("clicks", "bots", "unique_clicks", "conversions", "gross_minor", "refunds_minor", "net_minor")
         for zone in ("America/New_York", "UTC"):

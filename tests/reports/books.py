@@ -199,7 +199,10 @@ async def _write_orders(connection: Any, brand_id: UUID, books: Books) -> None:
     conversions, credits_ = [], []
     for order in books.orders:
         order_id = mint.new_id()
-        conversions.append((brand_id, order_id, order_id, order.shop, order.kind, order.at, "pending", FROM, FROM))
+        refunded = sum(abs(amount) for _, amounts in order.refunds for amount in amounts)
+        conversions.append(
+            (brand_id, order_id, order_id, order.shop, order.kind, order.at, "pending", refunded, FROM, FROM)
+        )
         events = [
             (order.at, order.amounts),
             *((at, tuple(-amount for amount in amounts)) for at, amounts in order.refunds),
@@ -226,7 +229,18 @@ async def _write_orders(connection: Any, brand_id: UUID, books: Books) -> None:
                         order.counted,
                     )
                 )
-    columns = ["brand_id", "id", "root_id", "shop", "kind", "occurred_at", "status", "created_at", "updated_at"]
+    columns = [
+        "brand_id",
+        "id",
+        "root_id",
+        "shop",
+        "kind",
+        "occurred_at",
+        "status",
+        "refunded_minor",
+        "created_at",
+        "updated_at",
+    ]
     await connection.copy_records_to_table("conversion", records=conversions, columns=columns)
     columns = [
         "brand_id",
@@ -273,9 +287,16 @@ def label(at: datetime, unit: str, zone: ZoneInfo) -> str:
 
 
 def answer(
-    books: Books, group_by: Sequence[str], start: datetime, end: datetime, zone: ZoneInfo, *, currency: str = "EUR"
+    books: Books,
+    group_by: Sequence[str],
+    start: datetime,
+    end: datetime,
+    zone: ZoneInfo,
+    *,
+    currency: str = "EUR",
+    refunds_by: str = "event",
 ) -> Answer:
-    """Every fact in [start, end), put where it belongs."""
+    """Every fact in [start, end), put where it belongs; a refund at its own date, or at that of its order."""
     found = Answer()
 
     def put(at: datetime, known: dict[str, Any], counts: dict[str, int]) -> None:
@@ -291,7 +312,7 @@ def answer(
         if start <= click.at < end and click.kind != UNCOUNTED:
             known = {**_of(books, books.link_of[click.place]), "link": books.links[click.place]}
             put(click.at, known, {CLASS_NAMES[click.kind]: 1, "unique_clicks": int(number in firsts)})
-    _put_orders(books, put, found, start, end, currency)
+    _put_orders(books, put, found, start, end, currency, refunds_by)
     for cost in books.costs:
         if not cost.archived and start <= datetime.combine(cost.on, time(), zone).astimezone(UTC) < end:
             if cost.currency != currency:
@@ -305,10 +326,17 @@ def answer(
 
 
 def _put_orders(
-    books: Books, put: Callable[..., None], found: Answer, start: datetime, end: datetime, currency: str
+    books: Books,
+    put: Callable[..., None],
+    found: Answer,
+    start: datetime,
+    end: datetime,
+    currency: str,
+    refunds_by: str,
 ) -> None:
     for order in books.orders:
-        events = [("gross_minor", order.at, order.amounts), *(("refunds_minor", *refund) for refund in order.refunds)]
+        refunds = [(order.at if refunds_by == "order" else at, amounts) for at, amounts in order.refunds]
+        events = [("gross_minor", order.at, order.amounts), *(("refunds_minor", *refund) for refund in refunds)]
         for name, at, amounts in events:
             if not order.counted or not start <= at < end:
                 continue

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -70,7 +70,8 @@ def without_noughts(counts: Counter[str]) -> Counter[str]:
 def check(summary: Summary, books: Books) -> None:
     """Everything a summary must satisfy, whatever was asked."""
     question = summary.question
-    expected = answer(books, question.group_by, question.period.start, question.period.end, question.period.zone)
+    edges = question.period.start, question.period.end
+    expected = answer(books, question.group_by, *edges, question.period.zone, refunds_by=question.refunds_by)
     missing = {name for row in summary.rows for name in row.figures.reasons if name in COUNTS}
     rows = {key_of(row): counts_of(row.figures) for row in summary.rows}
     wanted = {
@@ -150,7 +151,9 @@ def costs(draw: st.DrawFn) -> Cost:
     facts=st.tuples(st.lists(clicks, max_size=40), st.lists(orders(), max_size=12), st.lists(costs(), max_size=6)),
     brand_zone=st.sampled_from([PARIS, NEW_YORK, KATHMANDU]),
     zone=st.sampled_from([PARIS, NEW_YORK, KATHMANDU, ZoneInfo("UTC")]),
-    groups=st.lists(st.sampled_from([*SINGLE, *PAIRS]), min_size=3, max_size=3),
+    groups=st.lists(
+        st.tuples(st.sampled_from([*SINGLE, *PAIRS]), st.sampled_from(["event", "order"])), min_size=3, max_size=3
+    ),
     ends=st.tuples(moments, moments).filter(lambda pair: pair[0] != pair[1]).map(sorted),
 )
 async def test_a_report_says_what_the_books_say(
@@ -159,7 +162,7 @@ async def test_a_report_says_what_the_books_say(
     facts: tuple[list[Click], list[Order], list[Cost]],
     brand_zone: ZoneInfo,
     zone: ZoneInfo,
-    groups: list[tuple[str, ...]],
+    groups: list[tuple[tuple[str, ...], Literal["event", "order"]]],
     ends: list[datetime],
 ) -> None:
     """Any facts, any two zones, any range: rows, totals, unattributed and unconverted are the sums made by hand, to the minor unit."""
@@ -167,8 +170,8 @@ async def test_a_report_says_what_the_books_say(
     books = await open_books(pool, brand)
     books.clicks, books.orders, books.costs = facts
     await write(pool, brand, brand_zone, books)
-    for group_by in groups:
-        question = Question(Period(ends[0], ends[1], zone), "EUR", group_by)
+    for group_by, refunds_by in groups:
+        question = Question(Period(ends[0], ends[1], zone), "EUR", group_by, refunds_by=refunds_by)
         check(await ask(engine, brand, question, brand_zone), books)
 
 
@@ -253,6 +256,28 @@ async def test_a_refund_counts_on_its_own_day_and_leaves_the_gross_of_the_order_
     # A reversal gives back what a refund took.
     assert (refunded["gross_minor"], refunded["refunds_minor"], refunded["net_minor"]) == (0, 3_000, -3_000)
     assert (refunded["conversions"], refunded["aov_minor"]) == (0, None)
+
+
+async def test_by_order_a_refund_counts_on_the_day_of_its_order_whenever_it_was_given(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
+) -> None:
+    """The cohort of a day: what is left of it; a refund after the range counts, one of an earlier order does not."""
+    before, later = NOON - timedelta(days=40), NOON + timedelta(days=40)
+    books.orders = [
+        Order(NOON, (6_000, 3_000), (Share(0, 0, None, 6_667), Share(1, 2, None, 3_333)), refunds=((later, (4_000, 2_000)),)),
+        Order(before, (5_000,), (Share(0, 0),), refunds=((NOON, (5_000,)),)),
+        Order(NOON, (700,), (Share(None),), refunds=((later, (200,)),)),
+    ]  # fmt: skip
+    await write(pool, alice, PARIS, books)
+    summary = await ask(engine, alice, Question(period(), "EUR", ("influencer", "day"), refunds_by="order"))
+    check(summary, books)
+    assert [(row.figures.values["gross_minor"], row.figures.values["refunds_minor"]) for row in summary.rows] == [
+        (6_000, 4_000),
+        (3_000, 2_000),
+    ]
+    assert summary.unattributed.values["net_minor"] == 500
+    by_event = await ask(engine, alice, Question(period(), "EUR", refunds_by="event"))
+    assert (summary.totals.values["refunds_minor"], by_event.totals.values["refunds_minor"]) == (6_000, 5_000)
 
 
 async def test_an_order_of_three_creators_is_one_order(
