@@ -43,7 +43,9 @@ Secrets = Annotated[
 class NewSource(Sampled):
     """What makes a source."""
 
-    platform: Platform = Field(description="`generic` posts the bodies of /v1/conversions and /v1/refunds, signed.")
+    platform: Platform = Field(
+        description="`generic`: any signed webhook, in our own words or through `settings.preset` or `settings.mapping`."
+    )
     name: Name = Field(default="", validate_default=False, examples=["Shopify France"])
     shop: Word = Field(default="main", description="Where its orders come from.")
     secrets: Secrets = Field(default_factory=list)

@@ -1,7 +1,8 @@
 """Any checkout's own body, read through a mapping: where a value stands, how it is written, and what is said when it cannot be meant."""
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ from msgspec import ValidationError
 from app.domain.bodies import Context, version_at
 from app.domain.orders import Line, OrderReport, Parsed, RefundReport
 from app.domain.presets import PRESETS, resolve
+from app.domain.rehearsal import Rehearsal
 from app.domain.signatures import generic as signatures
-from app.domain.signing import kept_headers
+from app.domain.signing import kept_headers, verify
+from app.errors import Invalid
 from app.intake.platforms.generic import pointers
 from app.intake.platforms.generic.mapping import faults, read_mapping
 from app.intake.platforms.generic.reading import CANCELLED
+from app.intake.platforms.generic.rehearsal import rehearse
 from app.intake.platforms.generic.webhook import parse, through
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -485,6 +489,50 @@ def test_a_source_may_replace_what_its_preset_says() -> None:
 def test_a_preset_nobody_knows_any_more_leaves_our_own_words() -> None:
     context = Context(NOW, "EUR", CONTEXT.customer_key, settings={"preset": "gone"})
     assert parse(b'{"order_id": "7"}', {}, context).reports[0].refs == ("7",)
+
+
+# ── Rehearsals ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+PLAN = Rehearsal(
+    number=7, currency="EUR", net_minor=5_000, refund_minor=1_200, ordered_at=NOW, refunded_at=NOW + timedelta(seconds=1),
+    code="LEA10", click_id="clk_01kaz8h0000000000000000000", customer_email="lea@example.com",
+)  # fmt: skip
+OWN = {
+    "signature": {"header": "X-Sig", "timestamp_header": "X-Time", "message": "{timestamp}.{body}"},
+    "mapping": {"amounts": "minor", "rules": [*RULES[:2], {"read": "ignored"}]},
+}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, *({"preset": name} for name in sorted(PRESETS)), OWN], ids=lambda given: given.get("preset", "own")
+)
+@pytest.mark.parametrize("currency", ["EUR", "JPY", "KWD"])
+def test_a_rehearsal_is_written_the_way_it_is_read(settings: dict[str, Any], currency: str) -> None:
+    plan = replace(PLAN, currency=currency)
+    scene = rehearse(plan, "a-long-random-secret", settings)
+    context = Context(NOW, "EUR", lambda _, email: email, settings=settings)
+    reports = []
+    for sent in (*scene.order, *scene.refund):
+        headers = {name.lower(): text for name, text in sent.headers.items()}
+        keys, now_s = ["a-long-random-secret"], NOW.timestamp()
+        assert verify("generic", body=sent.body, headers=headers, secrets=keys, now_s=now_s, settings=settings) is None
+        parsed = parse(sent.body, headers, context)
+        assert parsed.rejected is None, parsed.detail
+        reports += parsed.reports
+    told = reports[0]
+    assert (told.net_minor, told.currency, told.test, told.codes) == (5_000, currency, True, ("LEA10",))
+    assert told.click_ids == ("clk_01kaz8h0000000000000000000",)
+    assert told.customer.key == "lea@example.com"
+    assert all(scene.order_id in report.refs for report in reports)
+    refunds = [refund.amount_minor for report in reports for refund in report.refunds if refund.kind == "refund"]
+    assert refunds == [1_200]
+
+
+def test_a_mapping_without_a_word_for_tests_is_not_rehearsed() -> None:
+    untested = {name: value for name, value in RULES[0].items() if name != "test"}
+    for rules, why in (([untested], "no field `test`"), ([RULES[2]], "no rule reads an order")):
+        with pytest.raises(Invalid, match=why):
+            rehearse(PLAN, "a-long-random-secret", {"mapping": {"amounts": "minor", "rules": rules}})
 
 
 # ── Whatever comes ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -178,7 +178,6 @@ def _written(table: Table, rule: Rule, plan: Rehearsal, order_id: str, *, refund
     paper = _Paper(table, plan.currency)
     is_refund = rule.read == "refund"
     at = plan.refunded_at if refunded else plan.ordered_at
-    paper.write(rule.order_id, order_id)
     paper.write(rule.currency, plan.currency)
     paper.write_time(rule.updated_at, at)
     paper.write_time(rule.occurred_at, at if is_refund else plan.ordered_at)
@@ -202,6 +201,8 @@ def _written(table: Table, rule: Rule, plan: Rehearsal, order_id: str, *, refund
             paper.write(rule.lines.each, line.document)
         if refunded and isinstance(rule.refunds, RefundFields):
             paper.write(rule.refunds.each, _refund_inside(table, rule.refunds, plan, order_id))
+    # After the refund's id: some checkouts know a refund by its order alone, and both are read from one place.
+    paper.write(rule.order_id, order_id)
     for condition in rule.when:
         if condition.equals is not UNSET:
             word = condition.equals[0] if isinstance(condition.equals, list) else condition.equals
