@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from app.commands import files
 from app.settings import Settings, SettingsError, read_settings, variable
 
 app = typer.Typer(
@@ -140,6 +141,10 @@ def _dsn(settings: Settings) -> str:
     from app.postgres import Cluster
 
     return settings.database_url or Cluster(settings.data, settings.pg_bin).dsn
+
+
+app.command("import")(files.import_file)
+app.command("reconcile")(files.reconcile_file)
 
 
 @app.command()

@@ -47,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="Key that encrypts stored secrets and keys visitor hashes and cursors, at least 32 characters. Empty: made once, kept in the data directory."
         ),
     ] = ""
+    key: Annotated[
+        str,
+        Meta(description="Secret key (sk_…) with which commands that ask the REST API speak: import, reconcile, …"),
+    ] = ""
     trusted_proxies: Annotated[
         str,
         Meta(description="Networks (CIDR, comma separated) whose X-Forwarded-For and X-Forwarded-Proto are believed."),

@@ -5,11 +5,12 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.intake.platforms.postback.presets import PRESETS
-from tests.served import Served, serve
+from tests.served import ARIANE, Served, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -103,6 +104,70 @@ def test_the_mapping_of_the_generic_page_is_tried_kept_and_read(served: Served) 
 def test_a_preset_is_connected_as_its_page_says(served: Served, preset: str) -> None:
     source = json.loads(type_in(example(f"{preset}-source"), served))
     assert source["settings"] == {"preset": preset}
+
+
+def job_of(output: str, served: Served) -> dict[str, Any]:
+    """The job that an example's answer names, when it has ended."""
+    [job] = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+    def ended() -> dict[str, Any] | None:
+        shown = served.call("GET", f"/v1/jobs/{job['id']}")
+        return shown if shown["finished_at"] else None
+
+    found = served.until(ended)
+    assert found is not None
+    return found
+
+
+def ariane(served: Served, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ARIANE_KEY": served.secret_key, "COLUMNS": "200"}
+    return subprocess.run(
+        [ARIANE, *arguments, "--url", served.url],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_file_is_imported_and_reconciled_as_its_pages_say(served: Served, tmp_path: Path) -> None:
+    script = example("import")
+    imported = job_of(type_in(f"cd {tmp_path}\n{script}", served), served)["result"]
+    assert (imported["orders"]["new"], imported["reasons"]) == (2, {"invalid_time": 1})
+    compared = job_of(type_in(f"cd {tmp_path}\n{example('reconcile')}", served), served)["result"]
+    assert compared["orders"]["matched"] == 1
+    assert compared["reasons"]["missing_here"] == {"never_received": 1}
+    assert "5002" in json.dumps(served.call("GET", "/v1/conversions?order_id=5002"))
+
+
+def test_the_commands_show_what_came_of_a_file_and_end_by_it(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("order_id,net,occurred_at\n7001,10.00,2026-11-18T10:00:00Z\n7002,ten,\n")
+    done = ariane(served, "import", "orders.csv", "--shop", "cli", "--report", "lines.csv", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert re.search(r"orders +new +1 *\n", done.stdout)
+    assert re.search(r"3 +refused +invalid_amount +7002 +net: 'ten' is not an amount", done.stdout)
+    assert (tmp_path / "lines.csv").read_text().count("\n") == 2
+    (tmp_path / "shop.jsonl").write_text(
+        '{"order_id": "7001", "total": "12.00", "tax": "2.00", "occurred_at": "2026-11-18"}\n'
+    )
+    done = ariane(served, "reconcile", "shop.jsonl", "--shop", "cli", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert re.search(r"shop total +12\.00 *\n *tax +-2\.00 *\n", done.stdout)
+    assert re.search(r"= all orders, net +10\.00", done.stdout)
+
+
+def test_a_command_that_cannot_do_it_says_why_in_one_sentence(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("order,net\n1,5\n")
+    refused = ariane(served, "import", "orders.csv", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "is order_id meant?" in refused.stderr
+    assert "wrong_header" in refused.stderr
+    nobody = ariane(served, "import", "orders.csv", "--url", "http://127.0.0.1:9", cwd=tmp_path)
+    assert nobody.returncode == 1
+    wrong = ariane(served, "import", "orders.csv", "--key", "sk_nobody", cwd=tmp_path)
+    assert "key_unknown" in wrong.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,0 +1,136 @@
+"""The REST API as commands ask it: one client, errors as the sentence the API said, jobs followed with a bar."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.errors import AppError
+from app.settings import SettingsError, read_settings
+
+if TYPE_CHECKING:
+    import httpx2
+    from rich.progress import Progress
+
+Url = Annotated[str | None, typer.Option("--url", help="Address of the service [ARIANE_PUBLIC_URL, http://HOST:PORT].")]
+Key = Annotated[str | None, typer.Option("--key", help="Secret key, sk_… [ARIANE_KEY].")]
+
+TIMEOUT_S = 60.0
+POLL_S = 0.3
+CHUNK_BYTES = 64 << 10
+ENDED = ("succeeded", "failed", "cancelled")
+
+Json = dict[str, Any]
+
+
+class Api:
+    """The REST API. Every method raises AppError with the API's own sentence when it is refused, and one that names the address when nobody answers."""
+
+    def __init__(self, client: "httpx2.Client") -> None:
+        self._client = client
+
+    def get(self, path: str, **parameters: str | int | None) -> Json:
+        """The answer to a GET; parameters that are None are left out."""
+        return self.send("GET", path, parameters)
+
+    def post(self, path: str, body: Json | None = None, **parameters: str | int | None) -> Json:
+        """The answer to a POST of a JSON body."""
+        return self.send("POST", path, parameters, json={} if body is None else body)
+
+    def send(self, method: str, path: str, parameters: dict[str, str | int | None], **request: Any) -> Json:
+        """The answer to any request."""
+        import httpx2
+
+        asked = {name: value for name, value in parameters.items() if value is not None}
+        try:
+            answer = self._client.request(method, path, params=asked, **request)
+        except httpx2.HTTPError as error:
+            raise AppError(f"{self._client.base_url} does not answer ({error or type(error).__name__})") from None
+        return dict(_read(answer).json())
+
+    def pages(self, path: str, **parameters: str | int | None) -> Iterator[Json]:
+        """Every row of a list, page after page."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, **parameters, limit=100, cursor=cursor)
+            yield from page["data"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def download(self, path: str, file: Path, **parameters: str | int | None) -> None:
+        """The answer to a GET as a file."""
+        asked = {name: value for name, value in parameters.items() if value is not None}
+        with file.open("wb") as target, self._client.stream("GET", path, params=asked) as answer:
+            for chunk in answer.iter_bytes():
+                target.write(chunk)
+
+    def upload(self, path: str, file: Path, content_type: str, bar: "Progress", **parameters: str | int | None) -> Json:
+        """The answer to a POST of a file, with a bar while it is sent."""
+        task = bar.add_task("sending", total=file.stat().st_size)
+
+        def chunks() -> Iterator[bytes]:
+            with file.open("rb") as source:
+                while chunk := source.read(CHUNK_BYTES):
+                    yield chunk
+                    bar.advance(task, len(chunk))
+
+        try:
+            return self.send("POST", path, parameters, content=chunks(), headers={"Content-Type": content_type})
+        finally:
+            bar.remove_task(task)
+
+    def follow(self, job: Json, bar: "Progress") -> Json:
+        """A job when it has ended, with a bar until then. Raises AppError when it failed."""
+        task = bar.add_task("waiting", total=None)
+        while job["state"] not in ENDED:
+            time.sleep(POLL_S)
+            job = self.get(f"/v1/jobs/{job['id']}")
+            progress = job["progress"]
+            what = "waiting" if job["state"] == "queued" else job["kind"]
+            bar.update(task, description=what, completed=progress["done"], total=progress["total"])
+        if job["state"] == "failed":
+            raise AppError(f"the job {job['id']} failed: {job['error']}")
+        return job
+
+
+@contextmanager
+def asking(url: str | None, key: str | None) -> Iterator[Api]:
+    """The API at `url` as `key`, both from the settings where they are None. Raises SettingsError without a key."""
+    import httpx2
+
+    settings = read_settings()
+    chosen = key or settings.key
+    if not chosen:
+        raise SettingsError(
+            "ARIANE_KEY: a secret key (sk_…) is needed, here or as --key; `ariane keys create` makes one"
+        )
+    headers = {"Authorization": f"Bearer {chosen}", "User-Agent": "ariane"}
+    with httpx2.Client(base_url=(url or settings.base_url).rstrip("/"), headers=headers, timeout=TIMEOUT_S) as client:
+        yield Api(client)
+
+
+@contextmanager
+def progress() -> Iterator["Progress"]:
+    """A bar on standard error, so that what a command says can be piped on."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield bar
+
+
+def _read(answer: "httpx2.Response") -> "httpx2.Response":
+    """The same answer. Raises AppError with what the API said when it is an error."""
+    if answer.is_success:
+        return answer
+    try:
+        problem = answer.json()
+        said = f"{problem['detail']} ({problem['code']})"
+    except (ValueError, KeyError, TypeError):
+        said = f"the answer was {answer.status_code}; is this the address of the service?"
+    raise AppError(said)

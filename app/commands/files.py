@@ -1,0 +1,174 @@
+"""`ariane import` and `ariane reconcile`: a file to the REST API, a bar until its job has ended, and what came of it.
+
+They end with 0 when there is nothing to look at, 3 when there is (refused lines, differences), 1 when it could not be done.
+"""
+
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.commands.asking import Api, Json, Key, Url, asking, progress
+from app.errors import AppError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+SHOWN_LINES = 20
+LOOK_AT_IT = 3
+
+
+class Format(StrEnum):
+    """How the file is written."""
+
+    csv = "csv"
+    ndjson = "ndjson"
+
+
+TYPES = {Format.csv: "text/csv", Format.ndjson: "application/x-ndjson"}
+SUFFIXES = {
+    ".csv": Format.csv,
+    ".tsv": Format.csv,
+    ".txt": Format.csv,
+    ".ndjson": Format.ndjson,
+    ".jsonl": Format.ndjson,
+}
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV or NDJSON.")]
+Written = Annotated[Format | None, typer.Option("--format", help="Else by the file's name.")]
+Shop = Annotated[str | None, typer.Option(help="Of orders that name none; main by default.")]
+Kind = Annotated[str | None, typer.Option(help="Of orders that name none; sale by default.")]
+Report = Annotated[Path | None, typer.Option(help="Write every line of the answer to this CSV file.")]
+
+
+def import_file(
+    file: File,
+    url: Url = None,
+    key: Key = None,
+    shop: Shop = None,
+    kind: Kind = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read every line and record none.")] = False,
+    written: Written = None,
+    report: Report = None,
+) -> None:
+    """Import a file of orders and refunds (docs/import.md). Ends with 3 when lines were refused."""
+    with asking(url, key) as api:
+        asked = {"shop": shop, "kind": kind, "dry_run": "true" if dry_run else None}
+        job = _send(api, "/v1/imports", file, written, asked)
+        _show_import(job["result"])
+        _show_lines(api, job, {"refused": job["result"]["refused"]}, report)
+    raise typer.Exit(LOOK_AT_IT if job["result"]["refused"] or job["state"] == "cancelled" else 0)
+
+
+def reconcile_file(
+    file: File,
+    url: Url = None,
+    key: Key = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="The list has every order since, 2026-11-01T00:00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="The list has every order before.")] = None,
+    shop: Shop = None,
+    kind: Kind = None,
+    written: Written = None,
+    report: Report = None,
+) -> None:
+    """Compare the shop's own order list with what was recorded (docs/reconcile.md). Ends with 3 when they differ."""
+    with asking(url, key) as api:
+        asked = {"shop": shop, "kind": kind, "from": since, "to": until}
+        job = _send(api, "/v1/reconciliations", file, written, asked)
+        orders = dict((job["result"] or {}).get("orders", {}))
+        differing = {status: count for status, count in orders.items() if status != "matched" and count}
+        _show_reconciliation(job["result"])
+        _show_lines(api, job, differing, report)
+    raise typer.Exit(LOOK_AT_IT if differing else 0)
+
+
+def _send(api: Api, path: str, file: Path, written: Format | None, asked: dict[str, str | None]) -> Json:
+    """The job when it has ended."""
+    form = written or SUFFIXES.get(file.suffix.lower())
+    if form is None:
+        raise AppError(f"{file.name}: say --format csv or --format ndjson; its name does not tell")
+    with progress() as bar:
+        job = api.upload(path, file, TYPES[form], bar, **asked)
+        try:
+            job = api.follow(job, bar)
+        except KeyboardInterrupt:
+            raise AppError(
+                f"the job goes on without you: GET /v1/jobs/{job['id']}, POST /v1/jobs/{job['id']}/cancel"
+            ) from None
+    if job["state"] == "cancelled" and not job["result"]:
+        raise AppError(f"the job {job['id']} was cancelled before it had begun")
+    return job
+
+
+def _show_import(result: Json) -> None:
+    shown = _table("", "", "lines")
+    for kind in ("orders", "refunds"):
+        for word, count in result[kind].items():
+            shown.add_row(kind, word, str(count))
+    for word in ("conflicting", "refused", "blank"):
+        shown.add_row(word, "", str(result[word]))
+    _console().print(shown)
+
+
+def _show_reconciliation(result: Json) -> None:
+    shown = _table("orders", "reason", "count")
+    for status, reasons in result["reasons"].items():
+        for reason, count in reasons.items():
+            shown.add_row(status, reason, str(count))
+    _console().print(shown)
+    for fall in result["waterfalls"]:
+        currency = fall["currency"]
+        shown = _table(f"waterfall, {currency}", "", "amount")
+        for step in fall["steps"]:
+            name, _, reason = step["step"].partition(".")
+            shown.add_row(name.replace("_", " "), reason.replace("_", " "), _amount(step["minor"], currency))
+        shown.add_section()
+        shown.add_row("= all orders, net", "", _amount(fall["all_orders_net_minor"], currency))
+        shown.add_row("unattributed", "", _amount(-fall["unattributed_minor"], currency))
+        shown.add_row("= attributed", "", _amount(fall["attributed_minor"], currency))
+        _console().print(shown)
+
+
+def _show_lines(api: Api, job: Json, counts: dict[str, int], report: Path | None) -> None:
+    """The first lines that somebody should look at; all of them, when a file is named."""
+    total = sum(counts.values())
+    if total:
+        shown = _table("line", "status", "reason", "order", "detail")
+        lines = (line for status in counts for line in api.pages(f"/v1/jobs/{job['id']}/lines", status=status))
+        for line in islice(lines, SHOWN_LINES):
+            order_id = line["details"].get("order_id") or ""
+            shown.add_row(
+                str(line["number"]), line["status"], line["reason"] or "", str(order_id), line["detail"] or ""
+            )
+        _console().print(shown)
+    if report is not None:
+        api.download(f"/v1/jobs/{job['id']}/lines.csv", report)
+        _console().print(f"all lines: {report}")
+    elif total > SHOWN_LINES:
+        _console().print(f"and {total - SHOWN_LINES} more: --report FILE, or GET /v1/jobs/{job['id']}/lines.csv")
+
+
+def _table(*columns: str) -> "Table":
+    from rich.table import Table
+
+    shown = Table(box=None, header_style="bold")
+    for column in columns:
+        shown.add_column(column, justify="right" if column in ("lines", "count", "amount", "line") else "left")
+    return shown
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False)
+
+
+def _amount(minor: int, currency: str) -> str:
+    from app.domain.money import to_decimal
+
+    return f"{to_decimal(minor, currency):,}"
