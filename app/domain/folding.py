@@ -91,6 +91,8 @@ def fold(
     ranked.sort(key=_rank, reverse=True)
     standing = stand(changes)
     closed = _closed(ranked, standing.locked_at)
+    believed, unsigned = _split(ranked)
+    reports = [*believed, *unsigned]
     books = _books(closed)
     flags: set[str] = set(books.flags)
     if closed is not ranked and not books.same_as(_books(ranked)):
@@ -99,8 +101,6 @@ def fold(
     deleted = _deleted_refunds(ranked)
     kept = [each for each in _once(adjustments) if each.kind != REFUND or each.refund_id not in deleted]
     outcome = effects(kept, books.sold)
-    believed, unsigned = _split(ranked)
-    reports = [*believed, *unsigned]
     named = _signals(believed, unsigned)
     if unsigned and not (believed and named.signed and (books.money is None or books.money.trust >= TRUST_SERVER)):
         flags.add("unsigned")

@@ -95,6 +95,9 @@ class Outcome:
     flags: frozenset[str] = frozenset()
 
 
+NOTHING = Outcome()
+
+
 def effects(facts: Iterable[Adjustment], sold: Sold) -> Outcome:
     """What each adjustment took, in the order (time, refund id), cancellations after the refunds: they take what those have left.
 
@@ -102,8 +105,10 @@ def effects(facts: Iterable[Adjustment], sold: Sold) -> Outcome:
     cancellation. A refund that failed is told as 0 and stays, taking nothing; a cancellation or chargeback told as 0 has been taken back, as if
     it had never been. Nothing is taken twice or beyond the order, nothing given back that was not taken: the excess is cut and flagged.
     """
-    flags: set[str] = set()
     told = list(facts)
+    if not told:
+        return NOTHING
+    flags: set[str] = set()
     single: dict[tuple[str, str], list[Adjustment]] = {}
     for each in sorted((each for each in told if not each.cumulative), key=lambda each: each.rank, reverse=True):
         single.setdefault(each.name, []).append(each)
@@ -287,11 +292,9 @@ def _in_turn(standing: Sequence[Adjustment], ordered_at: datetime) -> list[tuple
         each, at = item
         phase = 1 if each.kind == CANCELLATION else 0
         if each.kind == REVERSAL:
-            named = [(other, when) for other, when in reversible if other.refund_id == each.reverses]
             # It follows what it names, also when its own clock is behind.
-            at = max([at, *(when for _, when in named)])
-            undoes = any(other.kind == CANCELLATION for other, _ in named)
-            phase = 2 if undoes or (cancelled_at is not None and at >= cancelled_at) else 0
+            at = max([at, *(when for other, when in reversible if other.refund_id == each.reverses)])
+            phase = 2 if cancelled_at is not None and at >= cancelled_at else 0
         return phase, at, each.kind == REVERSAL, each.refund_id, each.kind, each.content_hash
 
     return [(item[0], turn(item)[1]) for item in sorted(dated, key=turn)]

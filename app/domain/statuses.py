@@ -65,7 +65,8 @@ UNDECIDED = Standing()
 
 def in_time(changes: Iterable[StatusChange]) -> tuple[StatusChange, ...]:
     """Changes in the order of time, equal ones once."""
-    return tuple(sorted(set(changes), key=_turn))
+    once = set(changes)
+    return tuple(sorted(once, key=_turn)) if once else ()
 
 
 def stand(changes: Iterable[StatusChange]) -> Standing:
