@@ -9,7 +9,7 @@ import asyncpg
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, case, func, select, update
+from sqlalchemy import Row, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
@@ -22,7 +22,7 @@ from app.api.rows import missing
 from app.domain import ids
 from app.domain.spreadsheets import BYTE_ORDER_MARK, csv_row
 from app.errors import Conflict
-from app.tables import job, job_line
+from app.tables import job, job_line, job_piece
 
 router: APIRouter = resource("jobs")
 
@@ -80,6 +80,11 @@ async def cancel_job(id: str, caller: Writer, session: Session) -> Job:  # noqa:
         return show_job(row)
     if row.state not in ("queued", "running"):
         raise Conflict(f"this job has {row.state} already", code="job_finished")
+    if row.state == "queued":
+        # Nobody will read the upload any more. A running job forgets its own when it ends.
+        await session.execute(
+            delete(job_piece).where(job_piece.c.brand_id == caller.brand_id, job_piece.c.job_id == row.id)
+        )
     now = clock.now()
     waits = job.c.state == "queued"
     write = update(job).where(job.c.brand_id == caller.brand_id, job.c.id == row.id)

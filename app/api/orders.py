@@ -35,7 +35,7 @@ CURRENCY = "SELECT currency FROM brand WHERE id = $1"
 class WitnessShown(BaseModel):
     """One report of the order."""
 
-    door: str = Field(description="Where it came in: `api`, `hook`, `pixel`, `beacon`.")
+    door: str = Field(description="Where it came in: `api`, `import`, `hook`, `pixel`, `beacon`.")
     platform: str
     trust: Literal["signed", "authenticated", "unsigned"] = Field(
         description="A signed webhook is believed before a call with a secret key, that before a pixel."

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain import money
-from app.domain.bodies import Context, Unreadable, read_json, read_order, read_refund
+from app.domain.bodies import ADJUSTMENT_KINDS, Context, Unreadable, read_json, read_order, read_refund
 from app.domain.orders import OrderReport
 from app.domain.sheets import Record, Sheet, cells
 from app.errors import Invalid
@@ -17,11 +17,26 @@ ORDER_FIELDS = frozenset(
     }
 )  # fmt: skip
 REFUND_FIELDS = frozenset(
-    {"order_id", "refund_id", "shop", "kind", "amount_minor", "full", "currency", "occurred_at", "updated_at", "lines"}
+    {
+        "order_id",
+        "refund_id",
+        "type",
+        "reverses",
+        "shop",
+        "kind",
+        "amount_minor",
+        "full",
+        "currency",
+        "occurred_at",
+        "updated_at",
+        "lines",
+    }
 )
 """What the two bodies of the API know (a test compares); a line of NDJSON is one of them."""
 
-TYPES = ("conversion", "refund")
+ORDER = "conversion"
+TYPES = (ORDER, *ADJUSTMENT_KINDS)
+"""What a line may call itself; without a word it is an order, or a refund where it has a `refund_id`."""
 
 AMOUNTS = ("net", "items", "discount", "tax", "shipping", "amount")
 """Columns in major units, `49.90`; each also as `…_minor`, in whole minor units."""
@@ -36,6 +51,7 @@ TEXTS = (
     "click_id",
     "visitor_id",
     "type",
+    "reverses",
 )
 CUSTOMER = {"customer_id": "id", "customer_email": "email", "customer_is_new": "is_new"}
 FLAGS = ("test", "full", "customer_is_new")
@@ -97,10 +113,12 @@ def read_line(record: Record, sheet: Sheet, context: Context, kind: str | None =
 
 def _read_body(given: Mapping[str, object], context: Context, kind: str | None) -> OrderReport:
     body = dict(given)
-    said = body.pop("type", None)
+    said = body.get("type")
     if said is not None and said not in TYPES:
-        raise Invalid.field("type", f"is neither {' nor '.join(TYPES)}", code="unknown_type")
-    refund = said == "refund" if said is not None else body.get("refund_id") is not None
+        raise Invalid.field("type", f"is none of {', '.join(TYPES)}", code="unknown_type")
+    refund = said != ORDER if said is not None else body.get("refund_id") is not None
+    if not refund:
+        body.pop("type", None)
     known = REFUND_FIELDS if refund else ORDER_FIELDS
     for name, value in body.items():
         if name not in known and value is not None:

@@ -51,6 +51,16 @@ def test_a_row_with_a_refund_id_is_a_refund_and_so_is_one_that_says_so() -> None
     )
 
 
+def test_a_cancellation_and_what_takes_it_back_are_refunds_too() -> None:
+    cancelled = {"order_id": "1001", "refund_id": "c", "type": "cancellation"}
+    assert read("order_id,refund_id,type,reverses,net", "1001,c,cancellation,,") == read_refund(cancelled, CONTEXT)
+    reversal = {"order_id": "1001", "refund_id": "v", "type": "reversal", "reverses": "c"}
+    assert read("order_id,refund_id,type,reverses,net", "1001,v,reversal,c,") == read_refund(reversal, CONTEXT)
+    assert read("type,order_id,net", "conversion,1001,5.00") == read_order(
+        {"order_id": "1001", "net_minor": 500}, CONTEXT
+    )
+
+
 def test_shop_and_kind_of_the_file_are_those_of_lines_that_name_none() -> None:
     said = read("order_id,shop,kind", "1,,", kind="lead")
     assert isinstance(said, OrderReport)
@@ -130,7 +140,7 @@ def test_no_cells_make_it_raise(row: dict[str, str]) -> None:
 def test_every_reason_stands_in_the_docs() -> None:
     root = Path(__file__).resolve().parents[2]
     read = [root / "app" / "domain" / name for name in ("importing.py", "sheets.py", "bodies.py")]
-    asked = re.compile(r'(?:Refusal\(|wrong=\(|Unreadable\(|code=|\.wrong\([^)]*?)"([a-z_0-9]+)"')
+    asked = re.compile(r'(?:Refusal\(|wrong=\(|Unreadable\(|code=|\.wrong\(.*, )"([a-z_0-9]+)"')
     reasons = {word for path in read for word in asked.findall(path.read_text())} | {"cannot_be_recorded"}
     assert {"wrong_cells", "not_json", "line_too_long", "unknown_field"} <= reasons
     page = (root / "docs" / "import.md").read_text()
