@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands import files
+from app.commands import deliveries, files, quarantine
 from app.settings import Settings, SettingsError, read_settings, variable
 
 app = typer.Typer(
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True)
 app.add_typer(keys, name="keys", help="Keys of the API.")
+app.add_typer(deliveries.app, name="deliveries", help="What shops sent to a running service, and reading it again.")
+app.add_typer(quarantine.app, name="quarantine", help="Lines of this machine's spool that could not be recorded.")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
 

@@ -1,16 +1,13 @@
 """The spool seen by the background process: segments without a living writer are claimed, read, and removed after the commit.
 
-Lines that cannot be recorded, and segments too old to be replayed, are set aside with their reason; nothing is thrown away.
+Segments too old to be replayed are set aside; nothing is thrown away.
 """
 
 import fcntl
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import msgspec
 
 from app import clock
 from app.spool import QUARANTINE, SUFFIX, Kind, sync_directory
@@ -81,7 +78,7 @@ def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
         if not found.st_nlink:
             os.close(descriptor)
             continue
-        claimed.append(Claimed(path, descriptor, _began_at(path)))
+        claimed.append(Claimed(path, descriptor, began_at(path)))
         bytes_total += found.st_size
         if bytes_total >= bytes_max:
             break
@@ -105,25 +102,10 @@ def oldest_waiting(directory: Path) -> datetime | None:
     return oldest
 
 
-def quarantine(directory: Path, refused: Sequence[tuple[bytes, str]]) -> None:
-    """Keep lines that cannot be recorded, each with its reason; on the disk on return. The same line may be kept twice after a crash."""
-    place = directory / QUARANTINE
-    place.mkdir(exist_ok=True)
-    rows = [
-        msgspec.json.encode({"reason": reason, "line": line.decode("utf-8", "backslashreplace")}) + b"\n"
-        for line, reason in refused
-    ]
-    with (place / f"lines-{clock.now():%Y-%m-%d}.jsonl").open("ab") as file:
-        file.write(b"".join(rows))
-        file.flush()
-        os.fsync(file.fileno())
-    sync_directory(place)
-
-
 def sweep(directory: Path) -> None:
     """Remove the hidden, empty segments of processes that died while creating them."""
     for path in directory.glob(f".*{SUFFIX}"):
-        if clock.now() - _began_at(path) > timedelta(seconds=ABANDONED_AFTER_S):
+        if clock.now() - began_at(path) > timedelta(seconds=ABANDONED_AFTER_S):
             path.unlink(missing_ok=True)
 
 
@@ -132,7 +114,8 @@ def _segments(directory: Path, kind: str) -> list[Path]:
     return sorted(directory.glob(f"{kind}-*{SUFFIX}"))
 
 
-def _began_at(path: Path) -> datetime:
+def began_at(path: Path) -> datetime:
+    """When a segment was begun, by its name; the epoch when that does not say."""
     _, _, shown = path.stem.partition("-")
     return _minted_at(shown)
 

@@ -49,7 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     key: Annotated[
         str,
-        Meta(description="Secret key (sk_…) with which commands that ask the REST API speak: import, reconcile, …"),
+        Meta(
+            description="Secret key (sk_…) with which commands that ask the REST API speak: import, reconcile, deliveries"
+        ),
     ] = ""
     trusted_proxies: Annotated[
         str,

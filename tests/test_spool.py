@@ -15,7 +15,8 @@ import pytest
 
 from app import clock, mint
 from app.domain.ids import floor_ms
-from app.segments import Claimed, claim, oldest_waiting, quarantine, sweep
+from app.quarantine import quarantine
+from app.segments import Claimed, claim, oldest_waiting, sweep
 from app.spool import (
     QUARANTINE,
     SUFFIX,
@@ -463,7 +464,7 @@ async def test_the_oldest_waiting_line_is_found_whoever_holds_it(tmp_path: Path)
 def test_quarantined_lines_keep_their_words_and_their_reason(tmp_path: Path) -> None:
     quarantine(tmp_path, [(b'["click"\xff', "unreadable")])
     quarantine(tmp_path, [(b"other", "refused")])
-    [path] = (tmp_path / QUARANTINE).iterdir()
+    [path] = (tmp_path / QUARANTINE).glob("*.jsonl")
     assert path.read_text().splitlines() == [
         '{"reason":"unreadable","line":"[\\"click\\"\\\\xff"}',
         '{"reason":"refused","line":"other"}',

@@ -48,7 +48,10 @@ class Api:
         try:
             answer = self._client.request(method, path, params=asked, **request)
         except httpx2.HTTPError as error:
-            raise AppError(f"{self._client.base_url} does not answer ({error or type(error).__name__})") from None
+            why = str(error) or type(error).__name__
+            raise AppError(
+                f"{self._client.base_url} does not answer ({why}): is `ariane serve` running there?"
+            ) from None
         return dict(_read(answer).json())
 
     def pages(self, path: str, **parameters: str | int | None) -> Iterator[Json]:
@@ -109,7 +112,12 @@ def asking(url: str | None, key: str | None) -> Iterator[Api]:
             "ARIANE_KEY: a secret key (sk_…) is needed, here or as --key; `ariane keys create` makes one"
         )
     headers = {"Authorization": f"Bearer {chosen}", "User-Agent": "ariane"}
-    with httpx2.Client(base_url=(url or settings.base_url).rstrip("/"), headers=headers, timeout=TIMEOUT_S) as client:
+    address = (url or settings.base_url).rstrip("/")
+    try:
+        client = httpx2.Client(base_url=address, headers=headers, timeout=TIMEOUT_S)
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise SettingsError(f"--url {address}: {error}") from None
+    with client:
         yield Api(client)
 
 
@@ -133,4 +141,4 @@ def _read(answer: "httpx2.Response") -> "httpx2.Response":
         said = f"{problem['detail']} ({problem['code']})"
     except (ValueError, KeyError, TypeError):
         said = f"the answer was {answer.status_code}; is this the address of the service?"
-    raise AppError(said)
+    raise AppError(" ".join(said.split()))

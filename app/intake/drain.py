@@ -19,7 +19,8 @@ from app import clock, mint
 from app.intake.calendar import Calendar
 from app.intake.clicks import ReadClicks, read_clicks, record_clicks, record_misses
 from app.intake.partitions import ensure_partitions
-from app.segments import Claimed, claim, oldest_waiting, quarantine, sweep
+from app.quarantine import quarantine
+from app.segments import Claimed, claim, oldest_waiting, sweep
 from app.spool import ClickLine, Kind, Line, MissLine, decode, encode
 
 PASS_BYTES = 8 << 20

@@ -1,0 +1,168 @@
+"""`ariane deliveries`: what shops sent, what became of it, and reading it again.
+
+They end with 0; with 3 when a replay leaves something to look at (rejected again, still unsigned); with 1 when it could not be done.
+"""
+
+import json
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from app.commands.asking import Api, Json, Key, Url, asking, progress
+from app.errors import AppError
+
+app = typer.Typer(no_args_is_help=True)
+
+LOOK_AT_IT = 3
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Status = Annotated[str | None, typer.Option(help="received, recorded, ignored, rejected or unsigned.")]
+Reason = Annotated[str | None, typer.Option(help="A word of docs/deliveries.md, such as not_json.")]
+Source = Annotated[str | None, typer.Option(help="Only those of one source (src_…).")]
+Platform = Annotated[str | None, typer.Option(help="Only those of one platform.")]
+Topic = Annotated[str | None, typer.Option(help="What the sender calls it.")]
+Shop = Annotated[str | None, typer.Option(help="Only those of one shop.")]
+Since = Annotated[str | None, typer.Option("--from", help="Received at or after, such as 2026-11-22T09:30:00Z.")]
+To = Annotated[str | None, typer.Option(help="Received before.")]
+
+
+@app.command("list")
+def list_deliveries(
+    status: Status = None,
+    reason: Reason = None,
+    source: Source = None,
+    platform: Platform = None,
+    topic: Topic = None,
+    shop: Shop = None,
+    conversion: Annotated[str | None, typer.Option(help="Only those that told of one order (cnv_…).")] = None,
+    external_id: Annotated[str | None, typer.Option(help="The sender's own id of the message.")] = None,
+    from_: Since = None,
+    to: To = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Rows at most.")] = 25,
+    as_json: AsJson = False,
+    key: Key = None,
+    url: Url = None,
+) -> None:
+    """List what was received, newest first. `--status rejected` and `--status unsigned` are what needs a look."""
+    from rich.console import Console
+    from rich.table import Table
+
+    filters = {
+        "status": status, "reason": reason, "source_id": source, "platform": platform, "topic": topic, "shop": shop,
+        "conversion_id": conversion, "external_id": external_id, "from": from_, "to": to,
+    }  # fmt: skip
+    with asking(url, key) as api:
+        rows = list(islice(api.pages("/v1/deliveries", **filters), limit))
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    shown = Table("received", "id", "platform", "topic", "status", "why", box=None, header_style="bold")
+    for row in rows:
+        why = ": ".join(filter(None, (row["reason"], row["detail"])))
+        cells = (row["received_at"], row["id"], row["platform"], row["topic"], row["status"], why)
+        shown.add_row(*map(_plain, cells))
+    Console().print(shown)
+
+
+@app.command("show")
+def show_delivery(
+    id: Annotated[str, typer.Argument(help="dlv_…")],  # noqa: A002
+    as_json: AsJson = False,
+    key: Key = None,
+    url: Url = None,
+) -> None:
+    """Show one message: what became of it, what is read in it, and its raw body (for a key that may write)."""
+    from urllib.parse import quote
+
+    with asking(url, key) as api:
+        found = api.get(f"/v1/deliveries/{quote(id, safe='')}")
+    if as_json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    body, encoded, read = found.pop("body"), found.pop("body_base64"), found.pop("read")
+    headers = found.pop("headers") or {}
+    for name, value in found.items():
+        if value is not None:
+            print(f"{name:<16} {_printable(str(value))}")
+    for name, value in headers.items():
+        print(f"{'header':<16} {_printable(f'{name}: {value}')}")
+    print(f"\nread\n{json.dumps(read, indent=2, ensure_ascii=False)}")
+    if not found["withheld"]:
+        print(f"\nbody\n{_printable(body) if body is not None else encoded}")
+
+
+@app.command("replay")
+def replay_deliveries(
+    ids: Annotated[list[str] | None, typer.Argument(help="dlv_… (or a filter)", show_default=False)] = None,
+    status: Status = None,
+    reason: Reason = None,
+    source: Source = None,
+    platform: Platform = None,
+    topic: Topic = None,
+    shop: Shop = None,
+    from_: Since = None,
+    to: To = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be read.")] = False,
+    as_json: AsJson = False,
+    key: Key = None,
+    url: Url = None,
+) -> None:
+    """Read messages again and record what they say, after a fix. What is recorded already changes nothing."""
+    filters = {
+        "ids": ids or None, "status": status, "reason": reason, "source_id": source, "platform": platform, "topic": topic,
+        "shop": shop, "from": from_, "to": to, "dry_run": dry_run or None,
+    }  # fmt: skip
+    with asking(url, key) as api:
+        told = _replay(api, {name: value for name, value in filters.items() if value is not None})
+    if as_json:
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        _print_replay(told)
+    raise typer.Exit(LOOK_AT_IT if told["rejected"] or told["unsigned"] else 0)
+
+
+def _replay(api: Api, body: Json) -> Json:
+    answer = api.post("/v1/deliveries/replay", body)
+    if "progress" not in answer:
+        return answer
+    path = f"/v1/jobs/{answer['id']}"
+    with progress() as bar:
+        try:
+            job = api.follow(answer, bar)
+        except KeyboardInterrupt:
+            raise AppError(f"the job {answer['id']} goes on: GET {path}, POST {path}/cancel") from None
+    if job["state"] == "cancelled":
+        raise AppError(
+            f"the job {job['id']} was cancelled after {job['progress']['done']} deliveries; what it did stays"
+        )
+    told: Json = job["result"]
+    return told
+
+
+def _print_replay(told: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    said = "would be " if told["dry_run"] else ""
+    print(
+        f"{said}recorded {told['recorded']}, ignored {told['ignored']}, rejected again {told['rejected']}, still unsigned {told['unsigned']}"
+    )
+    if told["reasons"]:
+        shown = Table("how many", "status", "reason", "for example", "which says", box=None, header_style="bold")
+        for each in told["reasons"]:
+            cells = (str(each["count"]), each["status"], each["reason"], each["example_id"], each["detail"] or "")
+            shown.add_row(*map(_plain, cells))
+        Console().print(shown)
+
+
+def _plain(text: str) -> Any:
+    """For a table: what others wrote is no markup, and moves no cursor."""
+    from rich.text import Text
+
+    return Text(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """What others wrote, without what a terminal would obey."""
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)

@@ -1,0 +1,120 @@
+"""`ariane quarantine`: lines of this machine's spool that could not be recorded, and putting them back."""
+
+import json
+import time
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app import clock
+from app.quarantine import Held, HeldSegment, held, put_back
+from app.settings import SettingsError, read_settings
+
+app = typer.Typer(no_args_is_help=True)
+
+POLL_S = 0.1
+LOOK_AT_IT = 3
+
+Data = Annotated[Path | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the whole lines.")]
+
+
+@app.command("list")
+def list_quarantine(as_json: AsJson = False, data: Data = None) -> None:
+    """List what was set aside on this machine, and why."""
+    from rich.console import Console
+    from rich.table import Table
+
+    lines, segments = _held(read_settings(data=data).data / "spool")
+    if as_json:
+        print(json.dumps([*map(_line_words, lines), *map(_segment_words, segments)], indent=2, ensure_ascii=False))
+        return
+    if not lines and not segments:
+        print("nothing is in quarantine")
+        return
+    shown = Table("id", "kind", "bytes", "why", box=None, header_style="bold")
+    for each in map(_line_words, lines):
+        why = each["reason"] if not each["unreadable"] else f"{each['reason']} (this release: {each['unreadable']})"
+        shown.add_row(each["id"] or "?", each["kind"] or "?", str(each["bytes"]), ascii(why)[1:-1])
+    for each in map(_segment_words, segments):
+        shown.add_row(each["segment"], each["kind"], str(each["bytes"]), each["reason"])
+    Console().print(shown)
+
+
+@app.command("retry")
+def retry_quarantine(
+    wait_s: Annotated[
+        int, typer.Option("--wait", min=0, max=600, help="Seconds to wait for the background process to record them.")
+    ] = 10,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Put the lines back into the spool, each once, and say which are still refused. Ends with 3 when any is."""
+    settings = read_settings(data=data)
+    spool = settings.data / "spool"
+    oldest = clock.now() - timedelta(days=settings.click_retention_days)
+    try:
+        done = put_back(spool, oldest=oldest)
+    except OSError as error:
+        raise SettingsError(f"{error.filename or spool}: {error.strerror}") from None
+    drained = _await_drain(done.segments, wait_s)
+    again = {each.line for each in done.lines}
+    refused = list(done.refused)
+    if drained and again:
+        refused += [each for each in _held(spool)[0] if each.line in again]
+    words = {
+        "put_back": len(done.lines),
+        "segments": len(done.segments),
+        "drained": drained,
+        "refused": [_line_words(each) for each in refused],
+    }
+    if as_json:
+        print(json.dumps(words, indent=2, ensure_ascii=False))
+    else:
+        _print_retry(len(done.lines), len(done.segments), drained, refused)
+    raise typer.Exit(LOOK_AT_IT if refused else 0)
+
+
+def _print_retry(put: int, segments: int, drained: bool, refused: list[Held]) -> None:
+    print(f"{put} lines were put back into the spool, in {segments} segments")
+    if segments and not drained:
+        print("they are recorded as soon as the background process runs; what it refuses again comes back here")
+    for reason, count in Counter(each.unreadable or each.reason for each in refused).most_common():
+        print(f"still refused: {count}: {ascii(reason)[1:-1]}")
+
+
+def _await_drain(segments: tuple[Path, ...], wait_s: int) -> bool:
+    """Whether all of them have left the spool within that time."""
+    deadline_s = clock.monotonic_s() + wait_s
+    while any(path.exists() for path in segments):
+        if clock.monotonic_s() >= deadline_s:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def _held(spool: Path) -> tuple[list[Held], list[HeldSegment]]:
+    try:
+        return held(spool)
+    except OSError as error:
+        raise SettingsError(f"{error.filename or spool}: {error.strerror}") from None
+
+
+def _line_words(each: Held) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "kind": each.kind,
+        "bytes": len(each.line),
+        "reason": each.reason,
+        "unreadable": each.unreadable,
+        "line": each.line.decode("utf-8", "backslashreplace"),
+    }
+
+
+def _segment_words(each: HeldSegment) -> dict[str, Any]:
+    kind, _, _ = each.path.name.partition("-")
+    reason = f"begun {each.began_at:%Y-%m-%d %H:%M} UTC, longer ago than clicks are kept: its rows may be gone, and would count twice"
+    return {"segment": each.path.name, "kind": kind, "bytes": each.size_bytes, "reason": reason}
