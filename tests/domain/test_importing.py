@@ -46,6 +46,9 @@ def test_a_row_with_a_refund_id_is_a_refund_and_so_is_one_that_says_so() -> None
     assert read("order_id;refund_id;amount;currency;net", "1001;r-1;15,00;EUR;", ";") == read_refund(body, CONTEXT)
     full = {"order_id": "1001", "refund_id": "c", "full": True}
     assert read("type,order_id,refund_id,full", "refund,1001,c,TRUE") == read_refund(full, CONTEXT)
+    won = {"order_id": "1001", "refund_id": "w", "type": "reversal", "reverses": "c"}
+    assert read("type,order_id,refund_id,reverses", "reversal,1001,w,c") == read_refund(won, CONTEXT)
+    assert read_line(Record(1, json.dumps(won).encode()), NDJSON, CONTEXT) == read_refund(won, CONTEXT)
     assert read_line(Record(1, json.dumps({"type": "refund", **full}).encode()), NDJSON, CONTEXT) == read_refund(
         full, CONTEXT
     )

@@ -46,6 +46,9 @@ def test_a_refund_says_what_the_api_would_hear() -> None:
         ({"x-ariane-type": "conversion"}, {**CONVERSION, "refund_id": "kept by the checkout"}, "conversion"),
         ({"x-ariane-type": "refund"}, REFUND, "refund"),
         ({}, {**REFUND, "type": "refund"}, "refund"),
+        ({}, {**REFUND, "type": "partial, by card"}, "refund"),
+        ({}, {**REFUND, "type": "chargeback"}, "chargeback"),
+        ({"x-ariane-type": "cancellation"}, REFUND, "cancellation"),
         ({}, {**CONVERSION, "type": "conversion", "refund_id": "x"}, "conversion"),
         ({}, {**CONVERSION, "type": "simple product"}, "conversion"),
         ({}, {**CONVERSION, "refund_id": None}, "conversion"),
@@ -56,6 +59,22 @@ def test_header_then_type_then_refund_id_tell_which_it_is(
 ) -> None:
     parsed = parse(json.dumps(body).encode(), headers, CONTEXT)
     assert (parsed.topic, parsed.rejected) == (topic, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "said", "kind"),
+    [
+        ({}, "chargeback", "chargeback"),
+        ({"x-ariane-type": "refund"}, "chargeback", "chargeback"),
+        ({"x-ariane-type": "cancellation"}, None, "cancellation"),
+        ({}, "partial, by card", "refund"),
+    ],
+)
+def test_a_refund_s_message_says_which_adjustment_it_tells_of(
+    headers: dict[str, str], said: str | None, kind: str
+) -> None:
+    parsed = parse(json.dumps({**REFUND, "type": said}).encode(), headers, CONTEXT)
+    assert [refund.kind for report in parsed.reports for refund in report.refunds] == [kind]
 
 
 def test_the_senders_own_id_of_the_message_is_kept() -> None:

@@ -1,21 +1,22 @@
 """Any checkout that signs its messages: read through the mapping of its settings or preset, where there is one (`reading`); else the body is that of
 POST /v1/conversions or POST /v1/refunds.
 
-Which of the two: the header `X-Ariane-Type: conversion|refund`, else the body's `type`, else a `refund_id` in it.
+Which of the two: the header `X-Ariane-Type: conversion|refund` (or a refund's own type: `cancellation`, `chargeback`, `reversal`), else the body's
+`type`, else a `refund_id` in it.
 The sender's own id of the message: `webhook-id` (Standard Webhooks) or `X-Ariane-Delivery`.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from app.domain.bodies import Context, Unreadable, read_json, read_order, read_refund, read_text
-from app.domain.orders import Parsed
+from app.domain.bodies import ADJUSTMENT_KINDS, Context, Unreadable, read_json, read_order, read_refund, read_text
+from app.domain.orders import REFUND, Parsed
 from app.domain.presets import resolve
 from app.errors import Invalid
 from app.intake.platforms.generic.mapping import read_mapping
 from app.intake.platforms.generic.reading import Mapped, read_mapped
 
-TYPES = ("conversion", "refund")
+TYPES = ("conversion", *ADJUSTMENT_KINDS)
 
 
 def identify(headers: Mapping[str, str]) -> tuple[str, str]:
@@ -37,7 +38,8 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
         topic = _type_of(found, headers)
         if found.get("order_id") is None:
             raise Unreadable("not_an_order", "order_id is missing")
-        report = read_refund(found, context) if topic == "refund" else read_order(found, context)
+        adjusts = topic in ADJUSTMENT_KINDS
+        report = read_refund(_typed(found, topic), context) if adjusts else read_order(found, context)
     except Unreadable as error:
         return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
     except Invalid as error:
@@ -59,13 +61,20 @@ def _type_of(body: Mapping[str, object], headers: Mapping[str, str]) -> str:
     header = _text(headers.get("x-ariane-type"))
     if header:
         if header not in TYPES:
-            raise Unreadable("unknown_type", f"X-Ariane-Type: {header[:40]!r} is neither conversion nor refund")
+            raise Unreadable("unknown_type", f"X-Ariane-Type: {header[:40]!r} is none of {', '.join(TYPES)}")
         return header
-    # A checkout may have a `type` of its own in an order; only our two words mean something.
+    # A checkout may have a `type` of its own in an order; only our words mean something.
     said = body.get("type")
     if isinstance(said, str) and said in TYPES:
         return said
     return "conversion" if body.get("refund_id") is None else "refund"
+
+
+def _typed(body: Mapping[str, object], topic: str) -> dict[str, object]:
+    """A refund's body with the adjustment it tells of; a `type` of the checkout's own is let be."""
+    said = body.get("type")
+    ours = isinstance(said, str) and said in ADJUSTMENT_KINDS
+    return {**body, "type": said if ours and topic == REFUND else topic}
 
 
 def _text(value: object) -> str:
