@@ -91,7 +91,7 @@ def test_a_missing_key_and_a_missing_service_are_said_in_one_sentence() -> None:
     for variables, sentence in (
         ({}, "ARIANE_KEY: a secret key"),
         ({"ARIANE_KEY": "sk_x", "PORT": str(free_port())}, "is `ariane serve` running there?"),
-        ({"ARIANE_KEY": "sk_x", "ARIANE_PUBLIC_URL": "http://[bad"}, "--url"),
+        ({"ARIANE_KEY": "sk_x", "ARIANE_PUBLIC_URL": "http://shop:port"}, "--url"),
     ):
         refused = run("list", **variables)
         assert refused.returncode == 1, sentence
