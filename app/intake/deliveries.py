@@ -5,6 +5,7 @@ state. A message is known again by its origin, the sender's own id and the body'
 record it, which changes nothing, and one of them keeps it.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -77,8 +78,9 @@ DELETE FROM delivery WHERE brand_id = $1 AND status = 'unsigned' AND origin_id =
 TRIM_NOBODY = """
 DELETE FROM delivery WHERE brand_id = $1 AND id <= (SELECT id FROM delivery WHERE brand_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)
 """
-BATCH_MAX = 1_000
-"""Messages recorded in one transaction: its orders stay locked that long."""
+BATCH_MAX = 250
+"""Messages recorded in one transaction: its orders stay locked that long, and so long the process does nothing else while it reads them."""
+BATCHES_AT_ONCE = 2
 
 # About the message, not about the database or the way to it. ValueError and the like: bugs that one message brings out.
 REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
@@ -162,11 +164,24 @@ async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret
         brands.setdefault(brand_id, []).append(message_of(line))
     for brand_id, message in await _find_brands(pool, brands.pop(NOBODY, [])):
         brands.setdefault(brand_id, []).append(message)
+    batches = (
+        (brand_id, messages[start : start + BATCH_MAX])
+        for brand_id, messages in brands.items()
+        for start in range(0, len(messages), BATCH_MAX)
+    )
     outcome = Outcome()
-    for brand_id, messages in brands.items():
-        for start in range(0, len(messages), BATCH_MAX):
-            chunk = messages[start : start + BATCH_MAX]
-            outcome += await _record_or_halve(pool, brand_id, chunk, secret, settings)
+
+    async def take_turns() -> None:
+        nonlocal outcome
+        for brand_id, messages in batches:
+            done = await _record_or_halve(pool, brand_id, messages, secret, settings)
+            outcome += done
+
+    # While the database works on one batch, the next is read. Both may meet in an order: its lock makes one wait, and any sequence is the same.
+    told = await asyncio.gather(*(take_turns() for _ in range(BATCHES_AT_ONCE)), return_exceptions=True)
+    for error in told:
+        if error is not None:
+            raise error
     return outcome
 
 
