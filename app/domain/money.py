@@ -6,12 +6,14 @@ Exponents come from the ISO list itself (package iso4217): locale libraries disa
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 
 import iso4217
 
 AMOUNT_MINOR_MAX = 10**15
 """Largest amount that is believed, in minor units: ten thousand milliards of cents; beyond it stands a mistake, not an order."""
+AMOUNTS_REMEMBERED = 16_384
+"""Texts whose reading is remembered: an order repeats its amounts many times, and shops their prices."""
 
 
 @cache
@@ -33,6 +35,7 @@ def read_currency(text: str) -> str:
     return code
 
 
+@lru_cache(maxsize=AMOUNTS_REMEMBERED)
 def read_amount(text: str, currency: str) -> int:
     """Minor units of a decimal string as shops print it: "49.90" EUR → 4990, "500" JPY → 500.
 
