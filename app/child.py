@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,7 +68,11 @@ def child_setup(
 def _begin(identity: Identity | None, death_signal: int, niceness: int, parent: int) -> None:
     """Between fork and exec. A change of credentials clears the death signal, and a parent dead before it is set sends none: hence the order."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    os.nice(niceness)
+    if niceness:
+        os.nice(niceness)
+        # Linux weighs sessions against each other before the processes in them, and a child of ours has a session of its own.
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(niceness))
     if identity is not None and identity.namespace:
         if _LIBC.unshare(CLONE_NEWUSER) != 0:
             raise OSError(ctypes.get_errno(), "unshare")

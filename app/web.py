@@ -112,6 +112,7 @@ class Worker:
             await server.on_tick(0)
 
     async def _open_api(self, doors: Doors) -> None:
+        gc.disable()  # nearly all that an import makes stays: looking through it again and again takes a fifth of the time
         try:
             api = await asyncio.to_thread(create_api, self.settings)
             await self.open.enter_async_context(api.router.lifespan_context(api))
@@ -122,6 +123,7 @@ class Worker:
         # What is there now stays for ever: without this the first burst of requests waits 0.1 s for a full collection.
         gc.collect()
         gc.freeze()
+        gc.enable()
 
     async def _let_finish(self, server: Server) -> None:
         """Take no new connection and wait until the open ones have been closed by their last answer, for a second at most."""
