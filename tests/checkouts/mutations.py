@@ -47,7 +47,9 @@ WHOLE = (
 def places(document: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """The way to every value in a document, the whole of it included."""
     yield at
-    pairs = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    pairs = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     for name, value in pairs:
         yield from places(value, (*at, name))
 
@@ -96,13 +98,21 @@ def _twice(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str]
     commas = [place for place, byte in enumerate(body) if byte in b"{,"] or [0]
     place = chance.choice(commas) + 1
     name = chance.choice((b"id", b"order_id", b"type", b"currency", b"i\\u0064", b"total_price", b"data", b""))
-    return body[:place] + b'"' + name + b'":' + chance.choice((b"1,", b'"x",', b"null,", b"{},")) + body[place:], {}, None
+    return (
+        body[:place] + b'"' + name + b'":' + chance.choice((b"1,", b'"x",', b"null,", b"{},")) + body[place:],
+        {},
+        None,
+    )
 
 
 def _cut(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
     body = encode(sample.document)
     start, end = sorted(chance.choices(range(len(body) + 1), k=2))
-    return chance.choice((body[:end], body[start:], body[:start] + body[end:], body + body, body + body[:start])), {}, None
+    return (
+        chance.choice((body[:end], body[start:], body[:start] + body[end:], body + body, body + body[:start])),
+        {},
+        None,
+    )
 
 
 def _flip(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
@@ -139,7 +149,19 @@ def _topic(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str]
         *sample.headers, "X-Ariane-Type", "X-Shopify-Topic", "X-WC-Webhook-Topic", "X-Shopify-Triggered-At", "X-Shopify-Event-Id", "X-Ariane-Delivery",
         "X-WC-Webhook-Delivery-Id",
     ))  # fmt: skip
-    told = ("", "\0", "\xff\xfe", "x" * 4_096, "orders/cancelled", "refunds/create", "order.deleted", "order.restored", "order.updated", "conversion", "refund")
+    told = (
+        "",
+        "\0",
+        "\xff\xfe",
+        "x" * 4_096,
+        "orders/cancelled",
+        "refunds/create",
+        "order.deleted",
+        "order.restored",
+        "order.updated",
+        "conversion",
+        "refund",
+    )
     return encode(sample.document), {name: chance.choice(told)}, None
 
 
@@ -150,7 +172,17 @@ def _queried(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, st
     """A query that went wrong; no body, or one that contradicts it."""
     query = sample.query or ""
     parts = query.split("&")
-    names = [part.partition("=")[0] for part in parts] + ["status", "test", "currency", "parts", "refund_id", "updated_at", "event", "customer", "total"]
+    names = [part.partition("=")[0] for part in parts] + [
+        "status",
+        "test",
+        "currency",
+        "parts",
+        "refund_id",
+        "updated_at",
+        "event",
+        "customer",
+        "total",
+    ]
     said = (
         "", "%00", "a%00b", "%FF%FE", "%ED%A0%80", "%", "%ZZ", "{order_id}", "%%ID%%", "NaN", "1e999999", "-1", "1,234", "1.234,56", "9" * 400, "9" * 5_000,
         "null", "[]", "{}", "x" * 9_000, "\xe9", "+", "1" + "0" * 30, "0x1", "1|2", "A:1|A:2|:3", "|" * 200, "A:" * 150, "DEFAULT:1e99", "2026-99-99",
@@ -160,7 +192,20 @@ def _queried(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, st
         part = f"{chance.choice(names)}={chance.choice(said)}"
         index = chance.randrange(len(parts) + 1)
         parts[index : index + chance.randrange(2)] = [part]
-    body = chance.choice((b"", b"", b"", b"{}", b"[]", b"amount=1.00", b"\xff", b'{"amount":1e999999}', b'{"order_id":"\\ud800"}', b"[" * DEPTH))
+    body = chance.choice(
+        (
+            b"",
+            b"",
+            b"",
+            b"{}",
+            b"[]",
+            b"amount=1.00",
+            b"\xff",
+            b'{"amount":1e999999}',
+            b'{"order_id":"\\ud800"}',
+            b"[" * DEPTH,
+        )
+    )
     return body, {"Content-Type": chance.choice(CONTENT_TYPES)} if body else {}, "&".join(parts)
 
 

@@ -52,12 +52,37 @@ def _all() -> Iterator[Sample]:
     yield Sample(CHECKOUTS["paddle"], _read("paddle_transaction_completed.json"))
     yield Sample(CHECKOUTS["paddle"], _read("paddle_adjustment_updated.json"))
     yield Sample(CHECKOUTS["prestashop"], {**MESSAGE, "order_slip": [SLIP]})
-    said = {"order_id": "P-1", "amount": "49.90", "currency": "EUR", "code": "LEA10", "status": "approved", "customer": "bob@example.com"}
-    said |= {"tax": "9.98", "shipping": "4.90", "occurred_at": "2026-11-21T18:00:00Z", "updated_at": "1795305134", "test": "0"}
+    said = {
+        "order_id": "P-1",
+        "amount": "49.90",
+        "currency": "EUR",
+        "code": "LEA10",
+        "status": "approved",
+        "customer": "bob@example.com",
+    }
+    said |= {
+        "tax": "9.98",
+        "shipping": "4.90",
+        "occurred_at": "2026-11-21T18:00:00Z",
+        "updated_at": "1795305134",
+        "test": "0",
+    }
     yield Sample(CHECKOUTS["postback"], said, {"Content-Type": "application/json"}, "event=sale")
-    yield Sample(CHECKOUTS["postback"], None, {}, "order_id=P-1&refund_id=r1&amount=5.00&occurred_at=2026-11-21T18:00:00Z")
-    yield Sample(CHECKOUTS["awin"], None, {}, "ref=A-1&amount=44.90&parts=DEFAULT:40.00|SALE:4.90&cr=EUR&vc=LEA10&testmode=0&cks=clk_1")
-    yield Sample(CHECKOUTS["everflow"], None, {}, "transaction_id=clk_1&amount=44.90&event_id=0&coupon_code=LEA10&email=b%40example.com")
+    yield Sample(
+        CHECKOUTS["postback"], None, {}, "order_id=P-1&refund_id=r1&amount=5.00&occurred_at=2026-11-21T18:00:00Z"
+    )
+    yield Sample(
+        CHECKOUTS["awin"],
+        None,
+        {},
+        "ref=A-1&amount=44.90&parts=DEFAULT:40.00|SALE:4.90&cr=EUR&vc=LEA10&testmode=0&cks=clk_1",
+    )
+    yield Sample(
+        CHECKOUTS["everflow"],
+        None,
+        {},
+        "transaction_id=clk_1&amount=44.90&event_id=0&coupon_code=LEA10&email=b%40example.com",
+    )
 
 
 SAMPLES = tuple(_all())

@@ -9,8 +9,8 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from app.domain.rehearsal import Sent
+from app.domain.signatures.digests import QUERY
 from app.domain.signing import conceal, set_up, verify
-from app.intake.messages import QUERY
 from app.spool import HookLine
 
 SECRET = "whsec_c2VjcmV0LW9mLWFsbC1jaGVja291dHM="

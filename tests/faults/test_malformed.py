@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from app import clock, mint
 from app.domain import ids
@@ -24,12 +25,14 @@ from tests.checkouts.signing import SECRET as SIGNED_WITH
 from tests.tracking.asking import ask, running_doors, settings_for, spooled
 from tests.tracking.rows import SECRET, write_source
 
+pytestmark = pytest.mark.faults
+
 LONG = bool(os.environ.get("ARIANE_TESTS_LONG"))
 CASES = 20_000 if LONG else 1_500
 STRIDE = 1 if LONG else 7
 """Every how many of them also goes through the door and into the database."""
 BATCH = 200
-PAGE = Path(__file__).parents[3] / "docs" / "deliveries.md"
+PAGE = Path(__file__).parents[2] / "docs" / "deliveries.md"
 NOBODY = str(UUID(int=0))
 INT8 = 2**63
 
@@ -47,7 +50,7 @@ def documented(status: str) -> frozenset[str]:
 def read(line: HookLine, settings: object) -> Parsed:
     message = message_of(line)
     context = Context(NOW, "EUR", lambda number, email: f"{number}/{email}", settings=settings)  # type: ignore[arg-type]
-    message.identify(), message.body_hash  # noqa: B018
+    message.identify(), message.body_hash
     return message.read(context)
 
 
@@ -145,12 +148,12 @@ async def test_every_message_is_answered_and_becomes_a_row_with_a_status(
     assert len(lines) == len(taken)
     for start in range(0, len(lines), BATCH):
         await record_deliveries(pool, lines[start : start + BATCH], secret=SECRET, settings=own)
-    rows = await pool.fetch(
-        "SELECT id, platform, status, reason, detail FROM delivery WHERE brand_id = $1", alice.id
-    )
+    rows = await pool.fetch("SELECT id, platform, status, reason, detail FROM delivery WHERE brand_id = $1", alice.id)
     kept = {(row["status"], row["reason"]) for row in rows}
     undocumented = {(status, word) for status, word in kept if word and word not in documented(status)}
-    refused = [(taken.get(ids.show("delivery", row["id"])), row["detail"]) for row in rows if row["reason"] == "not_recordable"]
+    refused = [
+        (taken.get(ids.show("delivery", row["id"])), row["detail"]) for row in rows if row["reason"] == "not_recordable"
+    ]
     assert not refused, f"{len(refused)} not recordable: {refused[:10]}"
     assert not undocumented
     assert {row["status"] for row in rows} == {"recorded", "ignored", "rejected"}
