@@ -21,7 +21,7 @@ from app.api.body import StrictRequest, check_address
 from app.api.http import Route
 from app.api.problems import MissingScope, UnsupportedType
 from app.domain.bodies import Unreadable, read_json
-from app.domain.sheets import ROWS_MAX, Cutter, Format, Record, Sheet, read_header
+from app.domain.sheets import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
 from app.errors import Invalid, Malformed, TooLarge
 
 PIECE_BYTES = 256 << 10
@@ -148,11 +148,13 @@ class _Reading:
         self._cutter = Cutter(form)
 
     def take(self, piece: bytes) -> None:
-        """The next piece. Raises Invalid for a first line that will not do, TooLarge for too many rows."""
+        """The next piece. Raises Invalid for a first line that will not do, TooLarge for too many rows or lines."""
         self.hash.update(piece)
         self.bytes_total += len(piece)
         for record in self._cutter.feed(piece):
             self._count(record)
+        if self._cutter.lines > LINES_MAX:
+            raise TooLarge(f"the file has more than {LINES_MAX} lines; send it in parts", code="too_many_rows")
 
     def close(self) -> Sheet:
         """How the file is written. Raises what `take` raises, and Invalid for a file without a row."""

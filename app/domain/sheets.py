@@ -17,6 +17,10 @@ LINE_BYTES_MAX = 64 << 10
 """Of one record; an order with a thousand lines fits. Also how far an unclosed quote may reach before it is taken for a mistake."""
 ROWS_MAX = 100_000
 """Records of one file."""
+LINES_MAX = 1_000_000
+"""Of one file, blank ones and those inside of quotes among them: each takes its time, and millions of them may hold nothing."""
+COLUMNS_MAX = 100
+"""Names that a header is read for."""
 SHOWN_CHARACTERS_MAX = 200
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -59,6 +63,11 @@ class Cutter:
         self._open: list[Line] = []
         self._open_bytes = 0
 
+    @property
+    def lines(self) -> int:
+        """How many lines have come so far, blank ones too."""
+        return self._number
+
     def feed(self, piece: bytes) -> Iterator[Record]:
         """The records that end in this piece."""
         *whole, self._rest = (self._rest + piece).split(b"\n")
@@ -94,7 +103,7 @@ class Cutter:
             odd = self._quoted and line is not None and line.count(b'"') % 2 == 1
             if self._open:
                 self._open.append((number, line))
-                self._open_bytes += len(line or b"")
+                self._open_bytes += len(line or b"") + 1
                 if line is None or self._open_bytes > LINE_BYTES_MAX:
                     yield self._give_up_quote(lines)
                 elif odd:
@@ -103,7 +112,7 @@ class Cutter:
             elif line is None:
                 yield Record(number, wrong=("line_too_long", f"line {number} has more than {LINE_BYTES_MAX} bytes"))
             elif odd:
-                self._open, self._open_bytes = [(number, line)], len(line)
+                self._open, self._open_bytes = [(number, line)], len(line) + 1
             elif line.strip():
                 yield Record(number, line.rstrip(b"\r"))
 
@@ -132,6 +141,8 @@ def read_header(first: Record, known: Sequence[str], required: Sequence[Sequence
         names = [name.strip().lower() for name in split_row(text, separator)]
     except ValueError as error:
         raise _wrong_header(text, example, [], str(error)) from None
+    if len(names) > COLUMNS_MAX:
+        raise _wrong_header(text, example, [], f"has {len(names)} columns, {COLUMNS_MAX} are read at most")
     errors = [FieldError(name[:60], _unknown(name, known), "unknown_column") for name in names if name not in known]
     errors += [
         FieldError(name, "stands twice", "duplicate_column")

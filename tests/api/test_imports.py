@@ -11,7 +11,9 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from app.api.queueing import OPEN_MAX
+from app.api.uploads import PIECE_BYTES
 from app.domain import ids
+from app.domain.sheets import LINES_MAX
 from app.intake.settle import settle
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
@@ -209,6 +211,17 @@ async def test_an_upload_that_breaks_off_leaves_nothing(service: FastAPI, alice:
     await service(scope, receive, send)
     assert b"upload_broken_off" in sent[1]["body"]
     assert await pool.fetchval("SELECT count(*) FROM job_piece WHERE brand_id = $1", alice.id) == 0
+
+
+@pytest.mark.parametrize("opening", [b"", b'"'])
+async def test_a_file_of_millions_of_empty_lines_is_refused_and_leaves_nothing(
+    as_alice: AsyncClient, pool: asyncpg.Pool, opening: bytes
+) -> None:
+    body = b"order_id,net\n1,2\n" + opening + b"\n" * (LINES_MAX + PIECE_BYTES)
+    refused = await upload(as_alice, body, status=413)
+    assert refused["code"] == "too_many_rows"
+    assert f"more than {LINES_MAX} lines" in refused["detail"]
+    assert await pool.fetchval("SELECT count(*) FROM job_piece") == 0
 
 
 async def test_the_same_request_under_one_idempotency_key_is_one_job(

@@ -28,6 +28,14 @@ def check(query: str, body: bytes, *secrets: str, headers: dict[str, str] | None
         ("", json.dumps({"order_id": "1", "token": SECRET}).encode()),
         ("", json.dumps({"order_id": "1", "token": SECRET}, ensure_ascii=False, indent=1).encode()),
         (f"token={SHOWN}", json.dumps({"order_id": "1", "token": SECRET}).encode()),
+        # Names escaped, as their reader reads them all the same.
+        (f"order_id=1&%74oken={SHOWN}", b""),
+        (f"verification%5Ftok%65n={SHOWN}&order_id=1", b""),
+        (f"order_id=1&+TO%4BEN%20={SHOWN}", b""),
+        ("", f"order_id=1&tok%65n={SHOWN}".encode()),
+        ("", json.dumps({"order_id": "1", "token": SECRET}).replace("token", "tok\\u0065n").encode()),
+        ("", json.dumps({"order_id": "1", " Token ": SECRET}).encode()),
+        ("", b"\xef\xbb\xbf" + json.dumps({"order_id": "1", "token": SECRET}).encode()),
     ],
 )
 def test_a_token_passes_wherever_it_stands_and_is_kept_nowhere(query: str, body: bytes) -> None:

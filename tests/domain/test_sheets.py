@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import clock
 from app.domain.sheets import LINE_BYTES_MAX, Cutter, Record, Sheet, cells, read_header
 from app.errors import Invalid
 
@@ -67,6 +68,25 @@ def test_a_quote_that_is_never_closed_refuses_its_line_and_no_other() -> None:
     assert [each.number for each in found if each.wrong] == [2]
     assert len(found) == 20_002
     assert [each.wrong and each.wrong[0] for each in cut(b'a,b\n"1,2\n3,4')] == [None, "unclosed_quote", None]
+
+
+def test_an_open_quote_holds_no_more_blank_lines_than_others() -> None:
+    """Millions of them stand in a small file, and each is an object in memory."""
+    cutter = Cutter("csv")
+    list(cutter.feed(b'order_id\n"1'))
+    for _ in range(4):
+        list(cutter.feed(b"\n" * LINE_BYTES_MAX))
+    assert len(cutter._open) <= LINE_BYTES_MAX
+    assert cutter.lines == 1 + 4 * LINE_BYTES_MAX
+
+
+def test_a_header_of_a_great_many_columns_is_refused_at_once() -> None:
+    """Each name is compared with every other, and with what it may be meant for."""
+    began_s = clock.monotonic_s()
+    with pytest.raises(Invalid, match="60001 columns, 100 are read") as caught:
+        read_header(Record(1, b"," * 60_000), KNOWN, (("order_id",),), EXAMPLE)
+    assert caught.value.fields == ()
+    assert clock.monotonic_s() - began_s < 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ is kept: MASK stands in its place, and beside the message, under a name that no 
 enough to check the message again once a mistyped secret was mended, and nothing to send another one with.
 """
 
+import codecs
 import hmac
 import json
 import re
@@ -21,12 +22,20 @@ SEVERAL = "several"
 """In place of the proof: the message said two different tokens."""
 KEPT_HEADERS = frozenset({"content-type"})
 
-_NAMES = "|".join(sorted(TOKENS))
+
+def _spelt(escape: str) -> str:
+    """A pattern for these names in any case, each character of them as it is or escaped."""
+    return "|".join(
+        "".join(f"(?:{c}|{escape}{ord(c):02x}|{escape}{ord(c.upper()):02x})" for c in name) for name in sorted(TOKENS)
+    )
+
+
+_BLANKS = r"(?:\s|\+|%(?:20|09|0a|0d))*"
 # `&amp;` pasted for `&` makes `amp;token` of a name: refused later, kept all the same.
-_IN_PAIRS = re.compile(rf"(?:(?<=&)|^)((?:amp;)?(?:{_NAMES}))=([^&]*)", re.IGNORECASE)
+_IN_PAIRS = re.compile(rf"(?:(?<=&)|^)((?:amp;)?{_BLANKS}(?:{_spelt('%')}){_BLANKS})=([^&]*)", re.IGNORECASE)
 # Anywhere in the text and whether or not it is good JSON: what cannot be read is kept and shown too.
 _IN_JSON = re.compile(
-    rb'("(?:%s)"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{}\[\]"][^\s,}\]]*)' % _NAMES.encode(),
+    rb'("\s*(?:%s)\s*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{}\[\]"][^\s,}\]]*)' % _spelt(r"\\u00").encode(),
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -65,7 +74,8 @@ def conceal(query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, d
 
 def is_json(content_type: str, body: bytes) -> bool:
     """Whether a body is meant as JSON: it says so, or looks so; else it is read as a query is."""
-    return content_type.lower().startswith("application/json") or body.lstrip()[:1] in (b"{", b"[")
+    text = body.removeprefix(codecs.BOM_UTF8).lstrip()
+    return content_type.lower().startswith("application/json") or text[:1] in (b"{", b"[")
 
 
 def _proven(query: str, body: bytes) -> bytes:
