@@ -1,7 +1,9 @@
 """The figures of docs/figures.md, measured again: ratios of two things measured in turn in one run, medians of at least three.
 
-machine     what machine, how noisy
-load        a load from outside: wrk, bounded in time, to 127.0.0.1 only
-servers     what is compared: the service itself, a bare ASGI 302, the plain FastAPI + ORM way
-redirect conversions hooks drain footprint      one scene each
+effort      how much of everything
+machine     what machine, how noisy; processor time and memory of processes          figures     medians, spreads, percentiles
+asking      what a load asks for         load      the load: wrk or locust (locust_script, locust.txt)
+servers     what is compared: the service itself, and plain.py: a bare ASGI 302, the plain FastAPI + ORM way
+steady      requests at a steady rate    disk      the plain loop beside the webhook door        orders    shops' orders as messages
+redirect drain deliveries conversions hooks platforms imports reports footprint      one scene each
 """

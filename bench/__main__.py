@@ -1,46 +1,69 @@
-"""`make bench`: every scene, or those named: redirect, conversions, hooks, drain, footprint."""
+"""`make bench`, or `python -m bench [--quick] [scene …]`: every scene, or those named. docs/figures.md says how long each takes."""
 
+import argparse
+import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from bench import conversions, drain, footprint, hooks, machine, redirect
-from bench.servers import ariane
+from bench import conversions, deliveries, drain, footprint, hooks, imports, load, machine, platforms, redirect, reports
+from bench.effort import QUICK, Effort
 
-SCENES = ("redirect", "drain", "conversions", "hooks", "footprint")
+SCENES: dict[str, tuple[str, Callable[[Effort], list[str]]]] = {
+    "redirect": ("redirect", redirect.scene),
+    "drain": ("drain", drain.scene),
+    "deliveries": ("deliveries", deliveries.scene),
+    "conversions": ("POST /v1/conversions", conversions.scene),
+    "hooks": ("webhook door", hooks.scene),
+    "platforms": ("webhook door, every platform", platforms.scene),
+    "imports": ("imports", imports.scene),
+    "reports": ("reports", reports.scene),
+    "footprint": ("memory, start and stop", footprint.scene),
+}
 
 
-def main(wanted: list[str]) -> None:
+def main() -> None:
     """Runs the scenes one after the other and prints their lines as they come."""
-    unknown = set(wanted) - set(SCENES)
-    if unknown:
-        raise SystemExit(f"no such scene: {', '.join(sorted(unknown))}; there are {', '.join(SCENES)}")
-    chosen = wanted or list(SCENES)
+    asked = _arguments()
+    effort = QUICK if asked.quick else Effort()
+    effort = replace(
+        effort,
+        report_clicks=asked.report_clicks or effort.report_clicks,
+        report_orders=asked.report_orders or effort.report_orders,
+    )
+    # So that what a scene started is ended when the bench is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.perf_counter()
     print(f"machine: {machine.describe()}")
     print(
-        f"noise: equal work took up to {machine.noise_percent():.0f} % longer within a second; ratios are of things measured in turn\n"
+        f"noise: equal work took up to {machine.noise_percent():.0f} % longer within a second; ratios are of things measured in turn"
     )
-    if "redirect" in chosen:
-        _print("redirect", redirect.scene())
-    if "drain" in chosen:
-        _print("drain", drain.scene())
-    if {"conversions", "hooks", "footprint"} & set(chosen):
-        with ariane() as service:
-            paths = redirect.make_links(service, 10)
-            if "conversions" in chosen:
-                _print("conversions", conversions.scene(service))
-            if "hooks" in chosen:
-                _print("webhook door", hooks.scene(service))
-            if "footprint" in chosen:
-                _print("footprint", footprint.memory(service) + footprint.restart(service, paths[0]))
-    print(f"\n{time.perf_counter() - began:.0f} s")
+    print(f"load: {load.generator()}")
+    print("QUICK: it shows that everything runs, its figures mean nothing\n" if asked.quick else "", flush=True)
+    for name in asked.scenes or SCENES:
+        title, scene = SCENES[name]
+        started = time.perf_counter()
+        lines = scene(effort)
+        print(f"── {title} ({time.perf_counter() - started:.0f} s)")
+        print("".join(f"   {line}\n" for line in lines), flush=True)
+    print(f"{time.perf_counter() - began:.0f} s in all")
 
 
-def _print(title: str, lines: list[str]) -> None:
-    print(f"── {title}")
-    for line in lines:
-        print(f"   {line}")
-    print(flush=True)
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="The figures of docs/figures.md, measured again."
+    )
+    parser.add_argument("scenes", nargs="*", metavar="scene", help=", ".join(SCENES))
+    parser.add_argument("--quick", action="store_true", help="little of everything: to see that it runs")
+    parser.add_argument("--report-clicks", type=int, metavar="N", help="clicks of 30 days behind the reports")
+    parser.add_argument("--report-orders", type=int, metavar="N", help="orders of 30 days behind the reports")
+    asked = parser.parse_args()
+    unknown = set(asked.scenes) - set(SCENES)
+    if unknown:
+        parser.error(f"no such scene: {', '.join(sorted(unknown))}; there are {', '.join(SCENES)}")
+    return asked
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main()

@@ -1,128 +1,132 @@
-"""The webhook door at a steady rate: acknowledged after the flush to the disk, with the drain running and with PostgreSQL stopped."""
+"""The webhook door at a steady rate: acknowledged after the flush to the disk, with the drain running and with PostgreSQL stopped for a minute.
 
-import asyncio
-import base64
-import gc
-import hmac
-import json
+Beside it, in the same run, what the disk alone takes for the same bytes at the same rate. At the end everything that was acknowledged is there.
+"""
+
 import os
 import signal
 import statistics
 import time
-from contextlib import suppress
-from importlib import resources
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import uvloop
-
-from bench import load
-from bench.machine import children
-from bench.servers import Service
+from bench import disk, orders, steady
+from bench.effort import Effort
+from bench.figures import percentile
+from bench.machine import Share, children
+from bench.servers import Service, ariane
 
 PER_SECOND = 1_000
-SECONDS = 5
-ROUNDS = 3
-CONNECTIONS = 16
-SECRET = "bench-secret"
-KEPT = ("discount_codes", "note_attributes", "customer")
+ARRIVAL_TIMEOUT_S = 300.0
+RECORDED = """
+SELECT count(*) FILTER (WHERE status = 'recorded') AS recorded, count(*) AS kept, count(DISTINCT conversion_id) AS orders
+FROM delivery WHERE origin_id = (SELECT id FROM source ORDER BY id DESC LIMIT 1)
+"""
 
 
-class Connection:
-    """One keep-alive connection that posts and reads the answer's head: an HTTP client library would cost more than the server."""
+@dataclass(slots=True)
+class Door:
+    """Rounds of the same load on one door, and of the plain loop after each."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
-        self._reader, self._writer, self._head = reader, writer, head
+    rounds: list[steady.Steady] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
+    disk_ms: list[list[float]] = field(default_factory=list)
 
-    async def post(self, body: bytes, signature: bytes) -> int:
-        """The status of one delivery."""
-        self._writer.write(
-            self._head + b"x-shopify-hmac-sha256: " + signature + b"\r\ncontent-length: %d\r\n\r\n" % len(body) + body
-        )
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        for line in head.lower().split(b"\r\n"):
-            if line.startswith(b"content-length:"):
-                await self._reader.readexactly(int(line.partition(b":")[2]))
-        return int(head[9:12])
-
-
-async def paced(service: Service, path: str, first_number: int) -> tuple[list[float], int]:
-    """Latencies in milliseconds of a steady stream of new orders, counted from when each was due; and how many were not answered 200."""
-    deliveries = _deliveries(first_number, PER_SECOND * SECONDS)
-    parts = urlsplit(service.url)
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
-        "x-shopify-topic: orders/create\r\nx-shopify-shop-domain: bench.myshopify.com\r\nx-shopify-api-version: 2026-07\r\n"
-    ).encode()
-    latencies: list[float] = []
-    failed = 0
-    total = PER_SECOND * SECONDS
-    start = time.perf_counter() + 0.2
-
-    async def stream(lane: int) -> None:
-        nonlocal failed
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        connection = Connection(reader, writer, head)
-        for number in range(lane, total, CONNECTIONS):
-            due = start + number / PER_SECOND
-            body, signature = deliveries[number]
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            failed += await connection.post(body, signature) != 200
-            latencies.append((time.perf_counter() - due) * 1000)
-        writer.close()
-
-    gc.disable()  # the client's own pauses are not the door's
-    await asyncio.gather(*(stream(lane) for lane in range(CONNECTIONS)))
-    gc.enable()
-    return latencies, failed
+    def lines(self, name: str, size_bytes: int) -> list[str]:
+        """Medians of the rounds."""
+        failed = sum(each.failed for each in self.rounds)
+        share = self.shares[len(self.shares) // 2]
+        door, loop = [each.latencies_ms for each in self.rounds], self.disk_ms
+        return [
+            f"webhook door, {PER_SECOND}/s of {size_bytes / 1000:.0f} kB, {name}",
+            f"   door       {_medians(door)}  not answered 200: {failed}   (wanted: p99 10 ms)",
+            f"   disk alone {_medians(loop)}   the same bytes at the same rate, appended and flushed by a plain loop",
+            f"   door / disk {_ratio(door, loop, 50):.1f} at p50, {_ratio(door, loop, 99):.1f} at p99",
+            f"   shares of a core: {share}; the client {statistics.median(each.client_share for each in self.rounds):.0%}",
+        ]
 
 
-def _deliveries(first_number: int, count: int) -> list[tuple[bytes, bytes]]:
-    """Bodies and signatures, made before the clock runs. Small orders, about 3 kB: what is measured is the door, not the sample's length."""
-    sample = json.loads(resources.files("app.demo").joinpath("shopify_order.json").read_text())
-    kept = {name: value for name, value in sample.items() if not isinstance(value, dict | list) or name in KEPT}
-    kept["line_items"] = [{name: sample["line_items"][0][name] for name in ("id", "price", "quantity", "sku", "title")}]
-    found = []
-    for order in range(first_number, first_number + count):
-        named = kept | {"id": order, "name": f"#{order}", "order_number": order, "checkout_token": f"bench{order}"}
-        body = json.dumps(named, separators=(",", ":")).encode()
-        found.append((body, base64.b64encode(hmac.digest(SECRET.encode(), body, "sha256"))))
-    return found
-
-
-def scene(service: Service) -> list[str]:
+def scene(effort: Effort) -> list[str]:
     """The lines of the figures."""
-    os.sched_setaffinity(0, {load.CORE})
-    with suppress(PermissionError):
-        # The client shares two cores with the service; late because it waited for its turn, it would measure itself.
-        os.setpriority(os.PRIO_PROCESS, 0, -15)
-    source = service.call("POST", "/v1/sources", {"platform": "shopify", "secrets": [SECRET]})
-    path = urlsplit(source["url"]).path
-    lines = [_rounds(service, path, "drain running", 10_000_000)]
-    postgres = service.find("postgres")
-    # Its processes are sessions of their own: each is stopped by itself.
-    stopped = [postgres, *children(postgres)]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        lines.append(_rounds(service, path, "PostgreSQL stopped", 20_000_000))
-    finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
-        os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))
+    with ariane() as service:
+        service.call("POST", "/v1/codes", service.make_pair("Orders") | {"code": "LEA10"})
+        source = service.call("POST", "/v1/sources", {"platform": "shopify", "secrets": [orders.SECRET]})
+        path = urlsplit(source["url"]).path
+        size_bytes = len(orders.shopify(orders.small_sample(), 1).body)
+        running, stopped = Door(), Door()
+        for turn in range(effort.rounds):
+            _round(service, path, running, 10_000_000 + turn * 1_000_000, effort)
+        lines = running.lines("drain running", size_bytes)
+        acknowledged = sum(len(each.latencies_ms) - each.failed for each in running.rounds)
+        await_arrival(service, acknowledged)
+        with _postgres_stopped(service):
+            began = time.monotonic()
+            for turn in range(effort.rounds):
+                # Spread over the outage: its last seconds may be unlike its first.
+                latest = effort.outage_s - effort.door_s - effort.disk_s
+                _pause_until(began + latest * turn / max(1, effort.rounds - 1))
+                _round(service, path, stopped, 20_000_000 + turn * 1_000_000, effort)
+            _pause_until(began + effort.outage_s)
+            outage_s = time.monotonic() - began
+        lines += stopped.lines(f"PostgreSQL stopped for {outage_s:.0f} s", size_bytes)
+        missed = sum(len(each.latencies_ms) - each.failed for each in stopped.rounds)
+        lines.append(
+            await_arrival(service, acknowledged + missed, said=f"{missed:,} of them while PostgreSQL stood still, ")
+        )
     return lines
 
 
-def _rounds(service: Service, path: str, name: str, first_number: int) -> str:
-    p50s, p99s, worst, failed = [], [], 0.0, 0
-    size = len(_deliveries(1, 1)[0][0])
-    for turn in range(ROUNDS):
-        latencies, lost = uvloop.run(paced(service, path, first_number + turn * 1_000_000))
-        latencies.sort()
-        p50s.append(latencies[len(latencies) // 2])
-        p99s.append(latencies[len(latencies) * 99 // 100])
-        worst = max(worst, latencies[-1])
-        failed += lost
-    return (
-        f"webhook door, {PER_SECOND}/s of {size / 1000:.0f} kB, {name:<18}  p50 {statistics.median(p50s):5.1f} ms  p99 {statistics.median(p99s):6.1f} ms"
-        f"  max {worst:6.1f} ms  not answered 200: {failed}   (first stage: p99 10 ms)"
+def await_arrival(service: Service, acknowledged: int, said: str = "") -> str:
+    """Returns once as many deliveries of the newest source are recorded as were acknowledged, each an order of its own; as a line."""
+    began = time.monotonic()
+    while (found := service.ask(RECORDED)[0])["kept"] < acknowledged:
+        assert time.monotonic() - began < ARRIVAL_TIMEOUT_S, f"{acknowledged} acknowledged, {dict(found)}"
+        time.sleep(0.2)
+    took_s = time.monotonic() - began
+    assert found["recorded"] == found["kept"] == found["orders"] == acknowledged, (
+        f"{acknowledged} acknowledged, {dict(found)}"
     )
+    return f"{acknowledged:,} acknowledged, {said}all recorded {took_s:.0f} s after the end, 0 lost, 0 double"
+
+
+def _round(service: Service, path: str, door: Door, first_number: int, effort: Effort) -> None:
+    small = orders.small_sample()
+    messages = [orders.shopify(small, first_number + each) for each in range(PER_SECOND * effort.door_s)]
+    with service.share() as share:
+        door.rounds.append(steady.stream(service.url, path, messages, per_second=PER_SECOND))
+    door.shares.append(share)
+    # At once: with the drain running, it is still at work on what was sent.
+    size_bytes = len(messages[0].body)
+    door.disk_ms.append(disk.latencies_ms(service.data / "spool", size_bytes, PER_SECOND, effort.disk_s))
+
+
+@contextmanager
+def _postgres_stopped(service: Service) -> Iterator[None]:
+    """Stopped, not ended: what waits for it hangs, which is harder on the door than being refused."""
+    postgres = service.find("postgres")
+    os.kill(postgres, signal.SIGSTOP)
+    # Its processes are sessions of their own: each is stopped by itself. None is added once it stands still.
+    stopped = [postgres, *children(postgres)]
+    for pid in stopped[1:]:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _pause_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def _medians(rounds: list[list[float]]) -> str:
+    p50, p99 = (statistics.median(percentile(each, percent) for each in rounds) for percent in (50, 99))
+    return f"p50 {p50:6.1f} ms  p99 {p99:6.1f} ms  max {max(max(each) for each in rounds):6.1f} ms"
+
+
+def _ratio(ours: list[list[float]], theirs: list[list[float]], percent: float) -> float:
+    mine, other = (statistics.median(percentile(each, percent) for each in rounds) for rounds in (ours, theirs))
+    return mine / other

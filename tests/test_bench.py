@@ -1,0 +1,46 @@
+"""The parts of the bench that every figure rests on."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from bench import figures, orders
+from bench.asking import NUMBER, Requests
+from bench.load import DONE
+
+
+def test_a_script_of_wrk_says_what_the_requests_say() -> None:
+    requests = Requests(("/v1/é",), "POST", {"X-Quote": 'a"b\\c'}, f'{{"id":"{NUMBER}"}}', first_number=5)
+    script = requests.lua()
+    assert 'wrk.headers["X-Quote"] = "a\\034b\\092c"' in script
+    assert '"/v1/\\195\\169"' in script
+    assert "local number = 4\n" in script
+    assert '"{\\034id\\034:\\034" .. string.format("%d", number) .. "\\034}"' in script
+
+
+@pytest.mark.skipif(shutil.which("luajit") is None and shutil.which("lua") is None, reason="no Lua here")
+def test_a_script_of_wrk_is_lua() -> None:
+    lua = shutil.which("luajit") or shutil.which("lua") or ""
+    wrk = (
+        "wrk = {headers = {}, format = function(...) return table.concat({select(1, ...), select(4, ...)}, ' ') end}\n"
+    )
+    script = wrk + Requests(("/a",), "POST", {}, f"<{NUMBER}>").lua() + DONE + "print(request()) print(request())"
+    done = subprocess.run([lua, "-e", script], capture_output=True, text=True, check=True)
+    assert re.findall(r"<(\d+)>", done.stdout) == ["1", "2"]
+
+
+def test_percentiles_and_spread_are_of_the_values_themselves() -> None:
+    values = [float(each) for each in range(100, 0, -1)]
+    assert (figures.percentile(values, 50), figures.percentile(values, 99), figures.percentile(values, 100)) == (
+        51,
+        100,
+        100,
+    )
+    assert figures.spread_percent([2.0, 3.0]) == pytest.approx(50)
+
+
+def test_the_orders_are_as_long_as_the_figures_say() -> None:
+    assert 24_000 < len(orders.shopify(orders.sample(), 1).body) < 26_000
+    assert 2_000 < len(orders.shopify(orders.small_sample(), 1).body) < 3_500
