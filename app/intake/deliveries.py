@@ -81,6 +81,7 @@ DELETE FROM delivery WHERE brand_id = $1 AND id <= (SELECT id FROM delivery WHER
 BATCH_MAX = 250
 """Messages recorded in one transaction: its orders stay locked that long, and so long the process does nothing else while it reads them."""
 BATCHES_AT_ONCE = 2
+"""While the database works on one, the next is read."""
 
 # About the message, not about the database or the way to it. ValueError and the like: bugs that one message brings out.
 REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
@@ -164,25 +165,34 @@ async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret
         brands.setdefault(brand_id, []).append(message_of(line))
     for brand_id, message in await _find_brands(pool, brands.pop(NOBODY, [])):
         brands.setdefault(brand_id, []).append(message)
-    batches = (
-        (brand_id, messages[start : start + BATCH_MAX])
-        for brand_id, messages in brands.items()
-        for start in range(0, len(messages), BATCH_MAX)
-    )
     outcome = Outcome()
 
-    async def take_turns() -> None:
+    async def take_turns(turn: int) -> None:
         nonlocal outcome
-        for brand_id, messages in batches:
-            done = await _record_or_halve(pool, brand_id, messages, secret, settings)
-            outcome += done
+        for brand_id, messages in brands.items():
+            ours = _turns(messages)[turn]
+            for start in range(0, len(ours), BATCH_MAX):
+                done = await _record_or_halve(pool, brand_id, ours[start : start + BATCH_MAX], secret, settings)
+                outcome += done
 
-    # While the database works on one batch, the next is read. Both may meet in an order: its lock makes one wait, and any sequence is the same.
-    told = await asyncio.gather(*(take_turns() for _ in range(BATCHES_AT_ONCE)), return_exceptions=True)
+    # Both may meet in an order: its lock makes one wait, and any sequence is the same.
+    told = await asyncio.gather(*map(take_turns, range(BATCHES_AT_ONCE)), return_exceptions=True)
     for error in told:
         if error is not None:
             raise error
     return outcome
+
+
+def _turns(messages: list[Message]) -> list[list[Message]]:
+    """The messages by who takes them. Copies of one go the same way, one after the other: side by side, a wrongly signed copy and the right one
+    would both look new, and whichever came second would not be kept."""
+    turns: list[list[Message]] = [[] for _ in range(BATCHES_AT_ONCE)]
+    if len(messages) <= BATCH_MAX:
+        turns[0] = messages
+    else:
+        for message in messages:
+            turns[message.body_hash[0] % BATCHES_AT_ONCE].append(message)
+    return turns
 
 
 async def _find_brands(pool: asyncpg.Pool, messages: Sequence[Message]) -> list[tuple[UUID, Message]]:

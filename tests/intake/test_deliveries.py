@@ -336,6 +336,18 @@ async def test_a_wrong_signature_is_kept_and_replayed_once_the_secret_is_mended(
     assert await pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", alice.id) == 1
 
 
+async def test_a_secret_sealed_with_a_key_that_is_gone_does_not_hide_the_one_beside_it(
+    pool: asyncpg.Pool, alice: Brand, shopify: Shop, record: Record, secret: str
+) -> None:
+    await record(shopify.order(wrong="no_secret"))
+    [delivery] = await deliveries(pool, alice.id)
+    gone, present = seal("the key that was here before it " * 2, SECRET), seal(secret, SECRET)
+    for sealed, verdict in (([gone], ("unsigned", "unreadable_secret")), ([gone, present], ("recorded", None))):
+        await pool.execute("UPDATE source SET secrets = $2 WHERE id = $1", shopify.id, sealed)
+        [replayed] = await replay(pool, alice.id, [delivery["id"]], secret=secret)
+        assert (replayed.verdict.status, replayed.verdict.reason) == verdict
+
+
 async def test_the_shop_tries_again_after_the_secret_is_mended(
     pool: asyncpg.Pool, alice: Brand, shopify: Shop, record: Record
 ) -> None:
@@ -358,6 +370,21 @@ async def test_a_wrongly_signed_copy_never_hides_the_right_one(
     )
     assert await record(forged, right) == Outcome(recorded=1, repeated=1)
     assert [row["status"] for row in await deliveries(pool, alice.id)] == ["recorded"]
+
+
+async def test_nor_does_it_when_it_fell_into_the_batch_before(
+    pool: asyncpg.Pool, alice: Brand, shopify: Shop, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches are recorded side by side: copies of one message must not be, each of them would look new."""
+    monkeypatch.setattr("app.intake.deliveries.BATCH_MAX", 1)
+    lines = []
+    for number in range(10):
+        right = shopify.order(event=f"x-{number}")
+        headers = {"x-shopify-topic": "orders/create", "x-shopify-event-id": f"x-{number}"}
+        lines += [shopify.line(right.body, headers, wrong="wrong_signature"), right]
+    assert await record(*lines) == Outcome(recorded=10, unsigned=10)
+    assert {row["status"] for row in await deliveries(pool, alice.id)} == {"recorded"}
+    assert len(await orders(pool, alice)) == 10
 
 
 async def test_unsigned_messages_are_bounded_per_source(
