@@ -30,6 +30,9 @@ TEXT_CHARACTERS_MAX = 500
 HEARTBEATS = 4
 """Signs of life within `job_silent_s`: three may be late before a job counts as dead."""
 
+CLAIM_LOCK = 0x61726A62  # "arjb"
+"""Held while a job is chosen, or two who choose at once would each take one of the same brand: neither sees the other's before it is committed."""
+
 # One job of a brand at a time: what it waits for is its own work, never another brand's hundred thousand rows before it.
 CLAIM = """
 UPDATE job SET state = 'running', claim = $1, alive_at = now(), started_at = coalesce(started_at, now()), attempts = attempts + 1
@@ -238,7 +241,9 @@ async def run_next(
     if stopping.is_set():
         return 0
     claim = mint.new_id()
-    row = await pool.fetchrow(CLAIM, claim, timedelta(seconds=settings.job_silent_s))
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", CLAIM_LOCK)
+        row = await connection.fetchrow(CLAIM, claim, timedelta(seconds=settings.job_silent_s))
     if row is None:
         return 0
     run = Run(pool, settings, secret, row, claim, stopping)

@@ -89,6 +89,26 @@ async def test_ten_runners_take_a_job_once(desk: Desk) -> None:
     assert sum(await asyncio.gather(*(desk.run(count) for _ in range(10)))) == 1
 
 
+async def test_runners_that_choose_at_the_same_moment_take_one_job_of_a_brand(desk: Desk) -> None:
+    brand_id = mint.new_id()
+    for _ in range(8):
+        await desk.put(brand_id)
+    running, most = 0, 0
+
+    async def meet(run: Run) -> Mapping[str, Any]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+        return {}
+
+    await asyncio.gather(*(desk.pool.execute("SELECT pg_sleep(0.05)") for _ in range(8)))  # all of them connected
+    for _ in range(8):
+        await asyncio.gather(*(desk.run(meet) for _ in range(4)))
+    assert most == 1
+
+
 async def test_brands_take_turns_and_one_has_one_job_running(desk: Desk) -> None:
     alice, charlie = mint.new_id(), mint.new_id()
     for brand_id in (alice, alice, charlie):
