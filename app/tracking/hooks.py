@@ -9,8 +9,7 @@ from functools import lru_cache
 from app import clock, mint
 from app.directory import Directory
 from app.domain import ids
-from app.domain.signatures.digests import QUERY
-from app.domain.signatures.postback import PROOF
+from app.domain.signatures.digests import PROOF, QUERY
 from app.domain.signing import advise, conceal, is_by_query, is_ping, set_up, verify
 from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
 from app.known import Source

@@ -13,6 +13,8 @@ STALE = "stale_timestamp"
 
 QUERY = ":query"
 """Under this name the query string of a message stands among its headers; no header can be called so."""
+PROOF = ":token"
+"""Under this name stands what a message with a concealed secret is checked by (`signing.conceal`): kept only while it has yet to be checked."""
 
 TOLERANCE_S = 300
 """How far a signed time may lie from the time of receipt, on both sides."""

@@ -12,12 +12,11 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote_plus
 
-from app.domain.signatures.digests import MALFORMED, MISSING, QUERY, WRONG, encoded, read_hex, signed
+from app.domain.signatures.digests import MALFORMED, MISSING, PROOF, QUERY, WRONG, encoded, read_hex, signed
 
 TOKENS = frozenset({"token", "verification_token", "security_token"})
 """Our name for it, Everflow's and TUNE's. None of them means anything else to any network, so all are taken out whatever the preset."""
 MASK = "hidden"
-PROOF = ":token"
 SEVERAL = "several"
 """In place of the proof: the message said two different tokens."""
 KEPT_HEADERS = frozenset({"content-type"})
