@@ -7,6 +7,7 @@ order, closing idle connections at once, loses the requests that are on their wa
 
 import asyncio
 import ctypes
+import errno
 import gc
 import logging
 import os
@@ -43,6 +44,8 @@ RUNNING_REQUESTS_S = 5
 LEAVE_S = 2.0
 CLOSE = (b"connection", b"close")
 SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # <linux/socket.h>; the socket module does not name them
+OUT_OF_MEANS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Why `accept` fails again and again with the same connection: asking once more would never end."""
 # Classic BPF over the TCP header, as in <linux/filter.h>: load the flags, keep SYN and ACK, drop the packet if it is SYN alone.
 DROP_SYN = (
     (0x30, 0, 0, 13),
@@ -200,7 +203,10 @@ def _next_in_queue(listener: socket.socket) -> socket.socket | None:
             return listener.accept()[0]
         except BlockingIOError:
             return None
-        except OSError:
+        except OSError as error:
+            if error.errno in OUT_OF_MEANS:
+                log.error("connections that wait to be accepted are reset: %s", error)
+                return None
             continue  # it has gone away meanwhile
 
 
