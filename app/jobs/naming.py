@@ -1,5 +1,6 @@
 """Which messages that could not be used name an order that is missing: the difference between « never sent » and « sent, and refused »."""
 
+import asyncio
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -53,8 +54,11 @@ async def named_by(
         )
         for row in rows:
             for ref in wanted & _names(bytes(row["body"]), row["headers"]):
-                found.setdefault(ref, Naming(row["id"], row["status"], row["reason"]))
-        if len(rows) < PAGE_ROWS:
+                found[ref] = Naming(row["id"], row["status"], row["reason"])
+            wanted -= found.keys()
+            # A long body takes milliseconds, and the drain waits for its turn in this very loop.
+            await asyncio.sleep(0)
+        if len(rows) < PAGE_ROWS or not wanted:
             break
         before = rows[-1]["id"]
     return found
