@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from app.commands.asking import asking
+from app.errors import AppError
 from app.intake.platforms.postback.presets import PRESETS
 from tests.served import ARIANE, Served, serve
 
@@ -168,6 +170,21 @@ def test_a_command_that_cannot_do_it_says_why_in_one_sentence(served: Served, tm
     assert nobody.returncode == 1
     wrong = ariane(served, "import", "orders.csv", "--key", "sk_nobody", cwd=tmp_path)
     assert "key_unknown" in wrong.stderr
+
+
+def test_lines_that_cannot_be_had_are_no_file_and_one_sentence(served: Served, tmp_path: Path) -> None:
+    content = {"content": b"order_id,net\n1,ten\n", "headers": {"Content-Type": "text/csv"}}
+    with asking(served.url, served.secret_key) as api:
+        job = api.send("POST", "/v1/imports", {}, **content)
+    path = f"/v1/jobs/{job['id']}/lines.csv"
+    for asked, key, file, sentence in (
+        ("/v1/jobs/job_none/lines.csv", served.secret_key, "lines.csv", "job_not_found"),
+        (path, "sk_nobody", "lines.csv", "key_unknown"),
+        (path, served.secret_key, "no/such/folder.csv", "No such file"),
+    ):
+        with asking(served.url, key) as api, pytest.raises(AppError, match=sentence):
+            api.download(asked, tmp_path / file)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -42,17 +42,21 @@ class Api:
 
     def send(self, method: str, path: str, parameters: dict[str, str | int | None], **request: Any) -> Json:
         """The answer to any request."""
+        with self._answering():
+            answer = self._client.request(method, path, params=_given(parameters), **request)
+        return dict(_read(answer).json())
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
         import httpx2
 
-        asked = {name: value for name, value in parameters.items() if value is not None}
         try:
-            answer = self._client.request(method, path, params=asked, **request)
+            yield
         except httpx2.HTTPError as error:
             why = str(error) or type(error).__name__
             raise AppError(
                 f"{self._client.base_url} does not answer ({why}): is `ariane serve` running there?"
             ) from None
-        return dict(_read(answer).json())
 
     def pages(self, path: str, **parameters: str | int | None) -> Iterator[Json]:
         """Every row of a list, page after page."""
@@ -65,11 +69,17 @@ class Api:
                 return
 
     def download(self, path: str, file: Path, **parameters: str | int | None) -> None:
-        """The answer to a GET as a file."""
-        asked = {name: value for name, value in parameters.items() if value is not None}
-        with file.open("wb") as target, self._client.stream("GET", path, params=asked) as answer:
-            for chunk in answer.iter_bytes():
-                target.write(chunk)
+        """The answer to a GET as a file. One that is refused leaves the file as it was; raises AppError also where it cannot be written."""
+        with self._answering(), self._client.stream("GET", path, params=_given(parameters)) as answer:
+            if not answer.is_success:
+                answer.read()
+            _read(answer)
+            try:
+                with file.open("wb") as target:
+                    for chunk in answer.iter_bytes():
+                        target.write(chunk)
+            except OSError as error:
+                raise AppError(f"{file}: {error.strerror}") from None
 
     def upload(self, path: str, file: Path, content_type: str, bar: "Progress", **parameters: str | int | None) -> Json:
         """The answer to a POST of a file, with a bar while it is sent."""
@@ -130,6 +140,10 @@ def progress() -> Iterator["Progress"]:
     columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield bar
+
+
+def _given(parameters: dict[str, str | int | None]) -> dict[str, str | int]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _read(answer: "httpx2.Response") -> "httpx2.Response":

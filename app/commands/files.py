@@ -101,7 +101,7 @@ def _send(api: Api, path: str, file: Path, written: Format | None, asked: dict[s
                 f"the job goes on without you: GET /v1/jobs/{job['id']}, POST /v1/jobs/{job['id']}/cancel"
             ) from None
     if job["state"] == "cancelled" and not job["result"]:
-        raise AppError(f"the job {job['id']} was cancelled before it had begun")
+        raise AppError(f"the job {job['id']} was cancelled before anything came of it")
     return job
 
 
