@@ -348,6 +348,62 @@ def _postback() -> Iterator[Fact]:
     yield _ordered("postback", "P-1", 0, net_minor=4_990, click_id=clicked("max"))
 
 
+# ── Small orders: told twice without a date; in another currency; weak; a test ───────────────────────────────────────
+
+
+def _others() -> Iterator[Fact]:
+    for minute, delivery in ((3, "one"), (5, "two")):
+        # The shop's second delivery of one message: the order is of the day of whichever was received first.
+        undated = {"order_id": "G-2", "net_minor": 1_001, "codes": ["MAX5"], "customer": {"email": OTHER}}
+        yield _hook("generic", f"undated {delivery}", minute, undated, X_Ariane_Delivery=delivery)
+        back = {"order_id": "G-2", "type": "refund", "refund_id": "r", "amount_minor": 1}
+        yield _hook("generic", f"undated refund {delivery}", minute + 1, back, X_Ariane_Delivery=f"r-{delivery}")
+        yield Hit(
+            f"undated pixel {delivery}",
+            "pixel",
+            f"order_id=G-2&amount=9.99&click_id={clicked('lea')}".encode(),
+            minute - 1,
+        )
+    dollars = {
+        "order_id": "D-1",
+        "net_minor": 3_333,
+        "currency": "USD",
+        "occurred_at": at(0).isoformat(),
+        "test": False,
+    }
+    yield _hook("standard", "dollars", 0.1, dollars)
+    yield Hit(
+        "dollars beacon",
+        "beacon",
+        json.dumps({"order_id": "D-1", "amount": "31.00", "currency": "EUR", "code": "MAX5"}).encode(),
+        0.2,
+    )
+    yield _refunded("euros back", "D-1", "e1", 10, amount_minor=500)
+    yield _refunded("dollars back", "D-1", "u1", 11, amount_minor=333, currency="USD")
+    yield _hook(
+        "standard",
+        "test",
+        1,
+        {"order_id": "T-1", "net_minor": 9_999, "codes": ["MAX5"], "test": True, "occurred_at": at(1).isoformat()},
+    )
+    yield _ordered("test order", "T-1", 1, net_minor=9_999)
+    awin, everflow = CHECKOUTS["awin"], CHECKOUTS["everflow"]
+    for name, minute, query in (
+        ("parts", 0.1, "parts=DEFAULT:40.00|SALE:4.90&cr=EUR&vc=MAX5&status=pending"),
+        ("rejected", 20, "status=declined"),
+    ):
+        yield Hook(
+            f"awin {name}",
+            awin,
+            awin.sends(b"", at(minute), query=f"ref=A-1&occurred_at={int(at(0).timestamp())}&{query}"),
+            minute,
+        )
+    weak = f"transaction_id={clicked('max')}&event_id=7&occurred_at={int(at(0).timestamp())}"
+    yield Hook("everflow weak", everflow, everflow.sends(b"", at(0.1), query=f"{weak}&amount=20.00"), 0.1)
+    yield Hook("everflow weak again", everflow, everflow.sends(b"", at(2), query=f"{weak}&amount=21.00"), 2)
+    yield Hook("everflow refund", everflow, everflow.sends(b"", at(9), query=f"{weak}&refund_id=f1&amount=1.00"), 9)
+
+
 LIFE: tuple[Fact, ...] = (
     *(Click(name) for name in CLICKS),
     Hit("landing", "beacon", f"event=land&visitor_id=v1&click_id={clicked('max')}".encode(), -50),
@@ -358,6 +414,7 @@ LIFE: tuple[Fact, ...] = (
     *_paddle(),
     *_prestashop(),
     *_postback(),
+    *_others(),
 )
 NAMES = tuple(fact.name for fact in LIFE)
 BY_NAME = dict(zip(NAMES, LIFE, strict=True))

@@ -36,7 +36,7 @@ from app.settings import Settings
 from app.spool import ClickLine, Line, PixelLine
 from tests.api.conftest import client
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
-from tests.checkouts.life import BY_NAME, CLICKS, LIFE, NAMES, NOON, Call, Click, Fact, Hit, Hook
+from tests.checkouts.life import BY_NAME, CLICKS, LIFE, NAMES, NOON, Call, Click, Fact, Hit, Hook, clicked
 from tests.checkouts.signing import CHECKOUTS
 from tests.checkouts.signing import SECRET as SIGNED_WITH
 from tests.conftest import copy_template
@@ -231,16 +231,22 @@ def test_the_brand_s_day_is_worth_testing(expected: dict[str, Any]) -> None:
         "txn_01kaz8n1c3e5g7j9m2p4r6t8v0": ("approved", 9_000, [-4_050, -2_000, 2_000]),
         "42": ("approved", 9_000, [-2_500, -100]),
         "P-1": ("approved", 4_990, [-500]),
+        # Without a date: that of the first receipt. In dollars: what is told back in euros waits for ever. The parts of Awin's amount.
+        "G-2": ("pending", 1_001, [-1]),
+        "D-1": ("pending", 3_333, [-333]),
+        "A-1": ("pending", 4_490, [-4_490]),
+        f"weak:{clicked('max')}:event_7": ("pending", 2_100, [-100]),
+        "T-1": ("pending", 9_999, []),
     }
     for asked in ("event", "order"):
         totals = expected[f"report by {asked}"]
-        assert (totals["conversions"], totals["gross_minor"], totals["refunds_minor"]) == (7, 42_993, 21_053)
-        assert expected[f"Lea by {asked}"]["net_minor"] + expected[f"Max by {asked}"]["net_minor"] == 21_940
+        assert (totals["conversions"], totals["gross_minor"], totals["refunds_minor"]) == (9, 46_094, 21_154)
+        assert expected[f"Lea by {asked}"]["net_minor"] + expected[f"Max by {asked}"]["net_minor"] == 24_940
     assert len(expected["deliveries"]) == sum(isinstance(fact, Hook | Hit) for fact in LIFE)
     assert not [each for each in expected["deliveries"] if "rejected" in each or "unsigned" in each]
 
 
-@settings(max_examples=EXAMPLES // 10, **patient)  # type: ignore[arg-type]
+@settings(max_examples=EXAMPLES // 13, **patient)  # type: ignore[arg-type]
 @given(arrivals)
 async def test_in_batches_of_any_size(world: World, expected: dict[str, Any], arrivals: Arrivals) -> None:
     async with selling(world) as brand:
@@ -263,7 +269,7 @@ def batches(names: Sequence[str], sizes: Sequence[int]) -> list[list[Fact]]:
     return found
 
 
-@settings(max_examples=EXAMPLES // 13, **patient)  # type: ignore[arg-type]
+@settings(max_examples=EXAMPLES // 20, **patient)  # type: ignore[arg-type]
 @given(arrivals, st.lists(st.booleans(), min_size=len(NAMES) + REPEATS_MAX, max_size=len(NAMES) + REPEATS_MAX))
 async def test_by_two_workers_at_once(
     world: World, expected: dict[str, Any], arrivals: Arrivals, whose: list[bool]
@@ -313,7 +319,7 @@ PAIRS = sorted(
 """Two deliveries of one order."""
 
 
-@settings(max_examples=EXAMPLES // 8, **patient)  # type: ignore[arg-type]
+@settings(max_examples=EXAMPLES // 10, **patient)  # type: ignore[arg-type]
 @given(
     st.sampled_from([*PAIRS, *((name, name) for name in sorted(PLATFORM_OF))]),
     st.permutations(NAMES),

@@ -43,7 +43,7 @@ def verify(
     texts = [item[1] for item in items if item[0] == SCHEME]
     # Lower-case alone: one signature has one spelling, as it has for Stripe's own libraries.
     signatures = [digest for text in texts[:SIGNATURES_MAX] if text == text.lower() and (digest := read_hex(text))]
-    if sent_s is None or not texts:
+    if sent_s is None or not signatures:
         return MALFORMED
     if not signed(map(encoded, secrets), str(sent_s).encode() + b"." + body, signatures):
         return WRONG
