@@ -99,16 +99,20 @@ class Worker:
             *(Step(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)),
         ]
 
-    async def run(self) -> None:
-        """Work until `stopping` is set, then the last pass."""
+    async def run(self) -> bool:
+        """Work until `stopping` is set, then the last pass. False: a thread is still loading what reads user agents."""
         await self.directory.start()
         tasks = [asyncio.create_task(self._prepare()), asyncio.create_task(self._repeat(self._snapshot_step()))]
         tasks += [asyncio.create_task(self._repeat(step, after=self.ready)) for step in self.steps()]
+        loading = asyncio.create_task(self._load())
+        await self.stopping.wait()
+        await self._finish(tasks)
+        return loading.done()
+
+    async def _load(self) -> None:
         await asyncio.to_thread(browsers.load)
         gc.collect()
         gc.freeze()
-        await self.stopping.wait()
-        await self._finish(tasks)
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
         """What is under way may end, and what the doors wrote last is drained, within 2 s together."""
@@ -245,11 +249,15 @@ async def work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
     began_s = clock.monotonic_s()
+    loaded = True
     try:
-        await worker.run()
+        loaded = await worker.run()
     finally:
         pool.terminate()
         log.info("ended after %.1f s", clock.monotonic_s() - began_s)
+    if not loaded:
+        logging.shutdown()
+        os._exit(0)  # a thread cannot be interrupted, and Python would wait for it: all that matters is closed
 
 
 def main(settings: Settings | None = None) -> None:
