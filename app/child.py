@@ -7,17 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER = 0x10000000
-WORKER_NICENESS = 10
-"""Whoever waits for an answer comes first: at the same priority a drain beside the doors takes their p99 from 4 ms to 25 ms on two cores."""
-POSTGRES_NICENESS = 5
-"""The embedded server works for the drain most of the time. A request that asks it something is waiting, and leaves it the processor."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -54,25 +49,17 @@ class Identity:
         return asked.returncode == 0
 
 
-def child_setup(
-    identity: Identity | None = None, death_signal: int = signal.SIGTERM, niceness: int = 0
-) -> Callable[[], None]:
+def child_setup(identity: Identity | None = None, death_signal: int = signal.SIGTERM) -> Callable[[], None]:
     """A `preexec_fn`: become `identity` (None: stay), unblock every signal, and get `death_signal` when the calling thread ends.
 
-    niceness: how much more it lets others go first than we do. It is the thread that counts, not the process: start children that shall live
-    from the main thread.
+    It is the thread that counts, not the process: start children that shall live from the main thread.
     """
-    return partial(_begin, identity, death_signal, niceness, os.getpid())
+    return partial(_begin, identity, death_signal, os.getpid())
 
 
-def _begin(identity: Identity | None, death_signal: int, niceness: int, parent: int) -> None:
+def _begin(identity: Identity | None, death_signal: int, parent: int) -> None:
     """Between fork and exec. A change of credentials clears the death signal, and a parent dead before it is set sends none: hence the order."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    if niceness:
-        os.nice(niceness)
-        # Linux weighs sessions against each other before the processes in them, and a child of ours has a session of its own.
-        with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(niceness))
     if identity is not None and identity.namespace:
         if _LIBC.unshare(CLONE_NEWUSER) != 0:
             raise OSError(ctypes.get_errno(), "unshare")

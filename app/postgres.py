@@ -296,10 +296,8 @@ class Cluster:
 
     # ---- the running server
 
-    def spawn(self, wait_s: float = LEAVE_TIMEOUT_S, niceness: int = 0) -> subprocess.Popen[bytes]:
-        """Start the server as a direct child, `niceness` behind us, and return at once.
-
-        When the calling thread ends, however it ends, the server shuts down cleanly.
+    def spawn(self, wait_s: float = LEAVE_TIMEOUT_S) -> subprocess.Popen[bytes]:
+        """Start the server as a direct child and return at once. When the calling thread ends, however it ends, the server shuts down cleanly.
 
         Comes after `prepare`, and again after the server died. Raises StillLeaving as `prepare` does.
         """
@@ -319,7 +317,7 @@ class Cluster:
                     env=ENVIRONMENT,
                     start_new_session=True,
                     pass_fds=(server_lock,),
-                    preexec_fn=child_setup(self.identity, signal.SIGINT, niceness),
+                    preexec_fn=child_setup(self.identity, signal.SIGINT),
                 )
         finally:
             os.close(server_lock)

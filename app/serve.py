@@ -19,7 +19,7 @@ from time import sleep
 
 import msgspec
 
-from app.child import POSTGRES_NICENESS, WORKER_NICENESS, child_setup
+from app.child import child_setup
 from app.clock import monotonic_s
 from app.postgres import MAX_CONNECTIONS, AlreadyRunning, Cluster, StillLeaving
 from app.secret import load_secret
@@ -31,6 +31,8 @@ RESTART_PAUSE_MAX_S = 5.0
 SETTLED_S = 10.0
 """A child that lived this long starts again at once when it dies; one that dies sooner waits twice as long each time."""
 LEAVING_RETRY_S = 0.05
+DOORS_FIRST_S = 0.25
+"""Python's start is all imports: for so long the web workers have the processors to themselves."""
 WEB_STOP_S = 10.0
 BACKGROUND_STOP_S = 5.0
 COMMAND_WAIT_S = 10.0
@@ -45,14 +47,17 @@ class ServeError(Exception):
 
 
 class Child:
-    """A process that is started, and started again when it ends. `start` may raise StillLeaving: it is tried again soon."""
+    """A process that is started, after `later_s` the first time, and started again when it ends. `start` may raise StillLeaving: it is tried
+    again soon."""
 
-    def __init__(self, name: str, start: Callable[[], subprocess.Popen[bytes]], *, restart: bool = True) -> None:
+    def __init__(
+        self, name: str, start: Callable[[], subprocess.Popen[bytes]], *, restart: bool = True, later_s: float = 0.0
+    ) -> None:
         self.name = name
         self.start = start
         self.restart = restart
         self.process: subprocess.Popen[bytes] | None = None
-        self.due_s: float | None = 0.0
+        self.due_s: float | None = monotonic_s() + later_s
         """When to start it, on the monotonic clock; None while it runs or when it shall not."""
         self._started_s = 0.0
         self._pause_s = RESTART_PAUSE_MIN_S
@@ -183,9 +188,11 @@ class Parent:
         # Compiling every module at every start costs 2 s.
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.web = [Child(f"web worker {i + 1}", self._web(each)) for i, each in enumerate(listeners)]
-        self.background = [Child("background process", lambda: self._python("app.worker", niceness=WORKER_NICENESS))]
+        self.background = [Child("background process", lambda: self._python("app.worker"), later_s=DOORS_FIRST_S)]
         if not (settings.data / "welcomed").exists():
-            self.background.append(Child("welcome", lambda: self._python("app.welcome"), restart=False))
+            self.background.append(
+                Child("welcome", lambda: self._python("app.welcome"), restart=False, later_s=DOORS_FIRST_S)
+            )
         self.database = [Child("PostgreSQL", self._postgres)] if self.cluster else []
 
     def _prepare(self, cluster: Cluster) -> None:
@@ -217,12 +224,12 @@ class Parent:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # else Ctrl-C reaches every child at once, PostgreSQL first of all
             pass_fds=pass_fds,
-            preexec_fn=child_setup(death_signal=signal.SIGKILL, niceness=niceness),
+            preexec_fn=child_setup(death_signal=signal.SIGKILL),
         )
 
     def _postgres(self) -> subprocess.Popen[bytes]:
         assert self.cluster is not None
-        return self.cluster.spawn(wait_s=0, niceness=POSTGRES_NICENESS)
+        return self.cluster.spawn(wait_s=0)
 
     def run(self) -> None:
         """Start, look after, and stop the children."""
