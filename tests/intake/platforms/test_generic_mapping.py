@@ -364,6 +364,7 @@ def test_a_cancellation_needs_nothing_but_its_order() -> None:
 
 RULE = {
     "net": "/net", "currency": "/cur", "occurred_at": "/at", "paid": "/paid", "codes": "/codes/*", "kind": "/kind",
+    "visitor_id": "/meta/[key=visitor]/value",
     "lines": {"each": "/lines/*", "quantity": "/n", "net": "/net"},
 }  # fmt: skip
 
@@ -408,6 +409,8 @@ RULE = {
             '/lines/* (2): /n is "x": a number of pieces',
         ),
         ({"id": 1, "cur": "EUR", "lines": [{"n": 1}] * 1_001}, "too_many", "more than 1000"),
+        # Nothing is found there, but looking costs as much, for each place of the mapping.
+        ({"id": 1, "cur": "EUR", "meta": [{}] * 1_001}, "too_many", "looks through more than 1000"),
     ],
 )
 def test_what_cannot_be_meant_is_rejected_with_its_place(body: Any, reason: str, names: str) -> None:

@@ -13,7 +13,7 @@ from app.domain.signatures.generic import HEADER_CHARACTERS_MAX, NAMED
 POINTER_CHARACTERS_MAX = 300
 TOKENS_MAX = 16
 FOUND_MAX = 1_000
-"""Values that one pointer may find: an order has no more lines."""
+"""Values that one pointer may find, and elements among which it may choose: an order has no more lines."""
 NAMES_SHOWN_MAX = 12
 SHOWN_CHARACTERS_MAX = 60
 
@@ -23,7 +23,7 @@ _TILDE = re.compile(r"~(?![01])")
 
 
 class TooMany(ValueError):
-    """A pointer finds more than FOUND_MAX values."""
+    """A pointer finds more than FOUND_MAX values, or looks for them in longer lists."""
 
 
 @lru_cache(maxsize=4_096)
@@ -50,12 +50,15 @@ def check(place: str) -> None:
 
 
 def find(document: object, headers: Mapping[str, str], place: str) -> list[object]:
-    """What stands there, without nulls; [] for nothing. ValueError for a place that is none, TooMany for more than FOUND_MAX values."""
+    """What stands there, without nulls; [] for nothing. ValueError for a place that is none, TooMany for more than FOUND_MAX values, found or
+    looked through: a mapping has room for a thousand places, and each would go through all of a body."""
     if place.startswith(NAMED):
         text = headers.get(place.removeprefix(NAMED).lower())
         return [] if text is None else [text]
     found = [document]
     for token in tokens(place):
+        if CHOSEN.fullmatch(token) and sum(len(each) for each in found if isinstance(each, list)) > FOUND_MAX:
+            raise TooMany(f"{place} looks through more than {FOUND_MAX} values")
         found = [value for each in found for value in _step(each, token)]
         if len(found) > FOUND_MAX:
             raise TooMany(f"{place} finds more than {FOUND_MAX} values")
