@@ -53,8 +53,10 @@ def test_a_mistyped_secret_is_found_mended_and_its_orders_replayed(served: Serve
         return list(json.loads(done.stdout))
 
     unsigned = served.until(lambda: rows if len(rows := listed("--status", "unsigned")) == MANY else [])
-    table = run("list", "--reason", "wrong_signature", "--limit", "3", "--url", served.url, "--key", served.secret_key)
-    assert table.stdout.count("dlv_") == 3
+    narrow = {"COLUMNS": "80"}
+    named = ("--url", served.url, "--key", served.secret_key)
+    table = run("list", "--reason", "wrong_signature", "--limit", "3", *named, **narrow)
+    assert all(str(each["id"]) in table.stdout for each in unsigned[:3]), table.stdout
     shown = run("show", str(unsigned[-1]["id"]), **speaking).stdout
     assert "unsigned" in shown
     assert '"order_id": "A-0"' in shown

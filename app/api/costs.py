@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValu
 from sqlalchemy import Row, select
 
 from app.api.auth import Reader, Writer
+from app.api.faults import Faults
 from app.api.fields import (
     YEARS,
     Currency,
@@ -25,6 +26,7 @@ from app.api.fields import (
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
+from app.api.pairing import Paired, pair_up
 from app.api.rows import answer_found, archive, change, create_or_find, points_to, read_row, refer, refuse_archived
 from app.domain import ids
 from app.tables import campaign, collaboration, cost
@@ -78,7 +80,11 @@ class NewCost(Given):
     """What makes a cost: of one collaboration, or of a whole campaign, which no breakdown below the campaign can split."""
 
     collaboration_id: Reference | None = None
-    campaign_id: Reference | None = None
+    campaign_id: Reference | None = Field(default=None, description="Alone: a cost of the whole campaign.")
+    influencer_id: Reference | None = Field(
+        default=None,
+        description="With `campaign_id`: the cost of their collaboration, which is made when there is none.",
+    )
     kind: Kind = Field(description="`product` is the unit cost, not the retail price.")
     amount_minor: Minor
     currency: Currency
@@ -90,9 +96,12 @@ class NewCost(Given):
     @model_validator(mode="after")
     def _one_owner(self) -> "NewCost":
         if self.collaboration_id is None and self.campaign_id is None:
+            if self.influencer_id is not None:
+                raise blame("campaign_id", "required", "is required: campaign_id and influencer_id go together")
             raise blame("collaboration_id", "required", "is required, or campaign_id for a cost of the whole campaign")
-        if self.collaboration_id is not None and self.campaign_id is not None:
-            raise blame("campaign_id", "ambiguous", "leave it out: the collaboration has a campaign already")
+        for field in ("campaign_id", "influencer_id"):
+            if self.collaboration_id is not None and getattr(self, field) is not None:
+                raise blame(field, "ambiguous", "leave it out: the collaboration has both already")
         return self
 
 
@@ -147,19 +156,18 @@ def _shown(row: Row[Any]) -> Cost:
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
 async def create_cost(caller: Writer, session: Session, body: NewCost, response: Response) -> Cost:
     """Adds a cost; with an `external_id` that exists with the same content, answers 200 with the existing one."""
-    values = body.model_dump(exclude={"collaboration_id", "campaign_id"})
-    if body.collaboration_id is not None:
-        owner = await refer(
-            session, collaboration, "collaboration", caller.brand_id, "collaboration_id", body.collaboration_id
-        )
-        query = select(collaboration.c.campaign_id).where(
-            collaboration.c.brand_id == caller.brand_id, collaboration.c.id == owner
-        )
-        values |= {"collaboration_id": owner, "campaign_id": (await session.execute(query)).scalar_one()}
-    else:
+    values = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id"})
+    if body.collaboration_id is None and body.influencer_id is None:
         assert body.campaign_id is not None
         owner = await refer(session, campaign, "campaign", caller.brand_id, "campaign_id", body.campaign_id)
         values |= {"collaboration_id": None, "campaign_id": owner}
+    else:
+        faults = Faults()
+        pair = Paired(**body.model_dump(include={"collaboration_id", "campaign_id", "influencer_id"}))
+        [joined] = await pair_up(session, caller.brand_id, [pair], faults)
+        faults.refuse()
+        assert joined is not None
+        values |= {"collaboration_id": joined.id, "campaign_id": joined.campaign_id}
     row, made = await create_or_find(session, cost, caller.brand_id, values)
     answer_found(response, made)
     return _shown(row)

@@ -104,7 +104,7 @@ class RefundEffect(BaseModel):
     """What one refund, cancellation or chargeback took from the order; negative for a reversal, which gives back."""
 
     refund_id: str
-    kind: str
+    type: str
     amount_minor: int
     occurred_at: Moment
     reverses: str | None = Field(
@@ -231,7 +231,7 @@ def _click(signal: str | None) -> str | None:
 def _effect(effect: Effect) -> RefundEffect:
     return RefundEffect(
         refund_id=effect.refund_id,
-        kind=effect.kind,
+        type=effect.kind,
         amount_minor=effect.amount_minor,
         occurred_at=effect.occurred_at,
         reverses=effect.reverses,

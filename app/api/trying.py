@@ -363,13 +363,13 @@ async def _amount(trial: Trial) -> Found:
 async def _code(trial: Trial) -> Found:
     assert trial.cast is not None
     return _candidate(
-        trial, "code", "code_id", str(trial.cast.code_id), f"the code {trial.cast.code} explains the order"
+        trial, "code", "code_id", str(trial.cast.code_id), f"the order brings the code {trial.cast.code} along"
     )
 
 
 async def _click_named(trial: Trial) -> Found:
     assert trial.click_id is not None
-    signal, expected = str(ids.read("click", trial.click_id)), f"the click {trial.click_id} explains the order"
+    signal, expected = str(ids.read("click", trial.click_id)), f"the order brings the click {trial.click_id} along"
 
     async def drained() -> Found | None:
         trial.outcome = await trial.pool.fetchrow(OUTCOME, trial.source.brand_id, trial.conversion_id)
@@ -388,10 +388,11 @@ def _candidate(trial: Trial, method: str, name: str, value: str, expected: str) 
         hint = f"the messages of {trial.source.platform} did not bring the {method} along"
         return Found(False, expected, f"the order names no such {method}", hint)
     # Which of the two takes the order is the brand's policy; either may.
+    reason = found["reason"]
     return Found(
         found["eligible"],
         expected,
-        found["reason"],
+        "it does, and the policy prefers the other (outranked)" if reason == "outranked" else f"it does ({reason})",
         None if found["eligible"] else "docs/attribution.md explains every reason",
     )
 
@@ -466,8 +467,8 @@ STEPS = (
     Step("recorded", _recorded, "the background process has recorded the order", ("order",)),
     Step("test_mode", _test_mode, "kept as a test, outside every report", ("recorded",)),
     Step("amount", _amount, "the amount that was sent", ("recorded",)),
-    Step("code", _code, "the code explains the order", ("recorded",)),
-    Step("click_named", _click_named, "the click explains the order", ("recorded", "click")),
+    Step("code", _code, "the order brings the code along", ("recorded",)),
+    Step("click_named", _click_named, "the order brings the click along", ("recorded", "click")),
     Step("credit", _credit, "100 % to the test's own collaboration", ("recorded",)),
     Step("refund", _refund, "200 for its signed refund", ("recorded",)),
     Step("refunded", _refunded, "the refund taken back", ("refund",)),

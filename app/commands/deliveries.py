@@ -4,6 +4,7 @@ They end with 0; with 3 when a replay leaves something to look at (rejected agai
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Annotated, Any
 
@@ -45,9 +46,6 @@ def list_deliveries(
     url: Url = None,
 ) -> None:
     """List what was received, newest first. `--status rejected` and `--status unsigned` are what needs a look."""
-    from rich.console import Console
-    from rich.table import Table
-
     filters = {
         "status": status, "reason": reason, "source_id": source, "platform": platform, "topic": topic, "shop": shop,
         "conversion_id": conversion, "external_id": external_id, "from": from_, "to": to,
@@ -57,12 +55,12 @@ def list_deliveries(
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    shown = Table("received", "id", "platform", "topic", "status", "why", box=None, header_style="bold")
+    cells = []
     for row in rows:
         why = ": ".join(filter(None, (row["reason"], row["detail"])))
-        cells = (row["received_at"], row["id"], row["platform"], row["topic"], row["status"], why)
-        shown.add_row(*map(_plain, cells))
-    Console().print(shown)
+        received = row["received_at"][:19].replace("T", " ")
+        cells.append((received, row["id"], row["status"], f"{row['platform']} {row['topic']}", why))
+    _print_table(("UTC", "id", "status", "message", "why"), cells)
 
 
 @app.command("show")
@@ -141,26 +139,32 @@ def _replay(api: Api, body: Json) -> Json:
 
 
 def _print_replay(told: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     said = "would be " if told["dry_run"] else ""
     print(
         f"{said}recorded {told['recorded']}, ignored {told['ignored']}, rejected again {told['rejected']}, still unsigned {told['unsigned']}"
     )
     if told["reasons"]:
-        shown = Table("how many", "status", "reason", "for example", "which says", box=None, header_style="bold")
-        for each in told["reasons"]:
-            cells = (str(each["count"]), each["status"], each["reason"], each["example_id"], each["detail"] or "")
-            shown.add_row(*map(_plain, cells))
-        Console().print(shown)
+        cells = [
+            (str(each["count"]), each["status"], each["reason"], each["example_id"], each["detail"] or "")
+            for each in told["reasons"]
+        ]
+        _print_table(("how many", "status", "reason", "for example", "which says"), cells)
 
 
-def _plain(text: str) -> Any:
-    """For a table: what others wrote is no markup, and moves no cursor."""
+def _print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Ids stay in one piece, to be copied into the next command; the rest is folded where the terminal is narrow."""
+    from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
-    return Text(_printable(text))
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    for header in headers:
+        widths = {"UTC": len("2026-11-22"), "message": len("woocommerce")}
+        whole = header in ("id", "status", "reason", "for example")
+        shown.add_column(header, overflow="fold", no_wrap=whole, min_width=widths.get(header))
+    for row in rows:
+        shown.add_row(*(Text(_printable(cell)) for cell in row))  # what others wrote is no markup, and moves no cursor
+    Console().print(shown)
 
 
 def _printable(text: str) -> str:

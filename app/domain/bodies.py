@@ -113,13 +113,16 @@ def _read_with_care(body: bytes) -> object:
     except Unreadable:
         raise
     except RecursionError:
-        raise Unreadable("not_json", "nested too deeply") from None
+        raise Unreadable("not_json", "the body is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Unreadable("not_json", f"the body is not JSON: {error.msg} at {where}") from None
     except (ValueError, ArithmeticError) as error:
-        raise Unreadable("not_json", str(error)[:TEXT_CHARACTERS_MAX]) from None
+        raise Unreadable("not_json", f"the body is not JSON: {error}"[:TEXT_CHARACTERS_MAX]) from None
 
 
 def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is no number")
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

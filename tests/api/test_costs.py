@@ -19,13 +19,15 @@ async def test_a_cost_belongs_to_a_collaboration_or_to_its_whole_campaign(as_ali
         as_alice, "/v1/costs", {**FEE, "campaign_id": pair["campaign_id"], "kind": "agency_fee", "currency": "jpy"}
     )
     assert (whole["collaboration_id"], whole["currency"]) == (None, "JPY")
+    of_pair = await post(as_alice, "/v1/costs", {**FEE, **pair, "kind": "product"})
+    assert (of_pair["campaign_id"], of_pair["collaboration_id"]) == (pair["campaign_id"], collaboration["id"])
 
     path = f"/v1/costs/{made['id']}"
     assert (await as_alice.get(path)).json() == made
     changed = (await as_alice.patch(path, json={"amount_minor": 45_000, "note": None})).json()
     assert (changed["amount_minor"], changed["note"], changed["kind"]) == (45_000, None, "fee")
     assert (await as_alice.delete(path)).json()["archived_at"] is not None
-    assert [row["id"] for row in (await as_alice.get("/v1/costs")).json()["data"]] == [whole["id"]]
+    assert [row["id"] for row in (await as_alice.get("/v1/costs")).json()["data"]] == [of_pair["id"], whole["id"]]
 
 
 async def test_a_cost_is_made_once_under_its_external_id(as_alice: AsyncClient) -> None:
@@ -56,6 +58,8 @@ async def test_a_cost_is_made_once_under_its_external_id(as_alice: AsyncClient) 
         ({"note": "a\u0007"}, "note"),
         ({"collaboration_id": "ext_k"}, "campaign_id"),
         ({"campaign_id": None}, "collaboration_id"),
+        ({"campaign_id": None, "influencer_id": "ext_z"}, "campaign_id"),
+        ({"campaign_id": None, "influencer_id": "ext_z", "collaboration_id": "ext_k"}, "influencer_id"),
     ],
 )
 async def test_a_wrong_field_is_named(as_alice: AsyncClient, fields: dict[str, object], field: str) -> None:

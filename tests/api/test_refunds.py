@@ -125,7 +125,7 @@ async def test_a_chargeback_and_its_reversal_by_name(
     lost = {**REFUND, "refund_id": "cb", "type": "chargeback"}
     told = (await as_alice.post("/v1/refunds", json=lost)).json()["conversion"]
     assert (told["refunded_minor"], told["flags"]) == (0, [])
-    shown = [(each["kind"], each["amount_minor"], each["reverses"]) for each in told["refunds"]]
+    shown = [(each["type"], each["amount_minor"], each["reverses"]) for each in told["refunds"]]
     assert shown == [("chargeback", 4_000, None), ("reversal", -4_000, "cb")]
     again = await as_alice.post("/v1/refunds", json=won)
     assert (again.status_code, again.json()["amount_minor"]) == (200, -4_000)

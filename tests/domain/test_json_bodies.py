@@ -22,7 +22,7 @@ def judge(body: bytes) -> object:
     """The value, or Unreadable."""
 
     def refuse(name: str) -> object:
-        raise ValueError(f"{name} is not JSON")
+        raise ValueError(f"{name} is no number")
 
     def build(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
@@ -37,9 +37,13 @@ def judge(body: bytes) -> object:
     except Unreadable:
         raise
     except RecursionError:
-        raise Unreadable("not_json", "nested too deeply") from None
+        raise Unreadable("not_json", "the body is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(
+            "not_json", f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
     except (ValueError, ArithmeticError) as error:
-        raise Unreadable("not_json", str(error)[:TEXT_CHARACTERS_MAX]) from None
+        raise Unreadable("not_json", f"the body is not JSON: {error}"[:TEXT_CHARACTERS_MAX]) from None
 
 
 def verdict(read: object, body: bytes) -> str:
