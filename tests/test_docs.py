@@ -57,7 +57,7 @@ def test_the_first_steps_of_the_readme_end_in_a_report(served: Served) -> None:
     assert report["totals"]["gross_minor"] == 9000
     assert report["totals"]["refunds_minor"] == 1500
     assert report["totals"]["cost_minor"] == 50000
-    assert [row["key"]["influencer"]["name"] for row in report["rows"]] == ["Zoé Martin"]
+    assert [(row["key"]["influencer"]["name"], row["roi"]) for row in report["rows"]] == [("Léa", -0.85)]
 
 
 def test_the_generic_webhook_of_its_page_is_recorded(served: Served) -> None:
@@ -100,6 +100,8 @@ def test_the_mapping_of_the_generic_page_is_tried_kept_and_read(served: Served) 
     type_in(example("mapping-webhook"), served, HOOK_URL=source["url"])
     found = served.until(lambda: served.call("GET", "/v1/conversions?order_id=1005")["data"])
     assert found[0]["net_minor"] == 4_500
+    trial = served.call("POST", f"/v1/sources/{source['id']}/test")
+    assert trial["ok"], trial["lines"]
 
 
 @pytest.mark.parametrize("preset", ["paddle", "prestashop"])

@@ -76,7 +76,7 @@ def read_json(body: bytes) -> object:
     """The JSON value of a body: fractions as Decimal, never float.
 
     Unreadable: `not_json` for anything that is not one UTF-8 JSON value (NaN and Infinity included), `duplicate_keys` for an object that
-    says one name twice: which of the two counts is a matter of taste, and of taste only.
+    says one name twice: which of the two counts would be a guess.
     """
     try:
         value = _decode(body)
