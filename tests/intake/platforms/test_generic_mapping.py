@@ -227,6 +227,16 @@ def test_a_meta_field_is_found_by_its_key() -> None:
     assert order({"click_id": "/meta_data/[key=_ariane]/value"}, {"meta_data": meta}).click_ids == ("clk_9",)
 
 
+def test_a_landing_page_names_the_click_in_its_query_and_without_one_none() -> None:
+    def clicks(landing: str) -> tuple[str, ...]:
+        return order({"click_id": "/landing"}, {"landing": landing}).click_ids
+
+    assert clicks("https://shop.test/serum?utm_source=x&ariane=clk_1") == ("clk_1",)
+    assert clicks("clk_1") == ("clk_1",)
+    for page in ("https://shop.test/", "https://shop.test/serum?utm_source=x", "/serum", "/"):
+        assert clicks(page) == (), page
+
+
 def test_a_form_is_read_like_an_object() -> None:
     mapping = {"amounts": "major", "rules": [{"read": "order", "order_id": "/id", "net": "/price", "codes": "/code/*"}]}
     headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}

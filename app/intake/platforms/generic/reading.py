@@ -23,6 +23,7 @@ from app.intake.platforms.generic.values import Reader, read_as, whole
 FORM = "application/x-www-form-urlencoded"
 FORM_FIELDS_MAX = 1_000
 QUANTITY_MAX = 1_000_000
+_ADDRESS_MARKS = frozenset("=/?")
 CANCELLED = "cancelled"
 """The id of the one cancellation an order can have."""
 
@@ -215,9 +216,10 @@ def _all(reader: Reader, name: str, asked: Any) -> tuple[str, ...]:
 
 
 def _click_ids(texts: Sequence[str], context: Context) -> Iterator[str]:
-    """The ids, also from within the address of a landing page."""
+    """The ids, also from within the address of a landing page. An address without one names nothing: taken for a click of its own, it would
+    stand against the one that the thank-you page has seen."""
     for text in texts:
-        yield from clicks_in_page(text, context.click_param) if "=" in text else [text]
+        yield from clicks_in_page(text, context.click_param) if _ADDRESS_MARKS & set(text) else [text]
 
 
 def _customer(reader: Reader, rule: Rule, context: Context) -> Customer:
