@@ -172,15 +172,19 @@ def demo(
 
     from rich.console import Console
 
-    from app.demo import play, stage
+    from app.demo import stage
+    from app.demo.performance import DemoError
+    from app.demo.play import play
 
     console = Console()
     try:
         with stage.service(read_settings(data=data)) as settings:
             keys = stage.make_keys(settings)
-            play_all = play.play(settings.base_url, keys, clicks=clicks, orders=orders, seed=seed, console=console)
-            differences = asyncio.run(play_all)
-    except (play.DemoError, stage.StageError) as error:
+            secret_key = keys["secret_key"]
+            differences = asyncio.run(
+                play(settings.base_url, secret_key, clicks=clicks, orders=orders, seed=seed, console=console)
+            )
+    except (DemoError, stage.StageError) as error:
         print(f"ariane: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     raise typer.Exit(1 if differences else 0)

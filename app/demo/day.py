@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from app.demo.shop import Cart, Item
+from app.demo.carts import Cart, Item
 
 CAMPAIGNS = ("Serum launch", "Summer look", "Back to work", "Advent calendar")
 INFLUENCERS = (
@@ -20,23 +20,24 @@ PRODUCTS = (
 )
 DISCOUNT_PERCENT = 10
 SECOND_CAMPAIGN_EVERY = 4
-ORDER_KINDS = (
-    ("shopify_click", 34),
-    ("shopify_code", 24),
-    ("shopify_both", 10),
-    ("pixel_and_shopify", 12),
-    ("server_code", 7),
-    ("signed_code", 5),
-    ("nobody", 5),
-    ("foreign_currency", 2),
-    ("pixel_only", 1),
+RETURNS = 4
+"""Moments at which something may happen to an order: more than a cart has lines."""
+WAYS = (
+    ("click", 34),
+    ("code", 29),
+    ("both", 10),
+    ("pixel_click", 15),
+    ("nobody", 7),
+    ("foreign_currency", 3),
+    ("pixel_only", 2),
 )
-"""How orders reach the service, and how many of a hundred do it this way."""
+"""What orders name, and how many of a hundred do it this way. pixel_click: the shop names nothing, its thank-you page the click."""
+ALSO_BY_PIXEL, ALSO_BY_SERVER, SPOILED, TEST, RETURNED = 0.15, 0.15, 0.04, 0.03, 0.35
 
 
 @dataclass(slots=True)
 class Partner:
-    """One collaboration: an influencer in a campaign, and what the service answered when it was made."""
+    """One collaboration: an influencer in a campaign, and what the service answered when it was made. promotion_id: of the code, in Stripe."""
 
     influencer: str
     campaign: str
@@ -47,32 +48,39 @@ class Partner:
     campaign_id: str = ""
     code: str | None = None
     code_id: str | None = None
+    promotion_id: str = ""
     links: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
-    """Money given back: one line of the cart, or all of it when the order is cancelled."""
-
-    refund_id: int
-    line: int | None
-    at: datetime
-    before_its_order: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Order:
-    """One order: its cart, how it is reported, and who must get it (indexes into the partners and clicks)."""
+    """One order: its cart, what it names, who tells of it and what becomes of it.
 
-    kind: str
+    code_owner, click: indexes into the partners and the clicks. repeats: how often each message comes. updated: the shop tells a second time.
+    story: `kept`, or one of its shop's. returns: when something happens to it, ever later; lines_back: the lines that come back, each at its own time.
+    by_pixel, by_server: the thank-you page and the shop's server report it too. spoiled: others forge messages about an order that never was.
+    """
+
+    shop: str
+    way: str
     cart: Cart
     at: datetime
     code_owner: int | None
     click: int | None
     repeats: int
-    updates: int
-    refund: Refund | None
-    test: bool = False
+    updated: bool
+    story: str
+    returns: tuple[datetime, ...]
+    lines_back: tuple[int, ...]
+    by_pixel: bool
+    by_server: bool
+    spoiled: bool
+    test: bool
+
+    @property
+    def number(self) -> int:
+        """Its number, which no other order of the brand has."""
+        return self.cart.number
 
 
 def draw_partners(chance: random.Random) -> list[Partner]:
@@ -86,36 +94,54 @@ def draw_partners(chance: random.Random) -> list[Partner]:
     return partners
 
 
-def draw_order(chance: random.Random, number: int, now: datetime, coded: list[int], clicks: int) -> Order:
-    """One order. `coded`: the partners who have a code; `clicks`: how many human clicks there are to choose from.
+def draw_order(
+    chance: random.Random,
+    number: int,
+    now: datetime,
+    shop: str,
+    stories: tuple[str, ...],
+    coded: list[int],
+    clicks: int,
+) -> Order:
+    """One order of a shop. `coded`: the partners who have a code; `clicks`: how many human clicks there are to choose from.
 
     Orders that name a click happen now, since the click has only just happened; the others are spread over the last twenty hours.
     """
-    kinds, weights = zip(*ORDER_KINDS, strict=True)
-    kind = chance.choices(kinds, weights)[0]
-    with_click = kind in ("shopify_click", "shopify_both", "pixel_and_shopify", "pixel_only")
-    with_code = kind in ("shopify_code", "shopify_both", "server_code", "signed_code", "foreign_currency")
+    names, weights = zip(*WAYS, strict=True)
+    way = chance.choices(names, weights)[0]
+    with_click = way in ("click", "both", "pixel_click", "pixel_only")
+    with_code = way in ("code", "both", "foreign_currency")
     at = now if with_click else now - timedelta(seconds=chance.randrange(20 * 3600))
     cart = Cart(
         number=number,
         items=tuple(_item(chance) for _ in range(chance.randint(1, 3))),
-        currency="USD" if kind == "foreign_currency" else "EUR",
+        currency="USD" if way == "foreign_currency" else "EUR",
         discount_percent=DISCOUNT_PERCENT if with_code else 0,
         vat_included=chance.random() < 0.5,
         shipping_minor=chance.choice((0, 590)),
     )
-    refundable = kind.startswith("shopify") or kind == "pixel_and_shopify"
+    story = chance.choice(stories) if way != "pixel_only" and chance.random() < RETURNED else "kept"
     return Order(
-        kind=kind,
+        shop=shop,
+        way=way,
         cart=cart,
         at=at,
         code_owner=chance.choice(coded) if with_code else None,
         click=chance.randrange(clicks) if with_click else None,
         repeats=chance.choice((1, 1, 1, 2, 3)),
-        updates=chance.choice((0, 0, 1)),
-        refund=_refund(chance, number, cart, now) if refundable and chance.random() < 0.15 else None,
-        test=kind == "shopify_code" and chance.random() < 0.03,
+        updated=chance.random() < 0.33,
+        story=story,
+        returns=tuple(sorted(at + (now - at) * chance.random() for _ in range(RETURNS))),
+        lines_back=_lines_back(chance, story, cart),
+        by_pixel=way in ("pixel_click", "pixel_only") or chance.random() < ALSO_BY_PIXEL,
+        by_server=way != "pixel_only" and chance.random() < ALSO_BY_SERVER,
+        spoiled=chance.random() < SPOILED,
+        test=way == "code" and chance.random() < TEST,
     )
+
+
+def _lines_back(chance: random.Random, story: str, cart: Cart) -> tuple[int, ...]:
+    return tuple(cart.lines) if story == "lines_back" else (chance.randrange(len(cart.items)),)
 
 
 def _partner(chance: random.Random, influencer: str, campaign: str) -> Partner:
@@ -125,9 +151,3 @@ def _partner(chance: random.Random, influencer: str, campaign: str) -> Partner:
 def _item(chance: random.Random) -> Item:
     sku, title, price_minor = chance.choice(PRODUCTS)
     return Item(sku, title, price_minor, chance.choice((1, 1, 1, 2)))
-
-
-def _refund(chance: random.Random, number: int, cart: Cart, now: datetime) -> Refund:
-    whole = chance.random() < 0.25
-    line = None if whole else chance.randrange(len(cart.items))
-    return Refund(900_000 + number, line, now, before_its_order=not whole and chance.random() < 0.4)

@@ -1,12 +1,17 @@
-"""What the figures must be: the demo's own books, kept while it plays, with arithmetic of their own."""
+"""What happened, and what every figure must be: the demo's own books, kept while it plays, with arithmetic of their own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from fractions import Fraction
+from datetime import date, datetime, timedelta
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
-Figures = dict[str, int | Fraction | None]
+from app.demo.figures import Counted
+
+ENTITIES = ("influencer", "campaign", "collaboration", "link", "code")
+TIMES = ("day", "week", "month")
+BELOW_CAMPAIGN = frozenset({"influencer", "collaboration"})
+Key = tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,12 @@ class Clicked:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An order, or with `refund` true money given back, and who it belongs to (None: nobody)."""
+    """An order, or with `refund` true money given back (negative: won back), and who it belongs to (None: nobody).
 
+    order: the name by which its shop can be asked for it, '' where it has none. placed_at: when the order was placed, also of money given back.
+    """
+
+    shop: str
     order: str
     deal: Deal | None
     link: str | None
@@ -40,6 +49,7 @@ class Money:
     net_minor: int
     currency: str
     at: datetime
+    placed_at: datetime
     refund: bool = False
 
 
@@ -50,11 +60,12 @@ class Spent:
     deal: Deal | None
     campaign: str
     amount_minor: int
+    on: date
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Everything that happened, and the sums over it."""
+    """Everything that happened. `closed` gives the sums over it."""
 
     currency: str
     zone: ZoneInfo
@@ -62,107 +73,110 @@ class Ledger:
     money: list[Money] = field(default_factory=list)
     costs: list[Spent] = field(default_factory=list)
 
-    def keys(self, dimension: str) -> set[str]:
-        """Every value of a dimension that something happened for."""
-        found = {_of(dimension, click, self.zone) for click in self.clicks if click.counted_as == "human"}
-        found |= {_of(dimension, entry, self.zone) for entry in self._attributed()}
-        return {each for each in found if each is not None}
+    def closed(self, shop: str | None = None, refunds_by: str = "event") -> "Books":
+        """The books of the brand, or of one shop, which has neither clicks nor costs of its own. refunds_by `order`: dated as their orders are."""
+        money = tuple(entry for entry in self.money if shop in (None, entry.shop))
+        if refunds_by == "order":
+            money = tuple(replace(entry, at=entry.placed_at) for entry in money)
+        if shop is not None:
+            return Books(self.currency, self.zone, None, money, None)
+        return Books(self.currency, self.zone, tuple(self.clicks), money, tuple(self.costs))
 
-    def row(self, dimension: str, value: str) -> Figures:
-        """The figures of one row of a breakdown."""
 
-        def same(entry: Clicked | Money) -> bool:
-            return _of(dimension, entry, self.zone) == value
+@dataclass(frozen=True)
+class Books:
+    """The sums over what happened. clicks, costs None: they cannot be told."""
 
-        figures = self._sums(
-            [click for click in self.clicks if same(click)], [entry for entry in self._attributed() if same(entry)]
-        )
-        cost = self._cost(dimension, value)
-        return figures if cost is None else figures | _with_cost(figures, cost)
+    currency: str
+    zone: ZoneInfo
+    clicks: Sequence[Clicked] | None
+    money: Sequence[Money]
+    costs: Sequence[Spent] | None
 
-    def totals(self) -> Figures:
-        """What is attributed, with every cost."""
-        figures = self._sums(self.clicks, list(self._attributed()))
-        return figures | _with_cost(figures, sum(cost.amount_minor for cost in self.costs))
+    def rows(self, groups: Sequence[str]) -> dict[Key, Counted]:
+        """Every row of a breakdown that something happened for; without groups the totals: what is attributed, with every cost."""
+        found: dict[Key, Counted] = {}
+        with_clicks, with_costs = self.splits(groups)
 
-    def unattributed(self) -> Figures:
-        """The orders nobody gets."""
-        figures = self._sums([], [entry for entry in self._own_currency() if entry.deal is None])
-        return {name: figures[name] for name in ("conversions", "gross_minor", "refunds_minor", "net_minor")}
+        def row(key: Key) -> Counted:
+            return found.setdefault(key, Counted(with_clicks=with_clicks, with_costs=with_costs))
 
-    def all_orders(self) -> Figures:
-        """Every order in the brand's currency."""
-        figures = self._sums([], list(self._own_currency()))
-        return {name: figures[name] for name in ("conversions", "gross_minor", "refunds_minor", "net_minor")}
-
-    def foreign(self) -> dict[str, Figures]:
-        """Orders in other currencies, by currency: listed apart, in no other figure."""
-        currencies = {entry.currency for entry in self.money} - {self.currency}
-        found = {}
-        for currency in sorted(currencies):
-            figures = self._sums([], [entry for entry in self.money if entry.currency == currency])
-            found[currency] = {name: figures[name] for name in ("conversions", "gross_minor", "refunds_minor")}
+        for click in self.clicks if with_clicks and self.clicks else ():
+            row(self._key(groups, click, click.at)).click(click.counted_as, first=id(click) in self._first_visits)
+        for entry in self._own_currency():
+            if entry.deal is not None:
+                row(self._key(groups, entry, entry.at)).book(entry.net_minor, refund=entry.refund)
+        for spent in self.costs if with_costs and self.costs else ():
+            if spent.deal is not None or not BELOW_CAMPAIGN & set(groups):
+                row(self._key(groups, spent, None)).spend(spent.amount_minor)
         return found
 
-    def by_order(self) -> "Ledger":
-        """The same, with every refund dated as its order is."""
-        placed = {entry.order: entry.at for entry in self.money if not entry.refund}
-        return replace(self, money=[replace(entry, at=placed[entry.order]) for entry in self.money])
+    def splits(self, groups: Sequence[str]) -> tuple[bool, bool]:
+        """Whether clicks and costs can be told apart by these groups: a click has no code, a cost neither link nor code."""
+        with_clicks = self.clicks is not None and "code" not in groups
+        with_costs = self.costs is not None and not {"link", "code"} & set(groups)
+        return with_clicks, with_costs
+
+    def totals(self) -> Counted:
+        """What is attributed, with every cost."""
+        return self.rows(()).get((), self.nothing(()))
+
+    def nothing(self, groups: Sequence[str]) -> Counted:
+        """A row for which nothing happened."""
+        with_clicks, with_costs = self.splits(groups)
+        return Counted(with_clicks=with_clicks, with_costs=with_costs)
+
+    def unattributed(self) -> Counted:
+        """The orders nobody gets."""
+        return _counted(entry for entry in self._own_currency() if entry.deal is None)
+
+    def all_orders(self) -> Counted:
+        """Every order in the brand's currency."""
+        return _counted(self._own_currency())
+
+    def foreign(self) -> dict[str, Counted]:
+        """Orders in other currencies, by currency: listed apart, in no other figure."""
+        currencies = sorted({entry.currency for entry in self.money} - {self.currency})
+        return {name: _counted(entry for entry in self.money if entry.currency == name) for name in currencies}
 
     def _own_currency(self) -> Iterator[Money]:
         return (entry for entry in self.money if entry.currency == self.currency)
 
-    def _attributed(self) -> Iterator[Money]:
-        return (entry for entry in self._own_currency() if entry.deal is not None)
+    def _key(self, groups: Sequence[str], entry: Clicked | Money | Spent, at: datetime | None) -> Key:
+        day = entry.on if isinstance(entry, Spent) else (at or entry.at).astimezone(self.zone).date()
+        return tuple(_of(group, entry, day) for group in groups)
 
-    def _cost(self, dimension: str, value: str) -> int | None:
-        if dimension == "campaign":
-            return sum(cost.amount_minor for cost in self.costs if cost.campaign == value)
-        reads: dict[str, Callable[[Deal], str]] = {
-            "influencer": lambda deal: deal.influencer,
-            "collaboration": lambda deal: deal.collaboration,
-        }
-        read = reads.get(dimension)
-        if read is None:
-            return None
-        return sum(cost.amount_minor for cost in self.costs if cost.deal is not None and read(cost.deal) == value)
-
-    def _sums(self, clicks: list[Clicked], money: list[Money]) -> Figures:
-        people = [click for click in clicks if click.counted_as == "human"]
-        orders = [entry for entry in money if not entry.refund]
-        gross = sum(entry.net_minor for entry in orders)
-        refunds = sum(entry.net_minor for entry in money if entry.refund)
-        return {
-            "clicks": len(people),
-            "unique_clicks": len(self._first_visits(people)),
-            "conversions": len(orders),
-            "gross_minor": gross,
-            "refunds_minor": refunds,
-            "net_minor": gross - refunds,
-        }
-
-    def _first_visits(self, people: list[Clicked]) -> set[tuple[str, str, str]]:
-        return {(click.link, click.visitor, click.at.date().isoformat()) for click in people}
+    @cached_property
+    def _first_visits(self) -> set[int]:
+        """The first human click per link, visitor and UTC day."""
+        first: dict[tuple[str, str, str], Clicked] = {}
+        for click in self.clicks or ():
+            if click.counted_as == "human":
+                known = first.setdefault((click.link, click.visitor, click.at.date().isoformat()), click)
+                if click.at < known.at:
+                    first[click.link, click.visitor, click.at.date().isoformat()] = click
+        return {id(click) for click in first.values()}
 
 
-def _with_cost(figures: Figures, cost_minor: int) -> Figures:
-    net = figures["net_minor"]
-    assert isinstance(net, int)
-    return {
-        "cost_minor": cost_minor,
-        "profit_minor": net - cost_minor,
-        "roi": Fraction(net - cost_minor, cost_minor) if cost_minor else None,
-        "roas": Fraction(net, cost_minor) if cost_minor else None,
-    }
+def _counted(money: Iterator[Money]) -> Counted:
+    counted = Counted(with_clicks=True, with_costs=True)
+    for entry in money:
+        counted.book(entry.net_minor, refund=entry.refund)
+    return counted
 
 
-def _of(dimension: str, entry: Clicked | Money, zone: ZoneInfo) -> str | None:
-    if dimension == "day":
-        return entry.at.astimezone(zone).date().isoformat()
-    if dimension == "link":
-        return entry.link
-    if dimension == "code":
-        return entry.code if isinstance(entry, Money) else None
-    if entry.deal is None:
-        return None
-    return str(getattr(entry.deal, dimension))
+def _of(group: str, entry: Clicked | Money | Spent, day: date) -> str | None:
+    match group:
+        case "day":
+            return day.isoformat()
+        case "week":
+            return (day - timedelta(days=day.weekday())).isoformat()
+        case "month":
+            return f"{day:%Y-%m}"
+        case "link":
+            return None if isinstance(entry, Spent) else entry.link
+        case "code":
+            return entry.code if isinstance(entry, Money) else None
+        case "campaign" if isinstance(entry, Spent):
+            return entry.campaign
+    return None if entry.deal is None else str(getattr(entry.deal, group))

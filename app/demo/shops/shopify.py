@@ -1,66 +1,53 @@
-"""The shop: carts with prices, and the Shopify webhooks about them, made from Shopify's own documented bodies and signed as Shopify signs."""
+"""Shopify: webhooks made from its own documented bodies."""
 
 import base64
-import copy
 import hashlib
-import hmac
-import json
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
-from importlib import resources
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
-VAT_PERCENT = 20
+from app.demo.carts import VAT_PERCENT, Cart, text
+from app.demo.day import Order
+from app.demo.shops.letters import Back, Letter, Names, Shop, Telling, hmac_sha256, letter, sample
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One line of a cart; the price in minor units, with VAT when the cart's prices include it."""
+def tell(order: Order, names: Names) -> Telling:
+    """orders/create, perhaps an update, and what became of it. The click stands among the order's attributes."""
+    cart = order.cart
 
-    sku: str
-    title: str
-    price_minor: int
-    quantity: int
+    def said(topic: str, version: int, **fields: Any) -> Letter:
+        body = order_body(
+            cart,
+            created_at=order.at,
+            updated_at=order.at + timedelta(seconds=version),
+            status="paid" if version else "pending",
+            code=names.code,
+            click_id=names.click_id,
+            test=order.test,
+            **fields,
+        )
+        return _letter(topic, body, f"{cart.number}-{topic}-{version}")
+
+    letters = [said("orders/create", 0)]
+    if order.updated:
+        letters.append(said("orders/updated", 1))
+    back: list[Back] = []
+    if order.story == "cancelled":
+        letters.append(said("orders/cancelled", 5, cancelled_at=order.returns[0]))
+        back.append(Back(cart.net_minor(), order.returns[0]))
+    elif order.story in ("line_back", "lines_back"):
+        for index in order.lines_back:
+            refund_id, at = 900_000 + cart.number * 10 + index, order.returns[index]
+            letters.append(_letter("refunds/create", refund_body(cart, refund_id, index, at), f"{refund_id}"))
+            back.append(Back(cart.net_minor(index), at))
+    return Telling(f"#{cart.number}", tuple((each,) for each in letters), tuple(back))
 
 
-@dataclass(frozen=True, slots=True)
-class Cart:
-    """What is bought, in a currency of two decimals. The discount falls on all lines; VAT is 20 % of goods, shipping carries none."""
-
-    number: int
-    items: tuple[Item, ...]
-    currency: str
-    discount_percent: int
-    vat_included: bool
-    shipping_minor: int
-
-    def paid_minor(self, index: int) -> int:
-        """What a line costs after discount, with VAT only if the cart's prices include it."""
-        item = self.items[index]
-        whole = item.price_minor * item.quantity
-        return whole - (whole * self.discount_percent + 50) // 100
-
-    def vat_minor(self, index: int) -> int:
-        """The VAT of a line, rounded half up by line, as the shop shows it."""
-        paid = self.paid_minor(index)
-        base = 100 + VAT_PERCENT if self.vat_included else 100
-        return (2 * paid * VAT_PERCENT + base) // (2 * base)
-
-    def net_minor(self, index: int | None = None) -> int:
-        """After discount, before VAT and shipping: of one line, or of the cart."""
-        if index is None:
-            return sum(self.net_minor(each) for each in range(len(self.items)))
-        return self.paid_minor(index) - (self.vat_minor(index) if self.vat_included else 0)
-
-    def totals(self) -> dict[str, int]:
-        """subtotal (after discount), tax, discount, lines, total – in minor units, as the shop adds them up."""
-        lines = range(len(self.items))
-        subtotal = sum(self.paid_minor(each) for each in lines)
-        tax = sum(self.vat_minor(each) for each in lines)
-        before = sum(item.price_minor * item.quantity for item in self.items)
-        total = subtotal + self.shipping_minor + (0 if self.vat_included else tax)
-        return {"lines": before, "discount": before - subtotal, "subtotal": subtotal, "tax": tax, "total": total}
+def sign(unsigned: Letter, secret: str, at: datetime) -> Letter:
+    """X-Shopify-Hmac-Sha256 over the raw body."""
+    del at
+    digest = base64.b64encode(hmac_sha256(secret, unsigned.body)).decode()
+    return replace(unsigned, headers={**unsigned.headers, "X-Shopify-Hmac-Sha256": digest})
 
 
 def order_body(
@@ -75,7 +62,7 @@ def order_body(
     test: bool = False,
 ) -> dict[str, Any]:
     """The body of orders/create, orders/paid, orders/updated or orders/cancelled for this cart."""
-    order = copy.deepcopy(_sample("shopify_order.json"))
+    order = sample("shopify_order.json")
     totals = cart.totals()
     order.update(
         id=order_key(cart),
@@ -119,7 +106,7 @@ def order_body(
 
 def refund_body(cart: Cart, refund_id: int, index: int, at: datetime) -> dict[str, Any]:
     """The body of refunds/create that gives one whole line back, with its VAT and without shipping."""
-    refund = copy.deepcopy(_sample("shopify_refund.json"))
+    refund = sample("shopify_refund.json")
     paid, vat = cart.paid_minor(index), cart.vat_minor(index)
     returned = paid + (0 if cart.vat_included else vat)
     line = _line(cart, index)
@@ -150,7 +137,7 @@ def refund_body(cart: Cart, refund_id: int, index: int, at: datetime) -> dict[st
                 "kind": "refund",
                 "status": "success",
                 "gateway": "bogus",
-                "amount": _text(returned),
+                "amount": text(returned),
                 "currency": cart.currency,
                 "test": False,
                 "created_at": at.isoformat(timespec="seconds"),
@@ -158,22 +145,6 @@ def refund_body(cart: Cart, refund_id: int, index: int, at: datetime) -> dict[st
         ],
     )
     return refund
-
-
-def sign(topic: str, body: dict[str, Any], secret: str, event_id: str) -> tuple[bytes, dict[str, str]]:
-    """The raw bytes and headers of a delivery, signed over exactly these bytes."""
-    raw = json.dumps(body, separators=(",", ":")).encode()
-    digest = hmac.digest(secret.encode(), raw, "sha256")
-    headers = {
-        "Content-Type": "application/json",
-        "X-Shopify-Topic": topic,
-        "X-Shopify-Hmac-Sha256": base64.b64encode(digest).decode(),
-        "X-Shopify-Shop-Domain": "launch-day.myshopify.com",
-        "X-Shopify-API-Version": "2026-07",
-        "X-Shopify-Webhook-Id": event_id,
-        "X-Shopify-Event-Id": event_id,
-    }
-    return raw, headers
 
 
 def order_key(cart: Cart) -> int:
@@ -186,10 +157,15 @@ def checkout_token(cart: Cart) -> str:
     return hashlib.md5(f"checkout {cart.number}".encode(), usedforsecurity=False).hexdigest()
 
 
-@cache
-def _sample(name: str) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(resources.files("app.demo").joinpath(name).read_text())
-    return read
+def _letter(topic: str, body: dict[str, Any], event_id: str) -> Letter:
+    headers = {
+        "X-Shopify-Topic": topic,
+        "X-Shopify-Shop-Domain": "launch-day.myshopify.com",
+        "X-Shopify-API-Version": "2026-07",
+        "X-Shopify-Webhook-Id": event_id,
+        "X-Shopify-Event-Id": event_id,
+    }
+    return letter(body, **headers)
 
 
 def _price(order: dict[str, Any], cart: Cart) -> None:
@@ -205,13 +181,13 @@ def _price(order: dict[str, Any], cart: Cart) -> None:
         ("total_price", totals["total"]),
         ("current_total_price", totals["total"]),
     ):
-        order[name] = _text(minor)
+        order[name] = text(minor)
         order[f"{name}_set"] = _set(minor, cart.currency)
     order["total_shipping_price_set"] = _set(cart.shipping_minor, cart.currency)
 
 
 def _redeem(order: dict[str, Any], cart: Cart, code: str) -> None:
-    order["discount_codes"] = [{"code": code, "amount": _text(cart.totals()["discount"]), "type": "percentage"}]
+    order["discount_codes"] = [{"code": code, "amount": text(cart.totals()["discount"]), "type": "percentage"}]
     order["discount_applications"] = [
         {
             "target_type": "line_item",
@@ -227,7 +203,7 @@ def _redeem(order: dict[str, Any], cart: Cart, code: str) -> None:
 
 def _line(cart: Cart, index: int) -> dict[str, Any]:
     item = cart.items[index]
-    line: dict[str, Any] = copy.deepcopy(_sample("shopify_order.json")["line_items"][0])
+    line: dict[str, Any] = sample("shopify_order.json")["line_items"][0]
     whole = item.price_minor * item.quantity
     off = whole - cart.paid_minor(index)
     line.update(
@@ -235,14 +211,14 @@ def _line(cart: Cart, index: int) -> dict[str, Any]:
         title=item.title,
         name=item.title,
         sku=item.sku,
-        price=_text(item.price_minor),
+        price=text(item.price_minor),
         price_set=_set(item.price_minor, cart.currency),
         quantity=item.quantity,
         current_quantity=item.quantity,
         properties=[],
         tax_lines=[_tax_line(cart.vat_minor(index), cart.currency)],
         discount_allocations=[
-            {"amount": _text(off), "amount_set": _set(off, cart.currency), "discount_application_index": 0}
+            {"amount": text(off), "amount_set": _set(off, cart.currency), "discount_application_index": 0}
         ]
         if off
         else [],
@@ -251,20 +227,27 @@ def _line(cart: Cart, index: int) -> dict[str, Any]:
 
 
 def _shipping_line(cart: Cart) -> dict[str, Any]:
-    line: dict[str, Any] = copy.deepcopy(_sample("shopify_order.json")["shipping_lines"][0])
-    amount = {"price": _text(cart.shipping_minor), "price_set": _set(cart.shipping_minor, cart.currency)}
+    line: dict[str, Any] = sample("shopify_order.json")["shipping_lines"][0]
+    amount = {"price": text(cart.shipping_minor), "price_set": _set(cart.shipping_minor, cart.currency)}
     line.update(amount, discounted_price=amount["price"], discounted_price_set=amount["price_set"], tax_lines=[])
     return line
 
 
 def _tax_line(minor: int, currency: str) -> dict[str, Any]:
-    return {"title": "VAT", "rate": VAT_PERCENT / 100, "price": _text(minor), "price_set": _set(minor, currency)}
+    return {"title": "VAT", "rate": VAT_PERCENT / 100, "price": text(minor), "price_set": _set(minor, currency)}
 
 
 def _set(minor: int, currency: str) -> dict[str, Any]:
-    money = {"amount": _text(minor), "currency_code": currency}
+    money = {"amount": text(minor), "currency_code": currency}
     return {"shop_money": money, "presentment_money": dict(money)}
 
 
-def _text(minor: int) -> str:
-    return f"{minor // 100}.{minor % 100:02d}"
+SHOP = Shop(
+    name="main",
+    platform="shopify",
+    secret="launch-day-shopify-secret",  # noqa: S106 a secret of the demo's own brand
+    stories=("line_back", "lines_back", "cancelled"),
+    tell=tell,
+    sign=sign,
+    unreadable=_letter("orders/create", {"id": 1, "name": "#1", "currency": "EUR", "line_items": "none"}, "unreadable"),
+)
