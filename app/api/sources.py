@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, mint
 from app.api.announcing import announce
-from app.api.auth import Admin, Reader
+from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
@@ -67,8 +67,10 @@ class Source(BaseModel):
     platform: str
     name: str
     shop: str
-    token: str
-    url: str
+    token: str | None = Field(description="Null for keys without the scope `write`, as is `url`.")
+    url: str | None = Field(
+        description="Withheld from keys that may only read: it is all that guards a postback source without a secret."
+    )
     secrets_count: int
     settings: dict[str, Any]
     health: Health
@@ -81,24 +83,28 @@ class GuidedSource(Source, Guidance):
     """The same with what to do in the shop."""
 
 
-async def _show_guided(request: Request, session: AsyncConnection, row: Row[Any]) -> GuidedSource:
-    shown = await _show(request, session, row)
+async def _show_guided(request: Request, session: AsyncConnection, caller: Caller, row: Row[Any]) -> GuidedSource:
+    shown = await _show(request, session, caller, row)
     guidance = await guide_source(session, row, request.app.state.settings)
+    if shown.url is None:
+        # Every step and snippet holds the address.
+        guidance = Guidance(setup=[], snippets=[], guide_page=guidance.guide_page)
     return GuidedSource(**dict(shown), **dict(guidance))
 
 
-async def _show(request: Request, session: AsyncConnection, row: Row[Any]) -> Source:
-    return _shown(request, row, (await read_health(session, row.brand_id, {row.id: row.settings}))[row.id])
+async def _show(request: Request, session: AsyncConnection, caller: Caller, row: Row[Any]) -> Source:
+    return _shown(request, caller, row, (await read_health(session, row.brand_id, {row.id: row.settings}))[row.id])
 
 
-def _shown(request: Request, row: Row[Any], health: Health) -> Source:
+def _shown(request: Request, caller: Caller, row: Row[Any], health: Health) -> Source:
+    withheld = "write" not in caller.scopes
     return Source(
         id=ids.show("source", row.id),
         platform=row.platform,
         name=row.name,
         shop=row.shop,
-        token=row.token,
-        url=f"{request.app.state.settings.base_url}/in/{row.token}",
+        token=None if withheld else row.token,
+        url=None if withheld else f"{request.app.state.settings.base_url}/in/{row.token}",
         secrets_count=len(row.secrets),
         settings=row.settings,
         health=health,
@@ -134,7 +140,7 @@ async def create_source(caller: Admin, session: Session, request: Request, body:
     )
     row = (await session.execute(made.returning(source))).one()
     await announce(session)
-    return await _show_guided(request, session, row)
+    return await _show_guided(request, session, caller, row)
 
 
 @router.get("")
@@ -157,7 +163,7 @@ async def list_sources(
         query = query.where(source.c.archived_at.is_(None))
     page: Page[Any] = await fetch_page(session, query, paging, [source.c.id], lambda row: row)
     health = await read_health(session, caller.brand_id, {row.id: row.settings for row in page.data})
-    shown = [_shown(request, row, health[row.id]) for row in page.data]
+    shown = [_shown(request, caller, row, health[row.id]) for row in page.data]
     return Page(data=shown, next_cursor=page.next_cursor, has_more=page.has_more)
 
 
@@ -176,7 +182,7 @@ async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: b
 @router.get("/{id}", responses=FOUND)
 async def read_source(id: str, caller: Reader, session: Session, request: Request) -> GuidedSource:  # noqa: A002
     """One source, also when archived, with its guide; its secrets are never shown."""
-    return await _show_guided(request, session, await _read(session, caller.brand_id, id))
+    return await _show_guided(request, session, caller, await _read(session, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
@@ -192,7 +198,7 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
         sent["settings"] = merge(row.settings, sent["settings"])
         await check_source(session, caller, request, body, sent["settings"], shop=row.shop)
     refuse_unguarded(row.platform, sent.get("settings", row.settings), len(sent.get("secrets", row.secrets)))
-    return await _show(request, session, await _write(session, row, sent) if sent else row)
+    return await _show(request, session, caller, await _write(session, row, sent) if sent else row)
 
 
 @router.delete("/{id}", responses=FOUND)
@@ -201,7 +207,7 @@ async def archive_source(id: str, caller: Admin, session: Session, request: Requ
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.archived_at is None:
         row = await _write(session, row, {"archived_at": clock.now()})
-    return await _show(request, session, row)
+    return await _show(request, session, caller, row)
 
 
 async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:

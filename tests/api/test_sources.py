@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy.dialects import postgresql
 
@@ -21,6 +22,7 @@ from app.settings import Settings
 from app.spool import HookLine
 from app.tables import DELIVERY_STATUSES
 from tests.api.calls import Json, fields_at_fault, post
+from tests.api.conftest import client
 from tests.cast import Brand
 
 SHOPIFY = {
@@ -252,6 +254,18 @@ async def test_charlie_gets_404_for_sources(as_alice: AsyncClient, as_charlie: A
 
 
 # ── Postbacks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_address_is_withheld_from_keys_that_may_only_read(as_alice: AsyncClient, service: FastAPI) -> None:
+    made = await post(as_alice, "/v1/sources", {"platform": "postback"})
+    reading = await post(as_alice, "/v1/keys", {"scopes": ["read"], "name": "BI"})
+    async with client(service) as reader:
+        reader.headers["Authorization"] = f"Bearer {reading['secret_key']}"
+        for path in (f"/v1/sources/{made['id']}", "/v1/sources"):
+            answer = await reader.get(path)
+            assert answer.status_code == 200
+            assert made["id"] in answer.text
+            assert made["token"] not in answer.text
 
 
 async def test_a_postback_source_needs_no_secret_and_is_its_presets(as_alice: AsyncClient) -> None:
