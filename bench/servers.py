@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ from bench.machine import Share, children
 
 BIN = Path(sys.executable).parent
 CORE = 0
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 180.0
+"""The background process and PostgreSQL give way to others: on a busy machine a first start takes a minute."""
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.01
 
@@ -154,18 +156,21 @@ def ariane() -> Iterator[Service]:
 
 
 def _await_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Returns once the service redirects, records and answers its API. RuntimeError when it does not come up."""
+    """Returns once the service redirects, records and answers its API. RuntimeError with what it said last when it does not come up."""
     deadline = time.monotonic() + START_TIMEOUT_S
+    said: object = "nothing"
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=1) as answer:
-                body = json.loads(answer.read())
-            if body["schema"] == "ready" and body["api"] == "loaded":
-                return
-        except OSError:
-            pass
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+                said = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            said = error.read().decode()
+        except OSError as error:
+            said = error
+        if isinstance(said, dict) and said["schema"] == "ready" and said["api"] == "loaded":
+            return
         time.sleep(POLL_S)
-    raise RuntimeError("the service did not become ready")
+    raise RuntimeError(f"the service did not become ready; it ended with {process.poll()}, /readyz said last: {said}")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

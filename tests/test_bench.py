@@ -1,14 +1,9 @@
 """The parts of the bench that every figure rests on."""
 
-import re
-import shutil
-import subprocess
-
 import pytest
 
 from bench import figures, orders
 from bench.asking import NUMBER, Requests
-from bench.load import DONE
 
 
 def test_a_script_of_wrk_says_what_the_requests_say() -> None:
@@ -18,17 +13,6 @@ def test_a_script_of_wrk_says_what_the_requests_say() -> None:
     assert '"/v1/\\195\\169"' in script
     assert "local number = 4\n" in script
     assert '"{\\034id\\034:\\034" .. string.format("%d", number) .. "\\034}"' in script
-
-
-@pytest.mark.skipif(shutil.which("luajit") is None and shutil.which("lua") is None, reason="no Lua here")
-def test_a_script_of_wrk_is_lua() -> None:
-    lua = shutil.which("luajit") or shutil.which("lua") or ""
-    wrk = (
-        "wrk = {headers = {}, format = function(...) return table.concat({select(1, ...), select(4, ...)}, ' ') end}\n"
-    )
-    script = wrk + Requests(("/a",), "POST", {}, f"<{NUMBER}>").lua() + DONE + "print(request()) print(request())"
-    done = subprocess.run([lua, "-e", script], capture_output=True, text=True, check=True)
-    assert re.findall(r"<(\d+)>", done.stdout) == ["1", "2"]
 
 
 def test_percentiles_and_spread_are_of_the_values_themselves() -> None:
