@@ -28,10 +28,12 @@ async def show_influencers(show: Performance, console: Console) -> None:
     table = _table(f"The launch day, in {answer['currency']}", "influencer", *COLUMNS.values())
     for row in sorted(answer["rows"], key=lambda row: -row["net_minor"]):
         name = str((row["key"]["influencer"] or {}).get("name"))
-        table.add_row(name, *(_cell(column, row.get(column)) for column in COLUMNS))
+        table.add_row(name, *(_cell(column, row.get(column), decimals=0) for column in COLUMNS))
     table.add_section()
     for name in ("totals", "unattributed", "all_orders"):
-        table.add_row(name.replace("_", " "), *(_cell(column, answer[name].get(column)) for column in COLUMNS))
+        table.add_row(
+            name.replace("_", " "), *(_cell(column, answer[name].get(column), decimals=0) for column in COLUMNS)
+        )
     console.print(table)
 
 
@@ -57,9 +59,9 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any, *, decimals: int = 2) -> str:
     if value is None:
         return "–"
     if name.endswith("_minor"):
-        return f"{value / 100:,.2f}"
+        return f"{value / 100:,.{decimals}f}"
     return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
