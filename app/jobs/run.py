@@ -25,7 +25,8 @@ log = logging.getLogger("ariane.jobs")
 
 ATTEMPTS_MAX = 5
 """Beginnings of a job that end neither in order nor in progress: then it is what kills its process, and it is not begun again."""
-RESULT_BYTES_MAX = 64 << 10
+RESULT_BYTES_MAX = 512 << 10
+"""A reconciliation has a waterfall for each currency of its list: some 160 there are, of 2 KB at most."""
 TEXT_CHARACTERS_MAX = 500
 HEARTBEATS = 4
 """Signs of life within `job_silent_s`: three may be late before a job counts as dead."""
