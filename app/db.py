@@ -14,7 +14,6 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-STATEMENT_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 60
 

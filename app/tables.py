@@ -769,8 +769,6 @@ unique_pending = Table(
     _key("id"),
 )
 
-JOB_STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-
 # Work that takes longer than a request: an import, a reconciliation, a replay. Whoever runs it holds `claim` and renews `alive_at`; a job whose
 # runner fell silent is taken up again, from `checkpoint`.
 job = Table(
