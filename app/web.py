@@ -216,6 +216,9 @@ def main() -> None:
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # uvicorn reports every malformed request as a warning: anyone could fill the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # The trial of a source asks our own doors; the client would log their addresses, and with them the tokens of postbacks.
+    for client in ("httpx2", "httpcore2"):
+        logging.getLogger(client).setLevel(logging.WARNING)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     sys.setswitchinterval(SWITCH_S)

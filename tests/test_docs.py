@@ -75,6 +75,12 @@ def test_the_postback_of_its_page_is_recorded_with_its_refund(served: Served) ->
         lambda: [each for each in served.call("GET", "/v1/conversions?order_id=1003")["data"] if each["refunded_minor"]]
     )
     assert (found["net_minor"], found["refunded_minor"], found["currency"]) == (4500, 1500, "EUR")
+    trial = served.call("POST", f"/v1/sources/{source['id']}/test")
+    assert trial["ok"], trial["lines"]
+    # A token in an address is a password: neither the shop's postback nor our own trial of it writes one into the log.
+    log = (served.data.parent / "serve.log").read_text()
+    assert "a-long-random-token" not in log
+    assert source["token"] not in log
 
 
 def test_the_page_of_postbacks_shows_the_template_of_every_preset() -> None:
