@@ -135,11 +135,19 @@ async def _check_hosts(connection: AsyncConnection, brand_id: UUID, rows: Sequen
 
 async def find_loops(connection: AsyncConnection, destinations: Sequence[str], base_url: str) -> list[int]:
     """Which of these destinations are short links themselves: on the shared host, or on a host of any brand. A click would never arrive."""
-    netlocs = [urlsplit(destination).netloc for destination in destinations]
+    places = [_place(destination) for destination in destinations]
     # Also of other brands: a lookup table, asked for names alone.
-    query = select(host.c.host).where(host.c.host.in_(set(netlocs)), host.c.archived_at.is_(None))
-    own = {urlsplit(base_url).netloc, *(await connection.execute(query)).scalars()}
-    return [index for index, netloc in enumerate(netlocs) if netloc in own]
+    query = select(host.c.host).where(host.c.host.in_({place[0] for place in places}), host.c.archived_at.is_(None))
+    hosts = set((await connection.execute(query)).scalars())
+    shared = _place(base_url)
+    # A host of a brand answers on whatever port its proxy listens to; the shared one may have a shop beside it on another port.
+    return [index for index, place in enumerate(places) if place == shared or place[0] in hosts]
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Host and port of an address, however it is spelt."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").removesuffix("."), parts.port or (80 if parts.scheme == "http" else 443)
 
 
 def _check_twins(rows: Sequence[NewRow], faults: Faults) -> None:

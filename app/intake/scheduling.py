@@ -20,10 +20,7 @@ _OF_CAMPAIGN = text(
        WHERE d.brand_id = :brand_id AND d.candidates @> jsonb_build_array(jsonb_build_object('campaign_id', wanted.campaign_id))
          AND (CAST(:since AS timestamptz) IS NULL OR c.occurred_at >= :since)"""
 )
-_OF_BRAND = text(
-    """SELECT d.conversion_id FROM decision d JOIN conversion c ON c.brand_id = :brand_id AND c.id = d.conversion_id
-       WHERE d.brand_id = :brand_id AND d.candidates <> '[]' AND (CAST(:since AS timestamptz) IS NULL OR c.occurred_at >= :since)"""
-)
+
 _OF_MANY_WITNESSES = text(
     """SELECT c.root_id AS conversion_id FROM witness w JOIN conversion c ON c.brand_id = :brand_id AND c.id = w.conversion_id
        WHERE w.brand_id = :brand_id GROUP BY c.root_id HAVING count(*) > 1"""
@@ -58,11 +55,6 @@ async def schedule_for_campaign(
     """
     wanted = {"campaign_ids": [str(each) for each in campaign_ids], "since": since}
     return await _append(connection, brand_id, _OF_CAMPAIGN, wanted) if campaign_ids else 0
-
-
-async def schedule_for_brand(connection: AsyncConnection, brand_id: UUID, since: datetime | None = None) -> int:
-    """After a change to the brand's own policy: every order since then that has a candidate is decided again. How many."""
-    return await _append(connection, brand_id, _OF_BRAND, {"since": since})
 
 
 async def schedule_for_tolerance(connection: AsyncConnection, brand_id: UUID) -> int:

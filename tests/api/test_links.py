@@ -310,7 +310,8 @@ async def test_a_destination_that_leads_back_to_us_is_refused_made_changed_or_in
     pair = await make_pair(as_alice)
     await post(as_charlie, "/v1/hosts", {"host": "go.charlie-loops.test"})
     made = await make_link(as_alice, pair)
-    looping = [made["short_url"], "https://go.charlie-loops.test/spring"]
+    spelt = made["short_url"].replace("go.test", "GO.test.:443")
+    looping = [made["short_url"], "https://go.charlie-loops.test/spring", "https://go.charlie-loops.test:8443/", spelt]
     for destination in looping:
         body = {**pair, "destination_url": destination}
         assert await fields_at_fault(as_alice, "/v1/links", body) == {"destination_url": "loop"}

@@ -13,7 +13,7 @@ from app.db import connect_pool, create_engine
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.intake.recording import in_transaction, record
-from app.intake.scheduling import schedule_for_brand, schedule_for_campaign, schedule_for_code
+from app.intake.scheduling import schedule_for_campaign, schedule_for_code
 from app.intake.settle import horizon_age_s, settle
 from app.settings import read_settings
 from tests.cast import Brand, create_brand, create_code, create_collaboration
@@ -147,20 +147,12 @@ async def test_campaign_dates_and_policies_decide_their_orders_again(
     assert (of_other, await reason(queue, brand)) == (0, "code_owner")
     of_lea = await change(queue, engine, ended, brand, lambda c: schedule_for_campaign(c, brand.id, [lea.campaign_id]))
     assert (of_lea, await reason(queue, brand)) == (1, "campaign_not_active")
-    await queue.execute("UPDATE campaign SET ends_at = NULL WHERE brand_id = $1", brand.id)
-    code_off = """INSERT INTO policy (brand_id, scope_id, version, effective_from, rules, created_at)
-                  VALUES ($1, $1, 1, NULL, '{"precedence": ["click"]}', now())"""
-    since = await change(queue, engine, "SELECT $1::uuid", brand, lambda c: schedule_for_brand(c, brand.id, NOW))
-    assert (since, await reason(queue, brand)) == (0, "campaign_not_active")
-    whole = await change(queue, engine, code_off, brand, lambda c: schedule_for_brand(c, brand.id))
-    assert (whole, await reason(queue, brand)) == (1, "method_off")
 
 
 async def test_another_brand_s_change_touches_nothing(queue: asyncpg.Pool, engine: AsyncEngine, brand: Brand) -> None:
     rival = await create_brand(queue, "Charlie")
     await order(queue, brand)
     assert await change(queue, engine, "SELECT $1::uuid", rival, lambda c: schedule_for_code(c, rival.id, [CODE])) == 0
-    assert await change(queue, engine, "SELECT $1::uuid", rival, lambda c: schedule_for_brand(c, rival.id)) == 0
 
 
 async def test_an_order_that_cannot_be_decided_is_postponed_and_holds_up_no_other(
