@@ -157,7 +157,6 @@ class Worker:
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, PAUSE_MAX_S / 2)
             else:
-                _give_way()
                 self.ready.set()
                 return
 
@@ -247,11 +246,16 @@ NICENESS = 5
 
 
 def _give_way() -> None:
-    """From now on others go first. Not before the schema is there, which others wait for; nor by more, lest a busy machine starve us."""
+    """From now on this process lets others go first; by no more, lest a busy machine starve it."""
     os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), NICENESS))
     # Linux weighs sessions against each other before the processes in them, and every child of `serve` has a session of its own.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(NICENESS))
+
+
+async def _give_way_after(ready: asyncio.Event) -> None:
+    await ready.wait()  # for the schema others are waiting
+    _give_way()
 
 
 async def work(settings: Settings) -> None:
@@ -262,9 +266,11 @@ async def work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
     began_s = clock.monotonic_s()
+    giving_way = asyncio.create_task(_give_way_after(worker.ready))
     try:
         await worker.run()
     finally:
+        giving_way.cancel()
         pool.terminate()
         log.info("ended after %.1f s", clock.monotonic_s() - began_s)
     logging.shutdown()
