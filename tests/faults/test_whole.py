@@ -21,6 +21,7 @@ import pytest
 
 from app.domain import ids
 from app.postgres import Cluster
+from app.segments import oldest_waiting
 from tests.served import Served, serve
 
 pytestmark = pytest.mark.faults
@@ -138,6 +139,8 @@ def test_nothing_that_was_answered_is_lost_or_doubled_whichever_process_is_kille
                 second.until(
                     lambda: second.call("GET", "/v1/reports/summary")["totals"]["clicks"] >= len(load.clicks), 60
                 )
+                # What was recorded without being answered counts as well: the sums may be there before the last acknowledged ones are.
+                second.until(lambda: oldest_waiting(second.data / "spool") is None, 60)
                 asyncio.run(compare(second, load))
         finally:
             load.stop.set()
@@ -156,6 +159,9 @@ async def compare(served: Served, load: Load) -> None:
             row["order_id"]
             for row in await connection.fetch(f"{EVERY} SELECT order_id FROM conversion WHERE id = root_id")
         ]
+        refused = await connection.fetch(
+            f"{EVERY} SELECT status, reason, detail FROM delivery WHERE status <> 'recorded'"
+        )
         shares = await connection.fetch(
             f"{EVERY} SELECT amount_minor, collaboration_id FROM credit WHERE position = 0 AND counted"
         )
@@ -165,7 +171,9 @@ async def compare(served: Served, load: Load) -> None:
     assert counted == len(clicks), "the daily counts differ from the clicks"
     assert len(clicks) - len(load.clicks) <= load.broken
     assert len(orders) == len(set(orders)), "an order was recorded twice"
-    assert load.orders <= set(orders), f"{len(load.orders - set(orders))} acknowledged orders are lost"
+    assert load.orders <= set(orders), (
+        f"{len(load.orders - set(orders))} acknowledged orders are lost; not recorded: {refused}"
+    )
     assert len(orders) - len(load.orders) <= load.broken
     assert len(shares) == len(orders)
     assert {row["amount_minor"] for row in shares} == {1000}
