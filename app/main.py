@@ -35,16 +35,20 @@ def create_api(settings: Settings) -> "FastAPI":
     from app.api.openapi import add_openapi
     from app.api.problems import add_handlers
     from app.db import connect_pool, create_engine
+    from app.domain.customers import PURPOSE
 
     @asynccontextmanager
     async def lifespan(api: "FastAPI") -> AsyncIterator[None]:
         from app.api.auth import KeyRing
         from app.api.gate import SchemaGate
+        from app.intake.recorder import Recorder
 
         api.state.engine = create_engine(settings)
         api.state.pool = await connect_pool(settings.database_url, size=API_POOL_SIZE, name="api")
         api.state.keys = KeyRing(api.state.pool)
         api.state.gate = SchemaGate(api.state.pool)
+        # Over this pool and no other: a recorder that outlived it would answer 503 for ever.
+        api.state.recorder = Recorder(api.state.pool)
         yield
         await api.state.engine.dispose()
         await api.state.pool.close()
@@ -65,6 +69,7 @@ def create_api(settings: Settings) -> "FastAPI":
     api.state.settings = settings
     api.state.secret = secret
     api.state.cursor_key = derive(secret, "cursor")
+    api.state.customer_secret = derive(secret, PURPOSE)
     found = routers()
     for router in found:
         api.include_router(router)

@@ -15,7 +15,7 @@ from app.api.fields import Moment
 from app.domain import ids
 from app.domain.accounts import Account
 from app.domain.bodies import Context
-from app.domain.customers import PURPOSE, customer_key
+from app.domain.customers import customer_key
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, OrderReport, Receipt, words
 from app.domain.refunds import Effect
 from app.domain.statuses import StatusChange
@@ -23,7 +23,6 @@ from app.errors import FieldError, Invalid
 from app.intake.deciding import Settled
 from app.intake.recorder import Recorder
 from app.intake.recording import Recorded
-from app.secret import derive
 
 TRUST_NAMES = {TRUST_WEBHOOK: "signed", TRUST_SERVER: "authenticated", TRUST_PIXEL: "unsigned"}
 CURRENCY = "SELECT currency FROM brand WHERE id = $1"
@@ -276,9 +275,6 @@ class Desk:
     def __init__(self, request: Request) -> None:
         self._request = request
         state = request.app.state
-        if not hasattr(state, "recorder"):
-            state.recorder = Recorder(state.pool)
-            state.customer_secret = derive(state.secret, PURPOSE)
         self._recorder: Recorder = state.recorder
         self._pool: asyncpg.Pool = state.pool
         self._customer_secret: bytes = state.customer_secret

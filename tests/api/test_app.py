@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from msgspec import structs
 from starlette.applications import Starlette
 
-from app.main import create_app
+from app.main import create_api, create_app
 from app.settings import Settings
 from tests.api.calls import make_link, make_pair, post
+from tests.api.conftest import client
 from tests.cast import Brand
 
 
@@ -58,3 +59,13 @@ async def test_what_no_door_knows_is_a_problem_of_the_api(front: httpx2.AsyncCli
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert (await front.get("/openapi.json")).json() == service.openapi()
     assert (await front.get("/docs")).status_code == 200
+
+
+async def test_an_api_that_is_opened_a_second_time_records_over_the_new_way_to_the_database(
+    settings: Settings, alice: Brand
+) -> None:
+    api = create_api(settings)
+    for number in ("1001", "1002"):
+        async with api.router.lifespan_context(api), client(api, alice) as opened:
+            answer = await opened.post("/v1/conversions", json={"order_id": number, "net_minor": 100})
+            assert answer.status_code == 201, answer.text
