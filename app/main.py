@@ -70,6 +70,7 @@ def create_api(settings: Settings) -> "FastAPI":
     api.state.secret = secret
     api.state.cursor_key = derive(secret, "cursor")
     api.state.customer_secret = derive(secret, PURPOSE)
+    api.state.trials = set()
     found = routers()
     for router in found:
         api.include_router(router)

@@ -12,14 +12,16 @@ from app import clock
 from app.api.auth import Admin
 from app.api.http import FOUND, Pool, resource
 from app.api.rows import missing
-from app.api.trying import STEP_TIMEOUT_S, STEPS, Tried, play
 from app.domain import ids
 from app.errors import Conflict, TooMany
+from app.trial.playing import STEP_TIMEOUT_S, STEPS, play
+from app.trial.state import Tried
 
 router: APIRouter = resource("sources")
 
 TRIALS_MAX = 4
-"""Trials that one web worker plays at the same time: each waits for the background process."""
+"""Trials that one web worker plays at the same time, of one source only one: each waits for the background process. Two of one source in two web
+workers do each other no harm, since each sends an order of its own."""
 
 SOURCE = """
 SELECT brand_id, token, platform, secrets AS sealed, settings::text AS source_settings, archived_at FROM source WHERE brand_id = $1 AND id = $2
@@ -54,7 +56,7 @@ async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> T
     Signed with the source's own secret and sent to this service's own address. Takes a second; a minute at most when something does not answer.
     """
     source = await _read(pool, caller.brand_id, id)
-    running: set[str] = _running(request)
+    running: set[str] = request.app.state.trials
     if source.token in running:
         raise Conflict("a trial of this source is still running", code="trial_running")
     if len(running) >= TRIALS_MAX:
@@ -80,14 +82,6 @@ async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> T
         took_ms=round((clock.monotonic_s() - began_s) * 1_000),
         lines=shown,
     )
-
-
-def _running(request: Request) -> set[str]:
-    state = request.app.state
-    if not hasattr(state, "trials"):
-        state.trials = set()
-    running: set[str] = state.trials
-    return running
 
 
 async def _read(pool: asyncpg.Pool, brand_id: UUID, shown: str) -> Tried:

@@ -13,13 +13,13 @@ import pytest
 from uvicorn import Config, Server
 
 from app import clock
-from app.api import trying
 from app.db import connect_pool
 from app.domain.presets import PRESETS as CHECKOUTS
 from app.intake.messages import PLATFORMS
 from app.main import create_app
 from app.secret import seal
 from app.settings import Settings, read_settings
+from app.trial import outcome, playing
 from tests.api.calls import Json, post
 from tests.cast import Brand, create_brand
 from tests.served import free_port
@@ -40,7 +40,7 @@ class Running:
 
     def client(self, brand: Brand) -> httpx2.AsyncClient:
         """A client that speaks for a brand, over the wire."""
-        verify = trying.NO_AUTHORITIES
+        verify = playing.NO_AUTHORITIES
         return httpx2.AsyncClient(base_url=self.url, headers=brand.auth, timeout=60, trust_env=False, verify=verify)
 
 
@@ -168,8 +168,8 @@ async def test_nothing_of_a_trial_is_left_but_its_test_order(listening: Running,
 async def test_a_background_process_that_is_down_is_said_in_words(
     listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trying, "RECORD_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(trying, "IDLE", timedelta(0))
+    monkeypatch.setattr(outcome, "RECORD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(outcome, "IDLE", timedelta(0))
     async with listening.client(brand) as client:
         report, lines = await tried(client, await connect(client))
         assert report["ok"] is False
@@ -214,7 +214,7 @@ async def test_an_archived_source_fails_at_once(listening: Running, brand: Brand
 async def test_a_service_that_is_not_where_it_says_is_named(
     listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trying, "own_address", lambda settings: f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(playing, "own_address", lambda settings: f"http://127.0.0.1:{free_port()}")
     async with listening.client(brand) as client:
         report, lines = await tried(client, await connect(client))
         assert (report["ok"], lines["click"]["ok"], lines["order"]["ok"]) == (False, False, False)

@@ -1,0 +1,86 @@
+"""The steps of a trial in their order. None waits longer than its limit, and none raises: what went wrong is a line."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import asyncpg
+import httpx2
+
+from app import clock
+from app.settings import Settings
+from app.trial import outcome, sending, standing
+from app.trial.state import Found, Line, Trial, Tried, own_address
+
+REQUEST_TIMEOUT_S = 5.0
+"""Longest wait for one answer of our own doors."""
+STEP_TIMEOUT_S = 15.0
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""We listen without TLS. Reading the world's certificate authorities for a client that needs none held up the redirects for 50 to 100 ms a trial."""
+NOBODY_THERE = "the trial asks the address the service listens on: look at HOST and PORT, and whether the service was started by `ariane serve`"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """needs: the steps that must have passed for this one to be tried. expected: what a line says when it was not."""
+
+    name: str
+    run: Callable[[Trial], Awaitable[Found]]
+    expected: str
+    needs: tuple[str, ...] = ()
+
+
+STEPS = (
+    Step("source", standing.in_use, "the source is in use"),
+    Step("secrets", standing.secrets, "every stored secret can be opened"),
+    Step("public_url", standing.public_address, "the address given to the shop leads to a public host"),
+    Step("click", sending.click, "302 with a click id"),
+    Step("order", sending.order, "200 for a signed test order", ("source",)),
+    Step("recorded", outcome.recorded, "the background process has recorded the order", ("order",)),
+    Step("test_mode", outcome.test_mode, "kept as a test, outside every report", ("recorded",)),
+    Step("amount", outcome.amount, "the amount that was sent", ("recorded",)),
+    Step("code", outcome.code, "the order brings the code along", ("recorded",)),
+    Step("click_named", outcome.click_named, "the order brings the click along", ("recorded", "click")),
+    Step("credit", outcome.credit, "100 % to the test's own collaboration", ("recorded",)),
+    Step("refund", sending.refund, "200 for its signed refund", ("recorded",)),
+    Step("refunded", outcome.refunded, "the refund taken back", ("refund",)),
+)
+
+
+async def play(settings: Settings, secret: str, pool: asyncpg.Pool, source: Tried) -> tuple[Trial, list[Line]]:
+    """Plays every step; the trial as it ended and the report."""
+    limits = httpx2.Timeout(REQUEST_TIMEOUT_S)
+    base_url = own_address(settings)
+    # No proxy from the environment and no redirect followed: nothing but our own listener is ever asked.
+    async with httpx2.AsyncClient(
+        base_url=base_url, timeout=limits, trust_env=False, follow_redirects=False, verify=NO_AUTHORITIES
+    ) as client:
+        trial = Trial(settings, secret, pool, source, client)
+        lines: list[Line] = []
+        stood: dict[str, bool] = {}
+        for step in STEPS:
+            missing = next((need for need in step.needs if not stood[need]), None)
+            line = await _take(step, trial) if missing is None else _skipped(step, missing)
+            stood[step.name] = line.ok is True
+            lines.append(line)
+        return trial, lines
+
+
+async def _take(step: Step, trial: Trial) -> Line:
+    began_s = clock.monotonic_s()
+    try:
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            found = await step.run(trial)
+    except TimeoutError:
+        found = Found(False, step.expected, f"nothing within {STEP_TIMEOUT_S:.0f} s")
+    except httpx2.HTTPError as error:
+        found = Found(
+            False, step.expected, f"no answer from {own_address(trial.settings)} ({type(error).__name__})", NOBODY_THERE
+        )
+    took_ms = round((clock.monotonic_s() - began_s) * 1_000)
+    return Line(found.ok, found.expected, found.found, found.hint, step.name, took_ms)
+
+
+def _skipped(step: Step, missing: str) -> Line:
+    return Line(None, step.expected, f"not tried: `{missing}` did not pass", None, step.name, 0)

@@ -1,0 +1,107 @@
+"""What a trial sends through the doors: the click, the signed order, its signed refund."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx2
+
+from app import clock
+from app.domain import ids
+from app.domain.rehearsal import USER_AGENT, Rehearsal, Sent
+from app.errors import Invalid
+from app.intake.messages import PLATFORMS
+from app.trial.state import NET_MINOR, REFUND_MINOR, Found, Trial, own_address
+
+
+async def click(trial: Trial) -> Found:
+    """Follows a short link as a visitor would, and keeps the click id it leads to."""
+    cast = await trial.meet()
+    expected = f"302 to the destination with ?{cast.click_param}=clk_…"
+    headers = {"User-Agent": USER_AGENT, "Host": urlsplit(trial.settings.base_url).netloc}
+    answer = await trial.client.get(f"/{cast.slug}", headers=headers)
+    location = answer.headers.get("location", "")
+    query = parse_qsl(urlsplit(location).query)
+    trial.click_id = next((value for _, value in query if value.startswith("clk_")), None)
+    if trial.click_id is not None:
+        return Found(True, expected, f"{answer.status_code} with {trial.click_id}")
+    if answer.status_code == 302:
+        return Found(
+            False,
+            expected,
+            "302 without a click id",
+            "the click could not be written: the disk or the spool is full, see /readyz",
+        )
+    hint = (
+        f"another program answers on {own_address(trial.settings)}, or the host of ARIANE_PUBLIC_URL is a brand's own"
+        if answer.status_code == 404
+        else None
+    )
+    return Found(False, expected, f"{answer.status_code} for /{cast.slug}", hint)
+
+
+async def order(trial: Trial) -> Found:
+    """Posts what the platform says of a test order that brings the click and the code along."""
+    if trial.source.sealed and not trial.opened:
+        return Found(None, "200 for a signed test order", "not tried: no secret can be opened to sign with")
+    cast = await trial.meet()
+    expected = "200 for every message of a signed test order"
+    platform = PLATFORMS.get(trial.source.platform)
+    if platform is None or platform.rehearse is None:
+        return Found(
+            None, expected, f"{trial.source.platform} cannot be rehearsed yet", "place a test order in the shop instead"
+        )
+    now = clock.now()
+    plan = Rehearsal(
+        number=trial.number,
+        currency=cast.currency,
+        net_minor=NET_MINOR,
+        refund_minor=REFUND_MINOR,
+        ordered_at=now,
+        refunded_at=now,
+        code=cast.code,
+        click_id=trial.click_id,
+    )
+    try:
+        trial.scene = platform.rehearse(plan, next(iter(trial.opened), ""), trial.source.source_settings)
+    except Invalid as error:
+        return Found(None, expected, "its settings cannot be rehearsed", error.message)
+    return await _send(trial, trial.scene.order, expected)
+
+
+async def refund(trial: Trial) -> Found:
+    """Posts what the platform says of a refund of a part of it."""
+    assert trial.scene is not None
+    expected = "200 for every message of its signed refund"
+    if not trial.scene.refund:
+        return Found(
+            None,
+            expected,
+            "this source reads no refunds",
+            "report them by POST /v1/refunds, or add a rule to its mapping",
+        )
+    return await _send(trial, trial.scene.refund, expected)
+
+
+async def _send(trial: Trial, messages: Sequence[Sent], expected: str) -> Found:
+    trial.delivery_ids = []
+    for sent in messages:
+        path = f"/in/{trial.source.token}" + (f"?{sent.query}" if sent.query else "")
+        answer = await trial.client.request(sent.method, path, content=sent.body, headers=dict(sent.headers))
+        if answer.status_code != 200:
+            problem = _problem(answer)
+            return Found(
+                False, expected, f"{answer.status_code} {problem.get('code', '')}".strip(), problem.get("detail")
+            )
+        with suppress(ValueError, KeyError):
+            trial.delivery_ids.append(ids.read("delivery", answer.json()["id"]))
+    return Found(True, expected, f"200 for {len(messages)}")
+
+
+def _problem(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

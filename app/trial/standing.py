@@ -1,0 +1,58 @@
+"""How the source stands before anything is sent: what can be seen from here."""
+
+import asyncio
+from contextlib import suppress
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from app.secret import UnsealError, unseal
+from app.trial.state import Found, Trial
+
+RESOLVE_TIMEOUT_S = 2.0
+
+
+async def in_use(trial: Trial) -> Found:
+    """An archived source takes nothing in."""
+    expected = "the source is in use"
+    if trial.source.archived_at is not None:
+        hint = "its address answers 404; connect the shop again with POST /v1/sources"
+        return Found(False, expected, f"archived on {trial.source.archived_at:%Y-%m-%d}", hint)
+    return Found(True, expected, "in use")
+
+
+async def secrets(trial: Trial) -> Found:
+    """Opens the stored secrets, for the steps that sign."""
+    sealed = trial.source.sealed
+    for text in sealed:
+        with suppress(UnsealError):
+            trial.opened.append(unseal(trial.secret, text))
+    expected = "every stored secret can be opened with the service's present key"
+    found = f"{len(trial.opened)} of {len(sealed)} can be opened"
+    if not sealed and trial.source.platform == "postback":
+        return Found(True, expected, "none is stored: whoever knows the address can report orders")
+    if sealed and len(trial.opened) == len(sealed):
+        return Found(True, expected, found)
+    hint = "they were stored under another ARIANE_SECRET_KEY: restore that key, or send the secrets again with PATCH /v1/sources/{id}"
+    return Found(False, expected, found, hint)
+
+
+async def public_address(trial: Trial) -> Found:
+    """A hint only: whether the outside reaches us cannot be told from the inside."""
+    base_url = trial.settings.base_url
+    expected = "the address given to the shop leads to a public host"
+    host = urlsplit(base_url).hostname or ""
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            answers = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except (OSError, UnicodeError, TimeoutError):
+        return Found(
+            None,
+            expected,
+            f"{base_url}: {host} has no address here",
+            "look at ARIANE_PUBLIC_URL and the DNS of that host",
+        )
+    addresses = sorted({str(answer[4][0]).partition("%")[0] for answer in answers})
+    if any(ip_address(address).is_global for address in addresses):
+        return Found(True, expected, f"{base_url} is {', '.join(addresses[:4])}")
+    hint = "a shop on the internet cannot post there: set ARIANE_PUBLIC_URL to the address the outside reaches this service by"
+    return Found(None, expected, f"{base_url} is {', '.join(addresses[:4])}, which only this network reaches", hint)
