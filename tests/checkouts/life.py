@@ -142,7 +142,8 @@ def _shopify() -> Iterator[Fact]:
     yield told("cancelled", 40, financial_status="refunded", refunds=[first, second], cancelled_at=at(40).isoformat())
 
 
-# ── WooCommerce: 25.00 with 5.00 of tax and 6.00 of shipping; 12.00 and 6.00 back, cancelled, deleted, restored ──────
+# ── WooCommerce: 25.00 with 5.00 of tax and 6.00 of shipping; 12.00 and 6.00 back, cancelled, deleted, restored; ─────
+# deleted and restored again, which is told the other way round; deleted, restored, which is never told, and changed.
 
 
 def _woocommerce() -> Iterator[Fact]:
@@ -161,6 +162,11 @@ def _woocommerce() -> Iterator[Fact]:
             "woocommerce", name, minute, order, X_WC_Webhook_Topic=f"order.{event}", X_WC_Webhook_Delivery_ID=name
         )
 
+    def trashed(minute: float) -> Hook:
+        name = f"deleted {minute}"
+        sent = {"X_WC_Webhook_Topic": "order.deleted", "X_WC_Webhook_Delivery_ID": name}
+        return _hook("woocommerce", name, minute, {"id": 5_001}, **sent)
+
     yield told("created", 0, "pending")
     yield Hit(
         "woocommerce beacon",
@@ -176,10 +182,12 @@ def _woocommerce() -> Iterator[Fact]:
     yield told("updated", 5, "processing", *refunds[1:])
     yield told("updated", 6, "completed", *refunds)
     yield told("updated", 7, "cancelled", *refunds)
-    yield _hook(
-        "woocommerce", "deleted", 8, {"id": 5_001}, X_WC_Webhook_Topic="order.deleted", X_WC_Webhook_Delivery_ID="d"
-    )
+    yield trashed(8)
     yield told("restored", 9, "completed", *refunds)
+    yield told("restored", 11, "completed", *refunds)
+    yield trashed(11.5)
+    yield trashed(14)
+    yield told("updated", 16, "completed", *refunds)
 
 
 # ── Stripe: 40.00 with 9.99 of tax; 10.00 and 5.00 back, 0.01 in vain, disputed and won ─────────────────────────────

@@ -468,13 +468,14 @@ def test_a_status_that_is_none_costs_no_order(status: object) -> None:
 @pytest.mark.parametrize("status", ["cancelled", "failed", "refunded", "trash"])
 def test_a_status_that_ends_an_order_cancels_it(status: str) -> None:
     report = order(status=status)
-    [cancelled] = report.refunds
+    cancelled = report.refunds[0]
     assert cancelled == RefundReport("cancelled", kind="cancellation", full=True, version=report.version)
+    assert [each.refund_id for each in report.refunds[1:]] == ([] if status == "trash" else ["deleted"])
 
 
 @pytest.mark.parametrize("status", ["pending", "on-hold", "processing", "completed", "shipped"])
 def test_an_update_of_a_live_order_takes_an_earlier_cancellation_back(status: str) -> None:
-    assert cancellations(order(status=status)) == {"cancelled": (False, 0)}
+    assert cancellations(order(status=status)) == {"cancelled": (False, 0), "deleted": (False, 0)}
     assert order("order.created", status=status).refunds == ()
 
 
@@ -493,6 +494,11 @@ def test_a_restoration_takes_the_deletion_back_and_tells_the_order_again() -> No
     assert cancellations(report) == {"cancelled": (False, 0), "deleted": (False, 0)}
     restored = next(each for each in report.refunds if each.refund_id == "deleted")
     assert restored.version > version_at(RECEIVED)
+
+
+def test_an_order_in_the_trash_again_when_its_restoration_is_told_was_not_restored() -> None:
+    """The body is built when it is sent."""
+    assert cancellations(order("order.restored", status="trash")) == {"cancelled": (True, None)}
 
 
 def test_an_order_restored_as_cancelled_stays_cancelled() -> None:
@@ -585,7 +591,7 @@ def test_a_full_refund_resource_is_read_by_its_lines() -> None:
 def test_a_wholly_refunded_order_has_nothing_left_whatever_the_rounding() -> None:
     report = order(**PAID, status="refunded", refunds=back("-36.00"))
     assert given_back(report) == {"900": 2_500}
-    assert cancellations(report) == {"cancelled": (True, None)}
+    assert cancellations(report)["cancelled"] == (True, None)
 
 
 def test_without_the_goods_a_refund_is_what_was_paid_back_and_noted() -> None:

@@ -20,7 +20,7 @@ FIRST, SECOND = ({"id": 901, "reason": "", "total": "-12.00"}, {"id": 902, "reas
 Facts = tuple[list[Witness], list[Adjustment]]
 
 
-def told(topic: str, minute: int, body: dict[str, Any]) -> Facts:
+def told(topic: str, minute: float, body: dict[str, Any]) -> Facts:
     """What one message, received in this minute, adds to the facts."""
     received_at = NOON + timedelta(minutes=minute)
     context = Context(received_at=received_at, currency="EUR", customer_key=lambda _, email: email)
@@ -66,7 +66,7 @@ def order(topic: str, minute: int, status: str, *refunds: dict[str, Any], modifi
     return told(topic, minute, body)
 
 
-# Made and paid within one second; refunded twice; cancelled; put into the trash and taken out again.
+# Made and paid within one second; refunded twice; cancelled; put into the trash and taken out again; then once more, the restoration first.
 LIFE = (
     order("order.created", 1, "pending", modified=0),
     order("order.updated", 1, "processing", modified=0),
@@ -75,6 +75,8 @@ LIFE = (
     order("order.updated", 7, "cancelled", FIRST, SECOND),
     told("order.deleted", 8, {"id": 723}),
     order("order.restored", 9, "completed", FIRST, SECOND),
+    order("order.restored", 12, "completed", FIRST, SECOND),
+    told("order.deleted", 12.5, {"id": 723}),
 )
 
 
@@ -117,6 +119,8 @@ def test_each_step_of_the_life_is_what_the_shop_shows() -> None:
         ("approved", 1_500),
         ("approved", 2_500),
         ("approved", 2_500),
+        ("approved", 1_500),
+        ("approved", 1_500),
         ("approved", 1_500),
     ]
     assert all(step.net_minor == 2_500 and step.flags == () for step in steps)
@@ -166,4 +170,28 @@ def test_a_cancellation_has_the_day_of_the_last_time_it_was_cancelled() -> None:
 
 
 def test_a_second_deletion_after_a_restoration_counts() -> None:
-    assert folded([*LIFE, told("order.deleted", 12, {"id": 723})]).refunded_minor == 2_500
+    assert folded([*LIFE, told("order.deleted", 14, {"id": 723})]).refunded_minor == 2_500
+
+
+def test_a_deletion_that_its_restoration_overtook_takes_nothing() -> None:
+    """Two messages may be under way at once; only what was deleted is restored."""
+    live, restored = order("order.updated", 1, "processing", modified=0), order("order.restored", 9, "processing")
+    deleted = told("order.deleted", 9.8, {"id": 723})
+    assert folded([live, restored, deleted]).refunded_minor == 0
+    assert folded([deleted, restored, live]).refunded_minor == 0
+    assert folded([live, restored, told("order.deleted", 10.2, {"id": 723})]).refunded_minor == 2_500
+
+
+def test_an_order_whose_restoration_was_lost_lives_again_with_its_next_change() -> None:
+    deleted, changed = told("order.deleted", 8, {"id": 723}), order("order.updated", 20, "completed")
+    found = folded([*LIFE[:2], deleted, changed])
+    assert (found.refunded_minor, found.status) == (0, "approved")
+    assert found == folded([changed, deleted, *LIFE[:2]])
+    assert folded([*LIFE[:2], deleted, order("order.updated", 20, "trash")]).refunded_minor == 2_500
+
+
+def test_a_change_of_a_shop_whose_clock_is_fast_or_a_late_message_does_not_outdo_a_deletion() -> None:
+    fast = order("order.updated", 5, "processing", modified=12)
+    late = order("order.updated", 12, "processing", modified=5)
+    deleted = told("order.deleted", 8, {"id": 723})
+    assert folded([fast, deleted]).refunded_minor == folded([deleted, late]).refunded_minor == 2_500

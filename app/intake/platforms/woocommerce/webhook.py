@@ -10,6 +10,7 @@ with a plugin for numbering call order 5031 « 5020 », while another order has 
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from app.domain.bodies import CODES_MAX, LINES_MAX, Context, Unreadable, order_ref, read_json, version_at
 from app.domain.orders import Customer, OrderReport, Parsed, RefundReport
@@ -40,6 +41,9 @@ PAID = {
 LIFE = ("pending", "failed", "on-hold", "processing", "completed", "cancelled", "refunded", "trash")
 """The order in which statuses follow each other within one second, which is all that `date_modified_gmt` can tell apart."""
 OTHER_STATUS = LIFE.index("completed")
+TRASH = "trash"
+OVERTAKEN_WITHIN = timedelta(minutes=1)
+"""How long WooCommerce waits for the answer to one message: so much later one that was sent before another may arrive."""
 
 
 def identify(headers: Mapping[str, str]) -> tuple[str, str]:
@@ -75,8 +79,8 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
     goods = read_goods(order, currency, notes)
     refunds = refunds_of(order, currency, goods, version, notes)
     refunds += cancellation(status, version, is_new=topic == CREATED)
-    if topic == RESTORED:
-        refunds.append(_deletion(context, amount_minor=0))
+    if topic != CREATED and status != TRASH:
+        refunds += _existence(order, topic, context)
     return OrderReport(
         shop=context.shop,
         kind="sale",
@@ -108,20 +112,25 @@ def _read_deletion(found: Json, context: Context) -> OrderReport:
     order_id = text_of(found.get("id"))
     if not order_id:
         raise Unreadable("not_an_order", "a deletion without the id of the order")
-    refund = _deletion(context, full=True)
+    refund = RefundReport("deleted", kind="cancellation", full=True, version=version_at(context.received_at))
     return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(refund,), stub=True)
 
 
-def _deletion(context: Context, *, amount_minor: int | None = None, full: bool = False) -> RefundReport:
-    """Said of the order's existence, apart from its status. A deletion carries no time at all, so our own clock, and it alone, puts deletions
-    and restorations in order: the shop's may be minutes off."""
-    return RefundReport(
-        "deleted",
-        kind="cancellation",
-        amount_minor=amount_minor,
-        full=full,
-        version=version_at(context.received_at),
-    )
+def _existence(order: Json, topic: str, context: Context) -> list[RefundReport]:
+    """Takes back a deletion that is older than this message of an order outside the trash. A deletion tells no time: it is as old as its receipt.
+
+    A restoration is newer than every deletion received before it, and than one that it may have overtaken: only what was deleted is restored.
+    Any other change is newer than what was received before it **and** before it was made. The shop's clock, which may be minutes off, thus never
+    outdoes a deletion that came later; and an order lives again whose restoration was lost: WooCommerce sends nothing twice.
+    """
+    modified = gmt_of(order, "date_modified")
+    if topic == RESTORED:
+        version = version_at(context.received_at + OVERTAKEN_WITHIN)
+    elif modified is not None:
+        version = min(version_at(modified), version_at(context.received_at))
+    else:
+        return []
+    return [RefundReport("deleted", kind="cancellation", amount_minor=0, version=version)]
 
 
 def _status(order: Json) -> str:
