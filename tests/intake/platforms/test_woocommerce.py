@@ -588,6 +588,18 @@ def test_a_full_refund_resource_is_read_by_its_lines() -> None:
     assert given_back(order(**PAID, refunds=[REFUND])) == {"726": 833}
 
 
+def test_a_full_refund_resource_of_shipping_alone_takes_nothing_of_the_goods() -> None:
+    shipping = {**REFUND, "amount": "7.20", "shipping_lines": [{"id": 7, "total": "-6.00", "total_tax": "-1.20"}]}
+    assert given_back(order(**PAID, refunds=[shipping])) == {"726": 0}
+    with_a_fee = {**shipping, "amount": "13.20", "fee_lines": [{"id": 8, "total": "-5.00", "total_tax": "-1.00"}]}
+    assert given_back(order(**PAID, refunds=[with_a_fee])) == {"726": 0}
+    # 6.00 more than its lines explain: for goods first, as ever.
+    assert given_back(order(**PAID, refunds=[{**shipping, "amount": "13.20"}])) == {"726": 500}
+    assert given_back(order(**PAID, refunds=[{"id": 727, "total": "-7.20"}])) == {"727": 600}, (
+        "the order's own list cannot tell"
+    )
+
+
 def test_a_wholly_refunded_order_has_nothing_left_whatever_the_rounding() -> None:
     report = order(**PAID, status="refunded", refunds=back("-36.00"))
     assert given_back(report) == {"900": 2_500}

@@ -3,8 +3,9 @@
 The order lists its refunds as `{id, reason, total: "-48.00"}`: money that went back, with tax, perhaps with shipping, and no date.
 **The rule: money goes back for goods first.** Refunds are added up in the order of their ids; of the sum, what the goods cost with their tax is
 for goods (beyond it: shipping and fees), and net ÷ (net + goods' tax) of that is without tax. Each refund is what the rounded sum grows by, so
-the parts of a fully refunded order are exactly its net. A refund with `line_items` of its own (the full resource, which a filter may
-put in) is the sum of their totals instead.
+the parts of a fully refunded order are exactly its net. Nothing else in the order tells what a refund was for: lines, shipping and totals stay as
+they were ordered. A refund with lines of its own (the full resource, which a filter may put in) says it: the sum of the totals of its `line_items`
+instead, and without any, what its shipping and fees leave of the amount.
 
 A status that ends an order is a cancellation, taken back when a later version of the order is live again. A refund that was listed
 once and is not any more has been deleted (`OrderReport.refund_ids`).
@@ -37,7 +38,7 @@ def refunds_of(order: Json, currency: str | None, goods: Goods, version: int, no
             notes.append("refund_currency_unknown")
             continue
         else:
-            given += abs(_money(refund))
+            given += max(abs(_money(refund)) - _beside_goods(refund), Decimal(0))
             upto = _of_goods(minor_of(given, currency, "refunds"), goods, notes)
             amount, so_far = upto - so_far, upto
         if not amount:
@@ -81,6 +82,14 @@ def _money(refund: Json) -> Decimal:
     if money is None:
         raise Unreadable("invalid_amount", "a refund without total")
     return money
+
+
+def _beside_goods(refund: Json) -> Decimal:
+    """What a full refund resource says went back for shipping and fees, with their tax."""
+    lines = [each for name in ("shipping_lines", "fee_lines") for each in objects(refund.get(name), LINES_MAX, name)]
+    return abs(
+        sum((amount_of(each, name) or Decimal(0) for each in lines for name in ("total", "total_tax")), Decimal(0))
+    )
 
 
 def _of_goods(given_minor: int, goods: Goods, notes: list[str]) -> int:
