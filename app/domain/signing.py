@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from app.domain.signatures import generic, postback, shopify, stripe, woocommerce
-from app.domain.signatures.digests import MALFORMED, MISSING, STALE, UNARMED, WRONG
+from app.domain.signatures.digests import MALFORMED, MISSING, PROOF, STALE, UNARMED, WRONG
 
 UNKNOWN_PLATFORM = "unknown_platform"
 SETUPS_MAX = 1_024
@@ -44,6 +44,7 @@ class Scheme:
 
     by_query: it reports in the query too, by GET or POST; elsewhere a GET is somebody who opened the address in a browser, and the query says nothing.
     conceal: takes out of (query, headers, body) what must not be kept; `verify` takes the message before it and after.
+    forget: takes a source's own secrets out of (query, body) where conceal has found none.
     named_headers: those that the settings of a source name beside kept_headers.
     is_ping: whether a message (its body and kept headers) only asks if somebody is there; None for platforms that never ask.
     """
@@ -52,13 +53,16 @@ class Scheme:
     kept_headers: frozenset[str]
     by_query: bool = False
     conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] | None = None
+    forget: Callable[[str, bytes, Sequence[str]], tuple[str, bytes]] | None = None
     is_ping: Callable[[bytes, Mapping[str, str]], bool] | None = None
     named_headers: Callable[[Mapping[str, object]], frozenset[str]] = _no_headers
 
 
 SCHEMES: Mapping[str, Scheme] = {
     "generic": Scheme(generic.verify, generic.KEPT_HEADERS, named_headers=generic.named_headers),
-    "postback": Scheme(postback.verify, postback.KEPT_HEADERS, by_query=True, conceal=postback.conceal),
+    "postback": Scheme(
+        postback.verify, postback.KEPT_HEADERS, by_query=True, conceal=postback.conceal, forget=postback.forget
+    ),
     "stripe": Scheme(stripe.verify, stripe.KEPT_HEADERS),
     "shopify": Scheme(shopify.verify, shopify.KEPT_HEADERS),
     "woocommerce": Scheme(woocommerce.verify, woocommerce.KEPT_HEADERS, is_ping=woocommerce.is_ping),
@@ -129,6 +133,16 @@ def conceal(platform: str, query: str, headers: Mapping[str, str], body: bytes) 
     if scheme is None or scheme.conceal is None:
         return query, dict(headers), body
     return scheme.conceal(query, headers, body)
+
+
+def forget(
+    platform: str, query: str, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]
+) -> tuple[str, bytes]:
+    """Query and body of a concealed message that was refused: without the source's own secrets, should they stand where none is looked for."""
+    scheme = SCHEMES.get(platform)
+    if scheme is None or scheme.forget is None or PROOF in headers:
+        return query, body
+    return scheme.forget(query, body, secrets)
 
 
 KEPT = "the message is kept, to be replayed"

@@ -10,7 +10,7 @@ from app import clock, mint
 from app.directory import Directory
 from app.domain import ids
 from app.domain.signatures.digests import PROOF, QUERY
-from app.domain.signing import advise, conceal, is_by_query, is_ping, set_up, verify
+from app.domain.signing import advise, conceal, forget, is_by_query, is_ping, set_up, verify
 from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
 from app.known import Source
 from app.metrics import (
@@ -100,11 +100,12 @@ class Hooks:
             self._counts.slots[HOOKS_PINGS] += 1
             return {"status": "pong"}
         query, headers, body = conceal(source.platform, query, headers, body)
+        secrets = [self._unseal(sealed) for sealed in source.secrets]
         reason = verify(
             source.platform,
             body=body,
             headers={**headers, QUERY: query},
-            secrets=[self._unseal(sealed) for sealed in source.secrets],
+            secrets=secrets,
             now_s=clock.now_ms() / 1000,
             settings=setup.settings,
         )
@@ -116,6 +117,8 @@ class Hooks:
         if reason is None:
             # Only what has yet to be checked again is kept with the means to.
             headers.pop(PROOF, None)
+        else:
+            query, body = forget(source.platform, query, headers, body, secrets)
         new = mint.new_id()
         line = HookLine(
             id=str(new),

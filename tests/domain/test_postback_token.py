@@ -1,13 +1,14 @@
 """The token of a postback: taken out of what is kept, and still enough to check the message again."""
 
 import json
-from urllib.parse import quote_plus
+import time
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.signing import conceal, verify
+from app.domain.signing import conceal, forget, verify
 
 SECRET = "a secret, with & and é"
 SHOWN = quote_plus(SECRET)
@@ -82,6 +83,84 @@ def test_a_token_in_a_body_that_cannot_be_read_is_taken_out_too(body: bytes) -> 
     assert b"s3cret" not in kept + json.dumps(headers).encode()
 
 
+FORM = (
+    "--b\r\nContent-Disposition: form-data; name=order_id\r\n\r\n1\r\n--b\r\nContent-Disposition: form-data; name={name}\r\n"
+    "Content-Type: text/plain\r\n\r\n{token}\r\n--b--\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("token[]=s3cret", b""),
+        ("order_id=1&token[0]=s3cret&token[1]=s3cret", b""),
+        ("token%5B%5D=s3cret&order_id=1", b""),
+        ("order_id=1&with[token]=s3cret", b""),
+        ("order_id=1&with%5btoken%5d=s3cret", b""),
+        ("order_id=1?token=s3cret", b""),
+        ("order_id=1;token=s3cret", b""),
+        ("", b"order_id=1&token[]=s3cret"),
+        ("", b'{"order_id": "1", "token": ["s3cret"]}'),
+        ("", b'{"token": ["x", {"a": "s3cret"}], "order_id": "1"}'),
+        ("", b'{"token": {"value": "s3cret"}, "order_id": "1"}'),
+        ("", b'{"order_id": "1", "t\\u006fken" : [["s3cret"]]}'),
+        ("", b'[{"order_id": "1", "token": ["s3cret"]}]'),
+        ("", b'{"order_id": "1", "token": ["s3cret'),
+        ("", b'{"token": ' + b"[" * 100_000 + b'"s3cret"'),
+        ("", FORM.format(name='"token"', token="s3cret").encode()),
+        ("", FORM.format(name="Verification_Token", token="s3cret\r\ns3cret").encode()),
+        ("", FORM.format(name='"token[]"; filename="a"', token="s3cret").encode()),
+        ("", FORM.format(name='"token"', token="s3cret").replace("\r", "").encode()),
+        ("", FORM.format(name='"token"', token="s3cret").encode().rpartition(b"\r\n--")[0]),
+    ],
+)
+def test_a_token_where_no_postback_carries_it_proves_nothing_and_is_kept_nowhere(query: str, body: bytes) -> None:
+    assert check(query, body, "s3cret") == "missing_signature"
+    kept_query, headers, kept_body = conceal("postback", query, {}, body)
+    assert b"s3cret" not in (kept_query + json.dumps(headers)).encode() + kept_body
+    assert conceal("postback", kept_query, headers, kept_body) == (kept_query, headers, kept_body)
+    assert b"order_id" in kept_query.encode() + kept_body or b"order_id" not in query.encode() + body, "the rest stays"
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        (f"order_id=1&pass={SHOWN}", b""),
+        ("order_id=1", f"<order><id>1</id><key>{SECRET}</key></order>".encode()),
+        ("order_id=1", json.dumps({"auth": [SECRET]}).encode()),
+        ("order_id=1", f"auth:{quote(SECRET, safe='').lower()}".encode()),
+    ],
+)
+def test_the_sources_own_secret_is_kept_nowhere_whatever_the_shape(query: str, body: bytes) -> None:
+    assert check(query, body, SECRET) == "missing_signature"
+    kept_query, headers, kept_body = conceal("postback", query, {}, body)
+    kept_query, kept_body = forget("postback", kept_query, headers, kept_body, ["", "1", SECRET])
+    assert SECRET[:8].encode() not in kept_body + kept_query.encode()
+    assert b"order_id=1" in kept_query.encode()
+    assert b"hidden" in kept_query.encode() + kept_body
+
+
+def test_what_can_be_checked_again_is_not_touched() -> None:
+    query, headers, body = conceal("postback", f"token=guessed&pass={SHOWN}", {}, b"")
+    assert forget("postback", query, headers, body, [SECRET]) == (query, body)
+    assert forget("shopify", "q", {}, SECRET.encode(), [SECRET]) == ("q", SECRET.encode())
+
+
+def test_many_tokens_that_lead_nowhere_take_no_time() -> None:
+    for piece in (
+        b'name="token"\r\n',
+        b'"token":[',
+        b'"token":[],',
+        b"token[",
+        b"[token",
+        b"name=token\r\n\r\n",
+        b'"token": {"',
+    ):
+        started = time.process_time()
+        conceal("postback", "", {}, piece * (250_000 // len(piece)))
+        assert time.process_time() - started < 2, piece
+
+
 def test_without_a_secret_the_address_is_the_guard() -> None:
     assert check("order_id=1", b"") is None
     assert check("order_id=1&token=whatever", b"") is None
@@ -98,7 +177,27 @@ def test_a_message_without_a_token_is_kept_to_the_byte_and_other_platforms_are_l
 
 
 PIECES = st.sampled_from(
-    ["token", "TOKEN", "security_token", "=", "&", "{", "}", '"', ":", ",", "\\", "hidden", "amp;", " ", "%"]
+    [
+        "token",
+        "TOKEN",
+        "security_token",
+        "=",
+        "&",
+        "{",
+        "}",
+        "[",
+        "]",
+        '"',
+        ":",
+        ",",
+        "\\",
+        "hidden",
+        "amp;",
+        " ",
+        "%",
+        "?",
+        'name="token"\n\n',
+    ]
 )
 TEXTS = st.lists(PIECES | st.text(st.characters(max_codepoint=255), max_size=4), max_size=12).map("".join)
 

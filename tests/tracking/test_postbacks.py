@@ -162,6 +162,31 @@ async def test_the_token_is_demanded_where_the_source_has_one_and_kept_nowhere(
     assert [row["order_id"] for row in await orders(pool, alice)] == ["1", "2", "3", "4"]
 
 
+async def test_a_token_in_a_shape_that_is_not_read_is_refused_and_kept_nowhere(
+    pool: asyncpg.Pool, alice: Brand, doors: Doors, own: Settings
+) -> None:
+    token, _ = await write_source(pool, alice, "postback", TOKEN)
+    form = f'--b\r\nContent-Disposition: form-data; name="token"\r\n\r\n{TOKEN}\r\n--b--\r\n'
+    answers = [
+        await ask(doors, "GET", f"/in/{token}?order_id=1&token[]={TOKEN}"),
+        await ask(doors, "POST", f"/in/{token}", body=json.dumps({"order_id": "2", "token": [TOKEN]}).encode()),
+        await ask(
+            doors,
+            "POST",
+            f"/in/{token}?order_id=3",
+            headers=[("Content-Type", "multipart/form-data; boundary=b")],
+            body=form.encode(),
+        ),
+        await ask(doors, "POST", f"/in/{token}", body=f"<order><key>{TOKEN}</key></order>".encode()),
+    ]
+    assert [(answer.status, code_of(answer)) for answer in answers] == [(401, "missing_signature")] * 4
+    segments = b"".join(each.read_bytes() for each in (own.data / "spool").rglob("*.seg"))
+    await record(pool, doors, own)
+    kept = b"".join(f"{row['headers']}".encode() + bytes(row["body"]) for row in await deliveries(pool, alice))
+    assert kept.count(b"hidden") == 4
+    assert TOKEN.encode() not in kept + segments
+
+
 async def test_a_mistyped_token_loses_nothing(
     pool: asyncpg.Pool, alice: Brand, own: Settings, tmp_path: Path, dsn: str
 ) -> None:

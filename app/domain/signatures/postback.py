@@ -3,6 +3,8 @@
 A postback carries its secret in clear (`verification_token=…`), and kept messages are shown to people. So the token is taken out before anything
 is kept: MASK stands in its place, and beside the message, under a name that no header can have, HMAC-SHA256 of the rest under the token. That is
 enough to check the message again once a mistyped secret was mended, and nothing to send another one with.
+
+Where no postback carries it (`token[]=…`, a list, a part of a form with files), a token proves nothing, and is taken out all the same.
 """
 
 import codecs
@@ -10,13 +12,15 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import unquote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 from app.domain.signatures.digests import MALFORMED, MISSING, PROOF, QUERY, WRONG, encoded, read_hex, signed
 
 TOKENS = frozenset({"token", "verification_token", "security_token"})
 """Our name for it, Everflow's and TUNE's. None of them means anything else to any network, so all are taken out whatever the preset."""
 MASK = "hidden"
+SECRET_CHARACTERS_MIN = 4
+"""What is shorter may stand anywhere, and is guessed anyway."""
 SEVERAL = "several"
 """In place of the proof: the message said two different tokens."""
 KEPT_HEADERS = frozenset({"content-type"})
@@ -37,6 +41,18 @@ _IN_JSON = re.compile(
     rb'("\s*(?:%s)\s*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{}\[\]"][^\s,}\]]*)' % _spelt(r"\\u00").encode(),
     re.IGNORECASE | re.DOTALL,
 )
+
+# `token[]=`, `token[0]=`, `with[token]=`, `…?token=`: what some senders make of a parameter. Bounded, because each is looked for from each start.
+_IN_ODD_PAIRS = re.compile(
+    rf"((?:^|[&?;\[]|%5b){_BLANKS}(?:{_spelt('%')}){_BLANKS}(?:(?:[\[\]]|%5b|%5d)[^&=]{{0,100}})?=)[^&]+", re.IGNORECASE
+)
+_BEFORE_NEST = re.compile(rb'"\s*(?:%s)\s*"\s*:\s*(?=[\[{])' % _spelt(r"\\u00").encode(), re.IGNORECASE)
+_IN_FORM = re.compile(
+    rb'(name\s{0,9}=\s{0,9}"?\s{0,9}(?:%s)(?:\[[^"\r\n]{0,100})?\s{0,9}"?(?=[;\s])[^\r\n]{0,500}\r?\n(?:[^\r\n]{1,500}\r?\n){0,8}\r?\n)'
+    rb".*?(?=\r?\n--|\Z)" % "|".join(sorted(TOKENS)).encode(),
+    re.IGNORECASE | re.DOTALL,
+)
+_DECODER = json.JSONDecoder()
 
 
 def verify(
@@ -61,14 +77,32 @@ def conceal(query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, d
     found: set[str] = set()
     query = _conceal_pairs(query, found)
     if is_json(headers.get("content-type", ""), body):
-        body = _IN_JSON.sub(lambda matched: _conceal_value(matched, found), body)
+        body = _conceal_nests(_IN_JSON.sub(lambda matched: _conceal_value(matched, found), body))
     else:
-        body = _conceal_pairs(body.decode("latin-1"), found).encode("latin-1")
+        body = _IN_FORM.sub(rb"\1" + MASK.encode(), _conceal_pairs(body.decode("latin-1"), found).encode("latin-1"))
     found.discard(MASK)
     if not found:
         return query, dict(headers), body
     proof = hmac.digest(encoded(found.pop()), _proven(query, body), "sha256").hex() if len(found) == 1 else SEVERAL
     return query, {**headers, PROOF: proof}, body
+
+
+def forget(query: str, body: bytes, secrets: Sequence[str]) -> tuple[str, bytes]:
+    """Query (as latin-1) and body of a message that proved nothing, without the source's own secrets, wherever and however they stand in it.
+
+    Not for one that can be checked again: its proof is over what it holds.
+    """
+    spellings = {
+        spelling.encode()
+        for secret in secrets
+        for spelling in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1])
+        if len(secret) >= SECRET_CHARACTERS_MIN
+    }
+    if not spellings:
+        return query, body
+    # The longest first: one spelling may be the beginning of another.
+    known = re.compile(b"|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)
+    return known.sub(MASK.encode(), query.encode("latin-1")).decode("latin-1"), known.sub(MASK.encode(), body)
 
 
 def is_json(content_type: str, body: bytes) -> bool:
@@ -91,7 +125,22 @@ def _conceal_pairs(text: str, found: set[str]) -> str:
         found.add(token)
         return f"{matched[1]}={MASK}"
 
-    return _IN_PAIRS.sub(concealed, text)
+    return _IN_ODD_PAIRS.sub(rf"\1{MASK}", _IN_PAIRS.sub(concealed, text))
+
+
+def _conceal_nests(body: bytes) -> bytes:
+    """Of JSON with a list or an object for a token: MASK in place of all of it; of all that follows, where it does not end."""
+    # As latin-1 a byte is a character, and only where the value ends matters.
+    text, kept, end = body.decode("latin-1"), [], 0
+    for matched in _BEFORE_NEST.finditer(body):
+        if matched.start() < end:
+            continue
+        kept += [body[end : matched.end()], json.dumps(MASK).encode()]
+        try:
+            end = _DECODER.raw_decode(text, matched.end())[1]
+        except (ValueError, RecursionError):
+            end = len(body)
+    return b"".join([*kept, body[end:]])
 
 
 def _conceal_value(matched: re.Match[bytes], found: set[str]) -> bytes:
