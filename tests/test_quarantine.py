@@ -1,9 +1,12 @@
 """Goal: what was set aside can be put back, every line exactly once, wherever the process that does it is killed."""
 
+import asyncio
+import fcntl
 import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import pytest
 from app import clock, mint
 from app.domain.ids import floor_ms
 from app.intake.drain import drain
-from app.quarantine import held, put_back, quarantine
+from app.quarantine import LOCK, held, put_back, quarantine
 from app.segments import claim
 from app.settings import Settings
 from app.spool import QUARANTINE, ClickLine, HookLine, Line, decode, encode
@@ -236,3 +239,30 @@ async def test_a_put_back_delivery_is_recorded_once_by_the_worker(
         assert await drain(tmp_path, "orders", record) == 1
     rows = await pool.fetch("SELECT status FROM delivery WHERE brand_id = $1", alice.id)
     assert [row["status"] for row in rows] == ["rejected"]
+
+
+async def test_a_retry_that_takes_long_holds_up_only_the_batch_that_has_something_to_set_aside(tmp_path: Path) -> None:
+    """`ariane quarantine retry` holds the lock while it writes; the background process goes on meanwhile, and ends what waited afterwards."""
+    (tmp_path / QUARANTINE).mkdir()
+    (tmp_path / f"orders-{mint.new_id()}.seg").write_bytes(hook() + b"\n" + UNREADABLE + b"\n")
+    (tmp_path / f"clicks-{mint.new_id()}.seg").write_bytes(click() + b"\n")
+    recorded = asyncio.Event()
+
+    async def record(lines: Sequence[Line]) -> None:
+        assert lines
+        recorded.set()
+
+    with (tmp_path / QUARANTINE / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        waiting = asyncio.create_task(drain(tmp_path, "orders", record))
+        try:
+            async with asyncio.timeout(5):
+                await recorded.wait()
+                assert await drain(tmp_path, "clicks", record) == 1
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+    assert await waiting == 2
+    assert [each.line for each in held(tmp_path)[0]] == [UNREADABLE]
+    assert claim(tmp_path, "orders", bytes_max=1 << 20) == []
