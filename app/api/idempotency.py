@@ -89,6 +89,11 @@ async def once(
     return response
 
 
+async def is_answered(connection: AsyncConnection, caller: Caller, key: str) -> bool:
+    """Whether a request under this key has its answer, whatever it asked for."""
+    return await _stored(connection, caller, key) is not None
+
+
 async def _stored(connection: AsyncConnection, caller: Caller, key: str) -> Any:
     query = select(idempotency.c.fingerprint, idempotency.c.status, idempotency.c.body).where(
         idempotency.c.brand_id == caller.brand_id,

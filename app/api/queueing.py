@@ -77,10 +77,14 @@ async def enqueue(
     return row
 
 
-async def refuse_when_full(session: AsyncConnection, brand_id: UUID) -> None:
-    """Raises TooMany when the brand has as many jobs as it may have. Held until the transaction ends: two requests cannot both be the last."""
-    key = int.from_bytes(brand_id.bytes[-8:], "big", signed=True)
-    await session.execute(select(func.pg_advisory_xact_lock(key)))
+async def refuse_when_full(session: AsyncConnection, brand_id: UUID, *, final: bool = True) -> None:
+    """Raises TooMany when the brand has as many jobs as it may have.
+
+    final: held until the transaction ends, so that two requests cannot both be the last; else only what can be known before an upload is read.
+    """
+    if final:
+        key = int.from_bytes(brand_id.bytes[-8:], "big", signed=True)
+        await session.execute(select(func.pg_advisory_xact_lock(key)))
     waiting = job.c.state.in_(("queued", "running"))
     query = select(func.count()).select_from(job).where(job.c.brand_id == brand_id, waiting)
     if (await session.execute(query)).scalar_one() >= OPEN_MAX:

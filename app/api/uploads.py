@@ -1,7 +1,8 @@
 """Files that are uploaded for a job: stored whole, piece by piece, before the job is put into the queue, in bounded memory.
 
-The first line is looked at before anything is stored. Every piece is committed by itself: a transaction as long as an upload over a slow line
-would hold back all settling (app/intake/settle.py). What breaks off leaves pieces without a job, which housekeeping removes.
+Whether a job could take it is asked before anything is read, and the first line is looked at before anything is stored. Every piece is committed
+by itself: a transaction as long as an upload over a slow line would hold back all settling (app/intake/settle.py). What breaks off leaves pieces
+without a job, which housekeeping removes.
 """
 
 import hashlib
@@ -19,7 +20,9 @@ from app import mint
 from app.api.auth import Caller
 from app.api.body import StrictRequest, check_address
 from app.api.http import Route
+from app.api.idempotency import is_answered, read_key
 from app.api.problems import MissingScope, UnsupportedType
+from app.api.queueing import refuse_when_full
 from app.domain.bodies import Unreadable, read_json
 from app.domain.sheets import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
 from app.errors import Invalid, Malformed, TooLarge
@@ -72,6 +75,7 @@ class UploadRoute(Route):
         if self.scope not in caller.scopes:
             raise MissingScope(self.scope)
         check_address(request)
+        await _refuse_in_vain(request, caller)
         request.state.upload = upload = await _receive(request, caller.brand_id, self.columns)
         strict = StrictRequest(request.scope, request.receive)
         strict.raw_body = upload.sha256.encode()
@@ -91,6 +95,14 @@ class UploadRoute(Route):
                         await request.app.state.pool.execute(FORGET, request.state.caller.brand_id, job_id)
 
         return tidy
+
+
+async def _refuse_in_vain(request: Request, caller: Caller) -> None:
+    """Raises TooMany before a file is read that no job could take; not for a repetition, which is answered as the first time."""
+    key = read_key(request)
+    async with request.app.state.engine.connect() as connection:
+        if key is None or not await is_answered(connection, caller, key):
+            await refuse_when_full(connection, caller.brand_id, final=False)
 
 
 async def _receive(request: Request, brand_id: UUID, columns: Columns) -> Upload:

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -238,11 +239,32 @@ async def test_the_same_request_under_one_idempotency_key_is_one_job(
 
 async def test_a_brand_has_so_many_jobs_waiting_and_no_more(as_alice: AsyncClient, as_charlie: AsyncClient) -> None:
     for number in range(OPEN_MAX):
-        await upload(as_alice, b"order_id\n%d\n" % number)
+        await upload(as_alice, b"order_id\n%d\n" % number, {**CSV, "Idempotency-Key": f"import-{number}"})
     refused = await as_alice.post("/v1/imports", content=b"order_id\n1\n", headers=CSV)
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_jobs")
     assert refused.headers["retry-after"]
+    again = await as_alice.post("/v1/imports", content=b"order_id\n3\n", headers={**CSV, "Idempotency-Key": "import-3"})
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
     await upload(as_charlie, b"order_id\n1\n")
+
+
+@pytest.mark.parametrize("path", ["/v1/imports", "/v1/reconciliations?from=2026-11-01&to=2026-11-02"])
+async def test_a_file_that_no_job_could_take_is_not_read(as_alice: AsyncClient, path: str) -> None:
+    read = 0
+
+    async def file() -> AsyncIterator[bytes]:
+        nonlocal read
+        yield b"order_id,total\n"
+        for number in range(1_000):
+            read += 1
+            yield b"%d,1.00\n" % number * 100
+
+    for number in range(OPEN_MAX):
+        await upload(as_alice, b"order_id\n%d\n" % number)
+    for keyed in ({}, {"Idempotency-Key": "a new one"}):
+        refused = await as_alice.post(path, content=file(), headers={**CSV, **keyed})
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_jobs")
+    assert read == 0
 
 
 async def test_a_key_that_may_not_write_uploads_nothing(
