@@ -25,7 +25,8 @@ class Claimed:
     began_at: datetime
 
     def lines(self) -> list[bytes]:
-        """The whole lines, oldest first. A torn last one was never acknowledged and is left out, as are the empty ones of `writable`."""
+        """The whole lines, oldest first. A torn last one was never acknowledged and is left out, as are the empty ones of `writable` and the
+        NULs behind the last line."""
         size = os.fstat(self.descriptor).st_size
         content = b""
         while len(content) < size:
@@ -92,7 +93,9 @@ def oldest_waiting(directory: Path) -> datetime | None:
         for path in _segments(directory, kind):
             try:
                 with path.open("rb") as file:
-                    first = next((line for line in file if line != b"\n"), b"")
+                    # NULs: nothing is written there yet, and they have no end of line to read up to.
+                    begun = file.peek(1)[:1] != b"\0"
+                    first = next((line for line in file if line != b"\n"), b"") if begun else b""
             except FileNotFoundError:
                 continue
             if first.endswith(b"\n"):

@@ -12,6 +12,8 @@ What holds (tests/test_spool.py and tests/faults prove it):
 - descriptors are close-on-exec, or a child would keep the lock. (fork without exec keeps it all the same: never fork a writer);
 - its writer hands a segment over by closing it, once its bytes are on the disk: when the previous one has been unlinked, so that an outage
   does not make five files a second, or when it has reached its size;
+- where somebody waits for the disk, lines are written over NULs that are there already (the runway). Flushing a file that has grown waits for
+  the file system's journal, and so for whatever else anybody has in there: p99 4.4 ms against 0.8. What follows the last newline is no line;
 - a segment is unlinked by its reader only, after the commit.
 """
 
@@ -109,6 +111,10 @@ HANDOVER_EVERY_S = 0.2
 MEASURE_EVERY_S = 1.0
 RETRY_EVERY_S = 0.2
 PROBE_BYTES = 4_096
+RUNWAY_MIN_BYTES = 64 << 10
+"""Of NULs written ahead. It grows with what is written between two handovers, up to a whole segment."""
+RUNWAY_SHARE = 0.05
+"""Part of what the directory may still hold that a runway may take up."""
 SHORT_WRITE = "short write: the disk is full"
 SUFFIX = ".seg"
 QUARANTINE = "quarantine"
@@ -121,12 +127,14 @@ class SpoolFull(Unavailable):
 
 
 class _Segment:
-    __slots__ = ("descriptor", "dirty", "path", "size_bytes")
+    __slots__ = ("descriptor", "dirty", "path", "runway_bytes", "size_bytes")
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, runway_bytes: int) -> None:
         self.path = path
         self.descriptor = descriptor
         self.size_bytes = 0
+        # How far the file is filled with NULs: the lines end before it, or have gone past it.
+        self.runway_bytes = runway_bytes
         self.dirty = False
 
 
@@ -159,12 +167,18 @@ class Spool:
         self._room_bytes = 0
         self._segment: _Segment | None = None
         self._previous: Path | None = None
+        # The next segment, made and flushed ahead, so that nobody who waits for the disk waits for that.
+        self._spare: _Segment | None = None
+        self._preparing: asyncio.Future[_Segment] | None = None
+        self._awaited = kind == "orders" or sync == "always"
+        self._runway_bytes = RUNWAY_MIN_BYTES
         # Handed over at the next flush. Still locked: whoever awaits `synced()` may have written there.
         self._retired: list[_Segment] = []
         self._directory_dirty = False
         self._refused = self._create_error = ""
-        self._measured_at_s = self._probe_at_s = self._create_at_s = -MEASURE_EVERY_S
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"spool-{kind}")
+        self._measured_at_s = self._probe_at_s = self._create_at_s = self._prepare_at_s = -MEASURE_EVERY_S
+        # One for the flush, one for what may take its time.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"spool-{kind}")
         self._batch: asyncio.Future[None] | None = None
         self._flusher: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -184,10 +198,15 @@ class Spool:
         """
         record = line + b"\n"
         segment = self._segment
-        if segment is None or segment.size_bytes >= self._segment_bytes or len(record) > self._room_bytes:
+        if (
+            segment is None
+            or segment.size_bytes >= self._segment_bytes
+            or len(record) > self._room_bytes
+            or (self._spare is not None and segment.size_bytes + len(record) > segment.runway_bytes)
+        ):
             segment = self._make_room(len(record))
         try:
-            written = os.write(segment.descriptor, record)
+            written = os.pwrite(segment.descriptor, record, segment.size_bytes)
         except OSError as error:
             raise self._refusal(str(error)) from None
         if written != len(record):
@@ -224,18 +243,20 @@ class Spool:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        segment, self._segment = self._segment, None
-        if segment is not None:
-            self._retired.append(segment)
+        if self._preparing is not None:
+            await asyncio.wait([self._preparing])
+        for segment in (self._segment, self._spare):
+            if segment is not None:
+                self._retired.append(segment)
+        self._segment = self._spare = None
         try:
             await self.synced()
         except SpoolFull:
             pass
         finally:
-            for segment in self._retired:
-                os.close(segment.descriptor)
+            self._close_retired(self._retired)
             self._retired.clear()
-            self._thread.shutdown(wait=False)
+            self._threads.shutdown(wait=False)
 
     @property
     def writable(self) -> bool:
@@ -253,7 +274,8 @@ class Spool:
         """Write a page of empty lines and take it back. A single byte may still fit where no click does. Raises SpoolFull."""
         segment = self._make_room(PROBE_BYTES)
         try:
-            written = os.write(segment.descriptor, b"\n" * PROBE_BYTES)
+            # Where the file would have to grow.
+            written = os.pwrite(segment.descriptor, b"\n" * PROBE_BYTES, max(segment.size_bytes, segment.runway_bytes))
         except OSError as error:
             raise self._refusal(str(error)) from None
         self._take_back(segment)
@@ -281,16 +303,24 @@ class Spool:
                     raise self._refusal(str(error)) from None
             if record_bytes > self._room_bytes:
                 raise self._refusal(f"{self.bytes_total} bytes wait to be drained, the limit is {self._limit_bytes}")
-        if self._segment is None or self._segment.size_bytes >= self._segment_bytes:
+        if self._segment is None or self._segment.size_bytes >= self._segment_bytes or self._fits_spare(record_bytes):
             self._hand_over()
         if self._segment is None:
             raise self._refusal(self._create_error)
         return self._segment
 
+    def _fits_spare(self, record_bytes: int) -> bool:
+        """Whether a record that would go past the present runway has one ready that it fits on."""
+        segment, spare = self._segment, self._spare
+        if segment is None or spare is None or segment.size_bytes + record_bytes <= segment.runway_bytes:
+            return False
+        return record_bytes <= spare.runway_bytes
+
     def _take_back(self, segment: _Segment) -> None:
         """Undo a short write. If that fails too, the torn line stays the last one of its segment, where readers ignore it."""
         try:
             os.ftruncate(segment.descriptor, segment.size_bytes)
+            segment.runway_bytes = min(segment.runway_bytes, segment.size_bytes)
         except OSError:
             self._retired.append(segment)
             self._segment = None
@@ -298,7 +328,7 @@ class Spool:
     def _create(self) -> _Segment:
         name = f"{self.kind}-{mint.new_id()}{SUFFIX}"
         hidden = self.directory / f".{name}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(hidden, flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -306,22 +336,38 @@ class Spool:
         except OSError:
             os.close(descriptor)
             raise
-        self._directory_dirty = True
-        return _Segment(self.directory / name, descriptor)
+        return _Segment(self.directory / name, descriptor, 0)
+
+    def _prepare(self, runway_bytes: int) -> _Segment:
+        """Runs in a thread: a segment with its runway, on the disk, its name too. Raises OSError, and leaves nothing behind then."""
+        segment = self._create()
+        try:
+            segment.runway_bytes = os.pwrite(segment.descriptor, bytes(runway_bytes), 0)
+            _sync([segment.descriptor], self.directory)
+        except OSError:
+            segment.path.unlink(missing_ok=True)
+            os.close(segment.descriptor)
+            raise
+        return segment
 
     def _hand_over(self) -> None:
         """Begin a new segment and retire the present one; while none can be made, go on with the present one."""
-        if clock.monotonic_s() < self._create_at_s:
+        if self._spare is not None:
+            fresh, self._spare = self._spare, None
+        elif clock.monotonic_s() < self._create_at_s:
             return
-        try:
-            fresh = self._create()
-        except OSError as error:
-            self._create_error = str(error)
-            self._create_at_s = clock.monotonic_s() + RETRY_EVERY_S
-            return
+        else:
+            try:
+                fresh = self._create()
+            except OSError as error:
+                self._create_error = str(error)
+                self._create_at_s = clock.monotonic_s() + RETRY_EVERY_S
+                return
+            self._directory_dirty = True
         if self._segment is not None:
             self._retired.append(self._segment)
             self._previous = self._segment.path
+            self._runway_bytes = max(RUNWAY_MIN_BYTES, min(self._segment.size_bytes * 2, self._segment_bytes))
         self._segment = fresh
 
     def _measure(self) -> None:
@@ -336,13 +382,14 @@ class Spool:
         loop = asyncio.get_running_loop()
         handover_at_s = clock.monotonic_s() + HANDOVER_EVERY_S
         while self._is_dirty() or (self._segment is not None and self._segment.size_bytes):
+            self._prepare_spare()
             await asyncio.sleep(self._sync_s)
             try:
                 await self.synced()
                 if clock.monotonic_s() >= self._measured_at_s + MEASURE_EVERY_S:
                     before = self._room_bytes
                     self._measured_at_s = clock.monotonic_s()
-                    self.bytes_total, self.segments = await loop.run_in_executor(self._thread, measure, self.directory)
+                    self.bytes_total, self.segments = await loop.run_in_executor(self._threads, measure, self.directory)
                     written = before - self._room_bytes
                     self._room_bytes = self._limit_bytes - self.bytes_total - written
                 if clock.monotonic_s() >= handover_at_s:
@@ -351,6 +398,26 @@ class Spool:
             except (SpoolFull, OSError):
                 continue  # the disk is ill; doors are told by `append` and `synced`
         self._keeper = None
+
+    def _prepare_spare(self) -> None:
+        """Have the next segment made in a thread, where somebody waits for the disk; again a second later when it could not be."""
+        if not self._awaited or self._spare is not None or self._preparing is not None:
+            return
+        runway_bytes = min(self._runway_bytes, int(self._room_bytes * RUNWAY_SHARE))
+        if runway_bytes < RUNWAY_MIN_BYTES or clock.monotonic_s() < self._prepare_at_s:
+            return
+        self._prepare_at_s = clock.monotonic_s() + self._sync_s
+
+        def prepared(made: asyncio.Future[_Segment]) -> None:
+            self._preparing = None
+            if made.exception() is None:
+                self._spare = made.result()
+            else:
+                self._prepare_at_s = clock.monotonic_s() + MEASURE_EVERY_S
+
+        loop = asyncio.get_running_loop()
+        self._preparing = loop.run_in_executor(self._threads, self._prepare, runway_bytes)
+        self._preparing.add_done_callback(prepared)
 
     async def _offer(self) -> None:
         """Hand the present segment over if the drain has taken the one before."""
@@ -373,7 +440,7 @@ class Spool:
             descriptors = [segment.descriptor for segment in dirty]
             loop = asyncio.get_running_loop()
             try:
-                await loop.run_in_executor(self._thread, _sync, descriptors, directory)
+                await loop.run_in_executor(self._threads, _sync, descriptors, directory)
             except OSError as error:
                 # What the kernel could not write it may forget, and report success the next time: never write on there.
                 if self._segment in dirty:

@@ -19,6 +19,7 @@ from app.quarantine import quarantine
 from app.segments import Claimed, claim, oldest_waiting, sweep
 from app.spool import (
     QUARANTINE,
+    RUNWAY_MIN_BYTES,
     SUFFIX,
     ClickLine,
     HookLine,
@@ -233,19 +234,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
-async def test_a_full_disk_refuses_and_recovers_without_losing_a_line(small_disk: Path) -> None:
-    spool = Spool(small_disk, kind="clicks", segment_bytes=50_000)
+@pytest.mark.parametrize("kind", ["clicks", "orders"])
+async def test_a_full_disk_refuses_and_recovers_without_losing_a_line(small_disk: Path, kind: Kind) -> None:
+    spool = Spool(small_disk, kind=kind, segment_bytes=50_000)
     accepted = append_until_full(spool)
     assert accepted > 2_000
     await asyncio.sleep(0.25)
     assert not spool.writable
     await spool.synced()
-    drained = read_all(small_disk)
+    drained = read_all(small_disk, kind)
     await asyncio.sleep(0.25)
     assert spool.writable
     spool.append(b"after")
     await spool.close()
-    drained += read_all(small_disk)
+    drained += read_all(small_disk, kind)
     assert [line.strip() for line in drained] == [b"%d" % n for n in range(accepted)] + [b"after"]
 
 
@@ -301,7 +303,7 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 async def test_everybody_who_waits_shares_one_flush(tmp_path: Path, flushed: list[int]) -> None:
-    spool = Spool(tmp_path, kind="orders", sync_ms=10_000)
+    spool = Spool(tmp_path, kind="clicks", sync_ms=10_000)
 
     async def report(n: int) -> None:
         spool.append(b"%d" % n)
@@ -326,7 +328,7 @@ async def test_a_wait_that_is_cancelled_cancels_nobody_elses(tmp_path: Path, flu
 
 
 async def test_what_was_appended_during_a_flush_waits_for_the_next(tmp_path: Path, flushed: list[int]) -> None:
-    spool = Spool(tmp_path, kind="orders", sync_ms=10_000)
+    spool = Spool(tmp_path, kind="clicks", sync_ms=10_000)
     spool.append(b"one")
     first = asyncio.create_task(spool.synced())
     await asyncio.sleep(0.005)
@@ -338,15 +340,15 @@ async def test_what_was_appended_during_a_flush_waits_for_the_next(tmp_path: Pat
 
 
 async def test_a_segment_closed_by_size_is_flushed_before_it_is_handed_over(tmp_path: Path, flushed: list[int]) -> None:
-    spool = Spool(tmp_path, kind="orders", segment_bytes=100, sync_ms=10_000)
+    spool = Spool(tmp_path, kind="clicks", segment_bytes=100, sync_ms=10_000)
     for _ in range(3):
         spool.append(LINE)
     inodes = {(tmp_path / name).stat().st_ino for name in segment_names(tmp_path)}
     assert len(inodes) == 3
-    assert read_all(tmp_path, "orders") == []
+    assert read_all(tmp_path) == []
     await spool.synced()
     assert set(flushed) == inodes
-    assert len(read_all(tmp_path, "orders")) == 2
+    assert len(read_all(tmp_path)) == 2
     await spool.close()
 
 
@@ -377,6 +379,83 @@ async def test_without_anybody_waiting_clicks_are_flushed_by_themselves(tmp_path
     await spool.close()
 
 
+# ── The runway ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def on_a_runway(directory: Path) -> tuple[Spool, Path]:
+    """A writer of orders that has come to write over NULs, and the segment it does that in."""
+    spool = Spool(directory, kind="orders", sync_ms=10)
+    spool.append(b"first")
+    begun = segment_names(directory)
+    await eventually(lambda: set(segment_names(directory)) - set(begun))
+    spool.append(b"second")
+    await eventually(lambda: read_all(directory, "orders") == [b"first"])
+    path = directory / next(name for name in segment_names(directory) if (directory / name).read_bytes()[:1] == b"s")
+    return spool, path
+
+
+async def test_what_somebody_waits_for_is_written_where_the_file_need_not_grow(tmp_path: Path) -> None:
+    spool, path = await on_a_runway(tmp_path)
+    before = path.stat()
+    lines = [b"%d" % n for n in range(1_000)]
+    for line in lines:
+        spool.append(line)
+    await spool.synced()
+    assert (path.stat().st_size, path.stat().st_blocks) == (before.st_size, before.st_blocks)
+    await spool.close()
+    assert read_all(tmp_path, "orders") == [b"second", *lines]
+    assert segment_names(tmp_path) == []
+
+
+async def test_a_line_longer_than_the_runway_goes_past_it_and_the_next_begins_another(tmp_path: Path) -> None:
+    spool, path = await on_a_runway(tmp_path)
+    long = b"x" * (RUNWAY_MIN_BYTES * 3)
+    spool.append(long)
+    assert path.stat().st_size > RUNWAY_MIN_BYTES * 3
+    await eventually(lambda: len(segment_names(tmp_path)) > 1)
+    spool.append(b"next")
+    await spool.synced()
+    await spool.close()
+    lines = read_all(tmp_path, "orders")
+    assert sorted(lines) == sorted([b"second", long, b"next"])
+
+
+async def test_clicks_that_nobody_waits_for_need_no_runway(tmp_path: Path) -> None:
+    clicks = Spool(tmp_path, kind="clicks", sync_ms=10)
+    clicks.append(LINE)
+    await asyncio.sleep(0.05)
+    [name] = segment_names(tmp_path)
+    assert (tmp_path / name).read_bytes() == LINE + b"\n"
+    await clicks.close()
+
+
+async def test_a_runway_that_cannot_be_made_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwrite
+
+    def full(descriptor: int, content: bytes, offset: int) -> int:
+        if not content.strip(b"\0"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    spool = Spool(tmp_path, kind="orders", sync_ms=10)
+    spool.append(b"one")
+    await asyncio.sleep(0.05)
+    spool.append(b"two")
+    await spool.synced()
+    assert len(segment_names(tmp_path)) == 1
+    await spool.close()
+    assert read_all(tmp_path, "orders") == [b"one", b"two"]
+
+
+async def test_a_full_cap_leaves_no_room_for_a_runway(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, kind="orders", sync_ms=10, cap_bytes=RUNWAY_MIN_BYTES * 10)
+    spool.append(b"one")
+    await asyncio.sleep(0.05)
+    assert len(segment_names(tmp_path)) == 1
+    await spool.close()
+
+
 # ── Deaths ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 WRITER = """
@@ -385,35 +464,38 @@ from pathlib import Path
 from app.spool import Spool
 
 async def write() -> None:
-    spool = Spool(Path(sys.argv[1]), kind="clicks", sync_ms=10, segment_bytes=5_000)
+    spool = Spool(Path(sys.argv[1]), kind=sys.argv[3], sync_ms=10, segment_bytes=5_000 if sys.argv[3] == "clicks" else 200_000)
     n = 0
     while True:
         for _ in range(50):
             spool.append(b"%s %d" % (sys.argv[2].encode(), n))
             n += 1
         print(n, flush=True)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0 if sys.argv[3] == "clicks" else 0.002)
 
 asyncio.run(write())
 """
 
 
-def test_what_killed_writers_acknowledged_is_adopted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["clicks", "orders"])
+def test_what_killed_writers_acknowledged_is_adopted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
     acknowledged: dict[bytes, int] = {}
     taken: list[bytes] = []
     for generation in range(3):
         name = f"w{generation}"
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name], stdout=subprocess.PIPE)
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name, kind], stdout=subprocess.PIPE)
         assert writer.stdout is not None
         for _ in range(40):
             acknowledged[name.encode()] = int(writer.stdout.readline())
-            taken += read_all(tmp_path)
+            taken += read_all(tmp_path, kind)
         writer.kill()
         for line in writer.stdout:
             acknowledged[name.encode()] = int(line)
         writer.wait()
         writer.stdout.close()
-    taken += read_all(tmp_path)
+    taken += read_all(tmp_path, kind)
     for name, count in acknowledged.items():
         numbers = [int(line.split()[1]) for line in taken if line.startswith(name + b" ")]
         assert sorted(numbers) == list(range(len(numbers)))

@@ -101,6 +101,26 @@ async def test_a_click_is_stored_with_what_its_request_said(
     assert waiting(tmp_path) == []
 
 
+async def test_a_page_that_a_power_failure_left_unwritten_costs_only_what_stood_there(
+    own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
+) -> None:
+    alice, _ = pair
+    lines = [click(alice, mint.new_id()) for _ in range(60)]
+    path = write(tmp_path, lines)
+    # Written over NULs, flushed up to the 20th line; of what came later one page arrived and the one before it did not.
+    written = path.read_bytes()
+    flushed = len(b"".join(encode(line) + b"\n" for line in lines[:20]))
+    hole = slice(flushed + 100, flushed + 4_196)
+    path.write_bytes(written[: hole.start] + b"\0" * 4_096 + written[hole.stop :] + b"\0" * 9_000)
+    await drain(tmp_path, "clicks", recorder(own))
+    kept = {row["id"] for row in await own.fetch("SELECT id FROM click WHERE brand_id = $1", alice.id)}
+    assert {UUID(line.id) for line in lines[:20]} < kept
+    assert UUID(lines[-1].id) in kept
+    [aside] = (tmp_path / QUARANTINE).glob("*.jsonl")
+    assert len(aside.read_text().splitlines()) == 1
+    assert waiting(tmp_path) == []
+
+
 async def test_every_class_is_counted_under_its_own_name(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
