@@ -179,7 +179,7 @@ class Spool:
         self._measured_at_s = self._probe_at_s = self._create_at_s = self._prepare_at_s = -MEASURE_EVERY_S
         # One for the flush, one for what may take its time.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"spool-{kind}")
-        self._batch: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
@@ -228,12 +228,13 @@ class Spool:
         """
         if self._flusher is None and not self._is_dirty():
             return
-        if self._batch is None:
-            self._batch = asyncio.get_running_loop().create_future()
-            if self._flusher is None:
-                self._flusher = asyncio.get_running_loop().create_task(self._flush())
-        # Shielded: one cancelled request must not cancel the wait of the others.
-        await asyncio.shield(self._batch)
+        loop = asyncio.get_running_loop()
+        # One for each: a cancelled request must not cancel the wait of the others, and a shield costs more than a future.
+        waiter: asyncio.Future[None] = loop.create_future()
+        self._waiters.append(waiter)
+        if self._flusher is None:
+            self._flusher = loop.create_task(self._flush())
+        await waiter
 
     async def close(self) -> None:
         """Flush, hand the last segment over, and leave no empty one behind."""
@@ -429,8 +430,8 @@ class Spool:
             await self.synced()
 
     async def _flush(self) -> None:
-        while (batch := self._batch) is not None:
-            self._batch = None
+        while waiters := self._waiters:
+            self._waiters = []
             retired, self._retired = self._retired, []
             dirty = [segment for segment in (*retired, self._segment) if segment is not None and segment.dirty]
             for segment in dirty:
@@ -447,11 +448,15 @@ class Spool:
                     self._previous, self._segment = None, None
                     retired += [segment for segment in dirty if segment not in retired]
                 self._close_retired(retired)
-                batch.set_exception(self._refusal(str(error)))
-                batch.exception()  # not every flush has somebody waiting
+                refusal = self._refusal(str(error))
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_exception(refusal)
             else:
                 self._close_retired(retired)
-                batch.set_result(None)
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
         self._flusher = None
 
     def _close_retired(self, retired: Sequence[_Segment]) -> None:

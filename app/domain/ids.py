@@ -24,17 +24,15 @@ PREFIXES = {
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _VALUES = {character: value for value, character in enumerate(ALPHABET)} | {"o": 0, "i": 1, "l": 1}
 
 
 def show(kind: str, value: UUID) -> str:
     """`show("click", id)` → `clk_01k…`. Lower case, 30 characters for a three-letter prefix."""
     number = value.int
-    characters = []
-    for _ in range(LENGTH):
-        characters.append(ALPHABET[number & 31])
-        number >>= 5
-    return f"{PREFIXES[kind]}_{''.join(reversed(characters))}"
+    pairs = [_PAIRS[number >> shift & 1023] for shift in range(5 * LENGTH - 10, -1, -10)]
+    return f"{PREFIXES[kind]}_{''.join(pairs)}"
 
 
 def read(kind: str, shown: str) -> UUID:

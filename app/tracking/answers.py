@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
+
 from app import mint
 from app.domain import ids
 from app.errors import AppError, TooLarge, Unauthorized
@@ -37,8 +39,9 @@ async def answer(send: Send, status: int, body: bytes = b"", headers: Sequence[H
 
 async def answer_json(send: Send, status: int, content: object, headers: Sequence[Header] = ()) -> None:
     """A JSON answer that is not to be stored."""
-    body = json.dumps(content, separators=(",", ":")).encode()
-    await answer(send, status, body, [(b"content-type", b"application/json"), NO_STORE, *headers])
+    await answer(
+        send, status, msgspec.json.encode(content), [(b"content-type", b"application/json"), NO_STORE, *headers]
+    )
 
 
 async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Sequence[Header] = ()) -> None:
