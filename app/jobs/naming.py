@@ -41,7 +41,7 @@ class Naming:
 
 
 async def named_by(
-    connection: asyncpg.Connection, brand_id: UUID, refs: Collection[str], span: tuple[datetime, datetime]
+    pool: asyncpg.Pool, brand_id: UUID, refs: Collection[str], span: tuple[datetime, datetime]
 ) -> dict[str, Naming]:
     """For each of these orders the newest unused message from the time of the span that names it. A name is a whole word of the message, so it
     is a hint and not a proof."""
@@ -49,9 +49,7 @@ async def named_by(
     found: dict[str, Naming] = {}
     first, before = _floor(span[0]), _floor(span[1] + LATE)
     for _ in range(DELIVERIES_MAX // PAGE_ROWS if wanted else 0):
-        rows = await connection.fetch(
-            REFUSED, brand_id, first, before, BODY_BYTES_MAX, PAGE_ROWS, ["rejected", "unsigned"]
-        )
+        rows = await pool.fetch(REFUSED, brand_id, first, before, BODY_BYTES_MAX, PAGE_ROWS, ["rejected", "unsigned"])
         for row in rows:
             for ref in wanted & _names(bytes(row["body"]), row["headers"]):
                 found[ref] = Naming(row["id"], row["status"], row["reason"])

@@ -173,6 +173,20 @@ async def test_a_list_that_cannot_be_compared_is_refused_before_it_is_stored(
     assert await pool.fetchval("SELECT count(*) FROM job_piece WHERE brand_id = $1", alice.id) == 0
 
 
+async def test_an_order_of_several_other_shops_is_told_under_the_first_of_them(
+    as_alice: AsyncClient, finish: Any
+) -> None:
+    for shop, kind in (("paris", "sale"), ("lyon", "sale"), ("lyon", "lead"), ("main", "lead")):
+        order = {"order_id": "1005", "shop": shop, "kind": kind, "net_minor": 500, "currency": "EUR"}
+        await post(as_alice, "/v1/conversions", {**order, "occurred_at": f"{DAY}T12:30:00Z"})
+    job = await upload(as_alice)
+    assert (await finish(as_alice, job))["state"] == "succeeded"
+    [line] = [each for each in await lines(as_alice, job, "?limit=100") if each["reason"] == "other_shop"]
+    assert {name: line["details"][name] for name in ("order_id", "other_shop", "other_kind")} == {
+        "order_id": "1005", "other_shop": "lyon", "other_kind": "lead",
+    }  # fmt: skip
+
+
 async def test_a_list_without_a_single_date_says_so(as_alice: AsyncClient, finish: Any) -> None:
     shown = await finish(as_alice, await upload(as_alice, b'{"order_id": "1", "net": "5.00"}\n', headers=NDJSON))
     assert shown["state"] == "failed"
