@@ -10,15 +10,15 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_
 from sqlalchemy import Row, select
 
 from app.api.auth import Caller, Reader, Reporter, Writer
+from app.api.described import AMOUNT, CURRENCY, KIND, QUANTITY, TEXT, TIME, json_body, lines_of, optional
 from app.api.fields import Given, Moment, Note, Reference, blame
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.orders import AtDesk, Conversion, ConversionSummary, show_settled, summary_fields
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing, points_to
 from app.domain import bodies, ids
-from app.domain.bodies import CODES_MAX, LINES_MAX
+from app.domain.bodies import CODES_MAX
 from app.domain.folding import FLAGS
-from app.domain.money import AMOUNT_MINOR_MAX
 from app.domain.statuses import NEXT, REASONS, REJECTED
 from app.errors import Conflict, FieldError, NotFound
 from app.intake import statuses
@@ -46,85 +46,53 @@ ConversionId = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 IDS_MAX = 1_000
 """Orders of one change of status: all or none of them."""
 
-_TEXT = {"type": "string", "minLength": 1, "maxLength": bodies.TEXT_CHARACTERS_MAX}
-_AMOUNT = {"type": "integer", "minimum": 0, "maximum": AMOUNT_MINOR_MAX}
-_TIME = {"type": "string", "format": "date-time", "description": "RFC 3339 with its offset."}
-
-
-def _optional(schema: dict[str, Any], description: str = "") -> dict[str, Any]:
-    told = {"description": description} if description else {}
-    return {"anyOf": [schema, {"type": "null"}], **told}
-
-
 # The body is read by domain/bodies.py, which reads the same body when a signed webhook brings it; this is its description.
 FIELDS: dict[str, dict[str, Any]] = {
-    "order_id": {**_TEXT, "description": "The shop's own id of the order; `#1001` and `1001` are one."},
-    "kind": _optional(
-        {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"}, "`sale` by default; `lead`, `signup`, `install` …"
-    ),
-    "shop": _optional(_TEXT, "`main` by default."),
-    "occurred_at": _optional(_TIME, "The time of receipt by default, and at most."),
-    "updated_at": _optional(
-        _TIME,
+    "order_id": {**TEXT, "description": "The shop's own id of the order; `#1001` and `1001` are one."},
+    "kind": optional(KIND, "`sale` by default; `lead`, `signup`, `install` …"),
+    "shop": optional(TEXT, "`main` by default."),
+    "occurred_at": optional(TIME, "The time of receipt by default, and at most."),
+    "updated_at": optional(
+        TIME,
         "Which of two differing reports of one order is newer. Without it a fixed rule decides, and the order is flagged.",
     ),
-    "currency": _optional({"type": "string", "minLength": 3, "maxLength": 3}, "ISO 4217; the brand's by default."),
-    "net_minor": _optional(
-        _AMOUNT, "After discount, before tax, shipping and refunds. Or give items_minor and discount_minor."
+    "currency": optional(CURRENCY, "ISO 4217; the brand's by default."),
+    "net_minor": optional(
+        AMOUNT, "After discount, before tax, shipping and refunds. Or give items_minor and discount_minor."
     ),
-    "items_minor": _optional(_AMOUNT, "Before discount."),
-    "discount_minor": _optional(_AMOUNT),
-    "tax_minor": _optional(_AMOUNT),
-    "shipping_minor": _optional(_AMOUNT),
-    "codes": _optional(
-        {"type": "array", "items": _TEXT, "maxItems": CODES_MAX}, "Redeemed codes, in the order of the cart."
+    "items_minor": optional(AMOUNT, "Before discount."),
+    "discount_minor": optional(AMOUNT),
+    "tax_minor": optional(AMOUNT),
+    "shipping_minor": optional(AMOUNT),
+    "codes": optional(
+        {"type": "array", "items": TEXT, "maxItems": CODES_MAX}, "Redeemed codes, in the order of the cart."
     ),
-    "click_id": _optional(_TEXT, "As the shop's landing page received it."),
-    "visitor_id": _optional(_TEXT, "The first-party id that /a.js keeps."),
-    "customer": _optional(
+    "click_id": optional(TEXT, "As the shop's landing page received it."),
+    "visitor_id": optional(TEXT, "The first-party id that /a.js keeps."),
+    "customer": optional(
         {
             "type": "object",
             "properties": {
-                "id": _optional(_TEXT),
-                "email": _optional(_TEXT),
-                "is_new": _optional({"type": "boolean"}),
+                "id": optional(TEXT),
+                "email": optional(TEXT),
+                "is_new": optional({"type": "boolean"}),
             },
         },
         "Neither id nor e-mail is kept: only a keyed hash.",
     ),
-    "lines": _optional(
-        {
-            "type": "array",
-            "maxItems": LINES_MAX,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "id": _optional(_TEXT),
-                    "quantity": _optional({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
-                    "net_minor": _optional(_AMOUNT),
-                    "sku": _optional(_TEXT),
-                    "name": _optional(_TEXT),
-                },
-            },
-        }
+    "lines": optional(
+        lines_of(
+            id=optional(TEXT),
+            quantity=optional(QUANTITY),
+            net_minor=optional(AMOUNT),
+            sku=optional(TEXT),
+            name=optional(TEXT),
+        )
     ),
-    "test": _optional({"type": "boolean"}, "Recorded and decided, never counted."),
+    "test": optional({"type": "boolean"}, "Recorded and decided, never counted."),
 }
-BODY_SCHEMA = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "title": "NewConversion",
-                "type": "object",
-                "required": ["order_id"],
-                "properties": FIELDS,
-                "additionalProperties": False,
-            },
-            "example": {"order_id": "1001", "net_minor": 4990, "currency": "EUR", "codes": ["LEA10"]},
-        }
-    },
-}
+EXAMPLE = {"order_id": "1001", "net_minor": 4990, "currency": "EUR", "codes": ["LEA10"]}
+BODY_SCHEMA = json_body("NewConversion", ["order_id"], FIELDS, example=EXAMPLE)
 KNOWN_ORDER: dict[int | str, dict[str, Any]] = {
     200: {"description": "The order was known; this report is one more witness, or nothing new."}
 }

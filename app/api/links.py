@@ -16,7 +16,7 @@ from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.linking import LOOP, NewRow, find_loops, make_links
 from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Paired
-from app.api.qr import Border, Colour, Level, Size, draw_png, draw_svg
+from app.api.qr import AtLook, draw_png, draw_svg
 from app.api.rows import answer_found, change, points_to, read_row, refuse_archived
 from app.domain import ids
 from app.domain.destinations import DESTINATION_MAX_CHARS, UTM_FIELDS, apply_utm, check_destination
@@ -375,36 +375,16 @@ async def archive_link(id: str, caller: Writer, session: Session, settings: Sett
 
 
 @router.get("/{id}/qr.svg", responses={200: {"content": {"image/svg+xml": {}}}, **FOUND}, response_class=Response)
-async def draw_link_svg(
-    id: str,  # noqa: A002
-    caller: Reader,
-    session: Session,
-    settings: Settings,
-    size: Size = 512,
-    border: Border = 4,
-    level: Level = "m",
-    dark: Colour = "000000",
-    light: Colour = "ffffff",
-) -> Response:
+async def draw_link_svg(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:  # noqa: A002
     """The short address as a QR code that scales without loss."""
     shown = _Showing(settings)(await _read(session, caller.brand_id, id))
-    drawn = draw_svg(shown.short_url, size=size, border=border, level=level, dark=dark, light=light)
+    drawn = draw_svg(shown.short_url, look)
     return Response(drawn, media_type="image/svg+xml")
 
 
 @router.get("/{id}/qr.png", responses={200: {"content": {"image/png": {}}}, **FOUND}, response_class=Response)
-async def draw_link_png(
-    id: str,  # noqa: A002
-    caller: Reader,
-    session: Session,
-    settings: Settings,
-    size: Size = 512,
-    border: Border = 4,
-    level: Level = "m",
-    dark: Colour = "000000",
-    light: Colour = "ffffff",
-) -> Response:
+async def draw_link_png(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:  # noqa: A002
     """The short address as a QR code in pixels: the largest whole scale that fits `size`."""
     shown = _Showing(settings)(await _read(session, caller.brand_id, id))
-    drawn = draw_png(shown.short_url, size=size, border=border, level=level, dark=dark, light=light)
+    drawn = draw_png(shown.short_url, look)
     return Response(drawn, media_type="image/png")

@@ -1,10 +1,11 @@
 """QR codes of short addresses, as SVG and PNG."""
 
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Annotated, Literal
 
 import segno
-from fastapi import Query
+from fastapi import Depends, Query
 
 from app.errors import Invalid
 
@@ -16,21 +17,38 @@ Level = Annotated[
 Colour = Annotated[str, Query(pattern="^[0-9A-Fa-f]{6}$", description="RGB in hexadecimal, without #.")]
 
 
-def draw_svg(text: str, *, size: int, border: int, level: str, dark: str, light: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a code is to look."""
+
+    size: Size = 512
+    border: Border = 4
+    level: Level = "m"
+    dark: Colour = "000000"
+    light: Colour = "ffffff"
+
+
+AtLook = Annotated[Look, Depends()]
+"""What the query says of it."""
+
+
+def draw_svg(text: str, look: Look) -> bytes:
     """An SVG image of `size` pixels."""
     out = BytesIO()
-    code = segno.make(text, error=level, boost_error=False, micro=False)
-    scale = size / code.symbol_size(border=border)[0]
-    code.save(out, kind="svg", scale=scale, border=border, dark=f"#{dark}", light=f"#{light}", title=text)
+    code = segno.make(text, error=look.level, boost_error=False, micro=False)
+    scale = look.size / code.symbol_size(border=look.border)[0]
+    colours = {"dark": f"#{look.dark}", "light": f"#{look.light}"}
+    code.save(out, kind="svg", scale=scale, border=look.border, title=text, **colours)
     return out.getvalue()
 
 
-def draw_png(text: str, *, size: int, border: int, level: str, dark: str, light: str) -> bytes:
+def draw_png(text: str, look: Look) -> bytes:
     """A PNG image of at most `size` pixels: modules are whole pixels, so that readers see sharp edges. Raises Invalid when they do not fit."""
     out = BytesIO()
-    code = segno.make(text, error=level, boost_error=False, micro=False)
-    modules = code.symbol_size(border=border)[0]
-    if size < modules:
+    code = segno.make(text, error=look.level, boost_error=False, micro=False)
+    modules = code.symbol_size(border=look.border)[0]
+    if look.size < modules:
         raise Invalid.field("size", f"must be at least {modules} for this address, border and level")
-    code.save(out, kind="png", scale=size // modules, border=border, dark=f"#{dark}", light=f"#{light}")
+    colours = {"dark": f"#{look.dark}", "light": f"#{look.light}"}
+    code.save(out, kind="png", scale=look.size // modules, border=look.border, **colours)
     return out.getvalue()

@@ -7,91 +7,58 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reporter
+from app.api.described import AMOUNT, CURRENCY, KIND, QUANTITY, TEXT, TIME, json_body, lines_of, optional
 from app.api.fields import Moment
 from app.api.http import BODY, resource
 from app.api.orders import AtDesk, Conversion, show_settled
 from app.domain import bodies
-from app.domain.bodies import LINES_MAX
-from app.domain.money import AMOUNT_MINOR_MAX
 from app.domain.orders import RefundReport
 from app.domain.refunds import LINE_UNKNOWN, NO_REFUND, OTHER_CURRENCY, OVER_ORDER, Effect
 
 router: APIRouter = resource("refunds")
 
-_TEXT = {"type": "string", "minLength": 1, "maxLength": bodies.TEXT_CHARACTERS_MAX}
-_TIME = {"type": "string", "format": "date-time"}
-
-
-def _optional(schema: dict[str, Any], description: str = "") -> dict[str, Any]:
-    told = {"description": description} if description else {}
-    return {"anyOf": [schema, {"type": "null"}], **told}
-
-
 FIELDS: dict[str, dict[str, Any]] = {
-    "order_id": {**_TEXT, "description": "The order it takes from; it need not be known yet."},
-    "refund_id": {**_TEXT, "description": "The shop's own id of the refund, unique within its order."},
-    "type": _optional(
+    "order_id": {**TEXT, "description": "The order it takes from; it need not be known yet."},
+    "refund_id": {**TEXT, "description": "The shop's own id of the refund, unique within its order."},
+    "type": optional(
         {"type": "string", "enum": list(bodies.ADJUSTMENT_KINDS)},
         "`refund` by default. A `cancellation` takes what the refunds leave; a `chargeback` is taken by the bank; a `reversal` gives back.",
     ),
-    "reverses": _optional(
-        _TEXT,
+    "reverses": optional(
+        TEXT,
         "Of a reversal: the `refund_id` of what it undoes. It gives back at most what that one took, and waits while that one is unknown.",
     ),
-    "shop": _optional(_TEXT, "`main` by default."),
-    "kind": _optional({"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"}, "Of the order: `sale` by default."),
-    "amount_minor": _optional(
-        {"type": "integer", "minimum": 0, "maximum": AMOUNT_MINOR_MAX},
+    "shop": optional(TEXT, "`main` by default."),
+    "kind": optional(KIND, "Of the order: `sale` by default."),
+    "amount_minor": optional(
+        AMOUNT,
         "Positive, on the base of the order's `net_minor`: before tax and shipping. Or `full: true`, or `lines` alone. "
         "0, with a newer `updated_at`, says that it came to nothing: the refund failed, the cancellation or chargeback was taken back.",
     ),
-    "full": _optional(
+    "full": optional(
         {"type": "boolean"},
         "All that is left of the order; of a reversal all that was taken. A cancellation or reversal without an amount is meant so.",
     ),
-    "currency": _optional({"type": "string", "minLength": 3, "maxLength": 3}, "ISO 4217; the brand's by default."),
-    "occurred_at": _optional(_TIME, "The time of receipt by default, and at most."),
-    "updated_at": _optional(_TIME, "Which of two differing reports of one refund is newer."),
-    "lines": _optional(
-        {
-            "type": "array",
-            "maxItems": LINES_MAX,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "id": _optional(_TEXT, "Of the order's line."),
-                    "quantity": _optional({"type": "integer", "minimum": 0, "maximum": 1_000_000}, "1 by default."),
-                    "net_minor": _optional(
-                        {"type": "integer", "minimum": 0, "maximum": AMOUNT_MINOR_MAX},
-                        "The units' part of the order's line by default.",
-                    ),
-                },
-            },
-        },
+    "currency": optional(CURRENCY, "ISO 4217; the brand's by default."),
+    "occurred_at": optional(TIME, "The time of receipt by default, and at most."),
+    "updated_at": optional(TIME, "Which of two differing reports of one refund is newer."),
+    "lines": optional(
+        lines_of(
+            id=optional(TEXT, "Of the order's line."),
+            quantity=optional(QUANTITY, "1 by default."),
+            net_minor=optional(AMOUNT, "The units' part of the order's line by default."),
+        ),
         "What came back. Without an amount the refund is worth what these lines are worth in the order; a line that the order does not have is "
         "worth 0, and flagged.",
     ),
 }
-BODY_SCHEMA = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {
-                "title": "NewRefund",
-                "type": "object",
-                "required": ["order_id", "refund_id"],
-                "properties": FIELDS,
-                "additionalProperties": False,
-            },
-            "examples": {
-                "part": {"value": {"order_id": "1001", "refund_id": "r-1", "amount_minor": 1500, "currency": "EUR"}},
-                "lines": {"value": {"order_id": "1001", "refund_id": "r-2", "lines": [{"id": "1", "quantity": 1}]}},
-                "cancellation": {"value": {"order_id": "1001", "refund_id": "c-1", "type": "cancellation"}},
-                "reversal": {"value": {"order_id": "1001", "refund_id": "v-1", "type": "reversal", "reverses": "r-1"}},
-            },
-        }
-    },
+EXAMPLES = {
+    "part": {"value": {"order_id": "1001", "refund_id": "r-1", "amount_minor": 1500, "currency": "EUR"}},
+    "lines": {"value": {"order_id": "1001", "refund_id": "r-2", "lines": [{"id": "1", "quantity": 1}]}},
+    "cancellation": {"value": {"order_id": "1001", "refund_id": "c-1", "type": "cancellation"}},
+    "reversal": {"value": {"order_id": "1001", "refund_id": "v-1", "type": "reversal", "reverses": "r-1"}},
 }
+BODY_SCHEMA = json_body("NewRefund", ["order_id", "refund_id"], FIELDS, examples=EXAMPLES)
 
 
 class Refund(BaseModel):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from app.domain.bodies import Context
 from app.domain.customers import PURPOSE, customer_key
@@ -43,7 +43,7 @@ async def context_of(run: Run) -> Context:
     return Context(
         received_at=run.created_at,
         currency=brand["currency"],
-        customer_key=cast(Any, partial(customer_key, derive(run.secret, PURPOSE), run.brand_id)),
+        customer_key=partial(customer_key, derive(run.secret, PURPOSE), run.brand_id),
         shop=run.arguments.get("shop") or "main",
         click_param=brand["click_param"],
     )

@@ -34,6 +34,18 @@ def signed(keys: Iterable[bytes], message: bytes, signatures: Sequence[bytes]) -
     return found
 
 
+def check_base64(body: bytes, given: str, keys: Sequence[bytes]) -> str | None:
+    """None when one of the keys made this one signature, in base64, of the body; else why not. given: '' where none came."""
+    if not keys:
+        return UNARMED
+    if not given:
+        return MISSING
+    signature = read_base64(given)
+    if signature is None:
+        return MALFORMED
+    return None if signed(keys, body, [signature]) else WRONG
+
+
 def read_digest(text: str) -> bytes | None:
     """A SHA-256 digest in hex (any case) or base64; None for anything else."""
     return read_hex(text) if len(text) == 2 * DIGEST_BYTES else read_base64(text)
