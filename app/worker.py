@@ -150,7 +150,7 @@ class Worker:
         while not self.stopping.is_set():
             try:
                 if await asyncio.to_thread(migrate, self.settings.database_url):
-                    log.info("the schema was brought up to date")
+                    log.info("the database was brought up to date")
                 await self._ensure_partitions()
             except Exception as error:
                 log.info("waiting for the database: %s", error or type(error).__name__)

@@ -1,6 +1,8 @@
 """The schema: built by the migrations, equal to tables.py, and ready to be distributed by brand."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -20,6 +22,15 @@ from tests.shadow import distribution_column
 ischema_names["xid8"] = TransactionId
 
 BRAND_TABLES = sorted(set(metadata.tables.values()) - LOOKUPS - LOCALS, key=lambda table: table.name)
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
@@ -48,6 +59,36 @@ def test_migrations_go_up_down_and_up_again_and_leave_nothing_behind(empty_dsn: 
     assert migrate(empty_dsn, "base") is True
     assert asyncio.run(tables()) == ["alembic_version"]
     assert migrate(empty_dsn) is True
+    assert migrate(empty_dsn) is False
+
+
+def test_a_dump_of_a_server_that_had_come_further_counts_in_our_own_transactions(empty_dsn: str) -> None:
+    """Otherwise what waits in the queue is never decided, and the doors read all their rows again at every poll."""
+
+    async def restore() -> None:
+        async with connected(empty_dsn) as connection:
+            await connection.execute(
+                """INSERT INTO redecide (brand_id, conversion_id, after)
+                   SELECT gen_random_uuid(), gen_random_uuid(), unnest('{5, 1099511627776, NULL}'::xid8[])"""
+            )
+            await connection.execute(
+                "INSERT INTO host (host, brand_id, created_at, changed_xid) VALUES ('go.test', gen_random_uuid(), now(), '1099511627776')"
+            )
+
+    async def numbers() -> list[int | None]:
+        """Of the queue and of the host; 0 for one of our own, from now."""
+        async with connected(empty_dsn) as connection:
+            now = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
+            rows = await connection.fetch(
+                """SELECT after::text::bigint AS number FROM (SELECT id, after FROM redecide ORDER BY id)
+                   UNION ALL SELECT changed_xid::text::bigint FROM host"""
+            )
+        return [0 if row["number"] and now - 10 < row["number"] < now else row["number"] for row in rows]
+
+    assert migrate(empty_dsn) is True
+    asyncio.run(restore())
+    assert migrate(empty_dsn) is True
+    assert asyncio.run(numbers()) == [5, 0, None, 0]
     assert migrate(empty_dsn) is False
 
 

@@ -108,6 +108,10 @@ async def test_a_cancellation_takes_what_is_left_and_can_be_taken_back(
     cancelled = {"order_id": "1001", "refund_id": "c", "type": "cancellation"}
     told = (await as_alice.post("/v1/refunds", json=cancelled)).json()
     assert (told["type"], told["amount_minor"], told["conversion"]["refunded_minor"]) == ("cancellation", 5_000, 9_000)
+    # Sold and taken back, which is not rejected: it stays among the orders that count.
+    assert told["conversion"]["status"] == "pending"
+    whole = (await as_alice.get("/v1/reports/summary?from=2020-01-01&to=2030-01-01")).json()["all_orders"]
+    assert (whole["conversions"], whole["gross_minor"], whole["net_minor"]) == (1, 9_000, 0)
     live = {**cancelled, "amount_minor": 0, "updated_at": "2026-02-01T00:00:00Z"}
     told = (await as_alice.post("/v1/refunds", json=live)).json()
     assert (told["amount_minor"], told["conversion"]["refunded_minor"]) == (None, 4_000)
