@@ -116,6 +116,37 @@ def test_a_preset_is_connected_as_its_page_says(served: Served, preset: str) -> 
     assert source["settings"] == {"preset": preset}
 
 
+def test_the_keys_of_their_page_may_do_what_it_says(served: Served) -> None:
+    made, publishable, listed = map(json.loads, type_in(example("keys"), served).splitlines())
+    assert (made["scopes"], publishable["shop"]) == (["conversions"], "main")
+    assert {made["id"], publishable["id"]} <= {each["id"] for each in listed["data"]}
+    reporter = Served(served.url, served.pid, served.data, made["secret_key"], publishable["publishable_key"])
+    reporter.call("POST", "/v1/conversions", {"order_id": "by-the-checkout", "net_minor": 100, "currency": "EUR"})
+    with pytest.raises(AssertionError, match="missing_scope"):
+        reporter.call("GET", "/v1/conversions")
+
+
+def test_the_page_of_keys_says_of_every_operation_who_may(served: Served) -> None:
+    """Reading is by GET and writing by the rest; what differs is named on the page."""
+    page = (ROOT / "docs" / "keys.md").read_text()
+    paths = json.loads((ROOT / "openapi" / "openapi.json").read_text())["paths"]
+    operations = [(path, method, each) for path, methods in paths.items() for method, each in methods.items()]
+    for path, method, operation in operations:
+        scope = re.search(r"Scope: (.*)\.", operation.get("description", ""))
+        resource = path.split("/")[2] if path.startswith("/v1/") else ""
+        if scope is None:
+            assert not resource, f"{method} {path} names no scope"
+        elif scope[1] == "`admin`":
+            assert resource in ("keys", "sources", "hosts", "brand"), f"{method} {path}"
+        elif (scope[1], method) not in (
+            ("`read`", "get"),
+            ("`write`", "post"),
+            ("`write`", "patch"),
+            ("`write`", "delete"),
+        ):
+            assert f"`{method.upper()} {path}`" in page, f"docs/keys.md does not name {method} {path}: {scope[1]}"
+
+
 def job_of(output: str, served: Served) -> dict[str, Any]:
     """The job that an example's answer names, when it has ended."""
     [job] = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
