@@ -81,7 +81,9 @@ class Brand(BaseModel):
     currency: str = Field(description="Of reports, and of amounts that name none.")
     time_zone: str = Field(description="Whose days clicks are counted by; reports take any zone as `tz`.")
     click_param: str
-    consent: str = Field(description="What `/a.js` assumes until the page says otherwise.")
+    consent: str = Field(
+        description="What `data-consent` says in the script tags that sources hand out (`snippets`). A page that has its tag keeps what it says."
+    )
     witness_tolerance_bp: int = Field(description="100 by default: 1 %.")
     witness_tolerance_minor: int = Field(description="1 by default.")
     policy: PolicyShown

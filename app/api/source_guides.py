@@ -32,7 +32,7 @@ class SetupStep(BaseModel):
 
 
 class Snippet(BaseModel):
-    """Code to paste as it stands: address, publishable key and parameter are the brand's own."""
+    """Code to paste as it stands: address, publishable key, parameter and consent are the brand's own."""
 
     name: str
     language: str = Field(examples=["html"])
@@ -54,6 +54,9 @@ class Guidance(BaseModel):
 
 async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Settings) -> Guidance:
     """The guidance for a source's row."""
+    own = (
+        await connection.execute(select(brand.c.click_param, brand.c.consent).where(brand.c.id == row.brand_id))
+    ).one()
     found = guide(
         row.platform,
         Connection(
@@ -62,7 +65,8 @@ async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Set
             base_url=settings.base_url,
             shop=row.shop,
             publishable_key=await _publishable_key(connection, row.brand_id, row.shop),
-            click_param=str(await connection.scalar(select(brand.c.click_param).where(brand.c.id == row.brand_id))),
+            click_param=own.click_param,
+            consent=own.consent,
             settings=row.settings,
             template=_template(row.settings) if row.platform == "postback" else "",
         ),

@@ -100,6 +100,9 @@ async def test_a_new_source_says_what_to_do_with_the_brands_own_values(as_alice:
     assert (
         f'src="https://go.test/a.js" data-key="{key}" data-consent="wait" data-param="via"' in snippets["theme"]["code"]
     )
+    assert (await as_alice.patch("/v1/brand", json={"consent": "granted"})).status_code == 200
+    again = (await as_alice.get(f"/v1/sources/{made['id']}")).json()["snippets"]
+    assert 'data-consent="granted"' in next(each["code"] for each in again if each["name"] == "theme")
     for line in ("ARIANE = 'https://go.test'", f"KEY = '{key}'", "PARAM = 'via'"):
         assert line in snippets["custom pixel"]["code"]
     [listed] = (await as_alice.get("/v1/sources")).json()["data"]

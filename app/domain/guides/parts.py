@@ -13,6 +13,7 @@ NO_KEY = "pk_your_key"
 class Connection:
     """What a guide fills in. url: where the shop posts to. publishable_key: of the source's shop; None while it has none.
 
+    consent: how pages begin, as `data-consent` of the script says it.
     template: of a postback, the parameters in the names of its preset, words in braces for what the sender fills in.
     """
 
@@ -22,6 +23,7 @@ class Connection:
     shop: str = "main"
     publishable_key: str | None = None
     click_param: str = "ariane"
+    consent: str = "wait"
     settings: Mapping[str, object] = field(default_factory=dict)
     template: str = ""
 
@@ -75,8 +77,8 @@ STUB = "<script>window.ariane=window.ariane||function(){(ariane.q=ariane.q||[]).
 def script(connection: Connection) -> str:
     """The tag for every page of a shop: it remembers, with consent, which click the visitor landed with."""
     param = "" if connection.click_param == "ariane" else f' data-param="{escape(connection.click_param)}"'
-    source = f'<script async src="{connection.base_url}/a.js" data-key="{connection.key}" data-consent="wait"{param}></script>'
-    return f"{STUB}\n{source}\n"
+    said = f'data-key="{connection.key}" data-consent="{connection.consent}"{param}'
+    return f'{STUB}\n<script async src="{connection.base_url}/a.js" {said}></script>\n'
 
 
 def key_step(connection: Connection) -> tuple[Step, ...]:
