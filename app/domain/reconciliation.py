@@ -82,7 +82,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Ours:
     """An order as it stands here. attributed_minor: the part of `left_minor` that somebody is credited with."""
 
     id: UUID
@@ -117,7 +117,7 @@ class Compared:
     status: str
     reason: str
     listed: Listed | None
-    known: Known | None
+    ours: Ours | None
     parts: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -154,9 +154,9 @@ class Reconciliation:
     waterfalls: dict[str, Waterfall] = field(default_factory=dict)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def compare(self, listed: Listed, known: Known | None, absence: str = NEVER_RECEIVED) -> Compared:
-        """An order of the list. known: what stands here under its name; absence: why nothing does."""
-        line = _compare(listed, known, absence)
+    def compare(self, listed: Listed, ours: Ours | None, absence: str = NEVER_RECEIVED) -> Compared:
+        """An order of the list. ours: what stands here under its name; absence: why nothing does."""
+        line = _compare(listed, ours, absence)
         shop = self._in(listed.currency)
         shop.shop_total_minor += listed.total_minor
         shop.tax_minor += listed.tax_minor or 0
@@ -164,25 +164,25 @@ class Reconciliation:
         shop.refunds_minor += listed.refund_minor
         if line.status == MISSING_HERE:
             shop.missing_here[line.reason] += listed.left_minor
-        if known is not None and known.counted:
-            here = self._in(known.currency)
-            here.all_orders_net_minor += known.left_minor
-            here.attributed_minor += known.attributed_minor
-            if known.currency != listed.currency:
+        if ours is not None and ours.counted:
+            here = self._in(ours.currency)
+            here.all_orders_net_minor += ours.left_minor
+            here.attributed_minor += ours.attributed_minor
+            if ours.currency != listed.currency:
                 shop.differences["currency"] += listed.left_minor
-                here.differences["currency"] -= known.left_minor
+                here.differences["currency"] -= ours.left_minor
             else:
                 shop.differences.update(line.parts)
         return self._told(line)
 
-    def add_unlisted(self, known: Known) -> Compared:
+    def add_unlisted(self, ours: Ours) -> Compared:
         """An order that is counted here and that the list does not have."""
-        assert known.counted
-        line = Compared(MISSING_THERE, "only_unsigned" if _only_unsigned(known) else "not_listed", None, known)
-        here = self._in(known.currency)
-        here.missing_there[line.reason] += known.left_minor
-        here.all_orders_net_minor += known.left_minor
-        here.attributed_minor += known.attributed_minor
+        assert ours.counted
+        line = Compared(MISSING_THERE, "only_unsigned" if _only_unsigned(ours) else "not_listed", None, ours)
+        here = self._in(ours.currency)
+        here.missing_there[line.reason] += ours.left_minor
+        here.all_orders_net_minor += ours.left_minor
+        here.attributed_minor += ours.attributed_minor
         return self._told(line)
 
     def _in(self, currency: str) -> Waterfall:
@@ -193,70 +193,70 @@ class Reconciliation:
         return line
 
 
-def reconcile(listed: Iterable[Listed], known: Mapping[str, Known]) -> tuple[list[Compared], Reconciliation]:
+def reconcile(listed: Iterable[Listed], ours: Mapping[str, Ours]) -> tuple[list[Compared], Reconciliation]:
     """All of a list against all orders of a span, by their names: a line for every order of either, and the sums."""
     sums = Reconciliation()
     lines = []
-    left = {order.id: order for order in known.values() if order.counted}
+    left = {order.id: order for order in ours.values() if order.counted}
     for each in listed:
-        order = known.get(each.ref)
+        order = ours.get(each.ref)
         lines.append(sums.compare(each, order))
         if order is not None:
             left.pop(order.id, None)
     return [*lines, *map(sums.add_unlisted, left.values())], sums
 
 
-def _compare(listed: Listed, known: Known | None, absence: str) -> Compared:
-    if known is None or not known.counted:
-        reason = absence if known is None else _uncounted(known)
+def _compare(listed: Listed, ours: Ours | None, absence: str) -> Compared:
+    if ours is None or not ours.counted:
+        reason = absence if ours is None else _uncounted(ours)
         if listed.left_minor == 0:
-            return Compared(MATCHED, "nothing_to_count", listed, known)
-        return Compared(MISSING_HERE, reason, listed, known)
-    if known.currency != listed.currency:
-        return Compared(DIFFERENT, "currency", listed, known)
-    if listed.left_minor == known.left_minor:
-        return Compared(MATCHED, "equal", listed, known)
-    parts = explain(listed, known)
-    return Compared(DIFFERENT, next(iter(parts)) if len(parts) == 1 else "several", listed, known, parts)
+            return Compared(MATCHED, "nothing_to_count", listed, ours)
+        return Compared(MISSING_HERE, reason, listed, ours)
+    if ours.currency != listed.currency:
+        return Compared(DIFFERENT, "currency", listed, ours)
+    if listed.left_minor == ours.left_minor:
+        return Compared(MATCHED, "equal", listed, ours)
+    parts = explain(listed, ours)
+    return Compared(DIFFERENT, next(iter(parts)) if len(parts) == 1 else "several", listed, ours, parts)
 
 
-def _uncounted(known: Known) -> str:
-    if known.test:
+def _uncounted(ours: Ours) -> str:
+    if ours.test:
         return "test"
-    return known.status if known.status in ("unverified", "rejected") else "only_refunds"
+    return ours.status if ours.status in ("unverified", "rejected") else "only_refunds"
 
 
-def _only_unsigned(known: Known) -> bool:
-    return "unsigned" in known.flags
+def _only_unsigned(ours: Ours) -> bool:
+    return "unsigned" in ours.flags
 
 
-def explain(listed: Listed, known: Known) -> dict[str, int]:
+def explain(listed: Listed, ours: Ours) -> dict[str, int]:
     """What leads from the shop's figure to ours, in one currency: parts that sum to the difference exactly, {} for none.
 
     The refunds first, as they stand apart on both sides. What is left between the two nets is looked for among tax, shipping and discount, each
     as it may be in the amount of one side: the fewest of them that sum to it.
     """
     parts: dict[str, int] = {}
-    refund = known.refunded_minor - listed.refund_minor
-    rest = listed.left_minor - known.left_minor - refund
+    refund = ours.refunded_minor - listed.refund_minor
+    rest = listed.left_minor - ours.left_minor - refund
     if rest:
-        if known.net_minor is None:
+        if ours.net_minor is None:
             parts["amount_unknown"] = rest
         else:
-            parts.update(_combination(rest, _candidates(listed, known)))
+            parts.update(_combination(rest, _candidates(listed, ours)))
     if refund:
         parts["refund"] = refund
     return parts
 
 
-def _candidates(listed: Listed, known: Known) -> list[tuple[str, Sequence[int]]]:
+def _candidates(listed: Listed, ours: Ours) -> list[tuple[str, Sequence[int]]]:
     said = (
-        ("tax", (known.tax_minor, listed.tax_minor, (known.tax_minor or 0) - (listed.tax_minor or 0))),
+        ("tax", (ours.tax_minor, listed.tax_minor, (ours.tax_minor or 0) - (listed.tax_minor or 0))),
         (
             "shipping",
-            (known.shipping_minor, listed.shipping_minor, (known.shipping_minor or 0) - (listed.shipping_minor or 0)),
+            (ours.shipping_minor, listed.shipping_minor, (ours.shipping_minor or 0) - (listed.shipping_minor or 0)),
         ),
-        ("discount", (known.discount_minor,)),
+        ("discount", (ours.discount_minor,)),
     )
     return [
         (name, sorted({sign * minor for minor in amounts if minor for sign in (1, -1)}, reverse=True))

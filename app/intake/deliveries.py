@@ -114,7 +114,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Origins:
     """What a brand's messages are read with. brand: None when it does not exist."""
 
     brand: asyncpg.Record | None
@@ -142,7 +142,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Reread:
     """What has become of a message that is kept already. was: the status it had when it was read."""
 
     message: Message
@@ -255,14 +255,14 @@ async def _record_batch(
         return Outcome(rejected=len(messages))
     fresh, mended = await _new_ones(connection, brand_id, messages)
     signed = [message for message in (*fresh, *mended) if message.unsigned is None]
-    known = await look_up(connection, brand_id, signed, secret)
-    verdicts = await record_messages(connection, brand_id, signed, known)
+    origins = await look_up(connection, brand_id, signed, secret)
+    verdicts = await record_messages(connection, brand_id, signed, origins)
     for message in fresh:
         if message.unsigned is not None:
             verdicts[message.id] = Verdict("unsigned", message.unsigned, None, message.identify()[0])
     await _keep(connection, brand_id, [(message, verdicts[message.id]) for message in fresh])
     await settle_deliveries(
-        connection, brand_id, [Settled(message, verdicts[message.id], "unsigned") for message in mended]
+        connection, brand_id, [Reread(message, verdicts[message.id], "unsigned") for message in mended]
     )
     for origin_id in {message.origin_id for message in fresh if message.unsigned is not None}:
         await connection.execute(TRIM_UNSIGNED, brand_id, origin_id, settings.unsigned_cap_rows)
@@ -295,10 +295,10 @@ async def _new_ones(
 
 
 async def record_messages(
-    connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], known: Known
+    connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], origins: Origins
 ) -> dict[UUID, Verdict]:
     """Reads these messages and records what they say: what became of each, by its id."""
-    parsed = [(message, known.read(brand_id, message)) for message in messages]
+    parsed = [(message, origins.read(brand_id, message)) for message in messages]
     reports: list[tuple[OrderReport, Receipt]] = []
     landings: list[Landing] = []
     first_report: dict[UUID, int] = {}
@@ -327,12 +327,12 @@ def verdict_on(said: Parsed, conversion_id: UUID | None = None) -> Verdict:
     return Verdict("recorded", None, notes, said.topic, conversion_id)
 
 
-async def look_up(connection: Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Known:
+async def look_up(connection: Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Origins:
     """What these messages of one brand are read with."""
     brand = await connection.fetchrow(BRAND, brand_id)
     origins = sorted({message.origin_id for message in messages if message.origin_id and not message.is_pixel})
     rows = await connection.fetch(SOURCES, origins) if origins else []
-    return Known(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
+    return Origins(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
 
 
 async def _keep(connection: Connection, brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> None:
@@ -364,7 +364,7 @@ def _rows(kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
         )
 
 
-async def settle_deliveries(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+async def settle_deliveries(connection: Connection, brand_id: UUID, settled: Sequence[Reread]) -> None:
     """Writes what has become of kept messages, to the rows that still have the status they were read with."""
     if not settled:
         return

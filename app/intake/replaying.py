@@ -21,8 +21,8 @@ from app.domain import ids, signing
 from app.domain.bodies import EPOCH
 from app.domain.orders import Parsed
 from app.intake.deliveries import (
-    Known,
-    Settled,
+    Origins,
+    Reread,
     Verdict,
     is_about_a_message,
     look_up,
@@ -116,12 +116,12 @@ async def _replay_batch(
 ) -> list[Replayed]:
     rows = await connection.fetch(STORED, brand_id, delivery_ids)
     messages = [stored_message(row) for row in rows]
-    known = await look_up(connection, brand_id, messages, secret)
-    verdicts = _still_unsigned(messages, known, secret)
+    origins = await look_up(connection, brand_id, messages, secret)
+    verdicts = _still_unsigned(messages, origins, secret)
     signed = [message for message in messages if message.id not in verdicts]
-    verdicts |= await record_messages(connection, brand_id, signed, known)
+    verdicts |= await record_messages(connection, brand_id, signed, origins)
     settled = [
-        Settled(message, verdicts[message.id], row["status"]) for message, row in zip(messages, rows, strict=True)
+        Reread(message, verdicts[message.id], row["status"]) for message, row in zip(messages, rows, strict=True)
     ]
     await settle_deliveries(connection, brand_id, settled)
     return [Replayed(message.id, verdicts[message.id]) for message in messages]
@@ -131,10 +131,10 @@ async def _read_batch(
     brand_id: UUID, delivery_ids: Sequence[UUID], secret: str, connection: asyncpg.Connection
 ) -> list[Replayed]:
     messages = [stored_message(row) for row in await connection.fetch(STORED, brand_id, delivery_ids)]
-    known = await look_up(connection, brand_id, messages, secret)
-    verdicts = _still_unsigned(messages, known, secret)
+    origins = await look_up(connection, brand_id, messages, secret)
+    verdicts = _still_unsigned(messages, origins, secret)
     return [
-        Replayed(message.id, verdicts.get(message.id) or verdict_on(known.read(brand_id, message)))
+        Replayed(message.id, verdicts.get(message.id) or verdict_on(origins.read(brand_id, message)))
         for message in messages
     ]
 
@@ -147,14 +147,14 @@ async def _refuse_one(
         return []
     message = stored_message(row)
     verdict = refused(message, error)
-    await settle_deliveries(connection, brand_id, [Settled(message, verdict, row["status"])])
+    await settle_deliveries(connection, brand_id, [Reread(message, verdict, row["status"])])
     return [Replayed(delivery_id, verdict)]
 
 
 # ── The signature, once more ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _still_unsigned(messages: Sequence[Message], known: Known, secret: str) -> dict[UUID, Verdict]:
+def _still_unsigned(messages: Sequence[Message], origins: Origins, secret: str) -> dict[UUID, Verdict]:
     """Of those kept as unsigned, the ones that none of their source's present secrets signed either."""
     opened: dict[UUID | None, list[str] | str] = {}
     verdicts: dict[UUID, Verdict] = {}
@@ -162,16 +162,16 @@ def _still_unsigned(messages: Sequence[Message], known: Known, secret: str) -> d
         if message.unsigned is None:
             continue
         if message.origin_id not in opened:
-            opened[message.origin_id] = _open(known, message.origin_id, secret)
-        wrong = _check(message, known, opened[message.origin_id])
+            opened[message.origin_id] = _open(origins, message.origin_id, secret)
+        wrong = _check(message, origins, opened[message.origin_id])
         if wrong is not None:
             verdicts[message.id] = Verdict("unsigned", wrong, None, message.identify()[0])
     return verdicts
 
 
-def _open(known: Known, source_id: UUID | None, secret: str) -> list[str] | str:
+def _open(origins: Origins, source_id: UUID | None, secret: str) -> list[str] | str:
     """The source's secrets, or the word why there are none to be had."""
-    source = known.sources.get(source_id) if source_id else None
+    source = origins.sources.get(source_id) if source_id else None
     if source is None:
         return "unknown_source"
     opened = []
@@ -182,7 +182,7 @@ def _open(known: Known, source_id: UUID | None, secret: str) -> list[str] | str:
     return opened if opened or not source["secrets"] else "unreadable_secret"
 
 
-def _check(message: Message, known: Known, secrets: list[str] | str) -> str | None:
+def _check(message: Message, origins: Origins, secrets: list[str] | str) -> str | None:
     if isinstance(secrets, str):
         return secrets
     assert message.origin_id is not None
@@ -192,7 +192,7 @@ def _check(message: Message, known: Known, secrets: list[str] | str) -> str | No
         headers=message.headers,
         secrets=secrets,
         now_s=(message.received_at - EPOCH).total_seconds(),
-        settings=json.loads(known.sources[message.origin_id]["settings"]),
+        settings=json.loads(origins.sources[message.origin_id]["settings"]),
     )
 
 
@@ -215,8 +215,8 @@ def stored_message(row: Mapping[str, Any] | asyncpg.Record) -> Message:
 
 async def read_again(connection: Connection, brand_id: UUID, message: Message, *, secret: str) -> Parsed:
     """What a kept message says, as the present release reads it; nothing is recorded."""
-    known = await look_up(connection, brand_id, [message], secret)
-    return known.read(brand_id, message)
+    origins = await look_up(connection, brand_id, [message], secret)
+    return origins.read(brand_id, message)
 
 
 # ── What came of many ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -27,8 +27,8 @@ from app.domain.reconciliation import (
     REASONS,
     STATUSES,
     Compared,
-    Known,
     Listed,
+    Ours,
     Reconciliation,
     Waterfall,
 )
@@ -171,7 +171,7 @@ class Books:
         asked = (self.run.brand_id, self.shop, self.kind)
         self.as_of = await self.connection.fetchval(SNAPSHOT_AT)
         self.shops = await self.connection.fetch(SHOPS, *asked, SHOPS_MAX)
-        self.ours = await self.connection.fetchval(COUNT_OF_SPAN, *asked, list(COUNTED), *self.span)
+        self.ours_count = await self.connection.fetchval(COUNT_OF_SPAN, *asked, list(COUNTED), *self.span)
 
     async def compare_listed(self, lines: AsyncIterator[tuple[int, Listed | Refusal | None]]) -> None:
         """The second pass: every line of the list is a line of the answer."""
@@ -187,41 +187,41 @@ class Books:
 
     async def _compare(self, batch: Sequence[tuple[int, Listed | Refusal]]) -> None:
         listed = [said for _, said in batch if isinstance(said, Listed)]
-        known = await self._known([each.ref for each in listed])
-        missing = [each.ref for each in listed if each.ref not in known]
+        ours = await self._find_ours([each.ref for each in listed])
+        missing = [each.ref for each in listed if each.ref not in ours]
         elsewhere = await self._elsewhere([ref for ref in missing if ref not in self.deliveries])
         told: list[JobLine] = []
         for number, said in batch:
             if isinstance(said, Refusal):
                 told.append(self._refuse(number, said))
-            elif (again := self._listed_before(said, known.get(said.ref))) is not None:
+            elif (again := self._listed_before(said, ours.get(said.ref))) is not None:
                 told.append(self._refuse(number, again))
             else:
-                told.append(self._tell(said, known.get(said.ref), elsewhere.get(said.ref)))
+                told.append(self._tell(said, ours.get(said.ref), elsewhere.get(said.ref)))
         await self._commit(told, len(batch))
 
-    def _listed_before(self, listed: Listed, known: Known | None) -> Refusal | None:
+    def _listed_before(self, listed: Listed, ours: Ours | None) -> Refusal | None:
         first = self.contents.lines[listed.ref]
         if first != listed.number:
             return Refusal("listed_twice", f"line {first} lists this order already", "order_id", listed.order_id)
-        if known is not None and known.id in self.seen:
+        if ours is not None and ours.id in self.seen:
             detail = "another line lists this order under another of its names"
             return Refusal("listed_twice", detail, "order_id", listed.order_id)
         return None
 
-    def _tell(self, listed: Listed, known: Known | None, other: tuple[str, str] | None) -> JobLine:
+    def _tell(self, listed: Listed, ours: Ours | None, other: tuple[str, str] | None) -> JobLine:
         details: dict[str, str | int | bool | None] = {}
         absence = NEVER_RECEIVED
         delivery = self.deliveries.get(listed.ref)
-        if known is None and delivery is not None:
+        if ours is None and delivery is not None:
             absence = f"{delivery.status}_delivery"
             details = {"delivery_id": ids.show("delivery", delivery.id), "delivery_reason": delivery.reason}
-        elif known is None and other is not None:
+        elif ours is None and other is not None:
             absence = "other_shop"
             details = {"other_shop": other[0], "other_kind": other[1]}
-        line = self.sums.compare(listed, known, absence)
-        if known is not None:
-            self.seen.add(known.id)
+        line = self.sums.compare(listed, ours, absence)
+        if ours is not None:
+            self.seen.add(ours.id)
         return _job_line(listed.number, line, details)
 
     def _refuse(self, number: int, refusal: Refusal) -> JobLine:
@@ -247,7 +247,7 @@ class Books:
             await self._commit(told, len(rows))
             after, after_id = rows[-1]["occurred_at"], rows[-1]["id"]
 
-    async def _known(self, refs: Sequence[str]) -> dict[str, Known]:
+    async def _find_ours(self, refs: Sequence[str]) -> dict[str, Ours]:
         named = await self.connection.fetch(NAMED, self.run.brand_id, refs, self.shop, self.kind)
         root_ids = sorted({row["root_id"] for row in named})
         rows = await self.connection.fetch(OF_IDS, self.run.brand_id, root_ids)
@@ -262,8 +262,8 @@ class Books:
         rows = await self.connection.fetch(ELSEWHERE, self.run.brand_id, refs, list(shops), list(kinds))
         return {row["ref"]: (row["shop"], row["kind"]) for row in rows}
 
-    def _order(self, row: asyncpg.Record) -> Known:
-        return Known(
+    def _order(self, row: asyncpg.Record) -> Ours:
+        return Ours(
             id=row["id"],
             order_id=row["order_id"],
             status=row["status"],
@@ -283,7 +283,7 @@ class Books:
         async def work(connection: asyncpg.Connection) -> None:
             await self.run.add_lines(connection, told)
 
-        total = self.run.arguments["rows"] + self.ours
+        total = self.run.arguments["rows"] + self.ours_count
         await self.run.commit(work, done=min(self.run.done + done, total), total=total)
 
     def result(self) -> dict[str, Any]:
@@ -323,25 +323,25 @@ def _waterfall(fall: Waterfall) -> dict[str, Any]:
 
 
 def _job_line(number: int, line: Compared, details: Mapping[str, str | int | bool | None]) -> JobLine:
-    listed, known = line.listed, line.known
-    said: dict[str, str | int | bool | None] = {"order_id": _either(listed, known), "currency": None}
+    listed, ours = line.listed, line.ours
+    said: dict[str, str | int | bool | None] = {"order_id": _either(listed, ours), "currency": None}
     if listed is not None:
         said |= {"currency": listed.currency, "shop_minor": listed.left_minor, "shop_total_minor": listed.total_minor}
-    if known is not None:
+    if ours is not None:
         said |= {
-            "conversion_id": ids.show("conversion", known.id),
-            "here_minor": known.left_minor,
-            "here_status": known.status,
-            "occurred_at": None if known.occurred_at is None else known.occurred_at.isoformat(),
+            "conversion_id": ids.show("conversion", ours.id),
+            "here_minor": ours.left_minor,
+            "here_status": ours.status,
+            "occurred_at": None if ours.occurred_at is None else ours.occurred_at.isoformat(),
         }
-        said["currency"] = said["currency"] or known.currency
-        if listed is not None and known.currency != listed.currency:
-            said["here_currency"] = known.currency
+        said["currency"] = said["currency"] or ours.currency
+        if listed is not None and ours.currency != listed.currency:
+            said["here_currency"] = ours.currency
     said |= {f"{cause}_minor": minor for cause, minor in line.parts.items()}
     return JobLine(number, line.status, line.reason, REASONS[line.reason], {**said, **details})
 
 
-def _either(listed: Listed | None, known: Known | None) -> str | None:
+def _either(listed: Listed | None, ours: Ours | None) -> str | None:
     if listed is not None:
         return listed.order_id
-    return None if known is None else known.order_id
+    return None if ours is None else ours.order_id

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.domain.importing import Refusal
 from app.domain.listing import COLUMNS, Brand, read_listed
-from app.domain.reconciliation import REASONS, STATUSES, Known, Listed, explain, reconcile
+from app.domain.reconciliation import REASONS, STATUSES, Listed, Ours, explain, reconcile
 from app.domain.sheets import Record, Sheet
 from app.domain.statuses import STATUSES as ORDER_STATUSES
 
@@ -27,30 +27,30 @@ LISTED = st.builds(
 
 
 @st.composite
-def known_orders(draw: st.DrawFn) -> dict[str, Known]:
+def known_orders(draw: st.DrawFn) -> dict[str, Ours]:
     found = {}
     for name in draw(st.sets(st.sampled_from("abcdefghijkl"))):
         order = draw(
             st.builds(
-                Known, id=st.just(UUID(int=ord(name))), order_id=st.just(name), status=st.sampled_from(ORDER_STATUSES),
+                Ours, id=st.just(UUID(int=ord(name))), order_id=st.just(name), status=st.sampled_from(ORDER_STATUSES),
                 test=st.booleans(), currency=CURRENCY, net_minor=MAYBE, refunded_minor=st.just(0), tax_minor=MAYBE,
                 shipping_minor=MAYBE, discount_minor=MAYBE, flags=st.sampled_from([(), ("unsigned",)]),
             )
         )  # fmt: skip
         refunded = draw(st.integers(0, order.net_minor or 0))
-        found[name] = Known(
-            **{field: getattr(order, field) for field in Known.__dataclass_fields__} | {"refunded_minor": refunded}
+        found[name] = Ours(
+            **{field: getattr(order, field) for field in Ours.__dataclass_fields__} | {"refunded_minor": refunded}
         )
     return found
 
 
 @given(st.lists(LISTED, unique_by=lambda each: each.ref), known_orders(), st.integers(0, 2))
 def test_the_waterfall_always_sums_and_every_order_stands_once(
-    listed: list[Listed], known: dict[str, Known], credited: int
+    listed: list[Listed], known: dict[str, Ours], credited: int
 ) -> None:
     known = {
-        name: Known(
-            **{field: getattr(order, field) for field in Known.__dataclass_fields__}
+        name: Ours(
+            **{field: getattr(order, field) for field in Ours.__dataclass_fields__}
             | {"attributed_minor": order.left_minor * credited // 2}
         )
         for name, order in known.items()
@@ -63,15 +63,15 @@ def test_the_waterfall_always_sums_and_every_order_stands_once(
         assert fall.attributed_minor == sum(order.attributed_minor for order in counted)
         assert fall.shop_total_minor == sum(each.total_minor for each in listed if each.currency == currency)
     assert [line.listed for line in lines if line.listed] == listed
-    unlisted = {line.known.order_id for line in lines if not line.listed and line.known}
+    unlisted = {line.ours.order_id for line in lines if not line.listed and line.ours}
     assert unlisted == {name for name, order in known.items() if order.counted} - {each.ref for each in listed}
     for line in lines:
         assert line.status in STATUSES
         assert line.reason in REASONS
         if line.status == "different" and line.reason != "currency":
             assert line.listed
-            assert line.known
-            assert sum(line.parts.values()) == line.listed.left_minor - line.known.left_minor != 0
+            assert line.ours
+            assert sum(line.parts.values()) == line.listed.left_minor - line.ours.left_minor != 0
             assert set(line.parts) <= set(REASONS)
 
 
@@ -79,7 +79,7 @@ def listed(**fields: object) -> Listed:
     return Listed(**{"number": 2, "ref": "1", "order_id": "1", "currency": "EUR", "total_minor": 12_000, **fields})  # type: ignore[arg-type]
 
 
-def known(**fields: object) -> Known:
+def ours_with(**fields: object) -> Ours:
     plain = {
         "id": UUID(int=1),
         "order_id": "1",
@@ -88,7 +88,7 @@ def known(**fields: object) -> Known:
         "currency": "EUR",
         "net_minor": 10_000,
     }
-    return Known(**{**plain, **fields})  # type: ignore[arg-type]
+    return Ours(**{**plain, **fields})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def known(**fields: object) -> Known:
     ],
 )
 def test_a_difference_is_explained(there: dict[str, object], here: dict[str, object], parts: dict[str, int]) -> None:
-    assert explain(listed(**there), known(**here)) == parts
+    assert explain(listed(**there), ours_with(**here)) == parts
 
 
 def test_a_full_refund_of_the_list_contains_tax_and_shipping_and_still_matches() -> None:
-    [line], _ = reconcile([listed(tax_minor=2_000, refunded_minor=12_000)], {"1": known(refunded_minor=10_000)})
+    [line], _ = reconcile([listed(tax_minor=2_000, refunded_minor=12_000)], {"1": ours_with(refunded_minor=10_000)})
     assert (line.status, line.reason) == ("matched", "equal")
 
 
@@ -122,7 +122,7 @@ def test_a_full_refund_of_the_list_contains_tax_and_shipping_and_still_matches()
     [(None, "never_received"), ({"test": True}, "test"), ({"status": "unverified"}, "unverified"), ({"status": "stub"}, "only_refunds")],
 )  # fmt: skip
 def test_what_is_missing_here_says_why(here: dict[str, object] | None, reason: str) -> None:
-    ours = {} if here is None else {"1": known(**here)}
+    ours = {} if here is None else {"1": ours_with(**here)}
     [line], sums = reconcile([listed()], ours)
     assert (line.status, line.reason) == ("missing_here", reason)
     assert sums.waterfalls["EUR"].missing_here == {reason: 12_000}
