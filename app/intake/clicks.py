@@ -1,18 +1,24 @@
 """From lines to clicks: stored once, counted once, and told to the orders that waited for them.
 
-Whatever the number of drainers and however often a line is replayed: a count grows only by the rows that its own statement inserted.
+Whatever the number of drainers and however often a line is replayed: a count grows only by the rows that its own transaction inserted. Nearly
+always all clicks of a chunk are new, so they are copied in, all or none; a chunk of which some are there already is inserted row by row.
 Counts are locked in the order of (brand, day, link) by everybody who touches them. Unsorted, two drainers deadlock and fall to a
 two-hundredth of the speed.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from io import BytesIO
+from itertools import compress
 from uuid import UUID
+
+import asyncpg
 
 from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
 from app.intake.calendar import Calendar
+from app.intake.copying import COLUMNS, encode_clicks
 from app.intake.partitions import Connection
 from app.spool import ClickLine, MissLine
 
@@ -28,33 +34,46 @@ SEPARATOR = "\x1f"
 """Columns travel as one text each: asyncpg takes five times as long for an array, element by element. '' is null. A value that held this
 character would make its column longer than the ids, and the row without an id refuses the chunk."""
 
-# The counts are fed by `stored` alone: by the rows that this very statement inserted. A click's day is the last one that begins at or before its
-# id ($14 and $15, in step): joining the rows that came back with those sent, to learn their day, took a third of the statement's time.
+COUNT_CLICKS = """
+INSERT INTO click_day AS c (brand_id, day, link_id, clicks, bots, previews, prefetches, heads)
+SELECT $1, n.* FROM unnest($2::date[], $3::uuid[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[])
+    AS n (day, link_id, clicks, bots, previews, prefetches, heads) ORDER BY day, link_id
+ON CONFLICT (brand_id, day, link_id) DO UPDATE
+SET clicks = c.clicks + excluded.clicks, bots = c.bots + excluded.bots, previews = c.previews + excluded.previews,
+    prefetches = c.prefetches + excluded.prefetches, heads = c.heads + excluded.heads
+"""
+COUNTED_CLASSES = 5
+"""The columns of COUNT_CLICKS, in the order of tables.CLICK_CLASSES; later ones are in no count."""
+
 INSERT_CLICKS = """
-WITH stored AS (
-    INSERT INTO click (brand_id, id, link_id, occurred_at, class, visitor, country, device, os, browser, in_app, referrer_host)
-    SELECT $1, id, link_id, to_timestamp(at_ms / 1000.0), class, visitor, country, device, os, browser, in_app, referrer_host
-    FROM unnest(
-        string_to_array($2, E'\\x1f', '')::uuid[], string_to_array($3, E'\\x1f', '')::uuid[], string_to_array($4, E'\\x1f', '')::int8[],
-        string_to_array($5, E'\\x1f', '')::int2[], string_to_array($6, E'\\x1f', '')::int8[],
-        string_to_array($7, E'\\x1f', ''), string_to_array($8, E'\\x1f', ''), string_to_array($9, E'\\x1f', ''),
-        string_to_array($10, E'\\x1f', ''), string_to_array($11, E'\\x1f', ''), string_to_array($12, E'\\x1f', '')
-    ) AS line (id, link_id, at_ms, class, visitor, country, device, os, browser, in_app, referrer_host)
-    ON CONFLICT (brand_id, id) DO NOTHING
-    RETURNING id, link_id, class, ($15::date[])[width_bucket(id, $14::uuid[])] AS day
-), counted AS (
-    INSERT INTO click_day AS c (brand_id, day, link_id, clicks, bots, previews, prefetches, heads)
-    SELECT $1, day, link_id, count(*) FILTER (WHERE class = 0), count(*) FILTER (WHERE class = 1), count(*) FILTER (WHERE class = 2),
-           count(*) FILTER (WHERE class = 3), count(*) FILTER (WHERE class = 4)
-    FROM stored WHERE class < 5 GROUP BY day, link_id ORDER BY day, link_id
-    ON CONFLICT (brand_id, day, link_id) DO UPDATE
-    SET clicks = c.clicks + excluded.clicks, bots = c.bots + excluded.bots, previews = c.previews + excluded.previews,
-        prefetches = c.prefetches + excluded.prefetches, heads = c.heads + excluded.heads
-)
-SELECT count(*), CASE WHEN count(*) < $13 THEN array_agg(id::text) END FROM stored
+INSERT INTO click (brand_id, id, link_id, occurred_at, class, visitor, country, device, os, browser, in_app, referrer_host)
+SELECT $1, id, link_id, to_timestamp(at_ms / 1000.0), class, visitor, country, device, os, browser, in_app, referrer_host
+FROM unnest(
+    string_to_array($2, E'\\x1f', '')::uuid[], string_to_array($3, E'\\x1f', '')::uuid[], string_to_array($4, E'\\x1f', '')::int8[],
+    string_to_array($5, E'\\x1f', '')::int2[], string_to_array($6, E'\\x1f', '')::int8[],
+    string_to_array($7, E'\\x1f', ''), string_to_array($8, E'\\x1f', ''), string_to_array($9, E'\\x1f', ''),
+    string_to_array($10, E'\\x1f', ''), string_to_array($11, E'\\x1f', ''), string_to_array($12, E'\\x1f', '')
+) AS line (id, link_id, at_ms, class, visitor, country, device, os, browser, in_app, referrer_host)
+ON CONFLICT (brand_id, id) DO NOTHING
+RETURNING id::text
 """
 
-# Orders that named one of these clicks, or a visitor who landed with one of them, before it was here.
+# Orders that named one of these clicks, or a visitor who landed with one of them, before it was here: whatever was said of clicks of that time,
+# which is hardly ever more than a few rows. Ids are written so that they sort by time, as text too; $2 and $3 are the chunk's first and last.
+SAID_OF_THEN = """
+WITH named AS (
+    SELECT substr(touch, 7)::uuid AS click_id, conversion_id FROM order_touch
+    WHERE brand_id = $1 AND touch BETWEEN 'click:' || $2::uuid AND 'click:' || $3::uuid ORDER BY touch LIMIT $4
+), landed AS (
+    SELECT click_id, visitor_id FROM visitor_click WHERE brand_id = $1 AND click_id BETWEEN $2 AND $3 ORDER BY click_id LIMIT $4
+)
+SELECT click_id, conversion_id, NULL AS visitor_id FROM named
+UNION ALL SELECT click_id, NULL, visitor_id FROM landed
+"""
+SAID_OF_THEN_MAX = 1_000
+"""Rows of either kind. A chunk whose clicks lie months apart has more of both between them: its clicks are then looked up one by one."""
+NAMED_VISITORS = "SELECT DISTINCT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])"
+
 # OFFSET 0 keeps each look-up apart: one descent of the index a click. Free to choose, the planner reads all orders of the brand up to 170,000.
 WAITING_ORDERS = """
 WITH fresh AS (SELECT id FROM unnest(string_to_array($2, E'\\x1f')) AS id)
@@ -90,9 +109,13 @@ class ReadClicks:
     link_ids: list[str]
     times_ms: list[int]
     classes: list[int]
-    visitors: list[str]
+    visitors: list[int | None]
     # Country, device, system, browser, app, referrer's host.
     words: tuple[list[str], ...]
+
+
+Add = Callable[[Connection, ReadClicks], Awaitable[list[str]]]
+"""Stores a brand's clicks; returns the ids of those that were not there yet."""
 
 
 def at_ms(line_id: str) -> int:
@@ -116,7 +139,7 @@ def _read_brand(brand_id: str, lines: list[ClickLine]) -> ReadClicks:
         link_ids=[line.link_id for line in lines],
         times_ms=[at_ms(line.id) for line in lines],
         classes=[click_class(browser, line.hint) for line, browser in zip(lines, browsers, strict=True)],
-        visitors=["" if line.visitor is None else str(line.visitor) for line in lines],
+        visitors=[line.visitor for line in lines],
         words=(
             [code or "" for code in countries([line.address for line in lines])],
             [browser.device or "" for browser in browsers],
@@ -133,6 +156,14 @@ async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], ca
 
     Raises what asyncpg raises; nothing is stored then.
     """
+    try:
+        return await _record(connection, brands, calendar, _copy)
+    except asyncpg.UniqueViolationError:
+        # A replay: its process was killed between the commit and the removal of the segment.
+        return await _record(connection, brands, calendar, _insert)
+
+
+async def _record(connection: Connection, brands: Sequence[ReadClicks], calendar: Calendar, add: Add) -> int:
     stored = 0
     due_brands: list[str] = []
     due_orders: list[UUID] = []
@@ -141,14 +172,15 @@ async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], ca
         # The segment is removed on the word of this commit.
         await connection.execute("SET LOCAL synchronous_commit = on")
         for read in brands:
-            fresh = await _insert(connection, read, calendar)
+            fresh = await add(connection, read)
             stored += len(fresh)
             if not fresh:
                 continue
+            await _count(connection, read, fresh, calendar)
             # A statement of its own, after the write: what committed before this snapshot is seen here, what commits later sees the click.
-            for row in await connection.fetch(WAITING_ORDERS, read.brand_id, SEPARATOR.join(fresh)):
+            for conversion_id in await _find_waiting(connection, read.brand_id, fresh):
                 due_brands.append(read.brand_id)
-                due_orders.append(row[0])
+                due_orders.append(conversion_id)
             if visits := _visits(read, fresh):
                 pending.append((read.brand_id, *visits))
         # Queues of the background process, apart from the statements on brand tables: on a cluster they live elsewhere.
@@ -159,44 +191,71 @@ async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], ca
     return stored
 
 
-async def _insert(connection: Connection, read: ReadClicks, calendar: Calendar) -> list[str]:
+async def _find_waiting(connection: Connection, brand_id: str, fresh: list[str]) -> list[UUID]:
+    """The orders that one of these clicks, new in this transaction, may concern."""
+    said = await connection.fetch(SAID_OF_THEN, brand_id, min(fresh), max(fresh), SAID_OF_THEN_MAX)
+    if len(said) >= SAID_OF_THEN_MAX:
+        return [row[0] for row in await connection.fetch(WAITING_ORDERS, brand_id, SEPARATOR.join(fresh))]
+    if not said:
+        return []
+    ours = set(map(UUID, fresh))
+    found = {row["conversion_id"] for row in said if row["conversion_id"] and row["click_id"] in ours}
+    visitors = sorted({row["visitor_id"] for row in said if row["visitor_id"] is not None and row["click_id"] in ours})
+    if visitors:
+        touches = [f"visitor:{visitor}" for visitor in visitors]
+        found.update(row[0] for row in await connection.fetch(NAMED_VISITORS, brand_id, touches))
+    return sorted(found)
+
+
+async def _copy(connection: Connection, read: ReadClicks) -> list[str]:
+    """Returns all ids: they are new, or nothing is stored."""
+    words = zip(*read.words, strict=True)
+    columns = zip(read.ids, read.link_ids, read.times_ms, read.classes, read.visitors, words, strict=True)
+    content = encode_clicks(read.brand_id, columns)
+    await connection.copy_to_table("click", source=BytesIO(content), columns=COLUMNS, format="binary")
+    return read.ids
+
+
+async def _insert(connection: Connection, read: ReadClicks) -> list[str]:
     """Returns the ids of those that were not there yet."""
-    zone = await calendar.zone(connection, read.brand_id)
-    firsts = _first_ids(read, zone, calendar)
-    [(count, fresh)] = await connection.fetch(
+    rows = await connection.fetch(
         INSERT_CLICKS,
         read.brand_id,
         SEPARATOR.join(read.ids),
         SEPARATOR.join(read.link_ids),
         SEPARATOR.join(map(str, read.times_ms)),
         SEPARATOR.join(map(str, read.classes)),
-        SEPARATOR.join(read.visitors),
+        SEPARATOR.join("" if visitor is None else str(visitor) for visitor in read.visitors),
         *map(SEPARATOR.join, read.words),
-        len(read.ids),
-        list(firsts.values()),
-        list(firsts),
     )
-    return read.ids if count == len(read.ids) else fresh or []
+    return [row[0] for row in rows]
 
 
-def _first_ids(read: ReadClicks, zone: str, calendar: Calendar) -> dict[date, str]:
-    """The days of these clicks with the first id of each, in order: an id begins with its time, so days follow each other as ids do."""
-    firsts: dict[date, str] = {}
-    for ms, id_ in zip(read.times_ms, read.ids, strict=True):
-        day = calendar.day(zone, ms)
-        known = firsts.get(day)
-        if known is None or id_ < known:
-            firsts[day] = id_
-    return dict(sorted(firsts.items()))
+async def _count(connection: Connection, read: ReadClicks, fresh: list[str], calendar: Calendar) -> None:
+    """Adds the new ones to the counts of their links and days."""
+    zone = await calendar.zone(connection, read.brand_id)
+    first, last = (calendar.day(zone, ms) for ms in (min(read.times_ms), max(read.times_ms)))
+    days = [first] * len(read.ids) if first == last else [calendar.day(zone, ms) for ms in read.times_ms]
+    counted: Iterable[tuple[date, str, int]] = zip(days, read.link_ids, read.classes, strict=True)
+    if len(fresh) < len(read.ids):
+        ours = set(fresh)
+        counted = compress(counted, [id_ in ours for id_ in read.ids])
+    counts: dict[tuple[date, str], list[int]] = {}
+    for (day, link_id, class_), count in Counter(counted).items():
+        if class_ < COUNTED_CLASSES:
+            counts.setdefault((day, link_id), [0] * COUNTED_CLASSES)[class_] = count
+    if counts:
+        days_and_links, classes = zip(*counts, strict=True), zip(*counts.values(), strict=True)
+        await connection.execute(COUNT_CLICKS, read.brand_id, *days_and_links, *classes)
 
 
 def _visits(read: ReadClicks, fresh: list[str]) -> tuple[str, str, str] | None:
     """Ids, links and visitors of the new human clicks that have a visitor, each as one text; None when there is none."""
     wanted = None if len(fresh) == len(read.ids) else set(fresh)
     visits = [
-        (id_, link_id, visitor)
+        (id_, link_id, str(visitor))
         for id_, link_id, class_, visitor in zip(read.ids, read.link_ids, read.classes, read.visitors, strict=True)
-        if class_ == HUMAN and visitor and (wanted is None or id_ in wanted)
+        if class_ == HUMAN and visitor is not None and (wanted is None or id_ in wanted)
     ]
     if not visits:
         return None

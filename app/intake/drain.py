@@ -29,7 +29,8 @@ PASS_BYTES = 8 << 20
 AHEAD_DAYS = 31
 """A click from a clock that runs further ahead than this is refused; months exist for the next three."""
 
-DEADLOCK_ATTEMPTS = 3
+ATTEMPTS_MAX = 3
+"""Of recording one chunk: it may lack its month, and lose a deadlock."""
 CLAIM_MARGIN = timedelta(milliseconds=100)
 """A line gets its id a moment before it is in the file."""
 
@@ -106,10 +107,15 @@ class ClickRecorder:
         """Clicks that were new, since the start."""
 
     async def __call__(self, lines: Sequence[Line]) -> None:
-        clicks = [line for line in lines if isinstance(line, ClickLine)]
-        misses = [line for line in lines if isinstance(line, MissLine)]
-        if len(clicks) + len(misses) != len(lines):
-            raise ValueError("a line that belongs among the orders")
+        clicks: list[ClickLine] = []
+        misses: list[MissLine] = []
+        for line in lines:
+            if isinstance(line, ClickLine):
+                clicks.append(line)
+            elif isinstance(line, MissLine):
+                misses.append(line)
+            else:
+                raise ValueError("a line that belongs among the orders")
         async with self.pool.acquire() as connection:
             # By brand first, so that a chunk is few statements; in the order of time within it.
             clicks.sort(key=lambda line: line.brand_id)
@@ -137,15 +143,15 @@ class ClickRecorder:
                 await asyncio.wait([under_way])
 
     async def _record_chunk(self, connection: asyncpg.pool.PoolConnectionProxy, brands: list[ReadClicks]) -> int:
-        for attempt in range(1, DEADLOCK_ATTEMPTS + 1):
+        for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 return await record_clicks(connection, brands, self.calendar)
             except asyncpg.DeadlockDetectedError:
-                if attempt == DEADLOCK_ATTEMPTS:
+                if attempt == ATTEMPTS_MAX:
                     raise
             except asyncpg.CheckViolationError:
                 # No month for one of them. Its time was checked, so the month may be made.
-                if attempt == DEADLOCK_ATTEMPTS:
+                if attempt == ATTEMPTS_MAX:
                     raise
                 times = [ms for read in brands for ms in read.times_ms]
                 since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (min(times), max(times)))

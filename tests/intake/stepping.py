@@ -65,11 +65,11 @@ class Stepped:
             self._permit.release()
         return await self._task
 
-    async def _let(self, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+    async def _let(self, call: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Any:
         self._idle.set()
         await self._permit.acquire()
         self._idle.clear()
-        return await call(*arguments)
+        return await call(*arguments, **options)
 
     async def execute(self, *arguments: Any) -> Any:
         return await self._let(self._connection.execute, *arguments)
@@ -85,6 +85,9 @@ class Stepped:
 
     async def fetchval(self, *arguments: Any) -> Any:
         return await self._let(self._connection.fetchval, *arguments)
+
+    async def copy_to_table(self, *arguments: Any, **options: Any) -> Any:
+        return await self._let(self._connection.copy_to_table, *arguments, **options)
 
     def transaction(self) -> "_Transaction":
         return _Transaction(self, self._connection.transaction())
