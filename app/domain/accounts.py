@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from app.domain.orders import TRUST_SERVER, OrderReport
 
 USED, CONFIRMED, DIFFERS, NONE = "used", "confirmed", "differs", "none"
@@ -20,8 +22,7 @@ that nobody tells apart."""
 BP = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Witness:
+class Witness(msgspec.Struct, frozen=True, gc=False):
     """One report and its weight. received_at: the earliest receipt of the same words."""
 
     report: OrderReport
@@ -58,8 +59,7 @@ class Tolerance:
 EXACT = Tolerance()
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, gc=False):
     """A witness, what its amount is to the order (`AMOUNTS`), its own net, and by how much it says more than what is taken."""
 
     witness: Witness

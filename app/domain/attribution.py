@@ -6,11 +6,14 @@ among that method's touches. Every touch comes back as a candidate with the reas
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
 
 from app.domain import ids, money
 
@@ -78,8 +81,7 @@ class CreditPolicy(StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(msgspec.Struct, frozen=True, gc=False):
     """One code or click, resolved as far as it could be, as things stood when the order was placed.
 
     id: of the click (also while unknown) or of the code's assignment. signal: what the order named, the code folded, the click as a UUID.
@@ -136,8 +138,7 @@ class Policies:
         return self.of(campaigns.pop()) if len(campaigns) == 1 else self.brand
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(msgspec.Struct, frozen=True, gc=False):
     """What deciding needs of an order. as_of: the moment of deciding; only tells whether the wait for a named click is over."""
 
     occurred_at: datetime
@@ -145,8 +146,7 @@ class Conversion:
     as_of: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A touch and what became of it."""
 
     touch: Touch
@@ -154,8 +154,7 @@ class Candidate:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(msgspec.Struct, frozen=True, gc=False):
     """A share of the order. weight is exact; weight_bp, for display, sums to 10,000 over the credits of an order; so does net_minor to its net."""
 
     touch: Touch
@@ -164,8 +163,7 @@ class Credit:
     net_minor: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """Who gets the order and why. credits is empty when nobody does. late_click: a named click is younger than its order by more than 300 s."""
 
     verdict: Verdict
@@ -265,8 +263,7 @@ def decide(touches: Sequence[Touch], conversion: Conversion, policies: Policies)
 Judged = Sequence[tuple[Touch, Reason | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(msgspec.Struct, frozen=True):
     winners: tuple[tuple[Touch, Fraction], ...]
     # Codes that were in order, but whose credit policy withheld the credit.
     withheld: Mapping[str, Reason]

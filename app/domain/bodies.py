@@ -137,23 +137,27 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def read_text(value: object, *, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
     """A text or whole number as a stripped text. ValueError says why not: another type, empty, too long, NUL and other control characters,
     lone surrogates (neither of the last two could be stored)."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("must be a text")
-    try:
-        text = str(value).strip()
-    except ValueError:
-        raise ValueError("is too long a number") from None
+    text = value.strip() if type(value) is str else _read_number(value)
     if not text:
         raise ValueError("must not be empty")
     if len(text) > characters_max:
         raise ValueError(f"is longer than {characters_max} characters")
-    unkept = _UNKEPT.search(text)
-    if unkept is not None:
+    # None of these is printable; much that is not is kept all the same, and so is looked at.
+    if not text.isprintable() and (unkept := _UNKEPT.search(text)) is not None:
         half = unkept[0] >= "\ud800"
         raise ValueError(
             "holds half a surrogate pair, which is not a character" if half else "holds control characters"
         )
     return text
+
+
+def _read_number(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be a text")
+    try:
+        return str(value).strip()
+    except ValueError:
+        raise ValueError("is too long a number") from None
 
 
 def read_time(value: object) -> datetime:

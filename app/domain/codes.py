@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 
 CODE_CHARS_MIN = 3
@@ -11,6 +12,8 @@ PATTERN_DEFAULT = "{HANDLE}{DISCOUNT}"
 PLACEHOLDERS = ("HANDLE", "NAME", "CAMPAIGN", "DISCOUNT", "YEAR")
 WORD_CHARS_MAX = 16
 """Of a handle or name, this much goes into a code: it is said aloud in videos."""
+SPELLINGS_REMEMBERED = 4_096
+"""Codes whose folded form is remembered: an order's is asked for several times, and a campaign's by every order."""
 FALLBACKS = 40
 """Candidates that are tried before giving up; the last ones have four random characters each."""
 
@@ -39,6 +42,7 @@ HARMLESS = _folded(
 """Words that a blocked one stands in by accident."""
 
 
+@lru_cache(maxsize=SPELLINGS_REMEMBERED)
 def normalise(code: str) -> str:
     """The form in which codes are compared: compatibility characters, case, accents, spaces, dashes and look-alikes folded. '' for none of these.
 

@@ -5,9 +5,11 @@ repetition of the same facts end in the same order (tests/intake/test_recording_
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from app.domain.accounts import EXACT, Account, Tolerance, Witness, compare, net_of
 from app.domain.codes import normalise
@@ -24,8 +26,7 @@ QUIET_BEFORE_LOCK = timedelta(days=1)
 """An order that its payment approved is not locked within a day of the last new report of it: after an import or an outage the others follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """The order as all its witnesses together tell it. Money in minor units of `currency`; None: nobody said.
 
     occurred_at is None for a stub only: an order that nothing but refunds speak of yet.
@@ -52,9 +53,9 @@ class Order:
     codes: tuple[str, ...] = ()
     click_ids: tuple[str, ...] = ()
     visitor_id: str | None = None
-    spellings: Mapping[str, str] = field(default_factory=dict)
+    spellings: Mapping[str, str] = {}
     code_ids: tuple[str, ...] = ()
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = {}
     doubted_codes: tuple[str, ...] = ()
     doubted_click_ids: tuple[str, ...] = ()
     customer_key: str | None = None
@@ -161,8 +162,7 @@ def _split(ranked: Sequence[Witness]) -> tuple[list[OrderReport], list[OrderRepo
 # ── Money, date and test mark: what a lock closes ────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _Books:
+class _Books(msgspec.Struct, frozen=True):
     """What the witnesses come to in money. money: the one whose amount is taken, if any states one."""
 
     money: Witness | None
@@ -237,8 +237,7 @@ def _totals(
 # ── Signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _Signals:
+class _Signals(msgspec.Struct, frozen=True):
     """What the order names, what only unsigned witnesses name beside it, and whether nothing it names rests on their word alone."""
 
     codes: tuple[str, ...]

@@ -4,12 +4,15 @@ Parsers make these from raw bytes; `fold` (folding.py) makes one order of all th
 """
 
 import hashlib
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import attrgetter
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import fields
 
 from app.domain import ids
 
@@ -21,16 +24,14 @@ TRUST_PIXEL = 10
 """A pixel or beacon: anybody who has seen the page can send one. It adds signals, it never overrides."""
 
 
-@dataclass(frozen=True, slots=True)
-class Customer:
+class Customer(msgspec.Struct, frozen=True, gc=False):
     """Who bought, as far as the shop says. `key` is a keyed hash of id or e-mail, made at the edge; neither is kept in clear."""
 
     key: str | None = None
     is_new: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of an order or refund. Amounts in minor units of the order's currency, after discount, before tax."""
 
     id: str
@@ -43,8 +44,7 @@ class Line:
 REFUND, CANCELLATION, CHARGEBACK, REVERSAL = "refund", "cancellation", "chargeback", "reversal"
 
 
-@dataclass(frozen=True, slots=True)
-class RefundReport:
+class RefundReport(msgspec.Struct, frozen=True, gc=False):
     """A refund, cancellation or chargeback as somebody reported it.
 
     amount_minor: what was given back, on the base of `net_minor` (before tax and shipping), positive; None with `full`: all that is left.
@@ -72,8 +72,7 @@ class RefundReport:
     reverses: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderReport:
+class OrderReport(msgspec.Struct, frozen=True, gc=False):
     """One witness's words about one order.
 
     refs: every name of the order in this report, the surest first (`order_id`, number, checkout token); never empty. A report that knows
@@ -114,8 +113,7 @@ class OrderReport:
     stub: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """How and when a report reached us: what gives it its weight."""
 
     trust: int
@@ -126,8 +124,7 @@ class Receipt:
     delivery_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Landing:
+class Landing(msgspec.Struct, frozen=True, gc=False):
     """The shop's first-party visitor met this click (the landing beacon)."""
 
     visitor_id: str
@@ -135,8 +132,7 @@ class Landing:
     seen_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(msgspec.Struct, frozen=True):
     """What a platform's parser read from one delivery.
 
     Exactly one of these speaks: `reports`/`landings` (something to record), `ignored` (understood, nothing to do: a ping, an unknown topic),
@@ -150,20 +146,27 @@ class Parsed:
     ignored: str | None = None
     rejected: str | None = None
     detail: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 # ── Words, as they are kept ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-_UNSAID: dict[type, tuple[tuple[str, object], ...]] = {
-    kind: tuple(
-        (each.name, None if each.default is MISSING else each.default)
-        for each in fields(kind)
-        if each.name != "refunds"
-    )
-    for kind in (OrderReport, RefundReport, Line, Customer)
-}
+class _Form(NamedTuple):
+    names: tuple[str, ...]
+    unsaid: tuple[object, ...]
+    values: Callable[[object], tuple[object, ...]]
+
+
+def _form(kind: type[msgspec.Struct]) -> _Form:
+    said = [each for each in fields(kind) if each.name != "refunds"]
+    names = tuple(each.name for each in said)
+    return _Form(names, tuple(None if each.required else each.default for each in said), attrgetter(*names))
+
+
+_FORMS: dict[type, _Form] = {kind: _form(kind) for kind in (OrderReport, RefundReport, Line, Customer)}
+# Types of most values, which are written as they are.
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def words(fact: OrderReport | RefundReport | Line | Customer) -> dict[str, object]:
@@ -171,11 +174,25 @@ def words(fact: OrderReport | RefundReport | Line | Customer) -> dict[str, objec
 
     Leaving out what was not said keeps the hash of a report the same when a later release knows more fields.
     """
-    said: dict[str, object] = {}
-    for name, unsaid in _UNSAID[type(fact)]:
-        value = getattr(fact, name)
-        if value != unsaid:
-            said[name] = _plain(value)
+    names, unsaid, values = _FORMS[type(fact)]
+    return {
+        name: value if type(value) in _PLAIN else _plain(value)
+        for name, none, value in zip(names, unsaid, values(fact), strict=True)
+        if value is not none and value != none
+    }
+
+
+def _words_of_line(line: Line) -> dict[str, object]:
+    # `words` of a line, without looking its fields up: an order has dozens of lines.
+    said: dict[str, object] = {"id": line.id}
+    if line.quantity != 1:
+        said["quantity"] = line.quantity
+    if line.net_minor is not None:
+        said["net_minor"] = line.net_minor
+    if line.sku is not None:
+        said["sku"] = line.sku
+    if line.name is not None:
+        said["name"] = line.name
     return said
 
 
@@ -183,8 +200,10 @@ def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, Line | Customer):
+        return [each if type(each) in _PLAIN else _plain(each) for each in value]
+    if isinstance(value, Line):
+        return _words_of_line(value)
+    if isinstance(value, Customer):
         return words(value)
     return value
 

@@ -5,9 +5,12 @@ from those that took effect before it. Gross never changes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import takewhile
+
+import msgspec
+from msgspec.structs import replace
 
 from app.domain.orders import CANCELLATION, CHARGEBACK, REVERSAL, Line
 
@@ -18,8 +21,7 @@ NO_REFUND = "reversal_without_refund"
 CONFLICTING = "conflicting_reports"
 
 
-@dataclass(frozen=True, slots=True)
-class Adjustment:
+class Adjustment(msgspec.Struct, frozen=True, gc=False):
     """One report of a refund, cancellation, chargeback or reversal. amount_minor: positive; None: all that is left, or the lines' amount.
 
     of_total, cumulative, part_of, by_lines, reverses: as of a RefundReport.
@@ -57,8 +59,7 @@ class Adjustment:
         return self.amount_minor, self.currency, self.of_total, self.reverses, self.by_lines, self.lines
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(msgspec.Struct, frozen=True, gc=False):
     """What an adjustment really took away (positive) or gave back (negative), never more than there was.
 
     flag: why it moved less than it said, or nothing at all; None when it moved what it said.
@@ -72,8 +73,7 @@ class Effect:
     flag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sold:
+class Sold(msgspec.Struct, frozen=True):
     """The order that adjustments take from. lines: as the most trusted who names them says.
 
     totals: what was paid in all, tax and shipping included, by currency: in the order's own, and in what the shopper paid in where that was another.
@@ -82,12 +82,11 @@ class Sold:
     net_minor: int | None
     currency: str | None
     occurred_at: datetime
-    totals: Mapping[str | None, int] = field(default_factory=dict)
+    totals: Mapping[str | None, int] = {}
     lines: Sequence[Line] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """effects: in the order in which they took effect. idle: known, and without effect until something else is known. flags: of the order."""
 
     effects: tuple[Effect, ...] = ()

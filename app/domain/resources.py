@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
-from app.domain.bodies import Unreadable, read_text, read_time
+from app.domain.bodies import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
 
 Json = Mapping[str, object]
 
@@ -23,7 +23,7 @@ def nested(thing: object, *names: str) -> object:
 
 def objects(value: object, most: int, name: str) -> list[Json]:
     """The objects of a list; [] for null. What is no object is left out. Unreadable beyond the limit."""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not value:
         return []
     if len(value) > most:
         raise Unreadable("too_many", f"{name} holds more than {most}")
@@ -32,6 +32,13 @@ def objects(value: object, most: int, name: str) -> list[Json]:
 
 def text_of(value: object) -> str | None:
     """A text that can be kept; None for anything else, so that a shopper's odd note never costs an order."""
+    # Nearly every text is one of these two, and an order has dozens of them.
+    if value is None:
+        return None
+    if type(value) is str:
+        text = value.strip()
+        if 0 < len(text) <= TEXT_CHARACTERS_MAX and text.isprintable():
+            return text
     try:
         return read_text(value)
     except ValueError:
@@ -40,18 +47,21 @@ def text_of(value: object) -> str | None:
 
 def moment_of(value: object) -> datetime | None:
     """A time, or None when it is missing or no time."""
+    if value is None:
+        return None
     try:
         return read_time(value)
     except ValueError:
         return None
 
 
-def quantity_of(value: object, name: str) -> int:
-    """A number of pieces, 1 when it is not said. Unreadable for anything but 0 to a million."""
+def quantity_of(value: object, name: str, index: int | None = None) -> int:
+    """A number of pieces, 1 when it is not said. Unreadable for anything but 0 to a million. name, index: of what, for the sentence."""
     if value is None:
         return 1
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
-        raise Unreadable("invalid_amount", f"{name} is not a quantity")
+        where = name if index is None else f"{name}.{index}.quantity"
+        raise Unreadable("invalid_amount", f"{where} is not a quantity")
     return value
 
 

@@ -5,7 +5,6 @@ The caller holds the row lock of every root it passes, or made it in this very t
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -75,8 +74,7 @@ SELECT count(*) FROM folded
 NOTHING_TOLD: Mapping[UUID, Told] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(msgspec.Struct, frozen=True):
     """The row that stands for an order, as read under its lock. fresh: made in this transaction, so nothing hangs on it yet."""
 
     id: UUID
@@ -90,8 +88,7 @@ class Root:
     status_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     """An order as it stands now: its conversion and decision as they are kept, and as it was folded. decision is None for a stub.
 
     changes: what people decided, in the order of time. changed: this settling wrote something.
@@ -212,8 +209,7 @@ async def _signed_sources(
 # ── The state of one order ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(msgspec.Struct, frozen=True):
     root: Root
     conversion: dict[str, Any]
     decision: dict[str, Any]

@@ -7,21 +7,23 @@ record it, which changes nothing, and one of them keeps it.
 
 import asyncio
 import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
+from msgspec.structs import replace
 
 from app import clock
 from app.domain.bodies import Context
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Landing, OrderReport, Parsed, Receipt
+from app.domain.signing import set_up
 from app.intake.messages import Message, key_of, message_of
 from app.intake.partitions import Connection
 from app.intake.recording import in_transaction, record, record_landings
@@ -102,8 +104,7 @@ class Outcome:
         return Outcome(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The final state of one delivery: a status of tables.DELIVERY_STATUSES, and why."""
 
     status: str
@@ -131,7 +132,7 @@ class Origins:
             customer_key=partial(customer_key, self.customer_secret, brand_id),
             shop=message.shop,
             click_param=self.brand["click_param"],
-            settings={} if source is None else json.loads(source["settings"]),
+            settings={} if source is None else set_up(message.platform, source["settings"]).settings,
         )
 
     def read(self, brand_id: UUID, message: Message) -> Parsed:
@@ -239,7 +240,7 @@ async def _set_aside(pool: asyncpg.Pool, brand_id: UUID, message: Message, error
 
 def refused(message: Message, error: Exception) -> Verdict:
     """The verdict on a message whose words could not be recorded."""
-    return Verdict("rejected", "not_recordable", _short(f"{type(error).__name__}: {error}"), message.identify()[0])
+    return Verdict("rejected", "not_recordable", _short(f"{type(error).__name__}: {error}"), message.identity[0])
 
 
 # ── One batch ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -259,7 +260,7 @@ async def _record_batch(
     verdicts = await record_messages(connection, brand_id, signed, origins)
     for message in fresh:
         if message.unsigned is not None:
-            verdicts[message.id] = Verdict("unsigned", message.unsigned, None, message.identify()[0])
+            verdicts[message.id] = Verdict("unsigned", message.unsigned, None, message.identity[0])
     await _keep(connection, brand_id, [(message, verdicts[message.id]) for message in fresh])
     await settle_deliveries(
         connection, brand_id, [Reread(message, verdicts[message.id], "unsigned") for message in mended]
@@ -279,7 +280,7 @@ async def _new_ones(
     """
     distinct: dict[tuple[UUID | None, str, bytes], Message] = {}
     for message in messages:
-        key = (message.origin_id, message.identify()[1], message.body_hash)
+        key = (message.origin_id, message.identity[1], message.body_hash)
         if key not in distinct or (distinct[key].unsigned is not None and message.unsigned is None):
             distinct[key] = message
     origins, externals, hashes = zip(*distinct, strict=True)
@@ -351,7 +352,7 @@ def _rows(kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
             message.platform,
             message.shop,
             verdict.topic,
-            message.identify()[1],
+            message.identity[1],
             message.body_hash,
             _headers(message),
             message.body,
@@ -390,7 +391,7 @@ async def settle_deliveries(connection: Connection, brand_id: UUID, settled: Seq
 
 def _headers(message: Message) -> str:
     # jsonb has no NUL, and a header never needs one.
-    return json.dumps({name: value.replace("\0", "") for name, value in message.headers.items()})
+    return msgspec.json.encode({name: value.replace("\0", "") for name, value in message.headers.items()}).decode()
 
 
 def _short(text: str) -> str:

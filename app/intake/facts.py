@@ -1,7 +1,7 @@
 """Facts of orders: what was said, by whom, when. Added once, never moved, never changed, but for `received_at`, which keeps the earliest receipt."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -90,13 +90,12 @@ Fact = tuple[UUID, bytes]
 """The conversion under which it was reported, and the hash of what was said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """Facts of one order, as `fold` takes them."""
 
-    witnesses: list[Witness] = field(default_factory=list)
-    adjustments: list[Adjustment] = field(default_factory=list)
-    changes: list[StatusChange] = field(default_factory=list)
+    witnesses: list[Witness] = []
+    adjustments: list[Adjustment] = []
+    changes: list[StatusChange] = []
 
 
 async def read_facts(connection: asyncpg.Connection, brand_id: UUID, root_ids: Sequence[UUID]) -> dict[UUID, Told]:

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import force_setattr
 
 from app.domain import ids
 from app.domain.bodies import EPOCH, Context, Unreadable
@@ -54,8 +56,7 @@ PLATFORMS: Mapping[str, Platform] = {
 """To add a platform: its functions here, its signature in app/domain/signing.py, its settings in app/api/source_settings.py."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A message as received. platform: of its source, or the door itself (`pixel`, `beacon`). origin_id: the source or publishable key."""
 
     id: UUID
@@ -67,21 +68,26 @@ class Message:
     received_at: datetime
     # Why its signature is wrong; None when it is right, or when there is none to check.
     unsigned: str | None = None
+    # SHA-256 of the raw body; where the query speaks, of both: the bodies of GETs are all alike. Asked for often, and worked out once.
+    body_hash: bytes = b""
+    # Topic and the sender's own id of the message, '' where unknown.
+    identity: tuple[str, str] = ("", "")
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "body_hash", self._hashed())
+        force_setattr(self, "identity", self._identified())
 
     @property
     def is_pixel(self) -> bool:
         """Whether anybody could have sent it."""
         return self.platform in PIXEL_DOORS
 
-    @property
-    def body_hash(self) -> bytes:
-        """SHA-256 of the raw body; where the query speaks, of both: the bodies of GETs are all alike."""
+    def _hashed(self) -> bytes:
         if is_by_query(self.platform):
             return hashlib.sha256(self.headers.get(QUERY, "").encode("latin-1", "replace") + b"\n" + self.body).digest()
         return hashlib.sha256(self.body).digest()
 
-    def identify(self) -> tuple[str, str]:
-        """Topic and the sender's own id of the message, '' where unknown."""
+    def _identified(self) -> tuple[str, str]:
         if self.is_pixel:
             # Every hit is a delivery of its own; the line's id is what makes a replay of the spool the same.
             return "", str(self.id)

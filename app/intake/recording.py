@@ -13,12 +13,13 @@ and no other level: every statement must see what the lock or the conflict it wa
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar, cast
 from uuid import UUID
 
 import asyncpg
+import msgspec
+from msgspec.structs import replace
 
 from app import clock, mint
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
@@ -91,8 +92,7 @@ Name = tuple[str, str, str]
 """Shop, kind and one name of an order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True):
     """What became of one report.
 
     conversion_id: of the surviving order. created: this report made the order known. added: it said something that was not known yet.

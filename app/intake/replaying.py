@@ -165,7 +165,7 @@ def _still_unsigned(messages: Sequence[Message], origins: Origins, secret: str) 
             opened[message.origin_id] = _open(origins, message.origin_id, secret)
         wrong = _check(message, origins, opened[message.origin_id])
         if wrong is not None:
-            verdicts[message.id] = Verdict("unsigned", wrong, None, message.identify()[0])
+            verdicts[message.id] = Verdict("unsigned", wrong, None, message.identity[0])
     return verdicts
 
 

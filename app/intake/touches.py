@@ -3,12 +3,12 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from app.domain import ids
 from app.domain.attribution import (
@@ -66,8 +66,7 @@ SELECT scope_id, version, effective_from, rules FROM policy WHERE brand_id = $1 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What deciding one order needs beside the order itself. capped: the codes among its touches that have a redemption cap, with it."""
 
     touches: tuple[Touch, ...]

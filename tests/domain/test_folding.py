@@ -1,6 +1,5 @@
 """One order out of all its witnesses: whom to believe, what adds up, and that nothing depends on who came first."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -8,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.domain.accounts import Tolerance, Witness
 from app.domain.folding import FLAGS, Order, fold

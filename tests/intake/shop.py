@@ -6,12 +6,13 @@ reversed, its cancellation undone, a line of it refunded, and its shop says anot
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from msgspec.structs import replace
 
 from app import clock
 from app.domain import ids

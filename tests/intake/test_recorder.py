@@ -1,10 +1,10 @@
 """Concurrent posts share a transaction; a bad one among them fails alone."""
 
 import asyncio
-from dataclasses import replace
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from app import clock
 from app.db import connect_pool

@@ -1,9 +1,9 @@
 """Recording single orders: what one report, or two, lead to."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
+from msgspec.structs import replace
 
 from app import clock
 from app.domain.codes import normalise

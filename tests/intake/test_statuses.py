@@ -1,13 +1,13 @@
 """Holds that pass: an approved order is locked by the background process, once, and a fact says so."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from app import clock, mint
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt

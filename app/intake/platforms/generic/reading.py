@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 from msgspec import UNSET
 
 from app.domain import money
@@ -28,8 +29,7 @@ CANCELLED = "cancelled"
 """The id of the one cancellation an order can have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(msgspec.Struct, frozen=True):
     """What was read, and for the one who writes the mapping: by which rule, and which of its fields found nothing, and why."""
 
     parsed: Parsed

@@ -7,7 +7,8 @@ The sender's own id of the message: `webhook-id` (Standard Webhooks) or `X-Arian
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.domain.bodies import ADJUSTMENT_KINDS, Context, Unreadable, read_json, read_order, read_refund, read_text
 from app.domain.orders import REFUND, Parsed

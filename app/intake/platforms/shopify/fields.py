@@ -6,6 +6,8 @@ from app.domain import money
 from app.domain.bodies import Unreadable, read_major, read_text
 from app.domain.resources import Json, nested, text_of
 
+ID_MAX = 1 << 64
+
 
 class Purse:
     """Reads amounts of one currency. With no currency (a subscription left it out) there are no amounts."""
@@ -25,15 +27,22 @@ class Purse:
         return self._read(thing, name) or 0
 
     def _read(self, thing: Json, name: str) -> int | None:
-        value = nested(thing, f"{name}_set", "shop_money", "amount")
-        value = thing.get(name) if value is None else value
-        if value is None or self.currency is None:
+        currency = self.currency
+        if currency is None:
             return None
-        stated = nested(thing, f"{name}_set", "shop_money", "currency_code")
-        if isinstance(stated, str) and stated.upper() != self.currency:
-            raise Unreadable("currency_mismatch", f"{name} is in {stated[:10]!r}, the order in {self.currency}")
+        value = stated = None
+        said = thing.get(name + "_set")
+        shop = said.get("shop_money") if isinstance(said, dict) else None
+        if isinstance(shop, dict):
+            value, stated = shop.get("amount"), shop.get("currency_code")
+        if value is None:
+            value = thing.get(name)
+            if value is None:
+                return None
+        if stated != currency and isinstance(stated, str) and stated.upper() != currency:
+            raise Unreadable("currency_mismatch", f"{name} is in {stated[:10]!r}, the order in {currency}")
         try:
-            return read_major(value, self.currency)
+            return money.read_amount(value, currency) if type(value) is str else read_major(value, currency)
         except ValueError:
             raise Unreadable("invalid_amount", f"{name}: {ascii(value)[:60]} is not an amount") from None
 
@@ -69,9 +78,11 @@ def transaction_currency(transaction: Json) -> str | None:
 
 def id_of(value: object) -> str | None:
     """An id as a text: Shopify writes them as numbers of 64 bits."""
+    if type(value) is int and 0 <= value < ID_MAX:
+        return str(value)
     return text_of(value)
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
     """A header of Shopify's under its old or its new name; '' when it is missing."""
-    return text_of(headers.get(f"x-shopify-{name}") or headers.get(f"shopify-{name}")) or ""
+    return text_of(headers.get("x-shopify-" + name) or headers.get("shopify-" + name)) or ""

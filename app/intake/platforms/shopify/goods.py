@@ -9,8 +9,9 @@ The `current_*` fields already contain refunds, so gross never comes from them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+
+import msgspec
 
 from app.domain import money
 from app.domain.bodies import LINES_MAX, Context, Unreadable
@@ -19,8 +20,7 @@ from app.domain.resources import Json, objects, quantity_of, share, text_of
 from app.intake.platforms.shopify.fields import Purse, id_of
 
 
-@dataclass(frozen=True, slots=True)
-class Goods:
+class Goods(msgspec.Struct, frozen=True):
     """What the goods of an order come to, in minor units; None where the order does not say."""
 
     items_minor: int | None = None
@@ -40,7 +40,7 @@ def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> G
     prices = [purse.amount(line, "price") for line in lines]
     if not lines or any(price is None for price in prices):
         return _goods_without_lines(order, purse, included)
-    kept: list[tuple[Json, int, int]] = []
+    kept: list[tuple[Json, int, int, int]] = []
     gift_cards: set[str] = set()
     for index, (line, price) in enumerate(zip(lines, prices, strict=True)):
         if line.get("gift_card") is True:
@@ -50,12 +50,13 @@ def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> G
             notes.append("tip_lines")
         else:
             assert price is not None
-            before = price * quantity_of(line.get("quantity"), f"line_items.{index}.quantity")
-            kept.append((line, before, min(_line_discount(line, purse), before)))
-    taxes = _line_taxes(order, purse, [(line, before - discount) for line, before, discount in kept])
+            quantity = quantity_of(line.get("quantity"), "line_items", index)
+            before = price * quantity
+            kept.append((line, quantity, before, min(_line_discount(line, purse), before)))
+    taxes = _line_taxes(order, purse, [(line, before - discount) for line, _, before, discount in kept])
     read: list[Line] = []
     items = discounts = 0
-    for index, ((line, before, discount), tax) in enumerate(zip(kept, taxes, strict=True)):
+    for index, ((line, quantity, before, discount), tax) in enumerate(zip(kept, taxes, strict=True)):
         net = before - discount
         if included and tax:
             net = max(net - tax, 0)
@@ -65,7 +66,7 @@ def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> G
         read.append(
             Line(
                 id=id_of(line.get("id")) or str(index + 1),
-                quantity=quantity_of(line.get("quantity"), "quantity"),
+                quantity=quantity,
                 net_minor=net,
                 sku=text_of(line.get("sku")),
                 name=text_of(line.get("name")) or text_of(line.get("title")),
@@ -77,7 +78,7 @@ def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> G
         items_minor=items,
         discount_minor=discounts,
         net_minor=items - discounts,
-        paid_minor=sum(before - discount for _, before, discount in kept),
+        paid_minor=sum(before - discount for _, _, before, discount in kept),
         tax_minor=sum(taxes),
         lines=tuple(read),
         gift_cards=frozenset(gift_cards),
@@ -98,7 +99,7 @@ def _line_discount(line: Json, purse: Purse) -> int:
     allocations = line.get("discount_allocations")
     if isinstance(allocations, list):
         found = objects(allocations, LINES_MAX, "discount_allocations")
-        return sum(purse.amount(allocation, "amount") or 0 for allocation in found)
+        return sum([purse.amount(allocation, "amount") or 0 for allocation in found])
     return purse.amount(line, "total_discount") or 0
 
 
@@ -111,7 +112,7 @@ def _line_taxes(order: Json, purse: Purse, lines: Sequence[tuple[Json, int]]) ->
 
 
 def _tax(thing: Json, purse: Purse) -> int:
-    return sum(purse.amount(tax, "price") or 0 for tax in objects(thing.get("tax_lines"), LINES_MAX, "tax_lines"))
+    return sum([purse.amount(tax, "price") or 0 for tax in objects(thing.get("tax_lines"), LINES_MAX, "tax_lines")])
 
 
 def _shipping_tax(order: Json, purse: Purse) -> int:

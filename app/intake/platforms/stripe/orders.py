@@ -7,9 +7,12 @@ which has many orders. So a subscription's first invoice is the order of its ses
 are brought back to it, tax and shipping in their proportion, so that the parts add up to Stripe's own total in that currency.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+
+import msgspec
+from msgspec.structs import replace
 
 from app.domain.bodies import Context, Unreadable
 from app.domain.money import split
@@ -46,8 +49,7 @@ class Event:
     test: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(msgspec.Struct, frozen=True):
     """What an order comes to, in ISO minor units; the fields of an OrderReport."""
 
     currency: str | None = None
@@ -62,7 +64,7 @@ class Money:
 
     def stated(self) -> dict[str, object]:
         """By the names of an OrderReport's fields."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 # ── Checkout sessions ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -304,4 +306,4 @@ def _customer(context: Context, customer: object, *emails: object) -> Customer:
 
 
 def _with_money(report: OrderReport, money: Money) -> OrderReport:
-    return replace(report, **money.stated())  # type: ignore[arg-type]
+    return replace(report, **money.stated())

@@ -5,7 +5,8 @@ order by what it is (versions in `orders` and `refunds`), never by when it came 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from app.domain.bodies import Context, Unreadable, read_json
 from app.domain.orders import Parsed
