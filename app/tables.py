@@ -107,8 +107,12 @@ def _key(*columns: str) -> PrimaryKeyConstraint:
     return PrimaryKeyConstraint(*columns)
 
 
-def _belongs(column: str, parent: str) -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["brand_id", column], [f"{parent}.brand_id", f"{parent}.id"])
+def _belongs(column: str, parent: str, *, before: bool = False) -> ForeignKeyConstraint:
+    """before: rows may be added before the one they belong to, in the same transaction."""
+    later = "DEFERRED" if before else None
+    return ForeignKeyConstraint(
+        ["brand_id", column], [f"{parent}.brand_id", f"{parent}.id"], deferrable=before or None, initially=later
+    )
 
 
 def _of_brand() -> ForeignKeyConstraint:
@@ -618,7 +622,8 @@ witness = Table(
     _moment("received_at"),
     Column("report", JSONB, nullable=False),
     _key("brand_id", "conversion_id", "content_hash"),
-    _belongs("conversion_id", "conversion"),
+    # Facts come first: what is written of a new order, once, follows from them.
+    _belongs("conversion_id", "conversion", before=True),
 )
 
 # A refund, cancellation, chargeback, or the reversal of one. It stores what was said (an amount, or `full`), never a computed remainder.
@@ -652,7 +657,7 @@ adjustment = Table(
     # Of a reversal: the refund_id of what it gives back; null: anything that was taken.
     _words("reverses", nullable=True),
     _key("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
-    _belongs("conversion_id", "conversion"),
+    _belongs("conversion_id", "conversion", before=True),
     CheckConstraint("kind IN ('refund', 'cancellation', 'chargeback', 'reversal')", name="kind"),
 )
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from app import clock
 from app.domain import attribution, folding
@@ -35,8 +36,23 @@ BRAND_CURRENCY = "SELECT currency FROM brand WHERE id = $1"
 
 FORGET_CREDITS = "DELETE FROM credit WHERE brand_id = $1 AND conversion_id = ANY($2::uuid[])"
 
-WRITE = """
-WITH folded AS (
+# A new order's row is written once, whole: as a stub first it would be two row versions, and two entries in every index.
+MADE = """
+    INSERT INTO conversion (brand_id, id, root_id, shop, kind, created_at, order_id, occurred_at, status, status_reason, locked_at, locks_at,
+        currency, items_minor, discount_minor, tax_minor, shipping_minor, net_minor, refunded_minor, codes, visitor_id, customer_key,
+        customer_is_new, test, flags, digest, updated_at)
+    SELECT $1, r.id, r.id, r.shop, r.kind, r.created_at, r.order_id, r.occurred_at, r.status, r.status_reason, r.locked_at, r.locks_at,
+        r.currency, r.items_minor, r.discount_minor, r.tax_minor, r.shipping_minor, r.net_minor, r.refunded_minor, r.codes, r.visitor_id,
+        r.customer_key, r.customer_is_new, r.test, r.flags, d.digest, $5
+    FROM jsonb_to_recordset($2::jsonb) AS r(id uuid, shop text, kind text, created_at timestamptz, order_id text, occurred_at timestamptz,
+        status text, status_reason text, locked_at timestamptz, locks_at timestamptz, currency text, items_minor bigint,
+        discount_minor bigint, tax_minor bigint, shipping_minor bigint, net_minor bigint, refunded_minor bigint, codes text[],
+        visitor_id text, customer_key text, customer_is_new boolean, test boolean, flags text[])
+    JOIN unnest($6::uuid[], $7::bytea[]) AS d(id, digest) ON d.id = r.id
+    RETURNING id
+"""
+
+FOLDED = """
     UPDATE conversion c
     SET order_id = r.order_id, occurred_at = r.occurred_at, status = r.status, status_reason = r.status_reason,
         locked_at = r.locked_at, locks_at = r.locks_at, currency = r.currency, items_minor = r.items_minor,
@@ -50,6 +66,9 @@ WITH folded AS (
     JOIN unnest($6::uuid[], $7::bytea[]) AS d(id, digest) ON d.id = r.id
     WHERE c.brand_id = $1 AND c.id = r.id
     RETURNING c.id
+"""
+
+STATED = """
 ), decided AS (
     INSERT INTO decision (brand_id, conversion_id, verdict, method, model, policy_version, reason, credits, candidates, decided_at)
     SELECT $1, r.id, r.verdict, r.method, r.model, r.policy_version, r.reason, r.credits, r.candidates, $5
@@ -69,13 +88,21 @@ WITH folded AS (
 )
 SELECT count(*) FROM folded
 """
+WRITE_NEW = f"WITH folded AS ({MADE}{STATED}"
+WRITE = f"WITH folded AS ({FOLDED}{STATED}"
+
+STUBS = """
+INSERT INTO conversion (brand_id, id, root_id, shop, kind, order_id, created_at, updated_at)
+SELECT $1, r.id, r.id, r.shop, r.kind, r.order_id, r.created_at, r.created_at
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS r(id, shop, kind, order_id, created_at)
+"""
 
 
 NOTHING_TOLD: Mapping[UUID, Told] = {}
 
 
 class Root(msgspec.Struct, frozen=True):
-    """The row that stands for an order, as read under its lock. fresh: made in this transaction, so nothing hangs on it yet."""
+    """The row that stands for an order, as read under its lock. unwritten: named in this transaction, and its row is still to be written."""
 
     id: UUID
     shop: str
@@ -84,7 +111,7 @@ class Root(msgspec.Struct, frozen=True):
     status: str
     digest: bytes | None
     created_at: datetime
-    fresh: bool = False
+    unwritten: bool = False
     status_reason: str | None = None
 
 
@@ -121,6 +148,7 @@ async def settle_orders(
             settled[root.id] = Settled(_stub(root), None, order, (), False)
         else:
             orders[root.id] = order
+    await write_stubs(connection, brand_id, {root.id: root for root in roots if root.id in settled})
     if not orders:
         return settled
     orders = await name_codes(connection, brand_id, orders)
@@ -371,15 +399,34 @@ def _credits(root: Root, order: Order, decision: Decision, currency: str) -> lis
 NOBODY = Touch(attribution.Method.CODE, "")
 
 
+async def write_stubs(connection: asyncpg.Connection, brand_id: UUID, roots: Mapping[UUID, Root]) -> dict[UUID, Root]:
+    """Writes the rows of orders that have none yet and of which nothing is said, or that are about to be merged; the roots as they are then."""
+    missing = [root for root in roots.values() if root.unwritten]
+    if not missing:
+        return dict(roots)
+    columns = zip(*((each.id, each.shop, each.kind, each.order_id, each.created_at) for each in missing), strict=True)
+    await connection.execute(STUBS, brand_id, *columns)
+    return {root_id: replace(root, unwritten=False) for root_id, root in roots.items()}
+
+
 async def _write(connection: asyncpg.Connection, brand_id: UUID, states: Sequence[_State], now: datetime) -> None:
-    if not states:
-        return
+    for statement, some in (
+        (WRITE_NEW, [state for state in states if state.root.unwritten]),
+        (WRITE, [state for state in states if not state.root.unwritten]),
+    ):
+        if some:
+            await _write_states(connection, brand_id, statement, some, now)
+
+
+async def _write_states(
+    connection: asyncpg.Connection, brand_id: UUID, statement: str, states: Sequence[_State], now: datetime
+) -> None:
     known = [state.root.id for state in states if state.root.digest is not None]
     if known:
         await connection.execute(FORGET_CREDITS, brand_id, known)
     conversions, decisions, credited = zip(*(state.kept for state in states), strict=True)
     written = await connection.fetchval(
-        WRITE,
+        statement,
         brand_id,
         f"[{b','.join(conversions).decode()}]",
         f"[{b','.join(decisions).decode()}]",

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from app import clock, mint
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
-from app.intake.deciding import Root, Settled, settle_orders
+from app.intake.deciding import Root, Settled, settle_orders, write_stubs
 from app.intake.facts import Told, add_facts
 
 ATTEMPTS_MAX = 6
@@ -32,7 +32,7 @@ RETRY_BASE_S = 0.01
 
 NAMES = """
 WITH asked AS (
-    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[]) AS a(shop, kind, ref, candidate, order_id)
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[]) AS a(shop, kind, ref, candidate)
 ), known AS (
     SELECT DISTINCT ON (a.candidate) a.candidate, o.conversion_id
     FROM asked a JOIN order_ref o ON o.brand_id = $1 AND o.shop = a.shop AND o.kind = a.kind AND o.ref = a.ref
@@ -43,12 +43,6 @@ WITH asked AS (
     ORDER BY a.shop, a.kind, a.ref
     ON CONFLICT DO NOTHING
     RETURNING shop, kind, ref, conversion_id
-), made AS (
-    INSERT INTO conversion (brand_id, id, root_id, shop, kind, order_id, created_at, updated_at)
-    SELECT DISTINCT ON (a.candidate) $1, a.candidate, a.candidate, a.shop, a.kind, a.order_id, $7::timestamptz, $7::timestamptz
-    FROM named n JOIN asked a ON a.candidate = n.conversion_id
-    ORDER BY a.candidate
-    RETURNING id
 )
 SELECT shop, kind, ref, conversion_id FROM named
 """
@@ -192,7 +186,7 @@ async def in_transaction(pool: asyncpg.Pool, work: Callable[[asyncpg.Connection]
 async def _name(
     connection: asyncpg.Connection, brand_id: UUID, refs: Sequence[Sequence[Name]], reports: Sequence[OrderReport]
 ) -> tuple[dict[Name, UUID], dict[UUID, Root]]:
-    """The conversion each name leads to, new ones made: ids by name, and the rows made here."""
+    """The conversion each name leads to: ids by name, and the new ones, whose rows are still to be written."""
     groups = _connect(refs)
     candidates: dict[Name, UUID] = {}
     order_ids: dict[UUID, str] = {}
@@ -204,13 +198,11 @@ async def _name(
     chosen = [candidates[groups[name]] for name in asked]
     now = clock.now()
     shops, kinds, names_only = zip(*asked, strict=True)
-    rows = await connection.fetch(
-        NAMES, brand_id, shops, kinds, names_only, chosen, [order_ids[each] for each in chosen], now
-    )
+    rows = await connection.fetch(NAMES, brand_id, shops, kinds, names_only, chosen)
     ids: dict[Name, UUID] = {(row["shop"], row["kind"], row["ref"]): row["conversion_id"] for row in rows}
     mine = set(chosen)
     fresh = {
-        conversion_id: Root(conversion_id, shop, kind, order_ids[conversion_id], "stub", None, now, fresh=True)
+        conversion_id: Root(conversion_id, shop, kind, order_ids[conversion_id], "stub", None, now, unwritten=True)
         for (shop, kind, _), conversion_id in ids.items()
         if conversion_id in mine
     }
@@ -241,7 +233,7 @@ def _connect(refs: Iterable[Sequence[Name]]) -> dict[Name, Name]:
 async def _lock(
     connection: asyncpg.Connection, brand_id: UUID, ids: set[UUID], fresh: Mapping[UUID, Root]
 ) -> tuple[dict[UUID, Root], dict[UUID, UUID]]:
-    """Locks rows and the roots they lead to: the roots by id, and the root of each id. Rows made here are ours already."""
+    """Locks rows and the roots they lead to: the roots by id, and the root of each id. New ones are ours already: nobody else can see their ids."""
     parent = {fresh_id: fresh_id for fresh_id in fresh}
     roots = dict(fresh)
     wanted = ids - parent.keys()
@@ -302,6 +294,7 @@ async def _merge(
     losers = sorted(root_id for root_id in parent if head(root_id) != root_id)
     if not losers:
         return roots, root_of
+    roots = await write_stubs(connection, brand_id, roots)
     await connection.execute(MERGE, brand_id, losers, [head(loser) for loser in losers], clock.now())
     await connection.execute(FORGET_DECISIONS, brand_id, losers)
     await connection.execute(FORGET_CREDITS, brand_id, losers)
