@@ -5,6 +5,8 @@ PORT ?= 8000
 ARIANE_DATA ?= ./data
 BIN := .venv/bin
 export HOST PORT ARIANE_DATA
+# Compiling our modules and rewriting the tests' asserts takes longer than importing both: it is done once, not by every process.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fix demo bench faults openapi lock
@@ -15,13 +17,13 @@ help: ## this list
 .venv/run.stamp: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11 to 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || { echo "setting up .venv (a minute, once)"; $(PYTHON) -m venv .venv; }
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q app migrations
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -m compileall -q app migrations
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.lock .venv/run.stamp
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock
 	@touch $@
 
 run: .venv/run.stamp ## start the service (HOST, PORT, ARIANE_DATA from the environment)
