@@ -17,6 +17,7 @@ from app.db import connect_pool
 from app.postgres import running
 from app.settings import Settings, read_settings
 from tests.cast import Brand, create_brand
+from tests.served import Served, serve
 from tests.shadow import Recorder, build, crossings
 
 hypothesis_settings.register_profile(
@@ -129,6 +130,13 @@ def settings(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings over the shared database, with a data directory of their own."""
     data: Path = tmp_path_factory.mktemp("data")
     return read_settings({}, database_url=dsn, data=data, secret_key="s" * 43, public_url="https://go.test")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One `ariane serve` with a PostgreSQL of its own, for all tests that leave it running; each speaks for a brand of its own (`whole.of`)."""
+    with serve(tmp_path_factory.mktemp("whole")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

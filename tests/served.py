@@ -1,5 +1,6 @@
 """The real thing for tests that need it whole: `ariane serve` on a free port and a data directory of its own."""
 
+import asyncio
 import json
 import os
 import signal
@@ -11,9 +12,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import asyncpg
+
+from app.api.auth import SCOPES
+from app.keys import Keys, issue_keys
+from app.postgres import Cluster
 
 ARIANE = Path(sys.executable).parent / "ariane"
 READY_TIMEOUT_S = 60.0
@@ -31,6 +38,12 @@ class Served:
     data: Path
     secret_key: str
     publishable_key: str
+    dsn: str
+
+    def of(self, brand: str) -> "Served":
+        """The same service, speaking for another brand, which is made when it is new."""
+        keys = asyncio.run(_make_keys(self.dsn, brand))
+        return replace(self, secret_key=keys.secret_key, publishable_key=keys.publishable_key)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One call of the REST API; an error status is an assertion with the answer's body."""
@@ -63,20 +76,27 @@ def free_port() -> int:
 
 @contextmanager
 def serve(directory: Path, **variables: str) -> Iterator[Served]:
-    """`ariane serve`, ready, with a brand `Alice`; stopped in order at the end."""
+    """`ariane serve`, ready, with a brand `Alice`; stopped in order at the end.
+
+    Nobody is greeted, and the keys are made here as `ariane keys create` makes them: tests/faults/test_serve.py shows both from outside, and each
+    of these processes costs a second of the processor.
+    """
+    data = directory / "data"
+    data.mkdir(exist_ok=True)
+    (data / "welcomed").touch()
     port = int(variables.get("PORT", "0")) or free_port()
     plain = {
         name: value for name, value in os.environ.items() if not name.startswith("ARIANE_") and name != "DATABASE_URL"
     }
-    environment = {**plain, "HOST": "127.0.0.1", "PORT": str(port), "ARIANE_DATA": str(directory / "data"), **variables}
+    environment = {**plain, "HOST": "127.0.0.1", "PORT": str(port), "ARIANE_DATA": str(data), **variables}
     log = (directory / "serve.log").open("wb")
     process = subprocess.Popen([ARIANE, "serve"], env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
         _await_schema(url, process, directory / "serve.log")
-        command = [ARIANE, "keys", "create", "--brand", "Alice", "--scopes", "read,write,conversions,admin", "--json"]
-        keys = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
-        yield Served(url, process.pid, directory / "data", keys["secret_key"], keys["publishable_key"])
+        dsn = variables.get("DATABASE_URL") or Cluster(data).dsn
+        keys = asyncio.run(_make_keys(dsn, "Alice"))
+        yield Served(url, process.pid, data, keys.secret_key, keys.publishable_key, dsn)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -85,6 +105,14 @@ def serve(directory: Path, **variables: str) -> Iterator[Served]:
             process.kill()
             process.wait()
         log.close()
+
+
+async def _make_keys(dsn: str, brand: str) -> Keys:
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        return await issue_keys(connection, brand, SCOPES)
+    finally:
+        await connection.close()
 
 
 def _await_schema(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

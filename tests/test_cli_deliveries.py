@@ -3,30 +3,25 @@
 import hmac
 import json
 import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
 from app.api.deliveries import AT_ONCE_ROWS
-from tests.served import Served, free_port, serve
+from tests.commanding import command
+from tests.served import Served, free_port
 
 MANY = AT_ONCE_ROWS + 10
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app.cli", "deliveries", *arguments],
-        capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin", "COLUMNS": "220"} | variables,
-    )  # fmt: skip
+    return command("deliveries", *arguments, **variables)
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serve(tmp_path_factory.mktemp("deliveries")) as running:
-        yield running
+def served(whole: Served) -> Served:
+    return whole.of("Deliveries")
 
 
 def post(url: str, body: bytes, secret: str) -> int:

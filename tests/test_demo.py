@@ -6,7 +6,6 @@ import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,22 +20,21 @@ from app.demo.ledger import Books, Deal, Ledger, Money
 from app.demo.setting import COUNTER, SHOPS
 from app.demo.shops.letters import Names, Shop
 from app.demo.witnesses import COUNTER_STORIES, tell_at_the_counter
-from tests.served import ARIANE, serve
+from tests.served import ARIANE, Served
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def test_the_demo_finds_the_running_service_and_ends_without_differences(tmp_path: Path) -> None:
-    with serve(tmp_path) as served:
-        port = served.url.rpartition(":")[2]
-        environment = {**os.environ, "PORT": port, "ARIANE_DATA": str(served.data), "COLUMNS": "100"}
-        command = [ARIANE, "demo", "--clicks", "200", "--orders", "80", "--seed", "7"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert ", 0 differences" in done.stdout
-        assert "Léa Martin" in done.stdout
-        for shop in SHOPS:
-            assert shop.name in done.stdout
+def test_the_demo_finds_the_running_service_and_ends_without_differences(whole: Served) -> None:
+    port = whole.url.rpartition(":")[2]
+    environment = {**os.environ, "PORT": port, "ARIANE_DATA": str(whole.data), "COLUMNS": "100"}
+    command = [ARIANE, "demo", "--clicks", "200", "--orders", "80", "--seed", "7"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ", 0 differences" in done.stdout
+    assert "Léa Martin" in done.stdout
+    for shop in SHOPS:
+        assert shop.name in done.stdout
 
 
 def an_order(shop: str, story: str, number: int) -> Order:

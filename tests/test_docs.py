@@ -12,7 +12,8 @@ import pytest
 from app.commands.asking import asking
 from app.errors import AppError
 from app.intake.platforms.postback.presets import PRESETS
-from tests.served import ARIANE, Served, serve
+from tests.commanding import command
+from tests.served import ARIANE, Served
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,9 +25,8 @@ STRICT = 'set -euo pipefail\ncurl() { command curl --fail-with-body --max-time 2
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory):
-    with serve(tmp_path_factory.mktemp("docs")) as running:
-        yield running
+def served(whole: Served) -> Served:
+    return whole.of("Docs")
 
 
 def example(name: str) -> str:
@@ -201,13 +201,19 @@ def test_the_commands_show_what_came_of_a_file_and_end_by_it(served: Served, tmp
 
 def test_a_command_that_cannot_do_it_says_why_in_one_sentence(served: Served, tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text("order,net\n1,5\n")
-    refused = ariane(served, "import", "orders.csv", cwd=tmp_path)
+    refused, nobody, wrong = (
+        command("import", str(tmp_path / "orders.csv"), "--url", url, "--key", key)
+        for url, key in (
+            (served.url, served.secret_key),
+            ("http://127.0.0.1:9", served.secret_key),
+            (served.url, "sk_nobody"),
+        )
+    )
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "is order_id meant?" in refused.stderr
     assert "wrong_header" in refused.stderr
-    nobody = ariane(served, "import", "orders.csv", "--url", "http://127.0.0.1:9", cwd=tmp_path)
     assert nobody.returncode == 1
-    wrong = ariane(served, "import", "orders.csv", "--key", "sk_nobody", cwd=tmp_path)
+    assert "http://127.0.0.1:9" in nobody.stderr
     assert "key_unknown" in wrong.stderr
 
 

@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import json
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from app.segments import claim
 from app.settings import Settings
 from app.spool import QUARANTINE, ClickLine, HookLine, Line, decode, encode
 from tests.cast import Brand
+from tests.commanding import command
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 UNREADABLE = b'["a kind of the next release",1]'
@@ -182,10 +182,7 @@ async def test_what_the_drain_refuses_again_comes_back_with_its_new_reason(tmp_p
 
 
 def run(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app.cli", "quarantine", *arguments, "--data", str(data)],
-        capture_output=True, text=True, timeout=60, env={"PATH": "/usr/bin:/bin", "COLUMNS": "200"},
-    )  # fmt: skip
+    return command("quarantine", *arguments, "--data", str(data))
 
 
 def test_the_command_lists_puts_back_and_says_what_is_still_refused(tmp_path: Path) -> None:
@@ -214,8 +211,8 @@ def test_the_command_lists_puts_back_and_says_what_is_still_refused(tmp_path: Pa
 def test_a_quarantine_that_cannot_be_read_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / QUARANTINE).write_text("a file in its place")
-    for command in ("list", "retry"):
-        refused = run(tmp_path, command)
+    for name in ("list", "retry"):
+        refused = run(tmp_path, name)
         assert refused.returncode == 1
         assert refused.stderr.startswith("ariane: ")
         assert refused.stderr.count("\n") == 1

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,26 @@ SECRET = "whsec_c2VjcmV0LW9mLXRoZS1zaG9w"
 LISTS = ("influencers", "campaigns", "collaborations", "links", "codes", "costs")
 
 
+class Background:
+    """The background process: one for all tests, because each start of it costs half a second of the processor."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.working: AsyncExitStack | None = None
+
+    async def start(self) -> None:
+        """Nothing, when it works already."""
+        if self.working is None:
+            self.working = AsyncExitStack()
+            await self.working.enter_async_context(at_work(self.settings))
+
+    async def stop(self) -> None:
+        """Nothing, when it does not work."""
+        if self.working is not None:
+            await self.working.aclose()
+            self.working = None
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """A listening service over a database of its own."""
@@ -37,6 +58,7 @@ class Running:
     url: str
     settings: Settings
     pool: asyncpg.Pool
+    background: Background
 
     def client(self, brand: Brand) -> httpx2.AsyncClient:
         """A client that speaks for a brand, over the wire."""
@@ -46,7 +68,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 async def listening(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    """Doors and API on a port, without a background process."""
+    """Doors and API on a port, with a background process when a test starts it."""
     from tests.conftest import copy_template
 
     dsn, port = await copy_template(server, template), free_port()
@@ -59,10 +81,19 @@ async def listening(server: str, template: str, tmp_path_factory: pytest.TempPat
         assert not serving.done()
         await asyncio.sleep(0.01)
     pool = await connect_pool(dsn, size=2, name="trial tests")
-    yield Running(f"http://127.0.0.1:{port}", settings, pool)
+    background = Background(settings)
+    yield Running(f"http://127.0.0.1:{port}", settings, pool, background)
+    await background.stop()
     await pool.close()
     server_.should_exit = True
     await serving
+
+
+@pytest.fixture
+async def working(listening: Running) -> Running:
+    """The same, with the background process at work."""
+    await listening.background.start()
+    return listening
 
 
 @pytest.fixture
@@ -85,8 +116,8 @@ def failures(report: Json) -> list[Json]:
 
 
 @pytest.mark.parametrize("platform", REHEARSED)
-async def test_a_connection_that_works_passes_every_step(listening: Running, brand: Brand, platform: str) -> None:
-    async with listening.client(brand) as client, at_work(listening.settings):
+async def test_a_connection_that_works_passes_every_step(working: Running, brand: Brand, platform: str) -> None:
+    async with working.client(brand) as client:
         source = await connect(client, platform)
         report, lines = await tried(client, source)
         assert failures(report) == []
@@ -103,9 +134,9 @@ async def test_a_connection_that_works_passes_every_step(listening: Running, bra
 
 @pytest.mark.parametrize(("preset", "secrets"), [("awin", []), ("everflow", [SECRET])])
 async def test_a_postback_is_tried_in_the_names_of_its_preset_with_and_without_a_secret(
-    listening: Running, brand: Brand, preset: str, secrets: list[str]
+    working: Running, brand: Brand, preset: str, secrets: list[str]
 ) -> None:
-    async with listening.client(brand) as client, at_work(listening.settings):
+    async with working.client(brand) as client:
         source = await connect(client, "postback", secrets=secrets, settings={"preset": preset})
         report, lines = await tried(client, source)
         assert failures(report) == []
@@ -117,20 +148,20 @@ async def test_a_postback_is_tried_in_the_names_of_its_preset_with_and_without_a
 
 @pytest.mark.parametrize("preset", sorted(CHECKOUTS))
 async def test_a_checkout_connected_by_a_preset_is_tried_in_its_own_messages(
-    listening: Running, brand: Brand, preset: str
+    working: Running, brand: Brand, preset: str
 ) -> None:
-    async with listening.client(brand) as client, at_work(listening.settings):
+    async with working.client(brand) as client:
         report, _ = await tried(client, await connect(client, "generic", settings={"preset": preset}))
         assert failures(report) == []
         assert report["ok"] is True
 
 
-async def test_a_mapping_that_has_no_word_for_something_is_told_so(listening: Running, brand: Brand) -> None:
+async def test_a_mapping_that_has_no_word_for_something_is_told_so(working: Running, brand: Brand) -> None:
     rule = {"read": "order", "order_id": "/id", "net": "/net", "codes": "/code", "click_id": "/click"}
     sample = {"id": "1", "net": "9.00", "code": "LEA10", "click": "clk_1", "test": True}
     for extra, order, refund in (({}, None, None), ({"test": "/test"}, True, None)):
         mapping = {"amounts": "major", "rules": [{**rule, **extra}]}
-        async with listening.client(brand) as client, at_work(listening.settings):
+        async with working.client(brand) as client:
             source = await connect(client, "generic", settings={"mapping": mapping}, sample=sample)
             report, lines = await tried(client, source)
             assert [line for line in report["lines"] if line["ok"] is False] == []
@@ -138,8 +169,8 @@ async def test_a_mapping_that_has_no_word_for_something_is_told_so(listening: Ru
             assert lines["order" if order is None else "refund"]["hint"]
 
 
-async def test_nothing_of_a_trial_is_left_but_its_test_order(listening: Running, brand: Brand) -> None:
-    async with listening.client(brand) as client, at_work(listening.settings):
+async def test_nothing_of_a_trial_is_left_but_its_test_order(working: Running, brand: Brand) -> None:
+    async with working.client(brand) as client:
         source = await connect(client)
         first, _ = await tried(client, source)
         second, lines = await tried(client, source)
@@ -157,7 +188,7 @@ async def test_nothing_of_a_trial_is_left_but_its_test_order(listening: Running,
             assert summary["rows"] == []
             counts = {name: value for name, value in summary["all_orders"].items() if isinstance(value, int)}
             assert set(counts.values()) == {0}, counts
-        clicks = await listening.pool.fetchval("SELECT count(*) FROM click WHERE brand_id = $1", brand.id)
+        clicks = await working.pool.fetchval("SELECT count(*) FROM click WHERE brand_id = $1", brand.id)
         assert clicks == 2
         # A trial made before the brand is set up keeps nothing from being set up.
         assert (await client.patch("/v1/brand", json={"currency": "EUR", "time_zone": "UTC"})).status_code == 200
@@ -168,6 +199,7 @@ async def test_nothing_of_a_trial_is_left_but_its_test_order(listening: Running,
 async def test_a_background_process_that_is_down_is_said_in_words(
     listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await listening.background.stop()
     monkeypatch.setattr(outcome, "RECORD_TIMEOUT_S", 0.3)
     monkeypatch.setattr(outcome, "IDLE", timedelta(0))
     async with listening.client(brand) as client:
@@ -177,8 +209,8 @@ async def test_a_background_process_that_is_down_is_said_in_words(
         assert "safe on the disk" in lines["recorded"]["found"]
         assert "`ariane serve`" in lines["recorded"]["hint"]
         assert {lines[step]["ok"] for step in ("test_mode", "amount", "code", "refund", "refunded")} == {None}
-        async with at_work(listening.settings):
-            await eventually_recorded(client, report["order_id"])
+        await listening.background.start()
+        await eventually_recorded(client, report["order_id"])
 
 
 async def eventually_recorded(client: httpx2.AsyncClient, order_id: str) -> None:
@@ -190,11 +222,11 @@ async def eventually_recorded(client: httpx2.AsyncClient, order_id: str) -> None
     raise AssertionError("the order never came")
 
 
-async def test_secrets_sealed_with_another_key_are_named(listening: Running, brand: Brand) -> None:
-    async with listening.client(brand) as client, at_work(listening.settings):
+async def test_secrets_sealed_with_another_key_are_named(working: Running, brand: Brand) -> None:
+    async with working.client(brand) as client:
         source = await connect(client)
         other = [seal("another key that was used before " * 2, SECRET)]
-        await listening.pool.execute("UPDATE source SET secrets = $2 WHERE token = $1", source["token"], other)
+        await working.pool.execute("UPDATE source SET secrets = $2 WHERE token = $1", source["token"], other)
         report, lines = await tried(client, source)
         assert report["ok"] is False
         assert lines["secrets"]["found"] == "0 of 1 can be opened"
@@ -222,17 +254,17 @@ async def test_a_service_that_is_not_where_it_says_is_named(
 
 
 async def test_a_proxy_of_the_environment_never_sees_a_trial(
-    listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
+    working: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setitem(os.environ, name, f"http://127.0.0.1:{free_port()}")
-    async with listening.client(brand) as client, at_work(listening.settings):
+    async with working.client(brand) as client:
         report, _ = await tried(client, await connect(client))
         assert failures(report) == []
 
 
-async def test_one_source_is_tried_once_at_a_time(listening: Running, brand: Brand) -> None:
-    async with listening.client(brand) as client, at_work(listening.settings):
+async def test_one_source_is_tried_once_at_a_time(working: Running, brand: Brand) -> None:
+    async with working.client(brand) as client:
         source = await connect(client)
         path = f"/v1/sources/{source['id']}/test"
         answers = await asyncio.gather(*(client.post(path, json={}) for _ in range(3)))
@@ -251,9 +283,9 @@ async def test_charlie_cannot_try_alices_source(listening: Running, brand: Brand
         assert (await rival.post("/v1/sources/src_nonsense/test", json={})).status_code == 404
 
 
-async def test_un_prefixed_headers_are_taken_end_to_end(listening: Running, brand: Brand) -> None:
+async def test_un_prefixed_headers_are_taken_end_to_end(working: Running, brand: Brand) -> None:
     """Shopify's newer events drop the `X-`: same signature, same meaning."""
-    async with listening.client(brand) as client, at_work(listening.settings):
+    async with working.client(brand) as client:
         source = await connect(client)
         body, headers = signed_order("orders/paid", 4711)
         plain = {name.removeprefix("X-"): value for name, value in headers.items()}
