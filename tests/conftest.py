@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -29,6 +30,24 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 TEMPLATE = "ariane_template"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests are shared out by tests/balance.py where they would be by file."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from tests.balance import ByShare
+
+    return ByShare(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The dearest first, in a process among others."""
+    if hasattr(config, "workerinput"):
+        from tests.balance import dearest_first
+
+        dearest_first(items)
 
 
 RECORDER = Recorder()
