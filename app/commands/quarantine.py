@@ -5,13 +5,15 @@ import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app import clock
-from app.quarantine import Held, HeldSegment, held, put_back
 from app.settings import SettingsError, read_settings
+
+if TYPE_CHECKING:
+    from app.quarantine import Held, HeldSegment
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -53,6 +55,8 @@ def retry_quarantine(
     data: Data = None,
 ) -> None:
     """Put the lines back into the spool, each once, and say which are still refused. Ends with 3 when any is."""
+    from app.quarantine import put_back
+
     settings = read_settings(data=data)
     spool = settings.data / "spool"
     oldest = clock.now() - timedelta(days=settings.click_retention_days)
@@ -78,7 +82,7 @@ def retry_quarantine(
     raise typer.Exit(LOOK_AT_IT if refused else 0)
 
 
-def _print_retry(put: int, segments: int, drained: bool, refused: list[Held]) -> None:
+def _print_retry(put: int, segments: int, drained: bool, refused: "list[Held]") -> None:
     print(f"{put} lines were put back into the spool, in {segments} segments")
     if segments and not drained:
         print("they are recorded as soon as the background process runs; what it refuses again comes back here")
@@ -96,14 +100,16 @@ def _await_drain(segments: tuple[Path, ...], wait_s: int) -> bool:
     return True
 
 
-def _held(spool: Path) -> tuple[list[Held], list[HeldSegment]]:
+def _held(spool: Path) -> "tuple[list[Held], list[HeldSegment]]":
+    from app.quarantine import held
+
     try:
         return held(spool)
     except OSError as error:
         raise SettingsError(f"{error.filename or spool}: {error.strerror}") from None
 
 
-def _line_words(each: Held) -> dict[str, Any]:
+def _line_words(each: "Held") -> dict[str, Any]:
     return {
         "id": each.id,
         "kind": each.kind,
@@ -114,7 +120,7 @@ def _line_words(each: Held) -> dict[str, Any]:
     }
 
 
-def _segment_words(each: HeldSegment) -> dict[str, Any]:
+def _segment_words(each: "HeldSegment") -> dict[str, Any]:
     kind, _, _ = each.path.name.partition("-")
     reason = f"begun {each.began_at:%Y-%m-%d %H:%M} UTC, longer ago than clicks are kept: its rows may be gone, and would count twice"
     return {"segment": each.path.name, "kind": kind, "bytes": each.size_bytes, "reason": reason}

@@ -33,24 +33,21 @@ def _spelt(escape: str) -> str:
     )
 
 
+# Patterns are compiled when they are first used, and kept by `re`: all of them at once would hold up the start of every web worker by 10 ms.
 _BLANKS = r"(?:\s|\+|%(?:20|09|0a|0d))*"
 # `&amp;` pasted for `&` makes `amp;token` of a name: refused later, kept all the same.
-_IN_PAIRS = re.compile(rf"(?:(?<=&)|^)((?:amp;)?{_BLANKS}(?:{_spelt('%')}){_BLANKS})=([^&]*)", re.IGNORECASE)
+_IN_PAIRS = rf"(?i)(?:(?<=&)|^)((?:amp;)?{_BLANKS}(?:{_spelt('%')}){_BLANKS})=([^&]*)"
 # Anywhere in the text and whether or not it is good JSON: what cannot be read is kept and shown too.
-_IN_JSON = re.compile(
-    rb'("\s*(?:%s)\s*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{}\[\]"][^\s,}\]]*)' % _spelt(r"\\u00").encode(),
-    re.IGNORECASE | re.DOTALL,
-)
+_IN_JSON = rb'(?is)("\s*(?:%s)\s*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{}\[\]"][^\s,}\]]*)' % _spelt(r"\\u00").encode()
 
 # `token[]=`, `token[0]=`, `with[token]=`, `…?token=`: what some senders make of a parameter. Bounded, because each is looked for from each start.
-_IN_ODD_PAIRS = re.compile(
-    rf"((?:^|[&?;\[]|%5b){_BLANKS}(?:{_spelt('%')}){_BLANKS}(?:(?:[\[\]]|%5b|%5d)[^&=]{{0,100}})?=)[^&]+", re.IGNORECASE
+_IN_ODD_PAIRS = (
+    rf"(?i)((?:^|[&?;\[]|%5b){_BLANKS}(?:{_spelt('%')}){_BLANKS}(?:(?:[\[\]]|%5b|%5d)[^&=]{{0,100}})?=)[^&]+"
 )
-_BEFORE_NEST = re.compile(rb'"\s*(?:%s)\s*"\s*:\s*(?=[\[{])' % _spelt(r"\\u00").encode(), re.IGNORECASE)
-_IN_FORM = re.compile(
-    rb'(name\s{0,9}=\s{0,9}"?\s{0,9}(?:%s)(?:\[[^"\r\n]{0,100})?\s{0,9}"?(?=[;\s])[^\r\n]{0,500}\r?\n(?:[^\r\n]{1,500}\r?\n){0,8}\r?\n)'
-    rb".*?(?=\r?\n--|\Z)" % "|".join(sorted(TOKENS)).encode(),
-    re.IGNORECASE | re.DOTALL,
+_BEFORE_NEST = rb'(?i)"\s*(?:%s)\s*"\s*:\s*(?=[\[{])' % _spelt(r"\\u00").encode()
+_IN_FORM = (
+    rb'(?is)(name\s{0,9}=\s{0,9}"?\s{0,9}(?:%s)(?:\[[^"\r\n]{0,100})?\s{0,9}"?(?=[;\s])[^\r\n]{0,500}\r?\n(?:[^\r\n]{1,500}\r?\n){0,8}\r?\n)'
+    rb".*?(?=\r?\n--|\Z)" % "|".join(sorted(TOKENS)).encode()
 )
 _DECODER = json.JSONDecoder()
 
@@ -77,9 +74,9 @@ def conceal(query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, d
     found: set[str] = set()
     query = _conceal_pairs(query, found)
     if is_json(headers.get("content-type", ""), body):
-        body = _conceal_nests(_IN_JSON.sub(lambda matched: _conceal_value(matched, found), body))
+        body = _conceal_nests(re.sub(_IN_JSON, lambda matched: _conceal_value(matched, found), body))
     else:
-        body = _IN_FORM.sub(rb"\1" + MASK.encode(), _conceal_pairs(body.decode("latin-1"), found).encode("latin-1"))
+        body = re.sub(_IN_FORM, rb"\1" + MASK.encode(), _conceal_pairs(body.decode("latin-1"), found).encode("latin-1"))
     found.discard(MASK)
     if not found:
         return query, dict(headers), body
@@ -125,14 +122,14 @@ def _conceal_pairs(text: str, found: set[str]) -> str:
         found.add(token)
         return f"{matched[1]}={MASK}"
 
-    return _IN_ODD_PAIRS.sub(rf"\1{MASK}", _IN_PAIRS.sub(concealed, text))
+    return re.sub(_IN_ODD_PAIRS, rf"\1{MASK}", re.sub(_IN_PAIRS, concealed, text))
 
 
 def _conceal_nests(body: bytes) -> bytes:
     """Of JSON with a list or an object for a token: MASK in place of all of it; of all that follows, where it does not end."""
     # As latin-1 a byte is a character, and only where the value ends matters.
     text, kept, end = body.decode("latin-1"), [], 0
-    for matched in _BEFORE_NEST.finditer(body):
+    for matched in re.finditer(_BEFORE_NEST, body):
         if matched.start() < end:
             continue
         kept += [body[end : matched.end()], json.dumps(MASK).encode()]
