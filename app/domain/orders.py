@@ -54,7 +54,8 @@ class RefundReport(msgspec.Struct, frozen=True, gc=False):
     Of several reports of one (kind, refund_id) the one with the greatest (trust, version) holds, so an amount is what was given back in all,
     never what was added. A refund that failed later is said as 0 with a greater version; a cancellation or chargeback said as 0 is taken back.
     by_lines: no amount but what `lines` (ids and quantities, or amounts) are worth in the order. reverses: of a reversal, the refund_id of what it
-    gives back; None: anything that was taken.
+    gives back; None: anything that was taken. Of a cancellation that is told as 0, its own refund_id: only what was cancelled is told so, and where
+    nothing was received of it before, it takes back what is received of it within `OVERTAKEN_WITHIN` after.
     """
 
     refund_id: str

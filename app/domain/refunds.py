@@ -6,7 +6,7 @@ from those that took effect before it. Gross never changes.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 import msgspec
@@ -19,6 +19,9 @@ LINE_UNKNOWN = "refund_line_unknown"
 OTHER_CURRENCY = "currency_mismatch"
 NO_REFUND = "reversal_without_refund"
 CONFLICTING = "conflicting_reports"
+OVERTAKEN_WITHIN = timedelta(minutes=1)
+"""How much later than its own taking back a cancellation may arrive, where two messages are under way at once: as long as WooCommerce waits for an
+answer."""
 
 
 class Adjustment(msgspec.Struct, frozen=True, gc=False):
@@ -113,7 +116,8 @@ def effects(facts: Iterable[Adjustment], sold: Sold) -> Outcome:
         single.setdefault(each.name, []).append(each)
     if any(_disagrees(each, reports[0]) for reports in single.values() for each in reports):
         flags.add(CONFLICTING)
-    standing = [_as_first_heard(reports) for reports in single.values() if not _taken_back(reports[0])]
+    held = [_without_overtaken(reports) for reports in single.values()]
+    standing = [_as_first_heard(reports) for reports in held if not _taken_back(reports[0])]
     standing += _beyond_known(told)
     if not standing or sold.net_minor is None:
         return Outcome(flags=frozenset(flags))
@@ -269,6 +273,27 @@ def _as_first_heard(reports: Sequence[Adjustment]) -> Adjustment:
     best = reports[0]
     still = takewhile(lambda each: (each.trust, each.said) == (best.trust, best.said), reports)
     return replace(best, received_at=min(each.received_at for each in still))
+
+
+def _without_overtaken(reports: list[Adjustment]) -> list[Adjustment]:
+    """These reports of one adjustment, best first, without cancellations whose taking back was faster than they were."""
+    if not any(each.reverses is not None and each.kind == CANCELLATION for each in reports):
+        return reports
+    left: list[Adjustment] = []
+    unanswered, proof = False, None
+    for each in reversed(reports):
+        if _taken_back(each):
+            # Only one that proves a cancellation answers it: another may say at the same moment that the order is live.
+            if each.reverses is not None:
+                proof = None if unanswered else each
+                unanswered = False
+        elif proof is not None and each.received_at - proof.received_at <= OVERTAKEN_WITHIN:
+            proof = None
+            continue
+        else:
+            unanswered = True
+        left.append(each)
+    return left[::-1]
 
 
 def _taken_back(each: Adjustment) -> bool:

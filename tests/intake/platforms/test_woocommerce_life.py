@@ -40,6 +40,7 @@ def told(topic: str, minute: float, body: dict[str, Any]) -> Facts:
             content_hash=hashed(encode_words(each)),
             occurred_at=each.occurred_at,
             received_at=received_at,
+            reverses=each.reverses,
         )
         for each in report.refunds
     ]
@@ -180,6 +181,16 @@ def test_a_deletion_that_its_restoration_overtook_takes_nothing() -> None:
     assert folded([live, restored, deleted]).refunded_minor == 0
     assert folded([deleted, restored, live]).refunded_minor == 0
     assert folded([live, restored, told("order.deleted", 10.2, {"id": 723})]).refunded_minor == 2_500
+
+
+def test_who_restores_an_order_and_throws_it_away_again_at_once_has_thrown_it_away() -> None:
+    """Shops send what waited for their next round within a second. Here nothing was overtaken: the restoration has its own deletion before it."""
+    first, again = (told("order.deleted", minute, {"id": 723}) for minute in (3, 9.01))
+    restored, changed = (order(topic, 9, "processing") for topic in ("order.restored", "order.updated"))
+    for messages in ([first, restored, changed, again], [again, changed, restored, first]):
+        assert folded([LIFE[1], *messages]).refunded_minor == 2_500
+    # Of two deletions one was overtaken; the other came after.
+    assert folded([LIFE[1], restored, again, told("order.deleted", 9.02, {"id": 723})]).refunded_minor == 2_500
 
 
 def test_an_order_whose_restoration_was_lost_lives_again_with_its_next_change() -> None:

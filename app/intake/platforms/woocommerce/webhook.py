@@ -10,7 +10,6 @@ with a plugin for numbering call order 5031 « 5020 », while another order has 
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from app.domain.bodies import CODES_MAX, LINES_MAX, Context, Unreadable, order_ref, read_json, version_at
 from app.domain.orders import Customer, OrderReport, Parsed, RefundReport
@@ -42,8 +41,6 @@ LIFE = ("pending", "failed", "on-hold", "processing", "completed", "cancelled", 
 """The order in which statuses follow each other within one second, which is all that `date_modified_gmt` can tell apart."""
 OTHER_STATUS = LIFE.index("completed")
 TRASH = "trash"
-OVERTAKEN_WITHIN = timedelta(minutes=1)
-"""How long WooCommerce waits for the answer to one message: so much later one that was sent before another may arrive."""
 
 
 def identify(headers: Mapping[str, str]) -> tuple[str, str]:
@@ -119,18 +116,18 @@ def _read_deletion(found: Json, context: Context) -> OrderReport:
 def _existence(order: Json, topic: str, context: Context) -> list[RefundReport]:
     """Takes back a deletion that is older than this message of an order outside the trash. A deletion tells no time: it is as old as its receipt.
 
-    A restoration is newer than every deletion received before it, and than one that it may have overtaken: only what was deleted is restored.
-    Any other change is newer than what was received before it **and** before it was made. The shop's clock, which may be minutes off, thus never
-    outdoes a deletion that came later; and an order lives again whose restoration was lost: WooCommerce sends nothing twice.
+    A restoration proves that there was one, which may be under way still (`RefundReport.reverses`). Any other change is newer than what was
+    received before it **and** before it was made: the shop's clock, which may be minutes off, thus never outdoes a deletion that came later, and
+    an order lives again whose restoration was lost. WooCommerce sends nothing twice, and of the trash itself it sends no change of the order.
     """
     modified = gmt_of(order, "date_modified")
-    if topic == RESTORED:
-        version = version_at(context.received_at + OVERTAKEN_WITHIN)
-    elif modified is not None:
-        version = min(version_at(modified), version_at(context.received_at))
-    else:
+    received = version_at(context.received_at)
+    restored = topic == RESTORED
+    if not restored and modified is None:
         return []
-    return [RefundReport("deleted", kind="cancellation", amount_minor=0, version=version)]
+    version = received if restored else min(version_at(modified), received)
+    proof = "deleted" if restored else None
+    return [RefundReport("deleted", kind="cancellation", amount_minor=0, version=version, reverses=proof)]
 
 
 def _status(order: Json) -> str:
