@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_the_keys_of_their_page_may_do_what_it_says(served: Served) -> None:
     made, publishable, listed = map(json.loads, type_in(example("keys"), served).splitlines())
     assert (made["scopes"], publishable["shop"]) == (["conversions"], "main")
     assert {made["id"], publishable["id"]} <= {each["id"] for each in listed["data"]}
-    reporter = Served(served.url, served.pid, served.data, made["secret_key"], publishable["publishable_key"])
+    reporter = replace(served, secret_key=made["secret_key"])
     reporter.call("POST", "/v1/conversions", {"order_id": "by-the-checkout", "net_minor": 100, "currency": "EUR"})
     with pytest.raises(AssertionError, match="missing_scope"):
         reporter.call("GET", "/v1/conversions")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,11 @@ def make_and_restore(served: Served, tmp_path: Path) -> None:
     environment = f"set -a\ncd {tmp_path}\nln -s {sys.prefix} .venv\nHOST=127.0.0.1 ARIANE_DATA={served.data}\n"
     script = example("restore").replace("8009", str(free_port()))
     type_in(f"{environment}{example('backup')}\n{script}", served, PYTHONPATH=os.environ.get("PYTHONPATH", ""))
-    (tmp_path / "again").mkdir()
-    with serve(tmp_path / "again", ARIANE_DATA=str(tmp_path / "restored")) as restored:
-        before = Served(restored.url, restored.pid, restored.data, served.secret_key, served.publishable_key)
+    place = tmp_path / "another place"
+    place.mkdir()
+    (tmp_path / "restored").rename(place / "data")
+    with serve(place) as restored:
+        before = replace(restored, secret_key=served.secret_key)
         assert before.call("GET", f"/v1/conversions/{order['id']}")["net_minor"] == 1_000
         type_in(example("generic-webhook"), before, HOOK_URL=source["url"].replace(served.url, restored.url))
         assert before.until(lambda: before.call("GET", "/v1/conversions?order_id=1002")["data"])
