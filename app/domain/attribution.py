@@ -243,6 +243,9 @@ def decide(touches: Sequence[Touch], conversion: Conversion, policies: Policies)
     what the model says, oldest first, ties by id. A code whose policy withholds the credit, or that belongs to nobody, never blocks a click.
     An unknown click makes the verdict `pending_click` only while it could still change who gets the order, and for 7 days at most.
     """
+    if not touches:
+        brand = policies.brand
+        return Decision(Verdict.UNATTRIBUTED, None, brand.model, brand.version, Reason.NO_SIGNAL, (), ())
     judged = [(touch, _fault(touch, conversion, policies)) for touch in touches]
     policy = policies.governing([touch for touch, fault in judged if fault is None])
     outcome = _award(judged, conversion, policy)
@@ -267,6 +270,9 @@ class _Outcome(msgspec.Struct, frozen=True):
     winners: tuple[tuple[Touch, Fraction], ...]
     # Codes that were in order, but whose credit policy withheld the credit.
     withheld: Mapping[str, Reason]
+
+
+NOBODY_WINS = _Outcome((), {})
 
 
 def _fault(touch: Touch, conversion: Conversion, policies: Policies) -> Reason | None:
@@ -315,6 +321,8 @@ def _within(moment: datetime | None, starts_at: datetime | None, ends_at: dateti
 def _award(judged: Judged, conversion: Conversion, policy: Policy) -> _Outcome:
     """Who wins among the touches without fault, and which codes were withheld."""
     eligible = [touch for touch, fault in judged if fault is None]
+    if not eligible:
+        return NOBODY_WINS
     clicks = [
         [touch for touch in eligible if touch.method is method]
         for method in policy.precedence
@@ -365,10 +373,12 @@ def share_out(total: int, weights: Sequence[Fraction]) -> list[int]:
 
 
 def _share(outcome: _Outcome, net_minor: int | None) -> tuple[Credit, ...]:
+    if not outcome.winners:
+        return ()
     weights = [weight for _, weight in outcome.winners]
-    points = share_out(WEIGHT_BP, weights) if weights else []
+    points = share_out(WEIGHT_BP, weights)
     amounts: list[int | None] = [None] * len(weights)
-    if net_minor is not None and weights:
+    if net_minor is not None:
         amounts = list(share_out(net_minor, weights))
     return tuple(
         Credit(touch, weight, point, amount)
@@ -408,6 +418,9 @@ def _could_change(judged: Judged, outcome: _Outcome, conversion: Conversion, pol
     Tried out rather than reasoned about: suppose it arrives, from somebody new or from the owner of one of the codes, and decide again.
     """
     if conversion.as_of >= conversion.occurred_at + PENDING_CLICK_MAX:
+        return False
+    unknown = Reason.UNKNOWN_CLICK
+    if all(fault is not unknown for _, fault in judged):
         return False
     owners = {touch.influencer_id for touch, fault in judged if touch.method is Method.CODE and fault is None}
     now = [(touch.method, touch.signal, weight) for touch, weight in outcome.winners]

@@ -89,14 +89,15 @@ def fold(
     ranked = _once(witnesses)
     if not ranked:
         return Order()
-    ranked.sort(key=_rank, reverse=True)
+    if len(ranked) > 1:
+        ranked.sort(key=_rank, reverse=True)
     standing = stand(changes)
     closed = _closed(ranked, standing.locked_at)
     believed, unsigned = _split(ranked)
     reports = [*believed, *unsigned]
-    books = _books(closed)
+    books = _books(closed, believed, unsigned) if closed is ranked else _books(closed, *_split(closed))
     flags: set[str] = set(books.flags)
-    if closed is not ranked and not books.same_as(_books(ranked)):
+    if closed is not ranked and not books.same_as(_books(ranked, believed, unsigned)):
         flags.add("changed_after_lock")
     accounts, differing = compare(ranked, books.money, standing.locked_at, books.paid_on_top, tolerance)
     deleted = _deleted_refunds(ranked)
@@ -139,10 +140,10 @@ def fold(
 
 def _deleted_refunds(ranked: Sequence[Witness]) -> frozenset[str]:
     """Refunds that a shop has listed once and lists no more. Lists of one version are one: what stands in any of them is there."""
-    lists = [(witness.rank[:2], witness.report.refund_ids) for witness in ranked]
-    stated = [(rank, set(refund_ids)) for rank, refund_ids in lists if refund_ids is not None]
-    if not stated:
+    stating = [witness for witness in ranked if witness.report.refund_ids is not None]
+    if not stating:
         return frozenset()
+    stated = [(witness.rank[:2], set(witness.report.refund_ids or ())) for witness in stating]
     there = set().union(*(refund_ids for rank, refund_ids in stated if rank == stated[0][0]))
     return frozenset().union(*(refund_ids for _, refund_ids in stated)) - there
 
@@ -196,8 +197,7 @@ def _closed(ranked: list[Witness], locked_at: datetime | None) -> list[Witness]:
     return [witness for witness in ranked if witness.received_at <= locked_at] or ranked
 
 
-def _books(ranked: Sequence[Witness]) -> _Books:
-    believed, unsigned = _split(ranked)
+def _books(ranked: Sequence[Witness], believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -> _Books:
     reports = [*believed, *unsigned]
     money = next((witness for witness in ranked if net_of(witness.report) is not None), None)
     currency = money.report.currency if money else _said(reports, "currency")
@@ -272,8 +272,11 @@ Fact = TypeVar("Fact", Witness, Adjustment)
 
 def _once(facts: Iterable[Fact]) -> list[Fact]:
     """Each fact once, at its earliest receipt: after a merge the same words may stand under two of the order's ids."""
+    told = list(facts)
+    if len(told) < 2:
+        return told
     earliest: dict[bytes, Fact] = {}
-    for fact in facts:
+    for fact in told:
         known = earliest.get(fact.content_hash)
         if known is None or fact.received_at < known.received_at:
             earliest[fact.content_hash] = fact

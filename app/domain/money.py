@@ -83,6 +83,8 @@ def split(total_minor: int, weights: Sequence[Fraction]) -> list[int]:
         if total_minor:
             raise ValueError("nothing to give the money to")
         return []
+    if len(weights) == 1:
+        return [total_minor]
     whole = sum(weights)
     if whole == 0:
         return [total_minor] + [0] * (len(weights) - 1)

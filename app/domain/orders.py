@@ -199,7 +199,7 @@ def _words_of_line(line: Line) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
-        return value.astimezone(UTC)
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
     if isinstance(value, tuple):
         return [each if type(each) in _PLAIN else _plain(each) for each in value]
     if isinstance(value, Line):

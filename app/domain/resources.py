@@ -82,7 +82,7 @@ def named(pairs: Iterable[tuple[object, object]], names: frozenset[str]) -> Iter
 
 def clicks_in_page(page: object, click_param: str) -> list[str]:
     """The click ids in the query of the page a shopper landed on; [] for anything else, such as a path or plain junk."""
-    if not isinstance(page, str):
+    if not isinstance(page, str) or "?" not in page:
         return []
     try:
         pairs = parse_qsl(urlsplit(page).query, max_num_fields=QUERY_FIELDS_MAX)

@@ -291,8 +291,9 @@ def _locks_at(order: Order, decision: Decision, policies: Policies) -> datetime 
     """When an approved order will be locked: after the longest hold of the campaigns that get it, the brand's when nobody does."""
     if order.lockable_at is None or order.occurred_at is None:
         return None
-    campaigns = {credit.touch.campaign_id for credit in decision.credits} or {None}
-    hold_days = max(policies.of(campaign_id).hold_days for campaign_id in campaigns)
+    hold_days = policies.brand.hold_days
+    if decision.credits:
+        hold_days = max(policies.of(credit.touch.campaign_id).hold_days for credit in decision.credits)
     return max(order.occurred_at + timedelta(days=hold_days), order.lockable_at)
 
 
@@ -362,9 +363,7 @@ def _credits(root: Root, order: Order, decision: Decision, currency: str) -> lis
 
     A refund is split as the difference between what is left before and after it, so that an order refunded to nothing leaves nobody a cent.
     """
-    owners: list[dict[str, Any]] = [_owner(credit.touch) for credit in decision.credits] or [
-        _owner(NOBODY) | {"method": None}
-    ]
+    owners: list[dict[str, Any]] = [_owner(credit.touch) for credit in decision.credits] or [OF_NOBODY]
     weights = [credit.weight for credit in decision.credits] or [attribution.WHOLE]
     points = [credit.weight_bp for credit in decision.credits] or [attribution.WEIGHT_BP]
     counted = order.status in COUNTED and not order.test
@@ -396,7 +395,7 @@ def _credits(root: Root, order: Order, decision: Decision, currency: str) -> lis
     return rows
 
 
-NOBODY = Touch(attribution.Method.CODE, "")
+OF_NOBODY = _owner(Touch(attribution.Method.CODE, "")) | {"method": None}
 
 
 async def write_stubs(connection: asyncpg.Connection, brand_id: UUID, roots: Mapping[UUID, Root]) -> dict[UUID, Root]:
@@ -439,5 +438,4 @@ async def _write_states(
     assert written == len(states), "a locked order has gone"
 
 
-def _json(value: object) -> bytes:
-    return msgspec.json.encode(value, enc_hook=str)
+_json = msgspec.json.Encoder(enc_hook=str).encode

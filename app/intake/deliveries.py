@@ -24,7 +24,7 @@ from app.domain.bodies import Context
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Landing, OrderReport, Parsed, Receipt
 from app.domain.signing import set_up
-from app.intake.messages import Message, key_of, message_of
+from app.intake.messages import Message, key_of, message_of, read_id
 from app.intake.partitions import Connection
 from app.intake.recording import in_transaction, record, record_landings
 from app.secret import derive
@@ -53,14 +53,13 @@ FROM unnest($2::uuid[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k(origin_id,
 JOIN delivery d ON d.brand_id = $1 AND d.origin_id = k.origin_id AND d.external_id = k.external_id AND d.body_hash = k.body_hash
 """
 
-KEEP = """
-INSERT INTO delivery (brand_id, id, origin_id, platform, shop, topic, external_id, body_hash, headers, body, status, reason, detail,
-    conversion_id, received_at, recorded_at, attempts)
-SELECT $1, r.*, 1
-FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::jsonb[], $10::bytea[], $11::text[],
-    $12::text[], $13::text[], $14::uuid[], $15::timestamptz[], $16::timestamptz[]) AS r
-ON CONFLICT DO NOTHING
-"""
+KEPT = (
+    "brand_id", "id", "origin_id", "platform", "shop", "topic", "external_id", "body_hash", "headers", "body", "status", "reason", "detail",
+    "conversion_id", "received_at", "recorded_at", "attempts",
+)  # fmt: skip
+KEEP = f"""
+INSERT INTO delivery ({", ".join(KEPT)}) VALUES ({", ".join(f"${number}" for number in range(1, len(KEPT) + 1))}) ON CONFLICT DO NOTHING
+"""  # noqa: S608  names of columns
 
 LOCK_KEPT = "SELECT id FROM delivery WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 SETTLE = """
@@ -162,7 +161,7 @@ async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret
     for line in lines:
         if not isinstance(line, HookLine | PixelLine):
             raise ValueError("a line that belongs among the clicks")
-        brand_id = NOBODY if line.brand_id is None else UUID(line.brand_id)
+        brand_id = NOBODY if line.brand_id is None else read_id(line.brand_id)
         brands.setdefault(brand_id, []).append(message_of(line))
     for brand_id, message in await _find_brands(pool, brands.pop(NOBODY, [])):
         brands.setdefault(brand_id, []).append(message)
@@ -338,15 +337,22 @@ async def look_up(connection: Connection, brand_id: UUID, messages: Sequence[Mes
 
 async def _keep(connection: Connection, brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> None:
     """Adds the rows of new messages, in one order for everybody, so that two processes with the same messages cannot lock each other out."""
-    rows = sorted(_rows(kept), key=lambda row: (row[1] or NOBODY, row[5], row[6]))
-    if rows:
-        await connection.execute(KEEP, brand_id, *zip(*rows, strict=True))
+    rows = sorted(_rows(brand_id, kept), key=lambda row: (row[2] or NOBODY, row[6], row[7]))
+    if not rows:
+        return
+    try:
+        # All or none: they were looked up just now, so nearly always all of them are new, and a row takes PostgreSQL and us a third less.
+        async with connection.transaction():
+            await connection.copy_records_to_table("delivery", records=rows, columns=KEPT)
+    except asyncpg.UniqueViolationError:
+        await connection.executemany(KEEP, rows)
 
 
-def _rows(kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
+def _rows(brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
     now = clock.now()
     for message, verdict in kept:
         yield (
+            brand_id,
             message.id,
             message.origin_id,
             message.platform,
@@ -362,6 +368,7 @@ def _rows(kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
             verdict.conversion_id,
             message.received_at,
             now if verdict.status == "recorded" else None,
+            1,
         )
 
 

@@ -8,7 +8,6 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from app import mint
 from app.domain.accounts import Witness
 from app.domain.codes import normalise
 from app.domain.orders import (
@@ -23,6 +22,7 @@ from app.domain.orders import (
 )
 from app.domain.refunds import Adjustment
 from app.domain.statuses import StatusChange
+from app.intake import uuids
 
 ADD = """
 WITH witnessed AS (
@@ -151,7 +151,7 @@ async def add_changes(
     connection: asyncpg.Connection, brand_id: UUID, changes: Sequence[tuple[UUID, StatusChange]]
 ) -> None:
     """Adds what was decided of locked orders, in one statement. Whether an order may change so is the caller's to know."""
-    rows = [{"conversion_id": each, "id": mint.new_id(), **asdict(change)} for each, change in changes]
+    rows = [{"conversion_id": each, "id": uuids.new_id(), **asdict(change)} for each, change in changes]
     await connection.execute(CHANGE, brand_id, msgspec.json.encode(rows, enc_hook=str).decode())
 
 
@@ -247,7 +247,7 @@ def _witness(fact: Fact, report: OrderReport, receipt: Receipt, words: bytes) ->
     return {
         "conversion_id": fact[0],
         "content_hash": fact[1].hex(),
-        "id": mint.new_id(),
+        "id": uuids.new_id(),
         "trust": receipt.trust,
         "door": receipt.door,
         "platform": receipt.platform,
@@ -265,7 +265,7 @@ def _adjustment(fact: Fact, refund: RefundReport, receipt: Receipt) -> dict[str,
         "content_hash": fact[1].hex(),
         "kind": refund.kind,
         "refund_id": refund.refund_id,
-        "id": mint.new_id(),
+        "id": uuids.new_id(),
         "amount_minor": None if refund.full or refund.by_lines else refund.amount_minor or 0,
         "currency": refund.currency,
         "trust": receipt.trust,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Parsed, 
 from app.domain.rehearsal import Rehearsal, Scene
 from app.domain.signatures.digests import QUERY
 from app.domain.signing import is_by_query
+from app.intake import uuids
 from app.intake.platforms import pixel
 from app.intake.platforms.generic import rehearsal as generic_rehearsal
 from app.intake.platforms.generic import webhook as generic
@@ -28,6 +30,7 @@ from app.intake.platforms.woocommerce import rehearsal as woocommerce_rehearsal
 from app.intake.platforms.woocommerce import webhook as woocommerce
 from app.spool import HookLine, PixelLine
 
+IDS_REMEMBERED = 1_024
 PIXEL_DOORS = frozenset({"pixel", "beacon"})
 
 
@@ -116,6 +119,10 @@ class Message(msgspec.Struct, frozen=True):
         )
 
 
+read_id = lru_cache(maxsize=IDS_REMEMBERED)(uuids.read_id)
+"""The id of a brand, source or key from its text: the same few on every line. ValueError when it is none."""
+
+
 def key_of(message: Message) -> str:
     """The publishable key (`k`) that a hit of the pixel or beacon names; '' when it names none."""
     try:
@@ -128,13 +135,13 @@ def key_of(message: Message) -> str:
 
 def message_of(line: HookLine | PixelLine) -> Message:
     """The message on a line of the spool. ValueError when its ids are none."""
-    line_id = UUID(line.id)
+    line_id = uuids.read_id(line.id)
     received_at = EPOCH + timedelta(milliseconds=ids.minted_ms(line_id))
     if isinstance(line, PixelLine):
         return Message(
             id=line_id,
             platform=line.door,
-            origin_id=None if line.key_id is None else UUID(line.key_id),
+            origin_id=None if line.key_id is None else read_id(line.key_id),
             shop=line.shop,
             headers={"content-type": line.content_type} if line.content_type else {},
             body=line.body,
@@ -146,7 +153,7 @@ def message_of(line: HookLine | PixelLine) -> Message:
     return Message(
         id=line_id,
         platform=line.platform,
-        origin_id=UUID(line.source_id),
+        origin_id=read_id(line.source_id),
         shop=line.shop,
         headers=headers,
         body=line.body,

@@ -21,8 +21,9 @@ import asyncpg
 import msgspec
 from msgspec.structs import replace
 
-from app import clock, mint
+from app import clock
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
+from app.intake import uuids
 from app.intake.deciding import Root, Settled, settle_orders, write_stubs
 from app.intake.facts import Told, add_facts
 
@@ -192,7 +193,7 @@ async def _name(
     order_ids: dict[UUID, str] = {}
     for names, report in zip(refs, reports, strict=True):
         head = groups[names[0]]
-        candidate = candidates.setdefault(head, mint.new_id())
+        candidate = candidates.setdefault(head, uuids.new_id())
         order_ids.setdefault(candidate, report.order_id or report.refs[0])
     asked = sorted(groups)
     chosen = [candidates[groups[name]] for name in asked]

@@ -89,6 +89,9 @@ class Stepped:
     async def copy_to_table(self, *arguments: Any, **options: Any) -> Any:
         return await self._let(self._connection.copy_to_table, *arguments, **options)
 
+    async def copy_records_to_table(self, *arguments: Any, **options: Any) -> Any:
+        return await self._let(self._connection.copy_records_to_table, *arguments, **options)
+
     def transaction(self) -> "_Transaction":
         return _Transaction(self, self._connection.transaction())
 

@@ -18,6 +18,7 @@ from app import clock, mint
 from app.db import connect_pool
 from app.domain import ids
 from app.domain.codes import normalise
+from app.intake import deliveries as deliveries_module
 from app.intake.deliveries import NOBODY, Outcome, record_deliveries
 from app.intake.replaying import replay
 from app.secret import load_secret, seal
@@ -180,6 +181,25 @@ async def test_one_delivery_a_hundred_times_is_one_row_and_one_order(
     assert sum(outcome.recorded + outcome.repeated for outcome in outcomes) == 100
     witnesses = await pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", alice.id)
     assert witnesses == 1
+
+
+async def test_what_another_process_keeps_in_between_does_not_cost_the_others_of_its_batch(
+    pool: asyncpg.Pool, alice: Brand, shopify: Shop, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were looked up and new, and one of them no longer is when the batch is written: its row stays as it was, the others are kept."""
+    lines = [shopify.order() for _ in range(5)]
+    record_messages = deliveries_module.record_messages
+
+    async def overtaken(*arguments: Any) -> Any:
+        monkeypatch.setattr(deliveries_module, "record_messages", record_messages)
+        assert await record(lines[2]) == Outcome(recorded=1)
+        return await record_messages(*arguments)
+
+    monkeypatch.setattr(deliveries_module, "record_messages", overtaken)
+    assert await record(*lines) == Outcome(recorded=5)
+    assert sorted(str(row["id"]) for row in await deliveries(pool, alice.id)) == sorted(line.id for line in lines)
+    assert len(await orders(pool, alice)) == 5
+    assert await pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", alice.id) == 5
 
 
 async def test_the_same_spool_line_twice_changes_nothing(pool: asyncpg.Pool, alice: Brand, record: Record) -> None:

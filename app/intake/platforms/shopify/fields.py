@@ -9,6 +9,12 @@ from app.domain.resources import Json, nested, text_of
 ID_MAX = 1 << 64
 
 
+# The names asked for most, so that they are not put together, and hashed, for every line of every order.
+_SETS = {
+    name: f"{name}_set" for name in ("price", "amount", "total_discount", "total_tax", "subtotal_price", "total_price")
+}
+
+
 class Purse:
     """Reads amounts of one currency. With no currency (a subscription left it out) there are no amounts."""
 
@@ -31,7 +37,7 @@ class Purse:
         if currency is None:
             return None
         value = stated = None
-        said = thing.get(name + "_set")
+        said = thing.get(_SETS.get(name) or f"{name}_set")
         shop = said.get("shop_money") if isinstance(said, dict) else None
         if isinstance(shop, dict):
             value, stated = shop.get("amount"), shop.get("currency_code")

@@ -129,6 +129,7 @@ def _read_order(
         raise Unreadable("not_an_order", "it has no id, or no field of an order")
     purse = Purse(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
     updated_at = moment_of(order.get("updated_at"))
+    attributes = _attributes(order)
     included = taxes_included(order, context)
     goods = read_goods(order, purse, included, notes)
     tax, shipping = purse.amount(order, "total_tax"), shipping_of(order, purse, included)
@@ -149,8 +150,8 @@ def _read_order(
         estimated=goods.estimated,
         paid=True if topic == "orders/paid" else PAID.get(str(order.get("financial_status"))),
         codes=_codes(order),
-        click_ids=_click_ids(order, context),
-        visitor_id=next(named(_attributes(order), VISITOR_NAMES), None),
+        click_ids=_click_ids(order, attributes, context),
+        visitor_id=next(named(attributes, VISITOR_NAMES), None),
         customer=_customer(order, context),
         lines=goods.lines,
         refunds=tuple(refunds_of(order, topic, purse, goods, included, updated_at or triggered_at, notes)),
@@ -183,10 +184,10 @@ def _codes(order: Json) -> tuple[str, ...]:
     return tuple(dict.fromkeys(codes))[:CODES_MAX]
 
 
-def _click_ids(order: Json, context: Context) -> tuple[str, ...]:
+def _click_ids(order: Json, attributes: list[tuple[object, object]], context: Context) -> tuple[str, ...]:
     """From the cart's attributes, where the shop's page has put it, then from the page the shopper landed on."""
     found = [
-        *named(_attributes(order), CLICK_NAMES | {context.click_param.casefold()}),
+        *named(attributes, CLICK_NAMES | {context.click_param.casefold()}),
         *clicks_in_page(order.get("landing_site"), context.click_param),
     ]
     return tuple(dict.fromkeys(found))[:CODES_MAX]
