@@ -420,6 +420,14 @@ async def test_a_line_longer_than_the_runway_goes_past_it_and_the_next_begins_an
     assert sorted(lines) == sorted([b"second", long, b"next"])
 
 
+async def test_a_runway_is_nothing_that_waits(tmp_path: Path) -> None:
+    spool, path = await on_a_runway(tmp_path)
+    await eventually(lambda: len(segment_names(tmp_path)) > 1)
+    path.write_bytes(b"\0" * RUNWAY_MIN_BYTES)
+    assert oldest_waiting(tmp_path) is None
+    await spool.close()
+
+
 async def test_clicks_that_nobody_waits_for_need_no_runway(tmp_path: Path) -> None:
     clicks = Spool(tmp_path, kind="clicks", sync_ms=10)
     clicks.append(LINE)
