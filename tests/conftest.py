@@ -154,7 +154,7 @@ def settings(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One `ariane serve` with a PostgreSQL of its own, for all tests that leave it running; each speaks for a brand of its own (`whole.of`)."""
-    with serve(tmp_path_factory.mktemp("whole")) as served:
+    with serve(tmp_path_factory.mktemp("whole"), ARIANE_JOB_SILENT_S="2") as served:
         yield served
 
 

@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 
 from app.api.auth import SCOPES
+from app.domain import ids
 from app.keys import Keys, issue_keys
 from app.postgres import Cluster
 
@@ -39,11 +41,13 @@ class Served:
     secret_key: str
     publishable_key: str
     dsn: str
+    brand_id: UUID
 
     def of(self, brand: str) -> "Served":
         """The same service, speaking for another brand, which is made when it is new."""
         keys = asyncio.run(_make_keys(self.dsn, brand))
-        return replace(self, secret_key=keys.secret_key, publishable_key=keys.publishable_key)
+        brand_id = ids.read("brand", keys.brand_id)
+        return replace(self, secret_key=keys.secret_key, publishable_key=keys.publishable_key, brand_id=brand_id)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One call of the REST API; an error status is an assertion with the answer's body."""
@@ -96,7 +100,8 @@ def serve(directory: Path, **variables: str) -> Iterator[Served]:
         _await_schema(url, process, directory / "serve.log")
         dsn = variables.get("DATABASE_URL") or Cluster(data).dsn
         keys = asyncio.run(_make_keys(dsn, "Alice"))
-        yield Served(url, process.pid, data, keys.secret_key, keys.publishable_key, dsn)
+        brand_id = ids.read("brand", keys.brand_id)
+        yield Served(url, process.pid, data, keys.secret_key, keys.publishable_key, dsn, brand_id)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -5,32 +5,34 @@ import json
 import os
 import time
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
-from app.postgres import Cluster
 from tests.faults.test_whole import kill
-from tests.served import Served, serve
+from tests.served import Served
 
 pytestmark = pytest.mark.faults
 
 ROWS = 100_000 if os.environ.get("ARIANE_TESTS_LONG") else 4_000
 KILLS = 5 if os.environ.get("ARIANE_TESTS_LONG") else 1
 REFUSED_EVERY = 100
-EVERY = "/* across brands: everything the service has recorded */"
+COUNTS = """
+SELECT (SELECT count(*) FROM conversion WHERE brand_id = $1), (SELECT sum(net_minor)::bigint FROM conversion WHERE brand_id = $1),
+       (SELECT count(*) FROM witness WHERE brand_id = $1), (SELECT count(*) FROM job_line WHERE brand_id = $1),
+       (SELECT count(*) FROM job_piece WHERE brand_id = $1)
+"""
 
 
-def test_a_killed_import_goes_on_and_nothing_is_lost_or_counted_twice(tmp_path: Path) -> None:
-    with serve(tmp_path, ARIANE_JOB_SILENT_S="2") as served:
-        job = upload(served)
-        for turn in range(1, KILLS + 1):
-            served.until(lambda part=turn: look(served, job)["progress"]["done"] >= ROWS * part // (KILLS + 2), 120)  # type: ignore[misc]
-            kill(served, "app.worker")
-        ended = served.until(lambda: (shown := look(served, job))["finished_at"] and shown, 240)
-        assert asyncio.run(count(served)) == (ROWS - ROWS // REFUSED_EVERY, (ROWS - ROWS // REFUSED_EVERY) * 1_000)
+def test_a_killed_import_goes_on_and_nothing_is_lost_or_counted_twice(whole: Served) -> None:
+    served = whole.of("Jobs")
+    job = upload(served)
+    for turn in range(1, KILLS + 1):
+        served.until(lambda part=turn: look(served, job)["progress"]["done"] >= ROWS * part // (KILLS + 2), 120)  # type: ignore[misc]
+        kill(served, "app.worker")
+    ended = served.until(lambda: (shown := look(served, job))["finished_at"] and shown, 240)
+    assert asyncio.run(count(served)) == (ROWS - ROWS // REFUSED_EVERY, (ROWS - ROWS // REFUSED_EVERY) * 1_000)
     assert ended["state"] == "succeeded"
     assert ended["progress"]["done"] == ROWS
     result = ended["result"]
@@ -54,16 +56,11 @@ def look(served: Served, job: str) -> dict[str, Any]:
 
 
 async def count(served: Served) -> tuple[int, int]:
-    """Orders and their money, straight from the tables; the lines kept of those refused are each there once."""
-    connection = await asyncpg.connect(Cluster(served.data).dsn)
+    """Our orders and their money, straight from the tables; the lines kept of those refused are each there once."""
+    connection = await asyncpg.connect(served.dsn)
     try:
-        row = await connection.fetchrow(
-            f"{EVERY} SELECT count(*) AS orders, sum(net_minor)::bigint AS net FROM conversion"
-        )
-        assert row is not None
-        assert await connection.fetchval(f"{EVERY} SELECT count(*) FROM witness") == row["orders"]
-        assert await connection.fetchval("SELECT count(*) FROM job_line") == ROWS // REFUSED_EVERY
-        assert await connection.fetchval("SELECT count(*) FROM job_piece") == 0
-        return row["orders"], row["net"]
+        orders, net, witnesses, lines, pieces = await connection.fetchrow(COUNTS, served.brand_id)
     finally:
         await connection.close()
+    assert (witnesses, lines, pieces) == (orders, ROWS // REFUSED_EVERY, 0)
+    return orders, net
