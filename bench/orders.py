@@ -55,7 +55,8 @@ def _as_it_is() -> dict[str, Any]:
 
 
 def _wire(document: object) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+    # In UTF-8, as shops write, and not in the escapes that Python prefers.
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def rehearsed(platform: str, settings: dict[str, object], number: int) -> list[Sent]:

@@ -102,6 +102,9 @@ def _says_each_name_once(body: bytes, value: object) -> bool:
     written = _encode(value)
     if written == body:
         return True
+    # What most shop systems escape without need. Nothing else is written so, and no escape that matters comes to be by taking these away.
+    if b"\\" in body and written == body.replace(b"\\/", b"/").replace(b"\\u0026", b"&"):
+        return True
     return written.count(b":") == body.count(b":") and (b"\\" not in body or b"\\u003" not in body)
 
 

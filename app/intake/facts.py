@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from msgspec import structs
 
 from app.domain.accounts import Witness
 from app.domain.codes import normalise
@@ -275,7 +276,7 @@ def _adjustment(fact: Fact, refund: RefundReport, receipt: Receipt) -> dict[str,
         "version": refund.version,
         "occurred_at": refund.occurred_at,
         "received_at": receipt.received_at,
-        "lines": [msgspec.to_builtins(line) for line in refund.lines],
+        "lines": [structs.asdict(line) for line in refund.lines],
         "of_total": refund.of_total,
         "cumulative": refund.cumulative,
         "part_of": refund.part_of,

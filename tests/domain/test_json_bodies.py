@@ -54,7 +54,7 @@ def verdict(read: object, body: bytes) -> str:
         return f"{error.reason}: {error.detail}"
 
 
-NAMES = st.sampled_from(["a", "b", ":", 'q"', "\\", "", "é", "a:b", ",", "\u2028"])
+NAMES = st.sampled_from(["a", "b", ":", 'q"', "\\", "", "é", "a:b", ",", "\u2028", "a/b", "a&", "\\/", "\\u0026"])
 TEXTS = st.one_of(NAMES, st.text(max_size=4))
 
 
@@ -65,6 +65,7 @@ def texts(draw: st.DrawFn, value: str) -> str:
     for character in value:
         plain = json.dumps(character, ensure_ascii=False)[1:-1]
         escaped = "".join(f"\\u{unit:04x}" for unit in _units(character))
+        plain = draw(st.sampled_from(["/", r"\/"])) if character == "/" else plain
         spelled.append(draw(st.sampled_from([plain, plain, escaped, escaped.upper().replace("\\U", "\\u")])))
     return '"' + "".join(spelled) + '"'
 
@@ -111,6 +112,9 @@ def documents(draw: st.DrawFn, depth: int = 3) -> str:
 @example(r'{"a":":","a":"\u003a\u003a"}')
 @example(r'{"a":1,"\u0061":1}')
 @example(r'{"a":1,"b":"\\u003a"}')
+@example(r'{"a/b":1,"a\/b":1}')
+@example(r'{"a&b":"&","a\u0026b":"\u0026"}')
+@example(r'{"a":"\\/","b":"\\u0026","c":"\/\u0026"}')
 @example('{"x":{"a":1,"a":2}}')
 @example("[1e999999999999999999999]")
 @example('{"a":"\\ud800"}')

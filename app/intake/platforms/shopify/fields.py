@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from app.domain import money
-from app.domain.bodies import Unreadable, read_major, read_text
+from app.domain.bodies import LINES_MAX, Unreadable, read_major, read_text
 from app.domain.resources import Json, nested, text_of
 
 ID_MAX = 1 << 64
@@ -24,9 +24,21 @@ class Purse:
     def amount(self, thing: Json, name: str) -> int | None:
         """`<name>_set.shop_money`, else `<name>`; None when neither is said. Unreadable for a negative or no amount at all."""
         value = self._read(thing, name)
-        if value is not None and value < 0:
+        if value and value < 0:
             raise Unreadable("invalid_amount", f"{name} is negative")
         return value
+
+    def total(self, things: object, where: str, name: str) -> int:
+        """The sum of an amount over the objects of a list; 0 for no list."""
+        if not things or not isinstance(things, list):
+            return 0
+        if len(things) > LINES_MAX:
+            raise Unreadable("too_many", f"{where} holds more than {LINES_MAX}")
+        total = 0
+        for each in things:
+            if isinstance(each, dict):
+                total += self.amount(each, name) or 0
+        return total
 
     def signed(self, thing: Json, name: str) -> int:
         """The same where a sign means something; 0 when it is not said."""

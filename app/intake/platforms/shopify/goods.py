@@ -98,8 +98,7 @@ def _goods_without_lines(order: Json, purse: Purse, included: bool) -> Goods:
 def _line_discount(line: Json, purse: Purse) -> int:
     allocations = line.get("discount_allocations")
     if isinstance(allocations, list):
-        found = objects(allocations, LINES_MAX, "discount_allocations")
-        return sum([purse.amount(allocation, "amount") or 0 for allocation in found])
+        return purse.total(allocations, "discount_allocations", "amount")
     return purse.amount(line, "total_discount") or 0
 
 
@@ -112,7 +111,7 @@ def _line_taxes(order: Json, purse: Purse, lines: Sequence[tuple[Json, int]]) ->
 
 
 def _tax(thing: Json, purse: Purse) -> int:
-    return sum([purse.amount(tax, "price") or 0 for tax in objects(thing.get("tax_lines"), LINES_MAX, "tax_lines")])
+    return purse.total(thing.get("tax_lines"), "tax_lines", "price")
 
 
 def _shipping_tax(order: Json, purse: Purse) -> int:
