@@ -570,7 +570,6 @@ conversion = Table(
     Index(None, "brand_id", "root_id"),
     Index("ix_conversion_occurred", "brand_id", "occurred_at", "id"),
     Index("ix_conversion_locks", "brand_id", "locks_at", postgresql_where=text("locks_at IS NOT NULL")),
-    Index("ix_conversion_customer", "brand_id", "customer_key", postgresql_where=text("customer_key IS NOT NULL")),
     CheckConstraint(
         "status IN ('stub', 'pending', 'approved', 'locked', 'paid', 'rejected', 'unverified', 'merged')", name="status"
     ),
@@ -586,7 +585,6 @@ order_ref = Table(
     _words("ref"),
     _id("conversion_id"),
     _key("brand_id", "shop", "kind", "ref"),
-    Index(None, "brand_id", "conversion_id"),
 )
 
 # What an order names that may arrive or change later: 'click:<uuid>', 'visitor:<id>', 'code:<folded>' or
@@ -599,7 +597,6 @@ order_touch = Table(
     _words("touch"),
     _id("conversion_id"),
     _key("brand_id", "touch", "conversion_id"),
-    Index(None, "brand_id", "conversion_id"),
 )
 
 # One report of an order. Only added; `received_at` may sink to an earlier receipt of the same words.
