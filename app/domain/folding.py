@@ -302,7 +302,9 @@ def _named(
     names: Callable[[OrderReport], Iterable[str]],
 ) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     """What the order names, what only unsigned witnesses name beside it, and whether what it names does not rest on their word."""
-    sure = dict.fromkeys(name for report in believed for name in names(report))
+    sure = dict.fromkeys([name for report in believed for name in names(report)])
+    if not unsigned:
+        return tuple(sure), (), True
     doubted = dict.fromkeys(name for report in unsigned for name in names(report))
     if not sure:
         return tuple(doubted), (), not doubted

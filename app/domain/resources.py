@@ -84,9 +84,14 @@ def clicks_in_page(page: object, click_param: str) -> list[str]:
     """The click ids in the query of the page a shopper landed on; [] for anything else, such as a path or plain junk."""
     if not isinstance(page, str) or "?" not in page:
         return []
+    own = {click_param.casefold(), "ariane"}
+    if "%" not in page and "+" not in page:
+        # Nothing is escaped in it, so that a name of ours would stand there as it is.
+        folded = page.casefold()
+        if not any(name in folded for name in own):
+            return []
     try:
         pairs = parse_qsl(urlsplit(page).query, max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:
         return []
-    own = {click_param.casefold(), "ariane"}
     return [text for name, value in pairs if name.casefold() in own and (text := text_of(value))]
