@@ -1,6 +1,7 @@
 """A PostgreSQL of a scene's own with one brand in it, for what the background process does, done in this very process."""
 
 import asyncio
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from app.intake.partitions import ensure_partitions
 from app.migrate import migrate
 from app.postgres import Cluster
 from app.settings import Settings, read_settings
+from app.worker import GC_OBJECTS
 from bench.machine import Share
 
 BRAND = "INSERT INTO brand (id, name, currency, time_zone, created_at, updated_at) VALUES ($1, 'Bench', 'EUR', 'Europe/Paris', $2, $2)"
@@ -53,6 +55,10 @@ async def database() -> AsyncIterator[Database]:
                 brand_id = mint.new_id()
                 await pool.execute(BRAND, brand_id, clock.now())
                 settings = read_settings({}, database_url=dsn, data=directory, secret_key="b" * 43)
+                # As the background process, whose work is done here, has it.
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(GC_OBJECTS)
                 yield Database(pool, settings, brand_id, directory, cluster.process.pid)
             finally:
                 pool.terminate()

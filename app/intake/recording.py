@@ -7,7 +7,8 @@ and no other level: every statement must see what the lock or the conflict it wa
 1. names first: `INSERT order_ref … ON CONFLICT DO NOTHING` waits for whoever is inserting the same name, and only a later SELECT sees their row;
 2. the row lock next, in the order of ids, then facts, then reading all facts: whoever comes second reads what the first one wrote;
 3. a changed order is put into `redecide`, to be decided once more when every transaction that ran beside this one has ended (settle.py): a click
-   drained meanwhile saw neither our order_touch, nor we the click.
+   drained meanwhile saw neither our order_touch, nor we the click;
+4. the row of a new order comes last, once and whole: nobody else can know its id before the commit, until which the facts' foreign keys wait.
 """
 
 import asyncio
