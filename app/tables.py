@@ -759,7 +759,7 @@ redecide = Table(
     Index("ix_redecide_new", "id", postgresql_where=text("after IS NULL")),
 )
 
-# Human clicks of one drained chunk whose visitors have not been counted yet: four arrays of equal length.
+# Human clicks of one drained chunk whose visitors have not been counted yet: arrays of equal length, not compressed (migration 0010).
 unique_pending = Table(
     "unique_pending",
     metadata,
