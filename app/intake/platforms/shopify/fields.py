@@ -21,30 +21,8 @@ class Purse:
     def __init__(self, currency: str | None) -> None:
         self.currency = currency
 
-    def amount(self, thing: Json, name: str) -> int | None:
-        """`<name>_set.shop_money`, else `<name>`; None when neither is said. Unreadable for a negative or no amount at all."""
-        value = self._read(thing, name)
-        if value and value < 0:
-            raise Unreadable("invalid_amount", f"{name} is negative")
-        return value
-
-    def total(self, things: object, where: str, name: str) -> int:
-        """The sum of an amount over the objects of a list; 0 for no list."""
-        if not things or not isinstance(things, list):
-            return 0
-        if len(things) > LINES_MAX:
-            raise Unreadable("too_many", f"{where} holds more than {LINES_MAX}")
-        total = 0
-        for each in things:
-            if isinstance(each, dict):
-                total += self.amount(each, name) or 0
-        return total
-
-    def signed(self, thing: Json, name: str) -> int:
-        """The same where a sign means something; 0 when it is not said."""
-        return self._read(thing, name) or 0
-
-    def _read(self, thing: Json, name: str) -> int | None:
+    def amount(self, thing: Json, name: str, *, negative: bool = False) -> int | None:
+        """`<name>_set.shop_money`, else `<name>`; None when neither is said. Unreadable for no amount at all, and for less than nothing."""
         currency = self.currency
         if currency is None:
             return None
@@ -60,9 +38,28 @@ class Purse:
         if stated != currency and isinstance(stated, str) and stated.upper() != currency:
             raise Unreadable("currency_mismatch", f"{name} is in {stated[:10]!r}, the order in {currency}")
         try:
-            return money.read_amount(value, currency) if type(value) is str else read_major(value, currency)
+            minor = money.read_amount(value, currency) if type(value) is str else read_major(value, currency)
         except ValueError:
             raise Unreadable("invalid_amount", f"{name}: {ascii(value)[:60]} is not an amount") from None
+        if minor < 0 and not negative:
+            raise Unreadable("invalid_amount", f"{name} is negative")
+        return minor
+
+    def total(self, things: object, where: str, name: str) -> int:
+        """The sum of an amount over the objects of a list; 0 for no list."""
+        if not things or not isinstance(things, list):
+            return 0
+        if len(things) > LINES_MAX:
+            raise Unreadable("too_many", f"{where} holds more than {LINES_MAX}")
+        total = 0
+        for each in things:
+            if isinstance(each, dict):
+                total += self.amount(each, name) or 0
+        return total
+
+    def signed(self, thing: Json, name: str) -> int:
+        """The same where a sign means something; 0 when it is not said."""
+        return self.amount(thing, name, negative=True) or 0
 
 
 def currency_of(order: Json, *names: str) -> str | None:
