@@ -214,8 +214,7 @@ class Spool:
             raise self._refusal(SHORT_WRITE)
         segment.size_bytes += written
         self._room_bytes -= written
-        if self._refused:
-            self._refused = ""
+        self._refused = ""
         if not segment.dirty:
             segment.dirty = True
             if self._keeper is None:
@@ -246,9 +245,7 @@ class Spool:
             await asyncio.wait([self._keeper])
         if self._preparing is not None:
             await asyncio.wait([self._preparing])
-        for segment in (self._segment, self._spare):
-            if segment is not None:
-                self._retired.append(segment)
+        self._retired += [each for each in (self._segment, self._spare) if each is not None]
         self._segment = self._spare = None
         try:
             await self.synced()
@@ -343,8 +340,12 @@ class Spool:
         """Runs in a thread: a segment with its runway, on the disk, its name too. Raises OSError, and leaves nothing behind then."""
         segment = self._create()
         try:
-            segment.runway_bytes = os.pwrite(segment.descriptor, bytes(runway_bytes), 0)
-            _sync([segment.descriptor], self.directory)
+            # Piece by piece: what others flush meanwhile waits for one at most.
+            while segment.runway_bytes < runway_bytes:
+                wanted = min(RUNWAY_MIN_BYTES, runway_bytes - segment.runway_bytes)
+                segment.runway_bytes += os.pwrite(segment.descriptor, bytes(wanted), segment.runway_bytes)
+                _sync([segment.descriptor], None)
+            sync_directory(self.directory)
         except OSError:
             segment.path.unlink(missing_ok=True)
             os.close(segment.descriptor)
