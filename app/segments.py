@@ -12,6 +12,8 @@ from pathlib import Path
 from app import clock
 from app.spool import QUARANTINE, SUFFIX, Kind, sync_directory
 
+HEAD_BYTES = 4_096
+"""Of a segment, where the id of its first line stands."""
 ABANDONED_AFTER_S = 60
 """A hidden segment this old was left by a process that died between creating and naming it; it is empty."""
 
@@ -22,6 +24,7 @@ class Claimed:
 
     path: Path
     descriptor: int
+    # When its first line was written.
     began_at: datetime
 
     def lines(self) -> list[bytes]:
@@ -79,7 +82,7 @@ def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
         if not found.st_nlink:
             os.close(descriptor)
             continue
-        claimed.append(Claimed(path, descriptor, began_at(path)))
+        claimed.append(Claimed(path, descriptor, _began_at(path, descriptor)))
         bytes_total += found.st_size
         if bytes_total >= bytes_max:
             break
@@ -121,6 +124,13 @@ def began_at(path: Path) -> datetime:
     """When a segment was begun, by its name; the epoch when that does not say."""
     _, _, shown = path.stem.partition("-")
     return _minted_at(shown)
+
+
+def _began_at(path: Path, descriptor: int) -> datetime:
+    """When the first line was written: a segment is made before there is anything to write, and in a quiet month long before. When it was made,
+    where no first line can be read."""
+    written_at = _moment(os.pread(descriptor, HEAD_BYTES, 0).lstrip(b"\n"))
+    return max(written_at, began_at(path))
 
 
 def _moment(line: bytes) -> datetime:

@@ -243,12 +243,16 @@ async def test_a_segment_older_than_the_retention_is_set_aside_unread(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
     alice, _ = pair
-    long_ago = floor_ms(int((clock.now() - timedelta(days=401)).timestamp() * 1000))
-    old = write(tmp_path, [click(alice, alice.id)], name=long_ago)
+    long_ago = clock.now() - timedelta(days=401)
+    long_ago_ms = int(long_ago.timestamp() * 1000)
+    old = write(tmp_path, [click(alice, alice.id, at=long_ago)], name=floor_ms(long_ago_ms))
+    # Made as long ago, and written to only now: nobody had clicked in between.
+    quiet = write(tmp_path, [click(alice, alice.id)], name=floor_ms(long_ago_ms + 1))
     write(tmp_path, [click(alice, alice.id)])
-    assert await drain(tmp_path, "clicks", recorder(own), retention=RETENTION) == 1
+    assert await drain(tmp_path, "clicks", recorder(own), retention=RETENTION) == 2
+    assert not quiet.exists()
     assert (tmp_path / QUARANTINE / old.name).exists()
-    assert await own.fetchval("SELECT count(*) FROM click WHERE brand_id = $1", alice.id) == 1
+    assert await own.fetchval("SELECT count(*) FROM click WHERE brand_id = $1", alice.id) == 2
 
 
 async def test_a_click_of_a_month_that_is_missing_makes_its_month(
