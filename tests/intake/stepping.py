@@ -1,11 +1,13 @@
 """Two transactions, statement by statement: which of them sends its next one is decided by the test, and a wait for a lock is noticed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any
 
 import asyncpg
+
+from app.intake.settle import settle
 
 BLOCKED = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
 LOOK_EVERY_S = 0.002
@@ -111,3 +113,31 @@ class _Transaction:
             await self._stepped._let(self._inner.commit)
         else:
             await self._inner.rollback()
+
+
+async def interleave(
+    pool: asyncpg.Pool, acts: Sequence[Callable[[Any], Awaitable[object]]], turns: Sequence[int]
+) -> list[BaseException | None]:
+    """Runs two acts statement by statement: 0 and 1 say whose turn it is, 2 that the queue is looked at meanwhile. What each of the two raised.
+
+    Raises what looking at the queue raised.
+    """
+    async with pool.acquire() as one, pool.acquire() as other, pool.acquire() as watcher:
+        stepped = [Stepped(connection, watcher) for connection in (one, other)]  # type: ignore[arg-type]
+        for each, act in zip(stepped, acts, strict=True):
+            each.start(act)
+            await each.settled()
+        looking: list[asyncio.Task[int]] = []
+        waits = [False, False]
+        for turn in turns:
+            if turn == 2:
+                # It may have to wait for a row that one of the two holds.
+                looking.append(asyncio.create_task(settle(pool)))
+                await asyncio.wait(looking[-1:], timeout=0.02)
+            elif waits[turn]:
+                waits[turn] = not await stepped[turn].settled()
+            else:
+                waits[turn] = not await stepped[turn].step()
+        told = await asyncio.gather(*(each.finish() for each in stepped), return_exceptions=True)
+        await asyncio.gather(*looking)
+    return [each if isinstance(each, BaseException) else None for each in told]

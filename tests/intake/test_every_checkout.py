@@ -41,7 +41,7 @@ from tests.checkouts.signing import CHECKOUTS
 from tests.checkouts.signing import SECRET as SIGNED_WITH
 from tests.conftest import copy_template
 from tests.intake.shop import Shop, settle_all, state_of
-from tests.intake.stepping import Stepped
+from tests.intake.stepping import interleave
 from tests.tracking.asking import CHROME, settings_for
 from tests.tracking.rows import SECRET
 
@@ -334,7 +334,7 @@ async def test_statement_by_statement(
         if others[:before]:
             await brand.give(others[:before])
             await settle_all(world.pool)
-        await interleave(brand, [BY_NAME[name] for name in pair], turns)
+        await side_by_side(brand, [BY_NAME[name] for name in pair], turns)
         await settle_all(world.pool)
         if others[before:]:
             await brand.give(others[before:])
@@ -342,27 +342,12 @@ async def test_statement_by_statement(
         assert_same(await brand.state(), expected)
 
 
-async def interleave(brand: Selling, pair: Sequence[Fact], turns: Sequence[int]) -> None:
-    """Records two deliveries statement by statement: 0 and 1 say whose turn it is, 2 that the queue is looked at meanwhile."""
-    pool = brand.world.pool
+async def side_by_side(brand: Selling, pair: Sequence[Fact], turns: Sequence[int]) -> None:
+    """Records two deliveries statement by statement."""
 
     def recording(fact: Fact) -> Callable[[Any], Awaitable[None]]:
         return lambda connection: brand.give([fact], OneConnection(connection))
 
-    async with pool.acquire() as one, pool.acquire() as other, pool.acquire() as watcher:
-        stepped = [Stepped(connection, watcher) for connection in (one, other)]  # type: ignore[arg-type]
-        for each, fact in zip(stepped, pair, strict=True):
-            each.start(recording(fact))
-            await each.settled()
-        looking: list[asyncio.Task[int]] = []
-        waits = [False, False]
-        for turn in turns:
-            if turn == 2:
-                looking.append(asyncio.create_task(settle(pool)))
-                await asyncio.wait(looking[-1:], timeout=0.02)
-            elif waits[turn]:
-                waits[turn] = not await stepped[turn].settled()
-            else:
-                waits[turn] = not await stepped[turn].step()
-        await asyncio.gather(*(each.finish() for each in stepped))
-        await asyncio.gather(*looking, return_exceptions=True)
+    for error in await interleave(brand.world.pool, [recording(fact) for fact in pair], turns):
+        if error is not None:
+            raise error

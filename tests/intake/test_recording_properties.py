@@ -21,7 +21,7 @@ from app.intake.recording import in_transaction, record
 from app.intake.settle import settle
 from tests.conftest import copy_template
 from tests.intake.shop import Act, Shop, open_shop, settle_all, state_of
-from tests.intake.stepping import Stepped
+from tests.intake.stepping import Stepped, interleave
 
 EXAMPLES = settings.default.max_examples if settings.default else 100
 """100 by default; a deeper profile makes all of these deeper."""
@@ -160,26 +160,9 @@ async def test_by_two_workers_at_once(
     assert timeless(await state_of(queue, shop)) == expected
 
 
-async def interleave(pool: asyncpg.Pool, acts: Sequence[Act], turns: Sequence[int]) -> None:
-    """Runs two acts statement by statement: 0 and 1 say whose turn it is, 2 that the queue is looked at meanwhile."""
-    async with pool.acquire() as one, pool.acquire() as other, pool.acquire() as watcher:
-        stepped = [Stepped(connection, watcher) for connection in (one, other)]  # type: ignore[arg-type]
-        for each, act in zip(stepped, acts, strict=True):
-            each.start(act)
-            await each.settled()
-        looking: list[asyncio.Task[int]] = []
-        waits = [False, False]
-        for turn in turns:
-            if turn == 2:
-                # It may have to wait for a row that one of the two holds.
-                looking.append(asyncio.create_task(settle(pool)))
-                await asyncio.wait(looking[-1:], timeout=0.02)
-            elif waits[turn]:
-                waits[turn] = not await stepped[turn].settled()
-            else:
-                waits[turn] = not await stepped[turn].step()
-        lost = await asyncio.gather(*(each.finish() for each in stepped), return_exceptions=True)
-        await asyncio.gather(*looking, return_exceptions=True)
+async def side_by_side(pool: asyncpg.Pool, acts: Sequence[Act], turns: Sequence[int]) -> None:
+    """Runs two acts statement by statement; whichever lost a deadlock is done again, as those who record do."""
+    lost = await interleave(pool, acts, turns)
     for act, error in zip(acts, lost, strict=True):
         if isinstance(error, asyncpg.DeadlockDetectedError):
             await perform(pool, act)
@@ -215,7 +198,7 @@ async def test_statement_by_statement(
     for name in others[:before]:
         await perform(queue, shop.facts[name])
     await settle_all(queue)
-    await interleave(queue, [shop.facts[name] for name in pair], turns)
+    await side_by_side(queue, [shop.facts[name] for name in pair], turns)
     await settle_all(queue)
     for name in others[before:]:
         await perform(queue, shop.facts[name])
