@@ -214,9 +214,7 @@ class Parent:
         descriptor = listener.fileno()
         return lambda: self._python("app.web", str(descriptor), pass_fds=(descriptor,))
 
-    def _python(
-        self, module: str, *arguments: str, pass_fds: tuple[int, ...] = (), niceness: int = 0
-    ) -> subprocess.Popen[bytes]:
+    def _python(self, module: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603  our own modules
             # -P: the folder one happens to be in may have an `app` of its own.
             [sys.executable, "-P", "-m", module, *arguments],

@@ -27,17 +27,19 @@ from app.intake.drain import ClickRecorder, drain, note_progress
 from app.intake.housekeeping import keep_house
 from app.intake.partitions import ensure_partitions
 from app.intake.settle import settle
+from app.intake.statistics import refresh_statistics
 from app.intake.statuses import lock_due
 from app.intake.uniques import count_uniques
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
 from app.jobs.sweeping import sweep_jobs
 from app.migrate import migrate
+from app.priority import Backends, give_way
 from app.secret import load_secret
 from app.settings import Settings, SettingsError, read_settings
 from app.spool import Line
 
-CONNECTIONS = 11
+CONNECTIONS = 13
 """One for each task that writes at the same time; a job reads, writes and gives signs of life."""
 
 PAUSE_MIN_S = 0.2
@@ -50,6 +52,8 @@ SNAPSHOT_EVERY_S = 1.0
 SETTLE_EVERY_S = 0.25
 LOCK_EVERY_S = 30.0
 UNIQUES_EVERY_S = 1.0
+STATISTICS_EVERY_S = 2.0
+PRIORITY_EVERY_S = 2.0
 PROGRESS_EVERY_S = 1.0
 HOUSEKEEPING_EVERY_S = 600.0
 PARTITIONS_EVERY_S = 6 * 3_600.0
@@ -86,6 +90,7 @@ class Worker:
             pool, chunk_rows=settings.drain_chunk_rows, retention_days=settings.click_retention_days
         )
         self.secret = load_secret(settings)
+        self.backends = Backends()
 
     def steps(self) -> list[Step]:
         """All of them; a pass over the spool may take long after an outage, so its time limit is for a database that hangs."""
@@ -96,6 +101,8 @@ class Worker:
             Step("settle", SETTLE_EVERY_S, 60, lambda: settle(self.pool)),
             Step("locks", LOCK_EVERY_S, 60, lambda: lock_due(self.pool)),
             Step("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(self.pool, self.clicks.calendar)),
+            Step("statistics", STATISTICS_EVERY_S, 60, self._refresh_statistics),
+            Step("priority", PRIORITY_EVERY_S, 60, self._give_way),
             Step("progress", PROGRESS_EVERY_S, 10, self._note_progress),
             Step("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
             Step("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions),
@@ -174,6 +181,14 @@ class Worker:
     async def _record_deliveries(self, lines: Sequence[Line]) -> None:
         await record_deliveries(self.pool, lines, secret=self.secret, settings=self.settings)
 
+    async def _refresh_statistics(self) -> int:
+        await refresh_statistics(self.pool)
+        return 0
+
+    async def _give_way(self) -> int:
+        await self.backends.give_way(self.pool)
+        return 0
+
     async def _note_progress(self) -> int:
         await note_progress(self.pool, self.spool)
         return 0
@@ -245,21 +260,10 @@ def _is_outage(error: Exception) -> bool:
     return isinstance(error, outage)
 
 
-NICENESS = 5
-"""Whoever waits for an answer comes first: at the same priority a drain beside the doors takes their p99 from 4 ms to 25 ms on two cores."""
-
-
-def _give_way() -> None:
-    """From now on this process lets others go first; by no more, lest a busy machine starve it."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), NICENESS))
-    # Linux weighs sessions against each other before the processes in them, and every child of `serve` has a session of its own.
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(NICENESS))
-
-
 async def _give_way_after(ready: asyncio.Event) -> None:
     await ready.wait()  # for the schema others are waiting
-    _give_way()
+    with suppress(OSError):
+        give_way()
 
 
 async def work(settings: Settings) -> None:

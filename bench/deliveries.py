@@ -8,6 +8,7 @@ from uuid import UUID
 from app import mint
 from app.intake.deliveries import BATCH_MAX, record_deliveries
 from app.intake.settle import settle
+from app.intake.statistics import refresh_statistics
 from app.spool import HookLine
 from bench import orders
 from bench.database import Database, database
@@ -37,6 +38,7 @@ async def _size(base: Database, order: dict[str, Any], effort: Effort, first: in
         lines = [_line(base.brand_id, source_id, order, number) for number in numbers]
         began = time.perf_counter()
         with base.share() as share:
+            await refresh_statistics(base.pool)
             outcome = await record_deliveries(base.pool, lines, secret=base.settings.secret_key, settings=base.settings)
         rates.append(effort.deliveries / (time.perf_counter() - began))
         assert outcome.recorded == effort.deliveries, outcome

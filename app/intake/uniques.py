@@ -19,7 +19,7 @@ ADVISORY_LOCK = 0x6172_0002
 CHUNKS_PER_PASS = 50
 
 TAKE_PENDING = """
-DELETE FROM unique_pending WHERE id IN (SELECT id FROM unique_pending ORDER BY id LIMIT $1)
+DELETE FROM unique_pending WHERE id = ANY (ARRAY (SELECT id FROM unique_pending ORDER BY id LIMIT $1))
 RETURNING brand_id, click_ids, link_ids, visitors
 """
 KNOWN_VISITS = """

@@ -1,5 +1,6 @@
 """The real `ariane serve`: comes up, survives its children's deaths, takes them along in its own, and stops without losing a request."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -13,11 +14,14 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from app.postgres import Cluster
+from app.priority import NICENESS
 from tests.faults.test_postgres import lives, memory
 
 pytestmark = pytest.mark.faults
@@ -233,6 +237,41 @@ def test_a_later_start_redirects_at_once_and_prints_no_key(service: Service, key
     assert service.get("/healthz") == 200
     assert "sk_" not in Path(service.output.name).read_text()
     assert not service.children("app.welcome")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux weighs processes one by one")
+def test_those_who_work_while_nobody_waits_give_way_to_the_doors_and_the_api(
+    service: Service, data: Path, key: str
+) -> None:
+    service.wait_until("/v1/keys", 200, key)
+    backends = asyncio.run(connections(data))
+    deadline = time.monotonic() + START_S
+    while priorities(backends["ariane-worker"]) != {NICENESS}:
+        assert time.monotonic() < deadline, backends
+        time.sleep(0.1)
+    assert priorities(backends["ariane-directory"]) == {0}
+    (worker,) = service.children("app.worker")
+    assert priorities([worker]) == {NICENESS}
+
+
+async def connections(data: Path) -> dict[str, list[int]]:
+    """The pids of the database's processes, by who connected."""
+    connection = await asyncpg.connect(Cluster(data).dsn)
+    rows = await connection.fetch(
+        "SELECT application_name, array_agg(pid) FROM pg_stat_activity WHERE usesysid IS NOT NULL GROUP BY 1"
+    )
+    await connection.close()
+    return dict(rows)
+
+
+def priorities(pids: Iterable[int]) -> set[int]:
+    """Of a process, and of the session that it is, which Linux weighs first."""
+    found = set()
+    for pid in pids:
+        found.add(os.getpriority(os.PRIO_PROCESS, pid))
+        if (session := Path(f"/proc/{pid}/autogroup")).exists():
+            found.add(int(session.read_text().split()[-1]))
+    return found
 
 
 def test_a_dead_worker_is_replaced_and_no_connection_is_refused(service: Service) -> None:
