@@ -66,3 +66,33 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     refused = run("serve", "--data", str(tmp_path / "file" / "data"))
     assert refused.returncode == 1
     assert f"{tmp_path}/file/data: Not a directory: choose another data directory" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--port", "abc"), "argument --port: invalid int value: 'abc'"),
+        (("--prot", "1"), "unrecognized arguments: --prot 1"),
+    ],
+)
+def test_an_option_of_serve_that_is_none_is_named_beside_those_there_are(
+    arguments: tuple[str, ...], sentence: str
+) -> None:
+    refused = run("serve", *arguments)
+    assert refused.returncode == 2
+    assert sentence in refused.stderr
+    assert "--workers" in refused.stderr
+
+
+def test_the_list_of_commands_and_the_page_of_serve_say_the_same_of_it() -> None:
+    said = "Run the service: PostgreSQL unless DATABASE_URL is set, web workers, the background process."
+    assert said in " ".join(run("serve", "--help").stdout.split())
+    assert said[:60] in run("--help").stdout
+
+
+def test_the_parent_holds_nothing_big() -> None:
+    code = "import sys, app.cli, app.commands.serving; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'app.serve'" in done.stdout
+    for name in ("asyncio", "cryptography", "fastapi", "logging", "rich", "ssl", "typer", "uvicorn"):
+        assert f"'{name}'" not in done.stdout, name

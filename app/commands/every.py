@@ -1,0 +1,201 @@
+"""Every command but what `serve` does. Everything big is imported by the command that needs it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands import deliveries, files, quarantine, serving
+from app.settings import Settings, SettingsError, read_settings, variable
+
+app = typer.Typer(
+    name="ariane",
+    help="Attribution for influencer marketing: links and codes out, clicks and orders in, revenue and ROI back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(no_args_is_help=True)
+app.add_typer(keys, name="keys", help="Keys of the API.")
+app.add_typer(deliveries.app, name="deliveries", help="What shops sent to a running service, and reading it again.")
+app.add_typer(quarantine.app, name="quarantine", help="Lines of this machine's spool that could not be recorded.")
+
+Data = Annotated[Path | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
+
+
+# `--help` too is answered by serving.py, which main() asks first; here it is only listed.
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def serve(context: typer.Context) -> None:
+    """Run the service: PostgreSQL unless DATABASE_URL is set, web workers, the background process. Ctrl-C stops all in order."""
+    serving.main(context.args)
+
+
+@app.command()
+def work(data: Data = None) -> None:
+    """Run the background process alone, beside web workers started otherwise."""
+    from app.worker import main as run
+
+    run(read_settings(data=data))
+
+
+@app.command()
+def migrate(data: Data = None) -> None:
+    """Bring the database to this release's schema. `serve` does it by itself."""
+    with _database(read_settings(data=data)):
+        pass
+
+
+@keys.command("create")
+def create_keys(
+    brand: Annotated[str, typer.Option(help="Name of the brand; it is made when it is new.")],
+    scopes: Annotated[
+        str, typer.Option(help="Of the secret key: read, write, conversions, admin.")
+    ] = "read,write,admin",
+    currency: Annotated[str, typer.Option(help="Of a new brand.")] = "EUR",
+    time_zone: Annotated[str, typer.Option(help="Of a new brand.")] = "UTC",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data: Data = None,
+) -> None:
+    """Make a secret key for a brand, and the brand when it is new. The secret key is shown this once."""
+    import asyncio
+    from dataclasses import asdict
+
+    import asyncpg
+
+    from app.keys import Keys, issue_keys
+
+    async def issue(dsn: str) -> Keys:
+        connection = await asyncpg.connect(dsn, timeout=5)
+        try:
+            chosen = tuple(filter(None, (scope.strip() for scope in scopes.split(","))))
+            return await issue_keys(connection, brand, chosen, currency=currency, time_zone=time_zone)
+        finally:
+            await connection.close()
+
+    with _database(read_settings(data=data)) as dsn:
+        made = asdict(asyncio.run(issue(dsn)))
+    if as_json:
+        print(json.dumps(made))
+    else:
+        for name, value in made.items():
+            print(f"{name.replace('_', ' '):<16} {value}")
+
+
+UNITS = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "rows": "rows", "days": "days"}
+"""How a setting's name ends, and the unit that says."""
+
+
+@app.command("settings")
+def show_settings(
+    dsn: Annotated[
+        bool, typer.Option("--dsn", help="Print only how to reach the database (for pg_dump and psql).")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
+    data: Data = None,
+) -> None:
+    """List every setting: its variable, default, unit and meaning."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if dsn:
+        print(_dsn(read_settings(data=data)))
+    elif markdown:
+        print(SETTINGS_PAGE)
+        for row in _setting_rows():
+            print("| `{}` | {} | {} | {} |".format(*row))
+    else:
+        shown = Table("variable", "default", "unit", "meaning", box=None, header_style="bold")
+        for row in _setting_rows():
+            shown.add_row(*row)
+        Console().print(shown)
+
+
+SETTINGS_PAGE = """# Settings
+
+Environment variables, read once at the start; `ariane settings` prints this list. An empty variable counts as unset.
+
+| variable | default | unit | meaning |
+|---|---|---|---|"""
+
+
+def _setting_rows() -> Iterator[tuple[str, str, str, str]]:
+    from msgspec.inspect import Metadata, StructType, type_info
+
+    described = type_info(Settings)
+    assert isinstance(described, StructType)
+    for field in described.fields:
+        assert isinstance(field.type, Metadata)
+        meaning = (field.type.extra_json_schema or {})["description"]
+        yield variable(field.name), str(field.default), UNITS.get(field.name.rpartition("_")[2], ""), meaning
+
+
+def _dsn(settings: Settings) -> str:
+    from app.postgres import Cluster
+
+    return settings.database_url or Cluster(settings.data, settings.pg_bin).dsn
+
+
+app.command("import")(files.import_file)
+app.command("reconcile")(files.reconcile_file)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document of every door."""
+    from app.main import openapi_document
+
+    print(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def demo(
+    clicks: Annotated[int, typer.Option(min=100, max=100_000, help="Redirects to ask for.")] = 4_000,
+    orders: Annotated[int, typer.Option(min=10, max=10_000, help="Orders to place.")] = 400,
+    seed: Annotated[int, typer.Option(help="Another number, another day.")] = 2026,
+    data: Data = None,
+) -> None:
+    """Play a launch day through the public doors, show the report, and compare every figure with the demo's own books.
+
+    Plays against the service at HOST and PORT; when none answers there, it starts one of its own and throws it away afterwards.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from app.demo import stage
+    from app.demo.performance import DemoError
+    from app.demo.play import play
+
+    console = Console()
+    try:
+        with stage.service(read_settings(data=data)) as settings:
+            keys = stage.make_keys(settings)
+            secret_key = keys["secret_key"]
+            differences = asyncio.run(
+                play(settings.base_url, secret_key, clicks=clicks, orders=orders, seed=seed, console=console)
+            )
+    except (DemoError, stage.StageError) as error:
+        print(f"ariane: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    raise typer.Exit(1 if differences else 0)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The DSN of the migrated database. The embedded one is started for the length of the block, unless `serve` runs it already."""
+    import asyncpg
+
+    from app.migrate import migrate as bring_up
+    from app.postgres import reaching
+
+    given = settings.database_url
+    with nullcontext(given) if given else reaching(settings.data, settings.pg_bin) as dsn:
+        try:
+            bring_up(dsn)
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+            raise SettingsError(f"the database cannot be reached ({error}): look at DATABASE_URL") from None
+        yield dsn
