@@ -36,16 +36,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.perf_counter()
     print(f"machine: {machine.describe()}")
-    print(
-        f"noise: equal work took up to {machine.noise_percent():.0f} % longer within a second; ratios are of things measured in turn"
-    )
     print(f"load: {load.generator()}")
     print("QUICK: it shows that everything runs, its figures mean nothing\n" if asked.quick else "", flush=True)
     for name in asked.scenes or SCENES:
         title, scene = SCENES[name]
         started = time.perf_counter()
+        weather = machine.Weather()
         lines = scene(effort)
-        print(f"── {title} ({time.perf_counter() - started:.0f} s)")
+        print(f"── {title} ({time.perf_counter() - started:.0f} s; {weather.tell()})")
         print("".join(f"   {line}\n" for line in lines), flush=True)
     print(f"{time.perf_counter() - began:.0f} s in all")
 

@@ -21,14 +21,34 @@ def describe() -> str:
     return f"{os.cpu_count()} cores, {model}, {memory_gib:.0f} GiB, Python {platform.python_version()}, Linux {platform.release()}"
 
 
-def noise_percent(rounds: int = 9) -> float:
-    """How far the slowest of some equal pieces of work lies over the fastest: what a single figure can be wrong by."""
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        sum(range(2_000_000))
-        times.append(time.perf_counter() - began)
-    return (max(times) / min(times) - 1) * 100
+class Weather:
+    """How fast the machine itself is while a scene runs: on a shared one, equal work takes up to five times as long from one hour to the next."""
+
+    def __init__(self) -> None:
+        self._times_ms = [_work_ms() for _ in range(WORKS)]
+        self._ticks = _ticks()
+
+    def tell(self) -> str:
+        """Since the making: how long equal work took before and after, and what other machines took of our processors."""
+        self._times_ms += [_work_ms() for _ in range(WORKS)]
+        total, stolen = (now - then for now, then in zip(_ticks(), self._ticks, strict=True))
+        fastest, slowest = min(self._times_ms), max(self._times_ms)
+        return f"equal work took {fastest:.0f} to {slowest:.0f} ms, {stolen / max(1, total):.0%} of the processors were elsewhere"
+
+
+WORKS = 9
+
+
+def _work_ms() -> float:
+    began = time.perf_counter()
+    sum(range(2_000_000))
+    return (time.perf_counter() - began) * 1000
+
+
+def _ticks() -> tuple[int, int]:
+    """Of all processors since the start: in all, and stolen."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(fields), fields[7]
 
 
 def cpu_seconds(pid: int) -> float:
