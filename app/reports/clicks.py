@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.domain.ids import floor_ms
 from app.domain.periods import Days, Stretch, cover
 from app.errors import Invalid
-from app.reports.question import ROWS_MAX, Filters, Question, Tallies, fetch, is_one_of
+from app.reports.question import ROWS_MAX, Filters, Question, Tallies, fetch, is_one_of, place_of
 from app.tables import CLICK_CLASSES, click, click_day, collaboration, link, visit
 
 CLICK_COUNTS = ("clicks", "unique_clicks", "bots", "previews", "prefetches", "heads")
@@ -63,11 +63,14 @@ async def count_clicks(
             code="clicks_expired",
         )
     tallies: Tallies = {}
+    groups, columns = len(question.group_by), question.places
     for part, places in _parts(brand_id, question.filters, days, stretches, by_link=bool(question.entities)):
+        counted = [name for name in CLICK_COUNTS if name in part.c]
+        has_buckets = question.unit is not None
         for row in await fetch(connection, _by_row(part, brand_id, question)):
-            counts = {name: int(value) for name, value in row._mapping.items() if name in CLICK_COUNTS}
-            found = (places.buckets[row[0] - 1], *row[1:]) if question.unit else row
-            tallies.setdefault(question.key(found), Counter()).update(counts)
+            found = (places.buckets[row[0] - 1], *row[1:]) if has_buckets else row
+            counts = dict(zip(counted, map(int, row[groups:]), strict=True))
+            tallies.setdefault(place_of(found, columns), Counter()).update(counts)
     return tallies
 
 

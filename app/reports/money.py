@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.domain.periods import first_day_from
-from app.reports.question import ROWS_MAX, Question, Tallies, fetch, is_one_of
+from app.reports.question import ROWS_MAX, Question, Tallies, fetch, is_one_of, place_of
 from app.tables import collaboration, conversion, cost, credit
 
 WHOLE_BP = 10_000
@@ -56,12 +56,13 @@ class Costs:
 async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Question) -> Orders:
     """Orders dated in the period, and refunds dated in it or of those orders, as asked; test, rejected and unverified ones excluded."""
     found = Orders()
+    places = question.places
     for row in await fetch(connection, _orders(brand_id, question)):
-        counts = {name: int(row._mapping[name]) for name in ORDER_COUNTS}
+        counts = dict(zip(ORDER_COUNTS, map(int, row[-len(ORDER_COUNTS) :]), strict=True))
         if row.currency != question.currency:
             found.unconverted.setdefault(row.currency, Counter()).update(counts)
         elif row.attributed:
-            found.attributed.setdefault(question.key(row), Counter()).update(counts)
+            found.attributed.setdefault(place_of(row, places), Counter()).update(counts)
         else:
             found.unattributed.update(counts)
     return found
@@ -104,7 +105,7 @@ def _orders(brand_id: UUID, question: Question) -> Select[Any]:
         "refunds_minor": -func.sum(rows.c.amount_minor).filter(~is_order),
     }
     return (
-        select(*groups, *(func.coalesce(total, 0).label(name) for name, total in sums.items()))
+        select(*groups, *(func.coalesce(sums[name], 0).label(name) for name in ORDER_COUNTS))
         .where(
             rows.c.brand_id == brand_id,
             rows.c.counted,
@@ -144,13 +145,14 @@ async def count_costs(connection: AsyncConnection, brand_id: UUID, question: Que
     split: Tallies = {}
     unsplit_minor = 0
     unconverted: dict[str, Counter[str]] = {}
+    places = question.places
     splits = all(map(splits_costs, question.group_by))
     below_campaign = bool({"influencer", "collaboration"} & set(question.entities))
     for row in await fetch(connection, _costs(brand_id, question)):
         if row.currency != question.currency:
             unconverted.setdefault(row.currency, Counter())["cost_minor"] += int(row.cost_minor)
         elif splits and not (row.of_campaign and below_campaign):
-            split.setdefault(question.key(row), Counter())["cost_minor"] += int(row.cost_minor)
+            split.setdefault(place_of(row, places), Counter())["cost_minor"] += int(row.cost_minor)
         else:
             unsplit_minor += int(row.cost_minor)
     return Costs(split, unsplit_minor, unconverted)
