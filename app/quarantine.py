@@ -18,8 +18,9 @@ from pathlib import Path
 import msgspec
 
 from app import clock, mint
+from app.lines import ClickLine, MissLine, decode
 from app.segments import began_at
-from app.spool import QUARANTINE, SUFFIX, ClickLine, Kind, MissLine, decode, sync_directory
+from app.spool import QUARANTINE, SUFFIX, Kind, sync_directory
 
 LOCK = ".lock"
 KINDS: tuple[Kind, ...] = ("orders", "clicks")

@@ -1,7 +1,6 @@
-"""The append-only log between the doors and the background process: its lines, and who writes them. Who reads them: segments.py.
+"""The append-only log between the doors and the background process, and who writes it. Who reads it: segments.py; what its lines say: lines.py.
 
-The doors and the intake share nothing but these lines. A line is JSON (msgspec writes and reads it in a third of a microsecond and escapes
-the newline), tagged by its kind, one array a line. A line is written whole or not at all.
+A line is written whole or not at all, and holds no newline.
 
     <data>/spool/clicks-<id>.seg, orders-<id>.seg    segments: one a process and kind being written, the rest waiting to be drained
     <data>/spool/quarantine/                         lines and segments that cannot be recorded, with their reason
@@ -23,85 +22,10 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
-
-import msgspec
-from msgspec import Meta
+from typing import Literal
 
 from app import clock, mint
 from app.errors import Unavailable
-
-# ── The lines ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class ClickLine(msgspec.Struct, tag="click", array_like=True, frozen=True, gc=False):
-    """One redirect that was answered with this click id."""
-
-    id: Annotated[str, Meta(description="UUIDv7 as 36 characters; its time is the click's time.")]
-    brand_id: str
-    link_id: str
-    visitor: Annotated[
-        int | None, Meta(description="Keyed 63-bit hash of truncated address and browser; null with Sec-GPC.")
-    ]
-    address: Annotated[
-        str, Meta(description="Truncated: IPv4 /24, IPv6 /48; '' with Sec-GPC. Only the country is kept of it.")
-    ]
-    user_agent: str
-    referrer_host: str
-    hint: Annotated[str, Meta(description="'' for a plain GET, else `head` or `prefetch`.")]
-
-
-class MissLine(msgspec.Struct, tag="miss", array_like=True, frozen=True, gc=False):
-    """A request for a slug that leads nowhere (any more)."""
-
-    id: str
-    brand_id: Annotated[str | None, Meta(description="Null on the shared host, for a slug nobody has.")]
-    host: str
-    slug: str
-    reason: Annotated[str, Meta(description="`unknown_slug`, `expired` or `disabled`.")]
-
-
-class PixelLine(msgspec.Struct, tag="pixel", array_like=True, frozen=True, gc=False):
-    """One hit of the pixel or the beacon, with what it said, unread."""
-
-    id: Annotated[str, Meta(description="UUIDv7; the delivery's id and the time of receipt.")]
-    brand_id: Annotated[str | None, Meta(description="Null when the publishable key is missing or unknown.")]
-    key_id: str | None
-    shop: str
-    door: Annotated[str, Meta(description="`pixel` (GET) or `beacon` (POST).")]
-    content_type: str
-    body: Annotated[
-        bytes,
-        Meta(
-            description="The query string as received (pixel, or a beacon without a body), else the body's raw bytes."
-        ),
-    ]
-
-
-class HookLine(msgspec.Struct, tag="hook", array_like=True, frozen=True, gc=False):
-    """One webhook or postback for a known source, with its raw bytes."""
-
-    id: Annotated[str, Meta(description="UUIDv7; the delivery's id and the time of receipt.")]
-    brand_id: str
-    source_id: str
-    platform: str
-    shop: str
-    signed: Annotated[
-        bool,
-        Meta(description="False: the signature failed, the sender was told 401, the message is kept for a replay."),
-    ]
-    reason: Annotated[str, Meta(description="Why the signature failed, '' when it did not.")]
-    headers: Annotated[dict[str, str], Meta(description="Lower-case names; only those that matter to the platform.")]
-    query: str
-    body: bytes
-
-
-Line = ClickLine | MissLine | PixelLine | HookLine
-encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Line).decode
-
-
-# ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 Kind = Literal["clicks", "orders"]
 CLICKS_SHARE = 0.8

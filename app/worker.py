@@ -33,11 +33,11 @@ from app.intake.uniques import count_uniques
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
 from app.jobs.sweeping import sweep_jobs
+from app.lines import Line
 from app.migrate import migrate
 from app.priority import Backends, give_way
 from app.secret import load_secret
 from app.settings import Settings, SettingsError, read_settings
-from app.spool import Line
 
 CONNECTIONS = 13
 """One for each task that writes at the same time; a job reads, writes and gives signs of life."""

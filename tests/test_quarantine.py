@@ -16,10 +16,11 @@ import pytest
 from app import clock, mint
 from app.domain.ids import floor_ms
 from app.intake.drain import drain
+from app.lines import ClickLine, HookLine, Line, decode, encode
 from app.quarantine import LOCK, held, put_back, quarantine
 from app.segments import claim
 from app.settings import Settings
-from app.spool import QUARANTINE, ClickLine, HookLine, Line, decode, encode
+from app.spool import QUARANTINE
 from tests.cast import Brand
 from tests.commanding import command
 

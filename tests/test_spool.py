@@ -15,22 +15,10 @@ import pytest
 
 from app import clock, mint
 from app.domain.ids import floor_ms
+from app.lines import ClickLine, HookLine, MissLine, PixelLine, decode, encode
 from app.quarantine import quarantine
 from app.segments import Claimed, claim, oldest_waiting, sweep
-from app.spool import (
-    QUARANTINE,
-    RUNWAY_MIN_BYTES,
-    SUFFIX,
-    ClickLine,
-    HookLine,
-    Kind,
-    MissLine,
-    PixelLine,
-    Spool,
-    SpoolFull,
-    decode,
-    encode,
-)
+from app.spool import QUARANTINE, RUNWAY_MIN_BYTES, SUFFIX, Kind, Spool, SpoolFull
 
 LINE = b"x" * 99
 

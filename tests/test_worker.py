@@ -14,8 +14,9 @@ import pytest
 from app import clock, mint, worker
 from app.db import connect_pool
 from app.directory import open_directory
+from app.lines import ClickLine, PixelLine, encode
 from app.settings import Settings, SettingsError, read_settings
-from app.spool import SUFFIX, ClickLine, PixelLine, Spool, encode
+from app.spool import SUFFIX, Spool
 from app.worker import Worker
 from tests.cast import Brand, create_brand, create_collaboration, create_link
 

@@ -27,9 +27,9 @@ from app.domain.signing import set_up
 from app.intake.messages import Message, key_of, message_of, read_id
 from app.intake.partitions import Connection
 from app.intake.recording import in_transaction, record, record_landings
+from app.lines import HookLine, Line, PixelLine
 from app.secret import derive
 from app.settings import Settings
-from app.spool import HookLine, Line, PixelLine
 
 logger = logging.getLogger(__name__)
 

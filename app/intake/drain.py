@@ -19,9 +19,10 @@ from app import clock, mint
 from app.intake.calendar import Calendar
 from app.intake.clicks import ReadClicks, read_clicks, record_clicks, record_misses
 from app.intake.partitions import ensure_partitions
+from app.lines import ClickLine, Line, MissLine, decode, encode
 from app.quarantine import quarantine
 from app.segments import Claimed, claim, oldest_waiting, sweep
-from app.spool import ClickLine, Kind, Line, MissLine, decode, encode
+from app.spool import Kind
 
 PASS_BYTES = 8 << 20
 """Read into memory at a time: about 30,000 clicks."""

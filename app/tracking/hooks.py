@@ -13,6 +13,7 @@ from app.domain.signatures.digests import PROOF, QUERY
 from app.domain.signing import advise, conceal, forget, is_by_query, is_ping, set_up, verify
 from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
 from app.known import Source
+from app.lines import HookLine, encode
 from app.metrics import (
     HOOKS_NOT_STORED,
     HOOKS_PINGS,
@@ -24,7 +25,7 @@ from app.metrics import (
     Counts,
 )
 from app.secret import UnsealError, unseal
-from app.spool import HookLine, Spool, SpoolFull, encode
+from app.spool import Spool, SpoolFull
 from app.tracking.answers import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
 
 HEADER_MAX_CHARS = 4_096

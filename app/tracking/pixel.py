@@ -10,8 +10,9 @@ import msgspec
 from app import mint
 from app.directory import Directory
 from app.errors import TooLarge, Unavailable
+from app.lines import PixelLine, encode
 from app.metrics import PIXELS_NOT_STORED, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
-from app.spool import PixelLine, Spool, SpoolFull, encode
+from app.spool import Spool, SpoolFull
 from app.tracking.answers import (
     NOSNIFF,
     Header,

@@ -15,6 +15,7 @@ from app.domain.slugs import is_slug
 from app.domain.visitors import DAY_MS, referrer_host, truncate_address, visitor_of, visitors_of_day
 from app.errors import Unavailable
 from app.known import SHARED_HOST, Route, route_key
+from app.lines import ClickLine, MissLine, encode
 from app.metrics import (
     MISSES_DISABLED,
     MISSES_EXPIRED,
@@ -24,7 +25,7 @@ from app.metrics import (
     UNAVAILABLE,
     Counts,
 )
-from app.spool import ClickLine, MissLine, Spool, SpoolFull, encode
+from app.spool import Spool, SpoolFull
 from app.tracking.answers import NOINDEX, Header, Message, Scope, Send, answer, page, refuse_method
 from app.tracking.click_ids import ClickIds
 from app.tracking.peers import Proxies

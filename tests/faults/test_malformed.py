@@ -17,7 +17,7 @@ from app.domain.bodies import Context
 from app.domain.orders import OrderReport, Parsed, RefundReport, encode_words
 from app.intake.deliveries import record_deliveries
 from app.intake.messages import message_of
-from app.spool import HookLine
+from app.lines import HookLine
 from tests.cast import Brand
 from tests.checkouts.mutations import NOW, malformed
 from tests.checkouts.signing import CHECKOUTS

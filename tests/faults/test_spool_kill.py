@@ -38,7 +38,8 @@ WRITER = """
 import asyncio, os, sys
 from pathlib import Path
 from app import mint
-from app.spool import ClickLine, PixelLine, Spool, encode
+from app.lines import ClickLine, PixelLine, encode
+from app.spool import Spool
 
 AGENT = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
 

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 from uvicorn import Config, Server
 
+from app.lines import ClickLine, MissLine
 from app.settings import Settings
-from app.spool import ClickLine, MissLine
 from app.tracking.answers import Receive, Scope, Send
 from app.tracking.doors import Doors
 from app.tracking.protocol import answering
