@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from app import clock, mint
-from app.domain.ids import floor_ms
+from app.domain.ids import floor_at
 from app.intake.drain import drain
 from app.lines import ClickLine, HookLine, Line, decode, encode
 from app.quarantine import LOCK, held, put_back, quarantine
@@ -151,7 +151,7 @@ def test_a_torn_row_is_shown_and_spoils_no_other(tmp_path: Path) -> None:
 
 def test_a_segment_that_was_too_old_goes_back_only_when_it_is_young_enough_again(tmp_path: Path) -> None:
     began = clock.now() - timedelta(days=500)
-    old = f"clicks-{floor_ms(int(began.timestamp() * 1000))}.seg"
+    old = f"clicks-{floor_at(began)}.seg"
     place = tmp_path / QUARANTINE
     place.mkdir()
     line = click()

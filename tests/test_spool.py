@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app import clock, mint
-from app.domain.ids import floor_ms
+from app.domain.ids import floor_at, floor_ms
 from app.lines import ClickLine, HookLine, MissLine, PixelLine, decode, encode
 from app.quarantine import quarantine
 from app.segments import Claimed, claim, oldest_waiting, sweep
@@ -540,7 +540,7 @@ async def test_the_oldest_waiting_line_is_found_whoever_holds_it(tmp_path: Path)
     spool = Spool(tmp_path, kind="orders")
     assert oldest_waiting(tmp_path) is None
     at = clock.now() - timedelta(minutes=5)
-    id_ = floor_ms(int(at.timestamp() * 1000))
+    id_ = floor_at(at)
     spool.append(encode(MissLine(str(id_), None, "h", "s", "expired")))
     spool.append(encode(MissLine(str(mint.new_id()), None, "h", "s", "expired")))
     found = oldest_waiting(tmp_path)

@@ -24,7 +24,7 @@ from app.errors import Invalid, TooMany
 from app.intake.messages import PIXEL_DOORS
 from app.intake.replaying import Replayed, Tally, read_again, replay, stored_message
 from app.intake.selecting import Selection, measure_selected, next_selected
-from app.jobs.replays import floor_id, selection_of
+from app.jobs.replays import selection_of
 from app.tables import conversion, delivery
 
 router: APIRouter = resource("deliveries")
@@ -218,9 +218,9 @@ async def _found_by(
         conditions.append(_told_of(caller.brand_id, conversion_id))
     # An id holds its time of receipt, and is in the index.
     if from_ is not None:
-        conditions.append(delivery.c.id >= floor_id(from_))
+        conditions.append(delivery.c.id >= ids.floor_at(from_))
     if to is not None:
-        conditions.append(delivery.c.id < floor_id(to))
+        conditions.append(delivery.c.id < ids.floor_at(to))
     return and_(*conditions)
 
 

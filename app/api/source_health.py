@@ -5,7 +5,7 @@ Every question is asked of one source and one status at a time: each is then a d
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.fields import Moment
 from app.domain import ids
-from app.domain.bodies import EPOCH
 from app.domain.sender_clock import clock_skew_ms
 from app.tables import DELIVERY_STATUSES
 
@@ -92,7 +91,12 @@ async def read_health(
     latest: dict[UUID, list[Row[Any]]] = defaultdict(list)
     for row in await connection.execute(_LATEST, newest):
         latest[row.source_id].append(row)
-    failed = {**asked, "statuses": list(FAILED), "since": _floor(clock.now()), "most": FAILURES_COUNTED_MAX}
+    failed = {
+        **asked,
+        "statuses": list(FAILED),
+        "since": ids.floor_at(clock.now() - timedelta(hours=24)),
+        "most": FAILURES_COUNTED_MAX,
+    }
     failures: dict[UUID, Failures] = defaultdict(Failures)
     for row in await connection.execute(_FAILURES, failed):
         counted = failures[row.source_id]
@@ -102,10 +106,6 @@ async def read_health(
     return {
         source_id: _health(latest[source_id], failures[source_id], settings) for source_id, settings in sources.items()
     }
-
-
-def _floor(now: datetime) -> UUID:
-    return ids.floor_ms((now - timedelta(hours=24) - EPOCH) // timedelta(milliseconds=1))
 
 
 def _health(rows: list[Row[Any]], failures: Failures, settings: Mapping[str, Any]) -> Health:

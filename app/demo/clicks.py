@@ -1,6 +1,5 @@
 """The clicks of the day: real redirects, by people, bots, previews, prefetches and HEADs."""
 
-from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,7 +38,7 @@ async def _click(show: Performance, partner: Partner, link_id: str, slug: str, v
     if answer.status_code != 302:
         raise DemoError(f"/{slug} answered {answer.status_code}")
     click_id = parse_qs(urlsplit(answer.headers["location"]).query)["ariane"][0]
-    at = datetime.fromtimestamp(ids.minted_ms(ids.read("click", click_id)) / 1000, UTC)
+    at = ids.minted_at(ids.read("click", click_id))
     show.ledger.clicks.append(Clicked(deal_of(partner), link_id, visit.counted_as, visit.user_agent, at))
     if visit.counted_as == "human":
         show.people.append((partner, link_id, click_id))

@@ -7,7 +7,7 @@ among that method's touches. Every touch comes back as a candidate with the reas
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from uuid import UUID
@@ -26,7 +26,6 @@ HOLD_DAYS_MAX = 3_650
 """Longest window a policy may set; clicks older than that are not even looked for."""
 WEIGHT_BP = 10_000
 WHOLE = Fraction(1)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Method(StrEnum):
@@ -392,7 +391,7 @@ def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Cand
     codes = [item for item in judged if item[0].method is Method.CODE]
     clicks = sorted(
         (item for item in judged if item[0].method is not Method.CODE),
-        key=lambda item: (item[0].occurred_at or EPOCH, item[0].signal),
+        key=lambda item: (item[0].occurred_at or ids.EPOCH, item[0].signal),
         reverse=True,
     )
     rank = {method: place for place, method in enumerate(policy.precedence)}
@@ -427,7 +426,7 @@ def _could_change(judged: Judged, outcome: _Outcome, conversion: Conversion, pol
     for touch, fault in judged:
         if fault is not Reason.UNKNOWN_CLICK or touch.method is not Method.CLICK or touch.id is None:
             continue
-        clicked_at = EPOCH + timedelta(milliseconds=ids.minted_ms(touch.id))
+        clicked_at = ids.minted_at(touch.id)
         if clicked_at > conversion.occurred_at + LATE_CLICK_MAX:
             continue
         for owner in (None, *owners):

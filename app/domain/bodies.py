@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from app.domain import money
+from app.domain.ids import EPOCH
 from app.domain.orders import (
     CANCELLATION,
     CHARGEBACK,
@@ -34,7 +35,6 @@ ADJUSTMENT_KINDS = (REFUND, CANCELLATION, CHARGEBACK, REVERSAL)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 """Times outside are mistakes (an empty epoch, milliseconds read as seconds), never the time of an order."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,12})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 _UNKEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

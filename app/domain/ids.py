@@ -1,5 +1,6 @@
 """How ids are shown: a prefix that says what it is, and the UUIDv7 in Crockford's base32 (26 characters, sorts like the id)."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 PREFIXES = {
@@ -24,6 +25,8 @@ PREFIXES = {
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where the time in an id begins, and Unix time."""
 _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _VALUES = {character: value for value, character in enumerate(ALPHABET)} | {"o": 0, "i": 1, "l": 1}
 
@@ -58,6 +61,16 @@ def minted_ms(value: UUID) -> int:
     return value.int >> 80
 
 
+def minted_at(value: UUID) -> datetime:
+    """The same as a time."""
+    return EPOCH + timedelta(milliseconds=minted_ms(value))
+
+
 def floor_ms(ms: int) -> UUID:
     """The least UUIDv7 made at or after this millisecond: the lower bound of a range of ids."""
     return UUID(int=(ms << 80) | (7 << 76) | (2 << 62))
+
+
+def floor_at(moment: datetime) -> UUID:
+    """The least UUIDv7 made at or after this moment; a fraction of a millisecond counts as the next one. Nothing was made before 1970."""
+    return floor_ms(max(0, -((EPOCH - moment) // timedelta(milliseconds=1))))

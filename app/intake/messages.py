@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from app.domain import ids
-from app.domain.bodies import EPOCH, Context, Unreadable
+from app.domain.bodies import Context, Unreadable
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Parsed, Receipt
 from app.domain.rehearsal import Rehearsal, Scene
 from app.domain.signatures.digests import QUERY
@@ -136,7 +136,7 @@ def key_of(message: Message) -> str:
 def message_of(line: HookLine | PixelLine) -> Message:
     """The message on a line of the spool. ValueError when its ids are none."""
     line_id = uuids.read_id(line.id)
-    received_at = EPOCH + timedelta(milliseconds=ids.minted_ms(line_id))
+    received_at = ids.minted_at(line_id)
     if isinstance(line, PixelLine):
         return Message(
             id=line_id,

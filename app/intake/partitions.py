@@ -11,7 +11,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from app import clock
-from app.domain.ids import floor_ms
+from app.domain.ids import floor_at
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 
@@ -101,7 +101,7 @@ async def _ensure_month(connection: Connection, start: datetime) -> bool:
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
                 if await _is_attached(connection, start):
                     return False
-                lower, upper = (floor_ms(int(at.timestamp() * 1000)) for at in (start, month_after(start)))
+                lower, upper = (floor_at(at) for at in (start, month_after(start)))
                 # The names are made of digits only. INDEXES: the key is built here, on the empty table, not under the parent's lock.
                 await connection.execute(f"CREATE TABLE {_name(start)} (LIKE click INCLUDING ALL)")
                 await connection.execute(

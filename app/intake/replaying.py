@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from app.domain import ids, signing
-from app.domain.bodies import EPOCH
+from app.domain.ids import EPOCH
 from app.domain.orders import Parsed
 from app.intake.deliveries import (
     Origins,

@@ -12,7 +12,6 @@ import asyncpg
 
 from app import clock
 from app.domain import ids
-from app.domain.bodies import EPOCH
 from app.intake.deliveries import NOBODY
 from app.settings import Settings
 
@@ -46,7 +45,7 @@ async def sweep_deliveries(pool: asyncpg.Pool, settings: Settings, brand_ids: Se
     turns = [(brand_id, status, days) for brand_id in brand_ids for status, days in kept_days(settings).items()]
     for brand_id, status, days in [*turns, (NOBODY, "rejected", settings.unsigned_retention_days)]:
         before = clock.now() - timedelta(days=days)
-        floor = ids.floor_ms((before - EPOCH) // timedelta(milliseconds=1))
+        floor = ids.floor_at(before)
         for _ in range(BATCHES_MAX):
             gone = len(await pool.fetch(SWEEP, brand_id, status, floor, SWEPT_ROWS))
             total += gone

@@ -11,7 +11,6 @@ from uuid import UUID
 import asyncpg
 
 from app.domain import ids
-from app.domain.bodies import EPOCH
 
 DELIVERIES_MAX = 5_000
 """Messages looked into, the newest first."""
@@ -47,7 +46,7 @@ async def named_by(
     is a hint and not a proof."""
     wanted = {ref for ref in refs if len(ref) >= NAME_CHARACTERS_MIN}
     found: dict[str, Naming] = {}
-    first, before = _floor(span[0]), _floor(span[1] + LATE)
+    first, before = ids.floor_at(span[0]), ids.floor_at(span[1] + LATE)
     for _ in range(DELIVERIES_MAX // PAGE_ROWS if wanted else 0):
         rows = await pool.fetch(REFUSED, brand_id, first, before, BODY_BYTES_MAX, PAGE_ROWS, ["rejected", "unsigned"])
         for row in rows:
@@ -65,7 +64,3 @@ async def named_by(
 def _names(body: bytes, headers: str) -> set[str]:
     text = f"{body.decode('utf-8', 'replace')} {headers}"
     return set(_BETWEEN.split(text)) | set(_BETWEEN.split(unquote_plus(text)))
-
-
-def _floor(moment: datetime) -> UUID:
-    return ids.floor_ms(max(0, (moment - EPOCH) // timedelta(milliseconds=1)))

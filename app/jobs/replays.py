@@ -1,7 +1,7 @@
 """The job `replay`: kept deliveries read and recorded once more, a batch and a checkpoint at a time."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,6 @@ from uuid import UUID
 import asyncpg
 
 from app.domain import ids
-from app.domain.bodies import EPOCH
 from app.intake.replaying import Part, Replayed, Tally, replay_batch
 from app.intake.selecting import Selection, next_selected
 from app.jobs.run import Interrupted, JobLine, Run
@@ -32,7 +31,7 @@ def selection_of(arguments: Mapping[str, Any], until: datetime) -> Selection | N
     chosen = arguments.get("ids")
     since, to = (None if arguments.get(name) is None else _floor(arguments[name]) for name in ("from", "to"))
     # Named ones may come from a machine whose clock is ahead.
-    end = floor_id(until) if chosen is None else LAST
+    end = ids.floor_at(until) if chosen is None else LAST
     return Selection(
         until=end if to is None else min(to, end),
         since=since,
@@ -43,12 +42,7 @@ def selection_of(arguments: Mapping[str, Any], until: datetime) -> Selection | N
 
 
 def _floor(text: str) -> UUID:
-    return floor_id(datetime.fromisoformat(text))
-
-
-def floor_id(moment: datetime) -> UUID:
-    """The least id received at or after this moment; a fraction of a millisecond counts as the next one."""
-    return ids.floor_ms(-((EPOCH - moment) // timedelta(milliseconds=1)))
+    return ids.floor_at(datetime.fromisoformat(text))
 
 
 async def replay_deliveries(run: Run) -> Mapping[str, Any]:

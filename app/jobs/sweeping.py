@@ -6,7 +6,6 @@ import asyncpg
 
 from app import clock
 from app.domain import ids
-from app.domain.bodies import EPOCH
 from app.intake.recording import in_transaction
 from app.settings import Settings
 
@@ -36,6 +35,5 @@ async def sweep_jobs(pool: asyncpg.Pool, settings: Settings) -> int:
     total = 0
     while gone := await in_transaction(pool, some):
         total += gone
-    floor = ids.floor_ms((now - BROKEN_OFF_AFTER - EPOCH) // timedelta(milliseconds=1))
-    await pool.execute(BROKEN_OFF, floor)
+    await pool.execute(BROKEN_OFF, ids.floor_at(now - BROKEN_OFF_AFTER))
     return total

@@ -6,7 +6,7 @@ both ways give the same figures.
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.ids import floor_ms
+from app.domain.ids import floor_at
 from app.domain.periods import Days, Stretch, cover
 from app.errors import Invalid
 from app.reports.question import ROWS_MAX, Filters, Question, Tallies, fetch, is_one_of, place_of
@@ -39,7 +39,6 @@ _CLASS_COUNTS = {"human": "clicks", "bot": "bots", "preview": "previews", "prefe
 """The classes that are counted, in the order of CLICK_CLASSES; `test`, which comes last, is not."""
 
 Edge = TypeVar("Edge", date, datetime, UUID)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _OF_ENTITY: dict[str, ColumnElement[Any]] = {
     "influencer": collaboration.c.influencer_id,
@@ -127,7 +126,7 @@ def _days_part(brand_id: UUID, filters: Filters, days: Sequence[Days], *, by_lin
 def _clicks_part(
     brand_id: UUID, filters: Filters, stretches: Sequence[Stretch], *, by_link: bool
 ) -> tuple[Subquery, Places]:
-    spans = [(_floor(span.start), _floor(span.end), span.bucket) for span in stretches]
+    spans = [(floor_at(span.start), floor_at(span.end), span.bucket) for span in stretches]
     counts: list[ColumnElement[Any]] = [
         func.count().filter(click.c["class"] == number).label(_CLASS_COUNTS[name])
         for number, name in enumerate(CLICK_CLASSES)
@@ -147,7 +146,7 @@ def _visits_part(
     brand_id: UUID, filters: Filters, stretches: Sequence[Stretch], *, by_link: bool
 ) -> tuple[Subquery, Places]:
     """Visits are dated by their first click; the UTC day is only the way into the key."""
-    spans = [(_floor(span.start), _floor(span.end), span.bucket) for span in stretches]
+    spans = [(floor_at(span.start), floor_at(span.end), span.bucket) for span in stretches]
     runs = _runs([(span.start, span.end, span.bucket) for span in stretches])
     counts: list[ColumnElement[Any]] = [func.count().label("unique_clicks")]
     first = visit.c.first_click_id
@@ -155,7 +154,7 @@ def _visits_part(
         visit.c.brand_id == brand_id,
         or_(
             *(
-                and_(visit.c.day.between(start.date(), end.date()), first >= _floor(start), first < _floor(end))
+                and_(visit.c.day.between(start.date(), end.date()), first >= floor_at(start), first < floor_at(end))
                 for start, end in runs
             )
         ),
@@ -220,8 +219,3 @@ def _of_chosen_links(link_id: ColumnElement[Any], brand_id: UUID, filters: Filte
     of_brand = (collaboration.c.brand_id == link.c.brand_id) & (collaboration.c.id == link.c.collaboration_id)
     chosen = select(link.c.id).join(collaboration, of_brand).where(link.c.brand_id == brand_id, *conditions)
     return [link_id.in_(chosen.correlate(None))]
-
-
-def _floor(moment: datetime) -> UUID:
-    """The least click id at or after an instant: ids carry their millisecond."""
-    return floor_ms(-((_EPOCH - moment) // timedelta(milliseconds=1)))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.domain.ids import minted_ms
+from app.domain.ids import minted_at
 from app.domain.kpi import ORDER_METRICS, Figures, Missing, compute, coverage, shown
 from app.domain.periods import read_zone
 from app.errors import Invalid, NotFound
@@ -29,7 +29,6 @@ TIMEOUT_MS = 10_000
 MODEL = "policy"
 """Credits as each order's own policy gives them."""
 CANCELED = "57014"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ async def complete_until(connection: AsyncConnection, brand_id: UUID, as_of: dat
     )
     click_id = (await connection.execute(click_ids)).scalar()
     if click_id is not None:
-        moments.append(_EPOCH + timedelta(milliseconds=minted_ms(click_id)))
+        moments.append(minted_at(click_id))
     waiting = (
         select(delivery.c.received_at)
         .where(delivery.c.brand_id == brand_id, delivery.c.status == "received")

@@ -28,7 +28,7 @@ async def click(pool: asyncpg.Pool, brand: Brand, collaboration: Collaboration, 
     """A click on a link of this collaboration, as the order names it."""
     link_id = await create_link(pool, brand, collaboration, f"l{mint.new_id().hex[-12:]}")
     at = clock.now() - timedelta(days=days_ago)
-    click_id = ids.floor_ms(int(at.timestamp() * 1000))
+    click_id = ids.floor_at(at)
     await pool.execute(
         "INSERT INTO click (brand_id, id, link_id, occurred_at, class) VALUES ($1, $2, $3, $4, 0)",
         brand.id,

@@ -29,7 +29,7 @@ async def follow(pool: asyncpg.Pool, brand: Brand, link: Json, ats: list[datetim
     lines, shown = [], []
     for at in ats:
         for agent in (CHROME, GOOGLEBOT):
-            click_id = ids.floor_ms(int(at.timestamp() * 1_000))
+            click_id = ids.floor_at(at)
             click_id = type(click_id)(int=click_id.int + mint.random_number(32))
             lines.append(ClickLine(str(click_id), str(brand.id), link_id, 77, "90.12.3.0", agent, "", ""))
             if agent == CHROME:

@@ -20,9 +20,7 @@ from tests.intake.platforms.test_prestashop import MESSAGE, SLIP
 
 NOON = clock.now().replace(microsecond=0) - timedelta(hours=6)
 SHOPPER, OTHER = "bob@example.com", "eve@example.com"
-CLICKS = {
-    name: ids.floor_ms(int((NOON - timedelta(hours=h)).timestamp() * 1000)) for name, h in (("lea", 2), ("max", 1))
-}
+CLICKS = {name: ids.floor_at(NOON - timedelta(hours=h)) for name, h in (("lea", 2), ("max", 1))}
 Json = dict[str, Any]
 
 

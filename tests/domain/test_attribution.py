@@ -49,7 +49,7 @@ def code(
 def click(owner: UUID, *, days: float = 1, method: Method = Method.CLICK, number: int = 0, **fields: object) -> Touch:
     """A click on this influencer's link, so many days before the order."""
     at = ORDERED - timedelta(days=days)
-    click_id = UUID(int=ids.floor_ms(int(at.timestamp() * 1000)).int + number)
+    click_id = UUID(int=ids.floor_at(at).int + number)
     values = {
         "id": click_id,
         "occurred_at": at,
@@ -63,7 +63,7 @@ def click(owner: UUID, *, days: float = 1, method: Method = Method.CLICK, number
 
 
 def unknown_click(*, days: float = 1) -> Touch:
-    click_id = ids.floor_ms(int((ORDERED - timedelta(days=days)).timestamp() * 1000))
+    click_id = ids.floor_at(ORDERED - timedelta(days=days))
     return Touch(Method.CLICK, str(click_id), "", click_id)
 
 

@@ -77,7 +77,7 @@ async def open_shop(pool: asyncpg.Pool) -> Shop:
 
 
 def _click_id(at: datetime) -> UUID:
-    return ids.floor_ms(int(at.timestamp() * 1000))
+    return ids.floor_at(at)
 
 
 def _reports(noon: datetime, clicks: dict[str, UUID]) -> list[tuple[str, OrderReport, Receipt]]:

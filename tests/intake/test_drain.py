@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app import clock, mint
 from app.db import connect_pool
-from app.domain.ids import floor_ms
+from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
 from app.intake import clicks as clicks_module
 from app.intake.calendar import Calendar
@@ -59,7 +59,7 @@ def click(
 ) -> ClickLine:
     id_ = mint.new_id()
     if at is not None:
-        id_ = UUID(int=floor_ms(int(at.timestamp() * 1000)).int | (id_.int & ((1 << 62) - 1)))
+        id_ = UUID(int=floor_at(at).int | (id_.int & ((1 << 62) - 1)))
     return ClickLine(str(id_), str(brand.id), str(link_id), visitor, "90.12.3.0", user_agent, referrer_host, hint)
 
 

@@ -99,7 +99,7 @@ class Selling:
     def line(self, fact: Hook | Hit) -> Line:
         """The line of the spool. Its id is the fact's own: the same delivery, given again, is the same line."""
         received_at = NOON + timedelta(minutes=fact.minute)
-        own = ids.floor_ms(int(received_at.timestamp() * 1000)).int + NAMES.index(fact.name)
+        own = ids.floor_at(received_at).int + NAMES.index(fact.name)
         line_id = str(UUID(int=own))
         if isinstance(fact, Hit):
             key_id = str(self.brand.publishable_id)

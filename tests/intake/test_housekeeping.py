@@ -8,7 +8,7 @@ import msgspec
 
 from app import clock, mint
 from app.db import connect_pool
-from app.domain.ids import floor_ms
+from app.domain.ids import floor_at
 from app.intake.housekeeping import keep_house
 from app.intake.partitions import MONTHS, drop_partitions, ensure_partitions
 from app.settings import read_settings
@@ -59,7 +59,7 @@ async def test_whole_months_before_the_retention_are_dropped_and_half_ones_kept(
         )
         for month in (1, 2, 3, 4):
             at = datetime(2020, month, 20, tzinfo=UTC)
-            id_ = floor_ms(int(at.timestamp() * 1000))
+            id_ = floor_at(at)
             await connection.execute(
                 "INSERT INTO click (brand_id, id, link_id, occurred_at, class) VALUES ($1, $2, $3, $4, 0)",
                 alice.id,

@@ -11,7 +11,6 @@ import pytest
 from app import clock, mint
 from app.db import connect_pool
 from app.domain import ids
-from app.domain.bodies import EPOCH
 from app.intake import retention
 from app.intake.deliveries import NOBODY, Outcome, record_deliveries
 from app.intake.housekeeping import keep_house
@@ -34,7 +33,7 @@ async def own(fresh_dsn: Callable[[], Awaitable[str]]) -> AsyncIterator[asyncpg.
 
 def minted(moment: datetime) -> UUID:
     """An id as it was made at that moment."""
-    return UUID(int=ids.floor_ms((moment - EPOCH) // timedelta(milliseconds=1)).int | mint.random_number(32))
+    return UUID(int=ids.floor_at(moment).int | mint.random_number(32))
 
 
 async def put(pool: asyncpg.Pool, brand_id: UUID, status: str, days: float) -> UUID:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from app import mint
-from app.domain.ids import floor_ms
+from app.domain.ids import floor_at
 from app.intake.partitions import ensure_partitions
 from app.tables import CLICK_CLASSES
 from tests.cast import Brand, Collaboration, create_code, create_link
@@ -175,8 +175,7 @@ async def _write_clicks(connection: Any, brand_id: UUID, zone: ZoneInfo, books: 
     firsts = first_clicks(books.clicks)
     for number, click in enumerate(books.clicks):
         link = books.links[click.place]
-        ms = (click.at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-        click_id = UUID(int=floor_ms(ms).int + number)
+        click_id = UUID(int=floor_at(click.at).int + number)
         rows.append((brand_id, click_id, link, click.at, click.kind, click.visitor))
         if click.kind == UNCOUNTED:
             continue

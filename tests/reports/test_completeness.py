@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import mint
 from app.db import create_engine
-from app.domain.ids import floor_ms
+from app.domain.ids import floor_at
 from app.reports.summary import complete_until
 from app.settings import read_settings
 from tests.cast import create_brand
@@ -39,7 +39,7 @@ async def test_a_report_is_complete_until_the_slowest_host_queue_or_delivery(
 
     # Visitors of clicks that are stored but not looked at yet, and an order that is stored but not recorded yet: only Alice's.
     clicked, received = NOW - timedelta(seconds=9), NOW - timedelta(seconds=20)
-    click_ids = [floor_ms(int((clicked + timedelta(seconds=more)).timestamp() * 1_000)) for more in (3, 0)]
+    click_ids = [floor_at(clicked + timedelta(seconds=more)) for more in (3, 0)]
     await pool.execute(
         "INSERT INTO unique_pending (brand_id, click_ids, link_ids, visitors) VALUES ($1, $2, $2, $3)",
         alice.id,

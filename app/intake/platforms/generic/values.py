@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from msgspec import UNSET
 
 from app.domain import money
-from app.domain.bodies import EARLIEST, EPOCH, LATEST, LINES_MAX, Unreadable, read_major, read_text, read_time
+from app.domain.bodies import EARLIEST, LATEST, LINES_MAX, Unreadable, read_major, read_text, read_time
+from app.domain.ids import EPOCH
 from app.intake.platforms.generic import pointers
 from app.intake.platforms.generic.mapping import Condition, Value, places
 from app.intake.platforms.generic.mapping import Mapping as Table

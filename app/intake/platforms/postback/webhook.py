@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from app.domain import money
 from app.domain.bodies import (
     CODES_MAX,
-    EPOCH,
     TEXT_CHARACTERS_MAX,
     Context,
     Unreadable,
@@ -21,6 +20,7 @@ from app.domain.bodies import (
     read_time,
     version_at,
 )
+from app.domain.ids import EPOCH
 from app.domain.orders import Customer, Line, OrderReport, Parsed, RefundReport
 from app.domain.signatures.digests import QUERY
 from app.intake.platforms.postback.parameters import Said, read_parameters

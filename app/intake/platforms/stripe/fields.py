@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from app.domain.bodies import CODES_MAX, EARLIEST, EPOCH, LATEST, Context, order_ref
+from app.domain.bodies import CODES_MAX, EARLIEST, LATEST, Context, order_ref
+from app.domain.ids import EPOCH
 from app.domain.orders import read_click
 from app.domain.resources import CLICK_NAMES, VISITOR_NAMES, Json, named, nested, objects, text_of
 
