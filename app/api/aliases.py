@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.domain.bodies import read_text
+from app.domain.reading import read_text
 from app.errors import Conflict, FieldError
 from app.intake.scheduling import schedule_for_aliases
 from app.tables import code, code_alias

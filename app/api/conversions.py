@@ -16,8 +16,7 @@ from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.orders import AtDesk, Conversion, ConversionSummary, show_settled, summary_fields
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing, points_to
-from app.domain import bodies, ids
-from app.domain.bodies import CODES_MAX
+from app.domain import bodies, ids, orders
 from app.domain.folding import FLAGS
 from app.domain.statuses import NEXT, REASONS, REJECTED
 from app.errors import Conflict, FieldError, NotFound
@@ -65,7 +64,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "tax_minor": optional(AMOUNT),
     "shipping_minor": optional(AMOUNT),
     "codes": optional(
-        {"type": "array", "items": TEXT, "maxItems": CODES_MAX}, "Redeemed codes, in the order of the cart."
+        {"type": "array", "items": TEXT, "maxItems": orders.CODES_MAX}, "Redeemed codes, in the order of the cart."
     ),
     "click_id": optional(TEXT, "As the shop's landing page received it."),
     "visitor_id": optional(TEXT, "The first-party id that /a.js keeps."),
@@ -155,7 +154,7 @@ async def list_conversions(
     if order_id is not None:
         named = select(order_ref.c.conversion_id).where(
             order_ref.c.brand_id == caller.brand_id,
-            order_ref.c.ref.in_({order_id.strip(), bodies.order_ref(order_id.strip())}),
+            order_ref.c.ref.in_({order_id.strip(), orders.order_ref(order_id.strip())}),
         )
         other = conversion.alias("other")
         roots = select(other.c.root_id).where(other.c.brand_id == caller.brand_id, other.c.id.in_(named))

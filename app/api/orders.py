@@ -14,9 +14,8 @@ from app.api.auth import Caller
 from app.api.fields import Moment
 from app.domain import ids
 from app.domain.accounts import Account
-from app.domain.bodies import Context
 from app.domain.customers import customer_key
-from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, OrderReport, Receipt, words
+from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, words
 from app.domain.refunds import Effect
 from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid

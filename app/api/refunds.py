@@ -12,7 +12,7 @@ from app.api.fields import Moment
 from app.api.http import BODY, resource
 from app.api.orders import AtDesk, Conversion, show_settled
 from app.domain import bodies
-from app.domain.orders import RefundReport
+from app.domain.orders import ADJUSTMENT_KINDS, RefundReport
 from app.domain.refunds import LINE_UNKNOWN, NO_REFUND, OTHER_CURRENCY, OVER_ORDER, Effect
 
 router: APIRouter = resource("refunds")
@@ -21,7 +21,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "order_id": {**TEXT, "description": "The order it takes from; it need not be known yet."},
     "refund_id": {**TEXT, "description": "The shop's own id of the refund, unique within its order."},
     "type": optional(
-        {"type": "string", "enum": list(bodies.ADJUSTMENT_KINDS)},
+        {"type": "string", "enum": list(ADJUSTMENT_KINDS)},
         "`refund` by default. A `cancellation` takes what the refunds leave; a `chargeback` is taken by the bank; a `reversal` gives back.",
     ),
     "reverses": optional(

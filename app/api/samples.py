@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.auth import Caller
 from app.api.fields import Given
-from app.domain.bodies import Context
 from app.domain.customers import PURPOSE, customer_key
+from app.domain.orders import Context
 from app.domain.presets import resolve
 from app.domain.signatures import generic as signatures
 from app.errors import FieldError, Invalid

@@ -23,7 +23,7 @@ from app.api.http import Route
 from app.api.idempotency import is_answered, read_key
 from app.api.problems import MissingScope, UnsupportedType
 from app.api.queueing import refuse_when_full
-from app.domain.bodies import Unreadable, read_json
+from app.domain.reading import Unreadable, read_json
 from app.domain.sheets import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
 from app.errors import Invalid, Malformed, TooLarge
 

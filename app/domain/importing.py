@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain import money
-from app.domain.bodies import ADJUSTMENT_KINDS, Context, Unreadable, read_json, read_order, read_refund
-from app.domain.orders import OrderReport
+from app.domain.bodies import read_order, read_refund
+from app.domain.orders import ADJUSTMENT_KINDS, Context, OrderReport
+from app.domain.reading import Unreadable, read_json
 from app.domain.sheets import Record, Sheet, cells
 from app.errors import Invalid
 

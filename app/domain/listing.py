@@ -7,8 +7,9 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from app.domain import money
-from app.domain.bodies import Unreadable, order_ref, read_json, read_text, read_time
 from app.domain.importing import NO, YES, Refusal
+from app.domain.orders import order_ref
+from app.domain.reading import Unreadable, read_json, read_text, read_time
 from app.domain.reconciliation import Listed
 from app.domain.sheets import Record, Sheet, cells
 

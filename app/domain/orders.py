@@ -1,11 +1,13 @@
 """What a report of an order says, in one form for every door and platform.
 
-Parsers make these from raw bytes; `fold` (folding.py) makes one order of all that its witnesses said. `None` always means: not said.
+Parsers make these from raw bytes and a `Context`; `fold` (folding.py) makes one order of all that its witnesses said. `None` always means: not said.
 """
 
 import hashlib
-from collections.abc import Callable
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
 from typing import NamedTuple
@@ -22,6 +24,11 @@ TRUST_SERVER = 20
 """A call with a secret key."""
 TRUST_PIXEL = 10
 """A pixel or beacon: anybody who has seen the page can send one. It adds signals, it never overrides."""
+CODES_MAX = 20
+LINES_MAX = 1_000
+KIND = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+# The thank-you page says OrderIdentity on some shops, and means the same number.
+_GLOBAL_ID = re.compile(r"gid://shopify/Order(?:Identity)?/(\d+)", re.ASCII)
 
 
 class Customer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -45,6 +52,7 @@ class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 REFUND, CANCELLATION, CHARGEBACK, REVERSAL = "refund", "cancellation", "chargeback", "reversal"
+ADJUSTMENT_KINDS = (REFUND, CANCELLATION, CHARGEBACK, REVERSAL)
 
 
 class RefundReport(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +144,23 @@ class Landing(msgspec.Struct, frozen=True, gc=False):
     seen_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a body does not say itself: where it arrived, and how its brand does things.
+
+    currency: the brand's, for amounts without one. click_param: the brand's name for the click id in landing pages.
+    customer_key: from (id, e-mail), either of them None, to the keyed hash that is kept instead of both.
+    settings: of the source.
+    """
+
+    received_at: datetime
+    currency: str
+    customer_key: Callable[[str | None, str | None], str | None]
+    shop: str = "main"
+    click_param: str = "ariane"
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
 class Parsed(msgspec.Struct, frozen=True):
     """What a platform's parser read from one delivery.
 
@@ -151,6 +176,19 @@ class Parsed(msgspec.Struct, frozen=True):
     rejected: str | None = None
     detail: str | None = None
     notes: tuple[str, ...] = ()
+
+
+def version_at(moment: datetime | None) -> int:
+    """A time as a version: microseconds since the Unix epoch; 0 for none."""
+    return 0 if moment is None else (moment - ids.EPOCH) // timedelta(microseconds=1)
+
+
+def order_ref(order_id: str) -> str:
+    """An order's name as it is compared: `#1001` is 1001, and Shopify's global id is the number at its end."""
+    matched = _GLOBAL_ID.fullmatch(order_id)
+    if matched:
+        return matched[1]
+    return order_id.removeprefix("#").strip() or order_id
 
 
 # ── Words, as they are kept ──────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
-from app.domain.bodies import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
+from app.domain.reading import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
 
 Json = Mapping[str, object]
 

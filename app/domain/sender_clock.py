@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from app.domain.bodies import read_time
 from app.domain.presets import resolve
+from app.domain.reading import read_time
 from app.domain.signatures.digests import read_timestamp
 
 TRIGGERED = ("x-shopify-triggered-at", "shopify-triggered-at")

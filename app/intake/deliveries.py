@@ -20,9 +20,8 @@ import msgspec
 from msgspec.structs import replace
 
 from app import clock
-from app.domain.bodies import Context
 from app.domain.customers import PURPOSE, customer_key
-from app.domain.orders import Landing, OrderReport, Parsed, Receipt
+from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
 from app.domain.signing import set_up
 from app.intake.messages import Message, key_of, message_of, read_id
 from app.intake.partitions import Connection

@@ -11,8 +11,8 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from app.domain import ids
-from app.domain.bodies import Context, Unreadable
-from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Parsed, Receipt
+from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, Parsed, Receipt
+from app.domain.reading import Unreadable
 from app.domain.rehearsal import Rehearsal, Scene
 from app.domain.signatures.digests import QUERY
 from app.domain.signing import is_by_query

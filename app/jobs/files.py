@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
-from app.domain.bodies import Context
 from app.domain.customers import PURPOSE, customer_key
+from app.domain.orders import Context
 from app.domain.sheets import Cutter, Record, Sheet
 from app.jobs.run import JobFailed, Run
 from app.secret import derive

@@ -13,8 +13,7 @@ import pytest
 
 from app import clock, mint
 from app.domain import ids
-from app.domain.bodies import Context
-from app.domain.orders import OrderReport, Parsed, RefundReport, encode_words
+from app.domain.orders import Context, OrderReport, Parsed, RefundReport, encode_words
 from app.intake.deliveries import record_deliveries
 from app.intake.messages import message_of
 from app.lines import HookLine

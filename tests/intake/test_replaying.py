@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.domain.bodies import Unreadable
+from app.domain.reading import Unreadable
 from app.intake import replaying
 from app.intake.deliveries import Outcome, Verdict, record_deliveries
 from app.intake.platforms.shopify import webhook as platform

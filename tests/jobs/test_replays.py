@@ -83,7 +83,7 @@ def order(desk: Desk, number: int, **changed: object) -> HookLine:
 
 async def receive_unread(desk: Desk, lines: list[HookLine], monkeypatch: pytest.MonkeyPatch) -> None:
     """As a release that reads none of them."""
-    from app.domain.bodies import Unreadable
+    from app.domain.reading import Unreadable
 
     def refuse(*_: object) -> None:
         raise Unreadable("not_an_order", "this release does not know better")

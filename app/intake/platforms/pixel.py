@@ -14,8 +14,8 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 from app.domain import money
-from app.domain.bodies import CODES_MAX, Context, Unreadable, order_ref, read_json, read_major, read_text, read_time
-from app.domain.orders import Customer, Landing, OrderReport, Parsed
+from app.domain.orders import CODES_MAX, Context, Customer, Landing, OrderReport, Parsed, order_ref
+from app.domain.reading import Unreadable, read_json, read_major, read_text, read_time
 
 FIELDS_MAX = 200
 LISTED = frozenset({"code", "codes"})

@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.accounts import Witness
-from app.domain.bodies import Context
 from app.domain.folding import Order, fold
-from app.domain.orders import TRUST_WEBHOOK, OrderReport, Parsed, Receipt, RefundReport, content_hash, encode_words
+from app.domain.orders import (
+    TRUST_WEBHOOK,
+    Context,
+    OrderReport,
+    Parsed,
+    Receipt,
+    RefundReport,
+    content_hash,
+    encode_words,
+)
 from app.domain.refunds import Adjustment
 from app.intake.platforms.stripe.webhook import parse
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bodies import Context, read_order, read_refund
+from app.domain.bodies import read_order, read_refund
+from app.domain.orders import Context
 from app.intake.platforms.generic.webhook import parse
 
 CONTEXT = Context(

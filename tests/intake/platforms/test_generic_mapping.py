@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import ValidationError
 
-from app.domain.bodies import Context, version_at
-from app.domain.orders import Line, OrderReport, Parsed, RefundReport
+from app.domain.orders import Context, Line, OrderReport, Parsed, RefundReport, version_at
 from app.domain.presets import PRESETS, resolve
 from app.domain.rehearsal import Rehearsal
 from app.domain.signatures import generic as signatures

@@ -20,8 +20,7 @@ from paddle_billing.Notifications.Entities.Adjustment import Adjustment
 from paddle_billing.Notifications.Entities.Transaction import Transaction
 from requests.structures import CaseInsensitiveDict
 
-from app.domain.bodies import Context, version_at
-from app.domain.orders import OrderReport, Parsed, RefundReport
+from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
 from app.domain.signing import kept_headers, verify
 from app.intake.platforms.generic.webhook import parse
 

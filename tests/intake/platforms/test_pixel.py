@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bodies import Context
-from app.domain.orders import Landing, OrderReport, Parsed
+from app.domain.orders import Context, Landing, OrderReport, Parsed
 from app.intake.platforms.pixel import parse
 
 RECEIVED_AT = datetime(2026, 11, 22, 9, 30, 12, tzinfo=UTC)

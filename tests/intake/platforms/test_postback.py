@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bodies import Context, version_at
 from app.domain.folding import Adjustment, Witness, fold
-from app.domain.orders import TRUST_SERVER, OrderReport, Parsed, RefundReport
+from app.domain.orders import TRUST_SERVER, Context, OrderReport, Parsed, RefundReport, version_at
 from app.intake.platforms.postback.presets import PRESETS
 from app.intake.platforms.postback.webhook import UNVERSIONED, parse
 

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from app.domain.bodies import Context
+from app.domain.orders import Context
 from app.domain.rehearsal import Rehearsal
 from app.domain.signatures.postback import TOKENS
 from app.domain.signing import verify

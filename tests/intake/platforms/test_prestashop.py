@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.bodies import Context, version_at
-from app.domain.orders import Parsed, RefundReport
+from app.domain.orders import Context, Parsed, RefundReport, version_at
 from app.domain.signing import verify
 from app.intake.platforms.generic.webhook import parse
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bodies import Context
 from app.domain.codes import normalise
+from app.domain.orders import Context
 from app.domain.rehearsal import Rehearsal, Sent
 from app.domain.signing import verify
 from app.intake.messages import PLATFORMS

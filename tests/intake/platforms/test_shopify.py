@@ -16,8 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bodies import Context, version_at
-from app.domain.orders import OrderReport, Parsed, RefundReport
+from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
 from app.domain.signing import kept_headers, verify
 from app.intake.platforms.shopify.webhook import parse
 

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bodies import Context, version_at
 from app.domain.codes import normalise
-from app.domain.orders import OrderReport, Parsed, RefundReport
+from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
 from app.intake.platforms.woocommerce.webhook import parse
 
 SAMPLES = Path(__file__).parents[2] / "samples"

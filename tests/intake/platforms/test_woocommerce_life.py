@@ -8,9 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.bodies import Context
 from app.domain.folding import Order, Witness, fold
-from app.domain.orders import TRUST_WEBHOOK, Receipt, content_hash, encode_words
+from app.domain.orders import TRUST_WEBHOOK, Context, Receipt, content_hash, encode_words
 from app.domain.refunds import Adjustment
 from app.intake.platforms.woocommerce.webhook import parse
 

@@ -14,8 +14,19 @@ import msgspec
 from msgspec import UNSET
 
 from app.domain import money
-from app.domain.bodies import CODES_MAX, KIND, Context, Unreadable, order_ref, read_json, read_text, version_at
-from app.domain.orders import Customer, Line, OrderReport, Parsed, RefundReport
+from app.domain.orders import (
+    CODES_MAX,
+    KIND,
+    Context,
+    Customer,
+    Line,
+    OrderReport,
+    Parsed,
+    RefundReport,
+    order_ref,
+    version_at,
+)
+from app.domain.reading import Unreadable, read_json, read_text
 from app.domain.resources import clicks_in_page
 from app.intake.platforms.generic.mapping import Amounts, LineFields, RefundFields, Rule, given_fields, places
 from app.intake.platforms.generic.mapping import Mapping as Table

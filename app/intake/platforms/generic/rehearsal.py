@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import UNSET
 
 from app.domain import money
-from app.domain.bodies import Context
+from app.domain.orders import Context
 from app.domain.presets import resolve
 from app.domain.rehearsal import Rehearsal, Scene, Sent
 from app.domain.signatures.generic import NAMED, PLAIN, read_layout, sign

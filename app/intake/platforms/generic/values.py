@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from msgspec import UNSET
 
 from app.domain import money
-from app.domain.bodies import EARLIEST, LATEST, LINES_MAX, Unreadable, read_major, read_text, read_time
 from app.domain.ids import EPOCH
+from app.domain.orders import LINES_MAX
+from app.domain.reading import EARLIEST, LATEST, Unreadable, read_major, read_text, read_time
 from app.intake.platforms.generic import pointers
 from app.intake.platforms.generic.mapping import Condition, Value, places
 from app.intake.platforms.generic.mapping import Mapping as Table

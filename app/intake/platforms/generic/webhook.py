@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from app.domain.bodies import ADJUSTMENT_KINDS, Context, Unreadable, read_json, read_order, read_refund, read_text
-from app.domain.orders import REFUND, Parsed
+from app.domain.bodies import read_order, read_refund
+from app.domain.orders import ADJUSTMENT_KINDS, REFUND, Context, Parsed
 from app.domain.presets import resolve
+from app.domain.reading import Unreadable, read_json, read_text
 from app.errors import Invalid
 from app.intake.platforms.generic.mapping import read_mapping
 from app.intake.platforms.generic.reading import Mapped, read_mapped

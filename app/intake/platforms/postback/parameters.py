@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
-from app.domain.bodies import Unreadable, read_json
+from app.domain.reading import Unreadable, read_json
 from app.domain.signatures.postback import is_json
 from app.intake.platforms.postback.presets import FIELDS, Preset
 

@@ -9,19 +9,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from app.domain import money
-from app.domain.bodies import (
+from app.domain.ids import EPOCH
+from app.domain.orders import (
     CODES_MAX,
-    TEXT_CHARACTERS_MAX,
     Context,
-    Unreadable,
+    Customer,
+    Line,
+    OrderReport,
+    Parsed,
+    RefundReport,
     order_ref,
-    read_major,
-    read_text,
-    read_time,
     version_at,
 )
-from app.domain.ids import EPOCH
-from app.domain.orders import Customer, Line, OrderReport, Parsed, RefundReport
+from app.domain.reading import TEXT_CHARACTERS_MAX, Unreadable, read_major, read_text, read_time
 from app.domain.signatures.digests import QUERY
 from app.intake.platforms.postback.parameters import Said, read_parameters
 from app.intake.platforms.postback.presets import APPROVED, DEFAULT, PENDING, PRESETS, REJECTED, Preset

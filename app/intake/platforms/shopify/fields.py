@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from app.domain import money
-from app.domain.bodies import LINES_MAX, Unreadable, read_major, read_text
+from app.domain.orders import LINES_MAX
+from app.domain.reading import Unreadable, read_major, read_text
 from app.domain.resources import Json, nested, text_of
 
 ID_MAX = 1 << 64

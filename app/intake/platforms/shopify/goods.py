@@ -14,8 +14,8 @@ from fractions import Fraction
 import msgspec
 
 from app.domain import money
-from app.domain.bodies import LINES_MAX, Context, Unreadable
-from app.domain.orders import Line
+from app.domain.orders import LINES_MAX, Context, Line
+from app.domain.reading import Unreadable
 from app.domain.resources import Json, objects, quantity_of, share, text_of
 from app.intake.platforms.shopify.fields import Purse, id_of
 

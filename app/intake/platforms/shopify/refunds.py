@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from app.domain import money
-from app.domain.bodies import LINES_MAX, Context, Unreadable
-from app.domain.orders import Line, OrderReport, RefundReport
+from app.domain.orders import LINES_MAX, Context, Line, OrderReport, RefundReport
+from app.domain.reading import Unreadable
 from app.domain.resources import Json, moment_of, nested, objects, quantity_of, share, text_of
 from app.intake.platforms.shopify.fields import Purse, id_of, shop_currency, transaction_currency
 from app.intake.platforms.shopify.goods import Goods

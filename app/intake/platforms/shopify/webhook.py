@@ -13,8 +13,8 @@ Not `number`: it is the order number minus 1000 and would meet another order's. 
 from collections.abc import Mapping
 from datetime import datetime
 
-from app.domain.bodies import CODES_MAX, LINES_MAX, Context, Unreadable, order_ref, read_json, version_at
-from app.domain.orders import Customer, OrderReport, Parsed
+from app.domain.orders import CODES_MAX, LINES_MAX, Context, Customer, OrderReport, Parsed, order_ref, version_at
+from app.domain.reading import Unreadable, read_json
 from app.domain.resources import (
     CLICK_NAMES,
     VISITOR_NAMES,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain import money
-from app.domain.bodies import Unreadable, read_text
+from app.domain.reading import Unreadable, read_text
 from app.domain.resources import Json
 
 ZERO_DECIMAL = frozenset(

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from app.domain.bodies import CODES_MAX, EARLIEST, LATEST, Context, order_ref
 from app.domain.ids import EPOCH
-from app.domain.orders import read_click
+from app.domain.orders import CODES_MAX, Context, order_ref, read_click
+from app.domain.reading import EARLIEST, LATEST
 from app.domain.resources import CLICK_NAMES, VISITOR_NAMES, Json, named, nested, objects, text_of
 
 DISCOUNTS_MAX = 100

@@ -14,9 +14,9 @@ from fractions import Fraction
 import msgspec
 from msgspec.structs import replace
 
-from app.domain.bodies import Context, Unreadable
 from app.domain.money import split
-from app.domain.orders import Customer, OrderReport, Parsed, RefundReport
+from app.domain.orders import Context, Customer, OrderReport, Parsed, RefundReport
+from app.domain.reading import Unreadable
 from app.domain.resources import Json, nested, objects, share, text_of
 from app.intake.platforms.stripe.amounts import Purse, purse_of
 from app.intake.platforms.stripe.fields import (

@@ -6,8 +6,8 @@ One refund is told twice, by `refund.created` under its own id and by `charge.re
 read: the difference it allows would be added twice when an event is.
 """
 
-from app.domain.bodies import Context, Unreadable
-from app.domain.orders import OrderReport, Parsed, RefundReport
+from app.domain.orders import Context, OrderReport, Parsed, RefundReport
+from app.domain.reading import Unreadable
 from app.domain.resources import Json, nested, objects
 from app.intake.platforms.stripe.amounts import purse_of
 from app.intake.platforms.stripe.fields import id_of, names, seconds_of

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from app.domain.bodies import Context, Unreadable, read_json
-from app.domain.orders import Parsed
+from app.domain.orders import Context, Parsed
+from app.domain.reading import Unreadable, read_json
 from app.domain.resources import text_of
 from app.intake.platforms.stripe.fields import seconds_of
 from app.intake.platforms.stripe.orders import Event, read_intent, read_invoice, read_invoice_payment, read_session

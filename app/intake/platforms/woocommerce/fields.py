@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from app.domain import money
-from app.domain.bodies import DIGITS_MAX, Unreadable
+from app.domain.reading import DIGITS_MAX, Unreadable
 from app.domain.resources import Json, moment_of
 
 META_ENTRIES_MAX = 500

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from app.domain.bodies import LINES_MAX, Unreadable
-from app.domain.orders import Line
+from app.domain.orders import LINES_MAX, Line
+from app.domain.reading import Unreadable
 from app.domain.resources import Json, objects, text_of
 from app.intake.platforms.woocommerce.fields import amount_of, minor_of
 

@@ -14,8 +14,8 @@ once and is not any more has been deleted (`OrderReport.refund_ids`).
 from collections.abc import Sequence
 from decimal import Decimal
 
-from app.domain.bodies import LINES_MAX, Unreadable
-from app.domain.orders import Line, RefundReport
+from app.domain.orders import LINES_MAX, Line, RefundReport
+from app.domain.reading import Unreadable
 from app.domain.resources import Json, objects, share, text_of
 from app.intake.platforms.woocommerce.fields import amount_of, gmt_of, minor_of
 from app.intake.platforms.woocommerce.goods import Goods

@@ -11,8 +11,18 @@ with a plugin for numbering call order 5031 « 5020 », while another order has 
 
 from collections.abc import Mapping
 
-from app.domain.bodies import CODES_MAX, LINES_MAX, Context, Unreadable, order_ref, read_json, version_at
-from app.domain.orders import Customer, OrderReport, Parsed, RefundReport
+from app.domain.orders import (
+    CODES_MAX,
+    LINES_MAX,
+    Context,
+    Customer,
+    OrderReport,
+    Parsed,
+    RefundReport,
+    order_ref,
+    version_at,
+)
+from app.domain.reading import Unreadable, read_json
 from app.domain.resources import CLICK_NAMES, VISITOR_NAMES, Json, clicks_in_page, named, nested, objects, text_of
 from app.intake.platforms.woocommerce.fields import amount_of, currency_of, gmt_of, meta_of, minor_of
 from app.intake.platforms.woocommerce.goods import read_goods

@@ -1,0 +1,154 @@
+"""Reading what others wrote: JSON, texts, times, amounts.
+
+Nothing here trusts its input, and nothing raises anything but `Unreadable` (a body) or ValueError (a value of it).
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from app.domain import money
+
+TEXT_CHARACTERS_MAX = 200
+DIGITS_MAX = 30
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+"""Times outside are mistakes (an empty epoch, milliseconds read as seconds), never the time of an order."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,12})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+_UNKEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class Unreadable(ValueError):
+    """A body that cannot be read at all. `reason` is a stable word, `detail` a sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def read_json(body: bytes) -> object:
+    """The JSON value of a body: fractions as Decimal, never float.
+
+    Unreadable: `not_json` for anything that is not one UTF-8 JSON value (NaN and Infinity included), `duplicate_keys` for an object that
+    says one name twice: which of the two counts would be a guess.
+    """
+    try:
+        value = _decode(body)
+        if _says_each_name_once(body, value):
+            return value
+    except (ValueError, ArithmeticError, RecursionError):
+        pass
+    return _read_with_care(body)
+
+
+# Twice as fast as json's decoder, which has to call back for every object to see a name twice; all that it refuses or may have dropped is
+# read again by that one, whose verdict counts. `number`: a Decimal is written as it was read, not as a text.
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _says_each_name_once(body: bytes, value: object) -> bool:
+    """Whether the value is certainly all that the body says. False where it may have lost a pair whose name came again.
+
+    Every pair has one colon outside of texts, and nothing else has; a lost pair takes at least that one with it. Colons inside of texts are the
+    same before and after, unless they were escaped.
+    """
+    written = _encode(value)
+    if written == body:
+        return True
+    # What most shop systems escape without need. Nothing else is written so, and no escape that matters comes to be by taking these away.
+    if b"\\" in body and written == body.replace(b"\\/", b"/").replace(b"\\u0026", b"&"):
+        return True
+    return written.count(b":") == body.count(b":") and (b"\\" not in body or b"\\u003" not in body)
+
+
+def _read_with_care(body: bytes) -> object:
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object
+        )
+    except Unreadable:
+        raise
+    except RecursionError:
+        raise Unreadable("not_json", "the body is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Unreadable("not_json", f"the body is not JSON: {error.msg} at {where}") from None
+    except (ValueError, ArithmeticError) as error:
+        raise Unreadable("not_json", f"the body is not JSON: {error}"[:TEXT_CHARACTERS_MAX]) from None
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no number")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise Unreadable("duplicate_keys", f"{twice[:60]!r} stands twice in one object")
+    return found
+
+
+def read_text(value: object, *, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
+    """A text or whole number as a stripped text. ValueError says why not: another type, empty, too long, NUL and other control characters,
+    lone surrogates (neither of the last two could be stored)."""
+    text = value.strip() if type(value) is str else _read_number(value)
+    if not text:
+        raise ValueError("must not be empty")
+    if len(text) > characters_max:
+        raise ValueError(f"is longer than {characters_max} characters")
+    # None of these is printable; much that is not is kept all the same, and so is looked at.
+    if not text.isprintable() and (unkept := _UNKEPT.search(text)) is not None:
+        half = unkept[0] >= "\ud800"
+        raise ValueError(
+            "holds half a surrogate pair, which is not a character" if half else "holds control characters"
+        )
+    return text
+
+
+def _read_number(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be a text")
+    try:
+        return str(value).strip()
+    except ValueError:
+        raise ValueError("is too long a number") from None
+
+
+def read_time(value: object) -> datetime:
+    """An RFC 3339 time with its offset, as UTC. ValueError says why not; a time without an offset is never guessed."""
+    matched = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if matched is None:
+        raise ValueError("must be a time such as 2026-11-21T18:00:00Z")
+    if not matched["zone"]:
+        raise ValueError("has no time zone; end it with Z or an offset such as +01:00")
+    try:
+        moment = datetime.fromisoformat(matched[0].upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("is not a moment of the calendar") from None
+    if not EARLIEST <= moment < LATEST:
+        raise ValueError("must lie between the years 2000 and 2100")
+    return moment
+
+
+def read_major(value: object, currency: str) -> int:
+    """An amount in major units, as a text ("49.90") or a JSON number, in minor units. ValueError for anything else, with a reason."""
+    if isinstance(value, str):
+        return money.read_amount(value, currency)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("must be an amount such as 49.90")
+    try:
+        exact = Decimal(value)
+        # 1e999999 is eight characters long and a million digits wide: refused before it is written out.
+        if not exact.is_finite() or (exact and not -DIGITS_MAX < exact.adjusted() < DIGITS_MAX):
+            raise ValueError("the amount is absurd")
+        return money.from_decimal(exact, currency)
+    except ArithmeticError:
+        raise ValueError("the amount is absurd") from None
