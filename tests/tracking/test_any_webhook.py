@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from app.lines import HookLine
 from app.settings import Settings
 from app.tracking.doors import Doors
 from tests.cast import Brand, create_code, create_collaboration
-from tests.tracking.asking import ask, running_doors, settings_for, spooled
+from tests.tracking.asking import ask, spooled
 from tests.tracking.rows import SECRET, write_source
 
 SETTINGS = {
@@ -44,17 +43,6 @@ SETTINGS = {
 KEY = "a-long-random-secret"
 SALE = {"sale": {"no": 9001, "cur": "EUR", "net": "49.90", "vouchers": [{"code": "LEA10"}]}}
 RETURN = {"of": 9001, "no": "R1", "cur": "EUR", "sum": "-9.90"}
-
-
-@pytest.fixture
-def own(dsn: str, tmp_path: Path) -> Settings:
-    return settings_for(dsn, tmp_path)
-
-
-@pytest.fixture
-async def doors(own: Settings) -> AsyncIterator[Doors]:
-    async with running_doors(own) as doors:
-        yield doors
 
 
 def request(event: str, document: Any, *, key: str = KEY, at_s: int | None = None) -> dict[str, Any]:

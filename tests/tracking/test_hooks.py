@@ -3,7 +3,6 @@
 import base64
 import hmac
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -18,17 +17,6 @@ from tests.tracking.asking import Answer, ask, running_doors, settings_for, spoo
 from tests.tracking.rows import write_source
 
 BODY = b'{"id": 1, "note": "caf\xc3\xa9"}'
-
-
-@pytest.fixture
-def own(dsn: str, tmp_path: Path) -> Settings:
-    return settings_for(dsn, tmp_path)
-
-
-@pytest.fixture
-async def doors(own: Settings) -> AsyncIterator[Doors]:
-    async with running_doors(own) as doors:
-        yield doors
 
 
 def signed(secret: str, body: bytes = BODY) -> list[tuple[str, str]]:

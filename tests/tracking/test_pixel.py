@@ -1,7 +1,6 @@
 """The pixel and the beacon: every hit is kept as it was said, and answered only once it is on the disk."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,6 @@ from app.tracking.doors import Doors
 from app.tracking.pixel import GIF, key_in_body, key_in_query
 from tests.cast import Brand
 from tests.tracking.asking import Answer, ask, running_doors, settings_for, spooled
-
-
-@pytest.fixture
-def own(dsn: str, tmp_path: Path) -> Settings:
-    return settings_for(dsn, tmp_path)
-
-
-@pytest.fixture
-async def doors(own: Settings) -> AsyncIterator[Doors]:
-    async with running_doors(own) as doors:
-        yield doors
 
 
 async def kept(doors: Doors, own: Settings) -> list[PixelLine]:

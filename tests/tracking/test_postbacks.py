@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
-import pytest
 
 from app.intake.deliveries import record_deliveries
 from app.intake.replaying import replay
@@ -18,17 +16,6 @@ from tests.tracking.asking import Answer, ask, running_doors, settings_for, spoo
 from tests.tracking.rows import SECRET, write_source
 
 TOKEN = "s3cret-of-the-network"
-
-
-@pytest.fixture
-def own(dsn: str, tmp_path: Path) -> Settings:
-    return settings_for(dsn, tmp_path)
-
-
-@pytest.fixture
-async def doors(own: Settings) -> AsyncIterator[Doors]:
-    async with running_doors(own) as doors:
-        yield doors
 
 
 async def record(pool: asyncpg.Pool, doors: Doors, own: Settings, *, at_once: int = 1_000) -> list[HookLine]:

@@ -93,11 +93,6 @@ async def one(served: Served, sent: bytes) -> tuple[str, bool]:
 
 
 @pytest.fixture
-def own(dsn: str, tmp_path: Path) -> Settings:
-    return settings_for(dsn, tmp_path)
-
-
-@pytest.fixture
 async def slug(pool: asyncpg.Pool, alice: Brand) -> str:
     slug = fresh_slug()
     await write_route(pool, alice, slug)

@@ -1,7 +1,6 @@
 """The redirect: what it answers, what it records, and that it never gives an id for a click that is not recorded."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -22,17 +21,6 @@ from tests.tracking.asking import CHROME, ask, running_doors, settings_for, spoo
 from tests.tracking.rows import SECRET, fresh_slug, write_host, write_route
 
 LOCATION = re.compile(r"https://shop\.test/p\?size=m&ariane=(clk_[0-9a-hjkmnp-tv-z]{26})#top")
-
-
-@pytest.fixture
-def own(dsn: str, tmp_path: Path) -> Settings:
-    return settings_for(dsn, tmp_path)
-
-
-@pytest.fixture
-async def doors(own: Settings) -> AsyncIterator[Doors]:
-    async with running_doors(own) as doors:
-        yield doors
 
 
 async def recorded(doors: Doors, own: Settings) -> list[ClickLine]:
