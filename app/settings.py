@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -182,7 +182,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         try:
             msgspec.convert({field: value}, Settings, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{variable(field)}={value!s}: {str(error).split(' - at ')[0]}") from None
+            raise SettingsError(f"{variable(field)}={value!s}: {_reason(field, error)}") from None
     settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     _check(settings)
     return settings
@@ -192,6 +192,12 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """The environment for a child process that must read exactly these settings."""
     ours = {variable(field): str(getattr(settings, field)) for field in Settings.__struct_fields__}
     return {**os.environ, **ours}
+
+
+def _reason(field: str, error: msgspec.ValidationError) -> str:
+    """Why a value will not do; of a choice, what there is to choose among."""
+    choices = get_args(get_type_hints(Settings)[field])
+    return f"choose among {', '.join(map(str, choices))}" if choices else str(error).split(" - at ")[0]
 
 
 def _path(kind: type, value: object) -> object:

@@ -39,6 +39,7 @@ def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:
     [
         (("serve",), {"PORT": "99999"}, "PORT=99999"),
         (("serve",), {"ARIANE_WORKERS": "none"}, "ARIANE_WORKERS=none"),
+        (("serve",), {"ARIANE_LOG_LEVEL": "loud"}, "ARIANE_LOG_LEVEL=loud: choose among debug, info, warning, error"),
         (("serve", "--host", "192.0.2.1", "--port", "0"), {}, "cannot listen on 192.0.2.1:0"),
         (("serve", "--host", "no such host"), {}, "cannot listen on no such host"),
         (("serve",), {"PG_BIN": "/nowhere", "PORT": "0"}, "PG_BIN=/nowhere holds no `postgres`"),
