@@ -164,9 +164,18 @@ Currency = Annotated[
 # ── Time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_LOST_PLUS = re.compile(r"T\S+ \d{2}:?\d{2}$", re.ASCII)
+"""What is left of an offset where the + of a query was read as a space."""
+
+
 def _as_text(value: object) -> object:
     if not isinstance(value, str | datetime):
         raise ValueError("is a text such as 2026-11-22T09:30:00Z, not a number")
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        raise ValueError(f"is a day without a time; write {value}T00:00:00Z, or the offset of your zone instead of Z")
+    if isinstance(value, str) and _LOST_PLUS.search(value):
+        raise ValueError("is no time with an offset; a + in an address must be sent as %2B")
     return value
 
 

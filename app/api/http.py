@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from app.api import idempotency
 from app.api.auth import SCHEME, authenticate
 from app.api.body import StrictRequest, read_request
-from app.api.problems import COMMON, WITH_BODY, Problem, responses, translate
+from app.api.problems import COMMON, NO_PARAMETER, WITH_BODY, Problem, responses, translate
 from app.errors import AppError, Conflict, FieldError, Invalid, NotFound
 from app.settings import Settings as AllSettings
 
@@ -103,9 +103,8 @@ def _refuse_unknown(request: Request, parameters: frozenset[str]) -> None:
     """A misspelt filter that is let be answers with everything, which looks like an answer."""
     unknown = sorted(set(request.query_params) - parameters)
     if unknown:
-        reason = "is not a parameter of this request"
-        fields = tuple(FieldError(name, reason, "unknown_field") for name in unknown)
-        raise Invalid(f"{', '.join(unknown)[:200]}: {reason}", fields=fields)
+        fields = tuple(FieldError(name, NO_PARAMETER, "unknown_field") for name in unknown)
+        raise Invalid(f"{', '.join(unknown)[:200]}: {NO_PARAMETER}", fields=fields)
 
 
 async def _answer(

@@ -110,7 +110,7 @@ async def make_links(
                 f"stands for another content already; it differs in {_differs(old, row, pair)}",
             )
         elif old.archived_at is not None:
-            reason = "stands for a link that is archived; give the new one another external id"
+            reason = "stands for an archived link; give the new one another external id"
             faults.conflict(index, "external_id", "link_archived", reason)
         else:
             found[index] = _found(old, pair)

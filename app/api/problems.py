@@ -178,9 +178,14 @@ PLAIN = {
     "extra_forbidden": ("unknown_field", "is not a field of this request"),
     "json_invalid": ("malformed", "is not valid JSON"),
     "model_attributes_type": ("object_expected", "should be a JSON object"),
+    "datetime_parsing": ("invalid", "is no time such as 2026-11-22T09:30:00Z"),
+    "datetime_from_date_parsing": ("invalid", "is no time such as 2026-11-22T09:30:00Z"),
     "dict_type": ("object_expected", "should be a JSON object"),
     "model_type": ("object_expected", "should be a JSON object"),
 }
+
+
+NO_PARAMETER = "is not a parameter of this request"
 
 
 def field_problems(error: RequestValidationError) -> list[FieldProblem]:
@@ -199,6 +204,8 @@ def _field_problem(item: Mapping[str, Any], body: object) -> FieldProblem:
     if item["type"] == "value_error":
         code = "invalid"
     if place != "body":
+        if item["type"] == "extra_forbidden":
+            reason = NO_PARAMETER
         # Behind the name of a parameter that is a list stands the number of the value at fault.
         name = next((part for part in reversed(path) if not part.isdigit()), place)
         return FieldProblem(field=name, parameter=name, detail=reason, code=code)

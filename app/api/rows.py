@@ -148,7 +148,7 @@ async def create_or_find(
         raise Conflict(f"this {table.name} exists already", code=f"{table.name}_exists")
     refuse_different(same, values)
     if same.archived_at is not None:
-        reason = f"stands for a {table.name} that is archived; give the new one another external id"
+        reason = f"stands for an archived {table.name}; give the new one another external id"
         code = f"{table.name}_archived"
         raise Conflict(f"external_id: {reason}", code=code, fields=(FieldError("external_id", reason, code),))
     return same, False

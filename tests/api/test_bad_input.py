@@ -242,6 +242,28 @@ async def test_a_query_parameter_that_is_not_known_is_named_and_not_let_be(as_al
         assert answer.status_code == 422, path
         [error] = answer.json()["errors"]
         assert error["parameter"] == path.partition("?")[2].partition("=")[0]
+        assert (error["code"], error["detail"]) == ("unknown_field", "is not a parameter of this request")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("2026-11-22", "write 2026-11-22T00:00:00Z"),
+        ("2026-11-22T09:30:00", "has no time zone"),
+        ("2026-11-22T09:30:00+01:00", "a + in an address must be sent as %2B"),
+        ("2026-11-22Z", "is no time such as 2026-11-22T09:30:00Z"),
+        ("yesterday", "is no time such as 2026-11-22T09:30:00Z"),
+        ("22/11/2026", "is no time such as 2026-11-22T09:30:00Z"),
+    ],
+)
+async def test_a_time_that_cannot_be_read_is_answered_with_one_that_can(
+    as_alice: AsyncClient, value: str, said: str
+) -> None:
+    answer = await as_alice.get(f"/v1/conversions?from={value}")
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert (error["parameter"], error["code"]) == ("from", "invalid")
+    assert said in error["detail"]
 
 
 async def test_a_value_at_fault_in_a_list_of_filters_is_named_by_its_parameter(as_alice: AsyncClient) -> None:
