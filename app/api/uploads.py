@@ -28,6 +28,8 @@ from app.domain.sheets import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet
 from app.errors import Invalid, Malformed, TooLarge
 
 PIECE_BYTES = 256 << 10
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How .xlsx and .ods begin, and .xls."""
 
 FORMATS: dict[str, Format] = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
 
@@ -160,7 +162,10 @@ class _Reading:
         self._cutter = Cutter(form)
 
     def take(self, piece: bytes) -> None:
-        """The next piece. Raises Invalid for a first line that will not do, TooLarge for too many rows or lines."""
+        """The next piece. Raises Invalid for a workbook or a first line that will not do, TooLarge for too many rows or lines."""
+        if not self.bytes_total and piece.startswith(WORKBOOKS):
+            what = "a workbook (.xlsx, .ods, .xls): save the sheet as CSV UTF-8"
+            raise Invalid(f"the file is {what}; expected is {self._expected()}", code="workbook")
         self.hash.update(piece)
         self.bytes_total += len(piece)
         for record in self._cutter.feed(piece):
