@@ -18,7 +18,7 @@ def main() -> None:
         else:
             from app.commands import every
 
-            every.app()
+            every.app(prog_name="ariane")
     except (SettingsError, ServeError, PostgresError, AppError) as error:
         print(f"ariane: {error}", file=sys.stderr)
         sys.exit(1)

@@ -28,6 +28,14 @@ def test_settings_lists_every_variable_with_its_default_and_unit() -> None:
     assert re.search(r"ARIANE_SPOOL_CAP_BYTES +4294967296 +bytes +", shown)
 
 
+def test_a_row_of_settings_is_one_line_in_a_pipe_and_a_variable_is_whole_in_any_terminal() -> None:
+    piped = run("settings", COLUMNS="").stdout.splitlines()
+    assert len(piped) == 1 + len(Settings.__struct_fields__)
+    narrow = run("settings", COLUMNS="80").stdout
+    assert "…" not in narrow.replace("sk_…", "")
+    assert all(f" {variable(field)} " in narrow for field in Settings.__struct_fields__)
+
+
 def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:
     found = run("settings", "--dsn", "--data", str(tmp_path)).stdout
     assert found == f"postgresql://ariane@/ariane?host={tmp_path}/postgres/run&port=5432\n"
@@ -45,6 +53,9 @@ def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:
         (("serve",), {"PG_BIN": "/nowhere", "PORT": "0"}, "PG_BIN=/nowhere holds no `postgres`"),
         (("serve",), {"ARIANE_SECRET_KEY": "short"}, "ARIANE_SECRET_KEY: at least 32 characters"),
         (("migrate",), {"DATABASE_URL": "mysql://x"}, "DATABASE_URL: only postgresql://"),
+        (("deliveries", "list", "--url", "localhost:8000"), {"ARIANE_KEY": "sk_x"}, "begins with http:// or https://"),
+        (("import", __file__, "--report", "/nowhere/x.csv"), {"ARIANE_KEY": "sk_x"}, "no directory /nowhere"),
+        (("reconcile", __file__, "--report", "/"), {"ARIANE_KEY": "sk_x"}, "--report /: is a directory"),
         (
             ("keys", "create", "--brand", "X"),
             {"DATABASE_URL": "postgresql://127.0.0.1:9/x"},
@@ -69,6 +80,12 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path}/file/data: Not a directory: choose another data directory" in refused.stderr
 
 
+def test_a_database_that_is_made_where_none_was_is_said_once(tmp_path: Path) -> None:
+    first, second = (run("migrate", "--data", str(tmp_path)) for _ in range(2))
+    assert first.stderr == f"ariane: no database was in {tmp_path}, a new one was made there\n"
+    assert (second.returncode, second.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -89,6 +106,22 @@ def test_the_list_of_commands_and_the_page_of_serve_say_the_same_of_it() -> None
     said = "Run the service: PostgreSQL unless DATABASE_URL is set, web workers, the background process."
     assert said in " ".join(run("serve", "--help").stdout.split())
     assert said[:60] in run("--help").stdout
+
+
+@pytest.mark.parametrize("asked", ["-h", "--help"])
+def test_every_command_answers_both_words_for_help_under_its_own_name(asked: str) -> None:
+    for words in ((), ("serve",), ("keys", "create")):
+        page = run(*words, asked)
+        assert page.returncode == 0, words
+        assert f"sage: {' '.join(('ariane', *words))} [" in page.stdout
+
+
+def test_a_workbook_is_refused_by_its_name_unless_it_is_said_how_it_is_written(tmp_path: Path) -> None:
+    sheet = tmp_path / "orders.xlsx"
+    sheet.touch()
+    assert "save the sheet as CSV UTF-8" in run("import", str(sheet), ARIANE_KEY="sk_x").stderr
+    said = run("import", str(sheet), "--format", "csv", ARIANE_KEY="sk_x", ARIANE_PUBLIC_URL="http://127.0.0.1:1")
+    assert "does not answer" in said.stderr
 
 
 def test_the_parent_holds_nothing_big() -> None:

@@ -52,6 +52,8 @@ def test_a_mistyped_secret_is_found_mended_and_its_orders_replayed(served: Serve
     named = ("--url", served.url, "--key", served.secret_key)
     table = run("list", "--reason", "wrong_signature", "--limit", "3", *named, **narrow)
     assert all(str(each["id"]) in table.stdout for each in unsigned[:3]), table.stdout
+    assert table.stdout.endswith("and older ones: --limit shows more than 3\n")
+    assert run("list", "--status", "ignored", *named).stdout == "no delivery is like that\n"
     shown = run("show", str(unsigned[-1]["id"]), **speaking).stdout
     assert "unsigned" in shown
     assert '"order_id": "A-0"' in shown

@@ -1,5 +1,6 @@
 """The REST API as commands ask it: one client, errors as the sentence the API said, jobs followed with a bar."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from app.settings import SettingsError, read_settings
 
 if TYPE_CHECKING:
     import httpx2
+    from rich.console import Console
     from rich.progress import Progress
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the service [ARIANE_PUBLIC_URL, http://HOST:PORT].")]
@@ -21,6 +23,7 @@ Key = Annotated[str | None, typer.Option("--key", help="Secret key, sk_… [ARIA
 TIMEOUT_S = 60.0
 POLL_S = 0.3
 CHUNK_BYTES = 64 << 10
+PIPE_COLUMNS = 2_000
 ENDED = ("succeeded", "failed", "cancelled")
 
 Json = dict[str, Any]
@@ -123,6 +126,8 @@ def asking(url: str | None, key: str | None) -> Iterator[Api]:
         )
     headers = {"Authorization": f"Bearer {chosen}", "User-Agent": "ariane"}
     address = (url or settings.base_url).rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise SettingsError(f"--url {address}: begins with http:// or https://")
     try:
         client = httpx2.Client(base_url=address, headers=headers, timeout=TIMEOUT_S)
     except (httpx2.InvalidURL, ValueError) as error:
@@ -131,14 +136,23 @@ def asking(url: str | None, key: str | None) -> Iterator[Api]:
         yield Api(client)
 
 
+def console() -> "Console":
+    """Where tables are shown, as wide as the terminal. Into a pipe or a file a row is one line: folded, it could not be searched."""
+    from rich.console import Console
+
+    width, _ = shutil.get_terminal_size((PIPE_COLUMNS, 1))
+    return Console(width=width, markup=False, highlight=False)
+
+
 @contextmanager
 def progress() -> Iterator["Progress"]:
-    """A bar on standard error, so that what a command says can be piped on."""
+    """A bar on standard error, so that what a command says can be piped on; none where nobody looks."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar
 
 

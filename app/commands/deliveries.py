@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.commands.asking import Api, Json, Key, Url, asking, progress
+from app.commands.asking import Api, Json, Key, Url, asking, console, progress
 from app.errors import AppError
 
 app = typer.Typer(no_args_is_help=True)
@@ -51,7 +51,8 @@ def list_deliveries(
         "conversion_id": conversion, "external_id": external_id, "from": from_, "to": to,
     }  # fmt: skip
     with asking(url, key) as api:
-        rows = list(islice(api.pages("/v1/deliveries", **filters), limit))
+        found = list(islice(api.pages("/v1/deliveries", **filters), limit + 1))
+    rows = found[:limit]
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -60,7 +61,12 @@ def list_deliveries(
         why = ": ".join(filter(None, (row["reason"], row["detail"])))
         received = row["received_at"][:19].replace("T", " ")
         cells.append((received, row["id"], row["status"], f"{row['platform']} {row['topic']}", why))
+    if not cells:
+        print("no delivery is like that" if any(filters.values()) else "nothing has been received yet")
+        return
     _print_table(("UTC", "id", "status", "message", "why"), cells)
+    if len(found) > limit:
+        print(f"and older ones: --limit shows more than {limit}")
 
 
 @app.command("show")
@@ -153,7 +159,6 @@ def _print_replay(told: dict[str, Any]) -> None:
 
 def _print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Ids stay in one piece, to be copied into the next command; the rest is folded where the terminal is narrow."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -164,7 +169,7 @@ def _print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         shown.add_column(header, overflow="fold", no_wrap=whole, min_width=widths.get(header))
     for row in rows:
         shown.add_row(*(Text(_printable(cell)) for cell in row))  # what others wrote is no markup, and moves no cursor
-    Console().print(shown)
+    console().print(shown)
 
 
 def _printable(text: str) -> str:

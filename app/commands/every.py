@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from app.commands import deliveries, files, quarantine, serving
+from app.commands.asking import console
 from app.settings import Settings, SettingsError, read_settings, variable
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
     help="Attribution for influencer marketing: links and codes out, clicks and orders in, revenue and ROI back.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
 )
 keys = typer.Typer(no_args_is_help=True)
@@ -98,8 +100,7 @@ def show_settings(
     data: Data = None,
 ) -> None:
     """List every setting: its variable, default, unit and meaning."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     if dsn:
         print(_dsn(read_settings(data=data)))
@@ -108,10 +109,11 @@ def show_settings(
         for row in _setting_rows():
             print("| `{}` | {} | {} | {} |".format(*row))
     else:
-        shown = Table("variable", "default", "unit", "meaning", box=None, header_style="bold")
+        whole = [Column(name, no_wrap=True) for name in ("variable", "default", "unit")]  # to be copied
+        shown = Table(*whole, Column("meaning", overflow="fold"), box=None, header_style="bold")
         for row in _setting_rows():
             shown.add_row(*row)
-        Console().print(shown)
+        console().print(shown)
 
 
 SETTINGS_PAGE = """# Settings
@@ -170,13 +172,13 @@ def demo(
     from app.demo.performance import DemoError
     from app.demo.play import play
 
-    console = Console()
+    shown = Console()
     try:
         with stage.service(read_settings(data=data)) as settings:
             keys = stage.make_keys(settings)
             secret_key = keys["secret_key"]
             differences = asyncio.run(
-                play(settings.base_url, secret_key, clicks=clicks, orders=orders, seed=seed, console=console)
+                play(settings.base_url, secret_key, clicks=clicks, orders=orders, seed=seed, console=shown)
             )
     except (DemoError, stage.StageError) as error:
         print(f"ariane: {error}", file=sys.stderr)
@@ -193,9 +195,12 @@ def _database(settings: Settings) -> Iterator[str]:
     from app.postgres import reaching
 
     given = settings.database_url
+    new = not given and not (settings.data / "postgres").exists()
     with nullcontext(given) if given else reaching(settings.data, settings.pg_bin) as dsn:
         try:
             bring_up(dsn)
         except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidAuthorizationSpecificationError) as error:
             raise SettingsError(f"the database cannot be reached ({error}): look at DATABASE_URL") from None
+        if new:
+            print(f"ariane: no database was in {settings.data.absolute()}, a new one was made there", file=sys.stderr)
         yield dsn

@@ -3,6 +3,7 @@
 They end with 0 when there is nothing to look at, 3 when there is (refused lines, differences), 1 when it could not be done.
 """
 
+import os
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -10,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.asking import Api, Json, Key, Url, asking, progress
+from app.commands.asking import Api, Json, Key, Url, asking, console, progress
 from app.errors import AppError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 SHOWN_LINES = 20
@@ -37,6 +37,8 @@ SUFFIXES = {
     ".jsonl": Format.ndjson,
 }
 
+WORKBOOKS = (".xlsx", ".xls", ".ods", ".numbers")
+
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV or NDJSON.")]
 Written = Annotated[Format | None, typer.Option("--format", help="Else by the file's name.")]
 Shop = Annotated[str | None, typer.Option(help="Of orders that name none; main by default.")]
@@ -55,6 +57,7 @@ def import_file(
     report: Report = None,
 ) -> None:
     """Import a file of orders and refunds (docs/import.md). Ends with 3 when lines were refused."""
+    _refuse_unwritable(report)
     with asking(url, key) as api:
         asked = {"shop": shop, "kind": kind, "dry_run": "true" if dry_run else None}
         job = _send(api, "/v1/imports", file, written, asked)
@@ -77,6 +80,7 @@ def reconcile_file(
     report: Report = None,
 ) -> None:
     """Compare the shop's own order list with what was recorded (docs/reconcile.md). Ends with 3 when they differ."""
+    _refuse_unwritable(report)
     with asking(url, key) as api:
         asked = {"shop": shop, "kind": kind, "from": since, "to": until}
         job = _send(api, "/v1/reconciliations", file, written, asked)
@@ -87,8 +91,22 @@ def reconcile_file(
     raise typer.Exit(LOOK_AT_IT if differing else 0)
 
 
+def _refuse_unwritable(report: Path | None) -> None:
+    """Raises AppError for a report that could not be written: before the work, not behind it."""
+    if report is None:
+        return
+    if report.is_dir():
+        raise AppError(f"--report {report}: is a directory")
+    if not report.parent.is_dir():
+        raise AppError(f"--report {report}: there is no directory {report.parent}")
+    if not os.access(report if report.exists() else report.parent, os.W_OK):
+        raise AppError(f"--report {report}: may not be written")
+
+
 def _send(api: Api, path: str, file: Path, written: Format | None, asked: dict[str, str | None]) -> Json:
     """The job when it has ended."""
+    if written is None and file.suffix.lower() in WORKBOOKS:
+        raise AppError(f"{file.name}: is a workbook; save the sheet as CSV UTF-8")
     form = written or SUFFIXES.get(file.suffix.lower())
     if form is None:
         raise AppError(f"{file.name}: say --format csv or --format ndjson; its name does not tell")
@@ -112,7 +130,7 @@ def _show_import(result: Json) -> None:
             shown.add_row(kind, word, str(count))
     for word in ("conflicting", "refused", "blank"):
         shown.add_row(word, "", str(result[word]))
-    _console().print(shown)
+    console().print(shown)
 
 
 def _show_reconciliation(result: Json) -> None:
@@ -120,7 +138,7 @@ def _show_reconciliation(result: Json) -> None:
     for status, reasons in result["reasons"].items():
         for reason, count in reasons.items():
             shown.add_row(status, reason, str(count))
-    _console().print(shown)
+    console().print(shown)
     for fall in result["waterfalls"]:
         currency = fall["currency"]
         shown = _table(f"waterfall, {currency}", "", "amount")
@@ -131,7 +149,7 @@ def _show_reconciliation(result: Json) -> None:
         shown.add_row("= all orders, net", "", _amount(fall["all_orders_net_minor"], currency))
         shown.add_row("unattributed", "", _amount(-fall["unattributed_minor"], currency))
         shown.add_row("= attributed", "", _amount(fall["attributed_minor"], currency))
-        _console().print(shown)
+        console().print(shown)
 
 
 def _show_lines(api: Api, job: Json, counts: dict[str, int], report: Path | None) -> None:
@@ -145,12 +163,12 @@ def _show_lines(api: Api, job: Json, counts: dict[str, int], report: Path | None
             shown.add_row(
                 str(line["number"]), line["status"], line["reason"] or "", str(order_id), line["detail"] or ""
             )
-        _console().print(shown)
+        console().print(shown)
     if report is not None:
         api.download(f"/v1/jobs/{job['id']}/lines.csv", report)
-        _console().print(f"all lines: {report}")
+        console().print(f"all lines: {report}")
     elif total > SHOWN_LINES:
-        _console().print(f"and {total - SHOWN_LINES} more: --report FILE, or GET /v1/jobs/{job['id']}/lines.csv")
+        console().print(f"and {total - SHOWN_LINES} more: --report FILE, or GET /v1/jobs/{job['id']}/lines.csv")
 
 
 def _table(*columns: str) -> "Table":
@@ -160,12 +178,6 @@ def _table(*columns: str) -> "Table":
     for column in columns:
         shown.add_column(column, justify="right" if column in ("lines", "count", "amount", "line") else "left")
     return shown
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(markup=False, highlight=False)
 
 
 def _amount(minor: int, currency: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app import clock
+from app.commands.asking import console
 from app.settings import SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the whole
 @app.command("list")
 def list_quarantine(as_json: AsJson = False, data: Data = None) -> None:
     """List what was set aside on this machine, and why."""
-    from rich.console import Console
     from rich.table import Table
 
     lines, segments = _held(read_settings(data=data).data / "spool")
@@ -43,7 +43,7 @@ def list_quarantine(as_json: AsJson = False, data: Data = None) -> None:
         shown.add_row(each["id"] or "?", each["kind"] or "?", str(each["bytes"]), ascii(why)[1:-1])
     for each in map(_segment_words, segments):
         shown.add_row(each["segment"], each["kind"], str(each["bytes"]), each["reason"])
-    Console().print(shown)
+    console().print(shown)
 
 
 @app.command("retry")
