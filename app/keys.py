@@ -16,7 +16,7 @@ MAKING_LOCK = 0x41524B45
 """Advisory lock of the transaction that makes a brand: two commands with one new name shall make one brand."""
 FIRST_BRAND = "My brand"
 DEFAULT_SCOPES = ("read", "write", "admin")
-FIND_BRAND = "/* across brands: the operator knows its name only */ SELECT id FROM brand WHERE name = $1 AND archived_at IS NULL LIMIT 2"
+FIND_BRAND = "/* across brands: the operator knows its name only */ SELECT id, currency, time_zone FROM brand WHERE name = $1 AND archived_at IS NULL LIMIT 2"
 ANY_BRAND = "/* across brands: the first start */ SELECT EXISTS (SELECT FROM brand)"
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 CURRENCY: TypeAdapter[str] = TypeAdapter(Currency)
@@ -37,18 +37,21 @@ async def issue_keys(
     brand: str,
     scopes: tuple[str, ...] = DEFAULT_SCOPES,
     *,
-    currency: str = "EUR",
-    time_zone: str = "UTC",
+    currency: str | None = None,
+    time_zone: str | None = None,
 ) -> Keys:
-    """A new secret key for the brand named `brand`, which is made when it is new, in `currency` and `time_zone`.
+    """A new secret key for the brand named `brand`, which is made when it is new, in `currency` (EUR) and `time_zone` (UTC).
 
-    Raises Invalid when a value is no name, scope, currency or zone, Conflict when several brands have that name.
+    Raises Invalid when a value is no name, scope, currency or zone, Conflict when several brands have that name or the one there is has another
+    currency or zone than was asked for.
     """
     name = _checked("brand", NAME, brand)
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise Invalid.field("scopes", f"{', '.join(unknown) or 'empty'}: choose among {', '.join(SCOPES)}")
-    values = (_checked("currency", CURRENCY, currency), _checked("time_zone", ZONE, time_zone))
+    money = _checked("currency", CURRENCY, "EUR" if currency is None else currency)
+    zone = _checked("time_zone", ZONE, "UTC" if time_zone is None else time_zone)
+    asked = {"currency": currency and money, "time_zone": time_zone and zone}
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", MAKING_LOCK)
         found = await connection.fetch(FIND_BRAND, name)
@@ -56,7 +59,12 @@ async def issue_keys(
             raise Conflict(
                 f"several brands are named {name!r}: make the key over the API, with an admin key of the one that is meant"
             )
-        brand_id = found[0]["id"] if found else await _make_brand(connection, name, *values)
+        for field, wanted in asked.items() if found else ():
+            if wanted and found[0][field] != wanted:
+                raise Conflict(
+                    f"{field}: the brand {name!r} is there already, with {found[0][field]}; leave it out, or change it by PATCH /v1/brand"
+                )
+        brand_id = found[0]["id"] if found else await _make_brand(connection, name, money, zone)
         return await _make_keys(connection, brand_id, scopes)
 
 

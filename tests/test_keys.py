@@ -26,6 +26,18 @@ async def test_the_first_call_makes_the_brand_and_the_second_finds_it(pool: asyn
     assert (row["name"], row["currency"], row["time_zone"]) == ("Maison Léa", "EUR", "UTC")
 
 
+@pytest.mark.parametrize(("field", "other"), [("currency", "USD"), ("time_zone", "Europe/Paris")])
+async def test_a_brand_that_is_there_with_another_currency_or_zone_is_not_passed_over(
+    pool: asyncpg.Pool, field: str, other: str
+) -> None:
+    there = {"currency": "CHF", "time_zone": "Europe/Zurich"}
+    async with pool.acquire() as connection:
+        made = await issue_keys(connection, "Züri", **there)
+        assert (await issue_keys(connection, "Züri", **there)).brand_id == made.brand_id
+        with pytest.raises(Conflict, match=f"{field}: .* is there already, with {there[field]}"):
+            await issue_keys(connection, "Züri", **(there | {field: other}))
+
+
 async def test_a_key_is_stored_as_its_hash_with_the_scopes_that_were_asked_for(pool: asyncpg.Pool) -> None:
     made = await issue(pool, "Scoped", "conversions", "read")
     row = await pool.fetchrow("SELECT * FROM api_key WHERE key_hash = $1", key_hash(made.secret_key))

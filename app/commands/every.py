@@ -57,8 +57,8 @@ def create_keys(
     scopes: Annotated[
         str, typer.Option(help="Of the secret key: read, write, conversions, admin.")
     ] = "read,write,admin",
-    currency: Annotated[str, typer.Option(help="Of a new brand.")] = "EUR",
-    time_zone: Annotated[str, typer.Option(help="Of a new brand.")] = "UTC",
+    currency: Annotated[str | None, typer.Option(help="Of a new brand; EUR by default.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Of a new brand; UTC by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     data: Data = None,
 ) -> None:
