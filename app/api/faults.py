@@ -1,6 +1,18 @@
 """Gathers everything that is wrong with a request before it is refused, so that one answer names all of it."""
 
+from app.domain.ids import PREFIXES
 from app.errors import Conflict, FieldError, Invalid, NotFound
+
+EXTERNAL = "ext_"
+"""Before an id of the caller's own making."""
+
+
+def no_such(kind: str, shown: str) -> str:
+    """Why nothing was found: `no campaign 'serum'`, and for what looks like no id of the kind at all, how its ids are written."""
+    told = f"no {kind} {shown[:80]!r}"
+    if kind not in PREFIXES or shown.startswith((f"{PREFIXES[kind]}_", EXTERNAL)):
+        return told
+    return f"{told}: ids begin with {PREFIXES[kind]}_, your own with {EXTERNAL}"
 
 
 class Faults:
@@ -24,7 +36,7 @@ class Faults:
 
     def missing(self, index: int, field: str, kind: str, shown: str) -> None:
         """This field refers to a row that the brand does not have."""
-        self._add(NotFound, index, field, f"{kind}_not_found", f"no {kind} {shown[:80]!r}")
+        self._add(NotFound, index, field, f"{kind}_not_found", no_such(kind, shown))
 
     def _add(self, kind: type[Invalid | Conflict | NotFound], index: int, field: str, code: str, reason: str) -> None:
         self._kinds.add(kind)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.auth import Reader
+from app.api.faults import no_such
 from app.api.fields import Currency, Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
 from app.api.rows import resolve
@@ -332,9 +333,7 @@ async def _filters(connection: AsyncConnection, brand_id: UUID, asked: Asked) ->
     for name, (table, kind) in FILTERED.items():
         wanted: list[str] = getattr(asked, name)
         rows = await resolve(connection, table, kind, brand_id, wanted)
-        faults += [
-            FieldError(name, f"no {kind} {each[:80]!r}", f"{kind}_not_found") for each in wanted if each not in rows
-        ]
+        faults += [FieldError(name, no_such(kind, each), f"{kind}_not_found") for each in wanted if each not in rows]
         found[name] = tuple(rows[each].id for each in wanted if each in rows)
     if faults:
         message = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults)

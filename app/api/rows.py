@@ -11,10 +11,9 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, mint
+from app.api.faults import EXTERNAL, no_such
 from app.domain import ids
 from app.errors import Conflict, FieldError, NotFound
-
-EXTERNAL = "ext_"
 
 
 def addressed(table: Table, kind: str, shown: str) -> ColumnElement[bool]:
@@ -68,7 +67,7 @@ async def read_row(
 
 def missing(kind: str, shown: str) -> NotFound:
     """No such row for this brand."""
-    return NotFound(f"no {kind} {shown[:80]!r}", code=f"{kind}_not_found")
+    return NotFound(no_such(kind, shown), code=f"{kind}_not_found")
 
 
 def refuse_archived(kind: str, row: Row[Any]) -> None:
@@ -118,7 +117,7 @@ async def refer(connection: AsyncConnection, table: Table, kind: str, brand_id: 
     """The row that a field of the body refers to. Raises NotFound naming the field, Conflict when it is archived."""
     found = (await resolve(connection, table, kind, brand_id, [shown])).get(shown)
     if found is None:
-        reason = f"no {kind} {shown[:80]!r}"
+        reason = no_such(kind, shown)
         raise NotFound(
             f"{field}: {reason}", code=f"{kind}_not_found", fields=(FieldError(field, reason, f"{kind}_not_found"),)
         )

@@ -95,3 +95,11 @@ async def test_charlie_gets_404_for_costs(as_alice: AsyncClient, as_charlie: Asy
         "campaign_id": "campaign_not_found"
     }
     assert (await as_charlie.get("/v1/costs")).json()["data"] == []
+
+
+async def test_a_name_that_is_no_id_is_answered_with_how_ids_begin(as_alice: AsyncClient) -> None:
+    forgotten = await as_alice.get("/v1/campaigns/serum")
+    assert forgotten.json()["detail"] == "no campaign 'serum': ids begin with cam_, your own with ext_"
+    assert (await as_alice.get("/v1/campaigns/ext_serum")).json()["detail"] == "no campaign 'ext_serum'"
+    refused = await as_alice.post("/v1/costs", json={**FEE, "campaign_id": "serum"})
+    assert refused.json()["errors"][0]["detail"] == "no campaign 'serum': ids begin with cam_, your own with ext_"
