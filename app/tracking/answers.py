@@ -46,13 +46,19 @@ async def answer_json(send: Send, status: int, content: object, headers: Sequenc
 
 async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Sequence[Header] = ()) -> None:
     """`error` as an RFC 9457 problem, with the fields that the API's problems have."""
+    body, told = tell_problem(scope["path"], error)
+    await answer(send, error.status, body, [*told, *headers])
+
+
+def tell_problem(path: str, error: AppError) -> tuple[bytes, list[Header]]:
+    """The body of the problem, and the headers that say what it is."""
     request_id = ids.show("request", mint.new_id())
     problem = {
         "type": f"urn:ariane:problem:{error.code}",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "detail": error.message,
-        "instance": scope["path"],
+        "instance": path,
         "code": error.code,
         "request_id": request_id,
         "retryable": error.retryable,
@@ -65,7 +71,7 @@ async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Seq
         # RFC 9110 wants a challenge with every 401; a signature has no registered scheme.
         told.append((b"www-authenticate", b'Signature realm="ariane"'))
     body = json.dumps(problem, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    await answer(send, error.status, body, [*told, *headers])
+    return body, told
 
 
 async def refuse_method(scope: Scope, send: Send, *allowed: str) -> None:

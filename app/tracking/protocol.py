@@ -11,25 +11,34 @@ What of uvicorn 0.54 (pinned below 0.55: these are internals, tests/tracking/tes
 - `cycle` is the latest request that was handed on, None before the first; as long as its `response_complete` is False, an answer or several
   (`pipeline`) are still to come, and none may overtake them. `on_body` and `on_message_complete` take for granted that there is a cycle;
 - `on_response_complete` counts the request, resumes reading and arms the keep-alive timer; `data_received` disarms it;
+- between two of `on_headers_complete`, `on_body` and `on_message_complete`, what it was given is a head, or what a chunked body has beside its chunks;
 - `flow.write_paused`: the peer does not read; an ASGI answer would wait;
 - `server_state.default_headers` holds the date and, while the worker stops, `Connection: close`: appended in place by app/web.py, which is why
   its length is looked at too. `server_state.connections` and `shutdown` need no help: a request that is answered here is never under way.
 `limit_concurrency`, `root_path` and the access log are not heeded here; app/web.py sets none of them.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from app.tracking.answers import Header
+from app.errors import AppError
+from app.tracking.answers import Header, tell_problem
 from app.tracking.doors import Doors
 from app.tracking.redirect import TOLD
 
 METHODS = {b"GET": "GET", b"HEAD": "HEAD"}
 ANNOUNCE_BODY = (b"content-length", b"transfer-encoding")
 CLOSE = b"connection: close\r\n"
+HEAD_MAX_BYTES = 128 << 10
+"""Of a request before its body (twice the largest report that a pixel makes of a query), and of what stands between and behind a body's chunks.
+Neither parser nor uvicorn has an end to it: 100 MB of headers over one connection took a gigabyte of memory."""
+PATH_SHOWN_CHARS = 200
+HEAD_MAX_S = 65.0
+"""From the connection, or from a request's first bytes, to the end of its headers; as long as an idle connection is kept (app/web.py)."""
 
 
 def _written(headers: Sequence[Header]) -> bytes:
@@ -40,6 +49,13 @@ BEHIND = b"\r\n" + _written(TOLD)
 """From the end of the `Location` on, without the empty line."""
 
 log = logging.getLogger("ariane.doors")
+
+
+class HeadTooLarge(AppError):
+    """The request line and the headers are over the named limit."""
+
+    status = 431
+    code = "head_too_large"
 
 
 class AtOnceProtocol(HttpToolsProtocol):
@@ -54,9 +70,34 @@ class AtOnceProtocol(HttpToolsProtocol):
         self._default_count = -1
         self._before = b""
         self._closes = False
+        # Received since the parser last told of anything that ends: of a head that is still coming in.
+        self._unread_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self.url = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """As uvicorn, which would wait for a first request for ever."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEAD_MAX_S, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn."""
+        self._heard()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn; a head that never ends is refused, one that takes its time is waited for no longer than HEAD_MAX_S."""
+        self._unread_bytes += len(data)
+        super().data_received(data)
+        if self._unread_bytes and not self.transport.is_closing():
+            if self._unread_bytes > HEAD_MAX_BYTES:
+                self._refuse()
+            elif self._deadline is None and self._is_idle():
+                self._deadline = self.loop.call_later(HEAD_MAX_S, self._give_up)
 
     def on_headers_complete(self) -> None:
         """Redirect at once if it can be done and no other answer is still to come; else let uvicorn go on."""
+        self._heard()
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             if self.transport.is_closing():
@@ -71,13 +112,42 @@ class AtOnceProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """As uvicorn; there is no cycle when nothing was handed on yet."""
+        self._heard()
         if self.cycle is not None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """As uvicorn, likewise."""
+        self._heard()
         if self.cycle is not None:
             super().on_message_complete()
+
+    def _heard(self) -> None:
+        self._unread_bytes = 0
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _is_idle(self) -> bool:
+        """No answer is to come: a body is waited for by whoever reads it, and what is asked behind it waits for the answer."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        if self._is_idle():
+            self.transport.close()
+
+    def _refuse(self) -> None:
+        """Say so where that would not be taken for the answer to another request; the sender goes on sending and may not read it."""
+        if self._is_idle():
+            path = self.url.partition(b"?")[0].decode("latin-1")[:PATH_SHOWN_CHARS]
+            error = HeadTooLarge(f"the request line and the headers are larger than {HEAD_MAX_BYTES} bytes")
+            body, told = tell_problem(path, error)
+            lines = [*self.server_state.default_headers, *told, (b"content-length", b"%d" % len(body))]
+            # The worker may have said it already, because it stops.
+            lines = [line for line in lines if line[0] != b"connection"]
+            self.transport.write(STATUS_LINE[error.status] + _written(lines) + CLOSE + b"\r\n" + body)
+        self.transport.close()
 
     def _locate(self) -> bytes | None:
         """Where the request leads if it is a click on a known link, recorded by then; None when it is anything else."""

@@ -1,9 +1,10 @@
 """The redirect within uvicorn's protocol: over a real socket, the same bytes as by ASGI, in the order of the requests, and nothing lost."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.lines import ClickLine, MissLine
 from app.settings import Settings
 from app.tracking.answers import Receive, Scope, Send
 from app.tracking.doors import Doors
-from app.tracking.protocol import answering
+from app.tracking.protocol import HEAD_MAX_BYTES, answering
 from app.web import CLOSE
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, running_doors, settings_for, spooled
@@ -341,3 +342,90 @@ async def test_a_failure_is_a_problem_and_not_a_bad_request(
         received = await served.exchange(get(f"/{slug}", "Connection: close"))
         assert received.startswith(b"HTTP/1.1 500 ")
         assert "failed" in caplog.text
+
+
+ENDLESS = {
+    "many headers": b"GET /{} HTTP/1.1\r\n" + b"a: b\r\n" * 64,
+    "one header": b"GET /{} HTTP/1.1\r\nHost: go.test\r\nX: ",
+    "an address": b"GET /{}?",
+    "empty lines": b"\r\n",
+}
+
+
+@pytest.mark.parametrize("begun", ENDLESS.values(), ids=ENDLESS)
+async def test_a_head_without_an_end_is_refused_before_it_fills_the_memory(
+    own: Settings, slug: str, begun: bytes
+) -> None:
+    more = b"a: b\r\n" if begun.endswith(b"b\r\n") else b"\r\n" * 3 if begun == b"\r\n" else b"xxxxxx"
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        writer.write(begun.replace(b"{}", slug.encode()))
+        sent = 0
+        with suppress(ConnectionError):
+            while not reader.at_eof() and sent < 10 * HEAD_MAX_BYTES:
+                writer.write(more * 1_000)
+                await writer.drain()
+                sent += 6_000
+                await asyncio.sleep(0.001)
+            async with asyncio.timeout(5):
+                received = await reader.read()
+            assert received.startswith(b"HTTP/1.1 431 ")
+            assert json.loads(received.partition(b"\r\n\r\n")[2])["code"] == "head_too_large"
+        assert sent < 3 * HEAD_MAX_BYTES
+        writer.close()
+        await served.wait_for_none()
+    assert len(clicks(own)) == 1
+
+
+@pytest.mark.parametrize("begun", ["5\r\nk=abc\r\n0\r\n", "5;"])
+async def test_what_stands_around_the_chunks_of_a_body_has_an_end_too(own: Settings, slug: str, begun: str) -> None:
+    async with serving(own) as served:
+        reader, writer = await served.connect()
+        writer.write(f"POST /e HTTP/1.1\r\nHost: go.test\r\nTransfer-Encoding: chunked\r\n\r\n{begun}".encode())
+        sent = 0
+        with suppress(ConnectionError):
+            while not reader.at_eof() and sent < 10 * HEAD_MAX_BYTES:
+                writer.write((b"xxxxxx" if begun == "5;" else b"a: b\r\n") * 1_000)
+                await writer.drain()
+                sent += 6_000
+                await asyncio.sleep(0.001)
+            # Nobody knows what would be answered to the half of it.
+            assert await reader.read() == b""
+        assert sent < 3 * HEAD_MAX_BYTES
+        writer.close()
+        await served.wait_for_none()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /", b"GET /{} HTTP/1.1\r\nHost: go.test\r\n\r\nGET /"])
+async def test_a_connection_that_asks_for_nothing_whole_is_not_kept_for_ever(
+    own: Settings, slug: str, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.tracking.protocol.HEAD_MAX_S", 0.2)
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        for part in (sent[:-1].replace(b"{}", slug.encode()), sent[-1:]):
+            writer.write(part)
+            await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            received = await reader.read()
+        writer.close()
+        assert received.count(b"302 Found") == sent.count(b"\r\n\r\n")
+
+
+async def test_a_request_that_takes_its_time_within_the_limit_is_answered(
+    own: Settings, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.tracking.protocol.HEAD_MAX_S", 0.5)
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        for _ in range(3):
+            asked = get(f"/{slug}")
+            for part in (asked[:20], asked[20:]):
+                writer.write(part)
+                await asyncio.sleep(0.2)
+            async with asyncio.timeout(5):
+                assert HEAD.fullmatch((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.close()
