@@ -209,6 +209,7 @@ HOOK_RESPONSES = {
     "200": {"description": "On the disk. It is recorded within a second.", "content": JSON},
     "401": _problem("The signature is missing or wrong; the message is kept for a replay."),
     "404": _problem("No such source."),
+    "408": _problem("The body did not come in within 60 s; send it again."),
     "413": _problem("The body is too large."),
     "503": _problem("It could not be stored; send it again."),
 }
@@ -230,6 +231,7 @@ def _health(operation_id: str, summary: str, responses: dict[str, Any]) -> dict[
 
 
 NO_CONTENT = {"204": {"description": "Taken."}}
+BEACON_RESPONSES = {**NO_CONTENT, **{status: HOOK_RESPONSES[status] for status in ("408", "413", "503")}}
 OPTIONAL_FIELDS = [{**field, "required": False} for field in PIXEL_FIELDS]
 SCRIPT = {"200": {"description": "JavaScript.", "content": {"text/javascript": {"schema": {"type": "string"}}}}}
 ALIVE = {"200": {"description": "It does.", "content": TEXT}}
@@ -249,7 +251,7 @@ PUBLIC: dict[str, Any] = {
         "post": _beacon(
             "beacon",
             "Report an event from a script",
-            NO_CONTENT,
+            BEACON_RESPONSES,
             requestBody=BEACON_BODY,
             parameters=OPTIONAL_FIELDS,
         ),

@@ -1,5 +1,6 @@
 """What the doors say when they say more than a redirect: problems as the API tells them, small pages for people, and plain bodies."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from http import HTTPStatus
@@ -18,6 +19,8 @@ Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 RETRY_AFTER_S = 1
+BODY_MAX_S = 60.0
+"""For a whole body at a public door: a sender who has fallen silent would be waited for until its connection breaks, which it may never do."""
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 NO_STORE: Header = (b"cache-control", b"no-store")
 NOINDEX: Header = (b"x-robots-tag", b"noindex")
@@ -28,6 +31,13 @@ class MethodRefused(AppError):
 
     status = 405
     code = "method_not_allowed"
+
+
+class TooSlow(AppError):
+    """The sender stopped in the middle."""
+
+    status = 408
+    code = "body_too_slow"
 
 
 async def answer(send: Send, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:
@@ -65,6 +75,8 @@ def tell_problem(path: str, error: AppError) -> tuple[bytes, list[Header]]:
         "errors": [{"field": field.field, "detail": field.reason, "code": field.code} for field in error.fields],
     }
     told = [(b"content-type", b"application/problem+json"), NO_STORE, NOSNIFF, (b"x-request-id", request_id.encode())]
+    if isinstance(error, TooSlow):
+        told.append((b"connection", b"close"))
     if error.retryable:
         told.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if isinstance(error, Unauthorized):
@@ -94,21 +106,25 @@ main{{padding:2rem;max-width:30rem}}h1{{font-size:1.6rem;margin:0 0 .5rem}}@medi
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge, where the length is announced before a byte is read, and ConnectionError when the sender hangs up."""
+    """The whole body. Raises TooLarge, where the length is announced before a byte is read; TooSlow; ConnectionError when the sender hangs up."""
     too_large = TooLarge(f"the body is larger than {limit_bytes} bytes", code="body_too_large")
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     if announced.isdigit() and int(announced) > limit_bytes:
         raise too_large
     parts: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionError("the sender hung up")
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit_bytes:
-            raise too_large
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
+    try:
+        async with asyncio.timeout(BODY_MAX_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionError("the sender hung up")
+                part = message.get("body", b"")
+                size += len(part)
+                if size > limit_bytes:
+                    raise too_large
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise TooSlow(f"the body did not come in within {BODY_MAX_S:.0f} s; send it again") from None

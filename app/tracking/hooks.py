@@ -26,7 +26,7 @@ from app.metrics import (
 )
 from app.secret import UnsealError, unseal
 from app.spool import Spool, SpoolFull
-from app.tracking.answers import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
+from app.tracking.answers import Receive, Scope, Send, TooSlow, answer_json, answer_problem, read_body, refuse_method
 
 HEADER_MAX_CHARS = 4_096
 QUERY_MAX_BYTES = 16 << 10
@@ -58,7 +58,7 @@ class Hooks:
         self._unseal = lru_cache(maxsize=1_024)(lambda sealed: _open(secret, sealed))
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
-        """200 once it is on the disk; 401 for a wrong signature (kept too); 404, 405, 413; 503 where it cannot be known or stored."""
+        """200 once it is on the disk; 401 for a wrong signature (kept too); 404, 405, 408, 413; 503 where it cannot be known or stored."""
         try:
             source = await self._directory.find_source(token)
             if source is None:
@@ -82,7 +82,7 @@ class Hooks:
         except TooLarge as error:
             self._counts.slots[HOOKS_TOO_LARGE] += 1
             await answer_problem(scope, send, error)
-        except (NotFound, Unauthorized) as error:
+        except (NotFound, Unauthorized, TooSlow) as error:
             await answer_problem(scope, send, error)
         except ConnectionError:
             return

@@ -19,6 +19,7 @@ from app.tracking.answers import (
     Receive,
     Scope,
     Send,
+    TooSlow,
     answer,
     answer_problem,
     read_body,
@@ -82,7 +83,7 @@ class Pixels:
         await answer(send, 200, GIF, GIF_HEADERS)
 
     async def answer_beacon(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`POST /e`: 204 once it is on the disk; 413 over the cap; 503 when it cannot be stored. OPTIONS: 204, for foreign scripts."""
+        """`POST /e`: 204 once it is on the disk; 408 when it never ends; 413 over the cap; 503 when it cannot be stored. OPTIONS: 204, for foreign scripts."""
         if scope["method"] == "OPTIONS":
             await answer(send, 204, headers=PREFLIGHT)
             return
@@ -102,6 +103,8 @@ class Pixels:
             await answer_problem(scope, send, error, CORS)
         except SpoolFull as error:
             self._counts.slots[PIXELS_NOT_STORED] += 1
+            await answer_problem(scope, send, error, CORS)
+        except TooSlow as error:
             await answer_problem(scope, send, error, CORS)
         except ConnectionError:
             return

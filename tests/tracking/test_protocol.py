@@ -20,7 +20,7 @@ from app.tracking.protocol import HEAD_MAX_BYTES, answering
 from app.web import CLOSE
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, running_doors, settings_for, spooled
-from tests.tracking.rows import fresh_slug, write_host, write_route
+from tests.tracking.rows import fresh_slug, write_host, write_route, write_source
 
 HEAD = re.compile(
     r"HTTP/1\.1 302 Found\r\ndate: [^\r]+ GMT\r\nlocation: (\S+)\r\ncache-control: private, no-store\r\n"
@@ -429,3 +429,18 @@ async def test_a_request_that_takes_its_time_within_the_limit_is_answered(
             async with asyncio.timeout(5):
                 assert HEAD.fullmatch((await reader.readuntil(b"\r\n\r\n")).decode())
         writer.close()
+
+
+async def test_a_message_that_stops_in_the_middle_is_not_waited_for_for_ever(
+    pool: asyncpg.Pool, alice: Brand, own: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.tracking.answers.BODY_MAX_S", 0.2)
+    token, _ = await write_source(pool, alice, "generic", "a-long-random-secret")
+    async with serving(own) as served:
+        for door in ("e", f"in/{token}"):
+            asked = f"POST /{door} HTTP/1.1\r\nHost: go.test\r\nContent-Length: 100\r\n\r\nhalf of it"
+            received = await served.exchange(asked.encode())
+            assert received.startswith(b"HTTP/1.1 408 ")
+            assert json.loads(received.partition(b"\r\n\r\n")[2])["code"] == "body_too_slow"
+        await served.wait_for_none()
+    assert spooled(own, "orders") == []
