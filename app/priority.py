@@ -57,7 +57,9 @@ class Backends:
 
 def _is_of_our_family(pid: int) -> bool:
     """Whether our parent is its grandparent: a pid told by a server in another container is a number that means somebody else here."""
-    return _parent(_parent(pid)) == os.getppid()
+    parent = os.getppid()
+    # The first process of a container (`ariane work`) has none, and neither has any number that is no process here.
+    return parent > 0 and _parent(_parent(pid)) == parent
 
 
 def _parent(pid: int) -> int:
