@@ -59,7 +59,7 @@ class Shop:
 
     def order(self, *, wrong: str = "", event: str = "", topic: str = "orders/create", **changed: Any) -> HookLine:
         """An order from the vendor's documentation, with an id of its own; `wrong`: the reason its signature failed."""
-        number = ids.minted_ms(mint.new_id()) * 1000 + mint.random_number(9)
+        number = mint.random_number(50)
         body = json.dumps(
             {**ORDER, "id": number, "name": f"#{number}", "order_number": None, "checkout_token": None, **changed}
         )
