@@ -38,6 +38,7 @@ class TooSlow(AppError):
 
     status = 408
     code = "body_too_slow"
+    retryable = True
 
 
 async def answer(send: Send, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:

@@ -378,6 +378,26 @@ async def test_a_head_without_an_end_is_refused_before_it_fills_the_memory(
     assert len(clicks(own)) == 1
 
 
+async def test_a_head_that_is_too_long_is_told_so(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        begun = f"GET /{slug} HTTP/1.1\r\nHost: go.test\r\nX: ".encode()
+        for part in (begun, b"x" * (HEAD_MAX_BYTES - len(begun)), b"x"):
+            writer.write(part)
+            await writer.drain()
+            # All of it is read before the last byte comes: closed over unread bytes, a connection is reset and its answer lost.
+            await asyncio.sleep(0.2)
+        async with asyncio.timeout(5):
+            received = await reader.read()
+        writer.close()
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431 ")
+    assert b"connection: close" in head
+    problem = json.loads(body)
+    assert (problem["code"], problem["instance"]) == ("head_too_large", f"/{slug}")
+
+
 @pytest.mark.parametrize("begun", ["5\r\nk=abc\r\n0\r\n", "5;"])
 async def test_what_stands_around_the_chunks_of_a_body_has_an_end_too(own: Settings, slug: str, begun: str) -> None:
     async with serving(own) as served:
@@ -441,6 +461,7 @@ async def test_a_message_that_stops_in_the_middle_is_not_waited_for_for_ever(
             asked = f"POST /{door} HTTP/1.1\r\nHost: go.test\r\nContent-Length: 100\r\n\r\nhalf of it"
             received = await served.exchange(asked.encode())
             assert received.startswith(b"HTTP/1.1 408 ")
-            assert json.loads(received.partition(b"\r\n\r\n")[2])["code"] == "body_too_slow"
+            problem = json.loads(received.partition(b"\r\n\r\n")[2])
+            assert (problem["code"], problem["retryable"]) == ("body_too_slow", True)
         await served.wait_for_none()
     assert spooled(own, "orders") == []
