@@ -1,4 +1,4 @@
-"""`ariane serve`. It reads its own words: typer alone would take a fifth of the time to the first redirect, and stay in the parent for good."""
+"""`ariane serve`. It reads its own words: typer took a third of the time to the first redirect, and stay in the parent for good."""
 
 import argparse
 from collections.abc import Sequence
