@@ -3,10 +3,14 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 
+from app.commands import every
 from app.settings import Settings, variable
 
 
@@ -18,6 +22,26 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "200"} | variables,
     )
+
+
+def commands(app: typer.Typer, *above: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command there is."""
+    for each in app.registered_commands:
+        assert each.callback is not None
+        yield (*above, each.name or each.callback.__name__)
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        yield from commands(group.typer_instance, *above, str(group.name))
+
+
+def test_the_release_is_the_one_that_is_installed() -> None:
+    assert run("--version").stdout == f"ariane {version('ariane')}\n"
+
+
+def test_every_command_stands_on_the_page_of_commands() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "commands.md").read_text()
+    named = re.findall(r"^\| `ariane ([a-z ]+)` \|", page, re.M)
+    assert sorted(named) == sorted(map(" ".join, commands(every.app)))
 
 
 def test_settings_lists_every_variable_with_its_default_and_unit() -> None:

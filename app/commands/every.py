@@ -11,11 +11,11 @@ import typer
 
 from app.commands import deliveries, files, quarantine, serving
 from app.commands.asking import console
+from app.main import version
 from app.settings import Settings, SettingsError, read_settings, variable
 
 app = typer.Typer(
     name="ariane",
-    help="Attribution for influencer marketing: links and codes out, clicks and orders in, revenue and ROI back.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -27,6 +27,21 @@ app.add_typer(deliveries.app, name="deliveries", help="What shops sent to a runn
 app.add_typer(quarantine.app, name="quarantine", help="Lines of this machine's spool that could not be recorded.")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"ariane {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def ariane(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print which release this is.")
+    ] = False,
+) -> None:
+    """Attribution for influencer marketing: links and codes out, clicks and orders in, revenue and ROI back."""
 
 
 # `--help` too is answered by serving.py, which main() asks first; here it is only listed.
