@@ -106,8 +106,9 @@ class Doors:
             raise RuntimeError(f"{scope['type']} is not spoken here")
         try:
             # Only links that came by here before are answered at once, so that no path of ours can be among them.
+            lines = scope["headers"]
             location = self.answer_at_once(
-                scope["method"], scope["path"], scope["query_string"], scope["headers"], scope["client"]
+                scope["method"], scope["path"], scope["query_string"], dict(lines), lines, scope["client"]
             )
             if location is not None:
                 await send(redirect(location))

@@ -7,10 +7,12 @@ What is not plainly such a click is left to uvicorn, and so to the doors, as if 
 records for both, so that both do the same.
 
 What of uvicorn 0.54 (pinned below 0.55: these are internals, tests/tracking/test_protocol.py holds them) is relied on:
-- HttpToolsProtocol collects `url` and `headers` (a list, names in lower case) and is called at `on_headers_complete`, before any body;
+- HttpToolsProtocol begins `url`, `headers` (a list, names in lower case), `expect_100_continue` and the scope, which holds that very list, at
+  `on_message_begin`, fills them, and is called at `on_headers_complete`, before any body;
 - `cycle` is the latest request that was handed on, None before the first; as long as its `response_complete` is False, an answer or several
   (`pipeline`) are still to come, and none may overtake them. `on_body` and `on_message_complete` take for granted that there is a cycle;
-- `on_response_complete` counts the request, resumes reading and arms the keep-alive timer; `data_received` disarms it;
+- `on_response_complete` counts the request, resumes reading (nothing pauses it before a redirect) and arms the keep-alive timer, which
+  `data_received` disarms: a fifth of a redirect's time, and so done here by one timer for as long as the connection is open;
 - between two of `on_headers_complete`, `on_body` and `on_message_complete`, what it was given is a head, or what a chunked body has beside its chunks;
 - `flow.write_paused`: the peer does not read; an ASGI answer would wait;
 - `server_state.default_headers` holds the date and, while the worker stops, `Connection: close`: appended in place by app/web.py, which is why
@@ -31,7 +33,6 @@ from app.tracking.doors import Doors
 from app.tracking.redirect import TOLD
 
 METHODS = {b"GET": "GET", b"HEAD": "HEAD"}
-ANNOUNCE_BODY = (b"content-length", b"transfer-encoding")
 CLOSE = b"connection: close\r\n"
 HEAD_MAX_BYTES = 128 << 10
 """Of a request before its body (twice the largest report that a pixel makes of a query), and of what stands between and behind a body's chunks.
@@ -73,6 +74,9 @@ class AtOnceProtocol(HttpToolsProtocol):
         # Received since the parser last told of anything that ends: of a head that is still coming in.
         self._unread_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        # When the last redirect was sent, and what looks whether anything has followed.
+        self._rests_since_s = 0.0
+        self._rest: asyncio.TimerHandle | None = None
         self.url = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -83,6 +87,9 @@ class AtOnceProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As uvicorn."""
         self._heard()
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -94,6 +101,12 @@ class AtOnceProtocol(HttpToolsProtocol):
                 self._refuse()
             elif self._deadline is None and self._is_idle():
                 self._deadline = self.loop.call_later(HEAD_MAX_S, self._give_up)
+
+    def on_message_begin(self) -> None:
+        """As uvicorn, but for the ASGI scope: it is made when a request is handed on."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """Redirect at once if it can be done and no other answer is still to come; else let uvicorn go on."""
@@ -108,6 +121,10 @@ class AtOnceProtocol(HttpToolsProtocol):
                 return
             # A redirect in the same packet has armed it, and this answer may take longer.
             self._unset_keepalive_if_required()
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -159,12 +176,12 @@ class AtOnceProtocol(HttpToolsProtocol):
         method = METHODS.get(self.parser.get_method())
         if method is None or self.parser.should_upgrade():
             return None
-        for name, _ in self.headers:
-            if name in ANNOUNCE_BODY:
-                return None
+        headers = dict(self.headers)
+        if b"content-length" in headers or b"transfer-encoding" in headers:
+            return None
         try:
             # As latin-1 any bytes are text; no slug has such characters.
-            return self.doors.answer_at_once(method, path.decode("latin-1"), query, self.headers, self.client)
+            return self.doors.answer_at_once(method, path.decode("latin-1"), query, headers, self.headers, self.client)
         except Exception:
             # Raised into the parser it would become a 400. The doors have an answer for it.
             log.exception("%s %r failed", method, path)
@@ -185,7 +202,21 @@ class AtOnceProtocol(HttpToolsProtocol):
         else:
             self.transport.write(self._before + location + BEHIND + CLOSE + b"\r\n")
             self.transport.close()
-        self.on_response_complete()
+        self.server_state.total_requests += 1
+        self._rests_since_s = self.loop.time()
+        if self._rest is None:
+            self._rest = self.loop.call_later(self.timeout_keep_alive, self._look_at_rest)
+
+    def _look_at_rest(self) -> None:
+        """Close the connection if nothing has come in for so long since the last redirect; else look again when that could be."""
+        self._rest = None
+        if self.timeout_keep_alive_task is not None or self._deadline is not None or not self._is_idle():
+            return  # another answer or half a request came last: uvicorn's timer or ours for heads goes on from there
+        rest_s = self._rests_since_s + self.timeout_keep_alive - self.loop.time()
+        if rest_s <= 0:
+            self.transport.close()
+        else:
+            self._rest = self.loop.call_later(rest_s, self._look_at_rest)
 
 
 def answering(doors: Doors) -> type[AtOnceProtocol]:

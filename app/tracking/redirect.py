@@ -73,17 +73,21 @@ class Redirects:
         self._visitors_until_ms = 0
 
     def answer_at_once(
-        self, method: str, path: str, query: bytes, lines: Sequence[Header], client: tuple[str, int] | None
+        self,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: dict[bytes, bytes],
+        lines: Sequence[Header],
+        client: tuple[str, int] | None,
     ) -> bytes | None:
         """The `Location` of a click on a link that was clicked before, recorded; None, nothing done, where anything else is to be done.
 
-        path: percent-decoded. lines: the request's headers, their names in lower case. client: address and port of the peer.
+        path: percent-decoded. headers: by their names in lower case, the last of each; lines: all of them. client: address and port of the peer.
         A plain function and long on purpose: every call less, and above all every coroutine less, is 1 to 5 % of a whole redirect.
         """
         known = self._directory.known
-        headers: dict[bytes, bytes] | None = None
         if known.host_brands:
-            headers = dict(lines)
             host = host_name(headers.get(b"host", b""))
             route = known.routes.get(route_key(host, path[1:]) if host in known.host_brands else path[1:])
         else:
@@ -91,7 +95,7 @@ class Redirects:
         if route is None or route.disabled or route.expires_ms or self._sync_first or method not in REDIRECTED:
             return None
         try:
-            click_id = self._record(route, method, lines, headers or dict(lines), client)
+            click_id = self._record(route, method, headers, lines, client)
         except SpoolFull:
             click_id = b""
             self._counts.slots[REDIRECTS_UNRECORDED] += 1
@@ -111,7 +115,7 @@ class Redirects:
             return
         counted = REDIRECTS
         try:
-            click_id = self._record(route, scope["method"], scope["headers"], headers, scope["client"])
+            click_id = self._record(route, scope["method"], headers, scope["headers"], scope["client"])
             if self._sync_first:
                 await self._spool.synced()
         except SpoolFull:
@@ -125,8 +129,8 @@ class Redirects:
         self,
         route: Route,
         method: str,
-        lines: Sequence[Header],
         headers: dict[bytes, bytes],
+        lines: Sequence[Header],
         client: tuple[str, int] | None,
     ) -> bytes:
         """Put the click into the spool; the id to show, '' where the visitor asked not to be followed. Raises SpoolFull."""

@@ -177,6 +177,28 @@ async def test_an_idle_connection_is_closed_after_a_redirect_as_uvicorn_does(own
         assert b"connection: close" not in received
 
 
+@pytest.mark.parametrize("path", ["", "/healthz"], ids=["redirect", "handed on"])
+async def test_an_idle_connection_is_kept_from_its_last_answer_on(own: Settings, slug: str, path: str) -> None:
+    keep_s = 0.4
+    async with serving(own) as served:
+        await warm(served, slug)
+        served.server.config.timeout_keep_alive = keep_s  # type: ignore[assignment]
+        async with asyncio.timeout(60):
+            while True:
+                reader, writer = await served.connect()
+                writer.write(get(f"/{slug}"))
+                await reader.readuntil(b"\r\n\r\n")
+                await asyncio.sleep(keep_s / 2)
+                asked_s = asyncio.get_running_loop().time()
+                writer.write(get(path or f"/{slug}"))
+                received = await reader.read()
+                kept_s = asyncio.get_running_loop().time() - asked_s
+                writer.close()
+                if b"HTTP/1.1" in received:  # else we were held up for so long that it had been closed before
+                    break
+    assert kept_s >= keep_s - 0.01
+
+
 async def test_requests_in_one_packet_are_answered_in_their_order(own: Settings, slug: str) -> None:
     async with serving(own) as served:
         await warm(served, slug)
