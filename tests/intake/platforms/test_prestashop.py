@@ -6,11 +6,7 @@ Goal: what that module sends is the order as the shop sees it, whichever of its 
 import hashlib
 import hmac
 import json
-import re
-import shutil
-import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +15,6 @@ from app.domain.orders import Context, Parsed, RefundReport, version_at
 from app.domain.signing import verify
 from app.intake.platforms.generic.webhook import parse
 
-PAGE = Path(__file__).parents[3] / "docs" / "connect" / "prestashop.md"
 PRESET = {"preset": "prestashop"}
 CONTEXT = Context(
     received_at=datetime(2026, 11, 25, tzinfo=UTC),
@@ -165,83 +160,3 @@ def test_the_time_is_signed_with_the_body() -> None:
     assert check(body, {**signed(body), "X-Ariane-Timestamp": str(NOW_S + 1)}) == "wrong_signature"
     assert check(body, signed(body, NOW_S - 301)) == "stale_timestamp"
     assert check(body, {"X-Ariane-Signature": signed(body)["X-Ariane-Signature"]}) == "missing_signature"
-
-
-# ── The module of the page, run ──────────────────────────────────────────────────────────────────────────────────────
-
-PHP = shutil.which("php") or shutil.which("php8.2")
-
-# As little of PrestaShop as the module touches; curl keeps what it would have sent.
-SHOP = r"""<?php
-define('_PS_VERSION_', '8.2.0'); define('_DB_PREFIX_', 'ps_'); date_default_timezone_set('Europe/Paris');
-const CURLOPT_POST = 1, CURLOPT_POSTFIELDS = 2, CURLOPT_RETURNTRANSFER = 3, CURLOPT_CONNECTTIMEOUT = 4, CURLOPT_TIMEOUT = 5,
-      CURLOPT_HTTPHEADER = 6, CURLINFO_HTTP_CODE = 7;
-function curl_init($url) { return (object) ['url' => $url]; }
-function curl_setopt_array($request, $options) { $request->options = $options; }
-function curl_exec($request) { echo json_encode(['body' => $request->options[CURLOPT_POSTFIELDS], 'headers' => $request->options[CURLOPT_HTTPHEADER]]), "\n"; }
-function curl_getinfo($request, $what) { return 200; }
-class Module { public $name, $tab, $version, $author, $displayName, $description;
-    public function __construct() {} public function install() { return true; } public function registerHook($names) { return true; } }
-class PrestaShopLogger { public static function addLog($text, $level) { fwrite(STDERR, $text); } }
-class Configuration { public static function get($name) { return ['PS_OS_CANCELED' => '6', 'PS_OS_ERROR' => '8', 'PS_OS_REFUND' => '7'][$name]; } }
-class Currency { public $iso_code = 'EUR'; public function __construct($id) {} }
-class Customer { public $email = 'bob@example.com'; public function __construct($id) {} }
-class Order {
-    public $id, $reference = 'XKBKNABJK', $date_add = '2026-11-21 19:00:00', $id_currency = 1, $id_customer = 7, $total_products = '100.000000',
-        $total_discounts_tax_excl = 14.9, $total_shipping_tax_excl = 4.9, $total_paid_tax_incl = 108.0, $total_paid_tax_excl = 90.0,
-        $valid = '1', $current_state = 2;
-    public function __construct($id) { $this->id = $id; }
-}
-class Db {
-    const INSERT_IGNORE = 2;
-    private static $click;
-    public static function getInstance() { return new Db(); }
-    public function execute($sql) { return true; }
-    public function insert($table, $row) { self::$click = $row['click']; return true; }
-    public function getValue($sql) { return self::$click ?: false; }
-    public function executeS($sql) {
-        if (strpos($sql, 'order_cart_rule')) { return [['code' => 'LEA10', 'value_tax_excl' => '14.900000', 'free_shipping' => '1']]; }
-        if (strpos($sql, 'order_slip')) { return [['id_order_slip' => '3', 'total_products_tax_excl' => '25.000000',
-            'date_add' => '2026-11-23 10:00:00', 'date_upd' => '2026-11-23 10:00:00']]; }
-        return [['id_order_detail' => '77', 'product_reference' => 'S', 'product_name' => "S\u{e9}rum", 'product_quantity' => '2',
-            'total_price_tax_excl' => '100']];
-    }
-}
-$_COOKIE['ariane_click'] = 'clk_01kaz8h0000000000000000000';
-include $argv[1];
-$module = new Ariane();
-$module->install();
-$module->hookActionValidateOrder(['order' => new Order(42)]);
-$module->hookActionOrderStatusPostUpdate(['id_order' => '42']);
-$module->hookActionOrderSlipAdd(['order' => new Order(42)]);
-"""
-
-
-@pytest.mark.skipif(PHP is None, reason="PHP is not installed")
-def test_the_module_of_the_page_sends_what_the_preset_reads(tmp_path: Path) -> None:
-    found = re.search(r"```php\n(.*?)\n```", PAGE.read_text(), flags=re.DOTALL)
-    assert found is not None
-    (tmp_path / "ariane.php").write_text(found[1])
-    (tmp_path / "shop.php").write_text(SHOP)
-    command = [str(PHP), "-n", "-d", "error_reporting=-1", "-d", "display_errors=stderr", "shop.php", "ariane.php"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    sent = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [json.loads(each["body"])["event"] for each in sent] == ["order", "status", "slip"]
-    for each in sent:
-        headers = dict(line.split(": ", 1) for line in each["headers"])
-        body = each["body"].encode()
-        at_s = int(headers["X-Ariane-Timestamp"])
-        secrets = ["a-long-random-secret"]
-        assert verify("generic", body=body, headers=headers, secrets=secrets, now_s=at_s, settings=PRESET) is None
-        [order] = read(body).reports
-        # The voucher took 10.00 off the goods and the 4.90 of shipping; 19:00 in Paris is 18:00 UTC.
-        assert (order.items_minor, order.discount_minor, order.net_minor, order.tax_minor) == (
-            10_000,
-            1_000,
-            9_000,
-            1_800,
-        )
-        assert order.occurred_at == datetime(2026, 11, 21, 18, tzinfo=UTC)
-        assert (order.codes, order.click_ids) == (("LEA10",), ("clk_01kaz8h0000000000000000000",))
-        assert next(each.amount_minor for each in order.refunds if each.kind == "refund") == 2_500
