@@ -20,8 +20,8 @@ earned, cost and returned.
 
 **Conventions.** snake_case JSON. Money in minor units (`_minor`) beside a `currency`. Times RFC 3339, shown in UTC. Ids are opaque; your own
 `external_id` is addressed as `ext_…` wherever an id is asked for. Lists answer `{data, next_cursor, has_more}`, newest first. POST creates (201)
-or finds what it already made (200) and honours `Idempotency-Key`. PATCH merges (null clears). DELETE archives. Every error is an RFC 9457
-problem with a stable `code` that names all fields at fault. A row of another brand is a 404."""
+or finds what it already made (200) and honours `Idempotency-Key`. PATCH merges (null clears). DELETE archives, `POST …/unarchive` brings back. Every
+error is an RFC 9457 problem with a stable `code` that names all fields at fault. A row of another brand is a 404."""
 
 API_POOL_SIZE = 4
 """Plain connections of a web worker beside SQLAlchemy's: key look-ups, reports, and one recorder."""

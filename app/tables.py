@@ -399,6 +399,8 @@ source = Table(
     _moment("created_at"),
     _moment("updated_at"),
     _moment("archived_at", nullable=True),
+    # When it was archived earlier: from, until, from, until … What a pixel told meanwhile was in no doubt, and stays so.
+    Column("pauses", ARRAY(DateTime(timezone=True)), nullable=False, server_default="{}"),
     _changed(),
     _key("token"),
     UniqueConstraint("id"),

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, JsonValue, field_validator
 from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import (
     Count,
@@ -35,7 +36,7 @@ from app.api.policies import (
     read_rules,
     show_policy,
 )
-from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived
+from app.api.rows import answer_found, change, create_or_find, read_row, refuse_archived
 from app.domain import ids
 from app.errors import Conflict, Invalid
 from app.intake.scheduling import schedule_for_campaign
@@ -235,6 +236,13 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
 async def archive_campaign(id: str, caller: Writer, session: Session) -> Campaign:  # noqa: A002
     """Archives a campaign: out of lists, kept in reports; its links and codes go on working."""
     row = await archive(session, campaign, "campaign", caller.brand_id, id)
+    return await _read(session, caller.brand_id, row.id)
+
+
+@router.post("/{id}/unarchive", responses=CHANGES)
+async def unarchive_campaign(id: str, caller: Writer, session: Session) -> Campaign:  # noqa: A002
+    """Brings an archived campaign back as it was. Its collaborations that were archived by themselves stay so."""
+    row = await unarchive(session, campaign, caller.brand_id, id)
     return await _read(session, caller.brand_id, row.id)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.aliases import Aliases, aliases_of, code_of, set_aliases
+from app.api.archiving import refuse_to_return
 from app.api.auth import Caller, Checker, Reader, Writer
 from app.api.coding import CodeWanted, Discount, assign, check_redeemable, generate, take
 from app.api.faults import Faults
@@ -17,7 +18,7 @@ from app.api.fields import ExternalId, Given, Metadata, Moment, absent, after_st
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Pair, Paired, pair_up
-from app.api.rows import answer_found, change, points_to, read_row, refuse_archived, refuse_different
+from app.api.rows import answer_found, change, points_to, read_row, refuse_archived, refuse_different, refuse_to_find
 from app.domain import ids
 from app.domain.attribution import CreditPolicy
 from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
@@ -259,6 +260,7 @@ async def _same(
     if row is not None:
         given = {} if body.code is None else {"code": body.code}
         refuse_different(row, {**asked, **given, "owner_id": pair.id})
+        refuse_to_find("code", row)
     return row
 
 
@@ -394,6 +396,20 @@ async def archive_code(id: str, caller: Writer, session: Session) -> Code:  # no
     """Archives a code: orders from now on do not redeem it. It is never given to anybody else."""
     row = await _read(session, caller.brand_id, id, lock=True)
     return _shown(row) if row.archived_at is not None else await _write(session, row, {"archived_at": clock.now()})
+
+
+@router.post("/{id}/unarchive", responses=CHANGES)
+async def unarchive_code(id: str, caller: Writer, session: Session) -> Code:  # noqa: A002
+    """Brings an archived code back: it counts again, as if it had never been archived, and orders that named it meanwhile are decided again.
+
+    Refused while whoever owns it is archived.
+    """
+    row = await _read(session, caller.brand_id, id, lock=True)
+    if row.archived_at is None:
+        return _shown(row)
+    whose = {"campaign_id": row.campaign_id, "influencer_id": row.influencer_id, "collaboration_id": row.owner_id}
+    await refuse_to_return(session, "code", row, whose)
+    return await _write(session, row, {"archived_at": None})
 
 
 # ── Assignments ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,13 +9,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, mint
+from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import ExternalId, Given, Metadata, Minor, Moment, Reference, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import (
     answer_found,
-    archive,
     change,
     points_to,
     read_row,
@@ -171,3 +171,10 @@ async def change_collaboration(id: str, caller: Writer, session: Session, body: 
 async def archive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:  # noqa: A002
     """Archives a collaboration: nothing new can be made in it; its links and codes go on working."""
     return _shown(await archive(session, collaboration, "collaboration", caller.brand_id, id))
+
+
+@router.post("/{id}/unarchive", responses=CHANGES)
+async def unarchive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:  # noqa: A002
+    """Brings an archived collaboration back as it was. Refused while its campaign or its influencer is archived."""
+    owners = ("campaign_id", "influencer_id")
+    return _shown(await unarchive(session, collaboration, caller.brand_id, id, owners=owners))

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
 from sqlalchemy import Row, select
 
+from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.faults import Faults
 from app.api.fields import (
@@ -27,7 +28,7 @@ from app.api.fields import (
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Paired, pair_up
-from app.api.rows import answer_found, archive, change, create_or_find, points_to, read_row, refer, refuse_archived
+from app.api.rows import answer_found, change, create_or_find, points_to, read_row, refer, refuse_archived
 from app.domain import ids
 from app.tables import campaign, collaboration, cost
 
@@ -225,3 +226,10 @@ async def change_cost(id: str, caller: Writer, session: Session, body: CostChang
 async def archive_cost(id: str, caller: Writer, session: Session) -> Cost:  # noqa: A002
     """Archives a cost: it counts no longer."""
     return _shown(await archive(session, cost, "cost", caller.brand_id, id))
+
+
+@router.post("/{id}/unarchive", responses=CHANGES)
+async def unarchive_cost(id: str, caller: Writer, session: Session) -> Cost:  # noqa: A002
+    """Brings an archived cost back: it counts again, on its day. Refused while its campaign or its collaboration is archived."""
+    owners = ("campaign_id", "collaboration_id")
+    return _shown(await unarchive(session, cost, caller.brand_id, id, owners=owners))

@@ -14,10 +14,11 @@ from app import clock
 from app.api.announcing import announce
 from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Given, Moment
-from app.api.http import CREATES, FOUND, Session, Settings, resource
+from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import answer_found, missing
 from app.errors import Conflict, FieldError
+from app.settings import Settings as AllSettings
 from app.tables import host
 
 router: APIRouter = resource("hosts")
@@ -59,9 +60,7 @@ async def add_host(caller: Admin, session: Session, settings: Settings, body: Ne
 
     So is the service's own: every brand's links on the shared host would become this brand's.
     """
-    if body.host == urlsplit(settings.base_url).hostname:
-        reason = "is the shared host of this service"
-        raise Conflict(f"host: {reason}", code="host_taken", fields=(FieldError("host", reason, "host_taken"),))
+    _refuse_shared(body.host, settings)
     made = insert(host).values(host=body.host, brand_id=caller.brand_id, created_at=clock.now())
     row = (await session.execute(made.on_conflict_do_nothing().returning(host))).one_or_none()
     answer_found(response, row is not None)
@@ -75,6 +74,12 @@ async def add_host(caller: Admin, session: Session, settings: Settings, body: Ne
         row = await _write(session, caller, body.host, None)
     await announce(session)
     return _shown(row)
+
+
+def _refuse_shared(name: str, settings: AllSettings) -> None:
+    if name == urlsplit(settings.base_url).hostname:
+        reason = "is the shared host of this service"
+        raise Conflict(f"host: {reason}", code="host_taken", fields=(FieldError("host", reason, "host_taken"),))
 
 
 async def _write(connection: AsyncConnection, caller: Caller, name: str, archived_at: Any) -> Row[Any]:
@@ -96,12 +101,29 @@ async def list_hosts(caller: Reader, session: Session, paging: Paging, include_a
 @router.delete("/{name}", responses=FOUND)
 async def archive_host(name: str, caller: Admin, session: Session) -> Host:
     """Takes a host name out of use for new links. Those on it go on working while its DNS points here; nobody else can have the name."""
-    query = select(host).where(host.c.host == name.lower(), host.c.brand_id == caller.brand_id).with_for_update()
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
-        raise missing("host", name)
+    row = await _lock(session, caller, name)
     if row.archived_at is not None:
         return _shown(row)
     archived = await _write(session, caller, row.host, clock.now())
     await announce(session)
     return _shown(archived)
+
+
+@router.post("/{name}/unarchive", responses=CHANGES)
+async def unarchive_host(name: str, caller: Admin, session: Session, settings: Settings) -> Host:
+    """Brings an archived host name back: new links may stand on it again."""
+    row = await _lock(session, caller, name)
+    if row.archived_at is None:
+        return _shown(row)
+    _refuse_shared(row.host, settings)
+    returned = await _write(session, caller, row.host, None)
+    await announce(session)
+    return _shown(returned)
+
+
+async def _lock(connection: AsyncConnection, caller: Caller, name: str) -> Row[Any]:
+    query = select(host).where(host.c.host == name.lower(), host.c.brand_id == caller.brand_id).with_for_update()
+    row: Row[Any] | None = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise missing("host", name)
+    return row

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
 from sqlalchemy import Row, select
 
+from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import Count, Email, ExternalId, Given, Metadata, Moment, Name, Word, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
-from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived
+from app.api.rows import answer_found, change, create_or_find, read_row, refuse_archived
 from app.domain import ids
 from app.tables import influencer
 
@@ -146,3 +147,9 @@ async def change_influencer(id: str, caller: Writer, session: Session, body: Inf
 async def archive_influencer(id: str, caller: Writer, session: Session) -> Influencer:  # noqa: A002
     """Archives an influencer: out of lists, kept in reports. Links and codes go on working."""
     return _shown(await archive(session, influencer, "influencer", caller.brand_id, id))
+
+
+@router.post("/{id}/unarchive", responses=CHANGES)
+async def unarchive_influencer(id: str, caller: Writer, session: Session) -> Influencer:  # noqa: A002
+    """Brings an archived influencer back as it was."""
+    return _shown(await unarchive(session, influencer, caller.brand_id, id))

@@ -15,7 +15,9 @@ from app import clock, mint
 from app.api.announcing import announce
 from app.api.faults import Faults
 from app.api.pairing import Pair, Paired, pair_up
+from app.api.rows import stands_archived
 from app.domain.slugs import RESERVED, make_slug
+from app.errors import Conflict, FieldError
 from app.tables import DEFAULT_HOST, brand, host, link
 
 LOOP = "leads back to this service; give the page the shopper shall see"
@@ -110,8 +112,7 @@ async def make_links(
                 f"stands for another content already; it differs in {_differs(old, row, pair)}",
             )
         elif old.archived_at is not None:
-            reason = "stands for an archived link; give the new one another external id"
-            faults.conflict(index, "external_id", "link_archived", reason)
+            faults.conflict(index, "external_id", "link_archived", stands_archived("link", old.id))
         else:
             found[index] = _found(old, pair)
     faults.refuse()
@@ -131,6 +132,14 @@ async def _check_hosts(connection: AsyncConnection, brand_id: UUID, rows: Sequen
     for index, row in enumerate(rows):
         if row.host is not None and row.host.lower() not in own:
             faults.invalid(index, "host", "unknown_host", "is none of your hosts; add it under /v1/hosts first")
+
+
+async def refuse_archived_host(connection: AsyncConnection, brand_id: UUID, name: str) -> None:
+    """Raises Conflict when this host is one of the brand's and archived: its name may lead elsewhere by now."""
+    query = select(host.c.archived_at).where(host.c.brand_id == brand_id, host.c.host == name)
+    if await connection.scalar(query) is not None:
+        reason = f"{name} is archived itself; first: POST /v1/hosts/{name}/unarchive"
+        raise Conflict(f"host: {reason}", code="host_archived", fields=(FieldError("host", reason, "host_archived"),))
 
 
 async def find_loops(connection: AsyncConnection, destinations: Sequence[str], base_url: str) -> list[int]:

@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.announcing import announce
+from app.api.archiving import refuse_to_return
 from app.api.auth import Reader, Writer
 from app.api.fields import ExternalId, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
-from app.api.linking import LOOP, NewRow, find_loops, make_links
+from app.api.linking import LOOP, NewRow, find_loops, make_links, refuse_archived_host
 from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Paired
 from app.api.qr import AtLook, draw_png, draw_svg
@@ -369,6 +370,18 @@ async def archive_link(id: str, caller: Writer, session: Session, settings: Sett
     if row.archived_at is not None:
         return _Showing(settings)(row)
     return _Showing(settings)(await _write(session, row, {"archived_at": clock.now()}))
+
+
+@router.post("/{id}/unarchive", responses=CHANGES)
+async def unarchive_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:  # noqa: A002
+    """Brings an archived link back: it redirects again, unless it was disabled or has expired. Refused while whom it belongs to is archived."""
+    row = await _read(session, caller.brand_id, id, lock=True)
+    if row.archived_at is None:
+        return _Showing(settings)(row)
+    whose = {field: row._mapping[field] for field in ("campaign_id", "influencer_id", "collaboration_id")}
+    await refuse_to_return(session, "link", row, whose)
+    await refuse_archived_host(session, caller.brand_id, row.host)
+    return _Showing(settings)(await _write(session, row, {"archived_at": None}))
 
 
 # ── QR codes ─────────────────────────────────────────────────────────────────────────────────────────────────────────

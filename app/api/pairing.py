@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock, mint
 from app.api.faults import Faults
 from app.api.fields import Given, Reference, blame
-from app.api.rows import resolve
+from app.api.rows import is_archived, resolve
 from app.tables import campaign, collaboration, influencer
 
 
@@ -83,7 +83,7 @@ async def pair_up(
             faults.missing(index, "collaboration_id", "collaboration", body.collaboration_id)
         elif row is not None and row.archived_at is not None:
             field = "campaign_id" if body.collaboration_id is None else "collaboration_id"
-            faults.conflict(index, field, "collaboration_archived", "this collaboration is archived")
+            faults.conflict(index, field, "collaboration_archived", is_archived("collaboration", row.id))
             row = None
         found.append(None if row is None else Pair(row.id, row.campaign_id, row.influencer_id))
     return found
@@ -107,7 +107,7 @@ class _References:
             if name is not None and row is None:
                 self._faults.missing(index, f"{kind}_id", kind, name)
             elif row is not None and row.archived:
-                self._faults.conflict(index, f"{kind}_id", f"{kind}_archived", f"this {kind} is archived")
+                self._faults.conflict(index, f"{kind}_id", f"{kind}_archived", is_archived(kind, row.id))
                 row = None
             found.append(None if row is None else row.id)
         return found

@@ -161,6 +161,8 @@ def _in_body_or_query(request: Request, error: FieldError) -> FieldProblem:
     outside_body = error.field in request.query_params or error.field in request.path_params or error.field in HEADERS
     if outside_body or request.method in {"GET", "DELETE"}:
         return FieldProblem(field=error.field, parameter=error.field, detail=error.reason, code=error.code)
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return FieldProblem(field=error.field, detail=error.reason, code=error.code)
     return FieldProblem(
         field=error.field, pointer=_pointer(error.field.split(".")), detail=error.reason, code=error.code
     )

@@ -73,7 +73,17 @@ def missing(kind: str, shown: str) -> NotFound:
 def refuse_archived(kind: str, row: Row[Any]) -> None:
     """Raises Conflict for a row that was archived: it is kept for the record and does not change any more."""
     if row.archived_at is not None:
-        raise Conflict(f"this {kind} is archived", code=f"{kind}_archived")
+        raise Conflict(is_archived(kind, row.id), code=f"{kind}_archived")
+
+
+def is_archived(kind: str, row_id: UUID) -> str:
+    """Why nothing can be done with a row, and what to do about it."""
+    return f"this {kind} is archived; to bring it back: {way_back(kind, row_id)}"
+
+
+def way_back(kind: str, row_id: UUID) -> str:
+    """How a row is brought back from the archive, for whoever needs it."""
+    return f"POST /v1/{kind}s/{ids.show(kind, row_id)}/unarchive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,7 @@ async def refer(connection: AsyncConnection, table: Table, kind: str, brand_id: 
             f"{field}: {reason}", code=f"{kind}_not_found", fields=(FieldError(field, reason, f"{kind}_not_found"),)
         )
     if found.archived:
-        reason = f"this {kind} is archived"
+        reason = is_archived(kind, found.id)
         raise Conflict(
             f"{field}: {reason}", code=f"{kind}_archived", fields=(FieldError(field, reason, f"{kind}_archived"),)
         )
@@ -146,11 +156,21 @@ async def create_or_find(
     if same is None:
         raise Conflict(f"this {table.name} exists already", code=f"{table.name}_exists")
     refuse_different(same, values)
-    if same.archived_at is not None:
-        reason = f"stands for an archived {table.name}; give the new one another external id"
-        code = f"{table.name}_archived"
-        raise Conflict(f"external_id: {reason}", code=code, fields=(FieldError("external_id", reason, code),))
+    refuse_to_find(table.name, same)
     return same, False
+
+
+def refuse_to_find(kind: str, row: Row[Any]) -> None:
+    """Raises Conflict when the row that an external id stands for is archived: answering with it would say that it is in use."""
+    if row.archived_at is not None:
+        reason = stands_archived(kind, row.id)
+        code = f"{kind}_archived"
+        raise Conflict(f"external_id: {reason}", code=code, fields=(FieldError("external_id", reason, code),))
+
+
+def stands_archived(kind: str, row_id: UUID) -> str:
+    """Why an external id cannot be had again."""
+    return f"stands for an archived {kind}: {way_back(kind, row_id)}, or give the new one another external id"
 
 
 async def _of_external_id(
@@ -182,14 +202,6 @@ async def change(
     written = write.values(updated_at=clock.now(), **sql_values(table, values)).returning(table)
     changed: Row[Any] = (await connection.execute(written)).one()
     return changed
-
-
-async def archive(connection: AsyncConnection, table: Table, kind: str, brand_id: UUID, shown: str) -> Row[Any]:
-    """Archives a row; the first time counts, so that doing it again changes nothing. Raises NotFound."""
-    row = await read_row(connection, select(table), table, kind, brand_id, shown, lock=True)
-    if row.archived_at is not None:
-        return row
-    return await change(connection, table, brand_id, row.id, {"archived_at": clock.now()})
 
 
 def answer_found(response: Response, made: bool) -> None:

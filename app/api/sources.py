@@ -20,12 +20,15 @@ from app.api.source_guides import Guidance, guide_source
 from app.api.source_health import Health, read_health
 from app.api.source_settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
 from app.domain import ids
+from app.errors import Conflict
 from app.secret import seal
 from app.tables import source
 
 router: APIRouter = resource("sources")
 
 SECRETS_MAX = 5
+PAUSES_MAX = 100
+"""How often a source may be brought back."""
 
 Secret = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=8, max_length=500), AfterValidator(one_line)
@@ -207,6 +210,23 @@ async def archive_source(id: str, caller: Admin, session: Session, request: Requ
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.archived_at is None:
         row = await _write(session, row, {"archived_at": clock.now()})
+    return await _show(request, session, caller, row)
+
+
+@router.post("/{id}/unarchive", responses=CHANGES)
+async def unarchive_source(id: str, caller: Admin, session: Session, request: Request) -> Source:  # noqa: A002
+    """Connects an archived source again, at the same address and with the same secrets. What was sent meanwhile was answered 404: send it again.
+
+    Orders that a pixel told of meanwhile go on counting: there was no signed source that could have confirmed them.
+    """
+    row = await _read(session, caller.brand_id, id, lock=True)
+    if row.archived_at is not None:
+        if len(row.pauses) >= 2 * PAUSES_MAX:
+            raise Conflict(
+                f"this source has been brought back {PAUSES_MAX} times; connect the shop anew with POST /v1/sources",
+                code="fixed",
+            )
+        row = await _write(session, row, {"archived_at": None, "pauses": [*row.pauses, row.archived_at, clock.now()]})
     return await _show(request, session, caller, row)
 
 

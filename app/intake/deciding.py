@@ -27,7 +27,7 @@ from app.intake.touches import Evidence, collect
 
 # Postbacks carry a token, no signature, and networks send only the orders that are theirs: what they leave out is not in doubt for that.
 SIGNED_SOURCES = """
-SELECT shop, created_at, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> 'postback'
+SELECT shop, created_at, pauses, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> 'postback'
 """
 
 TOLERANCE = "SELECT witness_tolerance_bp, witness_tolerance_minor FROM brand WHERE id = $1"
@@ -230,7 +230,8 @@ async def _signed_sources(
     found: dict[str, list[tuple[datetime, datetime | None]]] = {}
     if any(told.witnesses and all(each.trust < TRUST_SERVER for each in told.witnesses) for told in facts):
         for row in await connection.fetch(SIGNED_SOURCES, brand_id):
-            found.setdefault(row["shop"], []).append((row["created_at"], row["archived_at"]))
+            edges = [row["created_at"], *row["pauses"], row["archived_at"]]
+            found.setdefault(row["shop"], []).extend(zip(edges[::2], edges[1::2], strict=True))
     return found
 
 

@@ -21,6 +21,7 @@ NAME = "Ariane connection test"
 CODE_LIFE = timedelta(minutes=10)
 """An archived code is redeemed by orders before its archival: the trial's stays good for so long after each trial began."""
 SLUG_ATTEMPTS = 5
+PARTS = ("influencer", "campaign", "collaboration", "link", "code")
 
 BRAND = "SELECT currency, click_param FROM brand WHERE id = $1 FOR NO KEY UPDATE"
 INFLUENCER = """
@@ -68,7 +69,7 @@ class Cast:
 async def assemble(pool: asyncpg.Pool, brand_id: UUID, destination_url: str) -> Cast:
     """The brand's cast, made at its first trial. destination_url: where its link leads; nobody goes there."""
     now = clock.now()
-    part = {name: _own_id(brand_id, name) for name in ("influencer", "campaign", "collaboration", "link", "code")}
+    part = {name: _own_id(brand_id, name) for name in PARTS}
     code = _code(part["code"])
     async with pool.acquire() as connection, connection.transaction():
         # The brand's row is locked, so that two first trials do not take two slugs.
@@ -99,6 +100,11 @@ async def _take_slug(
         ):
             return slug
     raise AssertionError("generated slugs collide over and over: the random numbers are not random")
+
+
+def plays_in_trials(brand_id: UUID, row_id: UUID) -> bool:
+    """Whether a row is one of the brand's cast: it stays archived, or it would be in lists, and archiving it once more would stop its link."""
+    return any(row_id == _own_id(brand_id, name) for name in PARTS)
 
 
 def _own_id(brand_id: UUID, name: str) -> UUID:

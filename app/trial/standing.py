@@ -15,7 +15,7 @@ async def in_use(trial: Trial) -> Found:
     """An archived source takes nothing in."""
     expected = "the source is in use"
     if trial.source.archived_at is not None:
-        hint = "its address answers 404; connect the shop again with POST /v1/sources"
+        hint = "its address answers 404; bring it back with POST /v1/sources/{id}/unarchive"
         return Found(False, expected, f"archived on {trial.source.archived_at:%Y-%m-%d}", hint)
     return Found(True, expected, "in use")
 
