@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 import subprocess
 import urllib.error
 import urllib.request
@@ -48,11 +49,18 @@ def test_a_mistyped_secret_is_found_mended_and_its_orders_replayed(served: Serve
         return list(json.loads(done.stdout))
 
     unsigned = served.until(lambda: rows if len(rows := listed("--status", "unsigned")) == MANY else [])
-    narrow = {"COLUMNS": "80"}
     named = ("--url", served.url, "--key", served.secret_key)
-    table = run("list", "--reason", "wrong_signature", "--limit", "3", *named, **narrow)
-    assert all(str(each["id"]) in table.stdout for each in unsigned[:3]), table.stdout
-    assert table.stdout.endswith("and older ones: --limit shows more than 3\n")
+    few = ("list", "--reason", "wrong_signature", "--limit", "3", *named)
+    asked: tuple[tuple[tuple[str, ...], str], ...] = (((), "80"), (("--wide",), "80"), ((), ""))
+    narrow, wide, piped = (run(*few, *more, COLUMNS=width).stdout for more, width in asked)
+    for table in (narrow, wide, piped):
+        _, *rows, last = table.splitlines()
+        assert last == "and older ones: --limit shows more than 3"
+        assert [row[row.index("dlv_") :].split()[0] for row in rows] == [each["id"] for each in unsigned[:3]]
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert wide == piped
+    assert re.search(r"  unsigned  generic +wrong_signature *$", wide, re.M)
+    assert re.search(r"  unsigned  wrong_signature *$", narrow, re.M)
     assert run("list", "--status", "ignored", *named).stdout == "no delivery is like that\n"
     shown = run("show", str(unsigned[-1]["id"]), **speaking).stdout
     assert "unsigned" in shown
@@ -70,6 +78,10 @@ def test_a_mistyped_secret_is_found_mended_and_its_orders_replayed(served: Serve
 
     one = json.loads(run("replay", str(unsigned[-1]["id"]), "--json", **speaking).stdout)
     assert (one["rejected"], one["deliveries"][0]["reason"]) == (1, "invalid_fields")
+
+    rejected = ("list", "--status", "rejected")
+    assert re.search(r"rejected  invalid_fields: cur… *$", run(*rejected, **speaking, COLUMNS="80").stdout, re.M)
+    assert "'ZZZ' is not an ISO 4217 currency" in run(*rejected, **speaking, COLUMNS="").stdout
 
     # How it says no.
     for arguments, variables, sentence in (

@@ -1,6 +1,5 @@
 """The REST API as commands ask it: one client, errors as the sentence the API said, jobs followed with a bar."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from app.settings import SettingsError, read_settings
 
 if TYPE_CHECKING:
     import httpx2
-    from rich.console import Console
     from rich.progress import Progress
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the service [ARIANE_PUBLIC_URL, http://HOST:PORT].")]
@@ -23,7 +21,6 @@ Key = Annotated[str | None, typer.Option("--key", help="Secret key, sk_… [ARIA
 TIMEOUT_S = 60.0
 POLL_S = 0.3
 CHUNK_BYTES = 64 << 10
-PIPE_COLUMNS = 2_000
 ENDED = ("succeeded", "failed", "cancelled")
 
 Json = dict[str, Any]
@@ -134,14 +131,6 @@ def asking(url: str | None, key: str | None) -> Iterator[Api]:
         raise SettingsError(f"--url {address}: {error}") from None
     with client:
         yield Api(client)
-
-
-def console() -> "Console":
-    """Where tables are shown, as wide as the terminal. Into a pipe or a file a row is one line: folded, it could not be searched."""
-    from rich.console import Console
-
-    width, _ = shutil.get_terminal_size((PIPE_COLUMNS, 1))
-    return Console(width=width, markup=False, highlight=False)
 
 
 @contextmanager

@@ -4,13 +4,13 @@ They end with 0; with 3 when a replay leaves something to look at (rejected agai
 """
 
 import json
-from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Annotated, Any
 
 import typer
 
-from app.commands.asking import Api, Json, Key, Url, asking, console, progress
+from app.commands.asking import Api, Json, Key, Url, asking, progress
+from app.commands.showing import ROOMY_COLUMNS, columns, print_table, printable
 from app.errors import AppError
 
 app = typer.Typer(no_args_is_help=True)
@@ -41,6 +41,9 @@ def list_deliveries(
     from_: Since = None,
     to: To = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Rows at most.")] = 25,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Every column whole, whatever the width of the terminal.")
+    ] = False,
     as_json: AsJson = False,
     key: Key = None,
     url: Url = None,
@@ -56,17 +59,26 @@ def list_deliveries(
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
+    if not rows:
+        print("no delivery is like that" if any(filters.values()) else "nothing has been received yet")
+        return
+    _print_list(rows, wide=wide)
+    if len(found) > limit:
+        print(f"and older ones: --limit shows more than {limit}")
+
+
+def _print_list(rows: list[Json], *, wide: bool) -> None:
+    """Where there is little room: why a message was not recorded, or what it was, in one column."""
+    roomy = wide or columns() >= ROOMY_COLUMNS
     cells = []
     for row in rows:
         why = ": ".join(filter(None, (row["reason"], row["detail"])))
-        received = row["received_at"][:19].replace("T", " ")
-        cells.append((received, row["id"], row["status"], f"{row['platform']} {row['topic']}", why))
-    if not cells:
-        print("no delivery is like that" if any(filters.values()) else "nothing has been received yet")
-        return
-    _print_table(("UTC", "id", "status", "message", "why"), cells)
-    if len(found) > limit:
-        print(f"and older ones: --limit shows more than {limit}")
+        message = f"{row['platform']} {row['topic']}".strip()
+        received = row["received_at"].replace("T", " ")
+        told = (received[:19], row["id"], row["status"], message, why)
+        cells.append(told if roomy else (received[:16], row["id"], row["status"], why or message))
+    headers = ("UTC", "id", "status", "message", "why") if roomy else ("UTC", "id", "status", "why, or message")
+    print_table(headers, cells, cut=("message", "why", "why, or message"), wide=wide)
 
 
 @app.command("show")
@@ -88,12 +100,12 @@ def show_delivery(
     headers = found.pop("headers") or {}
     for name, value in found.items():
         if value is not None:
-            print(f"{name:<16} {_printable(str(value))}")
+            print(f"{name:<16} {printable(str(value))}")
     for name, value in headers.items():
-        print(f"{'header':<16} {_printable(f'{name}: {value}')}")
+        print(f"{'header':<16} {printable(f'{name}: {value}')}")
     print(f"\nread\n{json.dumps(read, indent=2, ensure_ascii=False)}")
     if not found["withheld"]:
-        print(f"\nbody\n{_printable(body) if body is not None else encoded}")
+        print(f"\nbody\n{printable(body) if body is not None else encoded}")
 
 
 @app.command("replay")
@@ -151,27 +163,10 @@ def _print_replay(told: dict[str, Any]) -> None:
     )
     if told["reasons"]:
         cells = [
-            (str(each["count"]), each["status"], each["reason"], each["example_id"], each["detail"] or "")
+            [str(each["count"]), each["status"], each["reason"], each["example_id"], each["detail"] or ""]
             for each in told["reasons"]
         ]
-        _print_table(("how many", "status", "reason", "for example", "which says"), cells)
-
-
-def _print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Ids stay in one piece, to be copied into the next command; the rest is folded where the terminal is narrow."""
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(box=None, header_style="bold", pad_edge=False)
-    for header in headers:
-        widths = {"UTC": len("2026-11-22"), "message": len("woocommerce")}
-        whole = header in ("id", "status", "reason", "for example")
-        shown.add_column(header, overflow="fold", no_wrap=whole, min_width=widths.get(header))
-    for row in rows:
-        shown.add_row(*(Text(_printable(cell)) for cell in row))  # what others wrote is no markup, and moves no cursor
-    console().print(shown)
-
-
-def _printable(text: str) -> str:
-    """What others wrote, without what a terminal would obey."""
-    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
+        # Where there is little room, `deliveries show` with the example's id says the rest.
+        shown = 5 if columns() >= ROOMY_COLUMNS else 4
+        headers = ("how many", "status", "reason", "for example", "which says")
+        print_table(headers[:shown], [cell[:shown] for cell in cells], cut=("which says",))

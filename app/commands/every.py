@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app.commands import deliveries, files, quarantine, serving
-from app.commands.asking import console
+from app.commands.showing import console
 from app.main import version
 from app.settings import Settings, SettingsError, read_settings, variable
 

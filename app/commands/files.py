@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.asking import Api, Json, Key, Url, asking, console, progress
+from app.commands.asking import Api, Json, Key, Url, asking, progress
+from app.commands.showing import console
 from app.errors import AppError
 
 if TYPE_CHECKING:

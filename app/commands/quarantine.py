@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app import clock
-from app.commands.asking import console
+from app.commands.showing import console
 from app.settings import SettingsError, read_settings
 
 if TYPE_CHECKING:

@@ -1,0 +1,47 @@
+"""Tables for people: in a terminal as wide as it is, in a pipe or a file one whole line per row, so that they can be searched."""
+
+import shutil
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_COLUMNS = 2_000
+ROOMY_COLUMNS = 120
+"""From here on a terminal has room for more than what is needed most."""
+
+
+def columns() -> int:
+    """How wide the terminal is, PIPE_COLUMNS where there is none."""
+    return shutil.get_terminal_size((PIPE_COLUMNS, 1)).columns
+
+
+def console(width: int | None = None) -> "Console":
+    """Where tables are shown, as wide as the terminal unless `width` is given."""
+    from rich.console import Console
+
+    return Console(width=width or columns(), markup=False, highlight=False)
+
+
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: Collection[str], wide: bool = False
+) -> None:
+    """One line per row. Where the terminal is too narrow, the columns named in `cut` end in … and the others, to be copied into the next command,
+    stay in one piece. wide: nothing is cut; lines may then be longer than the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    for header in headers:
+        # Rich takes room from columns that may wrap first. None of these does, being cut to a line below.
+        shown.add_column(header, overflow="ellipsis", no_wrap=header not in cut, min_width=len(header))
+    for row in rows:
+        texts = [Text(" ".join(printable(cell).split()), overflow="ellipsis", no_wrap=True) for cell in row]
+        shown.add_row(*texts)
+    console(PIPE_COLUMNS if wide else None).print(shown)
+
+
+def printable(text: str) -> str:
+    """What others wrote, without what a terminal would obey."""
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
