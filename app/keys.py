@@ -1,6 +1,7 @@
-"""Brands and their keys, made from the command line: the one thing that cannot be asked of the API, because it takes a key to ask."""
+"""Brands and their keys from the command line: made, listed, revoked. It takes a key to ask the API; here it is enough to own the machine."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -10,7 +11,7 @@ from app import clock, mint
 from app.api.auth import SCOPES, key_hash
 from app.api.fields import Currency, Name, Zone
 from app.domain import ids
-from app.errors import Conflict, Invalid
+from app.errors import Conflict, Invalid, NotFound
 
 MAKING_LOCK = 0x41524B45
 """Advisory lock of the transaction that makes a brand: two commands with one new name shall make one brand."""
@@ -18,6 +19,13 @@ FIRST_BRAND = "My brand"
 DEFAULT_SCOPES = ("read", "write", "admin")
 FIND_BRAND = "/* across brands: the operator knows its name only */ SELECT id, currency, time_zone FROM brand WHERE name = $1 AND archived_at IS NULL LIMIT 2"
 ANY_BRAND = "/* across brands: the first start */ SELECT EXISTS (SELECT FROM brand)"
+LISTED_MAX_ROWS = 10_000
+BRANDS = """/* across brands: the operator looks at all of them */
+SELECT id, name FROM brand WHERE $1::text IS NULL OR name = $1"""
+FIND_KEY = "/* across brands: the operator knows its id only */ SELECT * FROM api_key WHERE id = $1"
+KEYS_OF = """SELECT * FROM api_key WHERE brand_id = $1 AND (revoked_at IS NULL OR $2) ORDER BY id DESC LIMIT $3"""
+REVOKE = """UPDATE api_key SET revoked_at = $3, changed_xid = pg_current_xact_id()
+            WHERE brand_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING *"""
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 CURRENCY: TypeAdapter[str] = TypeAdapter(Currency)
 ZONE: TypeAdapter[str] = TypeAdapter(Zone)
@@ -30,6 +38,22 @@ class Keys:
     brand_id: str
     secret_key: str
     publishable_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that was made at some time, without its secret. hint: the whole key when it is publishable, else its last four characters."""
+
+    id: str
+    brand_id: str
+    brand: str
+    kind: str
+    name: str
+    scopes: tuple[str, ...]
+    shop: str | None
+    hint: str
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 async def issue_keys(
@@ -76,6 +100,61 @@ async def issue_first_keys(connection: asyncpg.Connection) -> Keys | None:
             return None
         brand_id = await _make_brand(connection, FIRST_BRAND, "EUR", "UTC")
         return await _make_keys(connection, brand_id, DEFAULT_SCOPES)
+
+
+async def list_keys(connection: asyncpg.Connection, brand: str | None = None, *, revoked: bool = False) -> list[Key]:
+    """The keys of every brand, or of those named `brand`; brands by name, the newest key first, `LISTED_MAX_ROWS` at most. `revoked`: these too.
+
+    Raises NotFound when no brand has that name.
+    """
+    name = None if brand is None else _checked("brand", NAME, brand)
+    brands = await connection.fetch(BRANDS, name)
+    if name is not None and not brands:
+        raise NotFound(f"no brand is named {name!r}: `ariane keys list` shows those that have keys")
+    found: list[Key] = []
+    for each in sorted(brands, key=lambda row: (row["name"], row["id"])):
+        left = LISTED_MAX_ROWS - len(found)
+        found += [_shown(row, each["name"]) for row in await connection.fetch(KEYS_OF, each["id"], revoked, left)]
+    return found
+
+
+async def find_key(connection: asyncpg.Connection, shown: str) -> Key:
+    """The key with this id (`key_…`), also when it was revoked. Raises NotFound; a key itself, which others may be reading over a shoulder, is not repeated."""
+    if shown.startswith(("sk_", "pk_")):
+        raise NotFound("that is a key, and its id is asked for: key_…, as `ariane keys list` shows it")
+    try:
+        wanted = ids.read("key", shown)
+    except ValueError as error:
+        raise NotFound(f"{shown}: {error}, as `ariane keys list` shows it") from None
+    row = await connection.fetchrow(FIND_KEY, wanted)
+    if row is None:
+        raise NotFound(f"there is no key {shown}: `ariane keys list` shows those there are")
+    return _shown(row, await connection.fetchval("SELECT name FROM brand WHERE id = $1", row["brand_id"]))
+
+
+async def revoke_key(connection: asyncpg.Connection, key: Key) -> Key:
+    """`key` revoked for good; it is refused within two seconds everywhere. One that was revoked before keeps its time."""
+    async with connection.transaction():
+        row = await connection.fetchrow(REVOKE, ids.read("brand", key.brand_id), ids.read("key", key.id), clock.now())
+        if row is None:
+            return await find_key(connection, key.id)
+        await connection.execute("SELECT pg_notify('directory', '')")
+    return _shown(row, key.brand)
+
+
+def _shown(row: asyncpg.Record, brand: str) -> Key:
+    return Key(
+        id=ids.show("key", row["id"]),
+        brand_id=ids.show("brand", row["brand_id"]),
+        brand=brand,
+        kind=row["kind"],
+        name=row["name"],
+        scopes=tuple(row["scopes"]),
+        shop=row["shop"],
+        hint=row["hint"],
+        created_at=row["created_at"],
+        revoked_at=row["revoked_at"],
+    )
 
 
 async def _make_brand(connection: asyncpg.Connection, name: str, currency: str, time_zone: str) -> UUID:

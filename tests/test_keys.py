@@ -7,8 +7,8 @@ import pytest
 
 from app.api.auth import key_hash
 from app.domain import ids
-from app.errors import Conflict, Invalid
-from app.keys import Keys, issue_first_keys, issue_keys
+from app.errors import Conflict, Invalid, NotFound
+from app.keys import Keys, find_key, issue_first_keys, issue_keys, list_keys, revoke_key
 from tests.cast import Brand, create_brand
 
 
@@ -103,3 +103,47 @@ async def test_first_keys_are_made_in_an_empty_database_and_never_again(fresh_ds
         assert await connection.fetchval("/* across brands: there is one */ SELECT name FROM brand") == "My brand"
     finally:
         await connection.close()
+
+
+async def test_keys_are_listed_by_brand_without_their_secrets_and_a_revoked_one_when_asked(pool: asyncpg.Pool) -> None:
+    made, rival = await issue(pool, "Listed", "read"), await issue(pool, "Rival of Listed")
+    again = await issue(pool, "Listed", "admin")
+    async with pool.acquire() as connection:
+        secret, public, first = await list_keys(connection, " Listed ")
+        assert [each.hint for each in (secret, public, first)] == [
+            again.secret_key[-4:],
+            made.publishable_key,
+            made.secret_key[-4:],
+        ]
+        assert (first.kind, first.scopes, public.kind, public.shop) == ("secret", ("read",), "publishable", "main")
+        assert {each.brand_id for each in (secret, public, first)} == {made.brand_id}
+        everybody = await list_keys(connection)
+        assert {made.brand_id, rival.brand_id} <= {each.brand_id for each in everybody}
+        assert made.secret_key not in repr(everybody)
+        revoked = await revoke_key(connection, first)
+        assert revoked.revoked_at is not None
+        assert [each.id for each in await list_keys(connection, "Listed")] == [secret.id, public.id]
+        assert (await list_keys(connection, "Listed", revoked=True))[-1] == revoked
+        assert await find_key(connection, first.id) == revoked
+        # Revoked again, it keeps its time.
+        assert await revoke_key(connection, first) == revoked
+        assert len(await list_keys(connection, "Rival of Listed")) == 2
+        with pytest.raises(NotFound, match="no brand is named 'Nobody of that name'"):
+            await list_keys(connection, "Nobody of that name")
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("sk_the-whole-secret", "that is a key, and its id is asked for"),
+        ("lnk_00000000000000000000000000", "expected key_ and 26 characters"),
+        ("key_00000000000000000000000000", "there is no key key_0"),
+    ],
+)
+async def test_what_is_no_id_of_a_key_is_told_so_and_a_secret_is_not_repeated(
+    pool: asyncpg.Pool, asked: str, sentence: str
+) -> None:
+    async with pool.acquire() as connection:
+        with pytest.raises(NotFound, match=sentence) as refused:
+            await find_key(connection, asked)
+    assert "whole-secret" not in refused.value.message

@@ -3,16 +3,15 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.commands import deliveries, files, quarantine, serving
+from app.commands import deliveries, files, keys, quarantine, serving
+from app.commands.database import Data, reached
 from app.commands.showing import console
 from app.main import version
-from app.settings import Settings, SettingsError, read_settings, variable
+from app.settings import Settings, read_settings, variable
 
 app = typer.Typer(
     name="ariane",
@@ -21,12 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
 )
-keys = typer.Typer(no_args_is_help=True)
-app.add_typer(keys, name="keys", help="Keys of the API.")
+app.add_typer(keys.app, name="keys", help="Keys of the API: on the machine that runs the service, without a key.")
 app.add_typer(deliveries.app, name="deliveries", help="What shops sent to a running service, and reading it again.")
 app.add_typer(quarantine.app, name="quarantine", help="Lines of this machine's spool that could not be recorded.")
-
-Data = Annotated[Path | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
 
 
 def _print_version(asked: bool) -> None:
@@ -62,44 +58,8 @@ def work(data: Data = None) -> None:
 @app.command()
 def migrate(data: Data = None) -> None:
     """Bring the database to this release's schema. `serve` does it by itself."""
-    with _database(read_settings(data=data)):
+    with reached(read_settings(data=data)):
         pass
-
-
-@keys.command("create")
-def create_keys(
-    brand: Annotated[str, typer.Option(help="Name of the brand; it is made when it is new.")],
-    scopes: Annotated[
-        str, typer.Option(help="Of the secret key: read, write, conversions, admin.")
-    ] = "read,write,admin",
-    currency: Annotated[str | None, typer.Option(help="Of a new brand; EUR by default.")] = None,
-    time_zone: Annotated[str | None, typer.Option(help="Of a new brand; UTC by default.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    data: Data = None,
-) -> None:
-    """Make a secret key for a brand, and the brand when it is new. The secret key is shown this once."""
-    import asyncio
-    from dataclasses import asdict
-
-    import asyncpg
-
-    from app.keys import Keys, issue_keys
-
-    async def issue(dsn: str) -> Keys:
-        connection = await asyncpg.connect(dsn, timeout=5)
-        try:
-            chosen = tuple(filter(None, (scope.strip() for scope in scopes.split(","))))
-            return await issue_keys(connection, brand, chosen, currency=currency, time_zone=time_zone)
-        finally:
-            await connection.close()
-
-    with _database(read_settings(data=data)) as dsn:
-        made = asdict(asyncio.run(issue(dsn)))
-    if as_json:
-        print(json.dumps(made))
-    else:
-        for name, value in made.items():
-            print(f"{name.replace('_', ' '):<16} {value}")
 
 
 UNITS = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "rows": "rows", "days": "days"}
@@ -190,8 +150,7 @@ def demo(
     shown = Console()
     try:
         with stage.service(read_settings(data=data)) as settings:
-            keys = stage.make_keys(settings)
-            secret_key = keys["secret_key"]
+            secret_key = stage.make_keys(settings)["secret_key"]
             differences = asyncio.run(
                 play(settings.base_url, secret_key, clicks=clicks, orders=orders, seed=seed, console=shown)
             )
@@ -199,23 +158,3 @@ def demo(
         print(f"ariane: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     raise typer.Exit(1 if differences else 0)
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[str]:
-    """The DSN of the migrated database. The embedded one is started for the length of the block, unless `serve` runs it already."""
-    import asyncpg
-
-    from app.migrate import migrate as bring_up
-    from app.postgres import reaching
-
-    given = settings.database_url
-    new = not given and not (settings.data / "postgres").exists()
-    with nullcontext(given) if given else reaching(settings.data, settings.pg_bin) as dsn:
-        try:
-            bring_up(dsn)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidAuthorizationSpecificationError) as error:
-            raise SettingsError(f"the database cannot be reached ({error}): look at DATABASE_URL") from None
-        if new:
-            print(f"ariane: no database was in {settings.data.absolute()}, a new one was made there", file=sys.stderr)
-        yield dsn

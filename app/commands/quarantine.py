@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app import clock
+from app.commands.database import Data
 from app.commands.showing import console
 from app.settings import SettingsError, read_settings
 
@@ -21,7 +22,6 @@ app = typer.Typer(no_args_is_help=True)
 POLL_S = 0.1
 LOOK_AT_IT = 3
 
-Data = Annotated[Path | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the whole lines.")]
 
 

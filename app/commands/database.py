@@ -1,0 +1,40 @@
+"""The database as commands reach it that need no key: by DATABASE_URL, or in the data directory, whether `serve` runs or not."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.settings import Settings, SettingsError
+
+Data = Annotated[Path | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
+
+
+@contextmanager
+def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
+    """The DSN of the migrated database. The embedded one is started for the length of the block, unless `serve` runs it already.
+
+    make: an embedded one is made where none is, and that is said; else SettingsError. Raises SettingsError, too, when it cannot be reached.
+    """
+    import asyncpg
+
+    from app.migrate import migrate as bring_up
+    from app.postgres import reaching
+
+    given = settings.database_url
+    new = not given and not (settings.data / "postgres").exists()
+    if new and not make:
+        raise SettingsError(
+            f"no database is in {settings.data.absolute()}: say --data or DATABASE_URL, as `ariane serve` has it"
+        )
+    with nullcontext(given) if given else reaching(settings.data, settings.pg_bin) as dsn:
+        try:
+            bring_up(dsn)
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+            raise SettingsError(f"the database cannot be reached ({error}): look at DATABASE_URL") from None
+        if new:
+            print(f"ariane: no database was in {settings.data.absolute()}, a new one was made there", file=sys.stderr)
+        yield dsn

@@ -1,0 +1,185 @@
+"""`ariane keys`: made, listed and revoked in the database itself, by whoever owns the machine."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from app.commands.database import Data, reached
+from app.commands.showing import ROOMY_COLUMNS, columns, print_table
+from app.errors import AppError
+from app.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from app.keys import Key
+
+app = typer.Typer(no_args_is_help=True)
+
+CONNECT_TIMEOUT_S = 5
+WHOLE_KEY_COLUMNS = 160
+"""From here on a terminal has room for a whole publishable key, too."""
+MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+T = TypeVar("T")
+
+
+@app.command("create")
+def create_keys(
+    brand: Annotated[str, typer.Option(help="Name of the brand; it is made when it is new.")],
+    scopes: Annotated[
+        str, typer.Option(help="Of the secret key: read, write, conversions, admin.")
+    ] = "read,write,admin",
+    currency: Annotated[str | None, typer.Option(help="Of a new brand; EUR by default.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Of a new brand; UTC by default.")] = None,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Make a secret key for a brand, and the brand when it is new. The secret key is shown this once."""
+    from app.keys import issue_keys
+
+    chosen = tuple(filter(None, (scope.strip() for scope in scopes.split(","))))
+    issued = _ask(
+        read_settings(data=data),
+        lambda connection: issue_keys(connection, brand, chosen, currency=currency, time_zone=time_zone),
+        make=True,
+    )
+    made = asdict(issued)
+    if as_json:
+        print(json.dumps(made))
+    else:
+        for name, value in made.items():
+            print(f"{name.replace('_', ' '):<16} {value}")
+
+
+@app.command("list")
+def list_keys(
+    brand: Annotated[str | None, typer.Option(help="Only those of the brand of this name.")] = None,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Those that were revoked, too.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Cut nothing, whatever the width of the terminal.")] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """List the keys of every brand, without their secrets."""
+    from app.keys import LISTED_MAX_ROWS
+    from app.keys import list_keys as listing
+
+    found = _ask(read_settings(data=data), lambda connection: listing(connection, brand, revoked=revoked))
+    if as_json:
+        print(json.dumps([_words(key) for key in found], indent=2, ensure_ascii=False))
+    elif found:
+        _print_keys(found, wide=wide, revoked=revoked)
+    else:
+        print("there is no key: `ariane keys create --brand NAME` makes one")
+    if len(found) == LISTED_MAX_ROWS:
+        print(f"ariane: there may be more than these {LISTED_MAX_ROWS}: say --brand", file=sys.stderr)
+
+
+@app.command("revoke")
+def revoke_key(
+    id: Annotated[str, typer.Argument(help="key_…, as `ariane keys list` shows it")],  # noqa: A002
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Revoke a key for good: within 2 seconds it is refused everywhere. Asks first, and says what will no longer work."""
+    from app.keys import find_key
+    from app.keys import list_keys as listing
+    from app.keys import revoke_key as revoking
+
+    async def look(connection: "asyncpg.Connection") -> "tuple[Key, list[Key]]":
+        key = await find_key(connection, id)
+        return key, await listing(connection, key.brand)
+
+    settings = read_settings(data=data)
+    key, siblings = _ask(settings, look)
+    if key.revoked_at is None:
+        others = [each for each in siblings if each.brand_id == key.brand_id and each.id != key.id]
+        print(f"{key.id} is {_described(key)}. {_consequence(key, others)}", file=sys.stderr)
+        _confirm(yes)
+        # Reached anew: an embedded database that waited for an answer with us would keep `ariane serve` from starting.
+        done = _ask(settings, lambda connection: revoking(connection, key))
+    else:
+        print(f"{key.id} was revoked already, at {key.revoked_at:{MOMENT}}", file=sys.stderr)
+        done = key
+    if as_json:
+        print(json.dumps(_words(done), ensure_ascii=False))
+    elif key.revoked_at is None:
+        print(f"revoked {key.id}")
+
+
+def _ask(settings: Settings, question: "Callable[[asyncpg.Connection], Awaitable[T]]", *, make: bool = False) -> T:
+    """What `question` finds in the database."""
+    import asyncpg
+
+    async def answer(dsn: str) -> T:
+        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S)
+        try:
+            return await question(connection)
+        finally:
+            await connection.close()
+
+    with reached(settings, make=make) as dsn:
+        return asyncio.run(answer(dsn))
+
+
+def _confirm(yes: bool) -> None:
+    """Raises AppError unless the operator agrees."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise AppError("nothing was revoked: nobody can be asked here, say --yes")
+    if not typer.confirm("Revoke it for good?", err=True):
+        raise AppError("nothing was revoked")
+
+
+def _described(key: "Key") -> str:
+    if key.kind == "secret":
+        return f"a secret key of {key.brand!r} (sk_…{key.hint}, {', '.join(key.scopes) or 'no scopes'})"
+    return f"the publishable key {key.hint} of {key.brand!r}"
+
+
+def _consequence(key: "Key", others: "list[Key]") -> str:
+    """What will no longer work without it. others: the brand's other keys in force."""
+    if key.kind == "publishable":
+        return f"Pages of the shop {key.shop!r} that carry it will not be heard any more."
+    again = f"until `ariane keys create --brand {key.brand!r}` makes another"
+    secrets = [each for each in others if each.kind == "secret"]
+    if not secrets:
+        return (
+            f"It is the last one: nobody can ask the REST API for this brand {again}. Links, pixels and webhooks go on."
+        )
+    if "admin" in key.scopes and not any("admin" in each.scopes for each in secrets):
+        return (
+            f"It is the last one with the scope admin: keys, sources and hosts cannot be changed over the API {again}."
+        )
+    return "Whatever speaks to the REST API with it will be refused."
+
+
+def _print_keys(found: "list[Key]", *, wide: bool, revoked: bool) -> None:
+    roomy = wide or columns() >= ROOMY_COLUMNS
+    whole = wide or columns() >= WHOLE_KEY_COLUMNS
+    headers = ["brand", "id", "key", "for"]
+    headers += ["revoked"] if revoked else []
+    headers += ["name", "made"] if roomy else []
+    rows = []
+    for key in found:
+        secret = key.kind == "secret"
+        shown = key.hint if whole and not secret else f"{'sk' if secret else 'pk'}_…{key.hint[-4:]}"
+        cells = [key.brand, key.id, shown, ", ".join(key.scopes) if secret else f"pages of {key.shop}"]
+        cells += [f"{key.revoked_at:%Y-%m-%d}" if key.revoked_at else ""] if revoked else []
+        cells += [key.name, f"{key.created_at:%Y-%m-%d %H:%M}"] if roomy else []
+        rows.append(cells)
+    print_table(headers, rows, cut=("brand", "for", "name"), wide=wide)
+
+
+def _words(key: "Key") -> dict[str, Any]:
+    moments = {"created_at": key.created_at, "revoked_at": key.revoked_at}
+    return asdict(key) | {name: moment and f"{moment:{MOMENT}}" for name, moment in moments.items()}
