@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,16 +17,18 @@ from app.api.auth import Reader
 from app.api.faults import no_such
 from app.api.fields import Currency, Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
+from app.api.report_files import EITHER, FILE, VARY, answer_file, asks_for_csv, write_missed, write_summary
 from app.api.rows import resolve
 from app.domain import ids
 from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric, shown
 from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
 from app.errors import FieldError, Invalid, NotFound
 from app.reports.assembly import Unconverted
-from app.reports.missed import REASONS, list_missed
+from app.reports.missed import REASONS, Missed, list_missed
 from app.reports.names import Named
 from app.reports.question import GROUPS, GROUPS_MAX, Filters, Question
 from app.reports.summary import MODEL, Summary, one_moment, read_basics, summarise
+from app.settings import Settings as AllSettings
 from app.tables import campaign, code, collaboration, influencer, link
 
 router: APIRouter = resource("reports")
@@ -275,9 +277,9 @@ class MissedShown(BaseModel):
 # ── The operations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@router.get("/summary", response_model=SummaryShown, responses=FOUND)
+@router.get("/summary", response_model=SummaryShown, responses={**EITHER, **FOUND})
 async def read_summary(
-    caller: Reader, session: Session, settings: Settings, asked: Annotated[Asked, Query()]
+    caller: Reader, session: Session, settings: Settings, request: Request, asked: Annotated[Asked, Query()]
 ) -> Response:
     """Clicks, orders, revenue, refunds, costs and the KPIs made of them, in one currency and one time zone.
 
@@ -285,37 +287,73 @@ async def read_summary(
     ratios of sums, as fractions; what cannot be divided is null, with the reason. `unattributed` holds the orders that nobody is credited with.
     Rows are there for what has something to tell in the range; days, weeks and months on their own are all there.
     """
+    summary = await _summary(session, settings, caller.brand_id, asked)
+    if asks_for_csv(request):
+        return await _summary_file(summary)
+    body = await asyncio.to_thread(lambda: _JSON.encode(_shown(summary)))
+    return Response(body, media_type="application/json", headers=VARY)
+
+
+@router.get("/summary.csv", responses={**FILE, **FOUND}, response_class=Response)
+async def download_summary(
+    caller: Reader, session: Session, settings: Settings, asked: Annotated[Asked, Query()]
+) -> Response:
+    """The same as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`, `unconverted`.
+
+    A name that a spreadsheet would run as a formula begins with an apostrophe.
+    """
+    return await _summary_file(await _summary(session, settings, caller.brand_id, asked))
+
+
+async def _summary_file(summary: Summary) -> Response:
+    content = await asyncio.to_thread(write_summary, summary)
+    return answer_file("summary", summary.question.period, content)
+
+
+async def _summary(session: AsyncConnection, settings: AllSettings, brand_id: UUID, asked: Asked) -> Summary:
     async with one_moment(session):
-        basics = await read_basics(session, caller.brand_id)
+        basics = await read_basics(session, brand_id)
         zone = read_zone(asked.tz) if asked.tz else basics.zone
         question = Question(
             _period(asked, zone),
             asked.currency or basics.currency,
             tuple(asked.group_by),
-            await _filters(session, caller.brand_id, asked),
+            await _filters(session, brand_id, asked),
             asked.refunds_by,
         )
-        now = clock.now()
-        summary = await summarise(
-            session, caller.brand_id, basics, question, as_of=now, click_days=settings.click_retention_days
+        return await summarise(
+            session, brand_id, basics, question, as_of=clock.now(), click_days=settings.click_retention_days
         )
-    body = await asyncio.to_thread(lambda: _JSON.encode(_shown(summary)))
-    return Response(body, media_type="application/json")
 
 
-@router.get("/missed", response_model=MissedShown)
-async def read_missed(caller: Reader, session: Session, asked: Annotated[MissedAsked, Query()]) -> Response:
+@router.get("/missed", response_model=MissedShown, responses=EITHER)
+async def read_missed(
+    caller: Reader, session: Session, request: Request, asked: Annotated[MissedAsked, Query()]
+) -> Response:
     """Requests that led nowhere: unknown slugs of your own hosts, expired and disabled links, per day of the brand's time zone."""
-    async with one_moment(session):
-        basics = await read_basics(session, caller.brand_id)
-        period = _period(asked, basics.zone)
-        rows = await list_missed(session, caller.brand_id, period, asked.reason)
+    period, rows = await _missed(session, caller.brand_id, asked)
+    if asks_for_csv(request):
+        return answer_file("missed", period, write_missed(rows))
     answer = {
         **_range(period),
         "hits": sum(row.hits for row in rows),
         "rows": rows,
     }
-    return Response(_JSON.encode(answer), media_type="application/json")
+    return Response(_JSON.encode(answer), media_type="application/json", headers=VARY)
+
+
+@router.get("/missed.csv", responses=FILE, response_class=Response)
+async def download_missed(caller: Reader, session: Session, asked: Annotated[MissedAsked, Query()]) -> Response:
+    """The same as a file for a spreadsheet."""
+    period, rows = await _missed(session, caller.brand_id, asked)
+    return answer_file("missed", period, write_missed(rows))
+
+
+async def _missed(session: AsyncConnection, brand_id: UUID, asked: MissedAsked) -> tuple[Period, tuple[Missed, ...]]:
+    async with one_moment(session):
+        basics = await read_basics(session, brand_id)
+        period = _period(asked, basics.zone)
+        return period, await list_missed(session, brand_id, period, asked.reason)
 
 
 def _period(asked: Range, zone: ZoneInfo) -> Period:

@@ -3,11 +3,13 @@
 import csv
 import io
 from collections.abc import Iterable
+from decimal import Decimal
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Without it Excel reads UTF-8 as its own code page."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a text begins that a spreadsheet would run. The wide ones, because some make the usual ones of them first."""
 
 
 def csv_row(values: Iterable[object]) -> bytes:
@@ -22,4 +24,6 @@ def _cell(value: object) -> object:
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return "" if value is None else value

@@ -1,5 +1,7 @@
 """GET /v1/reports over HTTP: the shape that clients rely on, and every wrong parameter named."""
 
+import csv
+import io
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -195,3 +197,75 @@ async def test_requests_that_led_nowhere_are_listed_by_day(
     assert one["hits"] == 5
     assert (await as_charlie.get("/v1/reports/missed", params=RANGE)).json()["rows"] == []
     assert (await as_alice.get("/v1/reports/missed", params={"reason": "bored", "tz": "UTC"})).status_code == 422
+
+
+def spreadsheet(answer: httpx2.Response) -> list[dict[str, str]]:
+    """The lines of a file, by column."""
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    text = answer.content.decode("utf-8-sig")
+    assert text.endswith("\r\n")
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+async def test_the_file_says_what_the_json_says_and_nothing_is_added_up_twice(
+    as_alice: httpx2.AsyncClient, books: Books
+) -> None:
+    asked = {**RANGE, "group_by": "influencer,day"}
+    answer = await as_alice.get(f"{URL}.csv", params=asked)
+    lines = spreadsheet(answer)
+    disposition = 'attachment; filename="summary_2026-11-01_2026-11-10.csv"'
+    assert (answer.headers["content-disposition"], answer.headers["vary"]) == (disposition, "Accept")
+    report = json.loads((await as_alice.get(URL, params=asked)).content, parse_float=str)
+    sums = ["totals", "unattributed", "all_orders"]
+    assert [line["row_type"] for line in lines] == ["row", "row", "unsplit", *sums, "unconverted"]
+    by_type = {line["row_type"]: line for line in lines}
+    for line, row in [*zip(lines, report["rows"], strict=False), *((by_type[name], report[name]) for name in sums)]:
+        for name, value in row.items():
+            if name not in ("key", "reasons"):
+                assert line[name] == ("" if value is None else str(value)), (line["row_type"], name)
+        assert line["reasons"] == "; ".join(f"{name}: {reason}" for name, reason in row["reasons"].items())
+        assert (line["currency"], line["from"], line["tz"]) == ("EUR", report["from"], "Europe/Paris")
+    first = report["rows"][0]["key"]
+    told = {name: lines[0][f"influencer_{name}"] for name in ("id", "name", "external_id", "archived")}
+    assert told == {"id": first["influencer"]["id"], "name": "first influencer", "external_id": "", "archived": "false"}
+    assert [line["day"] for line in lines] == ["2026-11-05", "2026-11-05", *[""] * 5]
+    assert (by_type["unsplit"]["cost_minor"], by_type["unsplit"]["reasons"]) == ("1000", "costs of whole campaigns")
+    assert (by_type["unconverted"]["currency"], by_type["unconverted"]["gross_minor"]) == ("JPY", "500")
+    whole = sum(int(line["cost_minor"]) for line in lines if line["row_type"] in ("row", "unsplit"))
+    assert whole == int(by_type["totals"]["cost_minor"])
+    assert [line["row_type"] for line in spreadsheet(await as_alice.get(f"{URL}.csv", params=RANGE))][:1] == ["totals"]
+
+
+async def test_a_file_is_for_whoever_asks_for_csv_and_for_no_rival(
+    as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient, books: Books
+) -> None:
+    for path in (URL, "/v1/reports/missed"):
+        for accept in ("text/csv", "text/csv; charset=utf-8, */*;q=0.1"):
+            spreadsheet(await as_alice.get(path, params=RANGE, headers={"Accept": accept}))
+        for accept in ("*/*", "application/json, text/csv", "text/html"):
+            answer = await as_alice.get(path, params=RANGE, headers={"Accept": accept})
+            assert (answer.headers["content-type"], answer.headers["vary"]) == ("application/json", "Accept")
+    refused = await as_alice.get(URL, params={"format": "csv"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "format")
+    wrong = await as_alice.get(f"{URL}.csv", params={"group_by": "shoe"})
+    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
+    theirs = await as_charlie.get(f"{URL}.csv", params={**RANGE, "group_by": "influencer"})
+    assert {line["gross_minor"] for line in spreadsheet(theirs)} == {"0"}
+    hers = ids.show("link", books.links[0])
+    assert (await as_charlie.get(f"{URL}.csv", params={**RANGE, "link_id": hers})).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+33", "-1", "@x", "＝1+1", '=HYPERLINK("http://x";"y")', 'a, "b"\nc', "é"])
+async def test_no_name_is_run_as_a_formula(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, alice: Brand, books: Books, name: str
+) -> None:
+    await pool.execute("UPDATE influencer SET name = $2 WHERE brand_id = $1", alice.id, name)
+    await pool.execute(
+        "INSERT INTO missed_day VALUES ($1, '2026-11-05', 'go.alice.test', $2, 'unknown_slug', 1)", alice.id, name
+    )
+    shown = name if name[0] in "aé" else f"'{name}"
+    lines = spreadsheet(await as_alice.get(f"{URL}.csv", params={**RANGE, "group_by": "influencer"}))
+    assert {line["influencer_name"] for line in lines if line["row_type"] == "row"} == {shown}
+    [missed] = spreadsheet(await as_alice.get("/v1/reports/missed.csv", params=RANGE))
+    assert (missed["slug"], missed["hits"]) == (shown, "1")
