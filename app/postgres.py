@@ -122,6 +122,8 @@ class Cluster:
             raise PostgresError(
                 f"{self.home} cannot be written by this user: run as its owner, or choose another data directory"
             ) from None
+        except OSError as error:
+            raise PostgresError(f"{self.home}: {error.strerror}: choose another data directory") from None
         try:
             server_lock = self._await_server_lock(wait_s)
             try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -154,7 +155,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def base_url(self) -> str:
         """Where links point and sources post to, without a trailing slash."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
 # Spelled as the rest of the world spells them; every other setting is ARIANE_ and its name.
@@ -167,9 +169,10 @@ def variable(field: str) -> str:
 
 
 def read_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
-    """The settings from the environment; `overrides` (a command's flags) win where they are not None.
+    """The settings from the environment; `overrides` (a command's options, named as their settings) win where they are not None.
 
-    Raises SettingsError naming the variable. An empty variable counts as unset.
+    Raises SettingsError naming the variable, or the option. An empty variable counts as unset; an empty option is refused: somebody's shell had
+    nothing to put there.
     """
     source = os.environ if environ is None else environ
     values: dict[str, object] = {}
@@ -177,12 +180,17 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         text = source.get(variable(field), "")
         if text != "":
             values[field] = text
-    values.update({name: value for name, value in overrides.items() if value is not None})
+    chosen = {name: value for name, value in overrides.items() if value is not None}
+    values.update(chosen)
     for field, value in values.items():
+        option = f"--{field.replace('_', '-')}"
+        if value == "":
+            raise SettingsError(f"{option} is empty: leave it out, and {variable(field)} or the default counts")
         try:
             msgspec.convert({field: value}, Settings, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{variable(field)}={value!s}: {_reason(field, error)}") from None
+            given = f"{option} {value}" if field in chosen else f"{variable(field)}={value}"
+            raise SettingsError(f"{given}: {_reason(field, error)}") from None
     settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     _check(settings)
     return settings
@@ -194,10 +202,25 @@ def child_environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **ours}
 
 
+def check_address(name: str, address: str) -> None:
+    """Raises SettingsError, beginning with `name`, for what is no address of a service."""
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise SettingsError(f"{name}: begins with http:// or https:// and a host")
+
+
 def _reason(field: str, error: msgspec.ValidationError) -> str:
-    """Why a value will not do; of a choice, what there is to choose among."""
-    choices = get_args(get_type_hints(Settings)[field])
-    return f"choose among {', '.join(map(str, choices))}" if choices else str(error).split(" - at ")[0]
+    """Why a value will not do: what there is to choose among, or between which bounds a number has to be."""
+    kind, bounds, *_ = get_args(get_type_hints(Settings, include_extras=True)[field])
+    if choices := get_args(kind):
+        return f"choose among {', '.join(map(str, choices))}"
+    if kind is int:
+        return f"a whole number {f'of at least {bounds.ge}' if bounds.le is None else f'from {bounds.ge} to {bounds.le}'} is needed"
+    return str(error).split(" - at ")[0]
 
 
 def _path(kind: type, value: object) -> object:
@@ -209,8 +232,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError("ARIANE_SECRET_KEY: at least 32 characters are needed; leave it empty to have one made")
     if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
         raise SettingsError("DATABASE_URL: only postgresql://… is spoken")
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
-        raise SettingsError("ARIANE_PUBLIC_URL: begins with http:// or https://")
+    if settings.public_url:
+        check_address("ARIANE_PUBLIC_URL", settings.public_url)
     for network in filter(None, (part.strip() for part in settings.trusted_proxies.split(","))):
         try:
             ip_network(network)

@@ -11,7 +11,8 @@ import pytest
 import typer
 
 from app.commands import every
-from app.settings import Settings, variable
+from app.settings import Settings, read_settings, variable
+from tests.commanding import command
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -69,12 +70,22 @@ def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "sentence"),
     [
-        (("serve",), {"PORT": "99999"}, "PORT=99999"),
+        (("serve",), {"PORT": "99999"}, "PORT=99999: a whole number from 0 to 65535 is needed"),
+        (("serve", "--port", "99999"), {}, "ariane: --port 99999: a whole number from 0 to 65535 is needed"),
+        (("serve", "--workers", "0"), {"PORT": "x"}, "PORT=x: a whole number"),
+        (("serve", "--data", ""), {}, "--data is empty"),
+        (("serve", "--host="), {}, "--host is empty"),
+        (("migrate", "--data", ""), {}, "--data is empty"),
+        (("migrate", "--data", "/dev/null"), {}, "/dev/null/postgres: Not a directory"),
+        (("quarantine", "list", "--data", "/nowhere"), {}, "there is no directory /nowhere"),
+        (("serve",), {"ARIANE_PUBLIC_URL": "http://"}, "ARIANE_PUBLIC_URL: begins with http:// or https:// and a host"),
         (("serve",), {"ARIANE_WORKERS": "none"}, "ARIANE_WORKERS=none"),
         (("serve",), {"ARIANE_LOG_LEVEL": "loud"}, "ARIANE_LOG_LEVEL=loud: choose among debug, info, warning, error"),
         (("serve", "--host", "192.0.2.1", "--port", "0"), {}, "cannot listen on 192.0.2.1:0"),
         (("serve", "--host", "no such host"), {}, "cannot listen on no such host"),
         (("serve",), {"PG_BIN": "/nowhere", "PORT": "0"}, "PG_BIN=/nowhere holds no `postgres`"),
+        (("deliveries", "list", "--url", "", "--key", "sk_x"), {}, "--url is empty"),
+        (("deliveries", "list", "--key="), {"ARIANE_KEY": "sk_x"}, "--key is empty"),
         (("serve",), {"ARIANE_SECRET_KEY": "short"}, "ARIANE_SECRET_KEY: at least 32 characters"),
         (("migrate",), {"DATABASE_URL": "mysql://x"}, "DATABASE_URL: only postgresql://"),
         (("deliveries", "list", "--url", "localhost:8000"), {"ARIANE_KEY": "sk_x"}, "begins with http:// or https://"),
@@ -90,11 +101,17 @@ def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:
 def test_what_the_operator_can_mend_is_said_in_one_sentence(
     tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], sentence: str
 ) -> None:
-    refused = run(*arguments, ARIANE_DATA=str(tmp_path), **variables)
+    # `serve` gets a process of its own: it blocks signals.
+    ask = run if arguments[0] == "serve" else command
+    refused = ask(*arguments, ARIANE_DATA=str(tmp_path), **variables)
     assert refused.returncode == 1
     assert refused.stderr.startswith("ariane: ")
     assert sentence in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_an_address_with_colons_is_written_in_brackets() -> None:
+    assert read_settings({"HOST": "::1", "PORT": "80"}).base_url == "http://[::1]:80"
 
 
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

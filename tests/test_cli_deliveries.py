@@ -102,7 +102,7 @@ def test_a_missing_key_and_a_missing_service_are_said_in_one_sentence() -> None:
     for variables, sentence in (
         ({}, "ARIANE_KEY: a secret key"),
         ({"ARIANE_KEY": "sk_x", "PORT": str(free_port())}, "is `ariane serve` running there?"),
-        ({"ARIANE_KEY": "sk_x", "ARIANE_PUBLIC_URL": "http://shop:port"}, "--url"),
+        ({"ARIANE_KEY": "sk_x", "ARIANE_PUBLIC_URL": "http://shop:port"}, "ARIANE_PUBLIC_URL: Port"),
     ):
         refused = run("list", **variables)
         assert refused.returncode == 1, sentence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.errors import AppError
-from app.settings import SettingsError, read_settings
+from app.settings import SettingsError, check_address, read_settings
 
 if TYPE_CHECKING:
     import httpx2
@@ -115,6 +115,9 @@ def asking(url: str | None, key: str | None) -> Iterator[Api]:
     """The API at `url` as `key`, both from the settings where they are None. Raises SettingsError without a key."""
     import httpx2
 
+    for option, given in (("--url", url), ("--key", key)):
+        if given == "":
+            raise SettingsError(f"{option} is empty: leave it out, and the environment counts")
     settings = read_settings()
     chosen = key or settings.key
     if not chosen:
@@ -123,12 +126,12 @@ def asking(url: str | None, key: str | None) -> Iterator[Api]:
         )
     headers = {"Authorization": f"Bearer {chosen}", "User-Agent": "ariane"}
     address = (url or settings.base_url).rstrip("/")
-    if not address.startswith(("http://", "https://")):
-        raise SettingsError(f"--url {address}: begins with http:// or https://")
     try:
+        if url:
+            check_address(f"--url {url}", url)
         client = httpx2.Client(base_url=address, headers=headers, timeout=TIMEOUT_S)
     except (httpx2.InvalidURL, ValueError) as error:
-        raise SettingsError(f"--url {address}: {error}") from None
+        raise SettingsError(f"{f'--url {url}' if url else address}: {error}") from None
     with client:
         yield Api(client)
 

@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.settings import Settings, SettingsError
 
-Data = Annotated[Path | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
+# No Path, for which an empty one is the directory one happens to be in.
+Data = Annotated[str | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 from app import clock
 from app.commands.database import Data
 from app.commands.showing import console
-from app.settings import SettingsError, read_settings
+from app.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from app.quarantine import Held, HeldSegment
@@ -30,7 +30,7 @@ def list_quarantine(as_json: AsJson = False, data: Data = None) -> None:
     """List what was set aside on this machine, and why."""
     from rich.table import Table
 
-    lines, segments = _held(read_settings(data=data).data / "spool")
+    lines, segments = _held(_spool(read_settings(data=data)))
     if as_json:
         print(json.dumps([*map(_line_words, lines), *map(_segment_words, segments)], indent=2, ensure_ascii=False))
         return
@@ -58,7 +58,7 @@ def retry_quarantine(
     from app.quarantine import put_back
 
     settings = read_settings(data=data)
-    spool = settings.data / "spool"
+    spool = _spool(settings)
     oldest = clock.now() - timedelta(days=settings.click_retention_days)
     try:
         done = put_back(spool, oldest=oldest)
@@ -98,6 +98,13 @@ def _await_drain(segments: tuple[Path, ...], wait_s: int) -> bool:
             return False
         time.sleep(POLL_S)
     return True
+
+
+def _spool(settings: Settings) -> Path:
+    """Where the lines are. Raises SettingsError where there is no data directory: nothing in quarantine would be said of the wrong one."""
+    if not settings.data.is_dir():
+        raise SettingsError(f"there is no directory {settings.data.absolute()}: say --data, as `ariane serve` has it")
+    return settings.data / "spool"
 
 
 def _held(spool: Path) -> "tuple[list[Held], list[HeldSegment]]":

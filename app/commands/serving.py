@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from app.serve import serve
 from app.settings import read_settings
@@ -21,6 +20,6 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--host", help="address to listen on [HOST, 127.0.0.1]")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for a free one [PORT, 8000]")
     parser.add_argument("--workers", type=int, help="web worker processes [ARIANE_WORKERS, 1]")
-    parser.add_argument("--data", type=Path, help="data directory [ARIANE_DATA, ./data]")
+    parser.add_argument("--data", help="data directory [ARIANE_DATA, ./data]")
     chosen = parser.parse_args(arguments)
     serve(read_settings(host=chosen.host, port=chosen.port, workers=chosen.workers, data=chosen.data))
