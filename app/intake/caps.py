@@ -40,7 +40,7 @@ async def mark_over_cap(
 ) -> set[UUID]:
     """Sets or clears the flag of these locked orders, and has others looked at whose side of a cap has changed.
 
-    capped: by order, its codes that have a cap, with the cap. changed: something about these orders has just been written.
+    capped: by order, its codes that have a cap, and those it redeems no more, with the cap. changed: something about these orders has just been written.
     Answers which of these orders are beyond a cap.
     """
     over = dict.fromkeys(capped, False)

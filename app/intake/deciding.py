@@ -102,7 +102,10 @@ NOTHING_TOLD: Mapping[UUID, Told] = {}
 
 
 class Root(msgspec.Struct, frozen=True):
-    """The row that stands for an order, as read under its lock. unwritten: named in this transaction, and its row is still to be written."""
+    """The row that stands for an order, as read under its lock. unwritten: named in this transaction, and its row is still to be written.
+
+    codes: what it redeemed until now, with what the orders just merged into it did.
+    """
 
     id: UUID
     shop: str
@@ -113,6 +116,7 @@ class Root(msgspec.Struct, frozen=True):
     created_at: datetime
     unwritten: bool = False
     status_reason: str | None = None
+    codes: tuple[str, ...] = ()
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -152,7 +156,7 @@ async def settle_orders(
     if not orders:
         return settled
     orders = await name_codes(connection, brand_id, orders)
-    evidence = await collect(connection, brand_id, orders)
+    evidence = await collect(connection, brand_id, orders, {root.id: root.codes for root in roots})
     currency = ""
     if any(order.currency is None for order in orders.values()):
         currency = await connection.fetchval(BRAND_CURRENCY, brand_id)

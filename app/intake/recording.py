@@ -57,7 +57,7 @@ JOIN order_ref o ON o.brand_id = $1 AND o.shop = a.shop AND o.kind = a.kind AND 
 """
 
 LOCK = """
-SELECT id, root_id, shop, kind, order_id, status, status_reason, digest, created_at FROM conversion
+SELECT id, root_id, shop, kind, order_id, status, status_reason, digest, created_at, codes FROM conversion
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -255,6 +255,7 @@ async def _lock(
                     row["digest"],
                     row["created_at"],
                     status_reason=row["status_reason"],
+                    codes=tuple(row["codes"]),
                 )
         wanted = set(parent.values()) - parent.keys()
 
@@ -306,8 +307,10 @@ async def _merge(
         survivor = kept[head(loser)]
         kept[survivor.id] = replace(
             survivor,
-            # Equal to no digest there is: known as an order already, and to be written.
-            digest=survivor.digest or (None if gone.digest is None else b""),
+            # Equal to no digest there is: known as an order already, and to be written. Also when the one that stays is what it was: one less
+            # redeems its codes.
+            digest=None if survivor.digest is None and gone.digest is None else b"",
+            codes=(*survivor.codes, *gone.codes),
         )
     return kept, {each: head(root_id) for each, root_id in root_of.items()}
 

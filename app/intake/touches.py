@@ -67,16 +67,21 @@ SELECT scope_id, version, effective_from, rules FROM policy WHERE brand_id = $1 
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What deciding one order needs beside the order itself. capped: the codes among its touches that have a redemption cap, with it."""
+    """What deciding one order needs beside the order itself. capped: the codes it redeems, or redeemed until now, that have a cap, with it."""
 
     touches: tuple[Touch, ...]
     policies: Policies
     capped: Mapping[str, int]
 
 
-async def collect(connection: asyncpg.Connection, brand_id: UUID, orders: Mapping[UUID, Order]) -> dict[UUID, Evidence]:
-    """The evidence for each of these orders, none of them a stub. At most four statements, fewer where nothing is named."""
-    codes = await _read_codes(connection, brand_id, orders.values())
+async def collect(
+    connection: asyncpg.Connection, brand_id: UUID, orders: Mapping[UUID, Order], redeemed: Mapping[UUID, Sequence[str]]
+) -> dict[UUID, Evidence]:
+    """The evidence for each of these orders, none of them a stub. At most four statements, fewer where nothing is named.
+
+    redeemed: the codes of each order until now, by its id: one that it redeems no more leaves room under a cap.
+    """
+    codes = await _read_codes(connection, brand_id, orders.values(), redeemed.values())
     visited = await _read_visitors(connection, brand_id, orders)
     named = {key: _named_clicks(order) for key, order in orders.items()}
     wanted = {touch.id for touches in named.values() for touch in touches if touch.id is not None}
@@ -89,7 +94,7 @@ async def collect(connection: asyncpg.Connection, brand_id: UUID, orders: Mappin
         key: Evidence(
             touches[key],
             _in_force(policies, brand_id, campaigns, order.occurred_at),
-            {code: cap for code in order.codes if (cap := _cap(codes.get(code, ()))) is not None},
+            {code: cap for code in (*order.codes, *redeemed[key]) if (cap := _cap(codes.get(code, ()))) is not None},
         )
         for key, order in orders.items()
     }
@@ -118,10 +123,11 @@ def _touches(
 
 
 async def _read_codes(
-    connection: asyncpg.Connection, brand_id: UUID, orders: Iterable[Order]
+    connection: asyncpg.Connection, brand_id: UUID, orders: Iterable[Order], redeemed: Iterable[Sequence[str]]
 ) -> dict[str, list[asyncpg.Record]]:
     """Rows by folded code, one for each assignment."""
-    wanted = sorted({code for order in orders for code in (*order.codes, *order.doubted_codes)})
+    named = {code for order in orders for code in (*order.codes, *order.doubted_codes)}
+    wanted = sorted(named.union(*redeemed))
     found: dict[str, list[asyncpg.Record]] = {}
     if wanted:
         for row in await connection.fetch(CODES, brand_id, wanted):

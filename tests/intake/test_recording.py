@@ -7,13 +7,14 @@ from msgspec.structs import replace
 
 from app import clock
 from app.domain.codes import normalise
-from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
+from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, OrderReport, Receipt
 from app.intake.recording import Recorded, in_transaction, record
 from app.intake.settle import settle
 from tests.cast import Brand, create_code, create_collaboration
 
 NOW = clock.now()
 SERVER = Receipt(TRUST_SERVER, "api", "api", NOW)
+PIXEL = Receipt(TRUST_PIXEL, "pixel", "pixel", NOW - timedelta(hours=1))
 
 
 async def post(pool: asyncpg.Pool, brand: Brand, *reports: OrderReport, receipt: Receipt = SERVER) -> list[Recorded]:
@@ -75,6 +76,68 @@ async def test_a_redemption_cap_flags_by_the_time_of_orders_not_of_their_arrival
     await post(pool, alice, replace(order("a", 5), test=True))
     await settled_all(pool, alice)
     assert await flagged(pool, alice) == ["d", "e"]
+
+
+async def test_an_order_that_turns_out_not_to_have_redeemed_a_code_makes_room_for_the_next(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    """A pixel named the code; the shop's own word names another, so the pixel's is not believed any more."""
+    lea = await create_collaboration(pool, alice)
+    for code in ("LEA10", "MAX5"):
+        await create_code(pool, alice, lea, normalise(code))
+    await pool.execute("UPDATE code SET max_redemptions = 1 WHERE brand_id = $1", alice.id)
+    await post(pool, alice, replace(ORDER, refs=("a",), order_id="a"), receipt=PIXEL)
+    await post(pool, alice, replace(ORDER, refs=("b",), order_id="b"))
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == ["b"]
+    await post(pool, alice, replace(ORDER, refs=("a",), order_id="a", codes=("MAX5",)))
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == []
+
+
+async def test_two_redemptions_that_turn_out_to_be_one_make_room_for_the_next(pool: asyncpg.Pool, alice: Brand) -> None:
+    """Nothing else about the order that stays changes. The third one redeems two codes, and is looked at for neither unless something changed."""
+    lea = await create_collaboration(pool, alice)
+    for code in ("LEA10", "MAX5"):
+        await create_code(pool, alice, lea, normalise(code))
+    await pool.execute("UPDATE code SET max_redemptions = 2 WHERE brand_id = $1", alice.id)
+    early = NOW - timedelta(hours=1)
+    both = replace(ORDER, codes=("LEA10", "MAX5"), occurred_at=early)
+    await post(pool, alice, replace(both, refs=("a",), order_id="a"))
+    await post(pool, alice, replace(both, refs=("token",), order_id="token"), receipt=PIXEL)
+    await post(pool, alice, replace(both, refs=("c",), order_id="c", occurred_at=NOW))
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == ["c"]
+    await post(pool, alice, replace(both, refs=("a", "token"), order_id="a"))
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == []
+
+
+async def test_a_code_that_loses_an_order_s_alias_makes_room_for_the_next(pool: asyncpg.Pool, alice: Brand) -> None:
+    """The shop system's id of a code was given to the wrong code, and is taken from it again."""
+    lea = await create_collaboration(pool, alice)
+    code_id = await create_code(pool, alice, lea, normalise("LEA10"))
+    await pool.execute("UPDATE code SET max_redemptions = 1 WHERE brand_id = $1", alice.id)
+    await pool.execute(
+        "INSERT INTO code_alias (brand_id, alias, code_id, created_at) VALUES ($1, 'promo_1', $2, now())",
+        alice.id,
+        code_id,
+    )
+    await post(
+        pool,
+        alice,
+        replace(
+            ORDER, refs=("a",), order_id="a", codes=(), code_ids=("promo_1",), occurred_at=NOW - timedelta(hours=1)
+        ),
+    )
+    await post(pool, alice, replace(ORDER, refs=("b",), order_id="b"))
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == ["b"]
+    await pool.execute("DELETE FROM code_alias WHERE brand_id = $1", alice.id)
+    [a] = await pool.fetch("SELECT id FROM conversion WHERE brand_id = $1 AND order_id = 'a'", alice.id)
+    await pool.execute("INSERT INTO redecide (brand_id, conversion_id, after) VALUES ($1, $2, '0')", alice.id, a["id"])
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == []
 
 
 async def settled_all(pool: asyncpg.Pool, brand: Brand) -> int:
