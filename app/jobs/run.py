@@ -1,8 +1,9 @@
 """Jobs: work that takes longer than a request. The API puts them into the table `job`; a background process takes them from it, one at a time.
 
 Whoever runs a job holds its `claim` and renews `alive_at`. A process that dies falls silent, and another takes the job up again from its last
-checkpoint. What a job changes, what it counts and its checkpoint are committed together (`Run.commit`), under the claim: so nothing is done or
-counted twice, also when a process that was thought dead wakes up.
+checkpoint. A sign of life from the future counts for nothing: the clock was set back since, and whoever is alive soon gives another. What a job
+changes, what it counts and its checkpoint are committed together (`Run.commit`), under the claim: so nothing is done or counted twice, also when
+a process that was thought dead wakes up.
 """
 
 import asyncio
@@ -39,9 +40,10 @@ CLAIM = """
 UPDATE job SET state = 'running', claim = $1, alive_at = now(), started_at = coalesce(started_at, now()), attempts = attempts + 1
 WHERE (brand_id, id) = (
     SELECT j.brand_id, j.id FROM job j
-    WHERE (j.state = 'queued' OR (j.state = 'running' AND j.alive_at < now() - $2::interval))
+    WHERE (j.state = 'queued' OR (j.state = 'running' AND j.alive_at NOT BETWEEN now() - $2::interval AND now() + $2::interval))
       AND NOT EXISTS (
-        SELECT 1 FROM job o WHERE o.brand_id = j.brand_id AND o.state = 'running' AND o.alive_at >= now() - $2::interval)
+        SELECT 1 FROM job o WHERE o.brand_id = j.brand_id AND o.state = 'running'
+          AND o.alive_at BETWEEN now() - $2::interval AND now() + $2::interval)
     ORDER BY j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED)
 RETURNING brand_id, id, kind, arguments::text AS arguments, done, total, checkpoint::text AS checkpoint, attempts, created_at
 """

@@ -171,6 +171,20 @@ async def test_a_long_part_of_a_job_is_no_silence(desk: Desk) -> None:
     assert (await desk.read(job_id))["state"] == "succeeded"
 
 
+async def test_a_job_whose_runner_died_before_the_clock_was_set_back_goes_on(desk: Desk) -> None:
+    """Its last sign of life lies ahead: it must not hold the job, and with it all of the brand's, until the clock gets there."""
+    job_id = await desk.put()
+
+    async def dies(_: Run) -> Mapping[str, Any]:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await desk.run(dies)
+    await desk.pool.execute("UPDATE job SET alive_at = alive_at + interval '1 day' WHERE id = $1", job_id)
+    assert await desk.run(count) == 1
+    assert (await desk.read(job_id))["state"] == "succeeded"
+
+
 async def test_what_kills_its_process_again_and_again_is_given_up(desk: Desk) -> None:
     job_id = await desk.put()
 
