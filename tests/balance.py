@@ -18,6 +18,7 @@ SHARED = {
     "tests/test_cli_deliveries.py": "whole",
     "tests/test_demo.py": "whole",
     "tests/test_docs.py": "whole",
+    "tests/tracking/test_contract.py": "whole",
 }
 """Files that stay in one process: one Chromium with its service, and one service for those that leave it running."""
 WEIGHTS = {

@@ -213,6 +213,7 @@ HOOK_RESPONSES = {
     "413": _problem("The body is too large."),
     "503": _problem("It could not be stored; send it again."),
 }
+QUERY_RESPONSES = {**HOOK_RESPONSES, "405": _problem("This source's messages come by POST.")}
 BEACON_BODY = {
     "description": "The pixel's fields, as JSON or urlencoded; `text/plain` needs no preflight.",
     "content": {
@@ -234,7 +235,7 @@ NO_CONTENT = {"204": {"description": "Taken."}}
 BEACON_RESPONSES = {**NO_CONTENT, **{status: HOOK_RESPONSES[status] for status in ("408", "413", "503")}}
 OPTIONAL_FIELDS = [{**field, "required": False} for field in PIXEL_FIELDS]
 SCRIPT = {"200": {"description": "JavaScript.", "content": {"text/javascript": {"schema": {"type": "string"}}}}}
-ALIVE = {"200": {"description": "It does.", "content": TEXT}}
+ALIVE = {"200": {"description": "It does.", "content": JSON}}
 READY = {
     "200": {"description": "Links are loaded and the spool is writable.", "content": JSON},
     "503": {"description": "Not yet, or stopping.", "content": JSON},
@@ -259,7 +260,9 @@ PUBLIC: dict[str, Any] = {
     },
     "/a.js": {"get": _beacon("script", "The script for the pages of a shop", SCRIPT)},
     "/in/{token}": {
-        "get": _beacon("receive_postback", "Receive a postback", HOOK_RESPONSES, parameters=[TOKEN]),
+        "get": _beacon(
+            "receive_postback", "Receive a postback", dict(sorted(QUERY_RESPONSES.items())), parameters=[TOKEN]
+        ),
         "post": _beacon(
             "receive_webhook", "Receive a webhook", HOOK_RESPONSES, parameters=[TOKEN], requestBody=ANY_BODY
         ),
