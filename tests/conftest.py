@@ -54,24 +54,25 @@ RECORDER = Recorder()
 RECORDER.start()
 
 
+PG_BIN = os.environ.get("PG_BIN", "")
 MEMORY = Path("/dev/shm")
 MEMORY_MIN_BYTES = 2 << 30
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The DSN of a running, empty server. Not durable: the fault tests start servers of their own.
+    """The DSN of a running, empty server: of the programs in PG_BIN, where it is set. Not durable: the fault tests start servers of their own.
 
     In memory where there is room: copying a database takes 0.1 s there, and up to 2 s on a busy disk.
     """
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_MIN_BYTES:
         with (
             tempfile.TemporaryDirectory(dir=MEMORY, prefix="ariane-tests-") as place,
-            running(Path(place), durable=False) as dsn,
+            running(Path(place), PG_BIN, durable=False) as dsn,
         ):
             yield dsn
     else:
-        with running(tmp_path_factory.mktemp("pg"), durable=False) as dsn:
+        with running(tmp_path_factory.mktemp("pg"), PG_BIN, durable=False) as dsn:
             yield dsn
 
 

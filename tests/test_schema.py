@@ -80,7 +80,7 @@ def test_a_dump_of_a_server_that_had_come_further_counts_in_our_own_transactions
         async with connected(empty_dsn) as connection:
             now = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
             rows = await connection.fetch(
-                """SELECT after::text::bigint AS number FROM (SELECT id, after FROM redecide ORDER BY id)
+                """SELECT after::text::bigint AS number FROM (SELECT id, after FROM redecide ORDER BY id) AS waiting
                    UNION ALL SELECT changed_xid::text::bigint FROM host"""
             )
         return [0 if row["number"] and now - 10 < row["number"] < now else row["number"] for row in rows]
