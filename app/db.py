@@ -5,7 +5,7 @@ Two ways into one database on purpose: a statement through SQLAlchemy costs two 
 """
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 60
+
+
+def whereabouts(dsn: str) -> str:
+    """Which database that is, for people: name, host and port, or where its socket is. Never a user's name or password."""
+    parts = urlsplit(dsn)
+    asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    name = unquote(parts.path[1:]) or asked.get("dbname") or unquote(parts.username or "")
+    host = parts.hostname or asked.get("host") or "this machine"
+    if host.startswith("/"):
+        return f"{name!r} on the socket in {host}"
+    port = parts.port or asked.get("port") or 5432
+    return f"{name!r} at {f'[{host}]' if ':' in host else host}, port {port}"
 
 
 def create_engine(settings: Settings, *, size: int | None = None) -> "AsyncEngine":

@@ -213,6 +213,24 @@ def check_address(name: str, address: str) -> None:
         raise SettingsError(f"{name}: begins with http:// or https:// and a host")
 
 
+def _check_dsn(dsn: str) -> None:
+    """Raises SettingsError, which never repeats it, for a DSN in which a plain character of the password ends its host, or begins it too early."""
+    if not dsn.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("DATABASE_URL: only postgresql://… is spoken")
+    parts = urlsplit(dsn)
+    try:
+        plain = parts.port is None or parts.port > 0
+    except ValueError:
+        plain = False
+    misread = (
+        parts.netloc.count("@") > 1 or "@" in parts.path or parts.fragment or (parts.query and "=" not in parts.query)
+    )
+    if misread or not plain:
+        raise SettingsError(
+            "DATABASE_URL: cannot be read; it has one host and a port in digits, and in a user's name or password @ is written %40, / %2F, ? %3F, # %23"
+        )
+
+
 def _reason(field: str, error: msgspec.ValidationError) -> str:
     """Why a value will not do: what there is to choose among, or between which bounds a number has to be."""
     kind, bounds, *_ = get_args(get_type_hints(Settings, include_extras=True)[field])
@@ -230,8 +248,8 @@ def _path(kind: type, value: object) -> object:
 def _check(settings: Settings) -> None:
     if settings.secret_key and len(settings.secret_key) < 32:
         raise SettingsError("ARIANE_SECRET_KEY: at least 32 characters are needed; leave it empty to have one made")
-    if settings.database_url and not settings.database_url.startswith(("postgresql://", "postgres://")):
-        raise SettingsError("DATABASE_URL: only postgresql://… is spoken")
+    if settings.database_url:
+        _check_dsn(settings.database_url)
     if settings.public_url:
         check_address("ARIANE_PUBLIC_URL", settings.public_url)
     for network in filter(None, (part.strip() for part in settings.trusted_proxies.split(","))):

@@ -63,7 +63,9 @@ def main() -> None:
     try:
         asyncio.run(welcome(read_settings()))
     except TimeoutError:
-        sys.exit(1)
+        sys.exit(
+            "ariane: no keys were made, for want of a database: start again, or `ariane keys create` once it is there"
+        )
 
 
 if __name__ == "__main__":

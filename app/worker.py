@@ -5,10 +5,12 @@ is all it does: the spool keeps what the doors write. On TERM it makes one last 
 """
 
 import asyncio
+import errno
 import gc
 import logging
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import asyncpg
 import uvloop
 
 from app import clock, mint
-from app.db import connect_pool
+from app.db import connect_pool, whereabouts
 from app.directory import Directory, open_directory
 from app.domain import browsers
 from app.intake.deliveries import record_deliveries
@@ -48,6 +50,9 @@ LAST_PASS_S = 2.0
 GC_OBJECTS = 20_000
 """New objects after which Python looks for cycles among them. Reading orders makes hundreds each, none of them in a cycle: after every 700 of them,
 as it does by itself, looking takes a fortieth of the recording."""
+SAID_AFTER_S = 1.0
+UNREACHED = (None, errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+"""Of a connection that was refused at several addresses, at a socket that is not there, or on the way."""
 SNAPSHOT_EVERY_S = 1.0
 SETTLE_EVERY_S = 0.25
 LOCK_EVERY_S = 30.0
@@ -75,6 +80,40 @@ class Step:
     run: Callable[[], Awaitable[int]]
 
 
+class Outage:
+    """What is said of a database that is away: once, and why, with what to check; and once when it is there again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._which = whereabouts(settings.database_url)
+        self._own_log = settings.data / "postgres" / "server.log"
+        # As the parent hands us the address of the embedded one.
+        self._embedded = settings.database_url.startswith("postgresql://ariane@/ariane?host=")
+        self._began_s: float | None = None
+        self._told: set[str] = set()
+
+    def note(self, error: Exception) -> None:
+        """It has failed again. Nothing is said of what is over in a moment, as the start of the embedded database is."""
+        now_s = clock.monotonic_s()
+        if self._began_s is None:
+            self._began_s = now_s
+        why = str(error) or type(error).__name__
+        if now_s - self._began_s >= SAID_AFTER_S and why not in self._told:
+            self._told.add(why)
+            look = f"see {self._own_log}" if self._embedded else "check DATABASE_URL, and that PostgreSQL runs there"
+            log.warning(
+                "waiting for the database %s: %s: %s; what the doors receive waits in the spool",
+                self._which, why, look,
+                exc_info=None if _is_outage(error) or isinstance(error, asyncpg.PostgresError | OSError) else error,
+            )  # fmt: skip
+
+    def over(self) -> None:
+        """It works, perhaps again."""
+        if self._told and self._began_s is not None:
+            log.warning("the database %s is there, after %.0f s", self._which, clock.monotonic_s() - self._began_s)
+        self._began_s = None
+        self._told.clear()
+
+
 class Worker:
     """One background process over one data directory and one database."""
 
@@ -91,6 +130,7 @@ class Worker:
         )
         self.secret = load_secret(settings)
         self.backends = Backends()
+        self.outage = Outage(settings)
 
     def steps(self) -> list[Step]:
         """All of them; a pass over the spool may take long after an outage, so its time limit is for a database that hangs."""
@@ -164,10 +204,11 @@ class Worker:
                     log.info("the database was brought up to date")
                 await self._ensure_partitions()
             except Exception as error:
-                log.info("waiting for the database: %s", error or type(error).__name__)
+                self.outage.note(error)
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, PAUSE_MAX_S / 2)
             else:
+                self.outage.over()
                 self.ready.set()
                 return
 
@@ -219,7 +260,7 @@ class Worker:
     async def _repeat(self, step: Step, after: asyncio.Event | None = None) -> None:
         if after is not None:
             await self._until(after)
-        failures = 0
+        failures, away = 0, False
         while not self.stopping.is_set():
             try:
                 async with asyncio.timeout(step.timeout_s):
@@ -227,15 +268,19 @@ class Worker:
             except Exception as error:
                 failures += 1
                 pause_s = min(PAUSE_MIN_S * 2**failures, PAUSE_MAX_S) * (0.5 + mint.random_number(16) / 2**17)
-                # An outage is one event, not a line a second for its whole length.
-                if failures & (failures - 1) == 0:
+                away = _is_outage(error)
+                if away:
+                    self.outage.note(error)
+                elif failures & (failures - 1) == 0:  # a fault is one event, not a line a second for its whole length
                     log.warning(
                         "%s failed (%d times in a row): %s", step.name, failures, error or type(error).__name__,
-                        exc_info=None if _is_outage(error) else error,
+                        exc_info=None if isinstance(error, OSError) else error,
                     )  # fmt: skip
                 await self._pause(pause_s)
             else:
-                if failures:
+                if failures and away:
+                    self.outage.over()
+                elif failures:
                     log.info("%s works again after %d failures", step.name, failures)
                 failures = 0
                 if not found:
@@ -256,7 +301,13 @@ class Worker:
 
 
 def _is_outage(error: Exception) -> bool:
-    outage = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError)
+    """Whether it is the database that is away, or lets nobody in. A step over its time and a disk that refuses are something else."""
+    outage = (
+        ConnectionError, socket.gaierror, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+        asyncpg.InterfaceError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError,
+    )  # fmt: skip
+    if isinstance(error, OSError) and error.errno in UNREACHED and error.filename is None:
+        return not isinstance(error, TimeoutError)
     return isinstance(error, outage)
 
 

@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from app.commands import every
+from app.db import whereabouts
 from app.settings import Settings, read_settings, variable
 from tests.commanding import command
 
@@ -94,8 +95,10 @@ def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:
         (
             ("keys", "create", "--brand", "X"),
             {"DATABASE_URL": "postgresql://127.0.0.1:9/x"},
-            "the database cannot be reached",
+            "the database 'x' at 127.0.0.1, port 9 cannot be reached ([Errno 111]",
         ),
+        (("migrate",), {"DATABASE_URL": "postgresql://me:secret/@db/x"}, "DATABASE_URL: cannot be read"),
+        (("migrate",), {"DATABASE_URL": "postgresql://me:secr@et@db/x"}, "@ is written %40"),
     ],
 )
 def test_what_the_operator_can_mend_is_said_in_one_sentence(
@@ -108,6 +111,23 @@ def test_what_the_operator_can_mend_is_said_in_one_sentence(
     assert refused.stderr.startswith("ariane: ")
     assert sentence in refused.stderr
     assert refused.stderr.count("\n") == 1
+    assert "secr" not in refused.stderr.replace("ARIANE_SECRET_KEY", "")
+
+
+@pytest.mark.parametrize(
+    ("dsn", "where"),
+    [
+        ("postgresql://me:pw@db.internal/ariane", "'ariane' at db.internal, port 5432"),
+        ("postgresql://me:pw@[::1]:6543/", "'me' at [::1], port 6543"),
+        (
+            "postgresql://ariane@/ariane?host=/data/postgres/run&port=5432",
+            "'ariane' on the socket in /data/postgres/run",
+        ),
+        ("postgresql:///x?password=pw", "'x' at this machine, port 5432"),
+    ],
+)
+def test_a_database_is_named_by_where_it_is_and_never_by_who_may_enter(dsn: str, where: str) -> None:
+    assert whereabouts(dsn) == where
 
 
 def test_an_address_with_colons_is_written_in_brackets() -> None:

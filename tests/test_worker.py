@@ -19,6 +19,7 @@ from app.settings import Settings, SettingsError, read_settings
 from app.spool import SUFFIX, Spool
 from app.worker import Worker
 from tests.cast import Brand, create_brand, create_collaboration, create_link
+from tests.tracking.relay import Relay
 
 PERSON = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
 
@@ -98,6 +99,45 @@ async def test_with_the_database_away_it_waits_and_the_spool_keeps_everything(tm
         await asyncio.sleep(0.5)
         assert not subject.ready.is_set()
     assert len(segments(tmp_path)) == 2
+
+
+async def test_a_database_that_is_away_is_named_once_without_its_password_and_so_is_its_return(
+    settings_of_my_own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "SAID_AFTER_S", 0.05)
+    monkeypatch.setattr(worker, "PAUSE_MAX_S", 0.3)
+    relay = Relay(settings_of_my_own.database_url, tmp_path)
+    dsn = relay.dsn.replace("ariane@", "ariane:hidden@")
+    settings = msgspec.structs.replace(settings_of_my_own, database_url=dsn)
+
+    def told(words: str) -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.name == "ariane.worker" and words in each.message]
+
+    async def times(words: str, count: int) -> None:
+        async def so_often() -> int:
+            return min(len(told(words)), count)
+
+        await eventually(so_often, count)
+
+    with caplog.at_level(logging.INFO, "ariane.worker"):
+        async with at_work(settings) as subject:
+            await times("waiting for the database", 1)
+            await asyncio.sleep(0.5)
+            assert not subject.ready.is_set()
+            assert len(told("waiting for the database")) == 1
+            await relay.open()
+            await times("is there, after", 1)
+            await relay.cut()
+            await times("waiting for the database", 2)
+            await asyncio.sleep(0.5)
+            await relay.open()
+            await times("is there, after", 2)
+        await relay.cut()
+    first = told("waiting for the database")[0]
+    assert f"on the socket in {tmp_path}" in first
+    assert "check DATABASE_URL" in first
+    assert "hidden" not in caplog.text
+    assert told("times in a row") == []
 
 
 async def test_a_task_that_fails_is_told_and_the_others_go_on(

@@ -21,6 +21,7 @@ def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
     """
     import asyncpg
 
+    from app.db import whereabouts
     from app.migrate import migrate as bring_up
     from app.postgres import reaching
 
@@ -33,8 +34,11 @@ def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
     with nullcontext(given) if given else reaching(settings.data, settings.pg_bin) as dsn:
         try:
             bring_up(dsn)
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidAuthorizationSpecificationError) as error:
-            raise SettingsError(f"the database cannot be reached ({error}): look at DATABASE_URL") from None
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            why = str(error) or type(error).__name__
+            raise SettingsError(
+                f"the database {whereabouts(dsn)} cannot be reached ({why}): check DATABASE_URL, and that PostgreSQL runs there"
+            ) from None
         if new:
             print(f"ariane: no database was in {settings.data.absolute()}, a new one was made there", file=sys.stderr)
         yield dsn
