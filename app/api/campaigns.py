@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, JsonValue, field_validator
+from pydantic import BaseModel, Field, JsonValue, Strict, field_validator
 from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -51,7 +51,7 @@ class Target(Given):
     """A figure that the campaign is meant to reach."""
 
     metric: Word = Field(examples=["conversions"])
-    value: Count | Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    value: Count | Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 
 
 Targets = Annotated[list[Target], Field(max_length=TARGETS_MAX)]

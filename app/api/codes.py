@@ -14,7 +14,7 @@ from app.api.archiving import refuse_to_return
 from app.api.auth import Caller, Checker, Reader, Writer
 from app.api.coding import CodeWanted, Discount, assign, check_redeemable, generate, take
 from app.api.faults import Faults
-from app.api.fields import ExternalId, Given, Metadata, Moment, absent, after_start, blame, changes
+from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, absent, after_start, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Pair, Paired, pair_up
@@ -79,7 +79,7 @@ class CodeChange(Given):
     ends_at: Moment | None = None
     max_redemptions: Redemptions | None = None
     credit_policy: CreditPolicy = absent()
-    disabled: bool = absent()
+    disabled: Flag = absent()
     aliases: Aliases = absent()
     external_id: ExternalId | None = None
     metadata: dict[str, JsonValue] = absent()

@@ -59,7 +59,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 def _day_text(value: object) -> object:
     if not isinstance(value, str) or not _DAY.fullmatch(value):
-        raise ValueError("is a day such as 2026-11-22, without a time")
+        raise ValueError("should be a day such as 2026-11-22, without a time")
     return value
 
 

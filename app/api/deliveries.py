@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.auth import Caller, Reader, Writer
-from app.api.fields import Given, Moment, Reference, Word
+from app.api.fields import Flag, Given, Moment, Reference, Word
 from app.api.http import BODY, FOUND, Pool, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.problems import responses
@@ -140,7 +140,7 @@ class ReplayRequest(Given):
     shop: Word | None = None
     from_: Moment | None = Field(default=None, alias="from", description="Received at or after.")
     to: Moment | None = Field(default=None, description="Received before.")
-    dry_run: bool = Field(default=False, description="Only say what would be read; nothing is recorded.")
+    dry_run: Flag = Field(default=False, description="Only say what would be read; nothing is recorded.")
 
     @model_validator(mode="after")
     def _narrowed(self) -> "ReplayRequest":

@@ -24,6 +24,8 @@ from pydantic_core.core_schema import ValidationInfo
 from app.domain.money import AMOUNT_MINOR_MAX, read_currency
 from app.errors import Invalid
 
+CODE_CHARS = 3
+"""Of a currency's code."""
 METADATA_KEYS_MAX = 50
 METADATA_BYTES_MAX = 10_000
 YEARS = (1990, 2200)
@@ -154,11 +156,19 @@ Minor = Annotated[
     int, Strict(), Field(ge=0, le=AMOUNT_MINOR_MAX, description="Minor units of `currency`, a whole number.")
 ]
 Count = Annotated[int, Strict(), Field(ge=0, le=2_147_483_647)]
+Flag = Annotated[bool, Strict()]
+
+
+def _currency(text: str) -> str:
+    if len(text) != CODE_CHARS:
+        raise ValueError(f"{text[:20]!r} is not an ISO 4217 currency; it has {CODE_CHARS} letters, such as EUR")
+    return read_currency(text)
+
+
 Currency = Annotated[
     str,
-    StringConstraints(min_length=3, max_length=3),
-    AfterValidator(read_currency),
-    Field(description="ISO 4217 code.", examples=["EUR"]),
+    AfterValidator(_currency),
+    Field(description="ISO 4217 code.", examples=["EUR"], json_schema_extra={"minLength": 3, "maxLength": 3}),
 ]
 
 # ── Time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,7 +181,7 @@ _LOST_PLUS = re.compile(r"T\S+ \d{2}:?\d{2}$", re.ASCII)
 
 def _as_text(value: object) -> object:
     if not isinstance(value, str | datetime):
-        raise ValueError("is a text such as 2026-11-22T09:30:00Z, not a number")
+        raise ValueError("should be a text such as 2026-11-22T09:30:00Z")
     if isinstance(value, str) and _DAY.fullmatch(value):
         raise ValueError(f"is a day without a time; write {value}T00:00:00Z, or the offset of your zone instead of Z")
     if isinstance(value, str) and _LOST_PLUS.search(value):

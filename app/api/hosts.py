@@ -30,7 +30,7 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 def _host_name(text: str) -> str:
     name = text.lower().rstrip(".")
     if not _HOST.fullmatch(name) or name.rpartition(".")[2].isdigit():
-        raise ValueError("is a host name such as go.brand.com, without https://, path or port")
+        raise ValueError("should be a host name such as go.brand.com, without https://, path or port")
     return name
 
 

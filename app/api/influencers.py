@@ -24,7 +24,7 @@ TAGS_MAX = 50
 def _handle(text: str) -> str:
     cleaned = text.removeprefix("@")
     if not cleaned or any(character.isspace() for character in cleaned):
-        raise ValueError("is a handle such as lea.cooks, without spaces")
+        raise ValueError("should be a handle such as lea.cooks, without spaces")
     return cleaned
 
 

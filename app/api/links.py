@@ -12,7 +12,7 @@ from app import clock
 from app.api.announcing import announce
 from app.api.archiving import refuse_to_return
 from app.api.auth import Reader, Writer
-from app.api.fields import ExternalId, Given, Metadata, Moment, Word, absent, blame, changes
+from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.linking import LOOP, NewRow, find_loops, make_links, refuse_archived_host
 from app.api.paging import Page, Paging, fetch_page
@@ -105,7 +105,7 @@ class LinkChange(Given):
     placement: Word | None = None
     utm: Utm = absent()
     expires_at: Moment | None = None
-    disabled: bool = absent()
+    disabled: Flag = absent()
     external_id: ExternalId | None = None
     metadata: dict[str, JsonValue] = absent()
 

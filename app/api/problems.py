@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.api.wording import KINDS, Said, either, inside, say
 from app.errors import (
     AppError,
     Conflict,
@@ -174,46 +175,36 @@ def _pointer(path: Sequence[str]) -> str:
 
 # ── What pydantic found ──────────────────────────────────────────────────────────────────────────────────────────────
 
-# Pydantic's words for programmers, said for callers. The rest of its messages are clear enough.
-PLAIN = {
-    "missing": ("required", "is required"),
-    "extra_forbidden": ("unknown_field", "is not a field of this request"),
-    "json_invalid": ("malformed", "is not valid JSON"),
-    "model_attributes_type": ("object_expected", "should be a JSON object"),
-    "datetime_parsing": ("invalid", "is no time such as 2026-11-22T09:30:00Z"),
-    "datetime_from_date_parsing": ("invalid", "is no time such as 2026-11-22T09:30:00Z"),
-    "dict_type": ("object_expected", "should be a JSON object"),
-    "model_type": ("object_expected", "should be a JSON object"),
-}
 
-
-NO_PARAMETER = "is not a parameter of this request"
-
-
-def field_problems(error: RequestValidationError) -> list[FieldProblem]:
-    """Everything pydantic objected to, once per field and reason."""
+def field_problems(error: RequestValidationError, known: frozenset[str] = frozenset()) -> list[FieldProblem]:
+    """Everything pydantic objected to, once per field and reason. Of a value that may be of several kinds it objects once for each kind: told
+    is what is wrong with it as the kind that it is of, or, where it is of none, all of them in one sentence."""
     found: dict[tuple[str, str], FieldProblem] = {}
+    strange: dict[str, FieldProblem] = {}
     for item in error.errors():
-        problem = _field_problem(item, error.body)
+        said = say(item, in_body=item["loc"][0] == "body", known=known)
+        problem = _field_problem(item, said, error.body)
+        before = strange.get(problem.field) if item["type"] in KINDS else None
+        if before is not None:
+            before.code, before.detail = either((before.code, before.detail), said)
+            continue
+        if item["type"] in KINDS:
+            strange[problem.field] = problem
         found.setdefault((problem.field, problem.detail), problem)
-    return list(found.values())
+    right = {problem.field for problem in found.values() if strange.get(problem.field) is not problem}
+    return [
+        problem for problem in found.values() if problem.field not in right or strange.get(problem.field) is not problem
+    ]
 
 
-def _field_problem(item: Mapping[str, Any], body: object) -> FieldProblem:
+def _field_problem(item: Mapping[str, Any], said: Said, body: object) -> FieldProblem:
     place, *path = (str(part) for part in item["loc"])
-    context = item.get("ctx") or {}
-    code, reason = PLAIN.get(item["type"], (item["type"], item["msg"].removeprefix("Value error, ")))
-    if item["type"] == "value_error":
-        code = "invalid"
+    code, reason = said
     if place != "body":
-        if item["type"] == "extra_forbidden":
-            reason = NO_PARAMETER
         # Behind the name of a parameter that is a list stands the number of the value at fault.
         name = next((part for part in reversed(path) if not part.isdigit()), place)
         return FieldProblem(field=name, parameter=name, detail=reason, code=code)
-    steps = _steps(path, body)
-    if isinstance(context.get("field"), str):
-        steps.extend(context["field"].split("."))
+    steps = [*_steps(path, body), *inside(item)]
     return FieldProblem(field=".".join(steps), pointer=_pointer(steps), detail=reason, code=code)
 
 
@@ -287,10 +278,18 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 def render_validation(request: Request, error: RequestValidationError) -> Response:
     """The 422 that names every field at fault."""
-    fields = field_problems(error)
+    fields = field_problems(error, _shown_fields(request))
     count = "one field is" if len(fields) == 1 else f"{len(fields)} fields are"
     said = "; ".join(f"{field.field or 'body'}: {field.detail}" for field in fields[:3])
     return render(request, Invalid(f"{count} at fault: {said}{' …' if len(fields) > 3 else ''}"), fields=fields)
+
+
+def _shown_fields(request: Request) -> frozenset[str]:
+    """The fields of what a PATCH answers: one that it cannot change is not unknown for that."""
+    shown = getattr(request.scope.get("route"), "response_model", None)
+    if request.method != "PATCH" or not isinstance(shown, type) or not issubclass(shown, BaseModel):
+        return frozenset()
+    return frozenset(shown.model_fields)
 
 
 async def _starlette(request: Request, error: Exception) -> Response:

@@ -288,7 +288,7 @@ async def test_a_postback_source_needs_no_secret_and_is_its_presets(as_alice: As
         ({"preset": "everflow"}, "secrets", "verification_token"),
         ({"preset": "tune"}, "secrets", "security_token"),
         ({"preset": "commission-junction"}, "settings.preset", "kwanko"),
-        ({"preset": 7}, "settings.preset", "string"),
+        ({"preset": 7}, "settings.preset", "should be a text, not 7"),
         ({"taxes_included": True}, "settings.taxes_included", "postback"),
     ],
 )
