@@ -94,12 +94,16 @@ async def refuse_method(scope: Scope, send: Send, *allowed: str) -> None:
 
 
 def page(status: int, title: str, text: str) -> tuple[int, bytes, list[Header]]:
-    """A small page for a person who followed a link that leads nowhere: status, body, headers. Needs nothing from elsewhere."""
+    """A small page for a person, most often one who followed a link that leads nowhere: status, body, headers. Needs nothing from elsewhere.
+
+    title: plain text. text: HTML of our own.
+    """
     body = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><title>{title}</title>
 <style>body{{font:18px/1.5 system-ui,sans-serif;color:#222;background:#fafafa;margin:0;display:grid;place-items:center;min-height:100vh}}
-main{{padding:2rem;max-width:30rem}}h1{{font-size:1.6rem;margin:0 0 .5rem}}@media(prefers-color-scheme:dark){{body{{color:#eee;background:#111}}}}</style>
+main{{padding:2rem;max-width:30rem}}h1{{font-size:1.6rem;margin:0 0 .5rem}}a{{color:inherit}}
+@media(prefers-color-scheme:dark){{body{{color:#eee;background:#111}}}}</style>
 </head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>
 """.encode()
     security = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")

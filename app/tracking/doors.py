@@ -17,15 +17,32 @@ from app.metrics import CONTENT_TYPE, Counts, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
 from app.spool import Spool, measure
-from app.tracking.answers import NO_STORE, Receive, Scope, Send, answer, answer_json, answer_problem, refuse_method
+from app.tracking.answers import (
+    NO_STORE,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    answer_json,
+    answer_problem,
+    page,
+    refuse_method,
+)
 from app.tracking.hooks import Hooks
 from app.tracking.peers import Proxies
 from app.tracking.pixel import Pixels
-from app.tracking.redirect import BODY, NOT_FOUND, Redirects, redirect
+from app.tracking.redirect import BODY, NOT_FOUND, Redirects, host_name, redirect
 from app.tracking.script import answer_script
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+FRONT = page(
+    200,
+    "Ariane",
+    'Attribution for influencer marketing: links and codes out, clicks and orders in. It is spoken to over a REST API, described at <a href="/docs">/docs</a>.',
+)
+"""Says no more than /docs does to anybody who asks."""
 
 log = logging.getLogger("ariane.doors")
 
@@ -64,7 +81,7 @@ class Doors:
         )
         # By the first segment of the path. What stands here is reserved: no slug may be one of these (app/domain/slugs.py).
         self._doors: dict[str, Door] = {
-            "": self._nothing,
+            "": self._front,
             "healthz": self._health,
             "readyz": self._readiness,
             "metrics": self._metrics,
@@ -144,6 +161,17 @@ class Doors:
             await answer_problem(scope, send, error)
         else:
             await self.api(scope, receive, send)
+
+    async def _front(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is here, for whoever has just started it; as dead as any unknown link where visitors are an influencer's followers.
+
+        A host is told from memory only: while the directory is being loaded it may be any brand's.
+        """
+        host = host_name(dict(scope["headers"]).get(b"host", b""))
+        ours = self.directory.ready and self.directory.brand_of(host) is None
+        plain = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
+        status, body, headers = FRONT if ours and plain else NOT_FOUND
+        await answer(send, status, body, headers)
 
     async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, body, headers = NOT_FOUND

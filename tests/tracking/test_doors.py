@@ -18,7 +18,7 @@ from app.tracking.script import SCRIPT
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, ask, running_doors, settings_for
 from tests.tracking.relay import Relay
-from tests.tracking.rows import fresh_slug, write_route
+from tests.tracking.rows import fresh_slug, write_host, write_route
 
 
 def test_the_doors_are_open_without_the_api_and_without_the_database_driver() -> None:
@@ -47,6 +47,32 @@ async def test_every_name_of_ours_is_reserved_and_never_taken_for_a_slug(dsn: st
             await ask(doors, "GET", f"/{name}/deeper")
         await ask(doors, "GET", "/")
         assert (await ask(doors, "GET", "/metrics")).body.split(b"ariane_hooks")[0] == before.split(b"ariane_hooks")[0]
+
+
+async def test_who_opens_the_address_in_a_browser_is_shown_the_docs_and_a_follower_is_not(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand, dsn: str, tmp_path: Path
+) -> None:
+    hers, his = f"{fresh_slug()}.example", f"{fresh_slug()}.example"
+    relay = Relay(dsn, tmp_path)
+    async with running_doors(settings_for(relay.dsn, tmp_path / "data"), ready=False) as doors:
+        # Whose host it is cannot be told yet.
+        assert (await ask(doors, "GET", "/")).status == 404
+        await write_host(pool, alice, hers)
+        await write_host(pool, charlie, his)
+        await relay.open()
+        await ready_body(doors)
+        front = await ask(doors, "GET", "/")
+        unknown = await ask(doors, "GET", f"/{fresh_slug()}")
+        assert (front.status, unknown.status) == (200, 404)
+        assert b'<a href="/docs">' in front.body
+        assert front.headers["x-robots-tag"] == "noindex"
+        assert (await ask(doors, "HEAD", "/")).status == 200
+        for host in (hers, his, f"{hers.upper()}:8443"):
+            follower = await ask(doors, "GET", "/", headers=[("Host", host)])
+            assert (follower.status, follower.body) == (404, unknown.body), host
+        for method, target in (("POST", "/"), ("GET", "//"), ("GET", "//docs")):
+            assert (await ask(doors, method, target)).status == 404, (method, target)
+        await relay.cut()
 
 
 async def test_what_is_the_apis_waits_for_it_and_then_reaches_it_untouched(dsn: str, tmp_path: Path) -> None:
