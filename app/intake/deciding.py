@@ -189,14 +189,21 @@ DECIDED = "SELECT * FROM decision WHERE brand_id = $1 AND conversion_id = $2"
 
 
 async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_id: UUID) -> Settled | None:
-    """An order as it stands, by its id or by that of an order merged into it. Writes nothing. None: this brand has no such order."""
-    row = await connection.fetchrow(FOUND, brand_id, conversion_id)
-    if row is None:
-        return None
-    root = Root(row["id"], row["shop"], row["kind"], row["order_id"], row["status"], row["digest"], row["created_at"])
-    facts = await read_facts(connection, brand_id, [root.id])
-    order = (await _fold(connection, brand_id, {root: facts[root.id]}, {}))[root]
-    decided = await connection.fetchrow(DECIDED, brand_id, root.id)
+    """An order as it stands, by its id or by that of an order merged into it. Writes nothing. None: this brand has no such order.
+
+    The connection must not be in a transaction.
+    """
+    # Of one moment: an order merged between two of these statements would have neither witnesses nor a decision.
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        row = await connection.fetchrow(FOUND, brand_id, conversion_id)
+        if row is None:
+            return None
+        root = Root(
+            row["id"], row["shop"], row["kind"], row["order_id"], row["status"], row["digest"], row["created_at"]
+        )
+        facts = await read_facts(connection, brand_id, [root.id])
+        order = (await _fold(connection, brand_id, {root: facts[root.id]}, {}))[root]
+        decided = await connection.fetchrow(DECIDED, brand_id, root.id)
     decision = None
     if decided is not None:
         loaded = {name: msgspec.json.decode(decided[name]) for name in ("credits", "candidates")}

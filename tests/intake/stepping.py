@@ -94,8 +94,8 @@ class Stepped:
     async def copy_records_to_table(self, *arguments: Any, **options: Any) -> Any:
         return await self._let(self._connection.copy_records_to_table, *arguments, **options)
 
-    def transaction(self) -> "_Transaction":
-        return _Transaction(self, self._connection.transaction())
+    def transaction(self, **options: Any) -> "_Transaction":
+        return _Transaction(self, self._connection.transaction(**options))
 
 
 class _Transaction:

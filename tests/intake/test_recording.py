@@ -8,9 +8,11 @@ from msgspec.structs import replace
 from app import clock
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, OrderReport, Receipt
+from app.intake.deciding import read_order
 from app.intake.recording import Recorded, in_transaction, record
 from app.intake.settle import settle
 from tests.cast import Brand, create_code, create_collaboration
+from tests.intake.stepping import Stepped
 
 NOW = clock.now()
 SERVER = Receipt(TRUST_SERVER, "api", "api", NOW)
@@ -148,3 +150,25 @@ async def settled_all(pool: asyncpg.Pool, brand: Brand) -> int:
         if not left:
             return passes
     raise AssertionError("the queue does not empty")
+
+
+async def test_an_order_that_is_merged_while_it_is_read_is_shown_whole(pool: asyncpg.Pool, alice: Brand) -> None:
+    await post(pool, alice, replace(ORDER, refs=("a",), order_id="a"))
+    [younger] = await post(pool, alice, replace(ORDER, refs=("token",), order_id="token"))
+    async with pool.acquire() as connection, pool.acquire() as watcher:
+        reading = Stepped(connection, watcher)  # type: ignore[arg-type]
+        reading.start(lambda each: read_order(each, alice.id, younger.conversion_id))
+        await reading.settled()
+        # Its transaction and its first statement, whichever come first.
+        await reading.step()
+        await reading.step()
+        [merged] = await post(pool, alice, replace(ORDER, refs=("a", "token"), order_id="a"))
+        seen = await reading.finish()
+    assert merged.conversion_id != younger.conversion_id
+    assert seen.conversion["id"] == younger.conversion_id
+    assert seen.decision is not None
+    assert len(seen.order.accounts) == 1
+    async with pool.acquire() as connection:
+        after = await read_order(connection, alice.id, younger.conversion_id)  # type: ignore[arg-type]
+    assert after is not None
+    assert (after.conversion["id"], len(after.order.accounts)) == (merged.conversion_id, 3)
