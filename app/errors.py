@@ -8,6 +8,7 @@
     ├── NotFound       404   no such row for this brand; a row of another brand looks the same
     ├── Conflict       409   the row exists already, or its state does not allow this
     ├── Gone           410   it existed and is over
+    ├── TooSlow        408   the sender stopped in the middle; its connection is closed
     ├── TooLarge       413   a body, page or batch over its named limit
     ├── TooMany        429   slow down; `retry_after_s` says for how long
     └── Unavailable    503   our fault and passing; the same request later will do
@@ -98,6 +99,14 @@ class Gone(AppError):
 
     status = 410
     code = "gone"
+
+
+class TooSlow(AppError):
+    """The sender stopped in the middle."""
+
+    status = 408
+    code = "body_too_slow"
+    retryable = True
 
 
 class TooLarge(AppError):

@@ -9,7 +9,8 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Request
 
 from app.api.problems import UnsupportedType
-from app.errors import FieldError, Malformed, TooLarge
+from app.errors import FieldError, Malformed
+from app.tracking.answers import read_body
 
 DEPTH_MAX = 32
 """Levels of nesting that are read; no request of ours has more than six."""
@@ -31,10 +32,10 @@ class StrictRequest(Request):
 
 
 async def read_request(request: Request, max_bytes: int) -> StrictRequest:
-    """The same request with its body read. Raises Malformed, TooLarge or UnsupportedType."""
+    """The same request with its body read. Raises Malformed, TooLarge, TooSlow or UnsupportedType."""
     strict = StrictRequest(request.scope, request.receive)
     check_address(request)
-    strict.raw_body = await _read(request, max_bytes)
+    strict.raw_body = await read_body(request.scope, request.receive, max_bytes)
     if strict.raw_body:
         content_type = request.headers.get("content-type", "")
         kind = content_type.partition(";")[0].strip().lower()
@@ -42,20 +43,6 @@ async def read_request(request: Request, max_bytes: int) -> StrictRequest:
             raise UnsupportedType(f"send application/json, not {kind or 'a body without a Content-Type'}")
         strict.parsed_body = parse_json(strict.raw_body)
     return strict
-
-
-async def _read(request: Request, max_bytes: int) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise TooLarge(f"the body has {declared} bytes, {max_bytes} are read at most", code="body_too_large")
-    chunks: list[bytes] = []
-    total = 0
-    async for chunk in request.stream():
-        total += len(chunk)
-        if total > max_bytes:
-            raise TooLarge(f"the body has more than {max_bytes} bytes", code="body_too_large")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def check_address(request: Request) -> None:

@@ -25,6 +25,7 @@ from app.errors import (
     NotFound,
     TooLarge,
     TooMany,
+    TooSlow,
     Unauthorized,
     Unavailable,
 )
@@ -122,7 +123,7 @@ def response_of(error: type[AppError]) -> dict[str, Any]:
 
 # Any operation that needs a key may answer with these.
 COMMON = responses(Malformed, Unauthorized, Forbidden, Invalid, Unavailable)
-WITH_BODY = responses(TooLarge, UnsupportedType)
+WITH_BODY = responses(TooSlow, TooLarge, UnsupportedType)
 
 
 def render(
@@ -154,6 +155,9 @@ def render(
         extra["WWW-Authenticate"] = 'Bearer realm="ariane"'
     elif isinstance(error, MissingScope):
         extra["WWW-Authenticate"] = f'Bearer realm="ariane", error="insufficient_scope", scope="{error.scope}"'
+    if isinstance(error, TooSlow):
+        # What is still to come of the body would be read as the next request.
+        extra["Connection"] = "close"
     body = json.dumps(problem, ensure_ascii=False).encode("utf-8", "replace")
     return Response(body, status_code=error.status, headers=extra, media_type=MEDIA_TYPE)
 

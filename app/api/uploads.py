@@ -5,6 +5,7 @@ by itself: a transaction as long as an upload over a slow line would hold back a
 without a job, which housekeeping removes.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
@@ -23,13 +24,19 @@ from app.api.http import Route
 from app.api.idempotency import is_answered, read_key
 from app.api.problems import MissingScope, UnsupportedType
 from app.api.queueing import refuse_when_full
+from app.clock import monotonic_s
 from app.domain.reading import Unreadable, read_json
 from app.domain.sheets import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
-from app.errors import Invalid, Malformed, TooLarge
+from app.errors import Invalid, Malformed, TooLarge, TooSlow
 
 PIECE_BYTES = 256 << 10
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How .xlsx and .ods begin, and .xls."""
+
+PART_MAX_S = 60.0
+"""For the next part of a file: a large one over a slow line may take long, but must not stand still."""
+UPLOAD_MAX_S = 6 * 3_600.0
+"""For the whole of it: a byte a minute is no file either."""
 
 FORMATS: dict[str, Format] = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
 
@@ -134,7 +141,7 @@ async def _pieces(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
     waiting: list[bytes] = []
     held = total = 0
     try:
-        async for chunk in request.stream():
+        async for chunk in _parts(request):
             total += len(chunk)
             held += len(chunk)
             if total > bytes_max:
@@ -147,6 +154,24 @@ async def _pieces(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
         raise Malformed("the upload broke off; nothing of it was kept", code="upload_broken_off") from None
     if held:
         yield b"".join(waiting)
+
+
+async def _parts(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. The time that storing it takes is ours and not the sender's. Raises TooSlow."""
+    parts = aiter(request.stream())
+    deadline_s = monotonic_s() + UPLOAD_MAX_S
+    while True:
+        try:
+            async with asyncio.timeout(min(PART_MAX_S, deadline_s - monotonic_s())):
+                part = await anext(parts)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise TooSlow(
+                f"nothing of the file came for {PART_MAX_S:.0f} s, or it took longer than {UPLOAD_MAX_S / 3_600:.0f} h; "
+                "nothing of it was kept, send it again"
+            ) from None
+        yield part
 
 
 class _Reading:

@@ -10,7 +10,7 @@ import msgspec
 
 from app import mint
 from app.domain import ids
-from app.errors import AppError, TooLarge, Unauthorized
+from app.errors import AppError, TooLarge, TooSlow, Unauthorized
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,7 +20,7 @@ Header = tuple[bytes, bytes]
 
 RETRY_AFTER_S = 1
 BODY_MAX_S = 60.0
-"""For a whole body at a public door: a sender who has fallen silent would be waited for until its connection breaks, which it may never do."""
+"""For a whole body, at a public door and of the API: a sender who has fallen silent would be waited for until its connection breaks, which it may never do."""
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 NO_STORE: Header = (b"cache-control", b"no-store")
 NOINDEX: Header = (b"x-robots-tag", b"noindex")
@@ -31,14 +31,6 @@ class MethodRefused(AppError):
 
     status = 405
     code = "method_not_allowed"
-
-
-class TooSlow(AppError):
-    """The sender stopped in the middle."""
-
-    status = 408
-    code = "body_too_slow"
-    retryable = True
 
 
 async def answer(send: Send, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:

@@ -11,7 +11,7 @@ from app.directory import Directory
 from app.domain import ids
 from app.domain.signatures.digests import PROOF, QUERY
 from app.domain.signing import advise, conceal, forget, is_by_query, is_ping, set_up, verify
-from app.errors import NotFound, TooLarge, Unauthorized, Unavailable
+from app.errors import NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
 from app.known import Source
 from app.lines import HookLine, encode
 from app.metrics import (
@@ -26,7 +26,7 @@ from app.metrics import (
 )
 from app.secret import UnsealError, unseal
 from app.spool import Spool, SpoolFull
-from app.tracking.answers import Receive, Scope, Send, TooSlow, answer_json, answer_problem, read_body, refuse_method
+from app.tracking.answers import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
 
 HEADER_MAX_CHARS = 4_096
 QUERY_MAX_BYTES = 16 << 10

@@ -9,7 +9,7 @@ import msgspec
 
 from app import mint
 from app.directory import Directory
-from app.errors import TooLarge, Unavailable
+from app.errors import TooLarge, TooSlow, Unavailable
 from app.lines import PixelLine, encode
 from app.metrics import PIXELS_NOT_STORED, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
 from app.spool import Spool, SpoolFull
@@ -19,7 +19,6 @@ from app.tracking.answers import (
     Receive,
     Scope,
     Send,
-    TooSlow,
     answer,
     answer_problem,
     read_body,
