@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from app import clock, mint
 from app.api.auth import SCOPES, key_hash
 from app.api.fields import Currency, Name, Zone
+from app.api.wording import say
 from app.domain import ids
 from app.errors import Conflict, Invalid, NotFound
 
@@ -204,8 +205,8 @@ async def _insert_key(
 
 
 def _checked(field: str, kind: TypeAdapter[str], value: str) -> str:
-    """`value` as the API's own type takes it. Raises Invalid with that type's reason."""
+    """`value` as the API's own type takes it. Raises Invalid with the API's own reason."""
     try:
         return kind.validate_python(value)
     except ValidationError as error:
-        raise Invalid.field(field, error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        raise Invalid.field(field, say(error.errors()[0], in_body=True)[1]) from None

@@ -153,7 +153,7 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ServeError(
-                f"port {port} on {host} is taken by another program: stop it, or choose another with --port"
+                f"port {port} on {host} is taken by another program: stop it, or choose another with --port or PORT"
             ) from None
         raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     listeners = []

@@ -1,5 +1,6 @@
 """The command line: what it lists, and how it says no."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import typer
 
 from app.commands import every
 from app.db import whereabouts
+from app.migrate import head
 from app.settings import Settings, read_settings, variable
 from tests.commanding import command
 
@@ -57,6 +59,7 @@ def test_settings_lists_every_variable_with_its_default_and_unit() -> None:
 def test_a_row_of_settings_is_one_line_in_a_pipe_and_a_variable_is_whole_in_any_terminal() -> None:
     piped = run("settings", COLUMNS="").stdout.splitlines()
     assert len(piped) == 1 + len(Settings.__struct_fields__)
+    assert len(json.loads(command("settings", "--json").stdout)) == len(Settings.__struct_fields__)
     narrow = run("settings", COLUMNS="80").stdout
     assert "…" not in narrow.replace("sk_…", "")
     assert all(f" {variable(field)} " in narrow for field in Settings.__struct_fields__)
@@ -85,6 +88,10 @@ def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:
         (("serve", "--host", "192.0.2.1", "--port", "0"), {}, "cannot listen on 192.0.2.1:0"),
         (("serve", "--host", "no such host"), {}, "cannot listen on no such host"),
         (("serve",), {"PG_BIN": "/nowhere", "PORT": "0"}, "PG_BIN=/nowhere holds no `postgres`"),
+        (("deliveries", "list", "--key", "sk_é"), {}, "--key: holds a character that no key has"),
+        (("deliveries", "show", ""), {"ARIANE_KEY": "sk_x"}, "'' is no id of a delivery"),
+        (("deliveries", "show", "."), {"ARIANE_KEY": "sk_x"}, "'.' is no id of a delivery: dlv_…"),
+        (("deliveries", "replay", "--dry-run"), {"ARIANE_KEY": "sk_x"}, "a filter such as --status rejected"),
         (("deliveries", "list", "--url", "", "--key", "sk_x"), {}, "--url is empty"),
         (("deliveries", "list", "--key="), {"ARIANE_KEY": "sk_x"}, "--key is empty"),
         (("serve",), {"ARIANE_SECRET_KEY": "short"}, "ARIANE_SECRET_KEY: at least 32 characters"),
@@ -145,6 +152,7 @@ def test_a_database_that_is_made_where_none_was_is_said_once(tmp_path: Path) -> 
     first, second = (run("migrate", "--data", str(tmp_path)) for _ in range(2))
     assert first.stderr == f"ariane: no database was in {tmp_path}, a new one was made there\n"
     assert (second.returncode, second.stderr) == (0, "")
+    assert first.stdout == second.stdout == f"the database is up to date (schema {head()})\n"
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,13 @@ def test_the_commands_show_what_came_of_a_file_and_end_by_it(served: Served, tmp
     assert re.search(r"orders +new +1 *\n", done.stdout)
     assert re.search(r"3 +refused +invalid_amount +7002 +net: 'ten' is not an amount", done.stdout)
     assert (tmp_path / "lines.csv").read_text().count("\n") == 2
+    orders, report = str(tmp_path / "orders.csv"), str(tmp_path / "again.csv")
+    speaking = ("--url", served.url, "--key", served.secret_key, "--json")
+    again = command("import", orders, "--shop", "cli", "--report", report, *speaking)
+    assert again.returncode == 3, again.stderr
+    job = json.loads(again.stdout)
+    assert (job["kind"], job["result"]["orders"]["known"], job["result"]["refused"]) == ("import", 1, 1)
+    assert Path(report).read_text().count("\n") == 2
     (tmp_path / "shop.jsonl").write_text(
         '{"order_id": "7001", "total": "12.00", "tax": "2.00", "occurred_at": "2026-11-18"}\n'
     )
@@ -198,6 +205,8 @@ def test_the_commands_show_what_came_of_a_file_and_end_by_it(served: Served, tmp
     assert done.returncode == 0, done.stderr + done.stdout
     assert re.search(r"shop total +12\.00 *\n *tax +-2\.00 *\n", done.stdout)
     assert re.search(r"= all orders, net +10\.00", done.stdout)
+    told = command("reconcile", str(tmp_path / "shop.jsonl"), "--shop", "cli", *speaking)
+    assert (told.returncode, json.loads(told.stdout)["result"]["orders"]["matched"]) == (0, 1)
 
 
 def test_a_command_that_cannot_do_it_says_why_in_one_sentence(served: Served, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ async def test_what_is_wrong_is_named_and_nothing_is_made(
         async with pool.acquire() as connection:
             await issue_keys(connection, **({"brand": "Wrong"} | values))  # type: ignore[arg-type]
     assert [each.field for each in refused.value.fields] == [field]
+    assert "String" not in refused.value.message
     assert await pool.fetchval("/* across brands: none was made */ SELECT count(*) FROM brand") == before
 
 

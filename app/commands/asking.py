@@ -119,11 +119,13 @@ def asking(url: str | None, key: str | None) -> Iterator[Api]:
         if given == "":
             raise SettingsError(f"{option} is empty: leave it out, and the environment counts")
     settings = read_settings()
-    chosen = key or settings.key
+    chosen = (key or settings.key).strip()
     if not chosen:
         raise SettingsError(
             "ARIANE_KEY: a secret key (sk_…) is needed, here or as --key; `ariane keys create` makes one"
         )
+    if not chosen.isascii() or not chosen.isprintable():
+        raise SettingsError(f"{'--key' if key else 'ARIANE_KEY'}: holds a character that no key has; copy it again")
     headers = {"Authorization": f"Bearer {chosen}", "User-Agent": "ariane"}
     address = (url or settings.base_url).rstrip("/")
     try:

@@ -6,18 +6,18 @@ They end with 0; with 3 when a replay leaves something to look at (rejected agai
 import json
 from itertools import islice
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from app.commands.asking import Api, Json, Key, Url, asking, progress
-from app.commands.showing import ROOMY_COLUMNS, columns, print_table, printable
+from app.commands.showing import ROOMY_COLUMNS, AsJson, columns, print_json, print_table, printable
 from app.errors import AppError
 
 app = typer.Typer(no_args_is_help=True)
 
 LOOK_AT_IT = 3
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Status = Annotated[str | None, typer.Option(help="received, recorded, ignored, rejected or unsigned.")]
 Reason = Annotated[str | None, typer.Option(help="A word of docs/deliveries.md, such as not_json.")]
 Source = Annotated[str | None, typer.Option(help="Only those of one source (src_…).")]
@@ -57,7 +57,7 @@ def list_deliveries(
         found = list(islice(api.pages("/v1/deliveries", **filters), limit + 1))
     rows = found[:limit]
     if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print_json(rows)
         return
     if not rows:
         print("no delivery is like that" if any(filters.values()) else "nothing has been received yet")
@@ -89,12 +89,12 @@ def show_delivery(
     url: Url = None,
 ) -> None:
     """Show one message: what became of it, what is read in it, and its raw body (for a key that may write)."""
-    from urllib.parse import quote
-
+    if not id.startswith("dlv_"):
+        raise AppError(f"{id!r} is no id of a delivery: dlv_…, as `ariane deliveries list` shows it")
     with asking(url, key) as api:
         found = api.get(f"/v1/deliveries/{quote(id, safe='')}")
     if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return
     body, encoded, read = found.pop("body"), found.pop("body_base64"), found.pop("read")
     headers = found.pop("headers") or {}
@@ -129,10 +129,15 @@ def replay_deliveries(
         "ids": ids or None, "status": status, "reason": reason, "source_id": source, "platform": platform, "topic": topic,
         "shop": shop, "from": from_, "to": to, "dry_run": dry_run or None,
     }  # fmt: skip
+    given = {name: value for name, value in filters.items() if value is not None}
+    if not given.keys() - {"dry_run"}:
+        raise AppError(
+            "give ids, or a filter such as --status rejected --reason not_json: not simply everything there is"
+        )
     with asking(url, key) as api:
-        told = _replay(api, {name: value for name, value in filters.items() if value is not None})
+        told = _replay(api, given)
     if as_json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        print_json(told)
     else:
         _print_replay(told)
     raise typer.Exit(LOOK_AT_IT if told["rejected"] or told["unsigned"] else 0)

@@ -9,7 +9,7 @@ import typer
 
 from app.commands import deliveries, files, keys, quarantine, serving
 from app.commands.database import Data, reached
-from app.commands.showing import console
+from app.commands.showing import AsJson, console, print_json
 from app.main import version
 from app.settings import Settings, read_settings, variable
 
@@ -58,8 +58,10 @@ def work(data: Data = None) -> None:
 @app.command()
 def migrate(data: Data = None) -> None:
     """Bring the database to this release's schema. `serve` does it by itself."""
+    from app.migrate import head
+
     with reached(read_settings(data=data)):
-        pass
+        print(f"the database is up to date (schema {head()})")
 
 
 UNITS = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "rows": "rows", "days": "days"}
@@ -71,6 +73,7 @@ def show_settings(
     dsn: Annotated[
         bool, typer.Option("--dsn", help="Print only how to reach the database (for pg_dump and psql).")
     ] = False,
+    as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
     data: Data = None,
 ) -> None:
@@ -79,18 +82,22 @@ def show_settings(
 
     if dsn:
         print(_dsn(read_settings(data=data)))
+    elif as_json:
+        print_json([dict(zip(SETTING_WORDS, row, strict=True)) for row in _setting_rows()])
     elif markdown:
         print(SETTINGS_PAGE)
         for row in _setting_rows():
             print("| `{}` | {} | {} | {} |".format(*row))
     else:
-        whole = [Column(name, no_wrap=True) for name in ("variable", "default", "unit")]  # to be copied
-        shown = Table(*whole, Column("meaning", overflow="fold"), box=None, header_style="bold")
+        *whole, last = SETTING_WORDS
+        copied = [Column(name, no_wrap=True) for name in whole]
+        shown = Table(*copied, Column(last, overflow="fold"), box=None, header_style="bold")
         for row in _setting_rows():
             shown.add_row(*row)
         console().print(shown)
 
 
+SETTING_WORDS = ("variable", "default", "unit", "meaning")
 SETTINGS_PAGE = """# Settings
 
 Environment variables, read once at the start; `ariane settings` prints this list. An empty variable counts as unset.

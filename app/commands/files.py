@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.commands.asking import Api, Json, Key, Url, asking, progress
-from app.commands.showing import console
+from app.commands.showing import AsJson, console, print_json, printable
 from app.errors import AppError
 
 if TYPE_CHECKING:
@@ -56,14 +56,17 @@ def import_file(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read every line and record none.")] = False,
     written: Written = None,
     report: Report = None,
+    as_json: AsJson = False,
 ) -> None:
     """Import a file of orders and refunds (docs/import.md). Ends with 3 when lines were refused."""
     _refuse_unwritable(report)
     with asking(url, key) as api:
         asked = {"shop": shop, "kind": kind, "dry_run": "true" if dry_run else None}
         job = _send(api, "/v1/imports", file, written, asked)
-        _show_import(job["result"])
-        _show_lines(api, job, {"refused": job["result"]["refused"]}, report)
+        if not as_json:
+            _show_import(job["result"])
+            _show_lines(api, job, {"refused": job["result"]["refused"]})
+        _report(api, job, report, job["result"]["refused"], as_json)
     raise typer.Exit(LOOK_AT_IT if job["result"]["refused"] or job["state"] == "cancelled" else 0)
 
 
@@ -79,6 +82,7 @@ def reconcile_file(
     kind: Kind = None,
     written: Written = None,
     report: Report = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the shop's own order list with what was recorded (docs/reconcile.md). Ends with 3 when they differ."""
     _refuse_unwritable(report)
@@ -87,8 +91,10 @@ def reconcile_file(
         job = _send(api, "/v1/reconciliations", file, written, asked)
         orders = dict((job["result"] or {}).get("orders", {}))
         differing = {status: count for status, count in orders.items() if status != "matched" and count}
-        _show_reconciliation(job["result"])
-        _show_lines(api, job, differing, report)
+        if not as_json:
+            _show_reconciliation(job["result"])
+            _show_lines(api, job, differing)
+        _report(api, job, report, sum(differing.values()), as_json)
     raise typer.Exit(LOOK_AT_IT if differing else 0)
 
 
@@ -153,23 +159,29 @@ def _show_reconciliation(result: Json) -> None:
         console().print(shown)
 
 
-def _show_lines(api: Api, job: Json, counts: dict[str, int], report: Path | None) -> None:
-    """The first lines that somebody should look at; all of them, when a file is named."""
-    total = sum(counts.values())
-    if total:
-        shown = _table("line", "status", "reason", "order", "detail")
-        lines = (line for status in counts for line in api.pages(f"/v1/jobs/{job['id']}/lines", status=status))
-        for line in islice(lines, SHOWN_LINES):
-            order_id = line["details"].get("order_id") or ""
-            shown.add_row(
-                str(line["number"]), line["status"], line["reason"] or "", str(order_id), line["detail"] or ""
-            )
-        console().print(shown)
+def _show_lines(api: Api, job: Json, counts: dict[str, int]) -> None:
+    """The first lines that somebody should look at."""
+    if not sum(counts.values()):
+        return
+    shown = _table("line", "status", "reason", "order", "detail")
+    lines = (line for status in counts for line in api.pages(f"/v1/jobs/{job['id']}/lines", status=status))
+    for line in islice(lines, SHOWN_LINES):
+        order_id = line["details"].get("order_id") or ""
+        told = (str(line["number"]), line["status"], line["reason"] or "", str(order_id), line["detail"] or "")
+        shown.add_row(*map(printable, told))
+    console().print(shown)
+
+
+def _report(api: Api, job: Json, report: Path | None, total: int, as_json: bool) -> None:
+    """All lines, when a file is named; else where those are that were not shown. The job itself as JSON."""
     if report is not None:
         api.download(f"/v1/jobs/{job['id']}/lines.csv", report)
-        console().print(f"all lines: {report}")
+    if as_json:
+        print_json(job)
+    elif report is not None:
+        print(f"all lines: {report}")
     elif total > SHOWN_LINES:
-        console().print(f"and {total - SHOWN_LINES} more: --report FILE, or GET /v1/jobs/{job['id']}/lines.csv")
+        print(f"and {total - SHOWN_LINES} more: --report FILE, or GET /v1/jobs/{job['id']}/lines.csv")
 
 
 def _table(*columns: str) -> "Table":

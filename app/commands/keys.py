@@ -1,7 +1,6 @@
 """`ariane keys`: made, listed and revoked in the database itself, by whoever owns the machine."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from app.commands.database import Data, reached
-from app.commands.showing import ROOMY_COLUMNS, columns, print_table
+from app.commands.showing import ROOMY_COLUMNS, AsJson, columns, print_json, print_table
 from app.errors import AppError
 from app.settings import Settings, read_settings
 
@@ -25,8 +24,6 @@ CONNECT_TIMEOUT_S = 5
 WHOLE_KEY_COLUMNS = 160
 """From here on a terminal has room for a whole publishable key, too."""
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 T = TypeVar("T")
 
@@ -53,7 +50,7 @@ def create_keys(
     )
     made = asdict(issued)
     if as_json:
-        print(json.dumps(made))
+        print_json(made)
     else:
         for name, value in made.items():
             print(f"{name.replace('_', ' '):<16} {value}")
@@ -73,7 +70,7 @@ def list_keys(
 
     found = _ask(read_settings(data=data), lambda connection: listing(connection, brand, revoked=revoked))
     if as_json:
-        print(json.dumps([_words(key) for key in found], indent=2, ensure_ascii=False))
+        print_json([_words(key) for key in found])
     elif found:
         _print_keys(found, wide=wide, revoked=revoked)
     else:
@@ -110,7 +107,7 @@ def revoke_key(
         print(f"{key.id} was revoked already, at {key.revoked_at:{MOMENT}}", file=sys.stderr)
         done = key
     if as_json:
-        print(json.dumps(_words(done), ensure_ascii=False))
+        print_json(_words(done))
     elif key.revoked_at is None:
         print(f"revoked {key.id}")
 

@@ -1,6 +1,5 @@
 """`ariane quarantine`: lines of this machine's spool that could not be recorded, and putting them back."""
 
-import json
 import time
 from collections import Counter
 from datetime import timedelta
@@ -11,7 +10,7 @@ import typer
 
 from app import clock
 from app.commands.database import Data
-from app.commands.showing import console
+from app.commands.showing import console, print_json
 from app.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def list_quarantine(as_json: AsJson = False, data: Data = None) -> None:
 
     lines, segments = _held(_spool(read_settings(data=data)))
     if as_json:
-        print(json.dumps([*map(_line_words, lines), *map(_segment_words, segments)], indent=2, ensure_ascii=False))
+        print_json([*map(_line_words, lines), *map(_segment_words, segments)])
         return
     if not lines and not segments:
         print("nothing is in quarantine")
@@ -76,7 +75,7 @@ def retry_quarantine(
         "refused": [_line_words(each) for each in refused],
     }
     if as_json:
-        print(json.dumps(words, indent=2, ensure_ascii=False))
+        print_json(words)
     else:
         _print_retry(len(done.lines), len(done.segments), drained, refused)
     raise typer.Exit(LOOK_AT_IT if refused else 0)

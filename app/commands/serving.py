@@ -15,6 +15,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="ariane serve",
         description="Run the service: PostgreSQL unless DATABASE_URL is set, web workers, the background process. Ctrl-C stops all in order.",
+        epilog="Everything else is set by environment variables: `ariane settings` lists them.",
         allow_abbrev=False,
     )
     parser.add_argument("--host", help="address to listen on [HOST, 127.0.0.1]")

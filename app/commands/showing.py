@@ -1,11 +1,16 @@
-"""Tables for people: in a terminal as wide as it is, in a pipe or a file one whole line per row, so that they can be searched."""
+"""What commands answer: JSON for programs, tables for people; in a terminal as wide as it is, in a pipe one whole line per row, to be searched."""
 
+import json
 import shutil
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 PIPE_COLUMNS = 2_000
 ROOMY_COLUMNS = 120
@@ -22,6 +27,11 @@ def console(width: int | None = None) -> "Console":
     from rich.console import Console
 
     return Console(width=width or columns(), markup=False, highlight=False)
+
+
+def print_json(words: object) -> None:
+    """For a program, and for whoever reads over its shoulder."""
+    print(json.dumps(words, indent=2, ensure_ascii=False))
 
 
 def print_table(
