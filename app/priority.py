@@ -1,7 +1,8 @@
 """Who goes first where processors are short: whoever waits for an answer.
 
 At equal priority the drain beside the doors takes their p99 on two cores from 11 ms to 17; half of the drain is done by PostgreSQL's processes.
-Linux only; elsewhere, and for a database that is not our own, nothing happens.
+Linux only; elsewhere nothing happens. A database that is not our own is left alone: where init has started both, it and `ariane work`, its processes
+look like siblings of ours, so `serve` tells its child whose it is.
 """
 
 import asyncio
@@ -32,34 +33,26 @@ def give_way(pid: int = 0) -> None:
 
 
 class Backends:
-    """The processes of our own PostgreSQL that work for us, not for the doors or the API: they give way as we do."""
+    """The processes of the embedded PostgreSQL that work for us, not for the doors or the API: they give way as we do."""
 
     def __init__(self) -> None:
         self._done: set[int] = set()
 
     async def give_way(self, pool: asyncpg.Pool) -> None:
-        """Those that have come since the last call. Nothing for a PostgreSQL that another parent started, here or on another machine."""
+        """Those that have come since the last call."""
         async with pool.acquire() as connection:
-            if not _is_of_our_family(connection.get_server_pid()):
-                return
             pids = {row["pid"] for row in await connection.fetch(NOBODY_WAITS)}
         self._done &= pids
         for pid in sorted(pids - self._done):
             try:
-                if _is_of_our_family(pid):
+                # The number of one that has ended since may be anybody's by now.
+                if _parent(_parent(pid)) == os.getppid():
                     give_way(pid)
             except OSError as error:
                 if error.errno == errno.EAGAIN:
                     continue  # in the next call
             self._done.add(pid)
             await asyncio.sleep(KERNEL_PAUSE_S)
-
-
-def _is_of_our_family(pid: int) -> bool:
-    """Whether our parent is its grandparent: a pid told by a server in another container is a number that means somebody else here."""
-    parent = os.getppid()
-    # The first process of a container (`ariane work`) has none, and neither has any number that is no process here.
-    return parent > 0 and _parent(_parent(pid)) == parent
 
 
 def _parent(pid: int) -> int:

@@ -188,7 +188,10 @@ class Parent:
         # Compiling every module at every start costs 2 s.
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.web = [Child(f"web worker {i + 1}", self._web(each)) for i, each in enumerate(listeners)]
-        self.background = [Child("background process", lambda: self._python("app.worker"), later_s=DOORS_FIRST_S)]
+        whose = ["embedded"] if self.cluster else []
+        self.background = [
+            Child("background process", lambda: self._python("app.worker", *whose), later_s=DOORS_FIRST_S)
+        ]
         if not (settings.data / "welcomed").exists():
             self.background.append(
                 Child("welcome", lambda: self._python("app.welcome"), restart=False, later_s=DOORS_FIRST_S)

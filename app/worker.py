@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,11 +84,10 @@ class Step:
 class Outage:
     """What is said of a database that is away: once, and why, with what to check; and once when it is there again."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, embedded: bool) -> None:
         self._which = whereabouts(settings.database_url)
         self._own_log = settings.data / "postgres" / "server.log"
-        # As the parent hands us the address of the embedded one.
-        self._embedded = settings.database_url.startswith("postgresql://ariane@/ariane?host=")
+        self._embedded = embedded
         self._began_s: float | None = None
         self._told: set[str] = set()
 
@@ -115,9 +115,9 @@ class Outage:
 
 
 class Worker:
-    """One background process over one data directory and one database."""
+    """One background process over one data directory and one database. embedded: the database is run by our parent."""
 
-    def __init__(self, settings: Settings, pool: asyncpg.Pool, directory: Directory) -> None:
+    def __init__(self, settings: Settings, pool: asyncpg.Pool, directory: Directory, *, embedded: bool = False) -> None:
         self.settings = settings
         self.pool = pool
         self.directory = directory
@@ -129,8 +129,9 @@ class Worker:
             pool, chunk_rows=settings.drain_chunk_rows, retention_days=settings.click_retention_days
         )
         self.secret = load_secret(settings)
+        self.embedded = embedded
         self.backends = Backends()
-        self.outage = Outage(settings)
+        self.outage = Outage(settings, embedded=embedded)
 
     def steps(self) -> list[Step]:
         """All of them; a pass over the spool may take long after an outage, so its time limit is for a database that hangs."""
@@ -142,10 +143,10 @@ class Worker:
             Step("locks", LOCK_EVERY_S, 60, lambda: lock_due(self.pool)),
             Step("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(self.pool, self.clicks.calendar)),
             Step("statistics", STATISTICS_EVERY_S, 60, self._refresh_statistics),
-            Step("priority", PRIORITY_EVERY_S, 60, self._give_way),
             Step("progress", PROGRESS_EVERY_S, 10, self._note_progress),
             Step("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
             Step("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions),
+            *([Step("priority", PRIORITY_EVERY_S, 60, self._give_way)] if self.embedded else []),
             *(Step(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)),
         ]
 
@@ -317,10 +318,10 @@ async def _give_way_after(ready: asyncio.Event) -> None:
         give_way()
 
 
-async def work(settings: Settings) -> None:
+async def work(settings: Settings, *, embedded: bool = False) -> None:
     """Run the background process until SIGTERM or SIGINT, and end the process."""
     pool = await connect_pool(settings.database_url, size=CONNECTIONS, name="worker")
-    worker = Worker(settings, pool, open_directory(settings))
+    worker = Worker(settings, pool, open_directory(settings), embedded=embedded)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
@@ -337,8 +338,8 @@ async def work(settings: Settings) -> None:
     os._exit(0)
 
 
-def main(settings: Settings | None = None) -> None:
-    """The command. Raises SettingsError when there is no database to work with."""
+def main(settings: Settings | None = None, *, embedded: bool = False) -> None:
+    """The command. embedded: the database is the one that `ariane serve`, our parent, runs. Raises SettingsError when there is no database to work with."""
     settings = settings or read_settings()
     if not settings.database_url:
         raise SettingsError(
@@ -347,8 +348,8 @@ def main(settings: Settings | None = None) -> None:
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work(settings))
+        runner.run(work(settings, embedded=embedded))
 
 
 if __name__ == "__main__":
-    main()
+    main(embedded=sys.argv[1:] == ["embedded"])

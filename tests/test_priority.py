@@ -1,48 +1,36 @@
 """Goal: nobody gives way but the processes of our own PostgreSQL."""
 
-from typing import Any, cast
+import os
+import sys
 
 import asyncpg
 import pytest
 
 from app import priority
-from app.priority import Backends
-
-NOBODY_HERE = 2**22 + 1
-"""Above the largest number Linux gives to a process."""
-
-
-class ServerElsewhere:
-    """A pool on a server in another container, whose numbers mean somebody else here, or nobody."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.asked = 0
-
-    def acquire(self) -> "ServerElsewhere":
-        return self
-
-    async def __aenter__(self) -> "ServerElsewhere":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return
-
-    def get_server_pid(self) -> int:
-        return self.pid
-
-    async def fetch(self, _: str) -> list[dict[str, Any]]:
-        self.asked += 1
-        return [{"pid": self.pid}]
+from app.directory import open_directory
+from app.settings import Settings
+from app.worker import Worker
 
 
-@pytest.mark.parametrize("pid", [NOBODY_HERE, 1])
-async def test_to_the_first_process_of_a_container_the_numbers_of_a_server_elsewhere_are_nobodys(
-    pid: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux weighs processes one by one")
+async def test_a_server_that_is_not_the_services_own_is_left_alone_though_it_looks_like_a_sibling(
+    pool: asyncpg.Pool, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As init's other child it does to `ariane work`: the tests' server is our child, so we say that we are our own parent."""
     changed: list[int] = []
-    monkeypatch.setattr("os.getppid", lambda: 0)
+    monkeypatch.setattr(os, "getppid", os.getpid)
     monkeypatch.setattr(priority, "give_way", changed.append)
-    server = ServerElsewhere(pid)
-    await Backends().give_way(cast(asyncpg.Pool, server))
-    assert (changed, server.asked) == ([], 0)
+    monkeypatch.setattr(priority, "KERNEL_PAUSE_S", 0)
+
+    async def give_way(*, embedded: bool) -> list[int]:
+        changed.clear()
+        for step in Worker(settings, pool, open_directory(settings), embedded=embedded).steps():
+            if step.name == "priority":
+                await step.run()
+        return list(changed)
+
+    assert await give_way(embedded=False) == []
+    ours = await give_way(embedded=True)
+    async with pool.acquire() as connection:
+        assert connection.get_server_pid() in ours
+    assert os.getpid() not in ours

@@ -305,7 +305,7 @@ def test_a_dead_database_and_a_dead_background_process_come_back_while_redirects
 ) -> None:
     service.wait_until("/v1/keys", 200, key)
     assert {service.get("/lea") for _ in range(20)} == {302}  # each worker has read the link by now
-    for word in ("postgres", "app.worker"):
+    for word in ("bin/postgres", "app.worker"):
         dead = min(service.children(word))
         os.kill(dead, signal.SIGKILL)
         assert service.get("/lea") == 302
