@@ -62,7 +62,9 @@ def test_a_row_of_settings_is_one_line_in_a_pipe_and_a_variable_is_whole_in_any_
     assert len(json.loads(command("settings", "--json").stdout)) == len(Settings.__struct_fields__)
     narrow = run("settings", COLUMNS="80").stdout
     assert "…" not in narrow.replace("sk_…", "")
-    assert all(f" {variable(field)} " in narrow for field in Settings.__struct_fields__)
+    assert all(re.search(rf"^{variable(field)}( |$)", narrow, re.M) for field in Settings.__struct_fields__)
+    assert "ARIANE_SPOOL_SYNC_MS           100 milliseconds\n    Milliseconds between two flushes" in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
 
 
 def test_settings_says_how_to_reach_the_database(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from app.commands import deliveries, files, keys, quarantine, serving
 from app.commands.database import Data, reached
-from app.commands.showing import AsJson, console, print_json
+from app.commands.showing import ROOMY_COLUMNS, AsJson, columns, console, print_json
 from app.main import version
 from app.settings import Settings, read_settings, variable
 
@@ -78,8 +78,6 @@ def show_settings(
     data: Data = None,
 ) -> None:
     """List every setting: its variable, default, unit and meaning."""
-    from rich.table import Column, Table
-
     if dsn:
         print(_dsn(read_settings(data=data)))
     elif as_json:
@@ -89,12 +87,7 @@ def show_settings(
         for row in _setting_rows():
             print("| `{}` | {} | {} | {} |".format(*row))
     else:
-        *whole, last = SETTING_WORDS
-        copied = [Column(name, no_wrap=True) for name in whole]
-        shown = Table(*copied, Column(last, overflow="fold"), box=None, header_style="bold")
-        for row in _setting_rows():
-            shown.add_row(*row)
-        console().print(shown)
+        _print_settings()
 
 
 SETTING_WORDS = ("variable", "default", "unit", "meaning")
@@ -104,6 +97,23 @@ Environment variables, read once at the start; `ariane settings` prints this lis
 
 | variable | default | unit | meaning |
 |---|---|---|---|"""
+
+
+def _print_settings() -> None:
+    """A row per setting where there is room, else its meaning below it: beside it, two words a line were left."""
+    from textwrap import fill
+
+    from rich.table import Table
+
+    if columns() >= ROOMY_COLUMNS:
+        shown = Table(*SETTING_WORDS, box=None, header_style="bold", pad_edge=False)
+        for row in _setting_rows():
+            shown.add_row(*row)
+        console().print(shown)
+        return
+    for name, default, unit, meaning in _setting_rows():
+        print(f"{name:<30} {default} {unit}".rstrip())
+        print(fill(meaning, columns(), initial_indent="    ", subsequent_indent="    ", break_long_words=False))
 
 
 def _setting_rows() -> Iterator[tuple[str, str, str, str]]:

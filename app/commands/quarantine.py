@@ -27,7 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the whole
 @app.command("list")
 def list_quarantine(as_json: AsJson = False, data: Data = None) -> None:
     """List what was set aside on this machine, and why."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     lines, segments = _held(_spool(read_settings(data=data)))
     if as_json:
@@ -36,7 +36,8 @@ def list_quarantine(as_json: AsJson = False, data: Data = None) -> None:
     if not lines and not segments:
         print("nothing is in quarantine")
         return
-    shown = Table("id", "kind", "bytes", "why", box=None, header_style="bold")
+    copied = [Column(name, no_wrap=True) for name in ("id", "kind", "bytes")]
+    shown = Table(*copied, "why", box=None, header_style="bold")
     for each in map(_line_words, lines):
         why = each["reason"] if not each["unreadable"] else f"{each['reason']} (this release: {each['unreadable']})"
         shown.add_row(each["id"] or "?", each["kind"] or "?", str(each["bytes"]), ascii(why)[1:-1])
