@@ -239,7 +239,9 @@ PASSING_STATES = ("08", "53", "57", "40001", "40P01", "55P03", "25006")
 
 def translate(error: Exception) -> AppError | None:
     """What a caller is told about a failure of the database; None when it is a fault of this program."""
-    if isinstance(error, ConnectionError | OSError | PoolTimeoutError | asyncpg.InterfaceError | TimeoutError):
+    # InternalClientError: what asyncpg says when the server is killed while it writes.
+    away = (OSError, EOFError, PoolTimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    if isinstance(error, away):
         return Unavailable("the database cannot be reached at the moment", code="database_unavailable")
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, asyncpg.PostgresError):

@@ -4,11 +4,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx2
 import pytest
 from msgspec import structs
 from starlette.applications import Starlette
 
+from app.api.problems import translate
 from app.main import create_api, create_app
 from app.settings import Settings
 from tests.api.calls import make_link, make_pair, post
@@ -70,3 +72,13 @@ async def test_an_api_that_is_opened_a_second_time_records_over_the_new_way_to_t
         async with api.router.lifespan_context(api), client(api, alice) as opened:
             answer = await opened.post("/v1/conversions", json={"order_id": number, "net_minor": 100})
             assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.InternalClientError("cannot switch to state 15"), EOFError(), asyncpg.CannotConnectNowError("")]
+)
+def test_whatever_a_killed_database_leaves_behind_may_be_sent_again(error: Exception) -> None:
+    """The first is what asyncpg says to whoever was writing just then."""
+    told = translate(error)
+    assert told is not None
+    assert (told.status, told.code, told.retryable) == (503, "database_unavailable", True)
