@@ -69,7 +69,7 @@ class Doors:
             visitor_key=derive(secret, "visitor"),
         )
         # The same for a request that comes as an ASGI scope and for one that the protocol answers itself (protocol.py).
-        self.answer_at_once = self._redirects.answer_at_once
+        self.take, self.record = self._redirects.take, self._redirects.record
         self._pixels = Pixels(directory, orders, counts, body_max_bytes=settings.pixel_max_bytes)
         self._hooks = Hooks(
             directory,
@@ -123,11 +123,10 @@ class Doors:
             raise RuntimeError(f"{scope['type']} is not spoken here")
         try:
             # Only links that came by here before are answered at once, so that no path of ours can be among them.
-            lines = scope["headers"]
-            location = self.answer_at_once(
-                scope["method"], scope["path"], scope["query_string"], dict(lines), lines, scope["client"]
-            )
-            if location is not None:
+            lines, query = scope["headers"], scope["query_string"]
+            tap = self.take(scope["method"], scope["path"], query, dict(lines), lines, scope["client"])
+            if tap is not None:
+                (location,) = self.record([tap])
                 await send(redirect(location))
                 await send(BODY)
                 return

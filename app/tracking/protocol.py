@@ -1,10 +1,11 @@
 """uvicorn's HTTP protocol, answering a click on a known link by itself: no ASGI scope is handed on, no task made, no message sent.
 
 Why: of a redirect's processor time under plain ASGI, more than half is uvicorn's task, its events and its header checks, for an answer whose
-every byte is known as soon as the request's headers are. Redirecting from within the parser's callback costs less than a bare ASGI 302.
+every byte is known as soon as the request's headers are. And a write to the spool for each click costs as much as the rest of its recording: the
+clicks that arrive together, over however many connections, are recorded by one (`Batch`), and answered after it.
 
-What is not plainly such a click is left to uvicorn, and so to the doors, as if this class were not there. Doors.answer_at_once decides and
-records for both, so that both do the same.
+What is not plainly such a click is left to uvicorn, and so to the doors, as if this class were not there. Doors.take decides for both, and
+Doors.record records for both, so that both do the same.
 
 What of uvicorn 0.54 (pinned below 0.55: these are internals, tests/tracking/test_protocol.py holds them) is relied on:
 - HttpToolsProtocol begins `url`, `headers` (a list, names in lower case), `expect_100_continue` and the scope, which holds that very list, at
@@ -15,8 +16,9 @@ What of uvicorn 0.54 (pinned below 0.55: these are internals, tests/tracking/tes
   `data_received` disarms: a fifth of a redirect's time, and so done here by one timer for as long as the connection is open;
 - between two of `on_headers_complete`, `on_body` and `on_message_complete`, what it was given is a head, or what a chunked body has beside its chunks;
 - `flow.write_paused`: the peer does not read; an ASGI answer would wait;
+- `send_400_response` writes the answer to what is no HTTP, `shutdown` and `eof_received` end the connection: nothing may wait in the batch then;
 - `server_state.default_headers` holds the date and, while the worker stops, `Connection: close`: appended in place by app/web.py, which is why
-  its length is looked at too. `server_state.connections` and `shutdown` need no help: a request that is answered here is never under way.
+  its length is looked at too.
 `limit_concurrency`, `root_path` and the access log are not heeded here; app/web.py sets none of them.
 """
 
@@ -30,8 +32,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from app.errors import AppError
 from app.tracking.answers import Header, tell_problem
 from app.tracking.doors import Doors
-from app.tracking.redirect import TOLD
+from app.tracking.redirect import TOLD, Tap
 
+BATCH_MAX_CLICKS = 256
 METHODS = {b"GET": "GET", b"HEAD": "HEAD"}
 CLOSE = b"connection: close\r\n"
 HEAD_MAX_BYTES = 128 << 10
@@ -59,10 +62,45 @@ class HeadTooLarge(AppError):
     code = "head_too_large"
 
 
+class Batch:
+    """The clicks that one look at a worker's connections brought: recorded by one write, and only then answered."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+        self._taps: list[Tap] = []
+        self._waiting: list[AtOnceProtocol] = []
+
+    def add(self, tap: Tap, waiting: "AtOnceProtocol") -> None:
+        """Have this click recorded and its connection redirected, when the loop has read what there is to read."""
+        if not self._taps:
+            waiting.loop.call_soon(self.flush)
+        self._taps.append(tap)
+        self._waiting.append(waiting)
+        if len(self._taps) >= BATCH_MAX_CLICKS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Now."""
+        taps, waiting = self._taps, self._waiting
+        if not taps:
+            return  # somebody could not wait
+        self._taps, self._waiting = [], []
+        try:
+            locations = self._doors.record(taps)
+        except Exception:
+            log.exception("%d clicks failed", len(taps))
+            for each in waiting:
+                each.transport.close()
+            return
+        for each, location in zip(waiting, locations, strict=True):
+            each.redirect(location)
+
+
 class AtOnceProtocol(HttpToolsProtocol):
     """One connection. Made by uvicorn, from the class that `answering` returns."""
 
     doors: ClassVar[Doors]
+    batch: ClassVar[Batch]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -74,6 +112,9 @@ class AtOnceProtocol(HttpToolsProtocol):
         # Received since the parser last told of anything that ends: of a head that is still coming in.
         self._unread_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        # A click of ours is in the batch; whether the connection goes on after its answer.
+        self._waits = False
+        self._keeps = True
         # When the last redirect was sent, and what looks whether anything has followed.
         self._rests_since_s = 0.0
         self._rest: asyncio.TimerHandle | None = None
@@ -91,6 +132,20 @@ class AtOnceProtocol(HttpToolsProtocol):
             self._rest.cancel()
             self._rest = None
         super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """As uvicorn, after our answer: the transport takes none any more."""
+        self._settle()
+
+    def shutdown(self) -> None:
+        """As uvicorn, after our answer."""
+        self._settle()
+        super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn, after our answer to what came before."""
+        self._settle()
+        super().send_400_response(msg)
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn; a head that never ends is refused, one that takes its time is waited for no longer than HEAD_MAX_S."""
@@ -111,13 +166,16 @@ class AtOnceProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Redirect at once if it can be done and no other answer is still to come; else let uvicorn go on."""
         self._heard()
+        self._settle()
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             if self.transport.is_closing():
                 return  # what was sent behind the last request of a connection is not answered
-            location = None if self.flow.write_paused else self._locate()
-            if location is not None:
-                self._redirect(location)
+            tap = None if self.flow.write_paused else self._take()
+            if tap is not None:
+                self._waits = True
+                self._keeps = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+                self.batch.add(tap, self)
                 return
             # A redirect in the same packet has armed it, and this answer may take longer.
             self._unset_keepalive_if_required()
@@ -139,6 +197,11 @@ class AtOnceProtocol(HttpToolsProtocol):
         if self.cycle is not None:
             super().on_message_complete()
 
+    def _settle(self) -> None:
+        """Whatever comes next on this connection comes after the answer that waits."""
+        if self._waits:
+            self.batch.flush()
+
     def _heard(self) -> None:
         self._unread_bytes = 0
         if self._deadline is not None:
@@ -156,6 +219,7 @@ class AtOnceProtocol(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         """Say so where that would not be taken for the answer to another request; the sender goes on sending and may not read it."""
+        self._settle()
         if self._is_idle():
             path = self.url.partition(b"?")[0].decode("latin-1")[:PATH_SHOWN_CHARS]
             error = HeadTooLarge(f"the request line and the headers are larger than {HEAD_MAX_BYTES} bytes")
@@ -166,8 +230,8 @@ class AtOnceProtocol(HttpToolsProtocol):
             self.transport.write(STATUS_LINE[error.status] + _written(lines) + CLOSE + b"\r\n" + body)
         self.transport.close()
 
-    def _locate(self) -> bytes | None:
-        """Where the request leads if it is a click on a known link, recorded by then; None when it is anything else."""
+    def _take(self) -> Tap | None:
+        """The request if it is a click on a known link; None when it is anything else."""
         url = self.url
         # One segment, as it stands: what is encoded, absolute or has a fragment is uvicorn's to take apart.
         path, _, query = url.partition(b"?")
@@ -181,37 +245,37 @@ class AtOnceProtocol(HttpToolsProtocol):
             return None
         try:
             # As latin-1 any bytes are text; no slug has such characters.
-            return self.doors.answer_at_once(method, path.decode("latin-1"), query, headers, self.headers, self.client)
+            return self.doors.take(method, path.decode("latin-1"), query, headers, self.headers, self.client)
         except Exception:
             # Raised into the parser it would become a 400. The doors have an answer for it.
             log.exception("%s %r failed", method, path)
             return None
 
-    def _redirect(self, location: bytes) -> None:
-        """Write the whole answer, the same bytes as uvicorn would, and close or keep the connection as it would."""
+    def redirect(self, location: bytes) -> None:
+        """Write the whole answer to the click that waits, the same bytes as uvicorn would, and close or keep the connection as it would."""
+        self._waits = False
+        if self.transport.is_closing():
+            return  # the visitor did not wait for it
         headers = self.server_state.default_headers
         if headers is not self._default_headers or len(headers) != self._default_count:
             self._default_headers, self._default_count = headers, len(headers)
             self._before = STATUS_LINE[302] + _written(headers) + b"location: "
             self._closes = (b"connection", b"close") in headers
-        if self._closes:
-            self.transport.write(self._before + location + BEHIND + b"\r\n")
-            self.transport.close()
-        elif self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0":
-            self.transport.write(self._before + location + BEHIND + b"\r\n")
-        else:
-            self.transport.write(self._before + location + BEHIND + CLOSE + b"\r\n")
-            self.transport.close()
         self.server_state.total_requests += 1
-        self._rests_since_s = self.loop.time()
-        if self._rest is None:
-            self._rest = self.loop.call_later(self.timeout_keep_alive, self._look_at_rest)
+        if self._keeps and not self._closes:
+            self.transport.write(self._before + location + BEHIND + b"\r\n")
+            self._rests_since_s = self.loop.time()
+            if self._rest is None:
+                self._rest = self.loop.call_later(self.timeout_keep_alive, self._look_at_rest)
+        else:
+            self.transport.write(self._before + location + BEHIND + (b"\r\n" if self._closes else CLOSE + b"\r\n"))
+            self.transport.close()
 
     def _look_at_rest(self) -> None:
         """Close the connection if nothing has come in for so long since the last redirect; else look again when that could be."""
         self._rest = None
-        if self.timeout_keep_alive_task is not None or self._deadline is not None or not self._is_idle():
-            return  # another answer or half a request came last: uvicorn's timer or ours for heads goes on from there
+        if self._waits or self.timeout_keep_alive_task is not None or self._deadline is not None or not self._is_idle():
+            return  # another answer or half a request came last: the next redirect, uvicorn's timer or ours for heads goes on from there
         rest_s = self._rests_since_s + self.timeout_keep_alive - self.loop.time()
         if rest_s <= 0:
             self.transport.close()
@@ -221,4 +285,4 @@ class AtOnceProtocol(HttpToolsProtocol):
 
 def answering(doors: Doors) -> type[AtOnceProtocol]:
     """The protocol of the worker with these doors, for uvicorn's `Config(http=…)`: uvicorn makes each connection's from a class."""
-    return type("DoorsProtocol", (AtOnceProtocol,), {"doors": doors})
+    return type("DoorsProtocol", (AtOnceProtocol,), {"doors": doors, "batch": Batch(doors)})

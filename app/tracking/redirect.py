@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
+import msgspec
+
 from app import clock, mint
 from app.directory import Directory
 from app.domain.destinations import address
@@ -55,6 +57,15 @@ RETRY_AFTER: Header = (b"retry-after", b"1")
 MISSES = {"unknown_slug": MISSES_UNKNOWN, "expired": MISSES_EXPIRED, "disabled": MISSES_DISABLED}
 
 
+class Tap(msgspec.Struct, gc=False):
+    """A click that is still to be recorded: its line, and where it leads once it is."""
+
+    route: Route
+    query: bytes
+    line: bytes
+    location: bytes
+
+
 class Redirects:
     """The redirect of one worker."""
 
@@ -72,7 +83,7 @@ class Redirects:
         self._visitors: dict[str, blake2b] = {}
         self._visitors_until_ms = 0
 
-    def answer_at_once(
+    def take(
         self,
         method: str,
         path: str,
@@ -80,11 +91,10 @@ class Redirects:
         headers: dict[bytes, bytes],
         lines: Sequence[Header],
         client: tuple[str, int] | None,
-    ) -> bytes | None:
-        """The `Location` of a click on a link that was clicked before, recorded; None, nothing done, where anything else is to be done.
+    ) -> Tap | None:
+        """The click on a link that was clicked before, to be given to `record`; None, nothing done, where anything else is to be done.
 
         path: percent-decoded. headers: by their names in lower case, the last of each; lines: all of them. client: address and port of the peer.
-        A plain function and long on purpose: every call less, and above all every coroutine less, is 1 to 5 % of a whole redirect.
         """
         known = self._directory.known
         if known.host_brands:
@@ -94,15 +104,23 @@ class Redirects:
             route = known.routes.get(path[1:])
         if route is None or route.disabled or route.expires_ms or self._sync_first or method not in REDIRECTED:
             return None
+        return self._tap(route, method, query, headers, lines, client)
+
+    def record(self, taps: Sequence[Tap]) -> list[bytes]:
+        """Record these clicks, all or none, by one write: the `Location` of each, without its id where they cannot be recorded."""
         try:
-            click_id = self._record(route, method, headers, lines, client)
+            self._spool.append(b"\n".join([tap.line for tap in taps]))
         except SpoolFull:
-            click_id = b""
-            self._counts.slots[REDIRECTS_UNRECORDED] += 1
-        else:
-            self._counts.slots[REDIRECTS] += 1
-        plain = click_id and not query
-        return route.prefix + click_id + route.suffix if plain else address(route.destination, click_id, query)
+            return self._lead(taps, recorded=False)
+        return self._lead(taps, recorded=True)
+
+    def _lead(self, taps: Sequence[Tap], *, recorded: bool) -> list[bytes]:
+        """Where these clicks lead, counted."""
+        if not recorded:
+            self._counts.slots[REDIRECTS_UNRECORDED] += len(taps)
+            return [address(tap.route.destination, b"", tap.query) for tap in taps]
+        self._counts.slots[REDIRECTS] += len(taps)
+        return [tap.location for tap in taps]
 
     async def answer(self, scope: Scope, send: Send, slug: str) -> None:
         """Answer a request for `slug` (lower case) that could not be answered at once."""
@@ -113,27 +131,29 @@ class Redirects:
         route = await self._find(scope, send, host_name(headers.get(b"host", b"")), slug)
         if route is None:
             return
-        counted = REDIRECTS
+        query = scope["query_string"]
+        tap = self._tap(route, scope["method"], query, headers, scope["headers"], scope["client"])
+        recorded = True
         try:
-            click_id = self._record(route, scope["method"], headers, scope["headers"], scope["client"])
+            self._spool.append(tap.line)
             if self._sync_first:
                 await self._spool.synced()
         except SpoolFull:
-            click_id, counted = b"", REDIRECTS_UNRECORDED
-        self._counts.slots[counted] += 1
-        location = address(route.destination, click_id, scope["query_string"])
+            recorded = False
+        (location,) = self._lead([tap], recorded=recorded)
         await send(redirect(location))
         await send(BODY)
 
-    def _record(
+    def _tap(
         self,
         route: Route,
         method: str,
+        query: bytes,
         headers: dict[bytes, bytes],
         lines: Sequence[Header],
         client: tuple[str, int] | None,
-    ) -> bytes:
-        """Put the click into the spool; the id to show, '' where the visitor asked not to be followed. Raises SpoolFull."""
+    ) -> Tap:
+        """Long on purpose: every call less is 1 to 5 % of a whole redirect."""
         click_id, at_ms, shown = self._click_ids.fresh()
         user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_MAX_BYTES].decode("latin-1")
         visitor, network = None, ""
@@ -155,8 +175,9 @@ class Redirects:
             hint = "prefetch" if _is_prefetch(headers) else ""
         referrer = _referrer(headers[b"referer"]) if b"referer" in headers else ""
         line = ClickLine(click_id, route.brand_id, route.link_id, visitor, network, user_agent, referrer, hint)
-        self._spool.append(encode(line))
-        return shown
+        plain = shown and not query
+        location = route.prefix + shown + route.suffix if plain else address(route.destination, shown, query)
+        return Tap(route, query, encode(line), location)
 
     async def _find(self, scope: Scope, send: Send, host: str, slug: str) -> Route | None:
         """The route of a slug that is not in memory, or that may be over; None when the visitor has been told so."""

@@ -3,17 +3,20 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 from uvicorn import Config, Server
 
+from app.domain import ids
 from app.lines import ClickLine, MissLine
 from app.settings import Settings
+from app.spool import SpoolFull
 from app.tracking.answers import Receive, Scope, Send
 from app.tracking.doors import Doors
 from app.tracking.protocol import HEAD_MAX_BYTES, answering
@@ -197,6 +200,76 @@ async def test_an_idle_connection_is_kept_from_its_last_answer_on(own: Settings,
                 if b"HTTP/1.1" in received:  # else we were held up for so long that it had been closed before
                     break
     assert kept_s >= keep_s - 0.01
+
+
+async def exchange_at_once(served: Served, sent: Sequence[bytes]) -> bytes:
+    """All that comes back when this is sent together, over a connection each."""
+    ends = [await served.connect() for _ in sent]
+    for (_, writer), wire in zip(ends, sent, strict=True):
+        writer.write(wire)
+    received = b"".join([await reader.read() for reader, _ in ends])
+    for _, writer in ends:
+        writer.close()
+    return received
+
+
+@pytest.mark.parametrize("most", [256, 3])
+async def test_clicks_that_arrive_together_are_recorded_by_one_write_each_under_its_own_id(
+    own: Settings, slug: str, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("app.tracking.protocol.BATCH_MAX_CLICKS", most)
+    async with serving(own) as served:
+        await warm(served, slug)
+        written: list[bytes] = []
+        append = served.doors.clicks.append
+        monkeypatch.setattr(served.doors.clicks, "append", lambda record: [append(record), written.append(record)])
+        received = await exchange_at_once(served, [get(f"/{slug}", "Connection: close")] * 40)
+        assert served.handed_on == []
+        assert served.server.server_state.total_requests == 41
+    shown = {ids.read("click", found.decode()) for found in ID.findall(received)}
+    assert len(shown) == 40
+    assert shown < {UUID(click.id) for click in clicks(own)}
+    together = [record.count(b"\n") + 1 for record in written]
+    assert sum(together) == 40
+    assert 1 < max(together) <= most
+
+
+async def test_clicks_that_arrive_together_arrive_without_ids_where_none_can_be_recorded(
+    own: Settings, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(record: bytes) -> None:
+        raise SpoolFull("no room")
+
+    async with serving(own) as served:
+        await warm(served, slug)
+        monkeypatch.setattr(served.doors.clicks, "append", refuse)
+        asked = [get(f"/{slug}?n={each}", "Connection: close") for each in range(9)]
+        received = await exchange_at_once(served, asked)
+        assert not ID.search(received)
+        assert set(re.findall(rb"location: (\S+)", received)) == {
+            b"https://shop.test/p?size=m&n=%d#top" % each for each in range(9)
+        }
+        counted = await served.exchange(get("/metrics", "Connection: close"))
+        assert b'ariane_redirects_total{recorded="no"} 9.0\n' in counted
+    assert len(clicks(own)) == 1
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["hangs up its half", "goes on with nonsense"])
+async def test_a_click_is_answered_before_its_connection_ends(own: Settings, slug: str, ended: bool) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        writer.write(get(f"/{slug}") + (b"" if ended else b"no request at all\r\n\r\n"))
+        if ended:
+            writer.write_eof()
+        async with asyncio.timeout(10):
+            received = await reader.read()
+        writer.close()
+    head, _, rest = received.partition(b"\r\n\r\n")
+    assert HEAD.fullmatch((head + b"\r\n\r\n").decode())
+    assert rest.startswith(b"" if ended else b"HTTP/1.1 400 ")
+    assert bool(rest) is not ended
+    assert len(clicks(own)) == 2
 
 
 async def test_requests_in_one_packet_are_answered_in_their_order(own: Settings, slug: str) -> None:
