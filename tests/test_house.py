@@ -1,6 +1,7 @@
 """The rules of the house, executed: what prose asks for drifts, what a test asks for stays."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -33,6 +34,17 @@ BANNED_NAMES = {
 }
 
 
+@functools.cache
+def text_of(path: Path) -> str:
+    return path.read_text()
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """A file of ours, parsed once for every rule that looks at it."""
+    return ast.parse(text_of(path))
+
+
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -58,10 +70,9 @@ def test_the_linter_has_nothing_to_say() -> None:
 
 @pytest.mark.parametrize("path", APP, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_has_one_subject_and_its_functions_fit_a_screen(path: Path) -> None:
-    text = path.read_text()
     assert path.stem not in BANNED_NAMES
-    assert len(text.splitlines()) <= FILE_LINES_MAX or path.name == "tables.py"
-    for node in ast.walk(ast.parse(text)):
+    assert len(text_of(path).splitlines()) <= FILE_LINES_MAX or path.name == "tables.py"
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             lines = node.end_lineno - node.lineno + 1
@@ -70,8 +81,8 @@ def test_a_file_has_one_subject_and_its_functions_fit_a_screen(path: Path) -> No
 
 @pytest.mark.parametrize("path", APP, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_public_says_what_it_promises(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    if path.read_text().strip():
+    tree = tree_of(path)
+    if text_of(path).strip():
         assert ast.get_docstring(tree), f"{path} does not say what it is"
     silent = [
         f"{path.name}:{node.lineno} {node.name}"
@@ -93,8 +104,8 @@ def test_every_error_code_stands_in_the_docs() -> None:
     page = (ROOT / "docs" / "errors.md").read_text()
     found = set()
     for path in APP:
-        found |= set(re.findall(r'\bcode="([a-z_]+)"', path.read_text()))
-        found |= set(re.findall(r'^    code = "([a-z_]+)"', path.read_text(), flags=re.MULTILINE))
+        found |= set(re.findall(r'\bcode="([a-z_]+)"', text_of(path)))
+        found |= set(re.findall(r'^    code = "([a-z_]+)"', text_of(path), flags=re.MULTILINE))
     missing = sorted(code for code in found if f"`{code}`" not in page)
     assert not missing, f"docs/errors.md does not explain {missing}"
 
@@ -129,11 +140,7 @@ def literal(value: ast.expr | None, names: dict[str, str]) -> set[str]:
 
 def reasons_of_deliveries() -> set[str]:
     """Every word a delivery's `reason` may be: `Unreadable("…", …)`, `rejected=`, `ignored=`, `Verdict("…", "…")`, and what `verify` returns."""
-    trees = {
-        path: ast.parse(path.read_text())
-        for room in ("intake", "domain")
-        for path in (ROOT / "app" / room).rglob("*.py")
-    }
+    trees = {path: tree_of(path) for room in ("intake", "domain") for path in (ROOT / "app" / room).rglob("*.py")}
     names: dict[str, str] = {}
     for tree in trees.values():
         for node in tree.body:
