@@ -4,30 +4,21 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
-from schemathesis import checks
-from schemathesis.python.asgi import shutdown_lifespans
 
 from app.main import create_api
 from app.settings import Settings
 from tests.cast import Brand, create_brand
 
-EXAMPLES = 5
+if TYPE_CHECKING:
+    from schemathesis import Case
 
-CHECKED = [
-    checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-    checks.negative_data_rejection,
-]
+EXAMPLES = 5
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +37,10 @@ async def _create(dsn: str) -> Brand:
 @pytest.fixture(scope="module")
 def contract(settings: Settings) -> Iterator[Any]:
     """The API with its description, on an event loop of its own."""
+    # A second of the processor to import: only the process that asks pays it, not every one that collects this file.
+    import schemathesis
+    from schemathesis.python.asgi import shutdown_lifespans
+
     yield schemathesis.openapi.from_asgi("/openapi.json", create_api(settings)).include(path_regex="^/v1/")
     shutdown_lifespans()
 
@@ -56,6 +51,17 @@ OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() if path
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda part: part)
 def test_an_operation_keeps_its_word(contract: Any, erin: Brand, path: str, method: str) -> None:
+    from schemathesis import checks
+
+    checked = [
+        checks.not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_headers_conformance,
+        checks.response_schema_conformance,
+        checks.negative_data_rejection,
+    ]
+
     @hypothesis_settings(
         max_examples=EXAMPLES,
         deadline=None,
@@ -65,7 +71,7 @@ def test_an_operation_keeps_its_word(contract: Any, erin: Brand, path: str, meth
         suppress_health_check=list(HealthCheck),
     )
     @given(case=contract[path][method].as_strategy())
-    def keeps(case: schemathesis.Case) -> None:
-        case.call_and_validate(headers=erin.auth, checks=CHECKED)
+    def keeps(case: "Case") -> None:
+        case.call_and_validate(headers=erin.auth, checks=checked)
 
     keeps()

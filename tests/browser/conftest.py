@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import httpx2
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from app import clock
 from app.db import connect_pool
@@ -27,6 +26,9 @@ from tests.browser.wire import Sent, Wire
 from tests.cast import Brand, Collaboration, create_brand, create_collaboration
 from tests.conftest import copy_template
 from tests.served import serve
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, BrowserContext, Page
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Root has no sandbox of its own; the rest keeps a browser that only knows 127.0.0.1 from asking its maker for anything.
@@ -66,8 +68,11 @@ def chromium_program() -> str:
 
 
 @pytest.fixture(scope="session")
-async def chromium(chromium_program: str) -> AsyncIterator[Browser]:
+async def chromium(chromium_program: str) -> "AsyncIterator[Browser]":
     """One browser for all tests; each has a context, and so cookies and storage, of its own."""
+    # Dear to import: only the process that drives the browser pays for it, not every one that collects these tests.
+    from playwright.async_api import async_playwright
+
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium_program, args=CHROMIUM_FLAGS)
         yield browser
@@ -119,8 +124,8 @@ class Story:
     running: Running
     brand: Brand
     lea: Collaboration
-    context: BrowserContext
-    page: Page
+    context: "BrowserContext"
+    page: "Page"
     open_shop: Callable[..., Shop]
 
     @property
@@ -246,7 +251,7 @@ def open_shop() -> Iterator[Callable[..., Shop]]:
 
 
 @pytest.fixture
-async def story(chromium: Browser, running: Running, open_shop: Callable[..., Shop]) -> AsyncIterator[Story]:
+async def story(chromium: "Browser", running: Running, open_shop: Callable[..., Shop]) -> AsyncIterator[Story]:
     """A brand, a shopper's browser, and the promise that is part of every story: no preflight reached the service."""
     brand = await create_brand(running.pool)
     lea = await create_collaboration(running.pool, brand)
