@@ -17,6 +17,10 @@
 """
 
 from dataclasses import dataclass
+from http import HTTPStatus
+
+RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""By RFC 9110; Python has the older names before 3.13."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +138,11 @@ class Unavailable(AppError):
     status = 503
     code = "unavailable"
     retryable = True
+
+
+def title(status: int) -> str:
+    """The phrase of a status, the same on every Python: 404 → Not Found. `Error` for one that has none."""
+    try:
+        return RENAMED.get(status) or HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

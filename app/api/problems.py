@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 import asyncpg
@@ -28,6 +27,7 @@ from app.errors import (
     TooSlow,
     Unauthorized,
     Unavailable,
+    title,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -86,14 +86,6 @@ class Problem(BaseModel):
     request_id: str
     retryable: bool = Field(description="True: the same request may succeed later, unchanged.")
     errors: list[FieldProblem] = Field(description="Every field at fault; empty when no single field is.")
-
-
-def title(status: int) -> str:
-    """The phrase of a status: 404 → Not Found."""
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
 
 
 def responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:

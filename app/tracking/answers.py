@@ -3,14 +3,13 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
 from app import mint
 from app.domain import ids
-from app.errors import AppError, TooLarge, TooSlow, Unauthorized
+from app.errors import AppError, TooLarge, TooSlow, Unauthorized, title
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -58,7 +57,7 @@ def tell_problem(path: str, error: AppError) -> tuple[bytes, list[Header]]:
     request_id = ids.show("request", mint.new_id())
     problem = {
         "type": f"urn:ariane:problem:{error.code}",
-        "title": HTTPStatus(error.status).phrase,
+        "title": title(error.status),
         "status": error.status,
         "detail": error.message,
         "instance": path,
