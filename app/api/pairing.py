@@ -46,6 +46,7 @@ class Pair:
     influencer_id: UUID
 
 
+# Campaign and influencer were looked up, and refused where archived, before their pair is.
 # Two statements, because a row that another transaction inserted is returned by neither half of one.
 _CREATE = text("""
     INSERT INTO collaboration (brand_id, id, campaign_id, influencer_id, created_at, updated_at)
@@ -54,7 +55,7 @@ _CREATE = text("""
          AS wanted (id, campaign_id, influencer_id)
     ON CONFLICT (brand_id, campaign_id, influencer_id) DO NOTHING""")
 _FIND = text("""
-    SELECT id, campaign_id, influencer_id, archived_at FROM collaboration
+    SELECT id, campaign_id, influencer_id, archived_at, false AS campaign_archived, false AS influencer_archived FROM collaboration
     WHERE brand_id = CAST(:brand_id AS uuid)
       AND (campaign_id, influencer_id) IN (SELECT * FROM unnest(CAST(:campaign_ids AS uuid[]), CAST(:influencer_ids AS uuid[])))""")
 
@@ -81,12 +82,23 @@ async def pair_up(
         )
         if row is None and body.collaboration_id is not None:
             faults.missing(index, "collaboration_id", "collaboration", body.collaboration_id)
-        elif row is not None and row.archived_at is not None:
+        elif row is not None and (gone := _archived(row)) is not None:
             field = "campaign_id" if body.collaboration_id is None else "collaboration_id"
-            faults.conflict(index, field, "collaboration_archived", is_archived("collaboration", row.id))
+            faults.conflict(index, field, f"{gone[0]}_archived", is_archived(*gone))
             row = None
         found.append(None if row is None else Pair(row.id, row.campaign_id, row.influencer_id))
     return found
+
+
+def _archived(row: Any) -> tuple[str, UUID] | None:
+    """What of a collaboration is archived, first of all itself: kind and id. None when it is in use."""
+    if row.archived_at is not None:
+        return "collaboration", row.id
+    if row.campaign_archived:
+        return "campaign", row.campaign_id
+    if row.influencer_archived:
+        return "influencer", row.influencer_id
+    return None
 
 
 class _References:
@@ -117,14 +129,20 @@ async def _of_collaborations(connection: AsyncConnection, brand_id: UUID, shown:
     referred = await resolve(connection, collaboration, "collaboration", brand_id, shown)
     if not referred:
         return {}
-    columns = (
-        collaboration.c.id,
-        collaboration.c.campaign_id,
-        collaboration.c.influencer_id,
-        collaboration.c.archived_at,
-    )
     ids = {row.id for row in referred.values()}
-    query = select(*columns).where(collaboration.c.brand_id == brand_id, collaboration.c.id.in_(ids))
+    query = (
+        select(
+            collaboration.c.id,
+            collaboration.c.campaign_id,
+            collaboration.c.influencer_id,
+            collaboration.c.archived_at,
+            campaign.c.archived_at.is_not(None).label("campaign_archived"),
+            influencer.c.archived_at.is_not(None).label("influencer_archived"),
+        )
+        .join(campaign, (campaign.c.brand_id == brand_id) & (campaign.c.id == collaboration.c.campaign_id))
+        .join(influencer, (influencer.c.brand_id == brand_id) & (influencer.c.id == collaboration.c.influencer_id))
+        .where(collaboration.c.brand_id == brand_id, collaboration.c.id.in_(ids))
+    )
     rows = {row.id: row for row in await connection.execute(query)}
     return {name: rows[row.id] for name, row in referred.items()}
 

@@ -1,6 +1,7 @@
 """Campaigns and collaborations over the API."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from httpx2 import AsyncClient
@@ -127,6 +128,25 @@ async def test_a_collaboration_is_made_changed_and_archived(as_alice: AsyncClien
     assert (await as_alice.post("/v1/collaborations", json=pair)).json()["code"] == "collaboration_archived"
     link = {"destination_url": "https://shop.test/", **pair}
     assert await fields_at_fault(as_alice, "/v1/links", link, status=409) == {"campaign_id": "collaboration_archived"}
+
+
+@pytest.mark.parametrize("kind", ["campaign", "influencer"])
+async def test_nothing_new_belongs_to_an_archived_campaign_or_influencer_whichever_way_it_is_named(
+    as_alice: AsyncClient, kind: str
+) -> None:
+    pair = await make_pair(as_alice)
+    joined = (await post(as_alice, "/v1/collaborations", pair))["id"]
+    assert (await as_alice.delete(f"/v1/{kind}s/{pair[f'{kind}_id']}")).status_code == 200
+    wanted: dict[str, Any] = {
+        "/v1/links": {"destination_url": "https://shop.test/"},
+        "/v1/codes": {"code": "LEA10"},
+        "/v1/costs": {"kind": "fee", "amount_minor": 100, "currency": "EUR", "incurred_on": "2026-03-01"},
+    }
+    for path, body in wanted.items():
+        by_id = await fields_at_fault(as_alice, path, {**body, "collaboration_id": joined}, status=409)
+        assert by_id == {"collaboration_id": f"{kind}_archived"}
+        by_pair = await fields_at_fault(as_alice, path, {**body, **pair}, status=409)
+        assert by_pair == {f"{kind}_id": f"{kind}_archived"}
 
 
 @pytest.mark.parametrize(
