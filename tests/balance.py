@@ -16,6 +16,7 @@ SHARED = {
     "tests/browser/test_shopify.py": "browser",
     "tests/faults/test_jobs.py": "whole",
     "tests/test_cli_deliveries.py": "whole",
+    "tests/test_cli_keys.py": "whole",
     "tests/test_demo.py": "whole",
     "tests/test_docs.py": "whole",
     "tests/tracking/test_contract.py": "whole",

@@ -15,6 +15,7 @@ from app.domain.folding import FLAGS
 from app.domain.statuses import REASONS, STATUSES
 from app.settings import Settings, variable
 from app.tables import DELIVERY_STATUSES
+from tests.balance import SHARED
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = sorted((ROOT / "app").rglob("*.py"))
@@ -180,6 +181,15 @@ def test_every_flag_and_status_of_an_order_stands_in_the_docs() -> None:
     page = (ROOT / "docs" / "orders.md").read_text()
     for word in (*FLAGS, *AMOUNTS, *STATUSES, *REASONS):
         assert f"`{word}`" in page, f"docs/orders.md does not explain {word}"
+
+
+def test_the_tests_that_share_the_service_run_in_one_process() -> None:
+    asking = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"\bwhole: Served[,)]", path.read_text())
+    }
+    assert asking == {file for file, share in SHARED.items() if share == "whole"}, "see tests/balance.py"
 
 
 def test_the_lock_files_name_no_registry() -> None:
