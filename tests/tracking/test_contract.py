@@ -3,28 +3,20 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from schemathesis import checks
 
 from tests.served import Served
 from tests.tracking.rows import fresh_slug
 
-EXAMPLES = 10
+if TYPE_CHECKING:
+    from schemathesis import Case
 
-# Not negative_data_rejection: whatever is sent is taken, because a pixel must never fail in a shop's page.
-CHECKED = [
-    checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-]
+EXAMPLES = 10
 DOCUMENT = json.loads((Path(__file__).resolve().parents[2] / "openapi" / "openapi.json").read_text())
 DOORS = [(path, method) for path, item in DOCUMENT["paths"].items() if not path.startswith("/v1/") for method in item]
 
@@ -57,11 +49,25 @@ def known(whole: Served) -> Known:
 @pytest.fixture(scope="module")
 def doors(whole: Served) -> Any:
     """The doors as they are described by the running service."""
+    # Dear to import: only the process that asks pays it, not every one that collects this file.
+    import schemathesis
+
     return schemathesis.openapi.from_url(f"{whole.url}/openapi.json").exclude(path_regex="^/v1/")
 
 
 @pytest.mark.parametrize(("path", "method"), DOORS, ids=lambda part: part)
 def test_a_door_keeps_its_word(doors: Any, known: Known, path: str, method: str) -> None:
+    from schemathesis import checks
+
+    # Not negative_data_rejection: whatever is sent is taken, because a pixel must never fail in a shop's page.
+    checked = [
+        checks.not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_headers_conformance,
+        checks.response_schema_conformance,
+    ]
+
     @hypothesis_settings(
         max_examples=EXAMPLES,
         deadline=None,
@@ -71,10 +77,10 @@ def test_a_door_keeps_its_word(doors: Any, known: Known, path: str, method: str)
         suppress_health_check=list(HealthCheck),
     )
     @given(case=doors[path][method].as_strategy(), draw=st.data())
-    def keeps(case: schemathesis.Case, draw: st.DataObject) -> None:
+    def keeps(case: "Case", draw: st.DataObject) -> None:
         for sent in (case.path_parameters, case.query):
             for name in sorted({"slug", "token", "k"} & set(sent)):
                 sent[name] = draw.draw(st.sampled_from([*getattr(known, name), sent[name]]))
-        case.call_and_validate(checks=CHECKED, allow_redirects=False)
+        case.call_and_validate(checks=checked, allow_redirects=False)
 
     keeps()
