@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app import clock
+from app import clock, spares
 from app.spool import QUARANTINE, SUFFIX, Kind, sync_directory
 
 HEAD_BYTES = 4_096
@@ -40,9 +40,13 @@ class Claimed:
         return [line for line in content[: content.rfind(b"\n") + 1].split(b"\n") if line]
 
     def discard(self) -> None:
-        """Remove it: every line is committed or quarantined."""
+        """Remove it, or put it by where its writer would only make another: every line is committed or quarantined."""
         if self.descriptor >= 0:
-            self.path.unlink(missing_ok=True)
+            size_bytes = os.fstat(self.descriptor).st_size
+            if os.pread(self.descriptor, 1, max(0, size_bytes - 1)) == b"\0":
+                spares.put_by(self.path)
+            else:
+                self.path.unlink(missing_ok=True)
         self.release()
 
     def set_aside(self) -> None:
@@ -78,8 +82,8 @@ def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
         except OSError:
             os.close(descriptor)
             continue
-        # Another reader may have drained and unlinked it between our open and our lock.
-        if not found.st_nlink:
+        # Another reader may have drained it between our open and our lock.
+        if not spares.is_called(path, descriptor):
             os.close(descriptor)
             continue
         claimed.append(Claimed(path, descriptor, _began_at(path, descriptor)))

@@ -13,18 +13,20 @@ What holds (tests/test_spool.py and tests/faults prove it):
   does not make five files a second, or when it has reached its size;
 - where somebody waits for the disk, lines are written over NULs that are there already (the runway). Flushing a file that has grown waits for
   the file system's journal, and so for whatever else anybody has in there: p99 4.4 ms against 0.8. What follows the last newline is no line;
-- a segment is unlinked by its reader only, after the commit.
+- a segment is removed by its reader only, after the commit, or put by to be written again (spares.py).
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from app import clock, mint
+from app import clock, mint, spares
 from app.errors import Unavailable
 
 Kind = Literal["clicks", "orders"]
@@ -209,8 +211,12 @@ class Spool:
         return bool(self._retired) or self._directory_dirty or (self._segment is not None and self._segment.dirty)
 
     def _refusal(self, reason: str) -> SpoolFull:
+        now_s = clock.monotonic_s()
+        if now_s >= self._probe_at_s:
+            with suppress(OSError):
+                spares.remove_all(self.directory)
+            self._probe_at_s = now_s + RETRY_EVERY_S
         self._refused = reason
-        self._probe_at_s = clock.monotonic_s() + RETRY_EVERY_S
         return SpoolFull(f"the spool cannot be written: {reason}")
 
     def _make_room(self, record_bytes: int) -> _Segment:
@@ -247,32 +253,49 @@ class Spool:
             self._retired.append(segment)
             self._segment = None
 
+    def _hidden(self) -> Path:
+        return self.directory / f".{self.kind}-{mint.new_id()}{SUFFIX}"
+
     def _create(self) -> _Segment:
-        name = f"{self.kind}-{mint.new_id()}{SUFFIX}"
-        hidden = self.directory / f".{name}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(hidden, flags, 0o600)
+        hidden = self._hidden()
+        descriptor = _begin(hidden)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            hidden.rename(self.directory / name)
+            return self._publish(hidden, descriptor, 0)
         except OSError:
             os.close(descriptor)
             raise
-        return _Segment(self.directory / name, descriptor, 0)
+
+    def _publish(self, hidden: Path, descriptor: int, runway_bytes: int) -> _Segment:
+        path = hidden.with_name(hidden.name[1:])
+        hidden.rename(path)
+        return _Segment(path, descriptor, runway_bytes)
 
     def _prepare(self, runway_bytes: int) -> _Segment:
         """Runs in a thread: a segment with its runway, on the disk, its name too. Raises OSError, and leaves nothing behind then."""
-        segment = self._create()
+        hidden = self._hidden()
+        descriptor = spares.take(self.directory, self.kind, hidden)
+        if descriptor is None:
+            descriptor = _begin(hidden)
         try:
+            # Before a byte of a spare changes: under its old name half of its old lines could come back after a power failure.
+            sync_directory(self.directory)
+            size_bytes = os.fstat(descriptor).st_size
+            if runway_bytes <= size_bytes <= 2 * runway_bytes:
+                runway_bytes = size_bytes
+            elif size_bytes:
+                os.ftruncate(descriptor, runway_bytes)
             # Piece by piece: what others flush meanwhile waits for one at most.
-            while segment.runway_bytes < runway_bytes:
-                wanted = min(RUNWAY_MIN_BYTES, runway_bytes - segment.runway_bytes)
-                segment.runway_bytes += os.pwrite(segment.descriptor, bytes(wanted), segment.runway_bytes)
-                _sync([segment.descriptor], None)
+            for start in range(0, runway_bytes, RUNWAY_MIN_BYTES):
+                wanted = min(RUNWAY_MIN_BYTES, runway_bytes - start)
+                if os.pwrite(descriptor, bytes(wanted), start) != wanted:
+                    raise OSError(errno.ENOSPC, SHORT_WRITE)
+                _sync([descriptor], None)
+            segment = self._publish(hidden, descriptor, runway_bytes)
             sync_directory(self.directory)
         except OSError:
-            segment.path.unlink(missing_ok=True)
-            os.close(segment.descriptor)
+            for path in (hidden, hidden.with_name(hidden.name[1:])):
+                path.unlink(missing_ok=True)
+            os.close(descriptor)
             raise
         return segment
 
@@ -391,6 +414,17 @@ class Spool:
             os.close(segment.descriptor)
 
 
+def _begin(hidden: Path) -> int:
+    """A new file under this name, locked. Raises OSError."""
+    descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def _sync(descriptors: Sequence[int], directory: Path | None) -> None:
     """Runs in the writer's thread: the calls wait for the disk without the interpreter's lock."""
     for descriptor in descriptors:
@@ -409,14 +443,14 @@ def sync_directory(directory: Path) -> None:
 
 
 def measure(directory: Path) -> tuple[int, int]:
-    """Bytes in the directory, quarantine included, and the number of segments. Raises OSError when it cannot be read."""
+    """Bytes in the directory, quarantine included and spares not, and the number of segments. Raises OSError when it cannot be read."""
     bytes_total = segments = 0
     with os.scandir(directory) as entries:
         for entry in entries:
             try:
                 if entry.name == QUARANTINE:
                     bytes_total += measure(Path(entry.path))[0]
-                elif entry.is_file():
+                elif entry.is_file() and not entry.name.endswith(spares.SUFFIX):
                     bytes_total += entry.stat().st_size
                     segments += entry.name.endswith(SUFFIX)
             except FileNotFoundError:  # drained meanwhile

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import resource
 import subprocess
@@ -13,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from app import clock, mint
+from app import clock, mint, spares
 from app.domain.ids import floor_at, floor_ms
 from app.lines import ClickLine, HookLine, MissLine, PixelLine, decode, encode
 from app.quarantine import quarantine
 from app.segments import Claimed, claim, oldest_waiting, sweep
-from app.spool import QUARANTINE, RUNWAY_MIN_BYTES, SUFFIX, Kind, Spool, SpoolFull
+from app.spares import SPARES_MAX
+from app.spool import QUARANTINE, RUNWAY_MIN_BYTES, SUFFIX, Kind, Spool, SpoolFull, measure
 
 LINE = b"x" * 99
 
@@ -460,6 +462,102 @@ async def test_a_full_cap_leaves_no_room_for_a_runway(tmp_path: Path) -> None:
     await asyncio.sleep(0.05)
     assert len(segment_names(tmp_path)) == 1
     await spool.close()
+
+
+# ── Written again ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def files(directory: Path) -> dict[int, str]:
+    """By inode: what stays the same when a file is renamed."""
+    return {path.stat().st_ino: path.name for path in directory.iterdir()}
+
+
+async def test_a_drained_segment_is_written_again_and_its_old_lines_never_come_back(tmp_path: Path) -> None:
+    spool, _ = await on_a_runway(tmp_path)
+    seen: set[int] = set()
+    written, drained = [], []
+    for n in range(400):
+        written.append(b"%d" % n + b"." * (n * 997 % 2_000))
+        spool.append(written[-1])
+        await spool.synced()
+        if n % 10 == 9:
+            await asyncio.sleep(0.02)
+            drained += read_all(tmp_path, "orders")
+        seen |= files(tmp_path).keys()
+        if n == 40:
+            seen = set(files(tmp_path))
+    await spool.close()
+    drained += read_all(tmp_path, "orders")
+    assert after_that(drained) == written
+    assert len(seen) <= 2 + SPARES_MAX, "hardly a file was made after the first ones"
+    assert not any(name.endswith(SUFFIX) for name in files(tmp_path).values())
+
+
+def write_spare(directory: Path, content: bytes, kind: Kind = "orders") -> Path:
+    path = directory / f".{kind}-{mint.new_id()}{spares.SUFFIX}"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("size_bytes", [1_000, RUNWAY_MIN_BYTES, RUNWAY_MIN_BYTES + 1_000, RUNWAY_MIN_BYTES * 9])
+async def test_a_spare_of_any_size_becomes_a_runway_without_a_trace_of_what_it_held(
+    tmp_path: Path, size_bytes: int
+) -> None:
+    spare = write_spare(tmp_path, b"old\n" * (size_bytes // 4))
+    inode = spare.stat().st_ino
+    spool, path = await on_a_runway(tmp_path)
+    assert path.stat().st_ino == inode
+    assert RUNWAY_MIN_BYTES <= path.stat().st_size <= RUNWAY_MIN_BYTES * 2
+    assert b"old" not in path.read_bytes()
+    await spool.close()
+    assert set(read_all(tmp_path, "orders")) == {b"begun"}
+
+
+async def test_a_spare_that_somebody_holds_is_left_to_them(tmp_path: Path) -> None:
+    spare = write_spare(tmp_path, b"\0" * RUNWAY_MIN_BYTES)
+    with spare.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        spool, path = await on_a_runway(tmp_path)
+        assert path.stat().st_ino != spare.stat().st_ino
+        await spool.close()
+
+
+async def test_only_so_many_drained_segments_are_put_by_and_of_clicks_none(tmp_path: Path) -> None:
+    for _ in range(SPARES_MAX + 3):
+        (tmp_path / f"orders-{mint.new_id()}{SUFFIX}").write_bytes(b"line\n\0")
+        (tmp_path / f"clicks-{mint.new_id()}{SUFFIX}").write_bytes(b"line\n")
+    assert read_all(tmp_path, "orders") == read_all(tmp_path, "clicks") == [b"line"] * (SPARES_MAX + 3)
+    names = list(files(tmp_path).values())
+    assert len(names) == SPARES_MAX
+    assert all(name.startswith(".orders-") and name.endswith(spares.SUFFIX) for name in names)
+    assert measure(tmp_path) == (0, 0)
+
+
+async def test_a_segment_put_by_while_a_reader_waits_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"orders-{mint.new_id()}{SUFFIX}"
+    path.write_bytes(b"line\n\0")
+    real_open = os.open
+
+    def open_then_lose(path: Path, flags: int) -> int:
+        descriptor = real_open(path, flags)
+        spares.put_by(path)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_then_lose)
+    assert claim(tmp_path, "orders", bytes_max=1) == []
+
+
+async def test_a_full_disk_gets_the_room_of_the_spares(small_disk: Path) -> None:
+    for _ in range(3):
+        write_spare(small_disk, b"\0" * RUNWAY_MIN_BYTES)
+    clicks = Spool(small_disk, kind="clicks", segment_bytes=50_000)
+    append_until_full(clicks)
+    await asyncio.sleep(0.25)
+    assert clicks.writable
+    assert append_until_full(clicks) > 1_500
+    await clicks.close()
 
 
 # ── Deaths ───────────────────────────────────────────────────────────────────────────────────────────────────────────
