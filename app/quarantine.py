@@ -18,9 +18,10 @@ from pathlib import Path
 import msgspec
 
 from app import clock, mint
+from app.flusher import sync_directory
 from app.lines import ClickLine, MissLine, decode
 from app.segments import began_at
-from app.spool import QUARANTINE, SUFFIX, Kind, sync_directory
+from app.spool import QUARANTINE, SUFFIX, Kind
 
 LOCK = ".lock"
 KINDS: tuple[Kind, ...] = ("orders", "clicks")

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app import clock, spares
-from app.spool import QUARANTINE, SUFFIX, Kind, sync_directory
+from app.flusher import sync_directory
+from app.spool import QUARANTINE, SUFFIX, Kind
 
 HEAD_BYTES = 4_096
 """Of a segment, where the id of its first line stands."""

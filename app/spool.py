@@ -28,6 +28,7 @@ from typing import Literal
 
 from app import clock, mint, spares
 from app.errors import Unavailable
+from app.flusher import Flusher, sync, sync_directory
 
 Kind = Literal["clicks", "orders"]
 CLICKS_SHARE = 0.8
@@ -103,10 +104,11 @@ class Spool:
         self._directory_dirty = False
         self._refused = self._create_error = ""
         self._measured_at_s = self._probe_at_s = self._create_at_s = self._prepare_at_s = -MEASURE_EVERY_S
-        # One for the flush, one for what may take its time.
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix=f"spool-{kind}")
+        self._flusher = Flusher(f"spool-{kind}-flush")
+        # For what may take its time.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"spool-{kind}")
         self._waiters: list[asyncio.Future[None]] = []
-        self._flusher: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
         try:
@@ -151,14 +153,14 @@ class Spool:
 
         Raises SpoolFull when the disk refused; the lines may then still be drained.
         """
-        if self._flusher is None and not self._is_dirty():
+        if self._flushing is None and not self._is_dirty():
             return
         loop = asyncio.get_running_loop()
         # One for each: a cancelled request must not cancel the wait of the others, and a shield costs more than a future.
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiters.append(waiter)
-        if self._flusher is None:
-            self._flusher = loop.create_task(self._flush())
+        if self._flushing is None:
+            self._flushing = loop.create_task(self._flush())
         await waiter
 
     async def close(self) -> None:
@@ -180,7 +182,8 @@ class Spool:
         finally:
             self._close_retired(self._retired)
             self._retired.clear()
-            self._threads.shutdown(wait=False)
+            self._flusher.close()
+            self._thread.shutdown(wait=False)
 
     @property
     def writable(self) -> bool:
@@ -289,7 +292,7 @@ class Spool:
                 wanted = min(RUNWAY_MIN_BYTES, runway_bytes - start)
                 if os.pwrite(descriptor, bytes(wanted), start) != wanted:
                     raise OSError(errno.ENOSPC, SHORT_WRITE)
-                _sync([descriptor], None)
+                sync([descriptor])
             segment = self._publish(hidden, descriptor, runway_bytes)
             sync_directory(self.directory)
         except OSError:
@@ -338,7 +341,7 @@ class Spool:
                 if clock.monotonic_s() >= self._measured_at_s + MEASURE_EVERY_S:
                     before = self._room_bytes
                     self._measured_at_s = clock.monotonic_s()
-                    self.bytes_total, self.segments = await loop.run_in_executor(self._threads, measure, self.directory)
+                    self.bytes_total, self.segments = await loop.run_in_executor(self._thread, measure, self.directory)
                     written = before - self._room_bytes
                     self._room_bytes = self._limit_bytes - self.bytes_total - written
                 if clock.monotonic_s() >= handover_at_s:
@@ -365,7 +368,7 @@ class Spool:
                 self._prepare_at_s = clock.monotonic_s() + MEASURE_EVERY_S
 
         loop = asyncio.get_running_loop()
-        self._preparing = loop.run_in_executor(self._threads, self._prepare, runway_bytes)
+        self._preparing = loop.run_in_executor(self._thread, self._prepare, runway_bytes)
         self._preparing.add_done_callback(prepared)
 
     async def _offer(self) -> None:
@@ -387,9 +390,8 @@ class Spool:
             directory = self.directory if self._directory_dirty else None
             self._directory_dirty = False
             descriptors = [segment.descriptor for segment in dirty]
-            loop = asyncio.get_running_loop()
             try:
-                await loop.run_in_executor(self._threads, _sync, descriptors, directory)
+                await self._flusher.sync(descriptors, directory)
             except OSError as error:
                 # What the kernel could not write it may forget, and report success the next time: never write on there.
                 if self._segment in dirty:
@@ -405,7 +407,7 @@ class Spool:
                 for waiter in waiters:
                     if not waiter.done():
                         waiter.set_result(None)
-        self._flusher = None
+        self._flushing = None
 
     def _close_retired(self, retired: Sequence[_Segment]) -> None:
         for segment in retired:
@@ -423,23 +425,6 @@ def _begin(hidden: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _sync(descriptors: Sequence[int], directory: Path | None) -> None:
-    """Runs in the writer's thread: the calls wait for the disk without the interpreter's lock."""
-    for descriptor in descriptors:
-        getattr(os, "fdatasync", os.fsync)(descriptor)  # macOS has none
-    if directory is not None:
-        sync_directory(directory)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names created, renamed or removed in a directory survive a power failure."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def measure(directory: Path) -> tuple[int, int]:
