@@ -28,7 +28,7 @@ def take(directory: Path, kind: str, name: Path) -> int | None:
     """The descriptor of a spare, locked, and called `name` from now on; None when there is none. For a while the old lines are still in it."""
     for path in _spares(directory, kind):
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             continue
         try:

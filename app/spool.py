@@ -287,10 +287,12 @@ class Spool:
                 runway_bytes = size_bytes
             elif size_bytes:
                 os.ftruncate(descriptor, runway_bytes)
-            # Piece by piece: what others flush meanwhile waits for one at most.
+            # Piece by piece: what others flush meanwhile waits for one at most. Of a spare only where lines stood.
             for start in range(0, runway_bytes, RUNWAY_MIN_BYTES):
-                wanted = min(RUNWAY_MIN_BYTES, runway_bytes - start)
-                if os.pwrite(descriptor, bytes(wanted), start) != wanted:
+                nuls = bytes(min(RUNWAY_MIN_BYTES, runway_bytes - start))
+                if os.pread(descriptor, len(nuls), start) == nuls:
+                    continue
+                if os.pwrite(descriptor, nuls, start) != len(nuls):
                     raise OSError(errno.ENOSPC, SHORT_WRITE)
                 sync([descriptor])
             segment = self._publish(hidden, descriptor, runway_bytes)
@@ -418,7 +420,7 @@ class Spool:
 
 def _begin(hidden: Path) -> int:
     """A new file under this name, locked. Raises OSError."""
-    descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -468,8 +468,9 @@ async def test_a_full_cap_leaves_no_room_for_a_runway(tmp_path: Path) -> None:
 
 
 def files(directory: Path) -> dict[int, str]:
-    """By inode: what stays the same when a file is renamed."""
-    return {path.stat().st_ino: path.name for path in directory.iterdir()}
+    """By inode: what stays the same when a file is renamed, which a writer may be doing."""
+    with os.scandir(directory) as entries:
+        return {entry.inode(): entry.name for entry in entries}
 
 
 async def test_a_drained_segment_is_written_again_and_its_old_lines_never_come_back(tmp_path: Path) -> None:
