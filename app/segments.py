@@ -114,7 +114,8 @@ def oldest_waiting(directory: Path) -> datetime | None:
 
 
 def sweep(directory: Path) -> None:
-    """Remove the hidden, empty segments of processes that died while creating them."""
+    """Remove the hidden, empty segments of processes that died while creating them, and spares that nobody has needed for as long."""
+    spares.remove(directory, unused_s=ABANDONED_AFTER_S)
     for path in directory.glob(f".*{SUFFIX}"):
         if clock.now() - began_at(path) > timedelta(seconds=ABANDONED_AFTER_S):
             path.unlink(missing_ok=True)

@@ -217,7 +217,7 @@ class Spool:
         now_s = clock.monotonic_s()
         if now_s >= self._probe_at_s:
             with suppress(OSError):
-                spares.remove_all(self.directory)
+                spares.remove(self.directory)
             self._probe_at_s = now_s + RETRY_EVERY_S
         self._refused = reason
         return SpoolFull(f"the spool cannot be written: {reason}")

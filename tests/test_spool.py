@@ -534,6 +534,15 @@ async def test_only_so_many_drained_segments_are_put_by_and_of_clicks_none(tmp_p
     assert measure(tmp_path) == (0, 0)
 
 
+def test_what_people_ordered_does_not_stay_in_a_spare_that_nobody_needs(tmp_path: Path) -> None:
+    old, new = (write_spare(tmp_path, b"what somebody ordered\n") for _ in range(2))
+    minutes_ago = time.time() - 120
+    os.utime(old, (minutes_ago, minutes_ago))
+    sweep(tmp_path)
+    assert not old.exists()
+    assert new.exists()
+
+
 async def test_a_segment_put_by_while_a_reader_waits_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
