@@ -4,7 +4,7 @@ import sys
 
 from app.errors import AppError
 from app.programs import PostgresError
-from app.serve import ServeError
+from app.server.supervisor import ServeError
 from app.settings import SettingsError
 
 

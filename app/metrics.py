@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from app import mint
+from app import random_ids
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -88,7 +88,7 @@ class Counts:
 
     def open(self) -> None:
         """Begin to count in a file. Never raises: a disk that is full must not keep the doors shut."""
-        path = self.directory / f"{LAYOUT}-{mint.new_id()}.counts"
+        path = self.directory / f"{LAYOUT}-{random_ids.new_id()}.counts"
         hidden = path.with_name(f".{path.name}")
         try:
             self.directory.mkdir(parents=True, exist_ok=True)

@@ -26,8 +26,8 @@ from pathlib import Path
 from time import sleep
 from urllib.parse import quote
 
-from app.child import Identity, child_setup
 from app.clock import monotonic_s
+from app.process import Identity, child_setup
 from app.programs import ENVIRONMENT, PostgresError, Programs, find_programs
 
 SOCKET_PATH_MAX_BYTES = 107

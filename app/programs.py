@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from app.child import Identity, child_setup
+from app.process import Identity, child_setup
 
 # The environment of the caller is not passed on: a PGPORT or PGDATA set for another server would reach this one.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}

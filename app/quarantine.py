@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from app import clock, mint
+from app import clock, random_ids
 from app.flusher import sync_directory
 from app.lines import ClickLine, MissLine, decode
 from app.segments import began_at
@@ -102,7 +102,7 @@ def put_back(directory: Path, *, oldest: datetime) -> PutBack:
         refused = tuple(each for each in lines if each.kind is None)
         segments = [_return_segment(directory, each) for each in _segments(place) if each.began_at >= oldest]
         if readable:
-            name = f"put-back-{mint.new_id()}"
+            name = f"put-back-{random_ids.new_id()}"
             _prepare(place, name, readable, refused, sources)
             _finish(directory, place)
             segments += [

@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from app import clock, mint, spares
+from app import clock, random_ids, spares
 from app.errors import Unavailable
 from app.flusher import Flusher, sync, sync_directory
 
@@ -257,7 +257,7 @@ class Spool:
             self._segment = None
 
     def _hidden(self) -> Path:
-        return self.directory / f".{self.kind}-{mint.new_id()}{SUFFIX}"
+        return self.directory / f".{self.kind}-{random_ids.new_id()}{SUFFIX}"
 
     def _create(self) -> _Segment:
         hidden = self._hidden()

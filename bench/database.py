@@ -12,13 +12,13 @@ from uuid import UUID
 
 import asyncpg
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool
 from app.intake.partitions import ensure_partitions
 from app.migrate import migrate
 from app.postgres import Cluster
+from app.server.background import GC_OBJECTS
 from app.settings import Settings, read_settings
-from app.worker import GC_OBJECTS
 from bench.machine import Share
 
 BRAND = "INSERT INTO brand (id, name, currency, time_zone, created_at, updated_at) VALUES ($1, 'Bench', 'EUR', 'Europe/Paris', $2, $2)"
@@ -52,7 +52,7 @@ async def database() -> AsyncIterator[Database]:
             try:
                 async with pool.acquire() as connection:
                     await ensure_partitions(connection)
-                brand_id = mint.new_id()
+                brand_id = random_ids.new_id()
                 await pool.execute(BRAND, brand_id, clock.now())
                 settings = read_settings({}, database_url=dsn, data=directory, secret_key="b" * 43)
                 # As the background process, whose work is done here, has it.

@@ -5,7 +5,7 @@ import time
 from typing import Any
 from uuid import UUID
 
-from app import mint
+from app import random_ids
 from app.intake.deliveries import BATCH_MAX, record_deliveries
 from app.intake.settle import settle
 from app.intake.statistics import refresh_statistics
@@ -33,7 +33,7 @@ async def _size(base: Database, order: dict[str, Any], effort: Effort, first: in
     rates, recording, settling = [], [], []
     size_bytes = len(orders.shopify(order, 1).body)
     for turn in range(effort.rounds):
-        source_id = mint.new_id()
+        source_id = random_ids.new_id()
         numbers = range(first + turn * effort.deliveries + 1, first + (turn + 1) * effort.deliveries + 1)
         lines = [_line(base.brand_id, source_id, order, number) for number in numbers]
         began = time.perf_counter()
@@ -57,7 +57,7 @@ async def _size(base: Database, order: dict[str, Any], effort: Effort, first: in
 def _line(brand_id: UUID, source_id: UUID, order: dict[str, Any], number: int) -> HookLine:
     sent = orders.shopify(order, number)
     return HookLine(
-        id=str(mint.new_id()),
+        id=str(random_ids.new_id()),
         brand_id=str(brand_id),
         source_id=str(source_id),
         platform="shopify",

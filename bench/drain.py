@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from uuid import UUID
 
-from app import mint
+from app import random_ids
 from app.demo.browsers import draw_human
 from app.intake.drain import ClickRecorder, drain
 from app.lines import ClickLine, encode
@@ -27,12 +27,14 @@ def scene(effort: Effort) -> list[str]:
 
 async def _scene(effort: Effort) -> list[str]:
     async with database() as base:
-        waiting = [(base.brand_id, f"click:{mint.new_id()}", mint.new_id()) for _ in range(effort.waiting_orders)]
+        waiting = [
+            (base.brand_id, f"click:{random_ids.new_id()}", random_ids.new_id()) for _ in range(effort.waiting_orders)
+        ]
         columns = ["brand_id", "touch", "conversion_id"]
         await base.pool.copy_records_to_table("order_touch", records=waiting, columns=columns)
         chunk_rows, retention_days = base.settings.drain_chunk_rows, base.settings.click_retention_days
         recorder = ClickRecorder(base.pool, chunk_rows=chunk_rows, retention_days=retention_days)
-        links = [str(mint.new_id()) for _ in range(LINKS)]
+        links = [str(random_ids.new_id()) for _ in range(LINKS)]
         rates, each_us = [], []
         for _ in range(effort.rounds):
             spool = base.directory / "spool"
@@ -69,7 +71,7 @@ async def _fill(directory: Path, brand_id: UUID, links: list[str], count: int) -
     agents = [draw_human(chance) for _ in range(AGENTS)]
     spool = Spool(directory, kind="clicks")
     for number in range(count):
-        spool.append(encode(click(chance, mint.new_id(), brand_id, chance.choice(links), chance.choice(agents))))
+        spool.append(encode(click(chance, random_ids.new_id(), brand_id, chance.choice(links), chance.choice(agents))))
         if number % 5_000 == 0:
             await asyncio.sleep(0)
     await spool.close()

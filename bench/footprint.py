@@ -29,7 +29,11 @@ LOADED_S = 1.0
 """How long the load runs before the stop."""
 POLL_S = 0.005
 START_TIMEOUT_S = 120.0
-NAMES = {"app.web": "web worker", "app.worker": "background process", "postgres": "PostgreSQL, its parent alone"}
+NAMES = {
+    "app.server.web_worker": "web worker",
+    "app.server.background": "background process",
+    "postgres": "PostgreSQL, its parent alone",
+}
 YARDSTICKS = {
     "python": "pass",
     "uvicorn": "import uvicorn, uvicorn.protocols.http.httptools_impl, uvloop",
@@ -185,7 +189,7 @@ def _start(service: Service, path: str, turn: Turn) -> subprocess.Popen[bytes]:
         turn.redirect_s = _until(f"{service.url}{path}", began, 302)
         turn.ready_s = _until(f"{service.url}/readyz", began, 200)
         turn.api_s = _until(f"{service.url}/v1/brand", began, 200, service.secret_key)
-        web = next(pid for pid, command in children(process.pid).items() if "app.web" in command)
+        web = next(pid for pid, command in children(process.pid).items() if "app.server.web_worker" in command)
         os.sched_setaffinity(web, {CORE})
     except BaseException:
         end(process)

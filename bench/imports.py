@@ -54,7 +54,7 @@ def upload(service: Service, file: bytes) -> dict[str, Any]:
 
 
 def _import(service: Service, file: bytes, rows: int, name: str) -> str:
-    worker = service.find("app.worker")
+    worker = service.find("app.server.background")
     forget_peak(worker)
     before_mb = peak_mb(worker)
     began = time.perf_counter()

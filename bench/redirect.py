@@ -107,7 +107,7 @@ def scene(effort: Effort) -> list[str]:
         with uvicorn_app("bench.plain:bare") as bare, uvicorn_app("bench.plain:create_plain", environment) as plain:
             servers: Compared = {
                 "bare": (bare, None),
-                "ariane": (service, service.find("app.worker")),
+                "ariane": (service, service.find("app.server.background")),
                 "ariane, draining": (service, None),
                 "plain": (plain, None),
             }

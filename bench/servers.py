@@ -88,10 +88,10 @@ class Service(Running):
 
     def share(self) -> Share:
         """The processor time of its processes over a block."""
-        return Share(web=self.pid, worker=self.find("app.worker"), postgres=self.find("postgres"))
+        return Share(web=self.pid, worker=self.find("app.server.background"), postgres=self.find("postgres"))
 
     def find(self, name: str) -> int:
-        """The pid of one of its children: `app.web`, `app.worker` or `postgres`."""
+        """The pid of one of its children: `app.server.web_worker`, `app.server.background` or `postgres`."""
         return next(pid for pid, command in children(self.parent).items() if name in command)
 
 
@@ -145,7 +145,7 @@ def ariane() -> Iterator[Service]:
                 [BIN / "ariane", *create], env=_settings(data, port), capture_output=True, text=True, check=True
             )
             keys = json.loads(made.stdout)
-            web = next(pid for pid, command in children(process.pid).items() if "app.web" in command)
+            web = next(pid for pid, command in children(process.pid).items() if "app.server.web_worker" in command)
             os.sched_setaffinity(web, {CORE})
             yield Service(url, web, process.pid, data, keys["secret_key"], keys["publishable_key"])
         except BaseException:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app import clock, mint
+from app import clock, random_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ async def create_brand(
 ) -> Brand:
     """A brand straight in the tables, for tests that are not about the API."""
     now = clock.now()
-    brand = Brand(mint.new_id(), mint.new_token("sk"), mint.new_token("pk"), mint.new_id())
+    brand = Brand(random_ids.new_id(), random_ids.new_token("sk"), random_ids.new_token("pk"), random_ids.new_id())
     await pool.execute(
         "INSERT INTO brand (id, name, currency, time_zone, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)",
         brand.id,
@@ -51,7 +51,9 @@ async def create_brand(
                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
     secret, public = brand.secret_key, brand.publishable_key
     scopes = ["read", "write", "conversions", "admin"]
-    await pool.execute(insert_key, digest(secret), mint.new_id(), brand.id, "secret", scopes, None, secret[-4:], now)
+    await pool.execute(
+        insert_key, digest(secret), random_ids.new_id(), brand.id, "secret", scopes, None, secret[-4:], now
+    )
     await pool.execute(
         insert_key, digest(public), brand.publishable_id, brand.id, "publishable", [], "main", public, now
     )
@@ -61,7 +63,7 @@ async def create_brand(
 async def create_collaboration(pool: asyncpg.Pool, brand: Brand, name: str = "Lea") -> Collaboration:
     """An influencer, a campaign and their collaboration, straight in the tables."""
     now = clock.now()
-    collaboration = Collaboration(mint.new_id(), mint.new_id(), mint.new_id())
+    collaboration = Collaboration(random_ids.new_id(), random_ids.new_id(), random_ids.new_id())
     await pool.execute(
         "INSERT INTO influencer (brand_id, id, name, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)",
         brand.id,
@@ -91,7 +93,7 @@ async def create_collaboration(pool: asyncpg.Pool, brand: Brand, name: str = "Le
 
 async def create_link(pool: asyncpg.Pool, brand: Brand, collaboration: Collaboration, slug: str) -> UUID:
     """A link on the shared host with its route."""
-    link_id = mint.new_id()
+    link_id = random_ids.new_id()
     now = clock.now()
     await pool.execute(
         """INSERT INTO link (brand_id, id, collaboration_id, host, slug, destination_url, created_at, updated_at)
@@ -114,7 +116,7 @@ async def create_link(pool: asyncpg.Pool, brand: Brand, collaboration: Collabora
 
 async def create_code(pool: asyncpg.Pool, brand: Brand, collaboration: Collaboration, code: str) -> UUID:
     """A code, already folded by the caller, that belongs to the collaboration since ever."""
-    code_id = mint.new_id()
+    code_id = random_ids.new_id()
     now = clock.now()
     await pool.execute(
         "INSERT INTO code (brand_id, id, code, code_norm, created_at, updated_at) VALUES ($1, $2, $3, $3, $4, $4)",
@@ -126,7 +128,7 @@ async def create_code(pool: asyncpg.Pool, brand: Brand, collaboration: Collabora
     await pool.execute(
         "INSERT INTO code_assignment (brand_id, id, code_id, collaboration_id, created_at) VALUES ($1, $2, $3, $4, $5)",
         brand.id,
-        mint.new_id(),
+        random_ids.new_id(),
         code_id,
         collaboration.id,
         now,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from app import mint
+from app import random_ids
 from app.db import connect_pool
 from app.postgres import running
 from app.settings import Settings, read_settings
@@ -105,7 +105,7 @@ def database_dsn(server: str, name: str) -> str:
 
 async def copy_template(server: str, template: str) -> str:
     """The DSN of a fresh database with the whole schema (about 0.1 s)."""
-    name = f"test_{mint.new_id().hex}"
+    name = f"test_{random_ids.new_id().hex}"
     connection = await asyncpg.connect(server)
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     await connection.close()

@@ -21,8 +21,8 @@ import asyncpg
 
 from app.api.auth import SCOPES
 from app.domain import ids
-from app.keys import Keys, issue_keys
 from app.postgres import Cluster
+from app.server.brand_keys import Keys, issue_keys
 
 ARIANE = Path(sys.executable).parent / "ariane"
 READY_TIMEOUT_S = 60.0

@@ -198,6 +198,6 @@ def test_a_workbook_is_refused_by_its_name_unless_it_is_said_how_it_is_written(t
 def test_the_parent_holds_nothing_big() -> None:
     code = "import sys, app.cli, app.commands.serving; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "'app.serve'" in done.stdout
+    assert "'app.server.supervisor'" in done.stdout
     for name in ("asyncio", "cryptography", "fastapi", "logging", "rich", "ssl", "typer", "uvicorn"):
         assert f"'{name}'" not in done.stdout, name

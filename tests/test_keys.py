@@ -8,7 +8,7 @@ import pytest
 from app.api.auth import key_hash
 from app.domain import ids
 from app.errors import Conflict, Invalid, NotFound
-from app.keys import Keys, find_key, issue_first_keys, issue_keys, list_keys, revoke_key
+from app.server.brand_keys import Keys, find_key, issue_first_keys, issue_keys, list_keys, revoke_key
 from tests.cast import Brand, create_brand
 
 

@@ -6,10 +6,10 @@ import sys
 import asyncpg
 import pytest
 
-from app import priority
 from app.directory import open_directory
+from app.server import priority
+from app.server.background import Worker
 from app.settings import Settings
-from app.worker import Worker
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux weighs processes one by one")

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain.ids import floor_at
 from app.intake.drain import drain
 from app.lines import ClickLine, HookLine, Line, decode, encode
@@ -33,14 +33,16 @@ class Killed(BaseException):
 
 
 def click() -> bytes:
-    return encode(ClickLine(str(mint.new_id()), str(mint.new_id()), str(mint.new_id()), None, "", "", "", ""))
+    return encode(
+        ClickLine(str(random_ids.new_id()), str(random_ids.new_id()), str(random_ids.new_id()), None, "", "", "", "")
+    )
 
 
 def hook(brand_id: Any = None, body: bytes = b"{}") -> bytes:
     line = HookLine(
-        str(mint.new_id()),
-        str(brand_id or mint.new_id()),
-        str(mint.new_id()),
+        str(random_ids.new_id()),
+        str(brand_id or random_ids.new_id()),
+        str(random_ids.new_id()),
         "generic",
         "main",
         True,
@@ -242,8 +244,8 @@ async def test_a_put_back_delivery_is_recorded_once_by_the_worker(
 async def test_a_retry_that_takes_long_holds_up_only_the_batch_that_has_something_to_set_aside(tmp_path: Path) -> None:
     """`ariane quarantine retry` holds the lock while it writes; the background process goes on meanwhile, and ends what waited afterwards."""
     (tmp_path / QUARANTINE).mkdir()
-    (tmp_path / f"orders-{mint.new_id()}.seg").write_bytes(hook() + b"\n" + UNREADABLE + b"\n")
-    (tmp_path / f"clicks-{mint.new_id()}.seg").write_bytes(click() + b"\n")
+    (tmp_path / f"orders-{random_ids.new_id()}.seg").write_bytes(hook() + b"\n" + UNREADABLE + b"\n")
+    (tmp_path / f"clicks-{random_ids.new_id()}.seg").write_bytes(click() + b"\n")
     recorded = asyncio.Event()
 
     async def record(lines: Sequence[Line]) -> None:

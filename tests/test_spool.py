@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app import clock, mint, spares
+from app import clock, random_ids, spares
 from app.domain.ids import floor_at, floor_ms
 from app.lines import ClickLine, HookLine, MissLine, PixelLine, decode, encode
 from app.quarantine import quarantine
@@ -183,7 +183,7 @@ async def test_orders_and_clicks_are_kept_apart(tmp_path: Path) -> None:
 
 
 async def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / f"clicks-{mint.new_id()}{SUFFIX}"
+    path = tmp_path / f"clicks-{random_ids.new_id()}{SUFFIX}"
     path.write_bytes(b"whole\n\nwhole too\nto")
     assert read_all(tmp_path) == [b"whole", b"whole too"]
     path.write_bytes(b"torn from the start")
@@ -421,7 +421,7 @@ async def test_a_line_longer_than_the_runway_goes_past_it_and_the_next_begins_an
 
 
 def test_a_runway_is_nothing_that_waits(tmp_path: Path) -> None:
-    path = tmp_path / f"orders-{mint.new_id()}{SUFFIX}"
+    path = tmp_path / f"orders-{random_ids.new_id()}{SUFFIX}"
     path.write_bytes(b"\0" * RUNWAY_MIN_BYTES)
     assert oldest_waiting(tmp_path) is None
     assert read_all(tmp_path, "orders") == []
@@ -495,7 +495,7 @@ async def test_a_drained_segment_is_written_again_and_its_old_lines_never_come_b
 
 
 def write_spare(directory: Path, content: bytes, kind: Kind = "orders") -> Path:
-    path = directory / f".{kind}-{mint.new_id()}{spares.SUFFIX}"
+    path = directory / f".{kind}-{random_ids.new_id()}{spares.SUFFIX}"
     path.write_bytes(content)
     return path
 
@@ -525,8 +525,8 @@ async def test_a_spare_that_somebody_holds_is_left_to_them(tmp_path: Path) -> No
 
 async def test_only_so_many_drained_segments_are_put_by_and_of_clicks_none(tmp_path: Path) -> None:
     for _ in range(SPARES_MAX + 3):
-        (tmp_path / f"orders-{mint.new_id()}{SUFFIX}").write_bytes(b"line\n\0")
-        (tmp_path / f"clicks-{mint.new_id()}{SUFFIX}").write_bytes(b"line\n")
+        (tmp_path / f"orders-{random_ids.new_id()}{SUFFIX}").write_bytes(b"line\n\0")
+        (tmp_path / f"clicks-{random_ids.new_id()}{SUFFIX}").write_bytes(b"line\n")
     assert read_all(tmp_path, "orders") == read_all(tmp_path, "clicks") == [b"line"] * (SPARES_MAX + 3)
     names = list(files(tmp_path).values())
     assert len(names) == SPARES_MAX
@@ -546,7 +546,7 @@ def test_what_people_ordered_does_not_stay_in_a_spare_that_nobody_needs(tmp_path
 async def test_a_segment_put_by_while_a_reader_waits_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / f"orders-{mint.new_id()}{SUFFIX}"
+    path = tmp_path / f"orders-{random_ids.new_id()}{SUFFIX}"
     path.write_bytes(b"line\n\0")
     real_open = os.open
 
@@ -634,7 +634,7 @@ async def test_a_child_process_does_not_keep_a_segment(tmp_path: Path) -> None:
 
 async def test_hidden_segments_of_the_dead_are_swept_and_new_ones_left(tmp_path: Path) -> None:
     hour_ago = floor_ms(clock.now_ms() - 3_600_000)
-    old, new = (tmp_path / f".clicks-{id_}{SUFFIX}" for id_ in (hour_ago, mint.new_id()))
+    old, new = (tmp_path / f".clicks-{id_}{SUFFIX}" for id_ in (hour_ago, random_ids.new_id()))
     old.touch()
     new.touch()
     sweep(tmp_path)
@@ -650,7 +650,7 @@ async def test_the_oldest_waiting_line_is_found_whoever_holds_it(tmp_path: Path)
     at = clock.now() - timedelta(minutes=5)
     id_ = floor_at(at)
     spool.append(encode(MissLine(str(id_), None, "h", "s", "expired")))
-    spool.append(encode(MissLine(str(mint.new_id()), None, "h", "s", "expired")))
+    spool.append(encode(MissLine(str(random_ids.new_id()), None, "h", "s", "expired")))
     found = oldest_waiting(tmp_path)
     assert found is not None
     assert abs(found - at) < timedelta(milliseconds=2)

@@ -4,7 +4,7 @@ import os
 import resource
 import socket
 
-from app.web import _next_in_queue
+from app.server.web_worker import _next_in_queue
 
 
 def test_a_stop_ends_also_when_no_descriptor_is_left_for_those_who_wait() -> None:

@@ -11,13 +11,14 @@ import asyncpg
 import msgspec
 import pytest
 
-from app import clock, mint, worker
+from app import clock, random_ids
 from app.db import connect_pool
 from app.directory import open_directory
 from app.lines import ClickLine, PixelLine, encode
+from app.server import background
+from app.server.background import Worker
 from app.settings import Settings, SettingsError, read_settings
 from app.spool import SUFFIX, Spool
-from app.worker import Worker
 from tests.cast import Brand, create_brand, create_collaboration, create_link
 from tests.tracking.relay import Relay
 
@@ -27,7 +28,7 @@ PERSON = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:132.0) Gecko/20100101 Firef
 @asynccontextmanager
 async def at_work(settings: Settings) -> AsyncIterator[Worker]:
     """A worker that runs for the length of the block and is then told to stop."""
-    pool = await connect_pool(settings.database_url, size=worker.CONNECTIONS, name="tests")
+    pool = await connect_pool(settings.database_url, size=background.CONNECTIONS, name="tests")
     subject = Worker(settings, pool, open_directory(settings))
     running = asyncio.create_task(subject.run())
     try:
@@ -49,12 +50,12 @@ async def settings_of_my_own(fresh_dsn: Callable[[], Awaitable[str]], tmp_path: 
 async def write(settings: Settings, brand: Brand, link_id: object, count: int) -> None:
     """Clicks and one order that names the last of them, as doors that have ended left them."""
     clicks, orders = (Spool(settings.data / "spool", kind=kind) for kind in ("clicks", "orders"))
-    ids = [str(mint.new_id()) for _ in range(count)]
+    ids = [str(random_ids.new_id()) for _ in range(count)]
     for n, id_ in enumerate(ids):
         clicks.append(encode(ClickLine(id_, str(brand.id), str(link_id), n, "90.12.3.0", PERSON, "", "")))
     body = f"event=sale&order_id=order-{ids[-1]}&amount=10&currency=EUR&click_id={ids[-1]}".encode()
     key = str(brand.publishable_id)
-    orders.append(encode(PixelLine(str(mint.new_id()), str(brand.id), key, "main", "pixel", "", body)))
+    orders.append(encode(PixelLine(str(random_ids.new_id()), str(brand.id), key, "main", "pixel", "", body)))
     await clicks.close()
     await orders.close()
 
@@ -93,9 +94,9 @@ async def test_with_the_database_away_it_waits_and_the_spool_keeps_everything(tm
     settings = read_settings(
         {}, database_url=f"postgresql://ariane@/ariane?host={tmp_path}", data=tmp_path, secret_key="s" * 43
     )
-    brand = Brand(mint.new_id(), "", "", mint.new_id())
+    brand = Brand(random_ids.new_id(), "", "", random_ids.new_id())
     async with at_work(settings) as subject:
-        await write(settings, brand, mint.new_id(), 5)
+        await write(settings, brand, random_ids.new_id(), 5)
         await asyncio.sleep(0.5)
         assert not subject.ready.is_set()
     assert len(segments(tmp_path)) == 2
@@ -104,8 +105,8 @@ async def test_with_the_database_away_it_waits_and_the_spool_keeps_everything(tm
 async def test_a_database_that_is_away_is_named_once_without_its_password_and_so_is_its_return(
     settings_of_my_own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(worker, "SAID_AFTER_S", 0.05)
-    monkeypatch.setattr(worker, "PAUSE_MAX_S", 0.3)
+    monkeypatch.setattr(background, "SAID_AFTER_S", 0.05)
+    monkeypatch.setattr(background, "PAUSE_MAX_S", 0.3)
     relay = Relay(settings_of_my_own.database_url, tmp_path)
     dsn = relay.dsn.replace("ariane@", "ariane:hidden@")
     settings = msgspec.structs.replace(settings_of_my_own, database_url=dsn)
@@ -155,10 +156,10 @@ async def test_a_task_that_fails_is_told_and_the_others_go_on(
             called_again.set()
         raise asyncpg.UndefinedColumnError("no such column")
 
-    monkeypatch.setattr(worker, "settle", broken)
+    monkeypatch.setattr(background, "settle", broken)
     with caplog.at_level(logging.WARNING, "ariane.worker"):
         async with at_work(settings):
-            await write(settings, brand, mint.new_id(), 5)
+            await write(settings, brand, random_ids.new_id(), 5)
             await eventually(
                 lambda: pool.fetchval("SELECT sum(clicks) FROM click_day WHERE brand_id = $1", brand.id), 5
             )
@@ -170,7 +171,7 @@ async def test_a_task_that_fails_is_told_and_the_others_go_on(
 
 def test_without_a_database_to_work_with_it_says_so() -> None:
     with pytest.raises(SettingsError, match="DATABASE_URL"):
-        worker.main(read_settings({}))
+        background.main(read_settings({}))
 
 
 def segments(data: Path) -> list[str]:

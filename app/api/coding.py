@@ -10,7 +10,7 @@ from sqlalchemy import Row, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.fields import Given, Minor
 from app.api.pairing import Pair
 from app.api.rows import sql_values
@@ -56,7 +56,7 @@ async def insert_code(connection: AsyncConnection, brand_id: UUID, wanted: CodeW
     now = clock.now()
     values = {**wanted.values, "code": typed, "code_norm": normalise(typed)}
     made = insert_once(code).values(
-        brand_id=brand_id, id=mint.new_id(), created_at=now, updated_at=now, **sql_values(code, values)
+        brand_id=brand_id, id=random_ids.new_id(), created_at=now, updated_at=now, **sql_values(code, values)
     )
     row: Row[Any] | None = (await connection.execute(made.on_conflict_do_nothing().returning(code))).one_or_none()
     return row
@@ -74,7 +74,7 @@ async def take(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, 
 async def generate(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, pattern: str) -> Row[Any]:
     """A readable code of the pattern that nobody has, inserted. Raises Conflict when every fallback is taken, which takes a broken pattern."""
     words = await _words(connection, brand_id, wanted)
-    tried = list(candidates(pattern, words, mint.random_number(RANDOM_BITS)))
+    tried = list(candidates(pattern, words, random_ids.random_number(RANDOM_BITS)))
     norms = [normalise(candidate) for candidate in tried]
     query = select(code.c.code_norm).where(code.c.brand_id == brand_id, code.c.code_norm.in_(norms))
     taken = set((await connection.execute(query)).scalars())
@@ -132,7 +132,7 @@ async def assign(
     """Appends an interval of ownership. starts_at None: since ever."""
     made = insert(code_assignment).values(
         brand_id=brand_id,
-        id=mint.new_id(),
+        id=random_ids.new_id(),
         code_id=code_id,
         collaboration_id=collaboration_id,
         starts_at=starts_at,

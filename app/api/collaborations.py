@@ -8,7 +8,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import ExternalId, Given, Metadata, Minor, Moment, Reference, absent, changes
@@ -117,7 +117,7 @@ async def create_collaboration(
 async def _insert(connection: AsyncConnection, values: dict[str, Any]) -> Row[Any] | None:
     now = clock.now()
     made = insert(collaboration).values(
-        id=mint.new_id(), created_at=now, updated_at=now, **sql_values(collaboration, values)
+        id=random_ids.new_id(), created_at=now, updated_at=now, **sql_values(collaboration, values)
     )
     row: Row[Any] | None = (
         await connection.execute(made.on_conflict_do_nothing().returning(collaboration))

@@ -6,7 +6,7 @@ import re
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import mint
+from app import random_ids
 from app.api.problems import render
 from app.domain import ids
 from app.errors import AppError
@@ -54,4 +54,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value.decode("latin-1")):
             return str(value.decode("latin-1"))
-    return ids.show("request", mint.new_id())
+    return ids.show("request", random_ids.new_id())

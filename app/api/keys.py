@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.announcing import announce
 from app.api.auth import SCOPES, Admin, KeyRing, key_hash
 from app.api.fields import Given, Moment, Name, Word, blame
@@ -85,7 +85,7 @@ def _shown(row: Row[Any]) -> Key:
 async def create_key(caller: Admin, session: Session, body: NewKey) -> MadeKey:
     """Makes a key. A secret key is in this answer and nowhere else."""
     secret = body.kind == "secret"
-    key = mint.new_token("sk" if secret else "pk")
+    key = random_ids.new_token("sk" if secret else "pk")
     scopes = [scope for scope in SCOPES if scope in (body.scopes or ["read", "write"])] if secret else []
     shop = None if secret else body.shop or "main"
     row = await _insert(session, caller.brand_id, key, kind=body.kind, scopes=scopes, shop=shop, name=body.name)
@@ -97,7 +97,7 @@ async def create_key(caller: Admin, session: Session, body: NewKey) -> MadeKey:
 async def _insert(connection: AsyncConnection, brand_id: UUID, key: str, **values: Any) -> Row[Any]:
     hint = key[-4:] if values["kind"] == "secret" else key
     made = insert(api_key).values(
-        key_hash=key_hash(key), id=mint.new_id(), brand_id=brand_id, hint=hint, created_at=clock.now(), **values
+        key_hash=key_hash(key), id=random_ids.new_id(), brand_id=brand_id, hint=hint, created_at=clock.now(), **values
     )
     row: Row[Any] = (await connection.execute(made.returning(api_key))).one()
     await announce(connection)

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.announcing import announce
 from app.api.faults import Faults
 from app.api.pairing import Pair, Paired, pair_up
@@ -198,7 +198,7 @@ def _differs(old: Any, row: NewRow, pair: Pair) -> str:
 def _fresh(row: NewRow, pair: Pair) -> MadeRow:
     now = clock.now()
     return MadeRow(
-        id=mint.new_id(),
+        id=random_ids.new_id(),
         made=True,
         host=_host_of(row),
         slug=row.slug or _new_slug(),
@@ -217,7 +217,7 @@ def _found(old: Any, pair: Pair) -> MadeRow:
 
 
 def _new_slug() -> str:
-    slug = make_slug(mint.random_number())
+    slug = make_slug(random_ids.random_number())
     return slug if slug not in RESERVED else _new_slug()
 
 

@@ -9,7 +9,7 @@ from pydantic import model_validator
 from sqlalchemy import Table, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.faults import Faults
 from app.api.fields import Given, Reference, blame
 from app.api.rows import is_archived, resolve
@@ -157,7 +157,7 @@ async def _find_or_create(
     parameters = {"brand_id": brand_id, "campaign_ids": campaign_ids, "influencer_ids": influencer_ids}
     rows = (await connection.execute(_FIND, parameters)).all()
     if len(rows) < len(ordered):
-        ids = [mint.new_id() for _ in ordered]
+        ids = [random_ids.new_id() for _ in ordered]
         await connection.execute(_CREATE, {**parameters, "ids": ids, "now": clock.now()})
         rows = (await connection.execute(_FIND, parameters)).all()
     return {(row.campaign_id, row.influencer_id): row for row in rows}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.fields import Moment
 from app.domain import ids
 from app.errors import TooMany
@@ -66,7 +66,7 @@ async def enqueue(
     await refuse_when_full(session, brand_id)
     made = insert(job).values(
         brand_id=brand_id,
-        id=job_id or mint.new_id(),
+        id=job_id or random_ids.new_id(),
         kind=kind,
         arguments=dict(arguments),
         total=total,

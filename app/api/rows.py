@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, and_, false, null, or_
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.faults import EXTERNAL, no_such
 from app.domain import ids
 from app.errors import Conflict, FieldError, NotFound
@@ -151,7 +151,7 @@ async def create_or_find(
     """
     now = clock.now()
     values = {"brand_id": brand_id, **values}
-    made = insert(table).values(id=mint.new_id(), created_at=now, updated_at=now, **sql_values(table, values))
+    made = insert(table).values(id=random_ids.new_id(), created_at=now, updated_at=now, **sql_values(table, values))
     row = (await connection.execute(made.on_conflict_do_nothing().returning(table))).one_or_none()
     if row is not None:
         return row, True

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.announcing import announce
 from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Moment, Name, Word, absent, merge, one_line
@@ -130,8 +130,8 @@ async def create_source(caller: Admin, session: Session, request: Request, body:
     await check_source(session, caller, request, body, settings, shop=body.shop)
     now = clock.now()
     made = insert(source).values(
-        token=mint.new_token("hook"),
-        id=mint.new_id(),
+        token=random_ids.new_token("hook"),
+        id=random_ids.new_id(),
         brand_id=caller.brand_id,
         platform=body.platform,
         name=body.name,

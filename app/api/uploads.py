@@ -17,7 +17,7 @@ import asyncpg
 from fastapi import Depends, Request, Response
 from starlette.requests import ClientDisconnect
 
-from app import mint
+from app import random_ids
 from app.api.auth import Caller
 from app.api.body import StrictRequest, check_address
 from app.api.http import Route
@@ -122,7 +122,7 @@ async def _receive(request: Request, brand_id: UUID, columns: Columns) -> Upload
             f"send text/csv or application/x-ndjson, not {kind[:60] or 'a body without a Content-Type'}"
         )
     pool: asyncpg.Pool = request.app.state.pool
-    job_id = mint.new_id()
+    job_id = random_ids.new_id()
     reading = _Reading(form, columns)
     number = 0
     async for piece in _pieces(request, request.app.state.settings.upload_max_bytes):

@@ -10,7 +10,7 @@ import typer
 from app.commands import deliveries, files, keys, quarantine, serving
 from app.commands.database import Data, reached
 from app.commands.showing import ROOMY_COLUMNS, AsJson, columns, console, print_json
-from app.main import version
+from app.server.app import version
 from app.settings import Settings, read_settings, variable
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def serve(context: typer.Context) -> None:
 @app.command()
 def work(data: Data = None) -> None:
     """Run the background process alone, beside web workers started otherwise."""
-    from app.worker import main as run
+    from app.server.background import main as run
 
     run(read_settings(data=data))
 
@@ -140,7 +140,7 @@ app.command("reconcile")(files.reconcile_file)
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document of every door."""
-    from app.main import openapi_document
+    from app.server.app import openapi_document
 
     print(json.dumps(openapi_document(), indent=2, ensure_ascii=False))
 

@@ -16,7 +16,7 @@ from app.settings import Settings, read_settings
 if TYPE_CHECKING:
     import asyncpg
 
-    from app.keys import Key
+    from app.server.brand_keys import Key
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def create_keys(
     data: Data = None,
 ) -> None:
     """Make a secret key for a brand, and the brand when it is new. The secret key is shown this once."""
-    from app.keys import issue_keys
+    from app.server.brand_keys import issue_keys
 
     chosen = tuple(filter(None, (scope.strip() for scope in scopes.split(","))))
     issued = _ask(
@@ -65,8 +65,8 @@ def list_keys(
     data: Data = None,
 ) -> None:
     """List the keys of every brand, without their secrets."""
-    from app.keys import LISTED_MAX_ROWS
-    from app.keys import list_keys as listing
+    from app.server.brand_keys import LISTED_MAX_ROWS
+    from app.server.brand_keys import list_keys as listing
 
     found = _ask(read_settings(data=data), lambda connection: listing(connection, brand, revoked=revoked))
     if as_json:
@@ -87,9 +87,9 @@ def revoke_key(
     data: Data = None,
 ) -> None:
     """Revoke a key for good: within 2 seconds it is refused everywhere. Asks first, and says what will no longer work."""
-    from app.keys import find_key
-    from app.keys import list_keys as listing
-    from app.keys import revoke_key as revoking
+    from app.server.brand_keys import find_key
+    from app.server.brand_keys import list_keys as listing
+    from app.server.brand_keys import revoke_key as revoking
 
     async def look(connection: "asyncpg.Connection") -> "tuple[Key, list[Key]]":
         key = await find_key(connection, id)

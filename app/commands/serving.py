@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from app.serve import serve
+from app.server.supervisor import serve
 from app.settings import read_settings
 
 

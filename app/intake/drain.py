@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 
-from app import clock, mint
+from app import clock, random_ids
 from app.intake.calendar import Calendar
 from app.intake.clicks import ReadClicks, read_clicks, record_clicks, record_misses
 from app.intake.partitions import ensure_partitions
@@ -182,8 +182,8 @@ def spool_name(directory: Path) -> str:
         return path.read_text().strip()
     except FileNotFoundError:
         directory.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"name-{mint.new_id()}")
-        fresh.write_text(f"{socket.gethostname()}-{mint.random_number():010x}\n")
+        fresh = path.with_name(f"name-{random_ids.new_id()}")
+        fresh.write_text(f"{socket.gethostname()}-{random_ids.random_number():010x}\n")
         fresh.rename(path)
         return path.read_text().strip()
 

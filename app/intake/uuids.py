@@ -6,12 +6,12 @@ from uuid import UUID
 
 from asyncpg.pgproto import pgproto
 
-from app import mint
+from app import random_ids
 
 
 def new_id() -> UUID:
     """`mint.new_id`."""
-    return pgproto.UUID(mint.new_id_bytes())
+    return pgproto.UUID(random_ids.new_id_bytes())
 
 
 def read_id(text: str) -> UUID:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app import mint
+from app import random_ids
 from app.intake.recording import in_transaction
 from app.settings import Settings
 
@@ -243,7 +243,7 @@ async def run_next(
     """
     if stopping.is_set():
         return 0
-    claim = mint.new_id()
+    claim = random_ids.new_id()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", CLAIM_LOCK)
         row = await connection.fetchrow(CLAIM, claim, timedelta(seconds=settings.job_silent_s))

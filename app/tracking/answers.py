@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from app import mint
+from app import random_ids
 from app.domain import ids
 from app.errors import AppError, TooLarge, TooSlow, Unauthorized, title
 
@@ -54,7 +54,7 @@ async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Seq
 
 def tell_problem(path: str, error: AppError) -> tuple[bytes, list[Header]]:
     """The body of the problem, and the headers that say what it is."""
-    request_id = ids.show("request", mint.new_id())
+    request_id = ids.show("request", random_ids.new_id())
     problem = {
         "type": f"urn:ariane:problem:{error.code}",
         "title": title(error.status),

@@ -6,7 +6,7 @@ So a shop's webhook is safe within a millisecond, also while PostgreSQL is down:
 import logging
 from functools import lru_cache
 
-from app import clock, mint
+from app import clock, random_ids
 from app.directory import Directory
 from app.domain import ids
 from app.domain.signatures.digests import PROOF, QUERY
@@ -120,7 +120,7 @@ class Hooks:
             headers.pop(PROOF, None)
         else:
             query, body = forget(source.platform, query, headers, body, secrets)
-        new = mint.new_id()
+        new = random_ids.new_id()
         line = HookLine(
             id=str(new),
             brand_id=source.brand_id,

@@ -7,7 +7,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from app import mint
+from app import random_ids
 from app.directory import Directory
 from app.errors import TooLarge, TooSlow, Unavailable
 from app.lines import PixelLine, encode
@@ -118,7 +118,9 @@ class Pixels:
             # Browsers do not try again. The key stands in the body: whoever records this can still look it up.
             found = None
         brand_id, key_id, shop = (found.brand_id, found.id, found.shop) if found else (None, None, "")
-        self._spool.append(encode(PixelLine(str(mint.new_id()), brand_id, key_id, shop, door, content_type, body)))
+        self._spool.append(
+            encode(PixelLine(str(random_ids.new_id()), brand_id, key_id, shop, door, content_type, body))
+        )
         await self._spool.synced()
         self._counts.slots[PIXELS_STORED] += 1
 

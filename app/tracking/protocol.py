@@ -17,9 +17,9 @@ What of uvicorn 0.54 (pinned below 0.55: these are internals, tests/tracking/tes
 - between two of `on_headers_complete`, `on_body` and `on_message_complete`, what it was given is a head, or what a chunked body has beside its chunks;
 - `flow.write_paused`: the peer does not read; an ASGI answer would wait;
 - `send_400_response` writes the answer to what is no HTTP, `shutdown` and `eof_received` end the connection: nothing may wait in the batch then;
-- `server_state.default_headers` holds the date and, while the worker stops, `Connection: close`: appended in place by app/web.py, which is why
+- `server_state.default_headers` holds the date and, while the worker stops, `Connection: close`: appended in place by app/server/web_worker.py, which is why
   its length is looked at too.
-`limit_concurrency`, `root_path` and the access log are not heeded here; app/web.py sets none of them.
+`limit_concurrency`, `root_path` and the access log are not heeded here; app/server/web_worker.py sets none of them.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ HEAD_MAX_BYTES = 128 << 10
 Neither parser nor uvicorn has an end to it: 100 MB of headers over one connection took a gigabyte of memory."""
 PATH_SHOWN_CHARS = 200
 HEAD_MAX_S = 65.0
-"""From the connection, or from a request's first bytes, to the end of its headers; as long as an idle connection is kept (app/web.py)."""
+"""From the connection, or from a request's first bytes, to the end of its headers; as long as an idle connection is kept (app/server/web_worker.py)."""
 
 
 def _written(headers: Sequence[Header]) -> bytes:

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from app import clock, mint
+from app import clock, random_ids
 from app.directory import Directory
 from app.domain.destinations import address
 from app.domain.slugs import is_slug
@@ -213,7 +213,7 @@ class Redirects:
         clean = slug[:SLUG_MAX_CHARS] if slug.isprintable() else "(unprintable)"
         self._counts.slots[MISSES[reason]] += 1
         try:
-            self._spool.append(encode(MissLine(str(mint.new_id()), brand_id, host, clean, reason)))
+            self._spool.append(encode(MissLine(str(random_ids.new_id()), brand_id, host, clean, reason)))
         except SpoolFull:
             return  # counted above; a visitor who followed a dead link loses nothing by it
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain.codes import RANDOM_ALPHABET, normalise
 from app.domain.slugs import RESERVED, make_slug
 from app.tables import DEFAULT_HOST
@@ -94,7 +94,7 @@ async def _take_slug(
     connection: asyncpg.pool.PoolConnectionProxy, brand_id: UUID, link_id: UUID, destination_url: str, click_param: str
 ) -> str:
     for _ in range(SLUG_ATTEMPTS):
-        slug = make_slug(mint.random_number())
+        slug = make_slug(random_ids.random_number())
         if slug not in RESERVED and await connection.fetchval(
             ROUTE, DEFAULT_HOST, slug, brand_id, link_id, destination_url, click_param
         ):

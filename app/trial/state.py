@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import httpx2
 
-from app import mint
+from app import random_ids
 from app.domain.rehearsal import Scene
 from app.settings import Settings
 from app.trial.cast import Cast, assemble
@@ -58,7 +58,7 @@ class Trial:
     pool: asyncpg.Pool
     source: Tried
     client: httpx2.AsyncClient
-    number: int = field(default_factory=lambda: mint.random_number(NUMBER_BITS) + 1)
+    number: int = field(default_factory=lambda: random_ids.random_number(NUMBER_BITS) + 1)
     opened: list[str] = field(default_factory=list)
     cast: Cast | None = None
     click_id: str | None = None

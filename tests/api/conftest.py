@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
-from app.main import create_api
+from app.server.app import create_api
 from app.settings import Settings
 from tests.cast import Brand
 

@@ -11,7 +11,7 @@ from msgspec import structs
 from starlette.applications import Starlette
 
 from app.api.problems import translate
-from app.main import create_api, create_app
+from app.server.app import create_api, create_app
 from app.settings import Settings
 from tests.api.calls import make_link, make_pair, post
 from tests.api.conftest import client

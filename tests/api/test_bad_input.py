@@ -9,12 +9,12 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from msgspec import structs
 
-from app import mint
+from app import random_ids
 from app.api.body import DEPTH_MAX, parse_json
 from app.api.gate import RECHECK_S
 from app.errors import Malformed
-from app.main import create_api
 from app.migrate import migrate
+from app.server.app import create_api
 from app.settings import Settings
 from tests.api.calls import make_influencer
 from tests.api.conftest import client
@@ -189,7 +189,7 @@ async def test_a_request_keeps_the_id_it_came_with_when_that_is_sane(as_alice: A
 
 
 async def test_the_api_answers_503_until_the_schema_matches(settings: Settings, server: str, alice: Brand) -> None:
-    name = f"empty_{mint.new_id().hex}"
+    name = f"empty_{random_ids.new_id().hex}"
     connection = await asyncpg.connect(server)
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 
-from app.main import create_api
+from app.server.app import create_api
 from app.settings import Settings
 from tests.cast import Brand, create_brand
 

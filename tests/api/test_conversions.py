@@ -8,7 +8,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain import ids
 from app.domain.codes import normalise
 from tests.cast import Brand, Collaboration, create_code, create_collaboration, create_link
@@ -26,7 +26,7 @@ async def lea(pool: asyncpg.Pool, alice: Brand) -> Collaboration:
 
 async def click(pool: asyncpg.Pool, brand: Brand, collaboration: Collaboration, *, days_ago: float = 1) -> str:
     """A click on a link of this collaboration, as the order names it."""
-    link_id = await create_link(pool, brand, collaboration, f"l{mint.new_id().hex[-12:]}")
+    link_id = await create_link(pool, brand, collaboration, f"l{random_ids.new_id().hex[-12:]}")
     at = clock.now() - timedelta(days=days_ago)
     click_id = ids.floor_at(at)
     await pool.execute(
@@ -122,7 +122,7 @@ async def test_the_loser_is_told_with_its_reason(
 
 
 async def test_an_unknown_click_is_waited_for(as_alice: httpx2.AsyncClient) -> None:
-    body = {"order_id": "3", "net_minor": 100, "click_id": ids.show("click", mint.new_id())}
+    body = {"order_id": "3", "net_minor": 100, "click_id": ids.show("click", random_ids.new_id())}
     attribution = (await as_alice.post("/v1/conversions", json=body)).json()["attribution"]
     assert (attribution["verdict"], attribution["reason"]) == ("pending_click", "waiting_for_click")
     body = {"order_id": "4", "net_minor": 100, "click_id": "utter nonsense"}

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.deliveries import AT_ONCE_BYTES, AT_ONCE_ROWS
 from app.domain import ids
 from app.intake.deliveries import record_deliveries
@@ -27,7 +27,7 @@ from tests.tracking.asking import ask, running_doors, settings_for, spooled
 
 
 def hit(brand: Brand, body: bytes) -> PixelLine:
-    return PixelLine(str(mint.new_id()), str(brand.id), str(brand.publishable_id), "main", "pixel", "", body)
+    return PixelLine(str(random_ids.new_id()), str(brand.id), str(brand.publishable_id), "main", "pixel", "", body)
 
 
 async def receive(pool: asyncpg.Pool, settings: Settings, *lines: HookLine | PixelLine) -> list[str]:
@@ -89,11 +89,11 @@ async def test_one_delivery_shows_its_raw_body_and_what_is_read_in_it(
 async def test_a_delivery_with_a_wrong_signature_is_replayed_once_the_secret_is_mended(
     as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand
 ) -> None:
-    source_id, now, key = mint.new_id(), clock.now(), load_secret(settings)
+    source_id, now, key = random_ids.new_id(), clock.now(), load_secret(settings)
     await pool.execute(
         """INSERT INTO source (token, id, brand_id, platform, secrets, created_at, updated_at)
            VALUES ($1, $2, $3, 'generic', $4, $5, $5)""",
-        mint.new_token("in"),
+        random_ids.new_token("in"),
         source_id,
         alice.id,
         [seal(key, "mistyped")],
@@ -102,7 +102,7 @@ async def test_a_delivery_with_a_wrong_signature_is_replayed_once_the_secret_is_
     body = json.dumps({"order_id": "A-1", "net_minor": 4990, "currency": "EUR"}).encode()
     headers = {"x-ariane-signature": "sha256=" + hmac.digest(b"right", body, "sha256").hex()}
     line = HookLine(
-        str(mint.new_id()),
+        str(random_ids.new_id()),
         str(alice.id),
         str(source_id),
         "generic",
@@ -198,11 +198,11 @@ async def test_a_mistyped_secret_loses_no_order_from_the_shops_message_to_the_co
 
 async def connect(pool: asyncpg.Pool, settings: Settings, brand: Brand, *, shop: str = "main") -> UUID:
     """A generic source; its id."""
-    source_id, now = mint.new_id(), clock.now()
+    source_id, now = random_ids.new_id(), clock.now()
     await pool.execute(
         """INSERT INTO source (token, id, brand_id, platform, shop, secrets, created_at, updated_at)
            VALUES ($1, $2, $3, 'generic', $4, $5, $6, $6)""",
-        mint.new_token("in"), source_id, brand.id, shop, [seal(load_secret(settings), "right")], now,
+        random_ids.new_token("in"), source_id, brand.id, shop, [seal(load_secret(settings), "right")], now,
     )  # fmt: skip
     return source_id
 
@@ -215,7 +215,7 @@ def sent(
     signature = "sha256=" + hmac.digest(b"right", raw, "sha256").hex()
     headers = {"x-ariane-signature": signature, "x-ariane-delivery": event}
     return HookLine(
-        str(mint.new_id()), str(brand.id), str(source_id), "generic", shop, not wrong, wrong, headers, "", raw
+        str(random_ids.new_id()), str(brand.id), str(source_id), "generic", shop, not wrong, wrong, headers, "", raw
     )
 
 
@@ -283,7 +283,7 @@ async def test_no_list_and_no_replay_reads_more_than_it_shows(fresh_dsn: Callabl
     """20,000 rows of one brand (200,000 gave the same), every filter: an index with the brand first, and few rows read."""
     connection = await asyncpg.connect(await fresh_dsn())
     try:
-        brand = mint.new_id()
+        brand = random_ids.new_id()
         await connection.execute(MANY, brand, ids.floor_ms(1_790_000_000_000).bytes[:6].hex())
         await connection.execute("ANALYZE delivery")
         until = UUID(int=2**128 - 1)
@@ -484,7 +484,7 @@ async def test_a_replay_of_unknown_ids_replays_nothing(
     [mine] = await receive(pool, settings, hit(alice, b"event=sale&order_id=1&currency=ZZZ"))
     for caller, named in (
         (as_alice, [mine, "dlv_nonsense"]),
-        (as_alice, [mine, ids.show("delivery", mint.new_id())]),
+        (as_alice, [mine, ids.show("delivery", random_ids.new_id())]),
         (as_charlie, [mine]),
     ):
         answer = await caller.post("/v1/deliveries/replay", json={"ids": named})

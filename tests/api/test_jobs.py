@@ -8,14 +8,14 @@ from uuid import UUID
 import asyncpg
 from httpx2 import AsyncClient
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain import ids
 from tests.cast import Brand
 
 
 async def put(pool: asyncpg.Pool, brand: Brand, state: str = "queued", lines: int = 0) -> tuple[str, UUID]:
     """A job straight in the table, as it is shown and as it is kept."""
-    job_id = mint.new_id()
+    job_id = random_ids.new_id()
     now = clock.now()
     finished_at = None if state in ("queued", "running") else now
     await pool.execute(

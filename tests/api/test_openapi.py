@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from app.main import openapi_document
+from app.server.app import openapi_document
 
 STORED = Path(__file__).resolve().parents[2] / "openapi" / "openapi.json"
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain import ids
 from app.intake.deliveries import record_deliveries
 from app.lines import HookLine
@@ -67,7 +67,7 @@ async def receive_unusable(pool: asyncpg.Pool, settings: Settings, client: Async
     source = await post(client, "/v1/sources", {"platform": "generic", "secrets": ["a-long-random-secret"]})
     found = {}
     for order_id, signed in (("9001", False), ("9002", True)):
-        line_id = mint.new_id()
+        line_id = random_ids.new_id()
         body = b'{"order_id": "%s", "net_minor": "thirty"}' % order_id.encode()
         reason = "" if signed else "wrong_signature"
         source_id = str(ids.read("source", source["id"]))

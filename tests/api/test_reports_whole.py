@@ -7,7 +7,7 @@ import asyncpg
 import httpx2
 from fastapi import FastAPI
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain import ids
 from app.intake.calendar import Calendar
 from app.intake.clicks import read_clicks, record_clicks
@@ -30,7 +30,7 @@ async def follow(pool: asyncpg.Pool, brand: Brand, link: Json, ats: list[datetim
     for at in ats:
         for agent in (CHROME, GOOGLEBOT):
             click_id = ids.floor_at(at)
-            click_id = type(click_id)(int=click_id.int + mint.random_number(32))
+            click_id = type(click_id)(int=click_id.int + random_ids.random_number(32))
             lines.append(ClickLine(str(click_id), str(brand.id), link_id, 77, "90.12.3.0", agent, "", ""))
             if agent == CHROME:
                 shown.append(ids.show("click", click_id))

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from uvicorn import Config, Server
 
-from app.main import create_app
+from app.server.app import create_app
 from app.settings import read_settings
 from tests.cast import Brand
 from tests.served import free_port

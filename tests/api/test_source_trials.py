@@ -17,8 +17,8 @@ from app import clock
 from app.db import connect_pool
 from app.domain.presets import PRESETS as CHECKOUTS
 from app.intake.messages import PLATFORMS
-from app.main import create_app
 from app.secret import seal
+from app.server.app import create_app
 from app.settings import Settings, read_settings
 from app.trial import outcome, playing
 from tests.api.calls import Json, post

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 from sqlalchemy.dialects import postgresql
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api import source_health
 from app.api.source_settings import Platform
 from app.domain import ids
@@ -147,7 +147,7 @@ async def receive(
     """Records a message that the sender, whose clock is `behind`, sent some time `ago`; its id as the API shows it."""
     received_at = clock.now() - ago
     triggered_at = (received_at - behind).isoformat()
-    line_id = UUID(int=mint.new_id().int & ((1 << 80) - 1) | round(received_at.timestamp() * 1_000) << 80)
+    line_id = UUID(int=random_ids.new_id().int & ((1 << 80) - 1) | round(received_at.timestamp() * 1_000) << 80)
     line = HookLine(
         id=str(line_id),
         brand_id=str(brand.id),
@@ -218,7 +218,7 @@ async def test_health_is_found_by_the_index_however_many_deliveries_there_are(
 ) -> None:
     """A quiet source beside busy ones, all their messages refused: neither its one old order nor their failures are searched for."""
     connection = await asyncpg.connect(await fresh_dsn())
-    brand_id, sources = mint.new_id(), [mint.new_id() for _ in range(4)]
+    brand_id, sources = random_ids.new_id(), [random_ids.new_id() for _ in range(4)]
     await connection.execute(
         """INSERT INTO delivery (brand_id, id, origin_id, platform, body_hash, body, status, reason, received_at)
            SELECT $1, ('019a0000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,

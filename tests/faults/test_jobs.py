@@ -30,7 +30,7 @@ def test_a_killed_import_goes_on_and_nothing_is_lost_or_counted_twice(whole: Ser
     job = upload(served)
     for turn in range(1, KILLS + 1):
         served.until(lambda part=turn: look(served, job)["progress"]["done"] >= ROWS * part // (KILLS + 2), 120)  # type: ignore[misc]
-        kill(served, "app.worker")
+        kill(served, "app.server.background")
     ended = served.until(lambda: (shown := look(served, job))["finished_at"] and shown, 240)
     assert asyncio.run(count(served)) == (ROWS - ROWS // REFUSED_EVERY, (ROWS - ROWS // REFUSED_EVERY) * 1_000)
     assert ended["state"] == "succeeded"

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain import ids
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, encode_words
 from app.intake.deliveries import record_deliveries
@@ -92,7 +92,7 @@ def test_no_parser_raises_and_every_refusal_is_documented() -> None:
     seen: Counter[str] = Counter()
     for number in range(CASES):
         sample, sent = malformed(number)
-        line = sample.checkout.taken(sent, line_id=str(mint.new_id()), brand_id=NOBODY, source_id=NOBODY, at=NOW)
+        line = sample.checkout.taken(sent, line_id=str(random_ids.new_id()), brand_id=NOBODY, source_id=NOBODY, at=NOW)
         try:
             said = read(line, sample.checkout.settings)
         except Exception as error:

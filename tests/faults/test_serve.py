@@ -21,7 +21,7 @@ import asyncpg
 import pytest
 
 from app.postgres import Cluster
-from app.priority import NICENESS
+from app.server.priority import NICENESS
 from tests.faults.test_postgres import lives, memory
 
 pytestmark = pytest.mark.faults
@@ -236,7 +236,7 @@ def test_a_later_start_redirects_at_once_and_prints_no_key(service: Service, key
     service.wait_until("/v1/keys", 200, key)
     assert service.get("/healthz") == 200
     assert "sk_" not in Path(service.output.name).read_text()
-    assert not service.children("app.welcome")
+    assert not service.children("app.server.first_start")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux weighs processes one by one")
@@ -250,7 +250,7 @@ def test_those_who_work_while_nobody_waits_give_way_to_the_doors_and_the_api(
         assert time.monotonic() < deadline, backends
         time.sleep(0.1)
     assert priorities(backends["ariane-directory"]) == {0}
-    (worker,) = service.children("app.worker")
+    (worker,) = service.children("app.server.background")
     assert priorities([worker]) == {NICENESS}
 
 
@@ -277,10 +277,10 @@ def priorities(pids: Iterable[int]) -> set[int]:
 def test_a_dead_worker_is_replaced_and_no_connection_is_refused(service: Service) -> None:
     service.wait_until("/readyz", 200)
     load = Load(service.port, threads=4, keep_alive=False)
-    before = service.children("app.web")
+    before = service.children("app.server.web_worker")
     os.kill(min(before), signal.SIGKILL)
     service.wait_for(r"web worker \d killed by SIGKILL", service.errors.name)
-    service.wait_for_children("app.web", 2, other_than=min(before))
+    service.wait_for_children("app.server.web_worker", 2, other_than=min(before))
     answered = load.answered
     load.wait_for(answered + 300)
     load.finish()
@@ -292,9 +292,9 @@ def test_a_worker_that_somebody_ends_by_hand_loses_nothing_and_its_successor_ans
     service.wait_until("/readyz", 200)
     load = Load(service.port, threads=4, keep_alive=True)
     load.wait_for(100)
-    before = service.children("app.web")
+    before = service.children("app.server.web_worker")
     os.kill(min(before), signal.SIGTERM)
-    service.wait_for_children("app.web", len(before), other_than=min(before))
+    service.wait_for_children("app.server.web_worker", len(before), other_than=min(before))
     load.wait_for(load.answered + 300)
     load.finish()
     assert (load.lost, load.refused) == ([], [])
@@ -305,7 +305,7 @@ def test_a_dead_database_and_a_dead_background_process_come_back_while_redirects
 ) -> None:
     service.wait_until("/v1/keys", 200, key)
     assert {service.get("/lea") for _ in range(20)} == {302}  # each worker has read the link by now
-    for word in ("bin/postgres", "app.worker"):
+    for word in ("bin/postgres", "app.server.background"):
         dead = min(service.children(word))
         os.kill(dead, signal.SIGKILL)
         assert service.get("/lea") == 302

@@ -19,9 +19,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.child import child_setup
 from app.migrate import migrate
 from app.postgres import Cluster
+from app.process import child_setup
 from app.spool import QUARANTINE, SUFFIX
 from tests.cast import Brand, create_brand, create_collaboration, create_link
 
@@ -110,7 +110,7 @@ class Scene:
         environment = {**os.environ, "DATABASE_URL": self.cluster.dsn, "ARIANE_DATA": str(self.home)}
         with (self.home / "worker.log").open("ab") as output:
             self.worker = subprocess.Popen(
-                [sys.executable, "-m", "app.worker"],
+                [sys.executable, "-m", "app.server.background"],
                 env=environment,
                 stderr=output,
                 preexec_fn=child_setup(death_signal=signal.SIGKILL),

@@ -125,7 +125,7 @@ def test_nothing_that_was_answered_is_lost_or_doubled_whichever_process_is_kille
         thread.start()
         try:
             for _ in range(ROUNDS):
-                for name in ("app.web", "app.worker", "bin/postgres"):
+                for name in ("app.server.web_worker", "app.server.background", "bin/postgres"):
                     time.sleep(BETWEEN_KILLS_S)
                     kill(first, name)
             time.sleep(BETWEEN_KILLS_S)

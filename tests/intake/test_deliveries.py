@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool
 from app.domain import ids
 from app.domain.codes import normalise
@@ -37,14 +37,14 @@ class Shop:
     def __init__(self, brand: Brand, platform: str) -> None:
         self.brand = brand
         self.platform = platform
-        self.id = mint.new_id()
+        self.id = random_ids.new_id()
 
     async def connect(self, pool: asyncpg.Pool, secret_key: str, *secrets: str, settings: str = "{}") -> None:
         now = clock.now()
         await pool.execute(
             """INSERT INTO source (token, id, brand_id, platform, secrets, settings, created_at, updated_at)
                VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $7)""",
-            mint.new_token("in"),
+            random_ids.new_token("in"),
             self.id,
             self.brand.id,
             self.platform,
@@ -59,7 +59,7 @@ class Shop:
 
     def order(self, *, wrong: str = "", event: str = "", topic: str = "orders/create", **changed: Any) -> HookLine:
         """An order from the vendor's documentation, with an id of its own; `wrong`: the reason its signature failed."""
-        number = mint.random_number(50)
+        number = random_ids.random_number(50)
         body = json.dumps(
             {**ORDER, "id": number, "name": f"#{number}", "order_number": None, "checkout_token": None, **changed}
         )
@@ -69,7 +69,7 @@ class Shop:
         digest = hmac.digest(signed_with.encode(), body, "sha256")
         name = "x-shopify-hmac-sha256" if self.platform == "shopify" else "x-ariane-signature"
         return HookLine(
-            id=str(mint.new_id()),
+            id=str(random_ids.new_id()),
             brand_id=str(self.brand.id),
             source_id=str(self.id),
             platform=self.platform,
@@ -84,7 +84,7 @@ class Shop:
 
 def hit(brand: Brand | None, query: str, *, door: str = "pixel") -> PixelLine:
     return PixelLine(
-        id=str(mint.new_id()),
+        id=str(random_ids.new_id()),
         brand_id=None if brand is None else str(brand.id),
         key_id=None if brand is None else str(brand.publishable_id),
         shop="main",
@@ -170,7 +170,7 @@ async def test_one_delivery_a_hundred_times_is_one_row_and_one_order(
     line = shopify.order(event="same")
     # Fifty in one batch with line ids of their own (the shop sent it again), and fifty beside them from other processes.
     again = [
-        HookLine(**{**{name: getattr(line, name) for name in line.__struct_fields__}, "id": str(mint.new_id())})
+        HookLine(**{**{name: getattr(line, name) for name in line.__struct_fields__}, "id": str(random_ids.new_id())})
         for _ in range(99)
     ]
     outcomes = await asyncio.gather(
@@ -323,7 +323,7 @@ async def test_a_database_that_is_away_refuses_no_message(settings: Settings, se
 
 
 async def test_a_click_is_no_delivery(pool: asyncpg.Pool, settings: Settings, secret: str) -> None:
-    click = ClickLine(str(mint.new_id()), str(NOBODY), str(NOBODY), None, "", "", "", "")
+    click = ClickLine(str(random_ids.new_id()), str(NOBODY), str(NOBODY), None, "", "", "", "")
     with pytest.raises(ValueError, match="belongs among the clicks"):
         await record_deliveries(pool, [click], secret=secret, settings=settings)
 
@@ -434,7 +434,7 @@ async def test_a_rival_cannot_replay_a_delivery(
 
 
 async def test_a_landing_is_remembered_once(pool: asyncpg.Pool, alice: Brand, record: Record) -> None:
-    click_id = mint.new_id()
+    click_id = random_ids.new_id()
     query = f"event=land&click_id={ids.show('click', click_id)}&visitor_id=v1"
     assert await record(hit(alice, query), hit(alice, query)) == Outcome(recorded=2)
     rows = await pool.fetch("SELECT visitor_id, click_id FROM visitor_click WHERE brand_id = $1", alice.id)

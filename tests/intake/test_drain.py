@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool
 from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
@@ -57,7 +57,7 @@ def click(
     hint: str = "",
     referrer_host: str = "instagram.com",
 ) -> ClickLine:
-    id_ = mint.new_id()
+    id_ = random_ids.new_id()
     if at is not None:
         id_ = UUID(int=floor_at(at).int | (id_.int & ((1 << 62) - 1)))
     return ClickLine(str(id_), str(brand.id), str(link_id), visitor, "90.12.3.0", user_agent, referrer_host, hint)
@@ -66,7 +66,7 @@ def click(
 def write(directory: Path, lines: Sequence[Line], name: UUID | None = None) -> Path:
     """A segment as a writer that is gone left it."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"clicks-{name or mint.new_id()}{SUFFIX}"
+    path = directory / f"clicks-{name or random_ids.new_id()}{SUFFIX}"
     path.write_bytes(b"".join(encode(line) + b"\n" for line in lines))
     return path
 
@@ -89,7 +89,7 @@ async def test_a_click_is_stored_with_what_its_request_said(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
     alice, charlie = pair
-    link_id, at = mint.new_id(), datetime.now(UTC).replace(microsecond=123_000)
+    link_id, at = random_ids.new_id(), datetime.now(UTC).replace(microsecond=123_000)
     line = click(alice, link_id, at=at)
     write(tmp_path, [line])
     assert await drain(tmp_path, "clicks", recorder(own), retention=RETENTION) == 1
@@ -106,7 +106,7 @@ async def test_a_page_that_a_power_failure_left_unwritten_costs_only_what_stood_
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
     alice, _ = pair
-    lines = [click(alice, mint.new_id()) for _ in range(60)]
+    lines = [click(alice, random_ids.new_id()) for _ in range(60)]
     path = write(tmp_path, lines)
     # Written over NULs, flushed up to the 20th line; of what came later one page arrived and the one before it did not.
     written = path.read_bytes()
@@ -126,7 +126,7 @@ async def test_every_class_is_counted_under_its_own_name(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
     alice, charlie = pair
-    link_id = mint.new_id()
+    link_id = random_ids.new_id()
     agents = [
         (PERSON, ""),
         (PERSON, ""),
@@ -149,7 +149,7 @@ async def test_what_a_click_says_is_stored_the_same_whether_it_is_copied_or_inse
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
     alice, _ = pair
-    link_id = mint.new_id()
+    link_id = random_ids.new_id()
     midnight = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
     lines = [
         click(alice, link_id, at=midnight + timedelta(milliseconds=number - 2), **said)
@@ -185,7 +185,7 @@ async def test_a_day_begins_at_midnight_of_the_brand(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
     alice, _ = pair
-    link_id = mint.new_id()
+    link_id = random_ids.new_id()
     yesterday = clock.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     # Paris is one or two hours ahead of UTC: 23:30 UTC is the next day there, 20:30 UTC is not.
     write(tmp_path, [click(alice, link_id, at=yesterday + timedelta(hours=hour, minutes=30)) for hour in (20, 23)])
@@ -223,7 +223,7 @@ async def test_a_line_the_database_refuses_is_set_aside_and_blocks_nobody(
     poison = click(alice, alice.id, referrer_host="a\x00b")
     ancient = click(alice, alice.id, at=clock.now() - timedelta(days=500))
     ahead = click(alice, alice.id, at=clock.now() + timedelta(days=300))
-    nobody = ClickLine(str(mint.new_id()), "not a brand", str(alice.id), None, "", PERSON, "", "")
+    nobody = ClickLine(str(random_ids.new_id()), "not a brand", str(alice.id), None, "", PERSON, "", "")
     path = write(tmp_path, [*good[:7], poison, *good[7:], ancient, ahead, nobody])
     with path.open("ab") as file:
         file.write(b'["click", "half a li\n{"no": "line"}\n["click","torn tail"')
@@ -286,13 +286,13 @@ async def test_orders_that_waited_for_a_click_are_queued_with_it(
     alice, charlie = pair
     by_click, by_visitor, unrelated = (click(alice, alice.id) for _ in range(3))
     by_bot = click(alice, alice.id, user_agent="curl/8")
-    orders = [mint.new_id() for _ in range(5)]
+    orders = [random_ids.new_id() for _ in range(5)]
     touches = [
         (alice.id, f"click:{by_click.id}", orders[0]),
         (alice.id, "visitor:v1", orders[1]),
         (charlie.id, f"click:{unrelated.id}", orders[2]),
         (alice.id, f"click:{by_bot.id}", orders[3]),
-        (alice.id, f"click:{mint.new_id()}", orders[4]),
+        (alice.id, f"click:{random_ids.new_id()}", orders[4]),
     ]
     await own.executemany("INSERT INTO order_touch (brand_id, touch, conversion_id) VALUES ($1, $2, $3)", touches)
     await own.execute(
@@ -314,7 +314,7 @@ async def test_uniques_are_the_first_click_of_a_visitor_link_and_day(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
     alice, charlie = pair
-    link_id, other_link = mint.new_id(), mint.new_id()
+    link_id, other_link = random_ids.new_id(), random_ids.new_id()
     write(
         tmp_path,
         [
@@ -339,7 +339,7 @@ async def test_uniques_that_arrive_out_of_order_end_on_the_day_of_the_first(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
     alice, _ = pair
-    link_id = mint.new_id()
+    link_id = random_ids.new_id()
     day = clock.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
     # One UTC day, two days in Paris; the later click is drained first.
     late, early, between = (click(alice, link_id, at=day + timedelta(hours=hour)) for hour in (23.5, 10, 12))
@@ -375,7 +375,7 @@ def test_uniques_do_not_depend_on_the_order_or_the_batches(order: list[tuple[int
 async def test_several_drainers_share_the_work_without_a_deadlock(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
 ) -> None:
-    links = [mint.new_id() for _ in range(30)]
+    links = [random_ids.new_id() for _ in range(30)]
     lines = [click(pair[n % 2], links[n * 7 % 30], visitor=n % 40) for n in range(4_000)]
     for start in range(0, 4_000, 250):
         write(tmp_path, lines[start : start + 250][:: -1 if start % 500 else 1])
@@ -420,7 +420,7 @@ async def test_misses_are_counted_by_slug_up_to_a_limit(
     alice, _ = pair
 
     def miss(slug: str, reason: str = "unknown_slug", brand: str | None = None) -> MissLine:
-        return MissLine(str(mint.new_id()), brand, "go.example", slug, reason)
+        return MissLine(str(random_ids.new_id()), brand, "go.example", slug, reason)
 
     mine = str(alice.id)
     write(

@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from app import mint
+from app import random_ids
 from app.db import connect_pool
 from app.domain import ids
 from app.domain.codes import normalise
@@ -31,8 +31,8 @@ from app.intake.deliveries import record_deliveries
 from app.intake.recording import in_transaction
 from app.intake.settle import settle
 from app.lines import ClickLine, Line, PixelLine
-from app.main import create_api
 from app.secret import seal
+from app.server.app import create_api
 from app.settings import Settings
 from tests.api.conftest import client
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
@@ -184,12 +184,12 @@ async def selling(world: World) -> AsyncIterator[Selling]:
     links = {
         name: await create_link(pool, brand, people[name.title()], f"{name}{brand.id.hex[-12:]}") for name in CLICKS
     }
-    sources = {name: mint.new_id() for name in CHECKOUTS}
+    sources = {name: random_ids.new_id() for name in CHECKOUTS}
     for name, checkout in CHECKOUTS.items():
         await pool.execute(
             """INSERT INTO source (token, id, brand_id, platform, shop, secrets, settings, created_at, updated_at)
                VALUES ($1, $2, $3, $4, 'main', $5, $6::text::jsonb, $7, $7)""",
-            mint.new_token("in"),
+            random_ids.new_token("in"),
             sources[name],
             brand.id,
             checkout.platform,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool
 from app.domain.ids import floor_at
 from app.intake.housekeeping import keep_house
@@ -64,7 +64,7 @@ async def test_whole_months_before_the_retention_are_dropped_and_half_ones_kept(
                 "INSERT INTO click (brand_id, id, link_id, occurred_at, class) VALUES ($1, $2, $3, $4, 0)",
                 alice.id,
                 id_,
-                mint.new_id(),
+                random_ids.new_id(),
                 at,
             )
         before = await connection.fetch(MONTHS)

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool
 from app.domain import ids
 from app.intake import retention
@@ -33,7 +33,7 @@ async def own(fresh_dsn: Callable[[], Awaitable[str]]) -> AsyncIterator[asyncpg.
 
 def minted(moment: datetime) -> UUID:
     """An id as it was made at that moment."""
-    return UUID(int=ids.floor_at(moment).int | mint.random_number(32))
+    return UUID(int=ids.floor_at(moment).int | random_ids.random_number(32))
 
 
 async def put(pool: asyncpg.Pool, brand_id: UUID, status: str, days: float) -> UUID:

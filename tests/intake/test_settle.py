@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool, create_engine
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
@@ -122,7 +122,7 @@ async def test_the_assignment_that_began_last_owns_the_code_at_the_order_s_time(
     await queue.execute(
         """INSERT INTO code_assignment (brand_id, id, code_id, collaboration_id, starts_at, created_at)
            VALUES ($1, $2, $3, $4, $5, $5)""",
-        brand.id, mint.new_id(), code_id, max_.id, NOW - timedelta(hours=2),
+        brand.id, random_ids.new_id(), code_id, max_.id, NOW - timedelta(hours=2),
     )  # fmt: skip
     scheduled = await change(queue, engine, "SELECT $1::uuid", brand, lambda c: schedule_for_code(c, brand.id, [CODE]))
     assert scheduled == 2

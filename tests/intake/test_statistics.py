@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app import mint
+from app import random_ids
 from app.db import connect_pool
 from app.intake.calendar import Calendar
 from app.intake.clicks import read_clicks, record_clicks
@@ -104,7 +104,7 @@ async def test_one_more_order_reads_as_few_rows_as_the_first(dsn_of_my_own: str,
 def some_clicks(brand: Brand, link_id: str) -> list[ClickLine]:
     agent = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
     return [
-        ClickLine(str(mint.new_id()), str(brand.id), link_id, number, "90.12.3.0", agent, "", "")
+        ClickLine(str(random_ids.new_id()), str(brand.id), link_id, number, "90.12.3.0", agent, "", "")
         for number in range(ROUND)
     ]
 
@@ -112,7 +112,9 @@ def some_clicks(brand: Brand, link_id: str) -> list[ClickLine]:
 def some_orders(brand: Brand, turn: int) -> list[PixelLine]:
     said = "event=sale&order_id={}-{}&amount=10&currency=EUR&code=LEA10"
     return [
-        PixelLine(str(mint.new_id()), str(brand.id), str(brand.publishable_id), "main", "pixel", "", body.encode())
+        PixelLine(
+            str(random_ids.new_id()), str(brand.id), str(brand.publishable_id), "main", "pixel", "", body.encode()
+        )
         for body in (said.format(turn, number) for number in range(ROUND))
     ]
 

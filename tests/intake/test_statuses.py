@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
 from app.intake.recording import in_transaction, record
 from app.intake.settle import redecide_orders
@@ -117,7 +117,7 @@ async def test_a_lock_and_a_decision_survive_a_merge_on_whichever_side_they_stoo
                VALUES ($1, $2, $3, $4, 'approved', 'fraud', $5)""",
             alice.id,
             each,
-            mint.new_id(),
+            random_ids.new_id(),
             status,
             datetime(2026, 1, 1, tzinfo=UTC),
         )

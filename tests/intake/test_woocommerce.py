@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app import clock, mint
+from app import clock, random_ids
 from app.domain.codes import normalise
 from app.intake.deliveries import Outcome, record_deliveries
 from app.intake.settle import settle
@@ -59,7 +59,7 @@ class Shop:
             ("X-WC-Webhook-Event", topic.partition(".")[2]),
             ("X-WC-Webhook-Signature", base64.b64encode(hmac.digest(secret.encode(), body, "sha256")).decode()),
             ("X-WC-Webhook-ID", "7"),
-            ("X-WC-Webhook-Delivery-ID", delivery or mint.new_id().hex),
+            ("X-WC-Webhook-Delivery-ID", delivery or random_ids.new_id().hex),
         ]
         return await ask(self.doors, "POST", f"/in/{self.token}", headers=headers, body=body)
 

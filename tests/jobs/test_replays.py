@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool
 from app.domain import ids
 from app.intake import selecting
@@ -42,7 +42,7 @@ class Desk:
         return await record_deliveries(self.pool, lines, secret=KEY, settings=self.settings)
 
     async def put(self, **arguments: object) -> UUID:
-        job_id = mint.new_id()
+        job_id = random_ids.new_id()
         await self.pool.execute(
             "INSERT INTO job (brand_id, id, kind, arguments, created_at) VALUES ($1, $2, 'replay', $3, $4)",
             self.brand.id,

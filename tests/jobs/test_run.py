@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool
 from app.jobs.run import ATTEMPTS_MAX, JobFailed, JobLine, Kind, Run, run_next
 from app.jobs.sweeping import sweep_jobs
@@ -30,10 +30,10 @@ class Desk:
         self.stopping = asyncio.Event()
 
     async def put(self, brand_id: UUID | None = None, kind: str = "count", **arguments: object) -> UUID:
-        job_id = mint.new_id()
+        job_id = random_ids.new_id()
         await self.pool.execute(
             "INSERT INTO job (brand_id, id, kind, arguments, created_at) VALUES ($1, $2, $3, $4, $5)",
-            brand_id or mint.new_id(),
+            brand_id or random_ids.new_id(),
             job_id,
             kind,
             json.dumps(arguments),
@@ -90,7 +90,7 @@ async def test_ten_runners_take_a_job_once(desk: Desk) -> None:
 
 
 async def test_runners_that_choose_at_the_same_moment_take_one_job_of_a_brand(desk: Desk) -> None:
-    brand_id = mint.new_id()
+    brand_id = random_ids.new_id()
     for _ in range(8):
         await desk.put(brand_id)
     running, most = 0, 0
@@ -110,7 +110,7 @@ async def test_runners_that_choose_at_the_same_moment_take_one_job_of_a_brand(de
 
 
 async def test_brands_take_turns_and_one_has_one_job_running(desk: Desk) -> None:
-    alice, charlie = mint.new_id(), mint.new_id()
+    alice, charlie = random_ids.new_id(), random_ids.new_id()
     for brand_id in (alice, alice, charlie):
         await desk.put(brand_id)
     began: list[UUID] = []
@@ -263,9 +263,9 @@ async def test_a_database_that_is_away_is_no_failure_of_the_job(desk: Desk) -> N
 
 
 async def test_an_upload_is_forgotten_with_the_end_and_the_job_after_its_time(desk: Desk) -> None:
-    brand_id = mint.new_id()
+    brand_id = random_ids.new_id()
     job_id = await desk.put(brand_id)
-    broken_off = [mint.new_id(), UUID(int=mint.new_id().int - (7 * 3_600_000 << 80))]
+    broken_off = [random_ids.new_id(), UUID(int=random_ids.new_id().int - (7 * 3_600_000 << 80))]
     for owner in (job_id, *broken_off):
         await desk.pool.execute("INSERT INTO job_piece VALUES ($1, $2, 0, 'abc'), ($1, $2, 1, 'def')", brand_id, owner)
 

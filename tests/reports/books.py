@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
-from app import mint
+from app import random_ids
 from app.domain.ids import floor_at
 from app.intake.partitions import ensure_partitions
 from app.tables import CLICK_CLASSES
@@ -105,7 +105,7 @@ async def open_books(pool: asyncpg.Pool, brand: Brand) -> Books:
         ("campaign", books.campaigns, ", objective, currency"),
     ):
         for name in ("first", "second"):
-            ids.append(mint.new_id())
+            ids.append(random_ids.new_id())
             values = ", 'sales', 'EUR'" if more else ""
             await pool.execute(
                 f"INSERT INTO {table} (brand_id, id, name, created_at, updated_at{more}) VALUES ($1, $2, $3, $4, $4{values})",
@@ -115,7 +115,7 @@ async def open_books(pool: asyncpg.Pool, brand: Brand) -> Books:
                 now,
             )
     for campaign, influencer in ((0, 0), (0, 1), (1, 0)):
-        found = Collaboration(mint.new_id(), books.campaigns[campaign], books.influencers[influencer])
+        found = Collaboration(random_ids.new_id(), books.campaigns[campaign], books.influencers[influencer])
         await pool.execute(
             """INSERT INTO collaboration (brand_id, id, campaign_id, influencer_id, created_at, updated_at)
                VALUES ($1, $2, $3, $4, $5, $5)""",
@@ -127,7 +127,7 @@ async def open_books(pool: asyncpg.Pool, brand: Brand) -> Books:
         )
         books.collaborations.append(found)
     for number in books.link_of:
-        books.links.append(await create_link(pool, brand, books.collaborations[number], f"s{mint.new_id().hex}"))
+        books.links.append(await create_link(pool, brand, books.collaborations[number], f"s{random_ids.new_id().hex}"))
     for number in (0, 1):
         books.codes.append(await create_code(pool, brand, books.collaborations[number], f"CODE{number}"))
     return books
@@ -142,7 +142,7 @@ async def write(pool: asyncpg.Pool, brand: Brand, zone: ZoneInfo, books: Books) 
         rows = [
             (
                 brand.id,
-                mint.new_id(),
+                random_ids.new_id(),
                 books.campaigns[cost.campaign],
                 None if cost.collaboration is None else books.collaborations[cost.collaboration].id,
                 "fee",
@@ -197,7 +197,7 @@ async def _write_clicks(connection: Any, brand_id: UUID, zone: ZoneInfo, books: 
 async def _write_orders(connection: Any, brand_id: UUID, books: Books) -> None:
     conversions, credits_ = [], []
     for order in books.orders:
-        order_id = mint.new_id()
+        order_id = random_ids.new_id()
         refunded = sum(abs(amount) for _, amounts in order.refunds for amount in amounts)
         conversions.append(
             (brand_id, order_id, order_id, order.shop, order.kind, order.at, "pending", refunded, FROM, FROM)

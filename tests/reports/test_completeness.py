@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app import mint
+from app import random_ids
 from app.db import create_engine
 from app.domain.ids import floor_at
 from app.reports.summary import complete_until
@@ -51,7 +51,7 @@ async def test_a_report_is_complete_until_the_slowest_host_queue_or_delivery(
         """INSERT INTO delivery (brand_id, id, platform, body_hash, body, status, received_at)
            VALUES ($1, $2, 'generic', '', '', 'received', $3)""",
         alice.id,
-        mint.new_id(),
+        random_ids.new_id(),
         received,
     )
     assert await until(engine, alice.id) == received

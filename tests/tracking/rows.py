@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app import clock, mint
+from app import clock, random_ids
 from app.secret import seal
 from tests.cast import Brand
 
@@ -15,7 +15,7 @@ NOTIFY = "SELECT pg_notify('directory', '')"
 
 def fresh_slug() -> str:
     """A slug that no other test uses; the database is shared."""
-    return f"t{mint.new_id().hex[-16:]}"
+    return f"t{random_ids.new_id().hex[-16:]}"
 
 
 async def write_route(
@@ -31,7 +31,7 @@ async def write_route(
     announce: bool = True,
 ) -> UUID:
     """A route, new or changed; the link's id."""
-    link_id = mint.new_id()
+    link_id = random_ids.new_id()
     await connection.execute(
         """INSERT INTO route (host, slug, brand_id, link_id, destination_url, click_param, expires_at, disabled)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -68,7 +68,7 @@ async def write_source(
     settings: str = "{}",
 ) -> tuple[str, UUID]:
     """A connected shop: its token and id."""
-    token, source_id = mint.new_token("in"), mint.new_id()
+    token, source_id = random_ids.new_token("in"), random_ids.new_id()
     await connection.execute(
         """INSERT INTO source (token, id, brand_id, platform, shop, secrets, settings, created_at, updated_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $8)""",

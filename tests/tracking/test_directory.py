@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from app import mint
+from app import random_ids
 from app.directory import Directory
 from app.errors import Unavailable
 from app.known import UNKNOWN_FOR_S, Known, key_digest, pack
@@ -425,8 +425,8 @@ def test_only_so_many_routes_are_kept_taken_apart(monkeypatch: pytest.MonkeyPatc
 async def test_an_archived_host_never_leads_to_the_links_of_the_shared_host(
     pool: asyncpg.Pool, dsn: str, tmp_path: Path
 ) -> None:
-    name = f"go-{mint.new_id().hex}.example"
-    brand_id = mint.new_id()
+    name = f"go-{random_ids.new_id().hex}.example"
+    brand_id = random_ids.new_id()
     await pool.execute(
         "INSERT INTO host (host, brand_id, created_at, archived_at) VALUES ($1, $2, now(), now())", name, brand_id
     )

@@ -15,12 +15,12 @@ from uvicorn import Config, Server
 
 from app.domain import ids
 from app.lines import ClickLine, MissLine
+from app.server.web_worker import CLOSE
 from app.settings import Settings
 from app.spool import SpoolFull
 from app.tracking.answers import Receive, Scope, Send
 from app.tracking.doors import Doors
 from app.tracking.protocol import HEAD_MAX_BYTES, answering
-from app.web import CLOSE
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, running_doors, settings_for, spooled
 from tests.tracking.rows import fresh_slug, write_host, write_route, write_source
@@ -63,7 +63,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(settings: Settings, *, at_once: bool = True) -> AsyncIterator[Served]:
-    """`at_once`: with the protocol, as app/web.py does; else with uvicorn's own."""
+    """`at_once`: with the protocol, as app/server/web_worker.py does; else with uvicorn's own."""
     async with running_doors(settings) as doors:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -401,7 +401,7 @@ async def test_a_worker_that_stops_answers_and_ends_the_connection(own: Settings
         reader, writer = await served.connect()
         writer.write(get(f"/{slug}"))
         assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
-        # As app/web.py says it to all connections, while the list is already in use.
+        # As app/server/web_worker.py says it to all connections, while the list is already in use.
         served.server.server_state.default_headers.append(CLOSE)
         writer.write(get(f"/{slug}"))
         async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""The first start: when there is no brand yet, makes one and prints its keys, once, with what to try. `python -m app.welcome`, run by `serve`."""
+"""The first start: when there is no brand yet, makes one and prints its keys, once, with what to try. `python -m app.server.first_start`, run by `serve`."""
 
 import asyncio
 import sys
@@ -39,7 +39,7 @@ async def welcome(settings: Settings) -> None:
             while (await revision(connection) or "") < head():  # noqa: ASYNC110  another process migrates
                 await asyncio.sleep(POLL_S)
             # Here, because it imports the API: on every later start this process does not even run.
-            from app.keys import issue_first_keys
+            from app.server.brand_keys import issue_first_keys
 
             keys = await issue_first_keys(connection)
         finally:

@@ -83,7 +83,7 @@ def create_api(settings: Settings) -> "FastAPI":
 def create_app(settings: Settings) -> "Starlette":
     """Doors in front, API behind, in one ASGI application whose lifespan opens and closes both.
 
-    `ariane serve` does the same in an order of its own (app/web.py): its doors answer before the API has been imported.
+    `ariane serve` does the same in an order of its own (app/server/web_worker.py): its doors answer before the API has been imported.
     """
     from starlette.applications import Starlette
     from starlette.routing import Mount

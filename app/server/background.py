@@ -1,4 +1,4 @@
-"""The background process: brings the schema, the months and the snapshot, drains the spool, and decides again what waited. `python -m app.worker`
+"""The background process: brings the schema, the months and the snapshot, drains the spool, and decides again what waited. `python -m app.server.background`
 
 Every task runs on its own, again and again; one that fails is logged and tried again after a pause, the others go on. With PostgreSQL down that
 is all it does: the spool keeps what the doors write. On TERM it makes one last pass of 2 s at most; what is left is drained at the next start.
@@ -21,7 +21,7 @@ from pathlib import Path
 import asyncpg
 import uvloop
 
-from app import clock, mint
+from app import clock, random_ids
 from app.db import connect_pool, whereabouts
 from app.directory import Directory, open_directory
 from app.domain import browsers
@@ -38,8 +38,8 @@ from app.jobs.run import run_next
 from app.jobs.sweeping import sweep_jobs
 from app.lines import Line
 from app.migrate import migrate
-from app.priority import Backends, give_way
 from app.secret import load_secret
+from app.server.priority import Backends, give_way
 from app.settings import Settings, SettingsError, read_settings
 
 CONNECTIONS = 13
@@ -268,7 +268,7 @@ class Worker:
                     found = await step.run()
             except Exception as error:
                 failures += 1
-                pause_s = min(PAUSE_MIN_S * 2**failures, PAUSE_MAX_S) * (0.5 + mint.random_number(16) / 2**17)
+                pause_s = min(PAUSE_MIN_S * 2**failures, PAUSE_MAX_S) * (0.5 + random_ids.random_number(16) / 2**17)
                 away = _is_outage(error)
                 if away:
                     self.outage.note(error)

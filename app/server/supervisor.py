@@ -19,9 +19,9 @@ from time import sleep
 
 import msgspec
 
-from app.child import child_setup
 from app.clock import monotonic_s
 from app.postgres import MAX_CONNECTIONS, AlreadyRunning, Cluster, StillLeaving
+from app.process import child_setup
 from app.secret import load_secret
 from app.settings import Settings, child_environment
 
@@ -190,11 +190,11 @@ class Parent:
         self.web = [Child(f"web worker {i + 1}", self._web(each)) for i, each in enumerate(listeners)]
         whose = ["embedded"] if self.cluster else []
         self.background = [
-            Child("background process", lambda: self._python("app.worker", *whose), later_s=DOORS_FIRST_S)
+            Child("background process", lambda: self._python("app.server.background", *whose), later_s=DOORS_FIRST_S)
         ]
         if not (settings.data / "welcomed").exists():
             self.background.append(
-                Child("welcome", lambda: self._python("app.welcome"), restart=False, later_s=DOORS_FIRST_S)
+                Child("welcome", lambda: self._python("app.server.first_start"), restart=False, later_s=DOORS_FIRST_S)
             )
         self.database = [Child("PostgreSQL", self._postgres)] if self.cluster else []
 
@@ -215,7 +215,7 @@ class Parent:
 
     def _web(self, listener: socket.socket) -> Callable[[], subprocess.Popen[bytes]]:
         descriptor = listener.fileno()
-        return lambda: self._python("app.web", str(descriptor), pass_fds=(descriptor,))
+        return lambda: self._python("app.server.web_worker", str(descriptor), pass_fds=(descriptor,))
 
     def _python(self, module: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603  our own modules

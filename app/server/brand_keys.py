@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import TypeAdapter, ValidationError
 
-from app import clock, mint
+from app import clock, random_ids
 from app.api.auth import SCOPES, key_hash
 from app.api.fields import Currency, Name, Zone
 from app.api.wording import say
@@ -159,7 +159,7 @@ def _shown(row: asyncpg.Record, brand: str) -> Key:
 
 
 async def _make_brand(connection: asyncpg.Connection, name: str, currency: str, time_zone: str) -> UUID:
-    brand_id = mint.new_id()
+    brand_id = random_ids.new_id()
     await connection.execute(
         "INSERT INTO brand (id, name, currency, time_zone, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)",
         brand_id,
@@ -172,7 +172,7 @@ async def _make_brand(connection: asyncpg.Connection, name: str, currency: str, 
 
 
 async def _make_keys(connection: asyncpg.Connection, brand_id: UUID, scopes: tuple[str, ...]) -> Keys:
-    secret = mint.new_token("sk")
+    secret = random_ids.new_token("sk")
     chosen = [scope for scope in SCOPES if scope in scopes]
     await _insert_key(connection, brand_id, secret, "secret", chosen, None, secret[-4:])
     public: str | None = await connection.fetchval(
@@ -181,7 +181,7 @@ async def _make_keys(connection: asyncpg.Connection, brand_id: UUID, scopes: tup
         brand_id,
     )
     if public is None:
-        public = mint.new_token("pk")
+        public = random_ids.new_token("pk")
         await _insert_key(connection, brand_id, public, "publishable", [], "main", public)
     await connection.execute("SELECT pg_notify('directory', '')")
     return Keys(ids.show("brand", brand_id), secret, public)
@@ -194,7 +194,7 @@ async def _insert_key(
         """INSERT INTO api_key (key_hash, id, brand_id, kind, scopes, shop, name, hint, created_at)
            VALUES ($1, $2, $3, $4, $5, $6, 'command line', $7, $8)""",
         key_hash(key),
-        mint.new_id(),
+        random_ids.new_id(),
         brand_id,
         kind,
         scopes,

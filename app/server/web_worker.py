@@ -1,4 +1,4 @@
-"""A web worker: uvicorn on a socket that the parent holds. `python -m app.web FD`
+"""A web worker: uvicorn on a socket that the parent holds. `python -m app.server.web_worker FD`
 
 The doors answer first; the API, whose import takes most of the start, follows in a thread. On TERM no request is lost: every answer says
 `Connection: close`, what is just connecting is still accepted, open connections are let finish, and only then uvicorn shuts down. uvicorn's own
@@ -25,7 +25,7 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from app.clock import monotonic_s
-from app.main import create_api
+from app.server.app import create_api
 from app.settings import Settings, read_settings
 from app.tracking.doors import Doors, open_doors
 from app.tracking.protocol import answering
