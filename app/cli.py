@@ -2,8 +2,8 @@
 
 import sys
 
+from app.database.programs import PostgresError
 from app.errors import AppError
-from app.programs import PostgresError
 from app.server.supervisor import ServeError
 from app.settings import SettingsError
 

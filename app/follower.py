@@ -344,7 +344,7 @@ class Follower:
 
 
 def _load_driver() -> tuple[Any, str]:
-    from app.migrate import head
+    from app.database.migrate import head
 
     return importlib.import_module("asyncpg"), head()
 

@@ -13,10 +13,10 @@ from uuid import UUID
 import asyncpg
 
 from app import clock, random_ids
-from app.db import connect_pool
-from app.intake.partitions import ensure_partitions
-from app.migrate import migrate
-from app.postgres import Cluster
+from app.database.connections import connect_pool
+from app.database.embedded import Cluster
+from app.database.migrate import migrate
+from app.database.partitions import ensure_partitions
 from app.server.background import GC_OBJECTS
 from app.settings import Settings, read_settings
 from bench.machine import Share

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.postgres import running
+from app.database.embedded import running
 from bench import load
 from bench.asking import Requests, taps
 from bench.effort import Effort

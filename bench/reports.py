@@ -12,10 +12,10 @@ from uuid import UUID
 import asyncpg
 
 from app import clock
+from app.database.partitions import ensure_partitions
 from app.demo.browsers import draw_human
 from app.domain import ids
 from app.intake.drain import ClickRecorder
-from app.intake.partitions import ensure_partitions
 from app.lines import ClickLine, Line
 from app.settings import read_settings
 from bench.drain import AGENTS, click

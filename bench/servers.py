@@ -19,7 +19,7 @@ from typing import Any
 
 import asyncpg
 
-from app.postgres import Cluster
+from app.database.embedded import Cluster
 from bench.machine import Share, children
 
 BIN = Path(sys.executable).parent

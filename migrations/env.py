@@ -1,13 +1,13 @@
-"""Alembic's way in: one tree, one dialect, the schema of app/tables.py."""
+"""Alembic's way in: one tree, one dialect, the schema of app/database/tables.py."""
 
 import asyncio
 
 from alembic import context
 from sqlalchemy import Connection
 
-from app.db import create_engine
+from app.database.connections import create_engine
+from app.database.tables import metadata
 from app.settings import read_settings
-from app.tables import metadata
 
 LOCK_TIMEOUT_MS = 4_000
 """A migration that waits longer for a lock gives up rather than make the running release wait behind it."""

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from app import random_ids
-from app.db import connect_pool
-from app.postgres import running
+from app.database.connections import connect_pool
+from app.database.embedded import running
 from app.settings import Settings, read_settings
 from tests.cast import Brand, create_brand
 from tests.served import Served, serve
@@ -84,8 +84,8 @@ def template(server: str) -> str:
 
 
 async def _make_template(server: str) -> None:
-    from app.intake.partitions import ensure_partitions
-    from app.migrate import migrate
+    from app.database.migrate import migrate
+    from app.database.partitions import ensure_partitions
 
     connection = await asyncpg.connect(server)
     await connection.execute(f"CREATE DATABASE {TEMPLATE}")

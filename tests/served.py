@@ -20,8 +20,8 @@ from uuid import UUID
 import asyncpg
 
 from app.api.auth import SCOPES
+from app.database.embedded import Cluster
 from app.domain import ids
-from app.postgres import Cluster
 from app.server.brand_keys import Keys, issue_keys
 
 ARIANE = Path(sys.executable).parent / "ariane"

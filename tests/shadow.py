@@ -16,8 +16,8 @@ from sqlalchemy import Engine, MetaData, Table, event
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from app.database.tables import LOCALS, LOOKUPS, metadata
 from app.domain.ids import floor_ms
-from app.tables import LOCALS, LOOKUPS, metadata
 
 BUCKETS = 4
 SCHEMA = "shadow"

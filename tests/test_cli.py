@@ -12,8 +12,8 @@ import pytest
 import typer
 
 from app.commands import every
-from app.db import whereabouts
-from app.migrate import head
+from app.database.connections import whereabouts
+from app.database.migrate import head
 from app.settings import Settings, read_settings, variable
 from tests.commanding import command
 

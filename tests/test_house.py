@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from app.database.tables import DELIVERY_STATUSES
 from app.domain.accounts import AMOUNTS
 from app.domain.attribution import Reason
 from app.domain.folding import FLAGS
 from app.domain.statuses import REASONS, STATUSES
 from app.settings import Settings, variable
-from app.tables import DELIVERY_STATUSES
 from tests.balance import SHARED
 
 ROOT = Path(__file__).resolve().parent.parent

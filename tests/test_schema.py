@@ -11,10 +11,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
-from app.db import create_engine
-from app.migrate import current, head, migrate
+from app.database.connections import create_engine
+from app.database.migrate import current, head, migrate
+from app.database.tables import LOCALS, LOOKUPS, TransactionId, metadata
 from app.settings import read_settings
-from app.tables import LOCALS, LOOKUPS, TransactionId, metadata
 from tests.conftest import database_dsn
 from tests.shadow import distribution_column
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from app import clock, random_ids
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.directory import open_directory
 from app.lines import ClickLine, PixelLine, encode
 from app.server import background

@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
+from app.database.tables import code, code_alias
 from app.domain.reading import read_text
 from app.errors import Conflict, FieldError
 from app.intake.scheduling import schedule_for_aliases
-from app.tables import code, code_alias
 
 ALIASES_MAX = 50
 """Of one code: one per promotion code and mode (live, test) of each shop."""

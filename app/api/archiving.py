@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.faults import Faults
 from app.api.rows import change, read_row, way_back
+from app.database.tables import campaign, collaboration, influencer
 from app.errors import Conflict
-from app.tables import campaign, collaboration, influencer
 from app.trial.cast import plays_in_trials
 
 OWNERS = {"campaign_id": campaign, "influencer_id": influencer, "collaboration_id": collaboration}

@@ -21,11 +21,11 @@ from app.api.policies import (
     newest_policy,
     show_policy,
 )
+from app.database.tables import brand, click_day, conversion, route
 from app.domain import ids
 from app.domain.destinations import check_click_param
 from app.errors import Conflict, FieldError
 from app.intake.scheduling import schedule_for_tolerance
-from app.tables import brand, click_day, conversion, route
 
 router: APIRouter = resource("brand")
 

@@ -37,10 +37,10 @@ from app.api.policies import (
     show_policy,
 )
 from app.api.rows import answer_found, change, create_or_find, read_row, refuse_archived
+from app.database.tables import brand, campaign
 from app.domain import ids
 from app.errors import Conflict, Invalid
 from app.intake.scheduling import schedule_for_campaign
-from app.tables import brand, campaign
 
 router: APIRouter = resource("campaigns")
 

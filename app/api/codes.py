@@ -19,12 +19,12 @@ from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Pair, Paired, pair_up
 from app.api.rows import answer_found, change, points_to, read_row, refuse_archived, refuse_different, refuse_to_find
+from app.database.tables import campaign, code, code_assignment, collaboration, influencer
 from app.domain import ids
 from app.domain.attribution import CreditPolicy
 from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
 from app.errors import FieldError, Invalid
 from app.intake.scheduling import schedule_for_code
-from app.tables import campaign, code, code_assignment, collaboration, influencer
 
 router: APIRouter = resource("codes")
 

@@ -14,10 +14,10 @@ from app import clock, random_ids
 from app.api.fields import Given, Minor
 from app.api.pairing import Pair
 from app.api.rows import sql_values
+from app.database.tables import campaign, code, code_assignment, influencer
 from app.domain.codes import FALLBACKS, candidates, normalise
 from app.domain.money import exponent
 from app.errors import Conflict, FieldError
-from app.tables import campaign, code, code_assignment, influencer
 
 RANDOM_BITS = FALLBACKS * 20
 FULL_BP = 10_000

@@ -24,8 +24,8 @@ from app.api.rows import (
     refuse_different,
     sql_values,
 )
+from app.database.tables import campaign, collaboration, influencer
 from app.domain import ids
-from app.tables import campaign, collaboration, influencer
 
 router: APIRouter = resource("collaborations")
 

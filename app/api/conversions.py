@@ -16,6 +16,7 @@ from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.orders import AtDesk, Conversion, ConversionSummary, show_settled, summary_fields
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing, points_to
+from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
 from app.domain import bodies, ids, orders
 from app.domain.folding import FLAGS
 from app.domain.statuses import NEXT, REASONS, REJECTED
@@ -24,7 +25,6 @@ from app.intake import statuses
 from app.intake.deciding import read_order
 from app.intake.recording import in_transaction
 from app.intake.statuses import Answer, Wish
-from app.tables import campaign, conversion, credit, decision, influencer, order_ref
 
 router: APIRouter = resource("conversions")
 

@@ -29,8 +29,8 @@ from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Paired, pair_up
 from app.api.rows import answer_found, change, create_or_find, points_to, read_row, refer, refuse_archived
+from app.database.tables import campaign, collaboration, cost
 from app.domain import ids
-from app.tables import campaign, collaboration, cost
 
 router: APIRouter = resource("costs")
 

@@ -19,13 +19,13 @@ from app.api.problems import responses
 from app.api.queueing import Job, accept, enqueue
 from app.api.rows import missing
 from app.api.said import show_said
+from app.database.tables import conversion, delivery
 from app.domain import ids
 from app.errors import Invalid, TooMany
 from app.intake.messages import PIXEL_DOORS
 from app.intake.replaying import Replayed, Tally, read_again, replay, stored_message
 from app.intake.selecting import Selection, measure_selected, next_selected
 from app.jobs.replays import selection_of
-from app.tables import conversion, delivery
 
 router: APIRouter = resource("deliveries")
 

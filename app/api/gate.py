@@ -5,8 +5,8 @@ from typing import cast
 import asyncpg
 
 from app import clock
+from app.database.migrate import head, revision
 from app.errors import Unavailable
-from app.migrate import head, revision
 
 RECHECK_S = 0.2
 

@@ -17,9 +17,9 @@ from app.api.fields import Given, Moment
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import answer_found, missing
+from app.database.tables import host
 from app.errors import Conflict, FieldError
 from app.settings import Settings as AllSettings
-from app.tables import host
 
 router: APIRouter = resource("hosts")
 

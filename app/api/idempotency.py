@@ -20,8 +20,8 @@ from app import clock
 from app.api.auth import Caller
 from app.api.body import StrictRequest
 from app.api.problems import render
+from app.database.tables import idempotency
 from app.errors import AppError, Conflict, FieldError, Forbidden, Invalid, Malformed, Unauthorized
-from app.tables import idempotency
 
 HEADER = "Idempotency-Key"
 KEY_MAX = 255

@@ -12,8 +12,8 @@ from app.api.fields import Count, Email, ExternalId, Given, Metadata, Moment, Na
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import answer_found, change, create_or_find, read_row, refuse_archived
+from app.database.tables import influencer
 from app.domain import ids
-from app.tables import influencer
 
 router: APIRouter = resource("influencers")
 

@@ -19,10 +19,10 @@ from app.api.paging import Page, Paging, fetch_page
 from app.api.problems import responses
 from app.api.queueing import Job, State, show_job
 from app.api.rows import missing
+from app.database.tables import job, job_line, job_piece
 from app.domain import ids
 from app.domain.spreadsheets import BYTE_ORDER_MARK, csv_row
 from app.errors import Conflict
-from app.tables import job, job_line, job_piece
 
 router: APIRouter = resource("jobs")
 

@@ -15,9 +15,9 @@ from app.api.fields import Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.paging import Page, Paging, fetch_page
 from app.api.rows import missing
+from app.database.tables import api_key
 from app.domain import ids
 from app.errors import Conflict
-from app.tables import api_key
 
 router: APIRouter = resource("keys")
 

@@ -16,9 +16,9 @@ from app.api.announcing import announce
 from app.api.faults import Faults
 from app.api.pairing import Pair, Paired, pair_up
 from app.api.rows import stands_archived
+from app.database.tables import DEFAULT_HOST, brand, host, link
 from app.domain.slugs import RESERVED, make_slug
 from app.errors import Conflict, FieldError
-from app.tables import DEFAULT_HOST, brand, host, link
 
 LOOP = "leads back to this service; give the page the shopper shall see"
 SLUG_ATTEMPTS = 5

@@ -19,12 +19,12 @@ from app.api.paging import Page, Paging, fetch_page
 from app.api.pairing import Paired
 from app.api.qr import AtLook, draw_png, draw_svg
 from app.api.rows import answer_found, change, points_to, read_row, refuse_archived
+from app.database.tables import DEFAULT_HOST, campaign, collaboration, influencer, link, route
 from app.domain import ids
 from app.domain.destinations import DESTINATION_MAX_CHARS, UTM_FIELDS, apply_utm, check_destination
 from app.domain.slugs import check_slug
 from app.errors import Invalid
 from app.settings import Settings as AllSettings
-from app.tables import DEFAULT_HOST, campaign, collaboration, influencer, link, route
 
 router: APIRouter = resource("links")
 

@@ -13,7 +13,7 @@ from app import clock, random_ids
 from app.api.faults import Faults
 from app.api.fields import Given, Reference, blame
 from app.api.rows import is_archived, resolve
-from app.tables import campaign, collaboration, influencer
+from app.database.tables import campaign, collaboration, influencer
 
 
 class Paired(Given):

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.fields import Given, Moment
+from app.database.tables import policy
 from app.domain.attribution import CLICK_WINDOW_DAYS_MAX, HOLD_DAYS_MAX, Policy, read_policy
 from app.errors import Invalid
-from app.tables import policy
 
 ModelName = Literal["last", "first", "linear", "position"]
 MethodName = Literal["code", "click", "visitor"]

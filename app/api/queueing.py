@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.fields import Moment
+from app.database.tables import job
 from app.domain import ids
 from app.errors import TooMany
 from app.jobs.kinds import KINDS
-from app.tables import job
 
 OPEN_MAX = 20
 """Jobs of one brand that are queued or running."""

@@ -19,6 +19,7 @@ from app.api.fields import Currency, Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
 from app.api.report_files import EITHER, FILE, VARY, answer_file, asks_for_csv, write_missed, write_summary
 from app.api.rows import resolve
+from app.database.tables import campaign, code, collaboration, influencer, link
 from app.domain import ids
 from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric, shown
 from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
@@ -29,7 +30,6 @@ from app.reports.names import Named
 from app.reports.question import GROUPS, GROUPS_MAX, Filters, Question
 from app.reports.summary import MODEL, Summary, one_moment, read_basics, summarise
 from app.settings import Settings as AllSettings
-from app.tables import campaign, code, collaboration, influencer, link
 
 router: APIRouter = resource("reports")
 

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.auth import Caller
 from app.api.fields import Given
+from app.database.tables import brand
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context
 from app.domain.presets import resolve
@@ -24,7 +25,6 @@ from app.intake.platforms.generic import mapping as mappings
 from app.intake.platforms.generic.reading import Mapped
 from app.intake.platforms.generic.webhook import parse, through
 from app.secret import derive
-from app.tables import brand
 
 SAMPLE_HEADERS_MAX = 50
 HEADER_CHARACTERS_MAX = 4_096

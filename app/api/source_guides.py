@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database.tables import api_key, brand
 from app.domain import ids
 from app.domain.guides.parts import Connection
 from app.domain.guiding import guide
 from app.intake.platforms.postback.presets import DEFAULT, PRESETS
 from app.settings import Settings
-from app.tables import api_key, brand
 
 
 class Paste(BaseModel):

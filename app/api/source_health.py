@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.fields import Moment
+from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
 from app.domain.sender_clock import clock_skew_ms
-from app.tables import DELIVERY_STATUSES
 
 FAILURES_COUNTED_MAX = 1_000
 """Of one source and status: beyond it a figure says no more than that much is wrong."""

@@ -19,10 +19,10 @@ from app.api.samples import Sampled, check_source
 from app.api.source_guides import Guidance, guide_source
 from app.api.source_health import Health, read_health
 from app.api.source_settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
+from app.database.tables import source
 from app.domain import ids
 from app.errors import Conflict
 from app.secret import seal
-from app.tables import source
 
 router: APIRouter = resource("sources")
 

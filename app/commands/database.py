@@ -21,9 +21,9 @@ def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
     """
     import asyncpg
 
-    from app.db import whereabouts
-    from app.migrate import migrate as bring_up
-    from app.postgres import reaching
+    from app.database.connections import whereabouts
+    from app.database.embedded import reaching
+    from app.database.migrate import migrate as bring_up
 
     given = settings.database_url
     new = not given and not (settings.data / "postgres").exists()

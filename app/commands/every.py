@@ -58,7 +58,7 @@ def work(data: Data = None) -> None:
 @app.command()
 def migrate(data: Data = None) -> None:
     """Bring the database to this release's schema. `serve` does it by itself."""
-    from app.migrate import head
+    from app.database.migrate import head
 
     with reached(read_settings(data=data)):
         print(f"the database is up to date (schema {head()})")
@@ -128,7 +128,7 @@ def _setting_rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _dsn(settings: Settings) -> str:
-    from app.postgres import Cluster
+    from app.database.embedded import Cluster
 
     return settings.database_url or Cluster(settings.data, settings.pg_bin).dsn
 

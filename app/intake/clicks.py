@@ -16,10 +16,10 @@ from uuid import UUID
 
 import asyncpg
 
+from app.database.partitions import Connection
 from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
 from app.intake.calendar import Calendar
 from app.intake.copying import COLUMNS, encode_clicks
-from app.intake.partitions import Connection
 from app.lines import ClickLine, MissLine
 
 NOBODY = UUID(int=0)

@@ -20,11 +20,11 @@ import msgspec
 from msgspec.structs import replace
 
 from app import clock
+from app.database.partitions import Connection
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
 from app.domain.signing import set_up
 from app.intake.messages import Message, key_of, message_of, read_id
-from app.intake.partitions import Connection
 from app.intake.recording import in_transaction, record, record_landings
 from app.lines import HookLine, Line, PixelLine
 from app.secret import derive

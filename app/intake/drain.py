@@ -16,9 +16,9 @@ import asyncpg
 import msgspec
 
 from app import clock, random_ids
+from app.database.partitions import ensure_partitions
 from app.intake.calendar import Calendar
 from app.intake.clicks import ReadClicks, read_clicks, record_clicks, record_misses
-from app.intake.partitions import ensure_partitions
 from app.lines import ClickLine, Line, MissLine, decode, encode
 from app.quarantine import quarantine
 from app.segments import Claimed, claim, oldest_waiting, sweep

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 from msgspec import structs
 
+from app.database import uuids
 from app.domain.accounts import Witness
 from app.domain.codes import normalise
 from app.domain.orders import (
@@ -23,7 +24,6 @@ from app.domain.orders import (
 )
 from app.domain.refunds import Adjustment
 from app.domain.statuses import StatusChange
-from app.intake import uuids
 
 ADD = """
 WITH witnessed AS (

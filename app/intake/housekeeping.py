@@ -5,7 +5,7 @@ from datetime import timedelta
 import asyncpg
 
 from app import clock
-from app.intake.partitions import drop_partitions
+from app.database.partitions import drop_partitions
 from app.intake.retention import sweep_deliveries
 from app.settings import Settings
 

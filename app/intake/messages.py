@@ -10,13 +10,13 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import force_setattr
 
+from app.database import uuids
 from app.domain import ids
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, Parsed, Receipt
 from app.domain.reading import Unreadable
 from app.domain.rehearsal import Rehearsal, Scene
 from app.domain.signatures.digests import QUERY
 from app.domain.signing import is_by_query
-from app.intake import uuids
 from app.intake.platforms import pixel
 from app.intake.platforms.generic import rehearsal as generic_rehearsal
 from app.intake.platforms.generic import webhook as generic

@@ -23,8 +23,8 @@ import msgspec
 from msgspec.structs import replace
 
 from app import clock
+from app.database import uuids
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
-from app.intake import uuids
 from app.intake.deciding import Root, Settled, settle_orders, write_stubs
 from app.intake.facts import Told, add_facts
 

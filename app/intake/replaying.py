@@ -17,6 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.database.partitions import Connection
 from app.domain import ids, signing
 from app.domain.ids import EPOCH
 from app.domain.orders import Parsed
@@ -32,7 +33,6 @@ from app.intake.deliveries import (
     verdict_on,
 )
 from app.intake.messages import Message
-from app.intake.partitions import Connection
 from app.intake.recording import in_transaction
 from app.intake.selecting import BATCH_ROWS
 from app.secret import UnsealError, unseal

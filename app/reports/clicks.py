@@ -28,11 +28,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database.tables import CLICK_CLASSES, click, click_day, collaboration, link, visit
 from app.domain.ids import floor_at
 from app.domain.periods import Days, Stretch, cover
 from app.errors import Invalid
 from app.reports.question import ROWS_MAX, Filters, Question, Tallies, fetch, is_one_of, place_of
-from app.tables import CLICK_CLASSES, click, click_day, collaboration, link, visit
 
 CLICK_COUNTS = ("clicks", "unique_clicks", "bots", "previews", "prefetches", "heads")
 _CLASS_COUNTS = {"human": "clicks", "bot": "bots", "preview": "previews", "prefetch": "prefetches", "head": "heads"}

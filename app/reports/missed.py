@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database.tables import missed_day
 from app.domain.periods import Period, first_day_from
 from app.reports.question import ROWS_MAX, check_rows, is_one_of
-from app.tables import missed_day
 
 REASONS = ("unknown_slug", "expired", "disabled")
 

@@ -25,9 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database.tables import collaboration, conversion, cost, credit
 from app.domain.periods import first_day_from
 from app.reports.question import ROWS_MAX, Question, Tallies, fetch, is_one_of, place_of
-from app.tables import collaboration, conversion, cost, credit
 
 WHOLE_BP = 10_000
 ORDER_KIND = "sale"

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, FromClause, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database.tables import campaign, code, collaboration, influencer, link
 from app.reports.assembly import Row
 from app.reports.question import Question, is_one_of
-from app.tables import campaign, code, collaboration, influencer, link
 
 UNKNOWN_NAME = "(unknown)"
 

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database.tables import brand, delivery, drain_state, unique_pending
 from app.domain.ids import minted_at
 from app.domain.kpi import ORDER_METRICS, Figures, Missing, compute, coverage, shown
 from app.domain.periods import read_zone
@@ -22,7 +23,6 @@ from app.reports.clicks import count_clicks
 from app.reports.money import Costs, count_costs, count_orders
 from app.reports.names import Named, find_names
 from app.reports.question import Question
-from app.tables import brand, delivery, drain_state, unique_pending
 
 TIMEOUT_MS = 10_000
 """Longest that one statement of a report may run."""

@@ -34,7 +34,7 @@ def create_api(settings: Settings) -> "FastAPI":
     from app.api.envelope import Envelope
     from app.api.openapi import add_openapi
     from app.api.problems import add_handlers
-    from app.db import connect_pool, create_engine
+    from app.database.connections import connect_pool, create_engine
     from app.domain.customers import PURPOSE
 
     @asynccontextmanager

@@ -22,13 +22,14 @@ import asyncpg
 import uvloop
 
 from app import clock, random_ids
-from app.db import connect_pool, whereabouts
+from app.database.connections import connect_pool, whereabouts
+from app.database.migrate import migrate
+from app.database.partitions import ensure_partitions
 from app.directory import Directory, open_directory
 from app.domain import browsers
 from app.intake.deliveries import record_deliveries
 from app.intake.drain import ClickRecorder, drain, note_progress
 from app.intake.housekeeping import keep_house
-from app.intake.partitions import ensure_partitions
 from app.intake.settle import settle
 from app.intake.statistics import refresh_statistics
 from app.intake.statuses import lock_due
@@ -37,7 +38,6 @@ from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
 from app.jobs.sweeping import sweep_jobs
 from app.lines import Line
-from app.migrate import migrate
 from app.secret import load_secret
 from app.server.priority import Backends, give_way
 from app.settings import Settings, SettingsError, read_settings

@@ -5,7 +5,7 @@ import sys
 
 import asyncpg
 
-from app.migrate import head, revision
+from app.database.migrate import head, revision
 from app.settings import Settings, read_settings
 
 WAIT_S = 120.0

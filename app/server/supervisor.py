@@ -20,7 +20,7 @@ from time import sleep
 import msgspec
 
 from app.clock import monotonic_s
-from app.postgres import MAX_CONNECTIONS, AlreadyRunning, Cluster, StillLeaving
+from app.database.embedded import MAX_CONNECTIONS, AlreadyRunning, Cluster, StillLeaving
 from app.process import child_setup
 from app.secret import load_secret
 from app.settings import Settings, child_environment

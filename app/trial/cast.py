@@ -13,9 +13,9 @@ from uuid import UUID
 import asyncpg
 
 from app import clock, random_ids
+from app.database.tables import DEFAULT_HOST
 from app.domain.codes import RANDOM_ALPHABET, normalise
 from app.domain.slugs import RESERVED, make_slug
-from app.tables import DEFAULT_HOST
 
 NAME = "Ariane connection test"
 CODE_LIFE = timedelta(minutes=10)

@@ -14,7 +14,7 @@ import pytest
 from uvicorn import Config, Server
 
 from app import clock
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.domain.presets import PRESETS as CHECKOUTS
 from app.intake.messages import PLATFORMS
 from app.secret import seal

@@ -15,12 +15,12 @@ from sqlalchemy.dialects import postgresql
 from app import clock, random_ids
 from app.api import source_health
 from app.api.source_settings import Platform
+from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
 from app.intake.deliveries import record_deliveries
 from app.lines import HookLine
 from app.secret import load_secret, unseal
 from app.settings import Settings
-from app.tables import DELIVERY_STATUSES
 from tests.api.calls import Json, fields_at_fault, post
 from tests.api.conftest import client
 from tests.cast import Brand

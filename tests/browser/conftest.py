@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from app import clock
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.domain import ids
 from tests.browser.shop import Shop, Thanks
 from tests.browser.wire import Sent, Wire

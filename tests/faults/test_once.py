@@ -15,9 +15,9 @@ import asyncpg
 import pytest
 
 from app import clock
+from app.database.embedded import Cluster
 from app.domain.rehearsal import Rehearsal, Sent
 from app.intake.messages import PLATFORMS
-from app.postgres import Cluster
 from tests.checkouts.signing import CHECKOUTS, SECRET, TOKENS
 from tests.served import Served, serve
 

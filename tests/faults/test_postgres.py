@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from app.postgres import SOCKET_PATH_MAX_BYTES, AlreadyRunning, Cluster, StillLeaving, running
-from app.programs import PostgresError, find_programs
+from app.database.embedded import SOCKET_PATH_MAX_BYTES, AlreadyRunning, Cluster, StillLeaving, running
+from app.database.programs import PostgresError, find_programs
 
 pytestmark = pytest.mark.faults
 PROJECT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.postgres import Cluster
+from app.database.embedded import Cluster
 from app.server.priority import NICENESS
 from tests.faults.test_postgres import lives, memory
 

@@ -19,8 +19,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.migrate import migrate
-from app.postgres import Cluster
+from app.database.embedded import Cluster
+from app.database.migrate import migrate
 from app.process import child_setup
 from app.spool import QUARANTINE, SUFFIX
 from tests.cast import Brand, create_brand, create_collaboration, create_link

@@ -19,8 +19,8 @@ import asyncpg
 import httpx2
 import pytest
 
+from app.database.embedded import Cluster
 from app.domain import ids
-from app.postgres import Cluster
 from app.segments import oldest_waiting
 from tests.served import Served, serve
 

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from app import clock, random_ids
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.domain import ids
 from app.domain.codes import normalise
 from app.intake import deliveries as deliveries_module

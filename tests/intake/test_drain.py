@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import clock, random_ids
-from app.db import connect_pool
+from app.database.connections import connect_pool
+from app.database.partitions import ensure_partitions
 from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
 from app.intake import clicks as clicks_module
 from app.intake.calendar import Calendar
 from app.intake.drain import ClickRecorder, drain, note_progress, record_or_refuse
-from app.intake.partitions import ensure_partitions
 from app.intake.uniques import count_change, count_uniques
 from app.lines import ClickLine, Line, MissLine, decode, encode
 from app.segments import claim

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app import random_ids
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.domain import ids
 from app.domain.codes import normalise
 from app.intake.calendar import Calendar

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from app import clock, random_ids
-from app.db import connect_pool
+from app.database.connections import connect_pool
+from app.database.partitions import MONTHS, drop_partitions, ensure_partitions
 from app.domain.ids import floor_at
 from app.intake.housekeeping import keep_house
-from app.intake.partitions import MONTHS, drop_partitions, ensure_partitions
 from app.settings import read_settings
 from tests.cast import create_brand
 

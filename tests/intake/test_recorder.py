@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from app import clock
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.errors import Unavailable
 from app.intake import recorder as module

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.intake.recording import in_transaction, record
 from app.intake.settle import settle
 from tests.conftest import copy_template

@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from app import clock, random_ids
-from app.db import connect_pool
+from app.database.connections import connect_pool
+from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
 from app.intake import retention
 from app.intake.deliveries import NOBODY, Outcome, record_deliveries
@@ -17,7 +18,6 @@ from app.intake.housekeeping import keep_house
 from app.intake.retention import kept_days, sweep_deliveries
 from app.lines import HookLine
 from app.settings import Settings, read_settings
-from app.tables import DELIVERY_STATUSES
 from tests.cast import create_brand
 from tests.intake.test_deliveries import SECRET, Shop
 

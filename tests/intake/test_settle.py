@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app import clock, random_ids
-from app.db import connect_pool, create_engine
+from app.database.connections import connect_pool, create_engine
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.intake.recording import in_transaction, record

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from app import random_ids
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.intake.calendar import Calendar
 from app.intake.clicks import read_clicks, record_clicks
 from app.intake.deliveries import record_deliveries

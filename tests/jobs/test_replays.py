@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from app import clock, random_ids
-from app.db import connect_pool
+from app.database.connections import connect_pool
 from app.domain import ids
 from app.intake import selecting
 from app.intake.deliveries import Outcome, record_deliveries

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from app import random_ids
+from app.database.partitions import ensure_partitions
+from app.database.tables import CLICK_CLASSES
 from app.domain.ids import floor_at
-from app.intake.partitions import ensure_partitions
-from app.tables import CLICK_CLASSES
 from tests.cast import Brand, Collaboration, create_code, create_link
 
 FROM, UNTIL = datetime(2026, 10, 20, tzinfo=UTC), datetime(2026, 11, 10, tzinfo=UTC)

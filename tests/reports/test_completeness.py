@@ -7,7 +7,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import random_ids
-from app.db import create_engine
+from app.database.connections import create_engine
 from app.domain.ids import floor_at
 from app.reports.summary import complete_until
 from app.settings import read_settings

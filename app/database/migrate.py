@@ -9,7 +9,7 @@ import asyncpg
 MIGRATION_LOCK = 0x41524941
 """Advisory lock held while migrating: several hosts may start at the same time."""
 
-MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 NUMBERED = (
     ("host", "changed_xid"),

@@ -27,8 +27,8 @@ from time import sleep
 from urllib.parse import quote
 
 from app.clock import monotonic_s
+from app.database.programs import ENVIRONMENT, PostgresError, Programs, find_programs
 from app.process import Identity, child_setup
-from app.programs import ENVIRONMENT, PostgresError, Programs, find_programs
 
 SOCKET_PATH_MAX_BYTES = 107
 LOG_MAX_BYTES = 10 << 20
