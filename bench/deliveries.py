@@ -9,7 +9,7 @@ from app import random_ids
 from app.intake.deliveries import BATCH_MAX, record_deliveries
 from app.intake.settle import settle
 from app.intake.statistics import refresh_statistics
-from app.lines import HookLine
+from app.spool.records import HookLine
 from bench import orders
 from bench.database import Database, database
 from bench.effort import Effort

@@ -10,8 +10,8 @@ from uuid import UUID
 from app import random_ids
 from app.demo.browsers import draw_human
 from app.intake.drain import ClickRecorder, drain
-from app.lines import ClickLine, encode
-from app.spool import Spool
+from app.spool.records import ClickLine, encode
+from app.spool.writer import Spool
 from bench.database import Database, database
 from bench.effort import Effort
 from bench.figures import rate

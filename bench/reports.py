@@ -16,8 +16,8 @@ from app.database.partitions import ensure_partitions
 from app.demo.browsers import draw_human
 from app.domain import ids
 from app.intake.drain import ClickRecorder
-from app.lines import ClickLine, Line
 from app.settings import read_settings
+from app.spool.records import ClickLine, Line
 from bench.drain import AGENTS, click
 from bench.effort import Effort
 from bench.figures import times

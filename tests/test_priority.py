@@ -6,7 +6,7 @@ import sys
 import asyncpg
 import pytest
 
-from app.directory import open_directory
+from app.directory.lookup import open_directory
 from app.server import priority
 from app.server.background import Worker
 from app.settings import Settings

@@ -16,11 +16,11 @@ import pytest
 from app import clock, random_ids
 from app.domain.ids import floor_at
 from app.intake.drain import drain
-from app.lines import ClickLine, HookLine, Line, decode, encode
-from app.quarantine import LOCK, held, put_back, quarantine
-from app.segments import claim
 from app.settings import Settings
-from app.spool import QUARANTINE
+from app.spool.quarantine import LOCK, held, put_back, quarantine
+from app.spool.reader import claim
+from app.spool.records import ClickLine, HookLine, Line, decode, encode
+from app.spool.writer import QUARANTINE
 from tests.cast import Brand
 from tests.commanding import command
 
@@ -128,8 +128,8 @@ def _put_back_until(step: int, directory: Path, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patched:
         for name in ("rename", "unlink"):
             patched.setattr(Path, name, counted(getattr(Path, name)))
-        patched.setattr("app.quarantine._write", counted(__import__("app.quarantine").quarantine._write))
-        patched.setattr("app.quarantine.sync_directory", counted(lambda _: None))
+        patched.setattr("app.spool.quarantine._write", counted(__import__("app.spool.quarantine").quarantine._write))
+        patched.setattr("app.spool.quarantine.sync_directory", counted(lambda _: None))
         try:
             put_back(directory, oldest=LONG_AGO)
         except Killed:

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from app import clock, random_ids, spares
+from app import clock, random_ids
 from app.domain.ids import floor_at, floor_ms
-from app.lines import ClickLine, HookLine, MissLine, PixelLine, decode, encode
-from app.quarantine import quarantine
-from app.segments import Claimed, claim, oldest_waiting, sweep
-from app.spares import SPARES_MAX
-from app.spool import QUARANTINE, RUNWAY_MIN_BYTES, SUFFIX, Kind, Spool, SpoolFull, measure
+from app.spool import recycling
+from app.spool.quarantine import quarantine
+from app.spool.reader import Claimed, claim, oldest_waiting, sweep
+from app.spool.records import ClickLine, HookLine, MissLine, PixelLine, decode, encode
+from app.spool.recycling import SPARES_MAX
+from app.spool.writer import QUARANTINE, RUNWAY_MIN_BYTES, SUFFIX, Kind, Spool, SpoolFull, measure
 
 LINE = b"x" * 99
 
@@ -495,7 +496,7 @@ async def test_a_drained_segment_is_written_again_and_its_old_lines_never_come_b
 
 
 def write_spare(directory: Path, content: bytes, kind: Kind = "orders") -> Path:
-    path = directory / f".{kind}-{random_ids.new_id()}{spares.SUFFIX}"
+    path = directory / f".{kind}-{random_ids.new_id()}{recycling.SUFFIX}"
     path.write_bytes(content)
     return path
 
@@ -530,7 +531,7 @@ async def test_only_so_many_drained_segments_are_put_by_and_of_clicks_none(tmp_p
     assert read_all(tmp_path, "orders") == read_all(tmp_path, "clicks") == [b"line"] * (SPARES_MAX + 3)
     names = list(files(tmp_path).values())
     assert len(names) == SPARES_MAX
-    assert all(name.startswith(".orders-") and name.endswith(spares.SUFFIX) for name in names)
+    assert all(name.startswith(".orders-") and name.endswith(recycling.SUFFIX) for name in names)
     assert measure(tmp_path) == (0, 0)
 
 
@@ -552,7 +553,7 @@ async def test_a_segment_put_by_while_a_reader_waits_is_not_read_again(
 
     def open_then_lose(path: Path, flags: int) -> int:
         descriptor = real_open(path, flags)
-        spares.put_by(path)
+        recycling.put_by(path)
         return descriptor
 
     monkeypatch.setattr(os, "open", open_then_lose)
@@ -615,7 +616,7 @@ def test_what_killed_writers_acknowledged_is_adopted_once(
         assert sorted(numbers) == list(range(len(numbers)))
         assert len(numbers) >= count
     # One killed before its segment had a name leaves an empty hidden file behind, which housekeeping sweeps away.
-    monkeypatch.setattr("app.segments.ABANDONED_AFTER_S", 0)
+    monkeypatch.setattr("app.spool.reader.ABANDONED_AFTER_S", 0)
     sweep(tmp_path)
     assert segment_names(tmp_path) == []
 

@@ -13,12 +13,12 @@ import pytest
 
 from app import clock, random_ids
 from app.database.connections import connect_pool
-from app.directory import open_directory
-from app.lines import ClickLine, PixelLine, encode
+from app.directory.lookup import open_directory
 from app.server import background
 from app.server.background import Worker
 from app.settings import Settings, SettingsError, read_settings
-from app.spool import SUFFIX, Spool
+from app.spool.records import ClickLine, PixelLine, encode
+from app.spool.writer import SUFFIX, Spool
 from tests.cast import Brand, create_brand, create_collaboration, create_link
 from tests.tracking.relay import Relay
 

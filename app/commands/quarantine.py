@@ -14,7 +14,7 @@ from app.commands.showing import console, print_json
 from app.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from app.quarantine import Held, HeldSegment
+    from app.spool.quarantine import Held, HeldSegment
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -55,7 +55,7 @@ def retry_quarantine(
     data: Data = None,
 ) -> None:
     """Put the lines back into the spool, each once, and say which are still refused. Ends with 3 when any is."""
-    from app.quarantine import put_back
+    from app.spool.quarantine import put_back
 
     settings = read_settings(data=data)
     spool = _spool(settings)
@@ -108,7 +108,7 @@ def _spool(settings: Settings) -> Path:
 
 
 def _held(spool: Path) -> "tuple[list[Held], list[HeldSegment]]":
-    from app.quarantine import held
+    from app.spool.quarantine import held
 
     try:
         return held(spool)

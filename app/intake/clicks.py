@@ -20,7 +20,7 @@ from app.database.partitions import Connection
 from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
 from app.intake.calendar import Calendar
 from app.intake.copying import COLUMNS, encode_clicks
-from app.lines import ClickLine, MissLine
+from app.spool.records import ClickLine, MissLine
 
 NOBODY = UUID(int=0)
 """The brand of requests on the shared host that belong to nobody."""

@@ -26,9 +26,9 @@ from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
 from app.domain.signing import set_up
 from app.intake.messages import Message, key_of, message_of, read_id
 from app.intake.recording import in_transaction, record, record_landings
-from app.lines import HookLine, Line, PixelLine
 from app.secret import derive
 from app.settings import Settings
+from app.spool.records import HookLine, Line, PixelLine
 
 logger = logging.getLogger(__name__)
 

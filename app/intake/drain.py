@@ -19,10 +19,10 @@ from app import clock, random_ids
 from app.database.partitions import ensure_partitions
 from app.intake.calendar import Calendar
 from app.intake.clicks import ReadClicks, read_clicks, record_clicks, record_misses
-from app.lines import ClickLine, Line, MissLine, decode, encode
-from app.quarantine import quarantine
-from app.segments import Claimed, claim, oldest_waiting, sweep
-from app.spool import Kind
+from app.spool.quarantine import quarantine
+from app.spool.reader import Claimed, claim, oldest_waiting, sweep
+from app.spool.records import ClickLine, Line, MissLine, decode, encode
+from app.spool.writer import Kind
 
 PASS_BYTES = 8 << 20
 """Read into memory at a time: about 30,000 clicks."""

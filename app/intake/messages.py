@@ -28,7 +28,7 @@ from app.intake.platforms.stripe import rehearsal as stripe_rehearsal
 from app.intake.platforms.stripe import webhook as stripe
 from app.intake.platforms.woocommerce import rehearsal as woocommerce_rehearsal
 from app.intake.platforms.woocommerce import webhook as woocommerce
-from app.lines import HookLine, PixelLine
+from app.spool.records import HookLine, PixelLine
 
 IDS_REMEMBERED = 1_024
 PIXEL_DOORS = frozenset({"pixel", "beacon"})

@@ -25,7 +25,7 @@ from app import clock, random_ids
 from app.database.connections import connect_pool, whereabouts
 from app.database.migrate import migrate
 from app.database.partitions import ensure_partitions
-from app.directory import Directory, open_directory
+from app.directory.lookup import Directory, open_directory
 from app.domain import browsers
 from app.intake.deliveries import record_deliveries
 from app.intake.drain import ClickRecorder, drain, note_progress
@@ -37,10 +37,10 @@ from app.intake.uniques import count_uniques
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
 from app.jobs.sweeping import sweep_jobs
-from app.lines import Line
 from app.secret import load_secret
 from app.server.priority import Backends, give_way
 from app.settings import Settings, SettingsError, read_settings
+from app.spool.records import Line
 
 CONNECTIONS = 13
 """One for each task that writes at the same time; a job reads, writes and gives signs of life."""

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from app.directory import Directory, open_directory
+from app.directory.lookup import Directory, open_directory
 from app.errors import AppError, Unavailable
 from app.metrics import CONTENT_TYPE, Counts, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
-from app.spool import Spool, measure
+from app.spool.writer import Spool, measure
 from app.tracking.answers import (
     NO_STORE,
     Receive,

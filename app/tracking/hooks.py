@@ -7,13 +7,12 @@ import logging
 from functools import lru_cache
 
 from app import clock, random_ids
-from app.directory import Directory
+from app.directory.cache import Source
+from app.directory.lookup import Directory
 from app.domain import ids
 from app.domain.signatures.digests import PROOF, QUERY
 from app.domain.signing import advise, conceal, forget, is_by_query, is_ping, set_up, verify
 from app.errors import NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
-from app.known import Source
-from app.lines import HookLine, encode
 from app.metrics import (
     HOOKS_NOT_STORED,
     HOOKS_PINGS,
@@ -25,7 +24,8 @@ from app.metrics import (
     Counts,
 )
 from app.secret import UnsealError, unseal
-from app.spool import Spool, SpoolFull
+from app.spool.records import HookLine, encode
+from app.spool.writer import Spool, SpoolFull
 from app.tracking.answers import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
 
 HEADER_MAX_CHARS = 4_096

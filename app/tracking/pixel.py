@@ -8,11 +8,11 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from app import random_ids
-from app.directory import Directory
+from app.directory.lookup import Directory
 from app.errors import TooLarge, TooSlow, Unavailable
-from app.lines import PixelLine, encode
 from app.metrics import PIXELS_NOT_STORED, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
-from app.spool import Spool, SpoolFull
+from app.spool.records import PixelLine, encode
+from app.spool.writer import Spool, SpoolFull
 from app.tracking.answers import (
     NOSNIFF,
     Header,

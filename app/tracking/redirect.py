@@ -11,13 +11,12 @@ from hashlib import blake2b
 import msgspec
 
 from app import clock, random_ids
-from app.directory import Directory
+from app.directory.cache import SHARED_HOST, Route, route_key
+from app.directory.lookup import Directory
 from app.domain.destinations import address
 from app.domain.slugs import is_slug
 from app.domain.visitors import DAY_MS, referrer_host, truncate_address, visitor_of, visitors_of_day
 from app.errors import Unavailable
-from app.known import SHARED_HOST, Route, route_key
-from app.lines import ClickLine, MissLine, encode
 from app.metrics import (
     MISSES_DISABLED,
     MISSES_EXPIRED,
@@ -27,7 +26,8 @@ from app.metrics import (
     UNAVAILABLE,
     Counts,
 )
-from app.spool import Spool, SpoolFull
+from app.spool.records import ClickLine, MissLine, encode
+from app.spool.writer import Spool, SpoolFull
 from app.tracking.answers import NOINDEX, Header, Message, Scope, Send, answer, page, refuse_method
 from app.tracking.click_ids import ClickIds
 from app.tracking.peers import Proxies

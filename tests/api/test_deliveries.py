@@ -18,9 +18,9 @@ from app.api.deliveries import AT_ONCE_BYTES, AT_ONCE_ROWS
 from app.domain import ids
 from app.intake.deliveries import record_deliveries
 from app.intake.selecting import Selection
-from app.lines import HookLine, PixelLine
 from app.secret import load_secret, seal
 from app.settings import Settings
+from app.spool.records import HookLine, PixelLine
 from tests.api.conftest import client
 from tests.cast import Brand
 from tests.tracking.asking import ask, running_doors, settings_for, spooled

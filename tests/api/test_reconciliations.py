@@ -11,9 +11,9 @@ from httpx2 import AsyncClient
 from app import clock, random_ids
 from app.domain import ids
 from app.intake.deliveries import record_deliveries
-from app.lines import HookLine
 from app.secret import load_secret
 from app.settings import Settings
+from app.spool.records import HookLine
 from tests.api.calls import Json, make_pair, post
 from tests.api.test_imports import CSV, NDJSON, finish, lines
 from tests.cast import Brand

@@ -12,7 +12,7 @@ from app.domain import ids
 from app.intake.calendar import Calendar
 from app.intake.clicks import read_clicks, record_clicks
 from app.intake.uniques import count_uniques
-from app.lines import ClickLine
+from app.spool.records import ClickLine
 from tests.api.calls import Json, make_link, make_pair, post
 from tests.api.conftest import client
 from tests.cast import Brand, create_brand

@@ -18,9 +18,9 @@ from app.api.source_settings import Platform
 from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
 from app.intake.deliveries import record_deliveries
-from app.lines import HookLine
 from app.secret import load_secret, unseal
 from app.settings import Settings
+from app.spool.records import HookLine
 from tests.api.calls import Json, fields_at_fault, post
 from tests.api.conftest import client
 from tests.cast import Brand

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from app.domain.rehearsal import Sent
 from app.domain.signatures.digests import QUERY
 from app.domain.signing import conceal, set_up, verify
-from app.lines import HookLine
+from app.spool.records import HookLine
 
 SECRET = "whsec_c2VjcmV0LW9mLWFsbC1jaGVja291dHM="
 KEY = b"secret-of-all-checkouts"

@@ -16,7 +16,7 @@ from app.domain import ids
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, encode_words
 from app.intake.deliveries import record_deliveries
 from app.intake.messages import message_of
-from app.lines import HookLine
+from app.spool.records import HookLine
 from tests.cast import Brand
 from tests.checkouts.mutations import NOW, malformed
 from tests.checkouts.signing import CHECKOUTS

@@ -22,7 +22,7 @@ import pytest
 from app.database.embedded import Cluster
 from app.database.migrate import migrate
 from app.process import child_setup
-from app.spool import QUARANTINE, SUFFIX
+from app.spool.writer import QUARANTINE, SUFFIX
 from tests.cast import Brand, create_brand, create_collaboration, create_link
 
 pytestmark = pytest.mark.faults

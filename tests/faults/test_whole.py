@@ -21,7 +21,7 @@ import pytest
 
 from app.database.embedded import Cluster
 from app.domain import ids
-from app.segments import oldest_waiting
+from app.spool.reader import oldest_waiting
 from tests.served import Served, serve
 
 pytestmark = pytest.mark.faults

@@ -33,7 +33,7 @@ from app.intake.clicks import read_clicks, record_clicks
 from app.intake.facts import add_changes
 from app.intake.recording import record, record_landings
 from app.intake.settle import redecide_orders, settle
-from app.lines import ClickLine
+from app.spool.records import ClickLine
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
 
 Act = Callable[[Any], Awaitable[object]]

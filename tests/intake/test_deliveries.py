@@ -21,9 +21,9 @@ from app.domain.codes import normalise
 from app.intake import deliveries as deliveries_module
 from app.intake.deliveries import NOBODY, Outcome, record_deliveries
 from app.intake.replaying import replay
-from app.lines import ClickLine, HookLine, PixelLine
 from app.secret import load_secret, seal
 from app.settings import Settings, read_settings
+from app.spool.records import ClickLine, HookLine, PixelLine
 from tests.cast import Brand, create_code, create_collaboration
 
 SAMPLES = Path(__file__).parent.parent / "samples"

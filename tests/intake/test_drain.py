@@ -20,9 +20,9 @@ from app.intake import clicks as clicks_module
 from app.intake.calendar import Calendar
 from app.intake.drain import ClickRecorder, drain, note_progress, record_or_refuse
 from app.intake.uniques import count_change, count_uniques
-from app.lines import ClickLine, Line, MissLine, decode, encode
-from app.segments import claim
-from app.spool import QUARANTINE, SUFFIX, Spool
+from app.spool.reader import claim
+from app.spool.records import ClickLine, Line, MissLine, decode, encode
+from app.spool.writer import QUARANTINE, SUFFIX, Spool
 from tests.cast import Brand, create_brand
 from tests.conftest import copy_template
 

@@ -30,10 +30,10 @@ from app.intake.clicks import read_clicks, record_clicks
 from app.intake.deliveries import record_deliveries
 from app.intake.recording import in_transaction
 from app.intake.settle import settle
-from app.lines import ClickLine, Line, PixelLine
 from app.secret import seal
 from app.server.app import create_api
 from app.settings import Settings
+from app.spool.records import ClickLine, Line, PixelLine
 from tests.api.conftest import client
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
 from tests.checkouts.life import BY_NAME, CLICKS, LIFE, NAMES, NOON, Call, Click, Fact, Hit, Hook, clicked

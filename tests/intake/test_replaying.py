@@ -14,7 +14,7 @@ from app.intake.deliveries import Outcome, Verdict, record_deliveries
 from app.intake.platforms.shopify import webhook as platform
 from app.intake.replaying import Replayed, Tally, replay
 from app.intake.selecting import BATCH_ROWS
-from app.lines import HookLine
+from app.spool.records import HookLine
 from tests.cast import Brand
 from tests.intake.test_deliveries import SECRET, Record, Shop, deliveries, orders, record, secret, shopify
 

@@ -16,8 +16,8 @@ from app.intake import retention
 from app.intake.deliveries import NOBODY, Outcome, record_deliveries
 from app.intake.housekeeping import keep_house
 from app.intake.retention import kept_days, sweep_deliveries
-from app.lines import HookLine
 from app.settings import Settings, read_settings
+from app.spool.records import HookLine
 from tests.cast import create_brand
 from tests.intake.test_deliveries import SECRET, Shop
 

@@ -17,8 +17,8 @@ from app.intake.deliveries import record_deliveries
 from app.intake.settle import settle
 from app.intake.statistics import GROWN_TABLES, refresh_statistics
 from app.intake.uniques import count_uniques
-from app.lines import ClickLine, PixelLine
 from app.settings import read_settings
+from app.spool.records import ClickLine, PixelLine
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
 
 ROUND = 1_000

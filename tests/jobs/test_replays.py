@@ -20,8 +20,8 @@ from app.intake.deliveries import Outcome, record_deliveries
 from app.intake.platforms.generic import webhook as platform
 from app.jobs.kinds import KINDS
 from app.jobs.run import Kind, Run, run_next
-from app.lines import HookLine
 from app.settings import Settings, read_settings
+from app.spool.records import HookLine
 from tests.cast import Brand, create_brand
 from tests.intake.test_deliveries import SECRET, Shop
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.lines import Line, decode
-from app.segments import claim
 from app.settings import Settings, read_settings
-from app.spool import Kind
+from app.spool.reader import claim
+from app.spool.records import Line, decode
+from app.spool.writer import Kind
 from app.tracking.doors import Doors, open_doors
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/147.0.0.0 Safari/537.36"

@@ -13,8 +13,8 @@ from app import clock
 from app.domain.codes import normalise
 from app.intake.deliveries import record_deliveries
 from app.intake.replaying import replay
-from app.lines import HookLine
 from app.settings import Settings
+from app.spool.records import HookLine
 from app.tracking.doors import Doors
 from tests.cast import Brand, create_code, create_collaboration
 from tests.tracking.asking import ask, spooled

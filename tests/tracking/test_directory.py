@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from app import random_ids
-from app.directory import Directory
+from app.directory.cache import UNKNOWN_FOR_S, Known, key_digest, pack
+from app.directory.lookup import Directory
+from app.directory.snapshot import VERSION
 from app.errors import Unavailable
-from app.known import UNKNOWN_FOR_S, Known, key_digest, pack
-from app.snapshot import VERSION
 from tests.cast import Brand
 from tests.tracking.relay import Relay
 from tests.tracking.rows import NOTIFY, fresh_slug, write_host, write_route, write_source
@@ -412,7 +412,7 @@ def test_a_row_that_did_not_change_is_not_taken_apart_again() -> None:
 
 
 def test_only_so_many_routes_are_kept_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.known.ROUTES_MAX", 3)
+    monkeypatch.setattr("app.directory.cache.ROUTES_MAX", 3)
     known = Known(unknown_rows=10)
     known.apply("route", [(f"s{n}", pack(["b", "l", f"https://shop.test/{n}", "ariane", 0, False])) for n in range(5)])
     for n in (0, 1, 2, 3, 4, 0):

@@ -8,9 +8,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.lines import HookLine
 from app.settings import Settings
-from app.spool import SpoolFull
+from app.spool.records import HookLine
+from app.spool.writer import SpoolFull
 from app.tracking.doors import Doors
 from tests.cast import Brand
 from tests.tracking.asking import Answer, ask, running_doors, settings_for, spooled

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.lines import PixelLine
 from app.settings import Settings
-from app.spool import SpoolFull
+from app.spool.records import PixelLine
+from app.spool.writer import SpoolFull
 from app.tracking.doors import Doors
 from app.tracking.pixel import GIF, key_in_body, key_in_query
 from tests.cast import Brand

@@ -14,10 +14,10 @@ import pytest
 from uvicorn import Config, Server
 
 from app.domain import ids
-from app.lines import ClickLine, MissLine
 from app.server.web_worker import CLOSE
 from app.settings import Settings
-from app.spool import SpoolFull
+from app.spool.records import ClickLine, MissLine
+from app.spool.writer import SpoolFull
 from app.tracking.answers import Receive, Scope, Send
 from app.tracking.doors import Doors
 from app.tracking.protocol import HEAD_MAX_BYTES, answering

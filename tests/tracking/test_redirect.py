@@ -11,10 +11,10 @@ import pytest
 from app import clock
 from app.domain import ids
 from app.domain.visitors import visitor_hash
-from app.lines import ClickLine, MissLine
 from app.secret import derive
 from app.settings import Settings
-from app.spool import SpoolFull
+from app.spool.records import ClickLine, MissLine
+from app.spool.writer import SpoolFull
 from app.tracking.doors import Doors
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, ask, running_doors, settings_for, spooled

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app import clock
+from app.directory.cache import SHARED_HOST, TABLES, Known, pack, route_key
 from app.errors import Unavailable
-from app.known import SHARED_HOST, TABLES, Known, pack, route_key
 
 if TYPE_CHECKING:
     import asyncpg

@@ -12,10 +12,10 @@ import logging
 from pathlib import Path
 
 from app import clock
-from app.follower import Follower
-from app.known import SHARED_HOST, TABLES, Known, PixelKey, Route, Source, key_digest, read_host, route_key
+from app.directory.cache import SHARED_HOST, TABLES, Known, PixelKey, Route, Source, key_digest, read_host, route_key
+from app.directory.follower import Follower
+from app.directory.snapshot import Head, SnapshotError, read_snapshot, write_snapshot
 from app.settings import Settings
-from app.snapshot import Head, SnapshotError, read_snapshot, write_snapshot
 
 SAVE_EVERY_S = 3.0
 SAVE_SHARE = 20

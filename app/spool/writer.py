@@ -26,9 +26,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from app import clock, random_ids, spares
+from app import clock, random_ids
 from app.errors import Unavailable
-from app.flusher import Flusher, sync, sync_directory
+from app.spool import recycling
+from app.spool.flusher import Flusher, sync, sync_directory
 
 Kind = Literal["clicks", "orders"]
 CLICKS_SHARE = 0.8
@@ -217,7 +218,7 @@ class Spool:
         now_s = clock.monotonic_s()
         if now_s >= self._probe_at_s:
             with suppress(OSError):
-                spares.remove(self.directory)
+                recycling.remove(self.directory)
             self._probe_at_s = now_s + RETRY_EVERY_S
         self._refused = reason
         return SpoolFull(f"the spool cannot be written: {reason}")
@@ -276,7 +277,7 @@ class Spool:
     def _prepare(self, runway_bytes: int) -> _Segment:
         """Runs in a thread: a segment with its runway, on the disk, its name too. Raises OSError, and leaves nothing behind then."""
         hidden = self._hidden()
-        descriptor = spares.take(self.directory, self.kind, hidden)
+        descriptor = recycling.take(self.directory, self.kind, hidden)
         if descriptor is None:
             descriptor = _begin(hidden)
         try:
@@ -437,7 +438,7 @@ def measure(directory: Path) -> tuple[int, int]:
             try:
                 if entry.name == QUARANTINE:
                     bytes_total += measure(Path(entry.path))[0]
-                elif entry.is_file() and not entry.name.endswith(spares.SUFFIX):
+                elif entry.is_file() and not entry.name.endswith(recycling.SUFFIX):
                     bytes_total += entry.stat().st_size
                     segments += entry.name.endswith(SUFFIX)
             except FileNotFoundError:  # drained meanwhile

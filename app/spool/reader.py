@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app import clock, spares
-from app.flusher import sync_directory
-from app.spool import QUARANTINE, SUFFIX, Kind
+from app import clock
+from app.spool import recycling
+from app.spool.flusher import sync_directory
+from app.spool.writer import QUARANTINE, SUFFIX, Kind
 
 HEAD_BYTES = 4_096
 """Of a segment, where the id of its first line stands."""
@@ -45,7 +46,7 @@ class Claimed:
         if self.descriptor >= 0:
             size_bytes = os.fstat(self.descriptor).st_size
             if os.pread(self.descriptor, 1, max(0, size_bytes - 1)) == b"\0":
-                spares.put_by(self.path)
+                recycling.put_by(self.path)
             else:
                 self.path.unlink(missing_ok=True)
         self.release()
@@ -84,7 +85,7 @@ def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
             os.close(descriptor)
             continue
         # Another reader may have drained it between our open and our lock.
-        if not spares.is_called(path, descriptor):
+        if not recycling.is_called(path, descriptor):
             os.close(descriptor)
             continue
         claimed.append(Claimed(path, descriptor, _began_at(path, descriptor)))
@@ -115,7 +116,7 @@ def oldest_waiting(directory: Path) -> datetime | None:
 
 def sweep(directory: Path) -> None:
     """Remove the hidden, empty segments of processes that died while creating them, and spares that nobody has needed for as long."""
-    spares.remove(directory, unused_s=ABANDONED_AFTER_S)
+    recycling.remove(directory, unused_s=ABANDONED_AFTER_S)
     for path in directory.glob(f".*{SUFFIX}"):
         if clock.now() - began_at(path) > timedelta(seconds=ABANDONED_AFTER_S):
             path.unlink(missing_ok=True)

@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from app import clock, random_ids
-from app.flusher import sync_directory
-from app.lines import ClickLine, MissLine, decode
-from app.segments import began_at
-from app.spool import QUARANTINE, SUFFIX, Kind
+from app.spool.flusher import sync_directory
+from app.spool.reader import began_at
+from app.spool.records import ClickLine, MissLine, decode
+from app.spool.writer import QUARANTINE, SUFFIX, Kind
 
 LOCK = ".lock"
 KINDS: tuple[Kind, ...] = ("orders", "clicks")
