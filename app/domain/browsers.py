@@ -16,12 +16,12 @@ from ua_parser.core import Domain
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver
 
-from app.domain.rehearsal import USER_AGENT
-
 HUMAN, BOT, PREVIEW, PREFETCH, HEAD, TEST = range(6)
 """Classes of clicks, as stored (`CLICK_CLASSES` names them)."""
 
 REMEMBERED = 16_384
+TRIAL_USER_AGENT = "Ariane-Trial/1"
+"""User agent of the clicks in the trial of a source: they have a class of their own, which is in no count."""
 USER_AGENT_MAX_CHARS = 1_024
 
 # Fetchers that draw the card under a shared link. iMessage borrows three of these names and the sharer's own address.
@@ -124,7 +124,7 @@ def load() -> None:
 def _class(lower: str, in_app: str | None) -> int:
     if not lower.strip():
         return BOT
-    if lower == USER_AGENT.lower():
+    if lower == TRIAL_USER_AGENT.lower():
         return TEST
     if lower.startswith(PREVIEW_STARTS) or any(token in lower for token in PREVIEWS):
         return PREVIEW

@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-USER_AGENT = "Ariane-Trial/1"
-"""Who clicks in the trial of a source: a class of its own, which is in no count."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:

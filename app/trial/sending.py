@@ -9,7 +9,8 @@ import httpx2
 
 from app import clock
 from app.domain import ids
-from app.domain.rehearsal import USER_AGENT, Rehearsal, Sent
+from app.domain.browsers import TRIAL_USER_AGENT
+from app.domain.rehearsal import Rehearsal, Sent
 from app.errors import Invalid
 from app.intake.messages import PLATFORMS
 from app.trial.state import NET_MINOR, REFUND_MINOR, Found, Trial, own_address
@@ -19,7 +20,7 @@ async def click(trial: Trial) -> Found:
     """Follows a short link as a visitor would, and keeps the click id it leads to."""
     cast = await trial.meet()
     expected = f"302 to the destination with ?{cast.click_param}=clk_…"
-    headers = {"User-Agent": USER_AGENT, "Host": urlsplit(trial.settings.base_url).netloc}
+    headers = {"User-Agent": TRIAL_USER_AGENT, "Host": urlsplit(trial.settings.base_url).netloc}
     answer = await trial.client.get(f"/{cast.slug}", headers=headers)
     location = answer.headers.get("location", "")
     query = parse_qsl(urlsplit(location).query)

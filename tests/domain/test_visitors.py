@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.browsers import BOT, HEAD, HUMAN, PREFETCH, PREVIEW, TEST, click_class, countries, read_user_agent
-from app.domain.rehearsal import USER_AGENT
+from app.domain.browsers import (
+    BOT,
+    HEAD,
+    HUMAN,
+    PREFETCH,
+    PREVIEW,
+    TEST,
+    TRIAL_USER_AGENT,
+    click_class,
+    countries,
+    read_user_agent,
+)
 from app.domain.visitors import DAY_MS, referrer_host, truncate_address, visitor_hash
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -63,9 +73,9 @@ def test_a_request_that_says_it_is_no_visit_is_believed() -> None:
 
 
 def test_only_the_trial_of_a_source_clicks_in_test_mode() -> None:
-    assert read_user_agent(USER_AGENT).click_class == TEST
-    assert read_user_agent(f"Mozilla/5.0 {USER_AGENT}").click_class != TEST
-    assert read_user_agent(f"{USER_AGENT} by hand").click_class != TEST
+    assert read_user_agent(TRIAL_USER_AGENT).click_class == TEST
+    assert read_user_agent(f"Mozilla/5.0 {TRIAL_USER_AGENT}").click_class != TEST
+    assert read_user_agent(f"{TRIAL_USER_AGENT} by hand").click_class != TEST
 
 
 @given(st.text(max_size=300))
