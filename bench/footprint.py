@@ -15,7 +15,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from app.domain.rehearsal import Sent
+from app.platforms.kit.trial import Sent
 from bench import load
 from bench.asking import BROWSER_HEADERS, taps
 from bench.effort import Effort

@@ -8,8 +8,8 @@ from importlib import resources
 from typing import Any
 
 from app import clock
-from app.domain.rehearsal import Rehearsal, Sent
 from app.intake.messages import PLATFORMS
+from app.platforms.kit.trial import Rehearsal, Sent
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1iZW5jaA=="
 """Readable for every platform's scheme."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from app.domain.rehearsal import Sent
+from app.platforms.kit.trial import Sent
 from bench import load
 
 CONNECTIONS = 16

@@ -12,7 +12,7 @@ import pytest
 
 from app.commands.asking import asking
 from app.errors import AppError
-from app.intake.platforms.postback.presets import PRESETS
+from app.platforms.postback.presets import PRESETS
 from tests.commanding import command
 from tests.served import ARIANE, Served
 

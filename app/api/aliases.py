@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.database.tables import code, code_alias
-from app.domain.reading import read_text
+from app.domain.strict_json import read_text
 from app.errors import Conflict, FieldError
 from app.intake.scheduling import schedule_for_aliases
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from app.domain import reading
+from app.domain import strict_json
 from app.domain.money import AMOUNT_MINOR_MAX
 from app.domain.orders import LINES_MAX
 
 Schema = dict[str, Any]
 
-TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": reading.TEXT_CHARACTERS_MAX}
+TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": strict_json.TEXT_CHARACTERS_MAX}
 AMOUNT: Schema = {"type": "integer", "minimum": 0, "maximum": AMOUNT_MINOR_MAX}
 TIME: Schema = {"type": "string", "format": "date-time", "description": "RFC 3339 with its offset."}
 KIND: Schema = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"}

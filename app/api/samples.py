@@ -18,12 +18,12 @@ from app.api.fields import Given
 from app.database.tables import brand
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context
-from app.domain.presets import resolve
-from app.domain.signatures import generic as signatures
 from app.errors import FieldError, Invalid
-from app.intake.platforms.generic import mapping as mappings
-from app.intake.platforms.generic.reading import Mapped
-from app.intake.platforms.generic.webhook import parse, through
+from app.platforms.generic import mapping as mappings
+from app.platforms.generic import signature as signatures
+from app.platforms.generic.reading import Mapped
+from app.platforms.generic.webhook import parse, through
+from app.platforms.presets import resolve
 from app.secret import derive
 
 SAMPLE_HEADERS_MAX = 50

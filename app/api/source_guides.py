@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.tables import api_key, brand
 from app.domain import ids
-from app.domain.guides.parts import Connection
-from app.domain.guiding import guide
-from app.intake.platforms.postback.presets import DEFAULT, PRESETS
+from app.platforms.guiding import guide
+from app.platforms.kit.guide import Connection
+from app.platforms.postback.presets import DEFAULT, PRESETS
 from app.settings import Settings
 
 

@@ -17,7 +17,7 @@ from app import clock
 from app.api.fields import Moment
 from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
-from app.domain.sender_clock import clock_skew_ms
+from app.platforms.sender_clock import clock_skew_ms
 
 FAILURES_COUNTED_MAX = 1_000
 """Of one source and status: beyond it a figure says no more than that much is wrong."""

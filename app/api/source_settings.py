@@ -7,9 +7,9 @@ from pydantic import Field, Strict
 
 from app.api.fields import Given
 from app.api.samples import MappingGiven, Signature
-from app.domain.presets import PRESETS as CHECKOUTS
 from app.errors import FieldError, Invalid
-from app.intake.platforms.postback.presets import DEFAULT, PRESETS
+from app.platforms.postback.presets import DEFAULT, PRESETS
+from app.platforms.presets import PRESETS as CHECKOUTS
 
 Platform = Literal["shopify", "woocommerce", "stripe", "generic", "postback"]
 

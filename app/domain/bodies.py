@@ -24,7 +24,7 @@ from app.domain.orders import (
     order_ref,
     version_at,
 )
-from app.domain.reading import read_text, read_time
+from app.domain.strict_json import read_text, read_time
 from app.errors import FieldError, Invalid
 
 

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from app.domain import money
 from app.domain.importing import NO, YES, Refusal
 from app.domain.orders import order_ref
-from app.domain.reading import Unreadable, read_json, read_text, read_time
 from app.domain.reconciliation import Listed
 from app.domain.sheets import Record, Sheet, cells
+from app.domain.strict_json import Unreadable, read_json, read_text, read_time
 
 AMOUNTS = ("total", "net", "tax", "shipping", "refunded")
 """Columns in major units; each also as `…_minor`."""

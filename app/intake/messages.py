@@ -13,21 +13,21 @@ from msgspec.structs import force_setattr
 from app.database import uuids
 from app.domain import ids
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, Parsed, Receipt
-from app.domain.reading import Unreadable
-from app.domain.rehearsal import Rehearsal, Scene
-from app.domain.signatures.digests import QUERY
-from app.domain.signing import is_by_query
-from app.intake.platforms import pixel
-from app.intake.platforms.generic import rehearsal as generic_rehearsal
-from app.intake.platforms.generic import webhook as generic
-from app.intake.platforms.postback import rehearsal as postback_rehearsal
-from app.intake.platforms.postback import webhook as postback
-from app.intake.platforms.shopify import rehearsal as shopify_rehearsal
-from app.intake.platforms.shopify import webhook as shopify
-from app.intake.platforms.stripe import rehearsal as stripe_rehearsal
-from app.intake.platforms.stripe import webhook as stripe
-from app.intake.platforms.woocommerce import rehearsal as woocommerce_rehearsal
-from app.intake.platforms.woocommerce import webhook as woocommerce
+from app.domain.strict_json import Unreadable
+from app.platforms import pixel
+from app.platforms.generic import trial as generic_trial
+from app.platforms.generic import webhook as generic
+from app.platforms.kit.digests import QUERY
+from app.platforms.kit.trial import Rehearsal, Scene
+from app.platforms.postback import trial as postback_trial
+from app.platforms.postback import webhook as postback
+from app.platforms.shopify import trial as shopify_trial
+from app.platforms.shopify import webhook as shopify
+from app.platforms.signing import is_by_query
+from app.platforms.stripe import trial as stripe_trial
+from app.platforms.stripe import webhook as stripe
+from app.platforms.woocommerce import trial as woocommerce_trial
+from app.platforms.woocommerce import webhook as woocommerce
 from app.spool.records import HookLine, PixelLine
 
 IDS_REMEMBERED = 1_024
@@ -50,13 +50,13 @@ class Platform(NamedTuple):
 
 
 PLATFORMS: Mapping[str, Platform] = {
-    "generic": Platform(generic.identify, generic.parse, generic_rehearsal.rehearse),
-    "postback": Platform(postback.identify, postback.parse, postback_rehearsal.rehearse, TRUST_SERVER),
-    "stripe": Platform(stripe.identify, stripe.parse, stripe_rehearsal.rehearse),
-    "shopify": Platform(shopify.identify, shopify.parse, shopify_rehearsal.rehearse),
-    "woocommerce": Platform(woocommerce.identify, woocommerce.parse, woocommerce_rehearsal.rehearse),
+    "generic": Platform(generic.identify, generic.parse, generic_trial.rehearse),
+    "postback": Platform(postback.identify, postback.parse, postback_trial.rehearse, TRUST_SERVER),
+    "stripe": Platform(stripe.identify, stripe.parse, stripe_trial.rehearse),
+    "shopify": Platform(shopify.identify, shopify.parse, shopify_trial.rehearse),
+    "woocommerce": Platform(woocommerce.identify, woocommerce.parse, woocommerce_trial.rehearse),
 }
-"""To add a platform: its functions here, its signature in app/domain/signing.py, its settings in app/api/source_settings.py."""
+"""To add a platform: its functions here, its signature in app/platforms/signing.py, its settings in app/api/source_settings.py."""
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from app.database.partitions import Connection
-from app.domain import ids, signing
+from app.domain import ids
 from app.domain.ids import EPOCH
 from app.domain.orders import Parsed
 from app.intake.deliveries import (
@@ -35,6 +35,7 @@ from app.intake.deliveries import (
 from app.intake.messages import Message
 from app.intake.recording import in_transaction
 from app.intake.selecting import BATCH_ROWS
+from app.platforms import signing
 from app.secret import UnsealError, unseal
 
 logger = logging.getLogger(__name__)

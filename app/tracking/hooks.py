@@ -10,8 +10,6 @@ from app import clock, random_ids
 from app.directory.cache import Source
 from app.directory.lookup import Directory
 from app.domain import ids
-from app.domain.signatures.digests import PROOF, QUERY
-from app.domain.signing import advise, conceal, forget, is_by_query, is_ping, set_up, verify
 from app.errors import NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
 from app.metrics import (
     HOOKS_NOT_STORED,
@@ -23,6 +21,8 @@ from app.metrics import (
     UNAVAILABLE,
     Counts,
 )
+from app.platforms.kit.digests import PROOF, QUERY
+from app.platforms.signing import advise, conceal, forget, is_by_query, is_ping, set_up, verify
 from app.secret import UnsealError, unseal
 from app.spool.records import HookLine, encode
 from app.spool.writer import Spool, SpoolFull

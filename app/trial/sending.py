@@ -10,9 +10,9 @@ import httpx2
 from app import clock
 from app.domain import ids
 from app.domain.browsers import TRIAL_USER_AGENT
-from app.domain.rehearsal import Rehearsal, Sent
 from app.errors import Invalid
 from app.intake.messages import PLATFORMS
+from app.platforms.kit.trial import Rehearsal, Sent
 from app.trial.state import NET_MINOR, REFUND_MINOR, Found, Trial, own_address
 
 

@@ -10,7 +10,7 @@ import asyncpg
 import httpx2
 
 from app import random_ids
-from app.domain.rehearsal import Scene
+from app.platforms.kit.trial import Scene
 from app.settings import Settings
 from app.trial.cast import Cast, assemble
 

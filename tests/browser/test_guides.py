@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.domain.guides.parts import Connection
-from app.domain.guiding import guide
+from app.platforms.guiding import guide
+from app.platforms.kit.guide import Connection
 from tests.browser.conftest import Story
 from tests.browser.shop import Shop
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.guides.parts import Connection
-from app.domain.guides.shopify import CART, pixel, script
+from app.platforms.kit.guide import Connection
+from app.platforms.shopify.guide import CART, pixel, script
 from tests.browser.conftest import Story, credited
 from tests.browser.shop import Shop
 

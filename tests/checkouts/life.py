@@ -12,7 +12,7 @@ from typing import Any
 
 from app import clock
 from app.domain import ids
-from app.domain.rehearsal import Sent
+from app.platforms.kit.trial import Sent
 from tests.checkouts.samples import FOLDER
 from tests.checkouts.signing import CHECKOUTS, Checkout
 from tests.intake.platforms import stripe_life as stripe

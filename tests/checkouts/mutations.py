@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from app.domain.rehearsal import Sent
+from app.platforms.kit.trial import Sent
 from tests.checkouts.samples import SAMPLES, Sample
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlencode
 
-from app.domain.rehearsal import Sent
-from app.domain.signatures.digests import QUERY
-from app.domain.signing import conceal, set_up, verify
+from app.platforms.kit.digests import QUERY
+from app.platforms.kit.trial import Sent
+from app.platforms.signing import conceal, set_up, verify
 from app.spool.records import HookLine
 
 SECRET = "whsec_c2VjcmV0LW9mLWFsbC1jaGVja291dHM="

@@ -7,10 +7,10 @@ from textwrap import dedent
 
 import pytest
 
-from app.domain.guides.parts import NO_KEY, Connection, Guide
-from app.domain.guiding import GUIDES, guide
-from app.domain.presets import PRESETS
-from app.domain.signing import SCHEMES
+from app.platforms.guiding import GUIDES, guide
+from app.platforms.kit.guide import NO_KEY, Connection, Guide
+from app.platforms.presets import PRESETS
+from app.platforms.signing import SCHEMES
 
 ROOT = Path(__file__).parents[2]
 OWN = Connection(

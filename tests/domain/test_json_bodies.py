@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.domain.reading import TEXT_CHARACTERS_MAX, Unreadable, read_json
+from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_json
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "shopify_order_rest_2024-04.json"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.signing import conceal, forget, verify
+from app.platforms.signing import conceal, forget, verify
 
 SECRET = "a secret, with & and é"
 SHOWN = quote_plus(SECRET)

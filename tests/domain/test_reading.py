@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.reading import Unreadable, read_json, read_major, read_text, read_time
+from app.domain.strict_json import Unreadable, read_json, read_major, read_text, read_time
 
 # ── JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.sender_clock import clock_skew_ms, sent_at
+from app.platforms.sender_clock import clock_skew_ms, sent_at
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECONDS = int(NOON.timestamp())

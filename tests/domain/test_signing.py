@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from msgspec import ValidationError, to_builtins
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.domain.presets import PRESETS
-from app.domain.signatures.generic import PLAIN, STANDARD, faults, read_layout, sign
-from app.domain.signing import kept_headers, set_up, verify
+from app.platforms.generic.signature import PLAIN, STANDARD, faults, read_layout, sign
+from app.platforms.presets import PRESETS
+from app.platforms.signing import kept_headers, set_up, verify
 
 NOW_S = 1_795_000_000
 BODY = '{"id": 820982911946154508, "name": "#9999", "note": "é, ü, 漢"}'.encode()

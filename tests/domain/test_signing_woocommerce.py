@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.signatures.woocommerce import decode_entities
-from app.domain.signing import is_ping, kept_headers, verify
+from app.platforms.signing import is_ping, kept_headers, verify
+from app.platforms.woocommerce.signature import decode_entities
 
 # As wp_json_encode writes: slashes and all beyond ASCII escaped. The digests were worked out with openssl:
 #   printf '%s' "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -binary | base64

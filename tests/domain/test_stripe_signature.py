@@ -10,8 +10,8 @@ import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.signatures.digests import SIGNATURES_MAX, TOLERANCE_S
-from app.domain.signing import kept_headers, verify
+from app.platforms.kit.digests import SIGNATURES_MAX, TOLERANCE_S
+from app.platforms.signing import kept_headers, verify
 
 NOW_S = 1_795_305_200
 SECRET = "whsec_c2VjcmV0LW9mLWEtc2hvcA=="

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.rehearsal import Sent
-from app.domain.signatures.digests import QUERY
-from app.domain.signing import verify
+from app.platforms.kit.digests import QUERY
+from app.platforms.kit.trial import Sent
+from app.platforms.signing import verify
 from tests.checkouts.signing import CHECKOUTS, SECRET, Checkout
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -287,7 +287,7 @@ async def test_a_message_that_cannot_be_recorded_is_set_aside_alone(
     pool: asyncpg.Pool, alice: Brand, generic: Shop, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parser lets no such thing through, so one is made: a currency column cannot hold a NUL."""
-    from app.intake.platforms.generic import webhook as platform
+    from app.platforms.generic import webhook as platform
 
     plain = platform.read_order
 

@@ -8,12 +8,12 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.domain.reading import Unreadable
+from app.domain.strict_json import Unreadable
 from app.intake import replaying
 from app.intake.deliveries import Outcome, Verdict, record_deliveries
-from app.intake.platforms.shopify import webhook as platform
 from app.intake.replaying import Replayed, Tally, replay
 from app.intake.selecting import BATCH_ROWS
+from app.platforms.shopify import webhook as platform
 from app.spool.records import HookLine
 from tests.cast import Brand
 from tests.intake.test_deliveries import SECRET, Record, Shop, deliveries, orders, record, secret, shopify

@@ -17,9 +17,9 @@ from app.database.connections import connect_pool
 from app.domain import ids
 from app.intake import selecting
 from app.intake.deliveries import Outcome, record_deliveries
-from app.intake.platforms.generic import webhook as platform
 from app.jobs.kinds import KINDS
 from app.jobs.run import Kind, Run, run_next
+from app.platforms.generic import webhook as platform
 from app.settings import Settings, read_settings
 from app.spool.records import HookLine
 from tests.cast import Brand, create_brand
@@ -83,7 +83,7 @@ def order(desk: Desk, number: int, **changed: object) -> HookLine:
 
 async def receive_unread(desk: Desk, lines: list[HookLine], monkeypatch: pytest.MonkeyPatch) -> None:
     """As a release that reads none of them."""
-    from app.domain.reading import Unreadable
+    from app.domain.strict_json import Unreadable
 
     def refuse(*_: object) -> None:
         raise Unreadable("not_an_order", "this release does not know better")

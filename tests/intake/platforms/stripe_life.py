@@ -19,7 +19,7 @@ from app.domain.orders import (
     encode_words,
 )
 from app.domain.refunds import Adjustment
-from app.intake.platforms.stripe.webhook import parse
+from app.platforms.stripe.webhook import parse
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 RECEIVED = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.domain.bodies import read_order, read_refund
 from app.domain.orders import Context
-from app.intake.platforms.generic.webhook import parse
+from app.platforms.generic.webhook import parse
 
 CONTEXT = Context(
     received_at=datetime(2026, 11, 22, tzinfo=UTC),

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from msgspec import ValidationError
 
 from app.domain.orders import Context, Line, OrderReport, Parsed, RefundReport, version_at
-from app.domain.presets import PRESETS, resolve
-from app.domain.rehearsal import Rehearsal
-from app.domain.signatures import generic as signatures
-from app.domain.signing import kept_headers, verify
 from app.errors import Invalid
-from app.intake.platforms.generic import pointers
-from app.intake.platforms.generic.mapping import faults, read_mapping
-from app.intake.platforms.generic.reading import CANCELLED
-from app.intake.platforms.generic.rehearsal import rehearse
-from app.intake.platforms.generic.webhook import parse, through
+from app.platforms.generic import pointers
+from app.platforms.generic import signature as signatures
+from app.platforms.generic.mapping import faults, read_mapping
+from app.platforms.generic.reading import CANCELLED
+from app.platforms.generic.trial import rehearse
+from app.platforms.generic.webhook import parse, through
+from app.platforms.kit.trial import Rehearsal
+from app.platforms.presets import PRESETS, resolve
+from app.platforms.signing import kept_headers, verify
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CONTEXT = Context(received_at=NOW, currency="EUR", customer_key=lambda number, email: f"{number}/{email}", shop="fr")

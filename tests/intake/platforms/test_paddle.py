@@ -17,8 +17,8 @@ import pytest
 import time_machine
 
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
-from app.domain.signing import kept_headers, verify
-from app.intake.platforms.generic.webhook import parse
+from app.platforms.generic.webhook import parse
+from app.platforms.signing import kept_headers, verify
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 COMPLETED = (SAMPLES / "paddle_transaction_completed.json").read_bytes()

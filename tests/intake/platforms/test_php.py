@@ -18,9 +18,9 @@ import pytest
 from app.domain.accounts import Witness
 from app.domain.folding import fold
 from app.domain.orders import TRUST_SERVER, Context, OrderReport
-from app.domain.signing import verify
-from app.intake.platforms.generic.webhook import parse as parse_generic
-from app.intake.platforms.woocommerce.webhook import parse as parse_woocommerce
+from app.platforms.generic.webhook import parse as parse_generic
+from app.platforms.signing import verify
+from app.platforms.woocommerce.webhook import parse as parse_woocommerce
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "connect"

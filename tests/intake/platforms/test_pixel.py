@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.orders import Context, Landing, OrderReport, Parsed
-from app.intake.platforms.pixel import parse
+from app.platforms.pixel import parse
 
 RECEIVED_AT = datetime(2026, 11, 22, 9, 30, 12, tzinfo=UTC)
 CONTEXT = Context(

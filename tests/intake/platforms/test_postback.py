@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from app.domain.folding import Adjustment, Witness, fold
 from app.domain.orders import TRUST_SERVER, Context, OrderReport, Parsed, RefundReport, version_at
-from app.intake.platforms.postback.presets import PRESETS
-from app.intake.platforms.postback.webhook import UNVERSIONED, parse
+from app.platforms.postback.presets import PRESETS
+from app.platforms.postback.webhook import UNVERSIONED, parse
 
 NOW = datetime(2026, 11, 22, 9, 30, 12, tzinfo=UTC)
 CLICK = "clk_01k0000000000000000000000a"

@@ -6,13 +6,13 @@ from urllib.parse import parse_qsl
 import pytest
 
 from app.domain.orders import Context
-from app.domain.rehearsal import Rehearsal
-from app.domain.signatures.postback import TOKENS
-from app.domain.signing import verify
-from app.intake.platforms.postback.parameters import is_unfilled
-from app.intake.platforms.postback.presets import APPROVED, DEFAULT, FIELDS, PENDING, PRESETS, REJECTED, Preset
-from app.intake.platforms.postback.rehearsal import rehearse
-from app.intake.platforms.postback.webhook import parse
+from app.platforms.kit.trial import Rehearsal
+from app.platforms.postback.parameters import is_unfilled
+from app.platforms.postback.presets import APPROVED, DEFAULT, FIELDS, PENDING, PRESETS, REJECTED, Preset
+from app.platforms.postback.signature import TOKENS
+from app.platforms.postback.trial import rehearse
+from app.platforms.postback.webhook import parse
+from app.platforms.signing import verify
 
 EACH = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS.keys())
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from app.domain.orders import Context, Parsed, RefundReport, version_at
-from app.domain.signing import verify
-from app.intake.platforms.generic.webhook import parse
+from app.platforms.generic.webhook import parse
+from app.platforms.signing import verify
 
 PRESET = {"preset": "prestashop"}
 CONTEXT = Context(

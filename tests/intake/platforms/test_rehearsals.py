@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from app.domain.codes import normalise
 from app.domain.orders import Context
-from app.domain.rehearsal import Rehearsal, Sent
-from app.domain.signing import verify
 from app.intake.messages import PLATFORMS
 from app.intake.messages import Platform as Spoken
+from app.platforms.kit.trial import Rehearsal, Sent
+from app.platforms.signing import verify
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1yZWhlYXJzYWw="
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

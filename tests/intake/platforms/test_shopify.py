@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
-from app.domain.signing import kept_headers, verify
-from app.intake.platforms.shopify.webhook import parse
+from app.platforms.shopify.webhook import parse
+from app.platforms.signing import kept_headers, verify
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 ORDER = (SAMPLES / "shopify_order_rest_2024-04.json").read_bytes()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from app.domain.money import exponent
 from app.domain.orders import Context, Customer, OrderReport, RefundReport
-from app.intake.platforms.stripe.amounts import THREE_DECIMAL, ZERO_DECIMAL, stripe_exponent, to_iso, to_stripe
-from app.intake.platforms.stripe.webhook import READERS, identify, parse
+from app.platforms.stripe.amounts import THREE_DECIMAL, ZERO_DECIMAL, stripe_exponent, to_iso, to_stripe
+from app.platforms.stripe.webhook import READERS, identify, parse
 from tests.intake.platforms.stripe_life import (
     CONTEXT,
     NOON_S,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.folding import Order
-from app.intake.platforms.stripe.amounts import stripe_exponent, to_iso
+from app.platforms.stripe.amounts import stripe_exponent, to_iso
 from tests.intake.platforms.stripe_life import (
     NOON_S,
     PROMO,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.domain.codes import normalise
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
-from app.intake.platforms.woocommerce.webhook import parse
+from app.platforms.woocommerce.webhook import parse
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 ORDER = (SAMPLES / "woocommerce_order_v3.json").read_bytes()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.domain.folding import Order, Witness, fold
 from app.domain.orders import TRUST_WEBHOOK, Context, Receipt, content_hash, encode_words
 from app.domain.refunds import Adjustment
-from app.intake.platforms.woocommerce.webhook import parse
+from app.platforms.woocommerce.webhook import parse
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FIRST, SECOND = ({"id": 901, "reason": "", "total": "-12.00"}, {"id": 902, "reason": "", "total": "-6.00"})

@@ -1,1 +1,0 @@
-"""Shopify: `webhook.parse` reads a delivery; `goods` and `refunds` say how its money is counted."""

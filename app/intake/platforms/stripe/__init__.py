@@ -1,1 +1,0 @@
-"""Stripe: `webhook.parse` reads an event; `orders` and `refunds` say what its objects mean, `amounts` how its money is counted."""

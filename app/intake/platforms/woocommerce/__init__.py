@@ -1,1 +1,0 @@
-"""WooCommerce: `webhook.parse` reads a delivery; `goods` and `refunds` say how its money is counted."""

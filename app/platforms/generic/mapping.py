@@ -1,0 +1,241 @@
+"""What `settings.mapping` may say: which messages are orders or refunds, and where in them each field stands.
+
+A mapping is a list of rules; the first whose conditions hold reads the message. A field is a place (`"/data/id"`, see `pointers`), several of them in
+order of preference (`["/data/billed_at", "/data/created_at"]`), or an object that says more: a constant, a unit, a time zone.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.domain.money import read_currency
+from app.platforms.generic import pointers
+
+RULES_MAX = 20
+CONDITIONS_MAX = 10
+ALTERNATIVES_MAX = 10
+WORDS_MAX = 50
+DECIMALS_MAX = 4
+MAPPING_BYTES_MAX = 20_000
+
+Unit = Literal["minor", "major"]
+TimeForm = Literal["rfc3339", "unix_s", "unix_ms"]
+Scalar = str | int | bool
+Place = Annotated[str, Meta(max_length=pointers.POINTER_CHARACTERS_MAX, examples=["/data/id", "/items/*/sku"])]
+Places = Place | Annotated[list[Place], Meta(min_length=1, max_length=ALTERNATIVES_MAX)]
+Words = Annotated[list[Scalar], Meta(min_length=1, max_length=WORDS_MAX)]
+
+
+class Value(Struct, frozen=True, forbid_unknown_fields=True):
+    """A field that needs more than a place."""
+
+    at: Places | UnsetType = UNSET
+    const: Annotated[
+        Scalar | UnsetType, Meta(description="Always this; where `at` finds nothing, if both are given.")
+    ] = UNSET
+    unit: Annotated[Unit | UnsetType, Meta(description="Of this amount, where it differs from `amounts`.")] = UNSET
+    negate: Annotated[bool, Meta(description="The amount is written with the other sign, as some refunds are.")] = False
+    time: Annotated[
+        TimeForm | UnsetType, Meta(description="How this time is written, where it differs from `times`.")
+    ] = UNSET
+    zone: Annotated[
+        Annotated[str, Meta(max_length=64)] | UnsetType,
+        Meta(description="The time zone of times without one, such as UTC or Europe/Paris."),
+    ] = UNSET
+    equals: Annotated[
+        Words | UnsetType,
+        Meta(description="For yes or no: yes when one of these stands there, no when something else does."),
+    ] = UNSET
+
+
+Field = Place | Annotated[list[Place], Meta(min_length=1, max_length=ALTERNATIVES_MAX)] | Value
+
+
+class Condition(Struct, frozen=True, forbid_unknown_fields=True):
+    """Holds when one of `equals` stands at a place; with `present` alone: when anything but null stands there, or nothing."""
+
+    at: Places
+    equals: Scalar | Words | UnsetType = UNSET
+    present: bool | UnsetType = UNSET
+
+
+class Amounts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Money of an order, a refund or a line: `net`, or what it follows from. Several values at one place are added up."""
+
+    net: Annotated[Field | UnsetType, Meta(description="After discount, before tax and shipping.")] = UNSET
+    items: Annotated[Field | UnsetType, Meta(description="Goods before discount; net is items − discount.")] = UNSET
+    discount: Field | UnsetType = UNSET
+    total: Annotated[
+        Field | UnsetType,
+        Meta(description="What was paid; net is total − tax − shipping. A const of 0 says that there is none."),
+    ] = UNSET
+    tax: Field | UnsetType = UNSET
+    shipping: Field | UnsetType = UNSET
+
+
+class LineFields(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The lines: one for every value that `each` finds; the other places begin at that value."""
+
+    each: Place
+    id: Annotated[Field | UnsetType, Meta(description="Its position by default.")] = UNSET
+    quantity: Annotated[Field | UnsetType, Meta(description="1 by default.")] = UNSET
+    sku: Field | UnsetType = UNSET
+    name: Field | UnsetType = UNSET
+
+
+class RefundFields(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Refunds that an order's message holds: one for every value that `each` finds; the other places begin at that value."""
+
+    each: Place
+    refund_id: Field
+    occurred_at: Field | UnsetType = UNSET
+    updated_at: Field | UnsetType = UNSET
+
+
+class Rule(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One kind of message, and its fields."""
+
+    read: Annotated[
+        Literal["order", "refund", "cancellation", "chargeback", "reversal", "ignored"],
+        Meta(description="A reversal gives back what a refund or chargeback took."),
+    ]
+    when: Annotated[list[Condition], Meta(max_length=CONDITIONS_MAX, description="All of them must hold.")] = (
+        msgspec.field(default_factory=list)
+    )
+    order_id: Field | UnsetType = UNSET
+    refs: Annotated[Field | UnsetType, Meta(description="Other names of the order: its number, its cart.")] = UNSET
+    kind: Annotated[Field | UnsetType, Meta(description="`sale` by default.")] = UNSET
+    occurred_at: Field | UnsetType = UNSET
+    updated_at: Annotated[
+        Field | UnsetType, Meta(description="Tells which of two messages about one thing is newer.")
+    ] = UNSET
+    currency: Annotated[Field | UnsetType, Meta(description="The brand's by default.")] = UNSET
+    codes: Annotated[Field | UnsetType, Meta(description="Every value found is a code.")] = UNSET
+    click_id: Annotated[
+        Field | UnsetType, Meta(description="The id itself, or the address of the landing page that held it.")
+    ] = UNSET
+    visitor_id: Field | UnsetType = UNSET
+    customer_id: Field | UnsetType = UNSET
+    customer_email: Field | UnsetType = UNSET
+    new_customer: Field | UnsetType = UNSET
+    paid: Field | UnsetType = UNSET
+    test: Field | UnsetType = UNSET
+    cancelled: Annotated[Field | UnsetType, Meta(description="Of an order: yes takes back what is left of it.")] = UNSET
+    lines: LineFields | UnsetType = UNSET
+    refunds: RefundFields | UnsetType = UNSET
+    refund_id: Field | UnsetType = UNSET
+    full: Annotated[Field | UnsetType, Meta(description="Of a refund: yes means all that is left.")] = UNSET
+
+
+class Mapping(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole of `settings.mapping`."""
+
+    amounts: Annotated[
+        Unit, Meta(description="How amounts are written: 4990 and 49.90 euros are minor and major units.")
+    ]
+    rules: Annotated[list[Rule], Meta(min_length=1, max_length=RULES_MAX)]
+    times: TimeForm = "rfc3339"
+    decimals: Annotated[
+        dict[str, Annotated[int, Meta(ge=0, le=DECIMALS_MAX)]],
+        Meta(description="Decimals of minor units by currency, where this checkout counts otherwise than ISO 4217."),
+    ] = msgspec.field(default_factory=dict)
+    topic: Annotated[Field | UnsetType, Meta(description="What a delivery is called in lists.")] = UNSET
+
+
+ORDER_ONLY = frozenset(
+    {"codes", "click_id", "visitor_id", "customer_id", "customer_email", "new_customer", "paid", "test", "cancelled", "refunds"}
+)  # fmt: skip
+REFUND_ONLY = frozenset({"refund_id", "full"})
+MONEY = frozenset({"net", "items", "total"})
+"""Any of these says how much it was."""
+
+
+def read_mapping(given: object) -> Mapping:
+    """The mapping that `settings.mapping` says. ValueError (msgspec's names the place) for a field that is none, or of another type."""
+    try:
+        return msgspec.convert(given, Mapping)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def given_fields(group: Struct) -> Iterator[tuple[str, Any]]:
+    """The fields of a rule or group that say something, with what they say."""
+    for name in group.__struct_fields__:
+        value = getattr(group, name)
+        if value is not UNSET:
+            yield name, value
+
+
+def places(field: Any) -> list[str]:
+    """The places of a field, the preferred first."""
+    if isinstance(field, Value | Condition):
+        return [] if field.at is UNSET else places(field.at)
+    return [field] if isinstance(field, str) else list(field)
+
+
+def faults(mapping: Mapping) -> Iterator[tuple[str, str]]:
+    """What in a mapping cannot mean anything: (path, what would be right)."""
+    for currency in mapping.decimals:
+        try:
+            read_currency(currency)
+        except ValueError as error:
+            yield f"decimals.{currency[:10]}", str(error)
+    if mapping.topic is not UNSET:
+        yield from _field_faults("topic", mapping.topic)
+    for index, rule in enumerate(mapping.rules):
+        yield from _rule_faults(f"rules.{index}", rule)
+
+
+def _rule_faults(path: str, rule: Rule) -> Iterator[tuple[str, str]]:
+    for index, condition in enumerate(rule.when):
+        yield from _place_faults(f"{path}.when.{index}.at", places(condition))
+        if (condition.equals is UNSET) == (condition.present is UNSET):
+            yield f"{path}.when.{index}", "give either equals or present"
+    said = {name for name, _ in given_fields(rule)} - {"read", "when"}
+    if rule.read == "ignored":
+        for name in sorted(said):
+            yield f"{path}.{name}", "means nothing in a rule that ignores"
+        return
+    for name in sorted(said & (REFUND_ONLY if rule.read == "order" else ORDER_ONLY)):
+        yield f"{path}.{name}", f"means nothing in a rule that reads a{'n' if rule.read == 'order' else ''} {rule.read}"
+    if rule.order_id is UNSET:
+        yield f"{path}.order_id", "is required: without it nothing can be recorded"
+    if rule.read in ("refund", "chargeback", "reversal"):
+        if rule.refund_id is UNSET:
+            yield f"{path}.refund_id", "is required: the same refund told twice must be one"
+        if not said & (MONEY | {"full"}):
+            yield f"{path}.net", "is required (or items, total, full): how much was given back"
+    for name, field in given_fields(rule):
+        if isinstance(field, LineFields | RefundFields):
+            yield from _place_faults(f"{path}.{name}.each", [field.each])
+            for inner, value in given_fields(field):
+                if inner != "each":
+                    yield from _field_faults(f"{path}.{name}.{inner}", value)
+        elif name not in ("read", "when"):
+            yield from _field_faults(f"{path}.{name}", field)
+    if isinstance(rule.refunds, RefundFields) and not {name for name, _ in given_fields(rule.refunds)} & MONEY:
+        yield f"{path}.refunds.net", "is required (or items, total): how much was given back"
+
+
+def _field_faults(path: str, field: Any) -> Iterator[tuple[str, str]]:
+    yield from _place_faults(path, places(field))
+    if not isinstance(field, Value):
+        return
+    if field.at is UNSET and field.const is UNSET:
+        yield path, "needs at (where it stands) or const (what it always is)"
+    if field.zone is not UNSET:
+        try:
+            ZoneInfo(field.zone)
+        except (ValueError, OSError, KeyError):
+            yield f"{path}.zone", "is not a time zone of the IANA list, such as Europe/Paris"
+
+
+def _place_faults(path: str, given: list[str]) -> Iterator[tuple[str, str]]:
+    for place in given:
+        try:
+            pointers.check(place)
+        except ValueError as error:
+            yield path, f"{place[:60]!r} {error}"

@@ -1,0 +1,289 @@
+"""A message read through a mapping: from anybody's body to an order or a refund. Pure; whatever stands there, nothing is raised.
+
+Where nothing stands, nothing was said; where something stands that cannot be meant (a word for an amount, a list for a name), the message is rejected
+with the place, what stood there and what was expected: half an order is not recorded, and a mended mapping reads it again.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import UNSET
+
+from app.domain import money
+from app.domain.orders import (
+    CODES_MAX,
+    KIND,
+    Context,
+    Customer,
+    Line,
+    OrderReport,
+    Parsed,
+    RefundReport,
+    order_ref,
+    version_at,
+)
+from app.domain.strict_json import Unreadable, read_json, read_text
+from app.platforms.generic.mapping import Amounts, LineFields, RefundFields, Rule, given_fields, places
+from app.platforms.generic.mapping import Mapping as Table
+from app.platforms.generic.values import Reader, read_as, whole
+from app.platforms.kit.vendor_json import clicks_in_page
+
+FORM = "application/x-www-form-urlencoded"
+FORM_FIELDS_MAX = 1_000
+QUANTITY_MAX = 1_000_000
+_ADDRESS_MARKS = frozenset("=/?")
+CANCELLED = "cancelled"
+"""The id of the one cancellation an order can have."""
+
+
+class Mapped(msgspec.Struct, frozen=True):
+    """What was read, and for the one who writes the mapping: by which rule, and which of its fields found nothing, and why."""
+
+    parsed: Parsed
+    rule: int | None = None
+    unfound: tuple[tuple[str, str], ...] = ()
+
+
+def read_mapped(table: Table, body: bytes, headers: Mapping[str, str], context: Context) -> Mapped:
+    """Reports from one message; `headers` with lower-case names."""
+    topic, number = "", None
+    unfound: list[tuple[str, str]] = []
+    try:
+        top = Reader(table, _document(body, headers), headers, unfound)
+        if table.topic is not UNSET:
+            topic = top.text("topic", table.topic) or ""
+        unfound.clear()
+        number = next((index for index, rule in enumerate(table.rules) if top.holds(rule.when)), None)
+        if number is None:
+            return Mapped(Parsed(topic=topic, ignored="no_rule", detail=_why_no_rule(top, table)))
+        rule = table.rules[number]
+        if rule.read == "ignored":
+            return Mapped(Parsed(topic=topic, ignored="ignored_by_rule"), number)
+        report = _read_order(top, rule, context) if rule.read == "order" else _read_refund(top, rule, context)
+    except Unreadable as error:
+        return Mapped(Parsed(topic=topic, rejected=error.reason, detail=error.detail), number, tuple(unfound))
+    return Mapped(Parsed(topic=topic, reports=(report,)), number, tuple(unfound))
+
+
+def _document(body: bytes, headers: Mapping[str, str]) -> object:
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        return read_json(body)
+    try:
+        pairs = parse_qsl(
+            body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX, errors="strict", strict_parsing=True
+        )
+    except ValueError:
+        raise Unreadable("not_a_form", "the body is not the form that its Content-Type says") from None
+    document: dict[str, object] = {}
+    for name, text in pairs:
+        # A name that stands several times is a list of its values.
+        known = document.get(name)
+        document[name] = text if known is None else [*(known if isinstance(known, list) else [known]), text]
+    return document
+
+
+def _why_no_rule(top: "Reader", table: Table) -> str:
+    asked = dict.fromkeys(place for rule in table.rules for each in rule.when for place in places(each))
+    stood = "; ".join(top.gap(place) for place in list(asked)[:5])
+    return f"no rule of the mapping is about this message: {stood}"
+
+
+# ── Money ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Money:
+    items: int | None = None
+    discount: int | None = None
+    tax: int | None = None
+    shipping: int | None = None
+    net: int | None = None
+    estimated: bool = False
+
+
+def _money(reader: Reader, fields: Amounts, currency: str) -> _Money:
+    def of(name: str) -> int | None:
+        return reader.amount(name, getattr(fields, name), currency)
+
+    items, discount, tax, shipping, net, total = map(of, ("items", "discount", "tax", "shipping", "net", "total"))
+    estimated = False
+    if net is None and items is not None:
+        net = items - (discount or 0)
+        if net < 0:
+            raise Unreadable(
+                "wrong_value", f"discount is {discount}, more than items, which is {items} (in minor units)"
+            )
+    elif net is None and total is not None:
+        net = total - (tax or 0) - (shipping or 0)
+        estimated = tax is None or shipping is None
+        if net < 0:
+            raise Unreadable("wrong_value", f"tax and shipping are more than total, which is {total} (in minor units)")
+    return _Money(items, discount, tax, shipping, net, estimated)
+
+
+def _currency(reader: Reader, rule: Rule, context: Context) -> str:
+    if rule.currency is UNSET:
+        return context.currency
+    found = reader.find("currency", rule.currency)
+    if not found:
+        # Not the brand's: it was to be said, and to guess it would be to guess amounts.
+        raise reader.need("currency")
+    return str(read_as(found[0], lambda value: money.read_currency(read_text(value, characters_max=10)), "a currency"))
+
+
+def _lines(reader: Reader, fields: Any, currency: str) -> tuple[Line, ...]:
+    if not isinstance(fields, LineFields):
+        return ()
+    lines = []
+    for number, element in enumerate(reader.elements("lines", fields.each), 1):
+        quantity = [] if fields.quantity is UNSET else element.find("quantity", fields.quantity)
+        lines.append(
+            Line(
+                id=element.text("id", fields.id) or str(number),
+                quantity=read_as(quantity[0], _quantity, "a number of pieces") if quantity else 1,
+                net_minor=_money(element, fields, currency).net,
+                sku=element.text("sku", fields.sku),
+                name=element.text("name", fields.name),
+            )
+        )
+    return tuple(lines)
+
+
+def _quantity(value: object) -> int:
+    quantity = abs(whole(value))
+    if quantity > QUANTITY_MAX:
+        raise ValueError(f"is more than {QUANTITY_MAX}")
+    return quantity
+
+
+# ── Orders and refunds ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _refs(reader: Reader, rule: Rule) -> tuple[str, tuple[str, ...]]:
+    order_id = reader.text("order_id", rule.order_id)
+    if order_id is None:
+        raise reader.need("order_id")
+    others = [] if rule.refs is UNSET else reader.texts("refs", rule.refs)
+    return order_id, tuple(dict.fromkeys(map(order_ref, [order_id, *others])))[:CODES_MAX]
+
+
+def _kind(reader: Reader, rule: Rule) -> str:
+    found = [] if rule.kind is UNSET else reader.find("kind", rule.kind)
+    if not found:
+        return "sale"
+    return str(read_as(found[0], _kind_word, "a word such as sale or lead"))
+
+
+def _kind_word(value: object) -> str:
+    text = read_text(value)
+    if not KIND.fullmatch(text):
+        raise ValueError("a-z, 0-9 and _, at most 40")
+    return text
+
+
+def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
+    order_id, refs = _refs(reader, rule)
+    currency = _currency(reader, rule, context)
+    amounts = _money(reader, rule, currency)
+    has_money = any(
+        each is not None for each in (amounts.net, amounts.items, amounts.discount, amounts.tax, amounts.shipping)
+    )
+    ordered_at = reader.moment("occurred_at", rule.occurred_at)
+    changed_at = reader.moment("updated_at", rule.updated_at)
+    return OrderReport(
+        shop=context.shop,
+        kind=_kind(reader, rule),
+        refs=refs,
+        order_id=order_id,
+        occurred_at=ordered_at,
+        version=version_at(changed_at),
+        currency=currency if has_money or rule.currency is not UNSET else None,
+        items_minor=amounts.items,
+        discount_minor=amounts.discount,
+        tax_minor=amounts.tax,
+        shipping_minor=amounts.shipping,
+        net_minor=amounts.net,
+        estimated=amounts.estimated,
+        paid=reader.flag("paid", rule.paid),
+        codes=_all(reader, "codes", rule.codes),
+        click_ids=tuple(dict.fromkeys(_click_ids(_all(reader, "click_id", rule.click_id), context))),
+        visitor_id=reader.text("visitor_id", rule.visitor_id),
+        customer=_customer(reader, rule, context),
+        lines=_lines(reader, rule.lines, currency),
+        refunds=(
+            *_refunds(reader, rule.refunds, currency),
+            *_cancellation(reader.flag(CANCELLED, rule.cancelled), ordered_at, changed_at, currency),
+        ),
+        test=reader.flag("test", rule.test) or False,
+    )
+
+
+def _all(reader: Reader, name: str, asked: Any) -> tuple[str, ...]:
+    return () if asked is UNSET else tuple(dict.fromkeys(reader.texts(name, asked)))[:CODES_MAX]
+
+
+def _click_ids(texts: Sequence[str], context: Context) -> Iterator[str]:
+    """The ids, also from within the address of a landing page. An address without one names nothing: taken for a click of its own, it would
+    stand against the one that the thank-you page has seen."""
+    for text in texts:
+        yield from clicks_in_page(text, context.click_param) if _ADDRESS_MARKS & set(text) else [text]
+
+
+def _customer(reader: Reader, rule: Rule, context: Context) -> Customer:
+    number, email = reader.text("customer_id", rule.customer_id), reader.text("customer_email", rule.customer_email)
+    return Customer(key=context.customer_key(number, email), is_new=reader.flag("new_customer", rule.new_customer))
+
+
+def _cancellation(
+    cancelled: bool | None, ordered_at: datetime | None, changed_at: datetime | None, currency: str
+) -> Iterator[RefundReport]:
+    if cancelled:
+        yield RefundReport(CANCELLED, "cancellation", full=True, version=version_at(changed_at))
+    elif cancelled is False and changed_at is not None and ordered_at is not None and changed_at > ordered_at:
+        # It may have been cancelled before. Not said of a new order: there is nothing to take back.
+        yield RefundReport(CANCELLED, "cancellation", amount_minor=0, currency=currency, version=version_at(changed_at))
+
+
+def _refunds(reader: Reader, fields: Any, currency: str) -> Iterator[RefundReport]:
+    if not isinstance(fields, RefundFields):
+        return
+    for element in reader.elements("refunds", fields.each):
+        yield _refund(element, fields, "refund", currency, ())
+
+
+def _refund(
+    reader: Reader, fields: Rule | RefundFields, kind: str, currency: str, lines: tuple[Line, ...]
+) -> RefundReport:
+    full = isinstance(fields, Rule) and bool(reader.flag("full", fields.full))
+    amount = None if full else _money(reader, fields, currency).net
+    full = full or (kind == "cancellation" and amount is None)
+    if amount is None and not full:
+        asked = [name for name, _ in given_fields(fields) if name in ("net", "items", "total", "full")]
+        gaps = "; ".join(f"{name}: {gap}" for name, gap in reader.unfound if name in asked)
+        raise Unreadable("missing_value", f"how much was given back is not said: {gaps or 'no field says it'}")
+    refund_id = reader.text("refund_id", fields.refund_id)
+    if refund_id is None:
+        if kind != "cancellation":
+            raise reader.need("refund_id")
+        refund_id = CANCELLED
+    return RefundReport(
+        refund_id=refund_id,
+        kind=kind,
+        amount_minor=amount,
+        full=full,
+        currency=None if amount is None else currency,
+        occurred_at=reader.moment("occurred_at", fields.occurred_at),
+        version=version_at(reader.moment("updated_at", fields.updated_at)),
+        lines=lines,
+    )
+
+
+def _read_refund(reader: Reader, rule: Rule, context: Context) -> OrderReport:
+    _, refs = _refs(reader, rule)
+    currency = _currency(reader, rule, context)
+    refund = _refund(reader, rule, rule.read, currency, _lines(reader, rule.lines, currency))
+    return OrderReport(shop=context.shop, kind=_kind(reader, rule), refs=refs, refunds=(refund,), stub=True)

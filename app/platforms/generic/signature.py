@@ -1,0 +1,295 @@
+"""Any checkout that signs. How, is said by `settings.signature`, or by a preset; without either: our own header, else Standard Webhooks.
+
+All of them are one scheme with other values (`Layout`): HMAC-SHA256 under a secret, over a message made of the raw body and perhaps a timestamp and
+an id; one or several digests in one header, in hex or base64.
+
+- our own: `X-Ariane-Signature: sha256=<hex or base64>` (the `sha256=` may be missing) over the body.
+- Standard Webhooks: `webhook-id`, `webhook-timestamp` (±300 s), `webhook-signature: v1,<base64> …` over `id.timestamp.body`.
+"""
+
+import base64
+import hmac
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from app.platforms.kit.digests import (
+    MALFORMED,
+    MISSING,
+    SIGNATURES_MAX,
+    STALE,
+    TOLERANCE_S,
+    UNARMED,
+    WRONG,
+    decode,
+    encoded,
+    read_base64,
+    read_digest,
+    read_hex,
+    read_timestamp,
+    signed,
+)
+from app.platforms.presets import resolve
+
+HEADER_CHARACTERS_MAX = 100
+MESSAGE_CHARACTERS_MAX = 100
+TOLERANCE_S_MAX = 3_600
+"""A replay is refused that long at the latest; nobody's clock is further off who wants to be paid."""
+STANDARD_PREFIX = "whsec_"
+PLACEHOLDERS = ("{timestamp}", "{id}", "{body}")
+BARRED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+"""A delivery is kept with the headers its settings name; these would keep somebody's password."""
+NAMED = "header:"
+"""How a mapping names a header instead of a place in the body."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
+
+HeaderName = Annotated[str, Meta(max_length=HEADER_CHARACTERS_MAX)]
+Key = Annotated[str, Meta(min_length=1, max_length=40)]
+
+
+class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a checkout puts its signature, and what it signs. Header names in any case."""
+
+    header: Annotated[HeaderName, Meta(description="The header that holds the signature, in any case.")]
+    encoding: Annotated[
+        Literal["hex", "base64", "either"], Meta(description="How the digest is written; `either` tells the two apart.")
+    ] = "either"
+    prefix: Annotated[
+        str, Meta(max_length=40, description="What stands before the digest, such as `sha256=`; it may be missing.")
+    ] = ""
+    separator: Annotated[
+        str,
+        Meta(
+            max_length=3,
+            description="What stands between several signatures in one header; those without the prefix are let be.",
+        ),
+    ] = ""
+    signature_key: Annotated[
+        Key | None,
+        Meta(description="The header holds pairs such as `t=…,v1=…`; signatures stand under this name (`v1`)."),
+    ] = None
+    timestamp_key: Annotated[
+        Key | None, Meta(description="The timestamp stands in the same header, under this name (`t`).")
+    ] = None
+    timestamp_header: Annotated[HeaderName | None, Meta(description="The timestamp stands in a header of its own.")] = (
+        None
+    )
+    timestamp_form: Annotated[
+        Literal["unix_s", "unix_ms", "rfc3339"], Meta(description="How the timestamp is written.")
+    ] = "unix_s"
+    id_header: Annotated[HeaderName | None, Meta(description="The header that holds the `{id}` of the message.")] = None
+    message: Annotated[
+        str,
+        Meta(
+            max_length=MESSAGE_CHARACTERS_MAX,
+            description="What is signed, made of `{body}` (the raw bytes) and perhaps `{timestamp}` and `{id}`.",
+            examples=["{timestamp}.{body}"],
+        ),
+    ] = "{body}"
+    tolerance_s: Annotated[
+        int, Meta(ge=1, le=TOLERANCE_S_MAX, description="How far the timestamp may lie from our clock, on both sides.")
+    ] = TOLERANCE_S
+    key_form: Annotated[
+        Literal["typed", "base64", "whsec"],
+        Meta(description="The key is the secret as typed, the bytes it is base64 of, or those behind its `whsec_`."),
+    ] = "typed"
+
+
+PLAIN = Layout(header="x-ariane-signature", prefix="sha256=")
+STANDARD = Layout(
+    header="webhook-signature",
+    encoding="base64",
+    prefix="v1,",
+    separator=" ",
+    timestamp_header="webhook-timestamp",
+    id_header="webhook-id",
+    message="{id}.{timestamp}.{body}",
+    key_form="whsec",
+)
+KEPT_HEADERS = frozenset(
+    {"content-type", PLAIN.header, "x-ariane-type", "x-ariane-delivery", "webhook-id", "webhook-timestamp", STANDARD.header}
+)  # fmt: skip
+
+
+# ── Settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_layout(given: object) -> Layout:
+    """The layout that `settings.signature` says. ValueError (msgspec's names the place) for a field that is none, or of another type."""
+    try:
+        return msgspec.convert(given, Layout)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def faults(layout: Layout) -> Iterator[tuple[str, str]]:
+    """What in a layout contradicts itself: (field, what would be right)."""
+    for field in ("header", "timestamp_header", "id_header"):
+        name = getattr(layout, field)
+        if name is not None and (not _NAME.fullmatch(name) or name.lower() in BARRED_HEADERS):
+            yield field, f"{name[:40]!r} is not a header that could hold it"
+    if layout.message.count("{body}") != 1:
+        yield "message", "must hold {body} exactly once: what is not signed could be changed on the way"
+    elif re.search("[{}]", re.sub("|".join(map(re.escape, PLACEHOLDERS)), "", layout.message)):
+        yield "message", "knows {body}, {timestamp} and {id}"
+    timed = layout.timestamp_key is not None or layout.timestamp_header is not None
+    if layout.timestamp_key is not None and layout.timestamp_header is not None:
+        yield "timestamp_header", "the timestamp stands in one place: leave out timestamp_header or timestamp_key"
+    if timed and "{timestamp}" not in layout.message:
+        yield "message", "must hold {timestamp}: a time that is not signed proves nothing"
+    if "{timestamp}" in layout.message and not timed:
+        yield "timestamp_header", "is required (or timestamp_key), because the message holds {timestamp}"
+    if ("{id}" in layout.message) != (layout.id_header is not None):
+        yield "id_header", "goes with {id} in the message: give both or neither"
+    if layout.signature_key is None and layout.timestamp_key is not None:
+        yield "signature_key", "is required with timestamp_key: the header holds pairs"
+    if layout.signature_key is not None and not layout.separator:
+        yield "separator", "is required with signature_key: what stands between the pairs"
+
+
+def named_headers(settings: Mapping[str, object]) -> frozenset[str]:
+    """The headers (lower case) that these settings read: of the signature, and those a mapping names as `header:Name`."""
+    resolved = resolve(settings)
+    given = resolved.get("signature")
+    found = {text.removeprefix(NAMED) for text in _texts(resolved.get("mapping")) if text.startswith(NAMED)}
+    if isinstance(given, Mapping):
+        found |= {str(given[name]) for name in ("header", "timestamp_header", "id_header") if given.get(name)}
+    return frozenset(name.lower() for name in found) - BARRED_HEADERS
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+# ── Verifying ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def verify(
+    body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
+) -> str | None:
+    """See `signing.verify`; header names in lower case."""
+    if not secrets:
+        return UNARMED
+    given = resolve(settings).get("signature")
+    if given is None:
+        layout = PLAIN if headers.get(PLAIN.header) else STANDARD
+    else:
+        try:
+            layout = read_layout(given)
+        except ValueError:
+            return MALFORMED
+    return _verify(layout, body, headers, secrets, now_s)
+
+
+def sign(layout: Layout, body: bytes, secret: str, *, at: datetime, message_id: str) -> dict[str, str]:
+    """The headers with which a checkout of this layout would send the body."""
+    unix_s = int(at.timestamp())
+    timestamp = {"unix_s": str(unix_s), "unix_ms": f"{unix_s}000", "rfc3339": at.isoformat()}[layout.timestamp_form]
+    message = _message(layout.message, body, {"{timestamp}": timestamp, "{id}": message_id})
+    digest = hmac.digest(next(_keys(layout, [secret]), b""), message, "sha256")
+    text = layout.prefix + (base64.b64encode(digest).decode() if layout.encoding == "base64" else digest.hex())
+    if layout.signature_key is not None:
+        timed = [] if layout.timestamp_key is None else [f"{layout.timestamp_key}={timestamp}"]
+        text = layout.separator.join([*timed, f"{layout.signature_key}={text}"])
+    headers = {layout.header: text}
+    if layout.timestamp_header is not None:
+        headers[layout.timestamp_header] = timestamp
+    if layout.id_header is not None:
+        headers[layout.id_header] = message_id
+    return headers
+
+
+def _verify(
+    layout: Layout, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], now_s: float
+) -> str | None:
+    text = headers.get(layout.header.lower(), "")
+    parts = text.split(layout.separator)[:SIGNATURES_MAX] if layout.separator else [text]
+    timestamp, message_id = "", ""
+    if layout.timestamp_key is not None:
+        # The last one, should it stand twice: the message is signed with it, so that only the sender can have put it there.
+        timestamp = next(reversed([value for key, value in map(_pair, parts) if key == layout.timestamp_key]), "")
+    elif layout.timestamp_header is not None:
+        timestamp = headers.get(layout.timestamp_header.lower(), "")
+    if layout.id_header is not None:
+        message_id = headers.get(layout.id_header.lower(), "")
+    wanted = "{timestamp}" in layout.message
+    if not text or (wanted and not timestamp) or (layout.id_header is not None and not message_id):
+        return MISSING
+    sent_s = _read_moment(layout, timestamp) if wanted else None
+    signatures = list(_read_signatures(layout, parts))
+    if not signatures or (wanted and sent_s is None):
+        return MALFORMED
+    message = _message(layout.message, body, {"{timestamp}": timestamp, "{id}": message_id})
+    if not signed(_keys(layout, secrets), message, signatures):
+        return WRONG
+    # Last, so that `stale_timestamp` always means: the right sender, the wrong time.
+    return STALE if sent_s is not None and abs(now_s - sent_s) > layout.tolerance_s else None
+
+
+def _pair(part: str) -> tuple[str, str]:
+    key, _, value = part.partition("=")
+    return key, value
+
+
+def _read_signatures(layout: Layout, parts: Sequence[str]) -> Iterator[bytes]:
+    read = {"hex": read_hex, "base64": read_base64, "either": read_digest}[layout.encoding]
+    for part in parts:
+        text = part
+        if layout.signature_key is not None:
+            key, text = _pair(part)
+            if key != layout.signature_key:
+                continue
+        elif layout.separator and not part.startswith(layout.prefix):
+            # Of another version: who signs with two of them means that either is right.
+            continue
+        digest = read(text.removeprefix(layout.prefix))
+        if digest is not None:
+            yield digest
+
+
+def _read_moment(layout: Layout, text: str) -> float | None:
+    """The timestamp in Unix seconds; None for what is none."""
+    if layout.timestamp_form == "rfc3339":
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        return None if moment.tzinfo is None else moment.timestamp()
+    if layout.timestamp_form == "unix_ms":
+        # The last three digits say nothing that a tolerance of seconds could miss.
+        return read_timestamp(text[:-3]) if text[-3:].isascii() and text[-3:].isdigit() else None
+    return read_timestamp(text)
+
+
+def _message(template: str, body: bytes, values: Mapping[str, str]) -> bytes:
+    """The signed bytes; values are put in once, so that an id that looks like a placeholder stays what it is."""
+    before, _, after = template.partition("{body}")
+    filled = (
+        re.sub(r"\{timestamp\}|\{id\}", lambda found: values[found[0]], text) if "{" in text else text
+        for text in (before, after)
+    )
+    return body.join(map(encoded, filled))
+
+
+def _keys(layout: Layout, secrets: Sequence[str]) -> Iterator[bytes]:
+    for secret in secrets:
+        if layout.key_form == "typed" or (layout.key_form == "whsec" and not secret.startswith(STANDARD_PREFIX)):
+            yield encoded(secret)
+            continue
+        text = secret.removeprefix(STANDARD_PREFIX).rstrip("=")
+        key = decode(text + "=" * (-len(text) % 4))
+        # An empty key would let everybody sign.
+        if key:
+            yield key

@@ -1,0 +1,216 @@
+"""Single values of somebody's body, through a mapping: texts, times, amounts, yes or no; and why one of them cannot be meant."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
+
+from msgspec import UNSET
+
+from app.domain import money
+from app.domain.ids import EPOCH
+from app.domain.orders import LINES_MAX
+from app.domain.strict_json import EARLIEST, LATEST, Unreadable, read_major, read_text, read_time
+from app.platforms.generic import pointers
+from app.platforms.generic.mapping import Condition, Value, places
+from app.platforms.generic.mapping import Mapping as Table
+
+DIGITS_MAX = 18
+YES = frozenset({"true", "1", "yes"})
+NO = frozenset({"false", "0", "no"})
+
+T = TypeVar("T")
+
+
+class Found(NamedTuple):
+    """A value and where it stood."""
+
+    place: str
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads fields of one object: the whole body, or one element of a list in it (`where` says which)."""
+
+    table: Table
+    root: object
+    headers: Mapping[str, str]
+    unfound: list[tuple[str, str]]
+    where: str = ""
+
+    def find(self, name: str, asked: Any) -> list[Found]:
+        """What the first place that holds anything holds; an empty text is nothing."""
+        for place in places(asked):
+            try:
+                found = [value for value in pointers.find(self.root, self.headers, place) if value != ""]
+            except pointers.TooMany as error:
+                raise Unreadable("too_many", str(error)) from None
+            except ValueError as error:
+                raise Unreadable("bad_mapping", f"{place} {error}") from None
+            if found:
+                return [Found(f"{self.where}{place}", value) for value in found]
+        if isinstance(asked, Value) and asked.const is not UNSET:
+            return [Found("const", asked.const)]
+        self.unfound.append((name, "; ".join(map(self.gap, places(asked)))))
+        return []
+
+    def gap(self, place: str) -> str:
+        """Why there is nothing, or what there is."""
+        try:
+            told = pointers.gap(self.root, place)
+        except ValueError as error:
+            told = f"{place} {error}"
+        return f"in {self.where}: {told}" if self.where else told
+
+    def need(self, name: str) -> Unreadable:
+        """To be raised: a field without which nothing can be recorded found nothing."""
+        why = next(
+            (gap for field, gap in reversed(self.unfound) if field == name), "the mapping says nowhere where it stands"
+        )
+        return Unreadable("missing_value", f"{name}: {why}")
+
+    def holds(self, conditions: Sequence[Condition]) -> bool:
+        """Whether all conditions hold."""
+        return all(self._one_holds(each) for each in conditions)
+
+    def _one_holds(self, condition: Condition) -> bool:
+        found = self.find("when", condition)
+        if condition.equals is UNSET:
+            return bool(found) == (condition.present is True)
+        wanted = condition.equals if isinstance(condition.equals, list) else [condition.equals]
+        return any(pointers.same(each.value, word) for each in found for word in wanted)
+
+    def elements(self, name: str, place: str) -> list["Reader"]:
+        """A reader for each value of a list."""
+        found = self.find(name, place)
+        if len(found) == 1 and isinstance(found[0].value, list):
+            # The list itself was named, not its elements.
+            found = [Found(place, value) for value in found[0].value]
+        if len(found) > LINES_MAX:
+            raise Unreadable("too_many", f"{name}: {place} finds more than {LINES_MAX} values")
+        return [
+            Reader(self.table, each.value, self.headers, self.unfound, f"{place} ({number}): ")
+            for number, each in enumerate(found, 1)
+        ]
+
+    def texts(self, name: str, asked: Any) -> list[str]:
+        """Every value as a text."""
+        return [read_as(each, read_text, "a text") for each in self.find(name, asked)]
+
+    def text(self, name: str, asked: Any) -> str | None:
+        """The first value as a text."""
+        if asked is UNSET:
+            return None
+        return next(iter(self.texts(name, asked)), None)
+
+    def flag(self, name: str, asked: Any) -> bool | None:
+        """Yes or no."""
+        found = [] if asked is UNSET else self.find(name, asked)
+        if not found:
+            return None
+        if isinstance(asked, Value) and asked.equals is not UNSET:
+            return any(pointers.same(each.value, word) for each in found for word in asked.equals)
+        return read_as(found[0], _flag, "true or false (or say in `equals` what means true)")
+
+    def moment(self, name: str, asked: Any) -> datetime | None:
+        """A time, as UTC."""
+        found = [] if asked is UNSET else self.find(name, asked)
+        if not found:
+            return None
+        form, zone = self.table.times, None
+        if isinstance(asked, Value):
+            form = form if asked.time is UNSET else asked.time
+            zone = None if asked.zone is UNSET else asked.zone
+        if form == "rfc3339":
+            return read_as(found[0], lambda value: _time(value, zone), "a time")
+        return read_as(found[0], lambda value: _unix(value, milliseconds=form == "unix_ms"), f"a time as {form}")
+
+    def amount(self, name: str, asked: Any, currency: str) -> int | None:
+        """An amount in our minor units, the sum where there are several."""
+        found = [] if asked is UNSET else self.find(name, asked)
+        if not found:
+            return None
+        unit, negate = self.table.amounts, False
+        if isinstance(asked, Value):
+            unit, negate = unit if asked.unit is UNSET else asked.unit, asked.negate
+        read = self._minor if unit == "minor" else read_major
+        expected = f"an amount in {unit} units, such as {'4990' if unit == 'minor' else '49.90'}"
+        total = sum(read_as(each, lambda value: read(value, currency), expected) for each in found)
+        total = -total if negate else total
+        if not 0 <= total <= money.AMOUNT_MINOR_MAX:
+            hint = "; `negate` turns the sign" if total < 0 else ""
+            raise _wrong(found[0], f"an amount of 0 or more is expected{hint}")
+        return total
+
+    def _minor(self, value: object, currency: str) -> int:
+        """Minor units as this checkout counts them, in ours."""
+        decimals = self.table.decimals.get(currency, money.exponent(currency))
+        return money.from_decimal(Decimal(whole(value)).scaleb(-decimals), currency)
+
+
+def read_as(found: Found, read: Callable[[object], T], expected: str) -> T:
+    """The value, read. Unreadable with its place, what stood there and what was expected."""
+    try:
+        return read(found.value)
+    except (ValueError, ArithmeticError) as error:
+        raise _wrong(found, f"{expected} is expected ({error})") from None
+
+
+def _wrong(found: Found, expected: str) -> Unreadable:
+    return Unreadable("wrong_value", f"{found.place} is {pointers.shown(found.value)}: {expected}")
+
+
+def whole(value: object) -> int:
+    """A whole number, also as a text or as 12.0. ValueError for anything else."""
+    if isinstance(value, str):
+        text = value.strip()
+        if not (text.removeprefix("-").isdigit() and text.isascii() and len(text) <= DIGITS_MAX):
+            raise ValueError("must be a whole number")
+        return int(text)
+    # A whole number may be written 4990.0.
+    if isinstance(value, Decimal) and value.is_finite() and abs(value) < 10**DIGITS_MAX and value == int(value):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be a whole number")
+    if abs(value) >= 10**DIGITS_MAX:
+        raise ValueError("is absurdly large")
+    return value
+
+
+def _flag(value: object) -> bool:
+    text = pointers.shown(value).strip('"').lower()
+    if text not in YES | NO:
+        raise ValueError("it is neither")
+    return text in YES
+
+
+def _time(value: object, zone: str | None) -> datetime:
+    """RFC 3339; a time without a zone is in the one that the mapping names."""
+    try:
+        return read_time(value)
+    except ValueError:
+        if zone is None or not isinstance(value, str):
+            raise
+    try:
+        local = datetime.fromisoformat(value.strip())
+        aware = local if local.tzinfo else local.replace(tzinfo=ZoneInfo(zone))
+        return read_time(aware.isoformat())
+    except (OSError, KeyError, OverflowError):
+        raise ValueError("is not a moment of the calendar, or its zone is unknown") from None
+
+
+def _unix(value: object, *, milliseconds: bool) -> datetime:
+    exact = Decimal(value) if isinstance(value, Decimal) and value.is_finite() else Decimal(whole(value))
+    if not 0 <= exact < 10**DIGITS_MAX:
+        raise ValueError("must lie between the years 2000 and 2100")
+    micros = int(exact * (1_000 if milliseconds else 1_000_000))
+    try:
+        moment = EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        moment = LATEST
+    if not EARLIEST <= moment < LATEST:
+        raise ValueError("must lie between the years 2000 and 2100")
+    return moment

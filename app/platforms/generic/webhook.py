@@ -1,0 +1,86 @@
+"""Any checkout that signs its messages: read through the mapping of its settings or preset, where there is one (`reading`); else the body is that of
+POST /v1/conversions or POST /v1/refunds.
+
+Which of the two: the header `X-Ariane-Type: conversion|refund` (or a refund's own type: `cancellation`, `chargeback`, `reversal`), else the body's
+`type`, else a `refund_id` in it.
+The sender's own id of the message: `webhook-id` (Standard Webhooks) or `X-Ariane-Delivery`.
+"""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from app.domain.bodies import read_order, read_refund
+from app.domain.orders import ADJUSTMENT_KINDS, REFUND, Context, Parsed
+from app.domain.strict_json import Unreadable, read_json, read_text
+from app.errors import Invalid
+from app.platforms.generic.mapping import read_mapping
+from app.platforms.generic.reading import Mapped, read_mapped
+from app.platforms.presets import resolve
+
+TYPES = ("conversion", *ADJUSTMENT_KINDS)
+
+
+def identify(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Topic and the sender's own id of a delivery, '' where they are missing; from its headers alone."""
+    topic = _text(headers.get("x-ariane-type"))
+    return topic, _text(headers.get("webhook-id")) or _text(headers.get("x-ariane-delivery"))
+
+
+def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
+    """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
+    mapping = resolve(context.settings).get("mapping")
+    if mapping is not None:
+        return through(mapping, body, headers, context).parsed
+    topic, external_id = identify(headers)
+    try:
+        found = read_json(body)
+        if not isinstance(found, dict):
+            raise Unreadable("not_an_order", "the body is not a JSON object")
+        topic = _type_of(found, headers)
+        if found.get("order_id") is None:
+            raise Unreadable("not_an_order", "order_id is missing")
+        adjusts = topic in ADJUSTMENT_KINDS
+        report = read_refund(_typed(found, topic), context) if adjusts else read_order(found, context)
+    except Unreadable as error:
+        return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
+    except Invalid as error:
+        return Parsed(topic=topic, external_id=external_id, rejected="invalid_fields", detail=error.message)
+    return Parsed(topic=topic, external_id=external_id, reports=(report,))
+
+
+def through(mapping: object, body: bytes, headers: Mapping[str, str], context: Context) -> Mapped:
+    """What is read through this mapping (as settings hold it). Never raises: a mapping that is none reads nothing, and says so."""
+    topic, external_id = identify(headers)
+    try:
+        mapped = read_mapped(read_mapping(mapping), body, headers, context)
+    except ValueError as error:
+        return Mapped(Parsed(topic=topic, external_id=external_id, rejected="bad_mapping", detail=str(error)))
+    return replace(mapped, parsed=replace(mapped.parsed, topic=mapped.parsed.topic or topic, external_id=external_id))
+
+
+def _type_of(body: Mapping[str, object], headers: Mapping[str, str]) -> str:
+    header = _text(headers.get("x-ariane-type"))
+    if header:
+        if header not in TYPES:
+            raise Unreadable("unknown_type", f"X-Ariane-Type: {header[:40]!r} is none of {', '.join(TYPES)}")
+        return header
+    # A checkout may have a `type` of its own in an order; only our words mean something.
+    said = body.get("type")
+    if isinstance(said, str) and said in TYPES:
+        return said
+    return "conversion" if body.get("refund_id") is None else "refund"
+
+
+def _typed(body: Mapping[str, object], topic: str) -> dict[str, object]:
+    """A refund's body with the adjustment it tells of; a `type` of the checkout's own is let be."""
+    said = body.get("type")
+    ours = isinstance(said, str) and said in ADJUSTMENT_KINDS
+    return {**body, "type": said if ours and topic == REFUND else topic}
+
+
+def _text(value: object) -> str:
+    try:
+        return read_text(value)
+    except ValueError:
+        return ""

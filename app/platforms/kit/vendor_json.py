@@ -1,0 +1,97 @@
+"""Reading a vendor's resource, where everything may be missing or null, and nothing is as documented for ever."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from urllib.parse import parse_qsl, urlsplit
+
+from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
+
+Json = Mapping[str, object]
+
+CLICK_NAMES = frozenset({"ariane", "click_id", "clickid", "ariane_click_id"})
+VISITOR_NAMES = frozenset({"visitor_id", "ariane_visitor", "ariane_visitor_id"})
+"""What a shop's page may have called them among an order's attributes, as `named` compares names. The brand's own word comes beside them."""
+QUERY_FIELDS_MAX = 200
+
+
+def nested(thing: object, *names: str) -> object:
+    """The value at the end of a path of names; None where the path breaks off."""
+    for name in names:
+        thing = thing.get(name) if isinstance(thing, dict) else None
+    return thing
+
+
+def objects(value: object, most: int, name: str) -> list[Json]:
+    """The objects of a list; [] for null. What is no object is left out. Unreadable beyond the limit."""
+    if not isinstance(value, list) or not value:
+        return []
+    if len(value) > most:
+        raise Unreadable("too_many", f"{name} holds more than {most}")
+    return [item for item in value if isinstance(item, dict)]
+
+
+def text_of(value: object) -> str | None:
+    """A text that can be kept; None for anything else, so that a shopper's odd note never costs an order."""
+    # Nearly every text is one of these two, and an order has dozens of them.
+    if value is None:
+        return None
+    if type(value) is str:
+        text = value.strip()
+        if 0 < len(text) <= TEXT_CHARACTERS_MAX and text.isprintable():
+            return text
+    try:
+        return read_text(value)
+    except ValueError:
+        return None
+
+
+def moment_of(value: object) -> datetime | None:
+    """A time, or None when it is missing or no time."""
+    if value is None:
+        return None
+    try:
+        return read_time(value)
+    except ValueError:
+        return None
+
+
+def quantity_of(value: object, name: str, index: int | None = None) -> int:
+    """A number of pieces, 1 when it is not said. Unreadable for anything but 0 to a million. name, index: of what, for the sentence."""
+    if value is None:
+        return 1
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
+        where = name if index is None else f"{name}.{index}.quantity"
+        raise Unreadable("invalid_amount", f"{where} is not a quantity")
+    return value
+
+
+def share(amount: int, part: int, whole: int) -> int:
+    """amount × part ÷ whole, rounded half up; the amount itself when the whole is nothing."""
+    return amount if whole <= 0 else (2 * amount * part + whole) // (2 * whole)
+
+
+def named(pairs: Iterable[tuple[object, object]], names: frozenset[str]) -> Iterator[str]:
+    """The values of (name, value) pairs that carry one of these names: case, dashes, spaces and leading underscores do not matter."""
+    for name, value in pairs:
+        # A leading underscore hides an attribute from the shopper.
+        plain = (text_of(name) or "").casefold().lstrip("_").replace("-", "_").replace(" ", "_")
+        text = text_of(value)
+        if plain in names and text:
+            yield text
+
+
+def clicks_in_page(page: object, click_param: str) -> list[str]:
+    """The click ids in the query of the page a shopper landed on; [] for anything else, such as a path or plain junk."""
+    if not isinstance(page, str) or "?" not in page:
+        return []
+    own = {click_param.casefold(), "ariane"}
+    if "%" not in page and "+" not in page:
+        # Nothing is escaped in it, so that a name of ours would stand there as it is.
+        folded = page.casefold()
+        if not any(name in folded for name in own):
+            return []
+    try:
+        pairs = parse_qsl(urlsplit(page).query, max_num_fields=QUERY_FIELDS_MAX)
+    except ValueError:
+        return []
+    return [text for name, value in pairs if name.casefold() in own and (text := text_of(value))]

@@ -1,0 +1,226 @@
+"""The pixel's query string and the beacon's body: what the thank-you page says about the order, and which click the visitor landed with.
+
+Anybody who has seen the page can send this, so it names one order and never joins two (`refs` has one name), and its amount is only
+`estimated` unless it also says the tax and shipping in it.
+
+Fields: `event` (or `kind`; default sale), `order_id` (or `checkout_token`), `amount` (paid, a decimal string), `tax`, `shipping`, `currency`,
+`code` (several by comma or by repetition), `click_id`, `visitor_id`, `customer` (an e-mail or an id; also `email`, `customer_id`),
+`occurred_at`, `test`. Empty is the same as missing: templates print empty values.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+from app.domain import money
+from app.domain.orders import CODES_MAX, Context, Customer, Landing, OrderReport, Parsed, order_ref
+from app.domain.strict_json import Unreadable, read_json, read_major, read_text, read_time
+
+FIELDS_MAX = 200
+LISTED = frozenset({"code", "codes"})
+LAND = "land"
+_EVENT = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+_TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
+
+Fields = Mapping[str, object]
+
+
+def parse(body: bytes, content_type: str, context: Context) -> Parsed:
+    """Reports or a landing from one hit. Never raises: what cannot be used is `rejected` with a reason that names the field."""
+    event = ""
+    try:
+        fields = read_fields(body, content_type)
+        if "too_large" in fields:
+            # What the door keeps instead of a query over its limit: half a report could name a wrong amount.
+            raise Unreadable("too_large", f"the query had {_text(fields, 'too_large')} bytes")
+        event = _event(fields)
+        if event == LAND:
+            return _land(fields, context)
+        report, notes = _read_order(fields, event, context)
+    except Unreadable as error:
+        return Parsed(topic=event, rejected=error.reason, detail=error.detail)
+    return Parsed(topic=event, reports=(report,), notes=notes)
+
+
+def read_fields(body: bytes, content_type: str) -> Fields:
+    """JSON in any type of content (a browser may only send text/plain without asking first), else urlencoded as in a query."""
+    stripped = body.lstrip()
+    if stripped[:1] in {b"{", b"["} or content_type.startswith("application/json"):
+        found = read_json(body)
+        if not isinstance(found, dict):
+            raise Unreadable("not_an_event", "the body is not a JSON object")
+        return {name: value for name, value in found.items() if value not in ("", None)}
+    try:
+        # Bytes that are not UTF-8 become half surrogates, which every field refuses by name.
+        pairs = parse_qsl(
+            body.strip().decode("ascii", "surrogateescape"), max_num_fields=FIELDS_MAX, errors="surrogateescape"
+        )
+    except ValueError:
+        raise Unreadable("too_many_fields", f"more than {FIELDS_MAX} fields") from None
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        if name in LISTED:
+            fields[name] = [*_listed(fields.get(name)), value]
+        elif fields.setdefault(name, value) != value:
+            raise Unreadable("duplicate_keys", f"{name[:60]!a} is given twice")
+    for name in (*LISTED, "customer"):
+        fields.update(_unwrapped(name, fields.get(name)))
+    if not fields:
+        raise Unreadable("not_an_event", "there are no fields")
+    return fields
+
+
+def _unwrapped(name: str, value: object) -> Fields:
+    """A list or object that had to travel in a query as JSON: what /a.js sends by the image when nothing else works."""
+    text = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if not isinstance(text, str) or text[:1] not in {"[", "{"}:
+        return {}
+    try:
+        return {name: read_json(text.encode("utf-8", "surrogatepass"))}
+    except Unreadable:
+        return {}
+
+
+def _event(fields: Fields) -> str:
+    event = (_text(fields, "event") or _text(fields, "kind") or "sale").lower()
+    if not _EVENT.fullmatch(event):
+        raise Unreadable("invalid_event", "event must be a word such as sale, lead or land: a-z, 0-9 and _, at most 40")
+    return event
+
+
+def _land(fields: Fields, context: Context) -> Parsed:
+    click_id, visitor_id = _text(fields, "click_id"), _text(fields, "visitor_id")
+    if not click_id:
+        return Parsed(topic=LAND, rejected="missing_click_id", detail="click_id is required for land")
+    if not visitor_id:
+        # Without consent the page has no visitor id to tell us, and so there is nothing to remember.
+        return Parsed(topic=LAND, ignored="no_visitor")
+    return Parsed(topic=LAND, landings=(Landing(visitor_id, click_id, context.received_at),))
+
+
+def _read_order(fields: Fields, event: str, context: Context) -> tuple[OrderReport, tuple[str, ...]]:
+    notes: list[str] = []
+    click_id, visitor_id = _text(fields, "click_id"), _text(fields, "visitor_id")
+    customer = _customer(fields, context)
+    order_id = _text(fields, "order_id")
+    token = _text(fields, "checkout_token")
+    if order_id or token:
+        ref = order_ref(order_id or token or "")
+    else:
+        ref = _weak_ref(event, click_id or visitor_id or customer.key, context)
+        notes.append("weak_order_id")
+    currency = _currency(fields, context)
+    amount, tax, shipping = (_amount(fields, name, currency) for name in ("amount", "tax", "shipping"))
+    net = None if amount is None else amount - (tax or 0) - (shipping or 0)
+    if net is not None and net < 0:
+        raise Unreadable("invalid_amount", "amount is less than tax and shipping")
+    said_money = net is not None or tax is not None or shipping is not None or fields.get("currency") is not None
+    report = OrderReport(
+        shop=context.shop,
+        kind=event,
+        refs=(ref,),
+        order_id=order_id,
+        occurred_at=_occurred_at(fields),
+        currency=currency if said_money else None,
+        tax_minor=tax,
+        shipping_minor=shipping,
+        net_minor=net,
+        estimated=net is not None and (tax is None or shipping is None),
+        codes=_codes(fields),
+        click_ids=() if click_id is None else (click_id,),
+        visitor_id=visitor_id,
+        customer=customer,
+        test=_flag(fields, "test"),
+    )
+    return report, tuple(notes)
+
+
+def _weak_ref(event: str, whose: str | None, context: Context) -> str:
+    """A name for an event without an order id: the same visitor, event and minute are taken for the same thing, so that a reload counts once."""
+    if whose is None:
+        raise Unreadable(
+            "missing_order_id", "order_id is required when neither click_id, visitor_id nor customer is given"
+        )
+    return f"weak:{whose}:{event}:{context.received_at:%Y-%m-%dT%H:%MZ}"
+
+
+def _customer(fields: Fields, context: Context) -> Customer:
+    given = fields.get("customer")
+    if isinstance(given, dict):
+        is_new = given.get("is_new")
+        key = context.customer_key(_text(given, "id", "customer."), _text(given, "email", "customer."))
+        return Customer(key=key, is_new=is_new if isinstance(is_new, bool) else None)
+    text, email, customer_id = _text(fields, "customer"), _text(fields, "email"), _text(fields, "customer_id")
+    if text and "@" in text:
+        email = email or text
+    else:
+        customer_id = customer_id or text
+    return Customer(key=context.customer_key(customer_id, email))
+
+
+def _codes(fields: Fields) -> tuple[str, ...]:
+    codes: list[str] = []
+    for name in sorted(LISTED):
+        for value in _listed(fields.get(name)):
+            if not isinstance(value, str | int) or isinstance(value, bool):
+                raise Unreadable("invalid_text", f"{name} must be a text")
+            codes += [part for part in str(value).split(",") if part.strip()]
+    try:
+        return tuple(dict.fromkeys(read_text(code) for code in codes))[:CODES_MAX]
+    except ValueError as error:
+        raise Unreadable("invalid_text", f"code {error}") from None
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _currency(fields: Fields, context: Context) -> str:
+    said = _text(fields, "currency")
+    try:
+        return context.currency if said is None else money.read_currency(said)
+    except ValueError as error:
+        raise Unreadable("unknown_currency", f"currency {error}") from None
+
+
+def _amount(fields: Fields, name: str, currency: str) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    try:
+        minor = read_major(value, currency)
+    except ValueError as error:
+        raise Unreadable("invalid_amount", f"{name}: {str(error)[:120]}") from None
+    if minor < 0:
+        raise Unreadable("invalid_amount", f"{name} must be an amount such as 49.90, not negative")
+    return minor
+
+
+def _occurred_at(fields: Fields) -> datetime | None:
+    value = fields.get("occurred_at")
+    try:
+        return None if value is None else read_time(value)
+    except ValueError as error:
+        raise Unreadable("invalid_time", f"occurred_at {error}") from None
+
+
+def _flag(fields: Fields, name: str) -> bool:
+    value = fields.get(name)
+    if value is None or isinstance(value, bool):
+        return value or False
+    said = str(value).strip().lower()
+    if said not in _TRUE | _FALSE:
+        raise Unreadable("invalid_flag", f"{name} must be 1 or 0")
+    return said in _TRUE
+
+
+def _text(fields: Fields, name: str, prefix: str = "") -> str | None:
+    """The field as a text; None when it is missing, empty or blank. Unreadable naming the field otherwise."""
+    value = fields.get(name)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        return read_text(value)
+    except ValueError as error:
+        raise Unreadable("invalid_text", f"{prefix}{name} {error}") from None

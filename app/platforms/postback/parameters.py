@@ -1,0 +1,113 @@
+"""The parameters of a postback: from its query and its body, without two of one name, and without macros that nobody filled in."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+from app.domain.strict_json import Unreadable, read_json
+from app.platforms.postback.presets import FIELDS, Preset
+from app.platforms.postback.signature import is_json
+
+PARAMETERS_MAX = 200
+MACRO_CHARACTERS_MAX = 200
+READ_AS_QUERY = ("application/x-www-form-urlencoded", "text/plain")
+
+_FILLED_IN_PARTS = r"\{\{?\s*[a-z_][\w.:-]*\s*\}?\}|%%[a-z_][\w.-]*%%"
+_UNFILLED = re.compile(
+    rf"(?:.*(?:{_FILLED_IN_PARTS}).*|\$?\{{[^{{}}]*\}}|\[\[?[a-z_][^\[\]]*\]?\]|%[a-z_]\w*%|<[a-z_][^<>]*>|#[a-z_]\w*#|__[a-z]\w*__"
+    r"|undefined|null)",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
+"""`{click_id}`, `order-{id}`, `{}`, `${x}`, `{{x}}`, `[CLICK_ID]`, `%%ORDER%%`, `%x%`, `<id>`, `#s2sclickId#`, `__CLICK__`, and what a script makes
+of a variable that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a message says of one field: under which name, and the value, a text or whatever JSON had there."""
+
+    name: str
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a message says, by field. unfilled: fields of which it has nothing but a macro as it was pasted."""
+
+    given: Mapping[str, Parameter]
+    unfilled: Mapping[str, Parameter]
+
+
+def read_parameters(query: str, content_type: str, body: bytes, preset: Preset) -> Said:
+    """What the query (as latin-1) and the body say in this preset's names. Empty is the same as missing.
+
+    Raises Unreadable: `duplicate_keys` for one name with two values, wherever they stand, because the sender's own system and whoever can
+    add to its address may have written one each, and only one of them means it; `escaped_ampersand` for an address pasted with `&amp;`.
+    """
+    pairs = list(_pairs(query)) + list(_body_pairs(content_type, body))
+    read: dict[str, object] = {}
+    known = {name for names in preset.names.values() for name in names}
+    for name, value in pairs:
+        if name.startswith("amp;"):
+            raise Unreadable(
+                "escaped_ampersand", "the address was pasted with &amp; in place of &; put a plain & between parameters"
+            )
+        if name in known and read.setdefault(name, value) != value:
+            raise Unreadable("duplicate_keys", f"{name} is given twice, with two values")
+    given: dict[str, Parameter] = {}
+    unfilled: dict[str, Parameter] = {}
+    for field in FIELDS:
+        found = [Parameter(name, read[name]) for name in preset.names.get(field, ()) if name in read]
+        filled = [each for each in found if not is_unfilled(each.value)]
+        if filled:
+            given[field] = filled[0]
+        elif found:
+            unfilled[field] = found[0]
+    return Said(given, unfilled)
+
+
+def is_unfilled(value: object) -> bool:
+    """Whether a value is a macro as it was pasted, which the sender's system did not replace, or holds one."""
+    if not isinstance(value, str) or len(value) > MACRO_CHARACTERS_MAX:
+        return False
+    return _UNFILLED.fullmatch(value.strip()) is not None
+
+
+def _pairs(text: str) -> Iterator[tuple[str, object]]:
+    """Of `name=value&…`, latin-1 of the bytes as they came: raw UTF-8 is read as well as escaped; what is neither becomes half surrogates,
+    which every field refuses by name."""
+    if text.count("&") >= PARAMETERS_MAX:
+        raise Unreadable("too_many_fields", f"more than {PARAMETERS_MAX} parameters")
+    for part in text.split("&"):
+        name, _, value = part.partition("=")
+        # Looked at before it is unescaped: %%DATE%% begins with what looks like an escape.
+        plain = value if is_unfilled(value) else _unescape(value)
+        if plain.strip():
+            yield _unescape(name).strip().lower(), plain
+
+
+def _unescape(text: str) -> str:
+    if not text.isascii():
+        text = "".join(character if character < "\x80" else f"%{ord(character):02X}" for character in text)
+    return unquote_plus(text, errors="surrogateescape")
+
+
+def _body_pairs(content_type: str, body: bytes) -> Iterable[tuple[str, object]]:
+    if not body.strip():
+        return ()
+    if is_json(content_type, body):
+        found = read_json(body)
+        if not isinstance(found, dict):
+            raise Unreadable("not_a_postback", "the body is not a JSON object")
+        return [
+            (name.strip().lower(), value)
+            for name, value in found.items()
+            if value is not None and not (isinstance(value, str) and not value.strip())
+        ]
+    if content_type and not content_type.lower().startswith(READ_AS_QUERY):
+        raise Unreadable(
+            "unknown_encoding",
+            f"the body is {content_type.partition(';')[0][:60]}; send the parameters in the query, urlencoded or as a JSON object",
+        )
+    return _pairs(body.strip().decode("latin-1"))

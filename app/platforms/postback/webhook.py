@@ -1,0 +1,319 @@
+"""One postback: an order, a change of its status, or a refund of it, in the names of the source's preset (presets.py).
+
+`amount` is what networks ask for: after discount, before tax and shipping. A message without a status is an order like any other; `rejected` is
+a cancellation, and `approved` after it takes the cancellation back.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from app.domain import money
+from app.domain.ids import EPOCH
+from app.domain.orders import (
+    CODES_MAX,
+    Context,
+    Customer,
+    Line,
+    OrderReport,
+    Parsed,
+    RefundReport,
+    order_ref,
+    version_at,
+)
+from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_major, read_text, read_time
+from app.platforms.kit.digests import QUERY
+from app.platforms.postback.parameters import Said, read_parameters
+from app.platforms.postback.presets import APPROVED, DEFAULT, PENDING, PRESETS, REJECTED, Preset
+
+UNVERSIONED = -(1 << 62)
+"""A postback has no version of its own, so of two about one order the one received later is believed. Counting from far below zero, because
+a report of the same trust that does state a version, or a call of the brand's own server, must not yield to a network's echo of it."""
+
+PARTS_MAX = 100
+PARTS_CHARACTERS_MAX = 10_000
+SHOWN_CHARACTERS_MAX = 60
+CANCELLED = "cancelled"
+"""The refund id of a cancellation: there is one for an order, so that a later word about it can take it back."""
+
+_EVENT = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,20}", re.ASCII)
+_UNIX = re.compile(r"\d{10}(\d{3})?", re.ASCII)
+# A + that was not escaped in a query reads as a space.
+_LOST_PLUS = re.compile(r"(T\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:?\d\d)$", re.ASCII)
+_YES = frozenset({"1", "true", "yes", "y", "new"})
+_NO = frozenset({"0", "false", "no", "n", "returning", "existing"})
+
+
+def identify(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Topic and the sender's own id of a delivery: a postback has neither outside its parameters."""
+    del headers
+    return "", ""
+
+
+def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
+    """Reports from one delivery's raw bytes; `headers` with lower-case names, the query among them. Never raises: `rejected` says why not."""
+    topic = ""
+    try:
+        named = str(context.settings.get("preset") or DEFAULT)
+        preset = PRESETS.get(named)
+        if preset is None:
+            raise Unreadable("unknown_preset", f"this release knows no preset {named[:SHOWN_CHARACTERS_MAX]!r}")
+        said = read_parameters(headers.get(QUERY, ""), headers.get("content-type", ""), body, preset)
+        reading = _Reading(said, preset, context)
+        topic = reading.event()
+        report = reading.refund(topic) if "refund_id" in (*said.given, *said.unfilled) else reading.order(topic)
+    except Unreadable as error:
+        return Parsed(topic=topic, rejected=error.reason, detail=error.detail)
+    unfilled = [f"{each.name} was not filled in: {_shown(each.value)}" for each in said.unfilled.values()]
+    return Parsed(topic=topic, reports=(report,), notes=(*reading.notes, *unfilled))
+
+
+class _Reading:
+    """Reads the fields of one message; each raises Unreadable naming the parameter as the sender wrote it."""
+
+    def __init__(self, said: Said, preset: Preset, context: Context) -> None:
+        self._said = said
+        self._preset = preset
+        self._context = context
+        self.notes: list[str] = []
+
+    # ── The three things a postback can be ───────────────────────────────────────────────────────────────────────────
+
+    def order(self, kind: str) -> OrderReport:
+        """An order, with its status where it says one."""
+        click_id, status = self._text("click_id"), self._status()
+        order_id = self._order_id()
+        ref = self._weak_ref(click_id, kind) if order_id is None else order_ref(order_id)
+        currency = self._currency()
+        tax, shipping = self._amount("tax", currency), self._amount("shipping", currency)
+        lines = self._parts(currency)
+        net, estimated = self._net(currency, tax, shipping, lines)
+        says_money = net is not None or tax is not None or shipping is not None or "currency" in self._said.given
+        return OrderReport(
+            shop=self._context.shop,
+            kind=kind,
+            refs=(ref,),
+            order_id=order_id,
+            occurred_at=self._moment("occurred_at"),
+            version=self._version(),
+            currency=currency if says_money else None,
+            tax_minor=tax,
+            shipping_minor=shipping,
+            net_minor=net,
+            estimated=estimated,
+            paid={APPROVED: True, PENDING: False}.get(status or ""),
+            codes=self._codes(),
+            click_ids=() if click_id is None else (click_id,),
+            visitor_id=self._text("visitor_id"),
+            customer=self._customer(),
+            lines=lines,
+            refunds=self._cancellation(status),
+            test=self._flag("test") or False,
+            # A bare "this one was rejected" says nothing of an order that nobody has told us of.
+            stub=status == REJECTED and net is None,
+        )
+
+    def refund(self, kind: str) -> OrderReport:
+        """A refund of an order: its own id, and an amount on the base of `amount`."""
+        order_id = self._order_id()
+        ref = self._weak_ref(self._text("click_id"), kind) if order_id is None else order_ref(order_id)
+        currency = self._currency()
+        amount = self._amount("amount", currency)
+        if amount is None:
+            raise Unreadable(
+                "missing_amount", "a refund says its amount; to take the whole order back, send status=rejected"
+            )
+        refund = RefundReport(
+            refund_id=self._filled("refund_id") or "",
+            amount_minor=amount,
+            currency=currency,
+            occurred_at=self._moment("occurred_at"),
+            version=self._version(),
+        )
+        return OrderReport(shop=self._context.shop, kind=kind, refs=(ref,), refunds=(refund,), stub=True)
+
+    def _cancellation(self, status: str | None) -> tuple[RefundReport, ...]:
+        if status not in (APPROVED, REJECTED):
+            return ()
+        rejected = status == REJECTED
+        return (
+            RefundReport(
+                CANCELLED,
+                kind="cancellation",
+                full=rejected,
+                amount_minor=None if rejected else 0,
+                version=self._version(),
+            ),
+        )
+
+    # ── Which order ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _order_id(self) -> str | None:
+        order_id = self._filled("order_id")
+        if order_id is None and not self._preset.weak_order_id:
+            raise Unreadable(
+                "no_order_id", f"no order id was said; {self._preset.title} names it {self._name('order_id')}"
+            )
+        return order_id
+
+    def _weak_ref(self, click_id: str | None, kind: str) -> str:
+        """A name for an order without an id: one click makes one order of a kind, as the network itself counts."""
+        if click_id is None:
+            raise Unreadable(
+                "no_order_id",
+                f"neither an order id ({self._name('order_id')}) nor a click id ({self._name('click_id')}) was said",
+            )
+        self.notes.append("weak_order_id")
+        return f"weak:{click_id}:{kind}"
+
+    def _name(self, field: str) -> str:
+        return self._preset.names[field][0]
+
+    def _filled(self, field: str) -> str | None:
+        """A field by which things are told apart: a macro in it would make one order of all."""
+        unfilled = self._said.unfilled.get(field)
+        if unfilled is not None:
+            raise Unreadable(
+                "unresolved_macro",
+                f"{unfilled.name} is {_shown(unfilled.value)}: the sender's system did not fill it in; check the name of the macro there",
+            )
+        return self._text(field)
+
+    def _version(self) -> int:
+        updated_at = self._moment("updated_at")
+        if updated_at is not None:
+            return version_at(updated_at)
+        return UNVERSIONED + version_at(self._context.received_at)
+
+    # ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def event(self) -> str:
+        """The kind of conversion. Networks number their events: 7 is `event_7`, and 0, or nothing, the sale itself."""
+        text = (self._text("event") or "sale").lower()
+        kind = self._preset.events.get(text, f"event_{text}" if _NUMBER.fullmatch(text) else text)
+        if not _EVENT.fullmatch(kind):
+            raise Unreadable("invalid_event", f"{self._name('event')} must be a word such as sale or lead, or a number")
+        return kind
+
+    def _status(self) -> str | None:
+        text = self._text("status")
+        if text is None:
+            return None
+        status = self._preset.statuses.get(text.lower())
+        if status is None:
+            known = ", ".join(sorted(self._preset.statuses))
+            raise Unreadable("unknown_status", f"status is {_shown(text)}; known are {known}")
+        return status
+
+    def _text(self, field: str, *, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
+        found = self._said.given.get(field)
+        if found is None:
+            return None
+        try:
+            return read_text(found.value, characters_max=characters_max)
+        except ValueError as error:
+            raise Unreadable("invalid_text", f"{found.name} {error}") from None
+
+    def _flag(self, field: str) -> bool | None:
+        found = self._said.given.get(field)
+        if found is None or isinstance(found.value, bool):
+            return None if found is None else bool(found.value)
+        text = (self._text(field) or "").lower()
+        if text not in _YES | _NO:
+            raise Unreadable("invalid_flag", f"{found.name} is {_shown(text)}; 1 and 0 are understood")
+        return text in _YES
+
+    def _codes(self) -> tuple[str, ...]:
+        found = self._said.given.get("code")
+        if found is None:
+            return ()
+        values = found.value if isinstance(found.value, list) else [found.value]
+        try:
+            texts = [read_text(value) for value in values]
+        except ValueError as error:
+            raise Unreadable("invalid_text", f"{found.name} {error}") from None
+        parts = (part.strip() for text in texts for part in text.split(","))
+        return tuple(dict.fromkeys(part for part in parts if part))[:CODES_MAX]
+
+    def _customer(self) -> Customer:
+        text = self._text("customer")
+        is_email = text is not None and "@" in text
+        key = self._context.customer_key(None if is_email else text, text if is_email else None)
+        return Customer(key=key, is_new=self._flag("acquisition"))
+
+    def _moment(self, field: str) -> datetime | None:
+        found = self._said.given.get(field)
+        if found is None:
+            return None
+        text = str(found.value).strip()
+        try:
+            if _UNIX.fullmatch(text):
+                moment = EPOCH + timedelta(milliseconds=int(text) * (1 if len(text) == 13 else 1_000))
+                return read_time(moment.astimezone(UTC).isoformat())
+            return read_time(_LOST_PLUS.sub(r"\1+\2", text))
+        except ValueError as error:
+            raise Unreadable("invalid_time", f"{found.name} {error}") from None
+
+    # ── Money ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _currency(self) -> str:
+        text = self._text("currency")
+        try:
+            return self._context.currency if text is None else money.read_currency(text)
+        except ValueError as error:
+            raise Unreadable("unknown_currency", f"{self._said.given['currency'].name} {error}") from None
+
+    def _amount(self, field: str, currency: str) -> int | None:
+        found = self._said.given.get(field)
+        return None if found is None else _read_amount(found.name, found.value, currency)
+
+    def _net(
+        self, currency: str, tax: int | None, shipping: int | None, lines: tuple[Line, ...]
+    ) -> tuple[int | None, bool]:
+        """Net and whether it is estimated: the amount, else its parts, else what was paid without the tax and shipping in it."""
+        parts = sum(line.net_minor or 0 for line in lines) if lines else None
+        amount = self._amount("amount", currency)
+        if amount is not None:
+            if parts is not None and parts != amount:
+                self.notes.append("the parts do not add up to the amount")
+            return amount, False
+        total = self._amount("total", currency)
+        if parts is not None or total is None:
+            return parts, False
+        net = total - (tax or 0) - (shipping or 0)
+        if net < 0:
+            raise Unreadable("invalid_amount", f"{self._name('total')} is less than tax and shipping")
+        return net, tax is None or shipping is None
+
+    def _parts(self, currency: str) -> tuple[Line, ...]:
+        """`GROUP:12.00|GROUP2:3.00` as lines, a group's amounts together."""
+        text = self._text("parts", characters_max=PARTS_CHARACTERS_MAX)
+        if text is None:
+            return ()
+        sums: dict[str, int] = {}
+        for part in text.split("|")[: PARTS_MAX + 1]:
+            group, colon, amount = part.rpartition(":")
+            if not (colon and group.strip()) or len(sums) == PARTS_MAX:
+                raise Unreadable(
+                    "invalid_parts", f"{self._name('parts')} must be GROUP:12.00|GROUP2:3.00, at most {PARTS_MAX}"
+                )
+            minor = _read_amount(self._name("parts"), amount, currency)
+            sums[group.strip()] = sums.get(group.strip(), 0) + minor
+        return tuple(Line(id=group, name=group, net_minor=minor) for group, minor in sums.items())
+
+
+def _read_amount(name: str, value: object, currency: str) -> int:
+    try:
+        minor = read_major(value, currency)
+    except ValueError as error:
+        raise Unreadable("invalid_amount", f"{name}: {str(error)[:120]}") from None
+    if minor < 0:
+        raise Unreadable(
+            "invalid_amount", f"{name} must not be negative; a refund has a refund_id and a positive amount"
+        )
+    return minor
+
+
+def _shown(value: object) -> str:
+    return ascii(str(value)[:SHOWN_CHARACTERS_MAX])

@@ -1,0 +1,19 @@
+"""Checkouts that are connected by a table of settings alone: how they sign, and where in their messages an order stands.
+
+To add one: a module with its `SETTINGS`, a line in `PRESETS`. Nothing else knows their names.
+"""
+
+from collections.abc import Mapping
+
+from app.platforms.presets import paddle, prestashop
+
+PRESETS: Mapping[str, Mapping[str, object]] = {
+    "paddle": paddle.SETTINGS,
+    "prestashop": prestashop.SETTINGS,
+}
+
+
+def resolve(settings: Mapping[str, object]) -> Mapping[str, object]:
+    """The settings with what their preset says where they say nothing themselves. A preset nobody knows (any more) says nothing."""
+    preset = PRESETS.get(str(settings.get("preset")))
+    return settings if preset is None else {**preset, **settings}

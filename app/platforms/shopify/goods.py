@@ -1,0 +1,141 @@
+"""What a Shopify order is worth.
+
+**Net**: what reports and commissions count. Sum over the goods of price × quantity − discount allocated to the line − (only where
+`taxes_included`) the line's tax. Goods are all lines but gift cards (money in another form: they are revenue when they are spent) and tips.
+Formula: a line's `discount_allocations` hold its share of order-level discounts as well, while shipping discounts are allocated to
+`shipping_lines` and never lower it (shopify.dev, REST Order, LineItem); `total_discounts` mixes the two, so it is not used. `subtotal_price`
+("after discounts, before shipping, duties, taxes and tips", but with tax where prices include it) serves only where the lines were left out.
+The `current_*` fields already contain refunds, so gross never comes from them.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import msgspec
+
+from app.domain import money
+from app.domain.orders import LINES_MAX, Context, Line
+from app.domain.strict_json import Unreadable
+from app.platforms.kit.vendor_json import Json, objects, quantity_of, share, text_of
+from app.platforms.shopify.fields import Purse, id_of
+
+
+class Goods(msgspec.Struct, frozen=True):
+    """What the goods of an order come to, in minor units; None where the order does not say."""
+
+    items_minor: int | None = None
+    discount_minor: int | None = None
+    net_minor: int | None = None
+    # Goods with their tax, where prices include it: what a refund without lines is a part of.
+    paid_minor: int | None = None
+    tax_minor: int | None = None
+    estimated: bool = False
+    lines: tuple[Line, ...] = ()
+    gift_cards: frozenset[str] = frozenset()
+
+
+def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> Goods:
+    """`included`: prices contain tax. Adds to `notes` which kinds of line were left out. Unreadable for amounts that are none."""
+    lines = objects(order.get("line_items"), LINES_MAX, "line_items")
+    prices = [purse.amount(line, "price") for line in lines]
+    if not lines or any(price is None for price in prices):
+        return _goods_without_lines(order, purse, included)
+    kept: list[tuple[Json, int, int, int]] = []
+    gift_cards: set[str] = set()
+    for index, (line, price) in enumerate(zip(lines, prices, strict=True)):
+        if line.get("gift_card") is True:
+            gift_cards.update(filter(None, [id_of(line.get("id"))]))
+            notes.append("gift_card_lines")
+        elif isinstance(line.get("tip"), dict):
+            notes.append("tip_lines")
+        else:
+            assert price is not None
+            quantity = quantity_of(line.get("quantity"), "line_items", index)
+            before = price * quantity
+            kept.append((line, quantity, before, min(_line_discount(line, purse), before)))
+    taxes = _line_taxes(order, purse, [(line, before - discount) for line, _, before, discount in kept])
+    read: list[Line] = []
+    items = discounts = 0
+    for index, ((line, quantity, before, discount), tax) in enumerate(zip(kept, taxes, strict=True)):
+        net = before - discount
+        if included and tax:
+            net = max(net - tax, 0)
+            # The discount without its tax, so that items − discount = net and discount ÷ items is the rate the shop gave.
+            discount = share(discount, net, before - discount)
+        items, discounts = items + net + discount, discounts + discount
+        read.append(
+            Line(
+                id=id_of(line.get("id")) or str(index + 1),
+                quantity=quantity,
+                net_minor=net,
+                sku=text_of(line.get("sku")),
+                name=text_of(line.get("name")) or text_of(line.get("title")),
+            )
+        )
+    if items > money.AMOUNT_MINOR_MAX:
+        raise Unreadable("invalid_amount", "line_items add up to an absurdly large amount")
+    return Goods(
+        items_minor=items,
+        discount_minor=discounts,
+        net_minor=items - discounts,
+        paid_minor=sum(before - discount for _, _, before, discount in kept),
+        tax_minor=sum(taxes),
+        lines=tuple(read),
+        gift_cards=frozenset(gift_cards),
+    )
+
+
+def _goods_without_lines(order: Json, purse: Purse, included: bool) -> Goods:
+    """From the totals: gift cards cannot be told apart, so the amount is marked as estimated."""
+    tax, subtotal = purse.amount(order, "total_tax"), purse.amount(order, "subtotal_price")
+    if subtotal is None:
+        return Goods()
+    goods_tax = max((tax or 0) - _shipping_tax(order, purse), 0)
+    net = max(subtotal - goods_tax, 0) if included else subtotal
+    return Goods(net_minor=net, paid_minor=subtotal, tax_minor=goods_tax, estimated=True)
+
+
+def _line_discount(line: Json, purse: Purse) -> int:
+    allocations = line.get("discount_allocations")
+    if isinstance(allocations, list):
+        return purse.total(allocations, "discount_allocations", "amount")
+    return purse.amount(line, "total_discount") or 0
+
+
+def _line_taxes(order: Json, purse: Purse, lines: Sequence[tuple[Json, int]]) -> list[int]:
+    """Each line's tax; where lines do not say it, their part of the order's."""
+    if all(isinstance(line.get("tax_lines"), list) for line, _ in lines):
+        return [_tax(line, purse) for line, _ in lines]
+    total = max((purse.amount(order, "total_tax") or 0) - _shipping_tax(order, purse), 0)
+    return money.split(total, [Fraction(paid) for _, paid in lines]) if lines else []
+
+
+def _tax(thing: Json, purse: Purse) -> int:
+    return purse.total(thing.get("tax_lines"), "tax_lines", "price")
+
+
+def _shipping_tax(order: Json, purse: Purse) -> int:
+    return sum(_tax(line, purse) for line in _shipping_lines(order))
+
+
+def shipping_of(order: Json, purse: Purse, included: bool) -> int | None:
+    """Shipping after its discounts and without its tax; None when nothing is said of it."""
+    lines = _shipping_lines(order)
+    if not lines:
+        return purse.amount(order, "total_shipping_price")
+    total = 0
+    for line in lines:
+        price = purse.amount(line, "discounted_price")
+        total += (purse.amount(line, "price") or 0) if price is None else price
+    return max(total - _shipping_tax(order, purse), 0) if included else total
+
+
+def _shipping_lines(order: Json) -> list[Json]:
+    lines = objects(order.get("shipping_lines"), LINES_MAX, "shipping_lines")
+    return [line for line in lines if line.get("is_removed") is not True]
+
+
+def taxes_included(order: Json, context: Context) -> bool:
+    """Whether prices contain tax: what the order says, else the source's setting `taxes_included`, else no."""
+    said = order.get("taxes_included")
+    return said if isinstance(said, bool) else context.settings.get("taxes_included") is True

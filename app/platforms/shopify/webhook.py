@@ -1,0 +1,213 @@
+"""Shopify's order and refund webhooks, as reports.
+
+The body is the REST resource itself (not wrapped), and a subscription with `include_fields` may leave out any field of it, so everything
+but the id may be missing or null. Amounts are those of the shop's currency (`shop_money`); what the shopper saw (`presentment_money`) is noted.
+
+How net is counted: `goods`; how a refund is: `refunds`.
+
+**Names of one order**: its id; its name without `#`; its number, where the name is that number with something around it; its checkout token,
+which is what a web pixel knows (one checkout becomes at most one order). Not `cart_token`: two tabs may turn one cart into two orders.
+Not `number`: it is the order number minus 1000 and would meet another order's. Not `confirmation_number`: Shopify does not promise it is unique.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from app.domain.orders import CODES_MAX, LINES_MAX, Context, Customer, OrderReport, Parsed, order_ref, version_at
+from app.domain.strict_json import Unreadable, read_json
+from app.platforms.kit.vendor_json import (
+    CLICK_NAMES,
+    VISITOR_NAMES,
+    Json,
+    clicks_in_page,
+    moment_of,
+    named,
+    nested,
+    objects,
+    text_of,
+)
+from app.platforms.shopify.fields import Purse, currency_of, header, id_of
+from app.platforms.shopify.goods import read_goods, shipping_of, taxes_included
+from app.platforms.shopify.refunds import read_refund_webhook, refunds_of
+
+ORDER_TOPICS = frozenset({"orders/create", "orders/paid", "orders/updated", "orders/cancelled"})
+REFUND_TOPIC = "refunds/create"
+# What an app gets beside orders. Nothing in them is carried out by itself: a fact that is taken back would change decisions made since.
+IGNORED = {
+    "customers/data_request": (
+        "customer_data_request",
+        "answer it yourself: kept of a customer are a keyed hash on the order and the raw messages",
+    ),
+    "customers/redact": (
+        "customer_redact",
+        "nothing is deleted by this: the customer is a keyed hash, and the raw messages go when their time is over",
+    ),
+    "shop/redact": (
+        "shop_redact",
+        "nothing is deleted by this: customers are keyed hashes, and the raw messages go when their time is over",
+    ),
+    "app/uninstalled": (
+        "app_uninstalled",
+        "from now on Shopify sends nothing: archive this source, or connect the shop again",
+    ),
+}
+NOTE_ATTRIBUTES_MAX = 100
+
+# Words of which an order has at least one, and products, customers and carts have none.
+ORDER_WORDS = frozenset(
+    {
+        "cancelled_at",
+        "checkout_token",
+        "confirmation_number",
+        "confirmed",
+        "current_total_price",
+        "discount_codes",
+        "financial_status",
+        "fulfillment_status",
+        "landing_site",
+        "note_attributes",
+        "order_number",
+        "order_status_url",
+        "processed_at",
+        "subtotal_price",
+        "total_price",
+    }
+)
+PAID = {
+    "paid": True,
+    "partially_refunded": True,
+    "refunded": True,
+    "pending": False,
+    "authorized": False,
+    "partially_paid": False,
+    "voided": False,
+    "expired": False,
+}
+
+
+def identify(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Topic and the sender's own id of a delivery, '' where they are missing; from its headers alone."""
+    topic = header(headers, "topic")
+    sender_id = header(headers, "event-id") or header(headers, "webhook-id")
+    # One event id is shared by deliveries of several topics that one action of the merchant caused.
+    return topic, f"{topic}:{sender_id}" if sender_id else ""
+
+
+def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
+    """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
+    topic, external_id = identify(headers)
+    if topic in IGNORED:
+        reason, detail = IGNORED[topic]
+        return Parsed(topic=topic, external_id=external_id, ignored=reason, detail=detail)
+    known = topic in ORDER_TOPICS or topic == REFUND_TOPIC
+    if topic and not known:
+        return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")
+    try:
+        found = read_json(body)
+        if not isinstance(found, dict):
+            raise Unreadable("not_an_order", "the body is not a JSON object")
+        # A proxy may have lost the topic; a refund names its order.
+        is_refund = topic == REFUND_TOPIC or (not topic and "order_id" in found)
+        notes: list[str] = []
+        read = read_refund_webhook if is_refund else _read_order
+        report = read(found, topic, moment_of(header(headers, "triggered-at")), context, notes)
+    except Unreadable as error:
+        return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
+    if report is None:
+        return Parsed(topic=topic, external_id=external_id, ignored="nothing_refunded", notes=tuple(notes))
+    return Parsed(topic=topic, external_id=external_id, reports=(report,), notes=tuple(dict.fromkeys(notes)))
+
+
+# ── An order ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_order(
+    order: Json, topic: str, triggered_at: datetime | None, context: Context, notes: list[str]
+) -> OrderReport:
+    order_id = id_of(order.get("id"))
+    if not order_id or not ORDER_WORDS & order.keys():
+        raise Unreadable("not_an_order", "it has no id, or no field of an order")
+    purse = Purse(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
+    updated_at = moment_of(order.get("updated_at"))
+    attributes = _attributes(order)
+    included = taxes_included(order, context)
+    goods = read_goods(order, purse, included, notes)
+    tax, shipping = purse.amount(order, "total_tax"), shipping_of(order, purse, included)
+    _note_presentment(order, notes)
+    return OrderReport(
+        shop=context.shop,
+        kind="sale",
+        refs=_refs(order, order_id),
+        order_id=order_id,
+        occurred_at=moment_of(order.get("processed_at")) or moment_of(order.get("created_at")),
+        version=version_at(updated_at or triggered_at),
+        currency=purse.currency,
+        items_minor=goods.items_minor,
+        discount_minor=goods.discount_minor,
+        tax_minor=tax,
+        shipping_minor=shipping,
+        net_minor=goods.net_minor,
+        estimated=goods.estimated,
+        paid=True if topic == "orders/paid" else PAID.get(str(order.get("financial_status"))),
+        codes=_codes(order),
+        click_ids=_click_ids(order, attributes, context),
+        visitor_id=next(named(attributes, VISITOR_NAMES), None),
+        customer=_customer(order, context),
+        lines=goods.lines,
+        refunds=tuple(refunds_of(order, topic, purse, goods, included, updated_at or triggered_at, notes)),
+        test=order.get("test") is True,
+    )
+
+
+def _refs(order: Json, order_id: str) -> tuple[str, ...]:
+    name = text_of(order.get("name"))
+    number = id_of(order.get("order_number"))
+    name = order_ref(name) if name else None
+    if number and name and "".join(filter(str.isdigit, name)) != number:
+        # An imported order keeps its old name and gets a number of its own: the name "1005" beside number 1002 says that numbers here are
+        # other orders' names.
+        number = None
+    return tuple(
+        dict.fromkeys(ref for ref in (order_id, name, number, text_of(order.get("checkout_token"))) if ref is not None)
+    )
+
+
+# ── Who and how ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _codes(order: Json) -> tuple[str, ...]:
+    """Every code the shopper typed, also one that gave 0.00 off."""
+    used = [item.get("code") for item in objects(order.get("discount_codes"), LINES_MAX, "discount_codes")]
+    applied = objects(order.get("discount_applications"), LINES_MAX, "discount_applications")
+    used += [item.get("code") for item in applied if item.get("type") == "discount_code"]
+    codes = [code for code in map(text_of, used) if code is not None]
+    return tuple(dict.fromkeys(codes))[:CODES_MAX]
+
+
+def _click_ids(order: Json, attributes: list[tuple[object, object]], context: Context) -> tuple[str, ...]:
+    """From the cart's attributes, where the shop's page has put it, then from the page the shopper landed on."""
+    found = [
+        *named(attributes, CLICK_NAMES | {context.click_param.casefold()}),
+        *clicks_in_page(order.get("landing_site"), context.click_param),
+    ]
+    return tuple(dict.fromkeys(found))[:CODES_MAX]
+
+
+def _attributes(order: Json) -> list[tuple[object, object]]:
+    attributes = objects(order.get("note_attributes"), LINES_MAX, "note_attributes")[:NOTE_ATTRIBUTES_MAX]
+    return [(attribute.get("name"), attribute.get("value")) for attribute in attributes]
+
+
+def _customer(order: Json, context: Context) -> Customer:
+    """New or returning is not read: `orders_count` is missing from current payloads, and we know the customer's first order ourselves."""
+    customer = order.get("customer")
+    customer = customer if isinstance(customer, dict) else {}
+    emails = (text_of(source) for source in (customer.get("email"), order.get("email"), order.get("contact_email")))
+    return Customer(key=context.customer_key(id_of(customer.get("id")), next(filter(None, emails), None)))
+
+
+def _note_presentment(order: Json, notes: list[str]) -> None:
+    shown = order.get("presentment_currency")
+    if isinstance(shown, str) and shown != order.get("currency"):
+        amount = nested(order, "total_price_set", "presentment_money", "amount")
+        notes.append(f"presentment {text_of(shown)} {text_of(amount) or ''}".strip())

@@ -1,0 +1,69 @@
+"""Reading the fields of WooCommerce's orders: amounts with a point and as many decimals as the shop likes, times without an offset."""
+
+import re
+from datetime import datetime
+from decimal import Decimal
+
+from app.domain import money
+from app.domain.strict_json import DIGITS_MAX, Unreadable
+from app.platforms.kit.vendor_json import Json, moment_of
+
+META_ENTRIES_MAX = 500
+
+_AMOUNT = re.compile(rf"-?\d{{1,{DIGITS_MAX}}}(\.\d{{0,{DIGITS_MAX}}})?", re.ASCII)
+_OFFSET = re.compile(r"([Zz]|[+-]\d\d:?\d\d)$")
+
+
+def currency_of(order: Json) -> str | None:
+    """The order's currency, None when it is not said. Unreadable when it is no currency."""
+    said = order.get("currency")
+    if said is None:
+        return None
+    try:
+        return money.read_currency(str(said)[:20])
+    except ValueError as error:
+        raise Unreadable("unknown_currency", f"currency {error}") from None
+
+
+def amount_of(thing: Json, name: str) -> Decimal | None:
+    """An amount in major units, None when it is not said. Unreadable for anything else.
+
+    Not `read_amount`: that one reads what people and templates write, and so refuses "12.345". WooCommerce always writes a point and no
+    thousands separators, with as many decimals as the shop has set for its prices.
+    """
+    value = thing.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and _AMOUNT.fullmatch(value):
+        return Decimal(value)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        exact = Decimal(value) if abs(value) < 10**DIGITS_MAX else Decimal("Infinity")
+        if exact.is_finite() and (not exact or exact.adjusted() > -DIGITS_MAX):
+            return exact
+    raise Unreadable("invalid_amount", f"{name}: {ascii(value)[:60]} is not an amount")
+
+
+def minor_of(amount: Decimal, currency: str, name: str) -> int:
+    """Minor units, rounded half up. Unreadable for an absurd amount."""
+    try:
+        return money.from_decimal(amount, currency)
+    except (ValueError, ArithmeticError):
+        raise Unreadable("invalid_amount", f"{name} is an absurdly large amount") from None
+
+
+def gmt_of(thing: Json, name: str) -> datetime | None:
+    """The time `<name>_gmt`, which is UTC although it has no Z; None when it is missing or no time.
+
+    `<name>` without `_gmt` is the clock on the shop's wall, in a zone the message does not tell: it is never read.
+    """
+    value = thing.get(f"{name}_gmt")
+    if not isinstance(value, str):
+        return None
+    return moment_of(value if _OFFSET.search(value) else f"{value.strip()}Z")
+
+
+def meta_of(thing: Json) -> list[tuple[object, object]]:
+    """The (key, value) pairs of `meta_data`, where plugins and the shop's own snippets put what they know. A value may be any JSON."""
+    entries = thing.get("meta_data")
+    found = entries[:META_ENTRIES_MAX] if isinstance(entries, list) else []
+    return [(entry.get("key"), entry.get("value")) for entry in found if isinstance(entry, dict)]

@@ -1,0 +1,96 @@
+"""What a WooCommerce order is worth.
+
+**Net**: the sum of `line_items[].total`, which is after coupons and always without tax, also where the shop's prices include it
+(`prices_include_tax` changes what the shopper saw and nothing here). Added up exactly and rounded once. Before coupons it is `subtotal`.
+
+Fees (`fee_lines`) are no goods, in either direction: a positive one is a surcharge for payment or packing, a negative one is mostly a wallet
+or gift card, which is money in another form. Core knows no gift cards. Shipping is apart, before its own tax.
+Refunds never lower these fields: WooCommerce keeps them as they were ordered.
+"""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.domain.orders import LINES_MAX, Line
+from app.domain.strict_json import Unreadable
+from app.platforms.kit.vendor_json import Json, objects, text_of
+from app.platforms.woocommerce.fields import amount_of, minor_of
+
+QUANTITY_MAX = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """What the goods of an order come to, in minor units; None where the order does not say. tax_minor: of the goods alone."""
+
+    items_minor: int | None = None
+    discount_minor: int | None = None
+    net_minor: int | None = None
+    tax_minor: int = 0
+    estimated: bool = False
+    lines: tuple[Line, ...] = ()
+
+
+def read_goods(order: Json, currency: str | None, notes: list[str]) -> Goods:
+    """Adds to `notes` what was left out. Unreadable for amounts that are none."""
+    if currency is None:
+        return Goods()
+    if order.get("fee_lines"):
+        notes.append("fee_lines")
+    lines = objects(order.get("line_items"), LINES_MAX, "line_items")
+    totals = [amount_of(line, "total") for line in lines]
+    known = [total for total in totals if total is not None]
+    if not isinstance(order.get("line_items"), list) or len(known) < len(totals):
+        return _goods_without_lines(order, currency)
+    net = minor_of(sum(known, Decimal(0)), currency, "line_items")
+    if net < 0:
+        raise Unreadable("invalid_amount", "line_items add up to less than nothing")
+    subtotals = [amount_of(line, "subtotal") for line in lines]
+    before = sum((b if b is not None else t for b, t in zip(subtotals, known, strict=True)), Decimal(0))
+    items = max(minor_of(before, currency, "line_items"), net)
+    taxes = sum((amount_of(line, "total_tax") or Decimal(0) for line in lines), Decimal(0))
+    return Goods(
+        items_minor=items,
+        discount_minor=items - net,
+        net_minor=net,
+        tax_minor=max(minor_of(taxes, currency, "line_items"), 0),
+        lines=tuple(_lines(lines, known, currency)),
+    )
+
+
+def _lines(lines: Sequence[Json], totals: Sequence[Decimal], currency: str) -> list[Line]:
+    """Each line rounded so that together they are exactly the net: what the sum has grown by when the line is added."""
+    read, so_far, exact = [], 0, Decimal(0)
+    for index, (line, total) in enumerate(zip(lines, totals, strict=True)):
+        exact += total
+        upto = minor_of(exact, currency, "line_items")
+        name = line.get("name")
+        read.append(
+            Line(
+                id=text_of(line.get("id")) or str(index + 1),
+                quantity=_quantity(line.get("quantity")),
+                net_minor=upto - so_far,
+                sku=text_of(line.get("sku")),
+                # Names come as they stand in pages: `Hoodie &ndash; Black`.
+                name=text_of(html.unescape(name)) if isinstance(name, str) else None,
+            )
+        )
+        so_far = upto
+    return read
+
+
+def _quantity(value: object) -> int:
+    """Plugins sell half kilos; no amount depends on the number of pieces, so 1 stands for what is no number of pieces."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= QUANTITY_MAX else 1
+
+
+def _goods_without_lines(order: Json, currency: str) -> Goods:
+    """From the totals, where a filter has taken the lines out: fees cannot be told apart, so the amount is marked as estimated."""
+    total, tax, shipping = (amount_of(order, name) for name in ("total", "total_tax", "shipping_total"))
+    if total is None:
+        return Goods()
+    goods_tax = (tax or Decimal(0)) - (amount_of(order, "shipping_tax") or Decimal(0))
+    net = minor_of(total - (tax or Decimal(0)) - (shipping or Decimal(0)), currency, "total")
+    return Goods(net_minor=max(net, 0), tax_minor=max(minor_of(goods_tax, currency, "total_tax"), 0), estimated=True)

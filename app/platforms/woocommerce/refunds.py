@@ -1,0 +1,117 @@
+"""What WooCommerce's refunds and statuses take back, on the base of an order's net.
+
+The order lists its refunds as `{id, reason, total: "-48.00"}`: money that went back, with tax, perhaps with shipping, and no date.
+**The rule: money goes back for goods first.** Refunds are added up in the order of their ids; of the sum, what the goods cost with their tax is
+for goods (beyond it: shipping and fees), and net ÷ (net + goods' tax) of that is without tax. Each refund is what the rounded sum grows by, so
+the parts of a fully refunded order are exactly its net. Nothing else in the order tells what a refund was for: lines, shipping and totals stay as
+they were ordered. A refund with lines of its own (the full resource, which a filter may put in) says it: the sum of the totals of its `line_items`
+instead, and without any, what its shipping and fees leave of the amount.
+
+A status that ends an order is a cancellation, taken back when a later version of the order is live again. A refund that was listed
+once and is not any more has been deleted (`OrderReport.refund_ids`).
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from app.domain.orders import LINES_MAX, Line, RefundReport
+from app.domain.strict_json import Unreadable
+from app.platforms.kit.vendor_json import Json, objects, share, text_of
+from app.platforms.woocommerce.fields import amount_of, gmt_of, minor_of
+from app.platforms.woocommerce.goods import Goods
+
+REFUNDS_MAX = 500
+ENDED = frozenset({"cancelled", "failed", "refunded", "trash"})
+"""Statuses in which nothing of the order is left: `refunded` means fully, whatever the refunds add up to."""
+
+
+def refunds_of(order: Json, currency: str | None, goods: Goods, version: int, notes: list[str]) -> list[RefundReport]:
+    """The refunds an order tells of. Unreadable for amounts that are none."""
+    found: list[RefundReport] = []
+    given = Decimal(0)
+    so_far = 0
+    for refund_id, refund in _listed(order):
+        lines = _lines(refund, currency)
+        if lines:
+            amount = sum(line.net_minor or 0 for line in lines)
+        elif currency is None:
+            notes.append("refund_currency_unknown")
+            continue
+        else:
+            given += max(abs(_money(refund)) - _beside_goods(refund), Decimal(0))
+            upto = _of_goods(minor_of(given, currency, "refunds"), goods, notes)
+            amount, so_far = upto - so_far, upto
+        if not amount:
+            notes.append("refund_beyond_goods")
+        found.append(
+            RefundReport(
+                refund_id=refund_id,
+                amount_minor=amount,
+                currency=currency,
+                occurred_at=gmt_of(refund, "date_created"),
+                version=version,
+                lines=lines,
+            )
+        )
+    return found
+
+
+def refund_ids_of(order: Json) -> tuple[str, ...] | None:
+    """Every refund there is; None when the order does not say."""
+    return tuple(refund_id for refund_id, _ in _listed(order)) if isinstance(order.get("refunds"), list) else None
+
+
+def cancellation(status: str, version: int, *, is_new: bool) -> list[RefundReport]:
+    """What the status says of it. A new order was never cancelled, so there is nothing to take back."""
+    if status in ENDED:
+        return [RefundReport("cancelled", kind="cancellation", full=True, version=version)]
+    return [] if is_new else [RefundReport("cancelled", kind="cancellation", amount_minor=0, version=version)]
+
+
+def _listed(order: Json) -> list[tuple[str, Json]]:
+    """By id, which grow: the list itself comes newest first."""
+    refunds = objects(order.get("refunds"), REFUNDS_MAX, "refunds")
+    named = {refund_id: refund for refund in refunds if (refund_id := text_of(refund.get("id")))}
+    return sorted(named.items(), key=lambda item: (len(item[0]), item[0]))
+
+
+def _money(refund: Json) -> Decimal:
+    """What was paid back: `total`, negative, in an order's list; `amount`, positive, in the resource itself."""
+    money = amount_of(refund, "total")
+    money = amount_of(refund, "amount") if money is None else money
+    if money is None:
+        raise Unreadable("invalid_amount", "a refund without total")
+    return money
+
+
+def _beside_goods(refund: Json) -> Decimal:
+    """What a full refund resource says went back for shipping and fees, with their tax."""
+    lines = [each for name in ("shipping_lines", "fee_lines") for each in objects(refund.get(name), LINES_MAX, name)]
+    return abs(
+        sum((amount_of(each, name) or Decimal(0) for each in lines for name in ("total", "total_tax")), Decimal(0))
+    )
+
+
+def _of_goods(given_minor: int, goods: Goods, notes: list[str]) -> int:
+    if goods.net_minor is None:
+        notes.append("refund_tax_unknown")
+        return given_minor
+    paid = goods.net_minor + goods.tax_minor
+    return share(min(given_minor, paid), goods.net_minor, paid)
+
+
+def _lines(refund: Json, currency: str | None) -> tuple[Line, ...]:
+    """The goods of a full refund resource: totals are negative there. () where only an amount went back."""
+    if currency is None:
+        return ()
+    lines: Sequence[Json] = objects(refund.get("line_items"), LINES_MAX, "refunds.line_items")
+    totals = [(line, amount_of(line, "total")) for line in lines]
+    return tuple(
+        Line(
+            id=text_of(line.get("id")) or str(index + 1),
+            net_minor=abs(minor_of(total, currency, "refunds.line_items")),
+            sku=text_of(line.get("sku")),
+        )
+        for index, (line, total) in enumerate(totals)
+        if total
+    )

@@ -1,0 +1,218 @@
+"""WooCommerce's order webhooks, as reports.
+
+The body is the order of its REST API (v3; v1 and v2 look alike for what is read here), or `{"id": N}` alone for a deletion. It is built when it
+is sent, so a message of an earlier event may already hold a later state, and one state may come several times: the order's own
+`date_modified_gmt` is what puts messages in order, and the sender's delivery id, which messages of one second share, is not trusted for more
+than telling repetitions apart.
+
+**Names of one order**: its id; its `order_key`, which is in the address of the thank-you page; its `number` where that cannot be an id. Shops
+with a plugin for numbering call order 5031 « 5020 », while another order has the id 5020: numbers of digits alone would join the two for ever.
+"""
+
+from collections.abc import Mapping
+
+from app.domain.orders import (
+    CODES_MAX,
+    LINES_MAX,
+    Context,
+    Customer,
+    OrderReport,
+    Parsed,
+    RefundReport,
+    order_ref,
+    version_at,
+)
+from app.domain.strict_json import Unreadable, read_json
+from app.platforms.kit.vendor_json import (
+    CLICK_NAMES,
+    VISITOR_NAMES,
+    Json,
+    clicks_in_page,
+    named,
+    nested,
+    objects,
+    text_of,
+)
+from app.platforms.woocommerce.fields import amount_of, currency_of, gmt_of, meta_of, minor_of
+from app.platforms.woocommerce.goods import read_goods
+from app.platforms.woocommerce.refunds import cancellation, refund_ids_of, refunds_of
+
+CREATED, UPDATED, DELETED, RESTORED = "order.created", "order.updated", "order.deleted", "order.restored"
+TOPICS = frozenset({CREATED, UPDATED, DELETED, RESTORED})
+TEST_NAMES = frozenset({"ariane_test"})
+"""WooCommerce has no test orders; a trial of the connection marks its own in `meta_data`."""
+LANDING_KEY = "_wc_order_attribution_session_entry"
+"""Where WooCommerce's own order attribution keeps the page on which the shopper's visit began."""
+
+# Words of which an order has at least one, and products, coupons and customers have none.
+ORDER_WORDS = frozenset({"order_key", "line_items", "coupon_lines", "shipping_lines", "payment_method", "cart_tax"})
+DRAFTS = frozenset({"checkout-draft", "auto-draft", "draft", "new"})
+"""The block checkout makes an order of everybody who opens it; it becomes one when it is placed."""
+PAID = {
+    "pending": False,
+    "failed": False,
+    "on-hold": False,
+    "processing": True,
+    "completed": True,
+    "refunded": True,
+}
+LIFE = ("pending", "failed", "on-hold", "processing", "completed", "cancelled", "refunded", "trash")
+"""The order in which statuses follow each other within one second, which is all that `date_modified_gmt` can tell apart."""
+OTHER_STATUS = LIFE.index("completed")
+TRASH = "trash"
+
+
+def identify(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Topic and the sender's own id of a delivery, '' where they are missing; from its headers alone."""
+    return _header(headers, "topic"), _header(headers, "delivery-id")
+
+
+def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
+    """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
+    topic, external_id = identify(headers)
+    if topic and topic not in TOPICS:
+        return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")
+    notes: list[str] = []
+    try:
+        found = read_json(body)
+        if not isinstance(found, dict):
+            raise Unreadable("not_an_order", "the body is not a JSON object")
+        if topic != DELETED and _status(found) in DRAFTS:
+            return Parsed(topic=topic, external_id=external_id, ignored="checkout_draft")
+        report = _read_deletion(found, context) if topic == DELETED else _read_order(found, topic, context, notes)
+    except Unreadable as error:
+        return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
+    return Parsed(topic=topic, external_id=external_id, reports=(report,), notes=tuple(dict.fromkeys(notes)))
+
+
+def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> OrderReport:
+    order_id = text_of(order.get("id"))
+    if not order_id or not ORDER_WORDS & order.keys():
+        raise Unreadable("not_an_order", _why_none(order))
+    status = _status(order)
+    version = _version(order, status)
+    currency = currency_of(order)
+    goods = read_goods(order, currency, notes)
+    refunds = refunds_of(order, currency, goods, version, notes)
+    refunds += cancellation(status, version, is_new=topic == CREATED)
+    if topic != CREATED and status != TRASH:
+        refunds += _existence(order, topic, context)
+    return OrderReport(
+        shop=context.shop,
+        kind="sale",
+        refs=_refs(order, order_id),
+        order_id=order_id,
+        occurred_at=gmt_of(order, "date_created"),
+        version=version,
+        currency=currency,
+        items_minor=goods.items_minor,
+        discount_minor=goods.discount_minor,
+        tax_minor=_total(order, "total_tax", currency),
+        shipping_minor=_total(order, "shipping_total", currency),
+        net_minor=goods.net_minor,
+        estimated=goods.estimated,
+        paid=_paid(order, status),
+        codes=_codes(order),
+        click_ids=_click_ids(order, context),
+        visitor_id=next(named(meta_of(order), VISITOR_NAMES), None),
+        customer=_customer(order, context),
+        lines=goods.lines,
+        refunds=tuple(refunds),
+        refund_ids=refund_ids_of(order),
+        test=next(named(meta_of(order), TEST_NAMES), "").casefold() in {"1", "yes", "true"},
+    )
+
+
+def _read_deletion(found: Json, context: Context) -> OrderReport:
+    """An order moved to the trash: nothing but its id is told, so all of it is cancelled until it is restored."""
+    order_id = text_of(found.get("id"))
+    if not order_id:
+        raise Unreadable("not_an_order", "a deletion without the id of the order")
+    refund = RefundReport("deleted", kind="cancellation", full=True, version=version_at(context.received_at))
+    return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(refund,), stub=True)
+
+
+def _existence(order: Json, topic: str, context: Context) -> list[RefundReport]:
+    """Takes back a deletion that is older than this message of an order outside the trash. A deletion tells no time: it is as old as its receipt.
+
+    A restoration proves that there was one, which may be under way still (`RefundReport.reverses`). Any other change is newer than what was
+    received before it **and** before it was made: the shop's clock, which may be minutes off, thus never outdoes a deletion that came later, and
+    an order lives again whose restoration was lost. WooCommerce sends nothing twice, and of the trash itself it sends no change of the order.
+    """
+    modified = gmt_of(order, "date_modified")
+    received = version_at(context.received_at)
+    restored = topic == RESTORED
+    if not restored and modified is None:
+        return []
+    version = received if restored else min(version_at(modified), received)
+    proof = "deleted" if restored else None
+    return [RefundReport("deleted", kind="cancellation", amount_minor=0, version=version, reverses=proof)]
+
+
+def _status(order: Json) -> str:
+    """The status, without the prefix under which the database knows it."""
+    return (text_of(order.get("status")) or "").removeprefix("wc-")
+
+
+def _version(order: Json, status: str) -> int:
+    """`date_modified_gmt`, which has whole seconds, and within one of them the place of the status in an order's life."""
+    modified = version_at(gmt_of(order, "date_modified"))
+    return modified + (LIFE.index(status) if status in LIFE else OTHER_STATUS) if modified else 0
+
+
+def _refs(order: Json, order_id: str) -> tuple[str, ...]:
+    number = text_of(order.get("number"))
+    number = order_ref(number) if number else None
+    if number is not None and number.isdecimal():
+        number = None
+    names = (order_id, number, text_of(order.get("order_key")))
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def _paid(order: Json, status: str) -> bool | None:
+    """What the status says; of statuses that say nothing of it (cancelled, trash, a plugin's own), the date of payment."""
+    if status in PAID:
+        return PAID[status]
+    if gmt_of(order, "date_paid") is not None:
+        return True
+    return False if status in LIFE and "date_paid_gmt" in order else None
+
+
+def _total(order: Json, name: str, currency: str | None) -> int | None:
+    amount = amount_of(order, name)
+    return None if amount is None or currency is None else minor_of(amount, currency, name)
+
+
+def _codes(order: Json) -> tuple[str, ...]:
+    """Every coupon, in the shop's lower case; also one that gave nothing."""
+    used = (text_of(item.get("code")) for item in objects(order.get("coupon_lines"), LINES_MAX, "coupon_lines"))
+    return tuple(dict.fromkeys(code for code in used if code is not None))[:CODES_MAX]
+
+
+def _click_ids(order: Json, context: Context) -> tuple[str, ...]:
+    """Where the shop's page has put it, then from the page on which the shopper's visit began."""
+    meta = meta_of(order)
+    found = list(named(meta, CLICK_NAMES | {context.click_param.casefold()}))
+    for key, value in meta:
+        if key == LANDING_KEY:
+            found += clicks_in_page(value, context.click_param)
+    return tuple(dict.fromkeys(found))[:CODES_MAX]
+
+
+def _customer(order: Json, context: Context) -> Customer:
+    """customer_id 0 is every guest, and so nobody."""
+    customer_id = text_of(order.get("customer_id"))
+    email = text_of(nested(order.get("billing"), "email"))
+    return Customer(key=context.customer_key(None if customer_id == "0" else customer_id, email))
+
+
+def _why_none(found: Json) -> str:
+    """WooCommerce posts its own API's error where the webhook's user may not see the order, or the order has gone."""
+    message = text_of(found.get("message"))
+    if message and text_of(found.get("code")):
+        return f"instead of the order WooCommerce sent an error of its own: {message[:100]}"
+    return "it has no id, or no field of an order"
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    return text_of(headers.get(f"x-wc-webhook-{name}")) or ""
