@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from app import random_ids
-from app.intake.deliveries import BATCH_MAX, record_deliveries
-from app.intake.settle import settle
-from app.intake.statistics import refresh_statistics
+from app.intake.clicks.analyze import refresh_statistics
+from app.intake.deliveries.recording import BATCH_MAX, record_deliveries
+from app.orders.redecide import settle
 from app.spool.records import HookLine
 from bench import orders
 from bench.database import Database, database

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any
 
 from app import clock
-from app.intake.messages import PLATFORMS
+from app.intake.deliveries.messages import PLATFORMS
 from app.platforms.kit.trial import Rehearsal, Sent
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1iZW5jaA=="

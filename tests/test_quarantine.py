@@ -225,7 +225,7 @@ async def test_a_put_back_delivery_is_recorded_once_by_the_worker(
     tmp_path: Path, pool: asyncpg.Pool, settings: Settings, alice: Brand
 ) -> None:
     """The same line twice in quarantine, put back twice: one delivery."""
-    from app.intake.deliveries import record_deliveries
+    from app.intake.deliveries.recording import record_deliveries
     from app.secret import load_secret
 
     line = hook(alice.id, b"{")

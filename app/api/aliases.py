@@ -13,7 +13,7 @@ from app import clock
 from app.database.tables import code, code_alias
 from app.domain.strict_json import read_text
 from app.errors import Conflict, FieldError
-from app.intake.scheduling import schedule_for_aliases
+from app.orders.schedule import schedule_for_aliases
 
 ALIASES_MAX = 50
 """Of one code: one per promotion code and mode (live, test) of each shop."""

@@ -25,7 +25,7 @@ from app.database.tables import brand, click_day, conversion, route
 from app.domain import ids
 from app.domain.destinations import check_click_param
 from app.errors import Conflict, FieldError
-from app.intake.scheduling import schedule_for_tolerance
+from app.orders.schedule import schedule_for_tolerance
 
 router: APIRouter = resource("brand")
 

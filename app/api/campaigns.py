@@ -40,7 +40,7 @@ from app.api.rows import answer_found, change, create_or_find, read_row, refuse_
 from app.database.tables import brand, campaign
 from app.domain import ids
 from app.errors import Conflict, Invalid
-from app.intake.scheduling import schedule_for_campaign
+from app.orders.schedule import schedule_for_campaign
 
 router: APIRouter = resource("campaigns")
 

@@ -24,7 +24,7 @@ from app.domain import ids
 from app.domain.attribution import CreditPolicy
 from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
 from app.errors import FieldError, Invalid
-from app.intake.scheduling import schedule_for_code
+from app.orders.schedule import schedule_for_code
 
 router: APIRouter = resource("codes")
 

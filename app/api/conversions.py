@@ -21,10 +21,10 @@ from app.domain import bodies, ids, orders
 from app.domain.folding import FLAGS
 from app.domain.statuses import NEXT, REASONS, REJECTED
 from app.errors import Conflict, FieldError, NotFound
-from app.intake import statuses
-from app.intake.deciding import read_order
-from app.intake.recording import in_transaction
-from app.intake.statuses import Answer, Wish
+from app.orders import statuses
+from app.orders.record import in_transaction
+from app.orders.state import read_order
+from app.orders.statuses import Answer, Wish
 
 router: APIRouter = resource("conversions")
 

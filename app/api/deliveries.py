@@ -22,9 +22,9 @@ from app.api.said import show_said
 from app.database.tables import conversion, delivery
 from app.domain import ids
 from app.errors import Invalid, TooMany
-from app.intake.messages import PIXEL_DOORS
-from app.intake.replaying import Replayed, Tally, read_again, replay, stored_message
-from app.intake.selecting import Selection, measure_selected, next_selected
+from app.intake.deliveries.messages import PIXEL_DOORS
+from app.intake.deliveries.replaying import Replayed, Tally, read_again, replay, stored_message
+from app.intake.deliveries.selection import Selection, measure_selected, next_selected
 from app.jobs.replays import selection_of
 
 router: APIRouter = resource("deliveries")

@@ -19,9 +19,9 @@ from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context,
 from app.domain.refunds import Effect
 from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid
-from app.intake.deciding import Settled
-from app.intake.recorder import Recorder
-from app.intake.recording import Recorded
+from app.orders.batching import Recorder
+from app.orders.record import Recorded
+from app.orders.state import Settled
 
 TRUST_NAMES = {TRUST_WEBHOOK: "signed", TRUST_SERVER: "authenticated", TRUST_PIXEL: "unsigned"}
 CURRENCY = "SELECT currency FROM brand WHERE id = $1"

@@ -1,7 +1,7 @@
 """Files that are uploaded for a job: stored whole, piece by piece, before the job is put into the queue, in bounded memory.
 
 Whether a job could take it is asked before anything is read, and the first line is looked at before anything is stored. Every piece is committed
-by itself: a transaction as long as an upload over a slow line would hold back all settling (app/intake/settle.py). What breaks off leaves pieces
+by itself: a transaction as long as an upload over a slow line would hold back all settling (app/orders/redecide.py). What breaks off leaves pieces
 without a job, which housekeeping removes.
 """
 

@@ -17,8 +17,8 @@ import msgspec
 
 from app import clock, random_ids
 from app.database.partitions import ensure_partitions
-from app.intake.calendar import Calendar
-from app.intake.clicks import ReadClicks, read_clicks, record_clicks, record_misses
+from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.recording import ReadClicks, read_clicks, record_clicks, record_misses
 from app.spool.quarantine import quarantine
 from app.spool.reader import Claimed, claim, oldest_waiting, sweep
 from app.spool.records import ClickLine, Line, MissLine, decode, encode

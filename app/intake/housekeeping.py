@@ -6,7 +6,7 @@ import asyncpg
 
 from app import clock
 from app.database.partitions import drop_partitions
-from app.intake.retention import sweep_deliveries
+from app.intake.deliveries.retention import sweep_deliveries
 from app.settings import Settings
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)

@@ -16,10 +16,10 @@ import asyncpg
 
 from app.domain.importing import Refusal, read_line
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
-from app.intake.deliveries import is_about_a_message
-from app.intake.recording import Recorded, record
+from app.intake.deliveries.recording import is_about_a_message
 from app.jobs.files import context_of, records, sheet_of
 from app.jobs.run import Interrupted, JobLine, Run
+from app.orders.record import Recorded, record
 
 log = logging.getLogger("ariane.jobs")
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import asyncpg
 
 from app.domain import ids
-from app.intake.replaying import Part, Replayed, Tally, replay_batch
-from app.intake.selecting import Selection, next_selected
+from app.intake.deliveries.replaying import Part, Replayed, Tally, replay_batch
+from app.intake.deliveries.selection import Selection, next_selected
 from app.jobs.run import Interrupted, JobLine, Run
 
 LISTED = frozenset({"rejected", "unsigned"})

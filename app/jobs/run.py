@@ -19,7 +19,7 @@ from uuid import UUID
 import asyncpg
 
 from app import random_ids
-from app.intake.recording import in_transaction
+from app.orders.record import in_transaction
 from app.settings import Settings
 
 log = logging.getLogger("ariane.jobs")

@@ -6,7 +6,7 @@ import asyncpg
 
 from app import clock
 from app.domain import ids
-from app.intake.recording import in_transaction
+from app.orders.record import in_transaction
 from app.settings import Settings
 
 BROKEN_OFF_AFTER = timedelta(hours=6)

@@ -41,7 +41,7 @@ def create_api(settings: Settings) -> "FastAPI":
     async def lifespan(api: "FastAPI") -> AsyncIterator[None]:
         from app.api.auth import KeyRing
         from app.api.gate import SchemaGate
-        from app.intake.recorder import Recorder
+        from app.orders.batching import Recorder
 
         api.state.engine = create_engine(settings)
         api.state.pool = await connect_pool(settings.database_url, size=API_POOL_SIZE, name="api")

@@ -27,16 +27,16 @@ from app.database.migrate import migrate
 from app.database.partitions import ensure_partitions
 from app.directory.lookup import Directory, open_directory
 from app.domain import browsers
-from app.intake.deliveries import record_deliveries
+from app.intake.clicks.analyze import refresh_statistics
+from app.intake.clicks.uniques import count_uniques
+from app.intake.deliveries.recording import record_deliveries
 from app.intake.drain import ClickRecorder, drain, note_progress
 from app.intake.housekeeping import keep_house
-from app.intake.settle import settle
-from app.intake.statistics import refresh_statistics
-from app.intake.statuses import lock_due
-from app.intake.uniques import count_uniques
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
 from app.jobs.sweeping import sweep_jobs
+from app.orders.redecide import settle
+from app.orders.statuses import lock_due
 from app.secret import load_secret
 from app.server.priority import Backends, give_way
 from app.settings import Settings, SettingsError, read_settings

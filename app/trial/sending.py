@@ -11,7 +11,7 @@ from app import clock
 from app.domain import ids
 from app.domain.browsers import TRIAL_USER_AGENT
 from app.errors import Invalid
-from app.intake.messages import PLATFORMS
+from app.intake.deliveries.messages import PLATFORMS
 from app.platforms.kit.trial import Rehearsal, Sent
 from app.trial.state import NET_MINOR, REFUND_MINOR, Found, Trial, own_address
 

@@ -12,8 +12,8 @@ import pytest
 from app import clock
 from app.domain import ids
 from app.domain.orders import TRUST_PIXEL, OrderReport, Receipt
-from app.intake.recording import record
-from app.intake.settle import redecide_orders
+from app.orders.record import record
+from app.orders.redecide import redecide_orders
 from tests.api.calls import Json, make_campaign, make_influencer, make_link, make_pair, post
 from tests.cast import Brand
 from tests.tracking.asking import ask, running_doors, settings_for

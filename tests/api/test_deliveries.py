@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from app import clock, random_ids
 from app.api.deliveries import AT_ONCE_BYTES, AT_ONCE_ROWS
 from app.domain import ids
-from app.intake.deliveries import record_deliveries
-from app.intake.selecting import Selection
+from app.intake.deliveries.recording import record_deliveries
+from app.intake.deliveries.selection import Selection
 from app.secret import load_secret, seal
 from app.settings import Settings
 from app.spool.records import HookLine, PixelLine

@@ -15,9 +15,9 @@ from app.api.queueing import OPEN_MAX
 from app.api.uploads import PIECE_BYTES
 from app.domain import ids
 from app.domain.sheets import LINES_MAX
-from app.intake.settle import settle
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
+from app.orders.redecide import settle
 from app.secret import load_secret
 from app.settings import Settings
 from tests.api.calls import Json, make_pair, post

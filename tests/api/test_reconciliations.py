@@ -10,7 +10,7 @@ from httpx2 import AsyncClient
 
 from app import clock, random_ids
 from app.domain import ids
-from app.intake.deliveries import record_deliveries
+from app.intake.deliveries.recording import record_deliveries
 from app.secret import load_secret
 from app.settings import Settings
 from app.spool.records import HookLine

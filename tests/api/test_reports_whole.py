@@ -9,9 +9,9 @@ from fastapi import FastAPI
 
 from app import clock, random_ids
 from app.domain import ids
-from app.intake.calendar import Calendar
-from app.intake.clicks import read_clicks, record_clicks
-from app.intake.uniques import count_uniques
+from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.recording import read_clicks, record_clicks
+from app.intake.clicks.uniques import count_uniques
 from app.spool.records import ClickLine
 from tests.api.calls import Json, make_link, make_pair, post
 from tests.api.conftest import client

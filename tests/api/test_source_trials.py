@@ -15,7 +15,7 @@ from uvicorn import Config, Server
 
 from app import clock
 from app.database.connections import connect_pool
-from app.intake.messages import PLATFORMS
+from app.intake.deliveries.messages import PLATFORMS
 from app.platforms.presets import PRESETS as CHECKOUTS
 from app.secret import seal
 from app.server.app import create_app

@@ -17,7 +17,7 @@ from app.api import source_health
 from app.api.source_settings import Platform
 from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
-from app.intake.deliveries import record_deliveries
+from app.intake.deliveries.recording import record_deliveries
 from app.secret import load_secret, unseal
 from app.settings import Settings
 from app.spool.records import HookLine

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from app import clock
-from app.intake.deliveries import record_deliveries
-from app.intake.settle import settle
+from app.intake.deliveries.recording import record_deliveries
+from app.orders.redecide import settle
 from app.secret import load_secret
 from app.settings import Settings
 from tests.api.calls import fields_at_fault, make_pair, post

@@ -14,8 +14,8 @@ import pytest
 from app import clock, random_ids
 from app.domain import ids
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, encode_words
-from app.intake.deliveries import record_deliveries
-from app.intake.messages import message_of
+from app.intake.deliveries.messages import message_of
+from app.intake.deliveries.recording import record_deliveries
 from app.spool.records import HookLine
 from tests.cast import Brand
 from tests.checkouts.mutations import NOW, malformed

@@ -16,7 +16,7 @@ import pytest
 
 from app import clock
 from app.database.embedded import Cluster
-from app.intake.messages import PLATFORMS
+from app.intake.deliveries.messages import PLATFORMS
 from app.platforms.kit.trial import Rehearsal, Sent
 from tests.checkouts.signing import CHECKOUTS, SECRET, TOKENS
 from tests.served import Served, serve

@@ -28,11 +28,11 @@ from app.domain.orders import (
     RefundReport,
 )
 from app.domain.statuses import StatusChange
-from app.intake.calendar import Calendar
-from app.intake.clicks import read_clicks, record_clicks
-from app.intake.facts import add_changes
-from app.intake.recording import record, record_landings
-from app.intake.settle import redecide_orders, settle
+from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.recording import read_clicks, record_clicks
+from app.orders.facts import add_changes
+from app.orders.record import record, record_landings
+from app.orders.redecide import redecide_orders, settle
 from app.spool.records import ClickLine
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
 

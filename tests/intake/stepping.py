@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from app.intake.settle import settle
+from app.orders.redecide import settle
 
 BLOCKED = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
 LOOK_EVERY_S = 0.002

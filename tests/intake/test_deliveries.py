@@ -18,9 +18,9 @@ from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.domain import ids
 from app.domain.codes import normalise
-from app.intake import deliveries as deliveries_module
-from app.intake.deliveries import NOBODY, Outcome, record_deliveries
-from app.intake.replaying import replay
+from app.intake.deliveries import recording as deliveries_module
+from app.intake.deliveries.recording import NOBODY, Outcome, record_deliveries
+from app.intake.deliveries.replaying import replay
 from app.secret import load_secret, seal
 from app.settings import Settings, read_settings
 from app.spool.records import ClickLine, HookLine, PixelLine
@@ -396,7 +396,7 @@ async def test_nor_does_it_when_it_fell_into_the_batch_before(
     pool: asyncpg.Pool, alice: Brand, shopify: Shop, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches are recorded side by side: copies of one message must not be, each of them would look new."""
-    monkeypatch.setattr("app.intake.deliveries.BATCH_MAX", 1)
+    monkeypatch.setattr("app.intake.deliveries.recording.BATCH_MAX", 1)
     lines = []
     for number in range(10):
         right = shopify.order(event=f"x-{number}")

@@ -16,10 +16,10 @@ from app.database.connections import connect_pool
 from app.database.partitions import ensure_partitions
 from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
-from app.intake import clicks as clicks_module
-from app.intake.calendar import Calendar
+from app.intake.clicks import recording as clicks_module
+from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.uniques import count_change, count_uniques
 from app.intake.drain import ClickRecorder, drain, note_progress, record_or_refuse
-from app.intake.uniques import count_change, count_uniques
 from app.spool.reader import claim
 from app.spool.records import ClickLine, Line, MissLine, decode, encode
 from app.spool.writer import QUARANTINE, SUFFIX, Spool
@@ -282,7 +282,7 @@ async def test_orders_that_waited_for_a_click_are_queued_with_it(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_max: int
 ) -> None:
     # With room for one row only, the clicks are looked up one by one.
-    monkeypatch.setattr("app.intake.clicks.SAID_OF_THEN_MAX", rows_max)
+    monkeypatch.setattr("app.intake.clicks.recording.SAID_OF_THEN_MAX", rows_max)
     alice, charlie = pair
     by_click, by_visitor, unrelated = (click(alice, alice.id) for _ in range(3))
     by_bot = click(alice, alice.id, user_agent="curl/8")

@@ -25,11 +25,11 @@ from app import random_ids
 from app.database.connections import connect_pool
 from app.domain import ids
 from app.domain.codes import normalise
-from app.intake.calendar import Calendar
-from app.intake.clicks import read_clicks, record_clicks
-from app.intake.deliveries import record_deliveries
-from app.intake.recording import in_transaction
-from app.intake.settle import settle
+from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.recording import read_clicks, record_clicks
+from app.intake.deliveries.recording import record_deliveries
+from app.orders.record import in_transaction
+from app.orders.redecide import settle
 from app.secret import seal
 from app.server.app import create_api
 from app.settings import Settings

@@ -10,8 +10,8 @@ from app import clock
 from app.database.connections import connect_pool
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.errors import Unavailable
-from app.intake import recorder as module
-from app.intake.recorder import Recorder
+from app.orders import batching as module
+from app.orders.batching import Recorder
 from tests.cast import Brand
 
 SERVER = Receipt(TRUST_SERVER, "api", "api", clock.now())

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from app import clock
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, OrderReport, Receipt
-from app.intake.deciding import read_order
-from app.intake.recording import Recorded, in_transaction, record
-from app.intake.settle import settle
+from app.orders.record import Recorded, in_transaction, record
+from app.orders.redecide import settle
+from app.orders.state import read_order
 from tests.cast import Brand, create_code, create_collaboration
 from tests.intake.stepping import Stepped
 

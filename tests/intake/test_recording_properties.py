@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.database.connections import connect_pool
-from app.intake.recording import in_transaction, record
-from app.intake.settle import settle
+from app.orders.record import in_transaction, record
+from app.orders.redecide import settle
 from tests.conftest import copy_template
 from tests.intake.shop import Act, Shop, open_shop, settle_all, state_of
 from tests.intake.stepping import Stepped, interleave

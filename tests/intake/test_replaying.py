@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from app.domain.strict_json import Unreadable
-from app.intake import replaying
-from app.intake.deliveries import Outcome, Verdict, record_deliveries
-from app.intake.replaying import Replayed, Tally, replay
-from app.intake.selecting import BATCH_ROWS
+from app.intake.deliveries import replaying
+from app.intake.deliveries.recording import Outcome, Verdict, record_deliveries
+from app.intake.deliveries.replaying import Replayed, Tally, replay
+from app.intake.deliveries.selection import BATCH_ROWS
 from app.platforms.shopify import webhook as platform
 from app.spool.records import HookLine
 from tests.cast import Brand

@@ -12,10 +12,10 @@ from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
-from app.intake import retention
-from app.intake.deliveries import NOBODY, Outcome, record_deliveries
+from app.intake.deliveries import retention
+from app.intake.deliveries.recording import NOBODY, Outcome, record_deliveries
+from app.intake.deliveries.retention import kept_days, sweep_deliveries
 from app.intake.housekeeping import keep_house
-from app.intake.retention import kept_days, sweep_deliveries
 from app.settings import Settings, read_settings
 from app.spool.records import HookLine
 from tests.cast import create_brand

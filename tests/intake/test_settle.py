@@ -12,9 +12,9 @@ from app import clock, random_ids
 from app.database.connections import connect_pool, create_engine
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
-from app.intake.recording import in_transaction, record
-from app.intake.scheduling import schedule_for_campaign, schedule_for_code
-from app.intake.settle import horizon_age_s, settle
+from app.orders.record import in_transaction, record
+from app.orders.redecide import horizon_age_s, settle
+from app.orders.schedule import schedule_for_campaign, schedule_for_code
 from app.settings import read_settings
 from tests.cast import Brand, create_brand, create_code, create_collaboration
 from tests.conftest import copy_template

@@ -11,12 +11,12 @@ import pytest
 
 from app import random_ids
 from app.database.connections import connect_pool
-from app.intake.calendar import Calendar
-from app.intake.clicks import read_clicks, record_clicks
-from app.intake.deliveries import record_deliveries
-from app.intake.settle import settle
-from app.intake.statistics import GROWN_TABLES, refresh_statistics
-from app.intake.uniques import count_uniques
+from app.intake.clicks.analyze import GROWN_TABLES, refresh_statistics
+from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.recording import read_clicks, record_clicks
+from app.intake.clicks.uniques import count_uniques
+from app.intake.deliveries.recording import record_deliveries
+from app.orders.redecide import settle
 from app.settings import read_settings
 from app.spool.records import ClickLine, PixelLine
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link

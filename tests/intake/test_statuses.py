@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from app import clock, random_ids
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
-from app.intake.recording import in_transaction, record
-from app.intake.settle import redecide_orders
-from app.intake.statuses import lock_due
+from app.orders.record import in_transaction, record
+from app.orders.redecide import redecide_orders
+from app.orders.statuses import lock_due
 from tests.cast import Brand, create_code, create_collaboration
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from app import clock, random_ids
 from app.domain.codes import normalise
-from app.intake.deliveries import Outcome, record_deliveries
-from app.intake.settle import settle
+from app.intake.deliveries.recording import Outcome, record_deliveries
+from app.orders.redecide import settle
 from app.secret import load_secret
 from app.settings import Settings
 from app.tracking.doors import Doors

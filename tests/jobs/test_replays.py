@@ -15,8 +15,8 @@ import pytest
 from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.domain import ids
-from app.intake import selecting
-from app.intake.deliveries import Outcome, record_deliveries
+from app.intake.deliveries import selection
+from app.intake.deliveries.recording import Outcome, record_deliveries
 from app.jobs.kinds import KINDS
 from app.jobs.run import Kind, Run, run_next
 from app.platforms.generic import webhook as platform
@@ -96,7 +96,7 @@ async def receive_unread(desk: Desk, lines: list[HookLine], monkeypatch: pytest.
 async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_told_with_its_reason(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selecting, "BATCH_ROWS", 3)
+    monkeypatch.setattr(selection, "BATCH_ROWS", 3)
     lines = [order(desk, number, currency="ZZZ" if number == 5 else "EUR") for number in range(8)]
     await receive_unread(desk, lines, monkeypatch)
     untouched = desk.shop.line(b"{", {})
@@ -129,7 +129,7 @@ async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_told_with_it
 async def test_a_process_that_dies_midway_leaves_nothing_twice_and_nothing_out(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selecting, "BATCH_ROWS", 3)
+    monkeypatch.setattr(selection, "BATCH_ROWS", 3)
     lines = [order(desk, number) for number in range(8)]
     await receive_unread(desk, lines, monkeypatch)
     job_id = await desk.put(status="rejected")
@@ -182,7 +182,7 @@ async def test_one_that_cannot_be_recorded_costs_only_itself(desk: Desk, monkeyp
 
 
 async def test_a_cancelled_one_says_what_it_had_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selecting, "BATCH_ROWS", 2)
+    monkeypatch.setattr(selection, "BATCH_ROWS", 2)
     await desk.receive(*[order(desk, number) for number in range(6)])
     job_id = await desk.put(status="recorded")
 

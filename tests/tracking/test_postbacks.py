@@ -6,8 +6,8 @@ from pathlib import Path
 
 import asyncpg
 
-from app.intake.deliveries import record_deliveries
-from app.intake.replaying import replay
+from app.intake.deliveries.recording import record_deliveries
+from app.intake.deliveries.replaying import replay
 from app.settings import Settings
 from app.spool.records import HookLine
 from app.tracking.doors import Doors

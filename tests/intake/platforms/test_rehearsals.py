@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from app.domain.codes import normalise
 from app.domain.orders import Context
-from app.intake.messages import PLATFORMS
-from app.intake.messages import Platform as Spoken
+from app.intake.deliveries.messages import PLATFORMS
+from app.intake.deliveries.messages import Platform as Spoken
 from app.platforms.kit.trial import Rehearsal, Sent
 from app.platforms.signing import verify
 

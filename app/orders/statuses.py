@@ -10,9 +10,9 @@ import asyncpg
 
 from app import clock
 from app.domain.statuses import LOCKED, NEXT, StatusChange
-from app.intake.deciding import Root, Settled, settle_orders
-from app.intake.facts import add_changes
-from app.intake.recording import in_transaction, lock_orders, schedule_expiry
+from app.orders.facts import add_changes
+from app.orders.record import in_transaction, lock_orders, schedule_expiry
+from app.orders.state import Root, Settled, settle_orders
 
 log = logging.getLogger("ariane.intake")
 

@@ -25,8 +25,8 @@ from msgspec.structs import replace
 from app import clock
 from app.database import uuids
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
-from app.intake.deciding import Root, Settled, settle_orders, write_stubs
-from app.intake.facts import Told, add_facts
+from app.orders.facts import Told, add_facts
+from app.orders.state import Root, Settled, settle_orders, write_stubs
 
 ATTEMPTS_MAX = 6
 """Tries of one transaction that loses deadlocks. Merges can cause one; a second in a row is rare."""

@@ -18,8 +18,8 @@ from uuid import UUID
 import asyncpg
 
 from app import clock
-from app.intake.deciding import settle_orders
-from app.intake.recording import in_transaction, lock_orders, schedule_expiry
+from app.orders.record import in_transaction, lock_orders, schedule_expiry
+from app.orders.state import settle_orders
 
 log = logging.getLogger("ariane.intake")
 

@@ -20,10 +20,10 @@ from app.domain.attribution import Conversion, Decision, Policies, Touch
 from app.domain.folding import Order
 from app.domain.orders import TRUST_SERVER
 from app.domain.statuses import COUNTED, StatusChange, in_time
-from app.intake.aliases import name_codes
-from app.intake.caps import OVER_CAP, mark_over_cap
-from app.intake.facts import Told, read_facts
-from app.intake.touches import Evidence, collect
+from app.orders.caps import OVER_CAP, mark_over_cap
+from app.orders.code_aliases import name_codes
+from app.orders.evidence import Evidence, collect
+from app.orders.facts import Told, read_facts
 
 # Postbacks carry a token, no signature, and networks send only the orders that are theirs: what they leave out is not in doubt for that.
 SIGNED_SOURCES = """

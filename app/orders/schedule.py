@@ -1,6 +1,6 @@
 """For the API: a change of what decisions rest on puts the orders it could touch into the queue `redecide`.
 
-Apart from the poller (app/intake/settle.py), because it speaks SQLAlchemy, which the background process does without.
+Apart from the poller (app/orders/redecide.py), because it speaks SQLAlchemy, which the background process does without.
 """
 
 from collections.abc import Sequence

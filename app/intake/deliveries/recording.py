@@ -23,8 +23,8 @@ from app import clock
 from app.database.partitions import Connection
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
-from app.intake.messages import Message, key_of, message_of, read_id
-from app.intake.recording import in_transaction, record, record_landings
+from app.intake.deliveries.messages import Message, key_of, message_of, read_id
+from app.orders.record import in_transaction, record, record_landings
 from app.platforms.signing import set_up
 from app.secret import derive
 from app.settings import Settings

@@ -11,7 +11,7 @@ import asyncpg
 
 from app.domain.orders import OrderReport, Receipt
 from app.errors import Unavailable
-from app.intake.recording import Recorded, in_transaction, record
+from app.orders.record import Recorded, in_transaction, record
 
 log = logging.getLogger("ariane.intake")
 

@@ -21,7 +21,8 @@ from app.database.partitions import Connection
 from app.domain import ids
 from app.domain.ids import EPOCH
 from app.domain.orders import Parsed
-from app.intake.deliveries import (
+from app.intake.deliveries.messages import Message
+from app.intake.deliveries.recording import (
     Origins,
     Reread,
     Verdict,
@@ -32,9 +33,8 @@ from app.intake.deliveries import (
     settle_deliveries,
     verdict_on,
 )
-from app.intake.messages import Message
-from app.intake.recording import in_transaction
-from app.intake.selecting import BATCH_ROWS
+from app.intake.deliveries.selection import BATCH_ROWS
+from app.orders.record import in_transaction
 from app.platforms import signing
 from app.secret import UnsealError, unseal
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from app.database.partitions import Connection
-from app.intake.calendar import Calendar
+from app.intake.clicks.calendar import Calendar
 
 ADVISORY_LOCK = 0x6172_0002
 CHUNKS_PER_PASS = 50

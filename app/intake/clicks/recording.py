@@ -18,8 +18,8 @@ import asyncpg
 
 from app.database.partitions import Connection
 from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
-from app.intake.calendar import Calendar
-from app.intake.copying import COLUMNS, encode_clicks
+from app.intake.clicks.binary_copy import COLUMNS, encode_clicks
+from app.intake.clicks.calendar import Calendar
 from app.spool.records import ClickLine, MissLine
 
 NOBODY = UUID(int=0)

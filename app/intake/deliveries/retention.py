@@ -12,7 +12,7 @@ import asyncpg
 
 from app import clock
 from app.domain import ids
-from app.intake.deliveries import NOBODY
+from app.intake.deliveries.recording import NOBODY
 from app.settings import Settings
 
 SWEPT_ROWS = 1_000
