@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 
-from app.api.deliveries import AT_ONCE_ROWS
+from app.api.routes.deliveries import AT_ONCE_ROWS
 from tests.commanding import command
 from tests.served import Served, free_port
 

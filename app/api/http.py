@@ -18,7 +18,7 @@ from app.api import idempotency
 from app.api.auth import SCHEME, authenticate
 from app.api.body import StrictRequest, read_request
 from app.api.problems import COMMON, WITH_BODY, Problem, responses, translate
-from app.api.wording import NO_PARAMETER
+from app.api.validation_messages import NO_PARAMETER
 from app.errors import AppError, Conflict, FieldError, Invalid, NotFound
 from app.settings import Settings as AllSettings
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.api.wording import KINDS, Said, either, inside, say
+from app.api.validation_messages import KINDS, Said, either, inside, say
 from app.errors import (
     AppError,
     Conflict,
@@ -306,7 +306,7 @@ async def _starlette(request: Request, error: Exception) -> Response:
 
 
 def add_handlers(api: FastAPI) -> None:
-    """Makes every error of `api` a problem. What is no AppError is caught further out, by the envelope (app/api/envelope.py)."""
+    """Makes every error of `api` a problem. What is no AppError is caught further out, by the envelope (app/api/middleware.py)."""
     api.add_exception_handler(AppError, _told)
     api.add_exception_handler(RequestValidationError, _refused)
     api.add_exception_handler(HTTPException, _starlette)

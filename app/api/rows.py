@@ -29,7 +29,7 @@ def addressed(table: Table, kind: str, shown: str) -> ColumnElement[bool]:
 def points_to(column: ColumnElement[Any], table: Table, kind: str, brand_id: UUID, shown: str) -> ColumnElement[bool]:
     """The condition that a column refers to the row called `shown`: for filters of lists, where an unknown name means no rows.
 
-    A report refuses one instead (app/api/reports.py): its zeros would be taken for figures.
+    A report refuses one instead (app/api/routes/reports/reports.py): its zeros would be taken for figures.
     """
     if shown.startswith(EXTERNAL):
         own = select(table.c.id).where(table.c.brand_id == brand_id, addressed(table, kind, shown))

@@ -31,7 +31,7 @@ def create_api(settings: Settings) -> "FastAPI":
     """The API alone. Its lifespan opens the way to the database (connecting on first use) and closes it."""
     from fastapi_offline import FastAPIOffline
 
-    from app.api.envelope import Envelope
+    from app.api.middleware import Envelope
     from app.api.openapi import add_openapi
     from app.api.problems import add_handlers
     from app.database.connections import connect_pool, create_engine
@@ -106,27 +106,23 @@ def create_app(settings: Settings) -> "Starlette":
 
 def routers() -> "list[Any]":
     """The routers of every resource: first what shops call for every order, because one route after the other is tried."""
-    from app.api import (
+    from app.api.routes import (
         brand,
         campaigns,
-        codes,
         collaborations,
         conversions,
         costs,
         deliveries,
         hosts,
-        imports,
         influencers,
-        jobs,
         keys,
-        links,
-        mappings,
-        reconciliations,
         refunds,
-        reports,
-        sources,
-        trials,
     )
+    from app.api.routes.codes import codes
+    from app.api.routes.jobs import imports, jobs, reconciliations
+    from app.api.routes.links import links
+    from app.api.routes.reports import reports
+    from app.api.routes.sources import mappings, sources, trials
 
     setting_up = (brand, hosts, keys, mappings, sources, trials)
     planning = (influencers, campaigns, collaborations, links, codes, costs)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from app import clock, random_ids
 from app.api.auth import SCOPES, key_hash
 from app.api.fields import Currency, Name, Zone
-from app.api.wording import say
+from app.api.validation_messages import say
 from app.domain import ids
 from app.errors import Conflict, Invalid, NotFound
 

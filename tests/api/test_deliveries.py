@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from app import clock, random_ids
-from app.api.deliveries import AT_ONCE_BYTES, AT_ONCE_ROWS
+from app.api.routes.deliveries import AT_ONCE_BYTES, AT_ONCE_ROWS
 from app.domain import ids
 from app.intake.deliveries.recording import record_deliveries
 from app.intake.deliveries.selection import Selection
@@ -495,7 +495,7 @@ async def test_a_replay_of_unknown_ids_replays_nothing(
 async def test_more_than_a_replay_may_take_is_refused_with_what_to_do(
     as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, settings: Settings, alice: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.deliveries.REPLAYED_MAX", 2)
+    monkeypatch.setattr("app.api.routes.deliveries.REPLAYED_MAX", 2)
     await receive(pool, settings, *[hit(alice, b"event=sale&order_id=1&currency=ZZZ") for _ in range(3)])
     answer = await as_alice.post("/v1/deliveries/replay", json={"status": "rejected"})
     assert (answer.status_code, answer.json()["code"]) == (422, "too_many_deliveries")

@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
 
-from app.api.queueing import OPEN_MAX
-from app.api.uploads import PIECE_BYTES
+from app.api.job_queue import OPEN_MAX
+from app.api.routes.jobs.uploads import PIECE_BYTES
 from app.domain import ids
 from app.domain.sheets import LINES_MAX
 from app.jobs.kinds import KINDS

@@ -13,8 +13,8 @@ from httpx2 import AsyncClient
 from sqlalchemy.dialects import postgresql
 
 from app import clock, random_ids
-from app.api import source_health
-from app.api.source_settings import Platform
+from app.api.routes.sources import health as source_health
+from app.api.routes.sources.settings import Platform
 from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
 from app.intake.deliveries.recording import record_deliveries

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api import conversions, refunds
+from app.api.routes import conversions, refunds
 from app.domain import importing
 from app.domain.bodies import read_order, read_refund
 from app.domain.importing import COLUMNS, Refusal, read_line

@@ -56,7 +56,7 @@ PLATFORMS: Mapping[str, Platform] = {
     "shopify": Platform(shopify.identify, shopify.parse, shopify_trial.rehearse),
     "woocommerce": Platform(woocommerce.identify, woocommerce.parse, woocommerce_trial.rehearse),
 }
-"""To add a platform: its functions here, its signature in app/platforms/signing.py, its settings in app/api/source_settings.py."""
+"""To add a platform: its functions here, its signature in app/platforms/signing.py, its settings in app/api/routes/sources/settings.py."""
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from sqlalchemy import Row, select
 
 from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
+from app.api.collaboration_ref import Paired, pair_up
 from app.api.faults import Faults
 from app.api.fields import (
     YEARS,
@@ -26,8 +27,7 @@ from app.api.fields import (
     changes,
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.paging import Page, Paging, fetch_page
-from app.api.pairing import Paired, pair_up
+from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import answer_found, change, create_or_find, points_to, read_row, refer, refuse_archived
 from app.database.tables import campaign, collaboration, cost
 from app.domain import ids

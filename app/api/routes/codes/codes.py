@@ -9,15 +9,15 @@ from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.api.aliases import Aliases, aliases_of, code_of, set_aliases
 from app.api.archiving import refuse_to_return
 from app.api.auth import Caller, Checker, Reader, Writer
-from app.api.coding import CodeWanted, Discount, assign, check_redeemable, generate, take
+from app.api.collaboration_ref import Pair, Paired, pair_up
 from app.api.faults import Faults
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, absent, after_start, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.paging import Page, Paging, fetch_page
-from app.api.pairing import Pair, Paired, pair_up
+from app.api.pagination import Page, Paging, fetch_page
+from app.api.routes.codes.aliases import Aliases, aliases_of, code_of, set_aliases
+from app.api.routes.codes.queries import CodeWanted, Discount, assign, check_redeemable, generate, take
 from app.api.rows import answer_found, change, points_to, read_row, refuse_archived, refuse_different, refuse_to_find
 from app.database.tables import campaign, code, code_assignment, collaboration, influencer
 from app.domain import ids

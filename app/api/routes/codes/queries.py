@@ -1,4 +1,4 @@
-"""Makes, assigns and checks promo codes: the SQL under app/api/codes.py."""
+"""Makes, assigns and checks promo codes: the SQL under app/api/routes/codes/codes.py."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
+from app.api.collaboration_ref import Pair
 from app.api.fields import Given, Minor
-from app.api.pairing import Pair
 from app.api.rows import sql_values
 from app.database.tables import campaign, code, code_assignment, influencer
 from app.domain.codes import FALLBACKS, candidates, normalise

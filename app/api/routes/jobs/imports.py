@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query, Response
 from app.api.auth import Writer
 from app.api.fields import Word
 from app.api.http import BODY, Session, resource
+from app.api.job_queue import QUEUED, Job, accept, enqueue
 from app.api.problems import responses
-from app.api.queueing import QUEUED, Job, accept, enqueue
-from app.api.uploads import AtUpload, Columns, UploadRoute, file_body
+from app.api.routes.jobs.uploads import AtUpload, Columns, UploadRoute, file_body
 from app.domain import importing
 from app.errors import TooMany
 

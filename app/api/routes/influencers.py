@@ -10,7 +10,7 @@ from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import Count, Email, ExternalId, Given, Metadata, Moment, Name, Word, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.paging import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import answer_found, change, create_or_find, read_row, refuse_archived
 from app.database.tables import influencer
 from app.domain import ids

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict
 
 from app.api.fields import Given
-from app.api.samples import MappingGiven, Signature
+from app.api.routes.sources.samples import MappingGiven, Signature
 from app.errors import FieldError, Invalid
 from app.platforms.postback.presets import DEFAULT, PRESETS
 from app.platforms.presets import PRESETS as CHECKOUTS

@@ -10,7 +10,7 @@ from app.api.auth import Reporter
 from app.api.described import AMOUNT, CURRENCY, KIND, QUANTITY, TEXT, TIME, json_body, lines_of, optional
 from app.api.fields import Moment
 from app.api.http import BODY, resource
-from app.api.orders import AtDesk, Conversion, show_settled
+from app.api.report_intake import AtDesk, Conversion, show_settled
 from app.domain import bodies
 from app.domain.orders import ADJUSTMENT_KINDS, RefundReport
 from app.domain.refunds import LINE_UNKNOWN, NO_REFUND, OTHER_CURRENCY, OVER_ORDER, Effect

@@ -12,12 +12,12 @@ from app import clock
 from app.api.announcing import announce
 from app.api.archiving import refuse_to_return
 from app.api.auth import Reader, Writer
+from app.api.collaboration_ref import Paired
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
-from app.api.linking import LOOP, NewRow, find_loops, make_links, refuse_archived_host
-from app.api.paging import Page, Paging, fetch_page
-from app.api.pairing import Paired
-from app.api.qr import AtLook, draw_png, draw_svg
+from app.api.pagination import Page, Paging, fetch_page
+from app.api.routes.links.qr import AtLook, draw_png, draw_svg
+from app.api.routes.links.queries import LOOP, NewRow, find_loops, make_links, refuse_archived_host
 from app.api.rows import answer_found, change, points_to, read_row, refuse_archived
 from app.database.tables import DEFAULT_HOST, campaign, collaboration, influencer, link, route
 from app.domain import ids

@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.auth import Reader, Writer
 from app.api.http import FOUND, Pool, Session, resource
-from app.api.paging import Page, Paging, fetch_page
+from app.api.job_queue import Job, State, show_job
+from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
-from app.api.queueing import Job, State, show_job
 from app.api.rows import missing
 from app.database.tables import job, job_line, job_piece
 from app.domain import ids

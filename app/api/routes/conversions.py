@@ -13,8 +13,8 @@ from app.api.auth import Caller, Reader, Reporter, Writer
 from app.api.described import AMOUNT, CURRENCY, KIND, QUANTITY, TEXT, TIME, json_body, lines_of, optional
 from app.api.fields import Given, Moment, Note, Reference, blame
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
-from app.api.orders import AtDesk, Conversion, ConversionSummary, show_settled, summary_fields
-from app.api.paging import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging, fetch_page
+from app.api.report_intake import AtDesk, Conversion, ConversionSummary, show_settled, summary_fields
 from app.api.rows import missing, points_to
 from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
 from app.domain import bodies, ids, orders

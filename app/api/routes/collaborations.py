@@ -13,7 +13,7 @@ from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import ExternalId, Given, Metadata, Minor, Moment, Reference, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.paging import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import (
     answer_found,
     change,

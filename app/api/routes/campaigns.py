@@ -25,7 +25,7 @@ from app.api.fields import (
     changes,
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.paging import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging, fetch_page
 from app.api.policies import (
     PolicyGiven,
     PolicyShown,

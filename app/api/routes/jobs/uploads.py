@@ -22,8 +22,8 @@ from app.api.auth import Caller
 from app.api.body import StrictRequest, check_address
 from app.api.http import Route
 from app.api.idempotency import is_answered, read_key
+from app.api.job_queue import refuse_when_full
 from app.api.problems import MissingScope, UnsupportedType
-from app.api.queueing import refuse_when_full
 from app.clock import monotonic_s
 from app.domain.sheets import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
 from app.domain.strict_json import Unreadable, read_json

@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 from app.api.auth import Reader
 from app.api.fields import Given, Word
 from app.api.http import BODY, Session, resource
+from app.api.routes.sources.samples import Sample, SampleHeaders, check_settings, read_sample
+from app.api.routes.sources.settings import SourceSettings, refuse_foreign, refuse_unknown_preset
 from app.api.said import show_said
-from app.api.samples import Sample, SampleHeaders, check_settings, read_sample
-from app.api.source_settings import SourceSettings, refuse_foreign, refuse_unknown_preset
 
 router: APIRouter = resource("mappings")
 

@@ -13,12 +13,12 @@ from app.api.announcing import announce
 from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
-from app.api.paging import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging, fetch_page
+from app.api.routes.sources.guides import Guidance, guide_source
+from app.api.routes.sources.health import Health, read_health
+from app.api.routes.sources.samples import Sampled, check_source
+from app.api.routes.sources.settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
 from app.api.rows import missing, refuse_archived
-from app.api.samples import Sampled, check_source
-from app.api.source_guides import Guidance, guide_source
-from app.api.source_health import Health, read_health
-from app.api.source_settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
 from app.database.tables import source
 from app.domain import ids
 from app.errors import Conflict

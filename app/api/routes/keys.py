@@ -13,7 +13,7 @@ from app.api.announcing import announce
 from app.api.auth import SCOPES, Admin, KeyRing, key_hash
 from app.api.fields import Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
-from app.api.paging import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import missing
 from app.database.tables import api_key
 from app.domain import ids

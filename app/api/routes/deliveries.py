@@ -14,9 +14,9 @@ from app import clock
 from app.api.auth import Caller, Reader, Writer
 from app.api.fields import Flag, Given, Moment, Reference, Word
 from app.api.http import BODY, FOUND, Pool, Session, resource
-from app.api.paging import Page, Paging, fetch_page
+from app.api.job_queue import Job, accept, enqueue
+from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
-from app.api.queueing import Job, accept, enqueue
 from app.api.rows import missing
 from app.api.said import show_said
 from app.database.tables import conversion, delivery
