@@ -12,13 +12,13 @@ def main() -> None:
     """Run a command. What the operator can mend ends it with one sentence and status 1."""
     try:
         if sys.argv[1:2] == ["serve"]:
-            from app.commands import serving
+            from app.commands import serve
 
-            serving.main(sys.argv[2:])
+            serve.main(sys.argv[2:])
         else:
-            from app.commands import every
+            from app.commands import app
 
-            every.app(prog_name="ariane")
+            app.app(prog_name="ariane")
     except (SettingsError, ServeError, PostgresError, AppError) as error:
         print(f"ariane: {error}", file=sys.stderr)
         sys.exit(1)

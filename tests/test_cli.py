@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from app.commands import every
+from app.commands import app as every
 from app.database.connections import whereabouts
 from app.database.migrate import head
 from app.settings import Settings, read_settings, variable
@@ -196,7 +196,7 @@ def test_a_workbook_is_refused_by_its_name_unless_it_is_said_how_it_is_written(t
 
 
 def test_the_parent_holds_nothing_big() -> None:
-    code = "import sys, app.cli, app.commands.serving; print(sorted(sys.modules))"
+    code = "import sys, app.cli, app.commands.serve; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "'app.server.supervisor'" in done.stdout
     for name in ("asyncio", "cryptography", "fastapi", "logging", "rich", "ssl", "typer", "uvicorn"):

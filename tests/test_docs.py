@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.commands.asking import asking
+from app.commands.client import asking
 from app.errors import AppError
 from app.platforms.postback.presets import PRESETS
 from tests.commanding import command

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.database.tables import DELIVERY_STATUSES
-from app.domain.accounts import AMOUNTS
+from app.domain.amounts import AMOUNTS
 from app.domain.attribution import Reason
 from app.domain.folding import FLAGS
 from app.domain.statuses import REASONS, STATUSES

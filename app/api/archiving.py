@@ -16,7 +16,7 @@ from app.api.faults import Faults
 from app.api.rows import change, read_row, way_back
 from app.database.tables import campaign, collaboration, influencer
 from app.errors import Conflict
-from app.trial.cast import plays_in_trials
+from app.trial.fixtures import plays_in_trials
 
 OWNERS = {"campaign_id": campaign, "influencer_id": influencer, "collaboration_id": collaboration}
 """Fields that say what a row belongs to."""

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from app.api.problems import UnsupportedType
 from app.errors import FieldError, Malformed
-from app.tracking.answers import read_body
+from app.tracking.responses import read_body
 
 DEPTH_MAX = 32
 """Levels of nesting that are read; no request of ours has more than six."""

@@ -13,7 +13,7 @@ from app import clock
 from app.api.auth import Caller
 from app.api.fields import Moment
 from app.domain import ids
-from app.domain.accounts import Account
+from app.domain.amounts import Account
 from app.domain.customers import customer_key
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, words
 from app.domain.refunds import Effect

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import typer
 
-from app.commands.asking import Api, Json, Key, Url, asking, progress
-from app.commands.showing import ROOMY_COLUMNS, AsJson, columns, print_json, print_table, printable
+from app.commands.client import Api, Json, Key, Url, asking, progress
+from app.commands.output import ROOMY_COLUMNS, AsJson, columns, print_json, print_table, printable
 from app.errors import AppError
 
 app = typer.Typer(no_args_is_help=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.asking import Api, Json, Key, Url, asking, progress
-from app.commands.showing import AsJson, console, print_json, printable
+from app.commands.client import Api, Json, Key, Url, asking, progress
+from app.commands.output import AsJson, console, print_json, printable
 from app.errors import AppError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from app.commands.database import Data, reached
-from app.commands.showing import ROOMY_COLUMNS, AsJson, columns, print_json, print_table
+from app.commands.output import ROOMY_COLUMNS, AsJson, columns, print_json, print_table
 from app.errors import AppError
 from app.settings import Settings, read_settings
 

@@ -10,7 +10,7 @@ import typer
 
 from app import clock
 from app.commands.database import Data
-from app.commands.showing import console, print_json
+from app.commands.output import console, print_json
 from app.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:

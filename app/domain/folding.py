@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from app.domain.accounts import EXACT, Account, Tolerance, Witness, compare, net_of
+from app.domain.amounts import EXACT, Account, Tolerance, Witness, compare, net_of
 from app.domain.codes import normalise
 from app.domain.orders import REFUND, TRUST_SERVER, Customer, OrderReport
 from app.domain.refunds import Adjustment, Effect, Sold, effects

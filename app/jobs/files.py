@@ -6,7 +6,7 @@ from typing import Any
 
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context
-from app.domain.sheets import Cutter, Record, Sheet
+from app.domain.upload_file import Cutter, Record, Sheet
 from app.jobs.run import JobFailed, Run
 from app.secret import derive
 

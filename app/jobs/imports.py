@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from app.domain.importing import Refusal, read_line
+from app.domain.order_file import Refusal, read_line
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.intake.deliveries.recording import is_about_a_message
 from app.jobs.files import context_of, records, sheet_of

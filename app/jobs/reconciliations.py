@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from app.domain import ids
-from app.domain.importing import Refusal
-from app.domain.listing import Brand, read_listed
+from app.domain.order_file import Refusal
+from app.domain.order_list import Brand, read_listed
 from app.domain.reconciliation import (
     NEVER_RECEIVED,
     REASONS,

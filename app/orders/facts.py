@@ -10,7 +10,7 @@ import msgspec
 from msgspec import structs
 
 from app.database import uuids
-from app.domain.accounts import Witness
+from app.domain.amounts import Witness
 from app.domain.codes import normalise
 from app.domain.orders import (
     Line,

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from app import clock
 from app.domain import attribution, folding
-from app.domain.accounts import EXACT, Tolerance
+from app.domain.amounts import EXACT, Tolerance
 from app.domain.attribution import Conversion, Decision, Policies, Touch
 from app.domain.folding import Order
 from app.domain.orders import TRUST_SERVER

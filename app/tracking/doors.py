@@ -17,7 +17,10 @@ from app.metrics import CONTENT_TYPE, Counts, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
 from app.spool.writer import Spool, measure
-from app.tracking.answers import (
+from app.tracking.hooks import Hooks
+from app.tracking.pixel import Pixels
+from app.tracking.redirect import BODY, NOT_FOUND, Redirects, host_name, redirect
+from app.tracking.responses import (
     NO_STORE,
     Receive,
     Scope,
@@ -28,11 +31,8 @@ from app.tracking.answers import (
     page,
     refuse_method,
 )
-from app.tracking.hooks import Hooks
-from app.tracking.peers import Proxies
-from app.tracking.pixel import Pixels
-from app.tracking.redirect import BODY, NOT_FOUND, Redirects, host_name, redirect
 from app.tracking.script import answer_script
+from app.tracking.trusted_proxies import Proxies
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Door = Callable[[Scope, Receive, Send], Awaitable[None]]

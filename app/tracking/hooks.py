@@ -26,7 +26,7 @@ from app.platforms.signing import advise, conceal, forget, is_by_query, is_ping,
 from app.secret import UnsealError, unseal
 from app.spool.records import HookLine, encode
 from app.spool.writer import Spool, SpoolFull
-from app.tracking.answers import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
+from app.tracking.responses import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
 
 HEADER_MAX_CHARS = 4_096
 QUERY_MAX_BYTES = 16 << 10

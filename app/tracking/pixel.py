@@ -13,7 +13,7 @@ from app.errors import TooLarge, TooSlow, Unavailable
 from app.metrics import PIXELS_NOT_STORED, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
 from app.spool.records import PixelLine, encode
 from app.spool.writer import Spool, SpoolFull
-from app.tracking.answers import (
+from app.tracking.responses import (
     NOSNIFF,
     Header,
     Receive,

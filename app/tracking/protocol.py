@@ -30,9 +30,9 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import AppError
-from app.tracking.answers import Header, tell_problem
 from app.tracking.doors import Doors
 from app.tracking.redirect import TOLD, Tap
+from app.tracking.responses import Header, tell_problem
 
 BATCH_MAX_CLICKS = 256
 METHODS = {b"GET": "GET", b"HEAD": "HEAD"}

@@ -28,9 +28,9 @@ from app.metrics import (
 )
 from app.spool.records import ClickLine, MissLine, encode
 from app.spool.writer import Spool, SpoolFull
-from app.tracking.answers import NOINDEX, Header, Message, Scope, Send, answer, page, refuse_method
 from app.tracking.click_ids import ClickIds
-from app.tracking.peers import Proxies
+from app.tracking.responses import NOINDEX, Header, Message, Scope, Send, answer, page, refuse_method
+from app.tracking.trusted_proxies import Proxies
 
 REDIRECTED = ("GET", "HEAD")
 USER_AGENT_MAX_BYTES = 512

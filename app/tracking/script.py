@@ -4,7 +4,7 @@ import gzip
 import hashlib
 from pathlib import Path
 
-from app.tracking.answers import NOSNIFF, Header, Scope, Send, answer, refuse_method
+from app.tracking.responses import NOSNIFF, Header, Scope, Send, answer, refuse_method
 
 SCRIPT = (Path(__file__).parent / "a.js").read_bytes()
 COMPRESSED = gzip.compress(SCRIPT, mtime=0)

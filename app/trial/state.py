@@ -12,7 +12,7 @@ import httpx2
 from app import random_ids
 from app.platforms.kit.trial import Scene
 from app.settings import Settings
-from app.trial.cast import Cast, assemble
+from app.trial.fixtures import Cast, assemble
 
 NET_MINOR, REFUND_MINOR = 4_990, 1_000
 """The test order's net amount, and how much of it is refunded."""

@@ -72,7 +72,7 @@ async def read_answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]
 async def test_half_a_body_is_not_waited_for_for_ever(
     port: int, alice: Brand, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    monkeypatch.setattr("app.tracking.answers.BODY_MAX_S", 0.2)
+    monkeypatch.setattr("app.tracking.responses.BODY_MAX_S", 0.2)
     monkeypatch.setattr("app.api.routes.jobs.uploads.PART_MAX_S", 0.2)
     half = b"order_id,net,currency\n" + b"1,49.90,EUR\n" * 30_000 if line == IMPORTS else b'{"name": "half of'
     kind = CSV if line == IMPORTS else "application/json"
@@ -86,7 +86,7 @@ async def test_half_a_body_is_not_waited_for_for_ever(
 async def test_a_file_may_take_longer_than_a_body_as_long_as_it_comes(
     port: int, alice: Brand, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.tracking.answers.BODY_MAX_S", 0.2)
+    monkeypatch.setattr("app.tracking.responses.BODY_MAX_S", 0.2)
     monkeypatch.setattr("app.api.routes.jobs.uploads.PART_MAX_S", 0.3)
     parts = [b"order_id,net,currency\n", *(f"{number},49.90,EUR\n".encode() for number in range(9))]
     length = sum(map(len, parts))

@@ -20,7 +20,7 @@ from app.platforms.presets import PRESETS as CHECKOUTS
 from app.secret import seal
 from app.server.app import create_app
 from app.settings import Settings, read_settings
-from app.trial import outcome, playing
+from app.trial import checks_after, run
 from tests.api.calls import Json, post
 from tests.cast import Brand, create_brand
 from tests.served import free_port
@@ -62,7 +62,7 @@ class Running:
 
     def client(self, brand: Brand) -> httpx2.AsyncClient:
         """A client that speaks for a brand, over the wire."""
-        verify = playing.NO_AUTHORITIES
+        verify = run.NO_AUTHORITIES
         return httpx2.AsyncClient(base_url=self.url, headers=brand.auth, timeout=60, trust_env=False, verify=verify)
 
 
@@ -204,8 +204,8 @@ async def test_a_background_process_that_is_down_is_said_in_words(
     listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await listening.background.stop()
-    monkeypatch.setattr(outcome, "RECORD_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(outcome, "IDLE", timedelta(0))
+    monkeypatch.setattr(checks_after, "RECORD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(checks_after, "IDLE", timedelta(0))
     async with listening.client(brand) as client:
         report, lines = await tried(client, await connect(client))
         assert report["ok"] is False
@@ -250,7 +250,7 @@ async def test_an_archived_source_fails_at_once(listening: Running, brand: Brand
 async def test_a_service_that_is_not_where_it_says_is_named(
     listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(playing, "own_address", lambda settings: f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(run, "own_address", lambda settings: f"http://127.0.0.1:{free_port()}")
     async with listening.client(brand) as client:
         report, lines = await tried(client, await connect(client))
         assert (report["ok"], lines["click"]["ok"], lines["order"]["ok"]) == (False, False, False)

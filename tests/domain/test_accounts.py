@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.accounts import Account, Tolerance, Witness
+from app.domain.amounts import Account, Tolerance, Witness
 from app.domain.folding import Order, fold
 from app.domain.orders import (
     TRUST_PIXEL,

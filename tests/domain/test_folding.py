@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from app.domain.accounts import Tolerance, Witness
+from app.domain.amounts import Tolerance, Witness
 from app.domain.folding import FLAGS, Order, fold
 from app.domain.orders import (
     TRUST_PIXEL,

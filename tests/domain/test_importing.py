@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.routes import conversions, refunds
-from app.domain import importing
+from app.domain import order_file
 from app.domain.bodies import read_order, read_refund
-from app.domain.importing import COLUMNS, Refusal, read_line
+from app.domain.order_file import COLUMNS, Refusal, read_line
 from app.domain.orders import Context, OrderReport
-from app.domain.sheets import Record, Sheet
+from app.domain.upload_file import Record, Sheet
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 CONTEXT = Context(NOW, "EUR", lambda id_, email: f"{id_}/{email}", shop="lyon")
@@ -26,8 +26,8 @@ def read(header: str, row: str, separator: str = ",", kind: str | None = None) -
 
 
 def test_it_knows_the_fields_of_the_api_and_no_others() -> None:
-    assert set(conversions.FIELDS) == importing.ORDER_FIELDS
-    assert set(refunds.FIELDS) == importing.REFUND_FIELDS
+    assert set(conversions.FIELDS) == order_file.ORDER_FIELDS
+    assert set(refunds.FIELDS) == order_file.REFUND_FIELDS
 
 
 def test_a_row_says_what_the_body_says() -> None:
@@ -142,7 +142,7 @@ def test_no_cells_make_it_raise(row: dict[str, str]) -> None:
 
 def test_every_reason_stands_in_the_docs() -> None:
     root = Path(__file__).resolve().parents[2]
-    read = [root / "app" / "domain" / name for name in ("importing.py", "sheets.py", "strict_json.py", "bodies.py")]
+    read = [root / "app" / "domain" / name for name in ("order_file.py", "upload_file.py", "strict_json.py", "bodies.py")]
     asked = re.compile(r'(?:Refusal\(|wrong=\(|Unreadable\(|code=|\.wrong\(.*, )"([a-z_0-9]+)"')
     reasons = {word for path in read for word in asked.findall(path.read_text())} | {"cannot_be_recorded"}
     assert {"wrong_cells", "not_json", "line_too_long", "unknown_field"} <= reasons

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.accounts import Witness
+from app.domain.amounts import Witness
 from app.domain.folding import Order, fold
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt, RefundReport, content_hash, encode_words
 from app.domain.refunds import Adjustment

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.tracking.peers import Proxies
+from app.tracking.trusted_proxies import Proxies
 
 TRUSTED = "10.0.0.0/8, 2001:db8:ffff::/48"
 

@@ -18,9 +18,9 @@ from app.server.web_worker import CLOSE
 from app.settings import Settings
 from app.spool.records import ClickLine, MissLine
 from app.spool.writer import SpoolFull
-from app.tracking.answers import Receive, Scope, Send
 from app.tracking.doors import Doors
 from app.tracking.protocol import HEAD_MAX_BYTES, answering
+from app.tracking.responses import Receive, Scope, Send
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, running_doors, settings_for, spooled
 from tests.tracking.rows import fresh_slug, write_host, write_route, write_source
@@ -554,7 +554,7 @@ async def test_a_request_that_takes_its_time_within_the_limit_is_answered(
 async def test_a_message_that_stops_in_the_middle_is_not_waited_for_for_ever(
     pool: asyncpg.Pool, alice: Brand, own: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.tracking.answers.BODY_MAX_S", 0.2)
+    monkeypatch.setattr("app.tracking.responses.BODY_MAX_S", 0.2)
     token, _ = await write_source(pool, alice, "generic", "a-long-random-secret")
     async with serving(own) as served:
         for door in ("e", f"in/{token}"):

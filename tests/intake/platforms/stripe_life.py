@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from app.domain.accounts import Witness
+from app.domain.amounts import Witness
 from app.domain.folding import Order, fold
 from app.domain.orders import (
     TRUST_WEBHOOK,

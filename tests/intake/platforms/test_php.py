@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.accounts import Witness
+from app.domain.amounts import Witness
 from app.domain.folding import fold
 from app.domain.orders import TRUST_SERVER, Context, OrderReport
 from app.platforms.generic.webhook import parse as parse_generic

@@ -10,14 +10,14 @@ from app.api.http import BODY, Session, resource
 from app.api.job_queue import QUEUED, Job, accept, enqueue
 from app.api.problems import responses
 from app.api.routes.jobs.uploads import AtUpload, Columns, UploadRoute, file_body
-from app.domain import importing
+from app.domain import order_file
 from app.errors import TooMany
 
 
 class ImportRoute(UploadRoute):
     """Reads the columns of orders and refunds."""
 
-    columns = Columns(importing.COLUMNS, importing.REQUIRED, importing.EXAMPLE)
+    columns = Columns(order_file.COLUMNS, order_file.REQUIRED, order_file.EXAMPLE)
 
 
 router: APIRouter = resource("imports", route_class=ImportRoute)

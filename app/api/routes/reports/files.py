@@ -7,9 +7,9 @@ from fastapi import Request, Response
 
 from app.api.fields import rfc3339
 from app.domain import ids
+from app.domain.csv_writer import BYTE_ORDER_MARK, csv_row
 from app.domain.kpi import METRICS, Figures, shown
 from app.domain.periods import Period
-from app.domain.spreadsheets import BYTE_ORDER_MARK, csv_row
 from app.reports.missed import Missed
 from app.reports.names import Named
 from app.reports.question import ENTITIES

@@ -14,7 +14,7 @@ from app.api.http import FOUND, Pool, resource
 from app.api.rows import missing
 from app.domain import ids
 from app.errors import Conflict, TooMany
-from app.trial.playing import STEP_TIMEOUT_S, STEPS, play
+from app.trial.run import STEP_TIMEOUT_S, STEPS, play
 from app.trial.state import Tried
 
 router: APIRouter = resource("sources")

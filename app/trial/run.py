@@ -10,7 +10,7 @@ import httpx2
 
 from app import clock
 from app.settings import Settings
-from app.trial import outcome, sending, standing
+from app.trial import checks_after, checks_before, messages
 from app.trial.state import Found, Line, Trial, Tried, own_address
 
 REQUEST_TIMEOUT_S = 5.0
@@ -32,19 +32,19 @@ class Step:
 
 
 STEPS = (
-    Step("source", standing.in_use, "the source is in use"),
-    Step("secrets", standing.secrets, "every stored secret can be opened"),
-    Step("public_url", standing.public_address, "the address given to the shop leads to a public host"),
-    Step("click", sending.click, "302 with a click id"),
-    Step("order", sending.order, "200 for a signed test order", ("source",)),
-    Step("recorded", outcome.recorded, "the background process has recorded the order", ("order",)),
-    Step("test_mode", outcome.test_mode, "kept as a test, outside every report", ("recorded",)),
-    Step("amount", outcome.amount, "the amount that was sent", ("recorded",)),
-    Step("code", outcome.code, "the order brings the code along", ("recorded",)),
-    Step("click_named", outcome.click_named, "the order brings the click along", ("recorded", "click")),
-    Step("credit", outcome.credit, "100 % to the test's own collaboration", ("recorded",)),
-    Step("refund", sending.refund, "200 for its signed refund", ("recorded",)),
-    Step("refunded", outcome.refunded, "the refund taken back", ("refund",)),
+    Step("source", checks_before.in_use, "the source is in use"),
+    Step("secrets", checks_before.secrets, "every stored secret can be opened"),
+    Step("public_url", checks_before.public_address, "the address given to the shop leads to a public host"),
+    Step("click", messages.click, "302 with a click id"),
+    Step("order", messages.order, "200 for a signed test order", ("source",)),
+    Step("recorded", checks_after.recorded, "the background process has recorded the order", ("order",)),
+    Step("test_mode", checks_after.test_mode, "kept as a test, outside every report", ("recorded",)),
+    Step("amount", checks_after.amount, "the amount that was sent", ("recorded",)),
+    Step("code", checks_after.code, "the order brings the code along", ("recorded",)),
+    Step("click_named", checks_after.click_named, "the order brings the click along", ("recorded", "click")),
+    Step("credit", checks_after.credit, "100 % to the test's own collaboration", ("recorded",)),
+    Step("refund", messages.refund, "200 for its signed refund", ("recorded",)),
+    Step("refunded", checks_after.refunded, "the refund taken back", ("refund",)),
 )
 
 

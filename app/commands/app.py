@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from app.commands import deliveries, files, keys, quarantine, serving
+from app.commands import deliveries, files, keys, quarantine
+from app.commands import serve as serving
 from app.commands.database import Data, reached
-from app.commands.showing import ROOMY_COLUMNS, AsJson, columns, console, print_json
+from app.commands.output import ROOMY_COLUMNS, AsJson, columns, console, print_json
 from app.server.app import version
 from app.settings import Settings, read_settings, variable
 

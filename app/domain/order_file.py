@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from app.domain import money
 from app.domain.bodies import read_order, read_refund
 from app.domain.orders import ADJUSTMENT_KINDS, Context, OrderReport
-from app.domain.sheets import Record, Sheet, cells
 from app.domain.strict_json import Unreadable, read_json
+from app.domain.upload_file import Record, Sheet, cells
 from app.errors import Invalid
 
 ORDER_FIELDS = frozenset(

@@ -7,11 +7,11 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from app.domain import money
-from app.domain.importing import NO, YES, Refusal
+from app.domain.order_file import NO, YES, Refusal
 from app.domain.orders import order_ref
 from app.domain.reconciliation import Listed
-from app.domain.sheets import Record, Sheet, cells
 from app.domain.strict_json import Unreadable, read_json, read_text, read_time
+from app.domain.upload_file import Record, Sheet, cells
 
 AMOUNTS = ("total", "net", "tax", "shipping", "refunded")
 """Columns in major units; each also as `…_minor`."""
