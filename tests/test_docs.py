@@ -13,7 +13,7 @@ import pytest
 from app.commands.client import asking
 from app.errors import AppError
 from app.platforms.postback.presets import PRESETS
-from tests.commanding import command
+from tests.commands.commanding import command
 from tests.served import ARIANE, Served
 
 ROOT = Path(__file__).resolve().parent.parent

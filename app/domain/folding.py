@@ -1,7 +1,7 @@
 """One order out of all that its witnesses and refunds said and people decided: `fold`. Pure, and blind to the order in which they arrived.
 
 Every choice below is a maximum or a union over facts, never a comparison with what was known before: that is what makes any permutation and
-repetition of the same facts end in the same order (tests/intake/test_recording_properties.py).
+repetition of the same facts end in the same order (tests/orders/test_record_properties.py).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

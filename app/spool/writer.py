@@ -5,7 +5,7 @@ A line is written whole or not at all, and holds no newline.
     <data>/spool/clicks-<id>.seg, orders-<id>.seg    segments: one a process and kind being written, the rest waiting to be drained
     <data>/spool/quarantine/                         lines and segments that cannot be recorded, with their reason
 
-What holds (tests/test_spool.py and tests/faults prove it):
+What holds (tests/spool/test_spool.py and tests/faults prove it):
 - a segment belongs to whoever holds its flock; the kernel frees it at death, so any process adopts orphans without recovery code. It is
   created under a hidden name, locked, and only then renamed: a visible segment that can be locked has no living writer;
 - descriptors are close-on-exec, or a child would keep the lock. (fork without exec keeps it all the same: never fork a writer);

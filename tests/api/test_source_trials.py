@@ -24,7 +24,7 @@ from app.trial import checks_after, run
 from tests.api.calls import Json, post
 from tests.cast import Brand, create_brand
 from tests.served import free_port
-from tests.test_worker import at_work
+from tests.server.test_background import at_work
 
 REHEARSED = sorted(name for name, platform in PLATFORMS.items() if platform.rehearse is not None)
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS1zaG9w"

@@ -16,7 +16,7 @@ from app.secret import load_secret
 from app.settings import Settings
 from tests.api.calls import fields_at_fault, make_pair, post
 from tests.cast import Brand
-from tests.intake.platforms.stripe_life import charge_refunded, dispute, event, invoice, refund, session
+from tests.platforms.stripe_life import charge_refunded, dispute, event, invoice, refund, session
 from tests.tracking.asking import ask, running_doors, settings_for, spooled
 
 WHSEC = "whsec_c2VjcmV0LW9mLWEtc2hvcA=="

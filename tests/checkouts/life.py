@@ -15,8 +15,8 @@ from app.domain import ids
 from app.platforms.kit.trial import Sent
 from tests.checkouts.samples import FOLDER
 from tests.checkouts.signing import CHECKOUTS, Checkout
-from tests.intake.platforms import stripe_life as stripe
-from tests.intake.platforms.test_prestashop import MESSAGE, SLIP
+from tests.platforms import stripe_life as stripe
+from tests.platforms.test_prestashop import MESSAGE, SLIP
 
 NOON = clock.now().replace(microsecond=0) - timedelta(hours=6)
 SHOPPER, OTHER = "bob@example.com", "eve@example.com"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.checkouts.signing import CHECKOUTS, Checkout
-from tests.intake.platforms.stripe_life import charge_refunded, dispute, invoice, refund, session
-from tests.intake.platforms.test_prestashop import MESSAGE, SLIP
+from tests.platforms.stripe_life import charge_refunded, dispute, invoice, refund, session
+from tests.platforms.test_prestashop import MESSAGE, SLIP
 
 FOLDER = Path(__file__).parents[1] / "samples"
 

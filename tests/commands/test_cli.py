@@ -15,7 +15,7 @@ from app.commands import app as every
 from app.database.connections import whereabouts
 from app.database.migrate import head
 from app.settings import Settings, read_settings, variable
-from tests.commanding import command
+from tests.commands.commanding import command
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +43,7 @@ def test_the_release_is_the_one_that_is_installed() -> None:
 
 
 def test_every_command_stands_on_the_page_of_commands() -> None:
-    page = (Path(__file__).resolve().parent.parent / "docs" / "commands.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text()
     named = re.findall(r"^\| `ariane ([a-z ]+)` \|", page, re.M)
     assert sorted(named) == sorted(map(" ".join, commands(every.app)))
 

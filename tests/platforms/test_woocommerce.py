@@ -17,7 +17,7 @@ from app.domain.codes import normalise
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
 from app.platforms.woocommerce.webhook import parse
 
-SAMPLES = Path(__file__).parents[2] / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 ORDER = (SAMPLES / "woocommerce_order_v3.json").read_bytes()
 REFUNDED = (SAMPLES / "woocommerce_order_refunded_v3.json").read_bytes()
 REFUND = json.loads((SAMPLES / "woocommerce_refund_v3.json").read_bytes())

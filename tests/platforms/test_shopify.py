@@ -20,7 +20,7 @@ from app.domain.orders import Context, OrderReport, Parsed, RefundReport, versio
 from app.platforms.shopify.webhook import parse
 from app.platforms.signing import kept_headers, verify
 
-SAMPLES = Path(__file__).parents[2] / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 ORDER = (SAMPLES / "shopify_order_rest_2024-04.json").read_bytes()
 REFUND = (SAMPLES / "shopify_refund_rest_2024-04.json").read_bytes()
 CLICK = "clk_01k0000000000000000000000a"

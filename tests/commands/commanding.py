@@ -1,6 +1,6 @@
 """A command of `ariane` within the test's own process: a process of its own costs a second of the processor, and shows nothing more.
 
-That the program itself starts, and ends with what a command says, is shown by tests/test_cli.py and tests/test_docs.py.
+That the program itself starts, and ends with what a command says, is shown by tests/commands/test_cli.py and tests/test_docs.py.
 """
 
 import io

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commanding import command
+from tests.commands.commanding import command
 from tests.served import Served
 
 

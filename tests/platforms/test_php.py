@@ -22,7 +22,7 @@ from app.platforms.generic.webhook import parse as parse_generic
 from app.platforms.signing import verify
 from app.platforms.woocommerce.webhook import parse as parse_woocommerce
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "connect"
 SHOPS = ROOT / "tests" / "shops"
 SAMPLES = ROOT / "tests" / "samples"

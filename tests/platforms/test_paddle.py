@@ -20,7 +20,7 @@ from app.domain.orders import Context, OrderReport, Parsed, RefundReport, versio
 from app.platforms.generic.webhook import parse
 from app.platforms.signing import kept_headers, verify
 
-SAMPLES = Path(__file__).parents[2] / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 COMPLETED = (SAMPLES / "paddle_transaction_completed.json").read_bytes()
 REFUNDED = (SAMPLES / "paddle_adjustment_updated.json").read_bytes()
 PRESET = {"preset": "paddle"}

@@ -22,7 +22,7 @@ from app.spool.reader import claim
 from app.spool.records import ClickLine, HookLine, Line, decode, encode
 from app.spool.writer import QUARANTINE
 from tests.cast import Brand
-from tests.commanding import command
+from tests.commands.commanding import command
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 UNREADABLE = b'["a kind of the next release",1]'

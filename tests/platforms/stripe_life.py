@@ -21,7 +21,7 @@ from app.domain.orders import (
 from app.domain.refunds import Adjustment
 from app.platforms.stripe.webhook import parse
 
-SAMPLES = Path(__file__).parents[2] / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 RECEIVED = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NOON_S = 1_795_305_134
 """When the sample's session was completed."""

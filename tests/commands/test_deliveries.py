@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from app.api.routes.deliveries import AT_ONCE_ROWS
-from tests.commanding import command
+from tests.commands.commanding import command
 from tests.served import Served, free_port
 
 MANY = AT_ONCE_ROWS + 10
