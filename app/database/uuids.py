@@ -1,5 +1,5 @@
 """Ids as the database's driver gives them: UUIDs like any other, but made, hashed and compared in C, and an order is looked up by its id dozens of
-times. Here and not in mint.py, because a command that asks no database need not load its driver.
+times. Here and not in random_ids.py, because a command that asks no database need not load its driver.
 """
 
 from uuid import UUID
@@ -10,7 +10,7 @@ from app import random_ids
 
 
 def new_id() -> UUID:
-    """`mint.new_id`."""
+    """`random_ids.new_id`."""
     return pgproto.UUID(random_ids.new_id_bytes())
 
 

@@ -142,7 +142,9 @@ def test_no_cells_make_it_raise(row: dict[str, str]) -> None:
 
 def test_every_reason_stands_in_the_docs() -> None:
     root = Path(__file__).resolve().parents[2]
-    read = [root / "app" / "domain" / name for name in ("order_file.py", "upload_file.py", "strict_json.py", "bodies.py")]
+    read = [
+        root / "app" / "domain" / name for name in ("order_file.py", "upload_file.py", "strict_json.py", "bodies.py")
+    ]
     asked = re.compile(r'(?:Refusal\(|wrong=\(|Unreadable\(|code=|\.wrong\(.*, )"([a-z_0-9]+)"')
     reasons = {word for path in read for word in asked.findall(path.read_text())} | {"cannot_be_recorded"}
     assert {"wrong_cells", "not_json", "line_too_long", "unknown_field"} <= reasons

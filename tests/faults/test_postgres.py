@@ -26,7 +26,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it is about 
 HOLDER = """
 import ctypes, os, sys
 from pathlib import Path
-from app.postgres import Cluster
+from app.database.embedded import Cluster
 data, pg_bin, forbid, uid = sys.argv[1:]
 if forbid:
     assert ctypes.CDLL(None).unshare(0x10000000) == 0

@@ -37,9 +37,9 @@ CLICKS_PER_ORDER = 50
 WRITER = """
 import asyncio, os, sys
 from pathlib import Path
-from app import mint
-from app.lines import ClickLine, PixelLine, encode
-from app.spool import Spool
+from app import random_ids
+from app.spool.records import ClickLine, PixelLine, encode
+from app.spool.writer import Spool
 
 AGENT = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
 
@@ -48,10 +48,10 @@ async def write(spool: Path, brand: str, key: str, per_order: int, links: list[s
     orders = Spool(spool, kind="orders", segment_bytes=65_536)
     while True:
         for n in range(per_order):
-            click = str(mint.new_id())
+            click = str(random_ids.new_id())
             clicks.append(encode(ClickLine(click, brand, links[n % len(links)], n, "90.12.3.0", AGENT, "instagram.com", "")))
             os.write(1, f"click {click}\\n".encode())
-        order = str(mint.new_id())
+        order = str(random_ids.new_id())
         body = f"event=sale&order_id={order}&amount=49.90&currency=EUR&click_id={click}".encode()
         orders.append(encode(PixelLine(order, brand, key, "main", "pixel", "", body)))
         await orders.synced()

@@ -13,7 +13,23 @@ from app.domain.money import exponent
 from app.domain.orders import Context, Customer, OrderReport, RefundReport
 from app.platforms.stripe.amounts import THREE_DECIMAL, ZERO_DECIMAL, stripe_exponent, to_iso, to_stripe
 from app.platforms.stripe.webhook import READERS, identify, parse
-from tests.platforms.stripe_life import (CONTEXT, NOON_S, PROMO, Json, charge_refunded, dispute, event, folded, intent, invoice, read, refund, sample, session, totals)
+from tests.platforms.stripe_life import (
+    CONTEXT,
+    NOON_S,
+    PROMO,
+    Json,
+    charge_refunded,
+    dispute,
+    event,
+    folded,
+    intent,
+    invoice,
+    read,
+    refund,
+    sample,
+    session,
+    totals,
+)
 
 CLICK = "clk_01k80kd5n3eq1azk8cw3y4vw17"
 NOON = datetime.fromtimestamp(NOON_S, UTC)

@@ -8,7 +8,20 @@ from hypothesis import strategies as st
 
 from app.domain.folding import Order
 from app.platforms.stripe.amounts import stripe_exponent, to_iso
-from tests.platforms.stripe_life import (NOON_S, PROMO, Json, charge_refunded, dispute, event, folded, intent, invoice, refund, session, totals)
+from tests.platforms.stripe_life import (
+    NOON_S,
+    PROMO,
+    Json,
+    charge_refunded,
+    dispute,
+    event,
+    folded,
+    intent,
+    invoice,
+    refund,
+    session,
+    totals,
+)
 
 CURRENCIES = ("EUR", "JPY", "ISK", "KWD", "UGX", "MGA")
 

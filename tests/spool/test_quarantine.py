@@ -17,6 +17,7 @@ from app import clock, random_ids
 from app.domain.ids import floor_at
 from app.intake.drain import drain
 from app.settings import Settings
+from app.spool import quarantine as quarantine_module
 from app.spool.quarantine import LOCK, held, put_back, quarantine
 from app.spool.reader import claim
 from app.spool.records import ClickLine, HookLine, Line, decode, encode
@@ -128,7 +129,7 @@ def _put_back_until(step: int, directory: Path, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patched:
         for name in ("rename", "unlink"):
             patched.setattr(Path, name, counted(getattr(Path, name)))
-        patched.setattr("app.spool.quarantine._write", counted(__import__("app.spool.quarantine").quarantine._write))
+        patched.setattr("app.spool.quarantine._write", counted(quarantine_module._write))
         patched.setattr("app.spool.quarantine.sync_directory", counted(lambda _: None))
         try:
             put_back(directory, oldest=LONG_AGO)

@@ -576,7 +576,7 @@ async def test_a_full_disk_gets_the_room_of_the_spares(small_disk: Path) -> None
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from app.spool import Spool
+from app.spool.writer import Spool
 
 async def write() -> None:
     spool = Spool(Path(sys.argv[1]), kind=sys.argv[3], sync_ms=10, segment_bytes=5_000 if sys.argv[3] == "clicks" else 200_000)
