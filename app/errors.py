@@ -6,6 +6,7 @@
     ├── Unauthorized   401   no key, an unknown key, a wrong signature
     ├── Forbidden      403   the key is known and its scopes do not allow this
     ├── NotFound       404   no such row for this brand; a row of another brand looks the same
+    ├── MethodRefused  405   the path exists, the method is not offered there
     ├── Conflict       409   the row exists already, or its state does not allow this
     ├── Gone           410   it existed and is over
     ├── TooSlow        408   the sender stopped in the middle; its connection is closed
@@ -89,6 +90,13 @@ class NotFound(AppError):
 
     status = 404
     code = "not_found"
+
+
+class MethodRefused(AppError):
+    """The path exists, the method is not offered there."""
+
+    status = 405
+    code = "method_not_allowed"
 
 
 class Conflict(AppError):

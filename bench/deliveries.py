@@ -8,7 +8,7 @@ from uuid import UUID
 from app import random_ids
 from app.intake.clicks.analyze import refresh_statistics
 from app.intake.deliveries.recording import BATCH_MAX, record_deliveries
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 from app.spool.records import HookLine
 from bench import orders
 from bench.database import Database, database
@@ -44,7 +44,7 @@ async def _size(base: Database, order: dict[str, Any], effort: Effort, first: in
         assert outcome.recorded == effort.deliveries, outcome
         recording.append(share.each_us(effort.deliveries))
         with base.share() as share:
-            while await settle(base.pool):
+            while await redecide(base.pool):
                 pass
         settling.append(share.each_us(effort.deliveries))
     middle = effort.rounds // 2

@@ -140,7 +140,7 @@ def literal(value: ast.expr | None, names: dict[str, str]) -> set[str]:
 
 
 def reasons_of_deliveries() -> set[str]:
-    """Every word a delivery's `reason` may be: `Unreadable("…", …)`, `rejected=`, `ignored=`, `Verdict("…", "…")`, and what `verify` returns."""
+    """Every word a delivery's `reason` may be: `Unreadable("…", …)`, `rejected=`, `ignored=`, `DeliveryResult("…", "…")`, and what `verify` returns."""
     trees = {
         path: tree_of(path)
         for room in ("intake", "platforms", "domain")
@@ -163,7 +163,7 @@ def reasons_of_deliveries() -> set[str]:
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 if called == "Unreadable" and node.args:
                     found |= literal(node.args[0], names)
-                if called == "Verdict" and len(node.args) > 1:
+                if called == "DeliveryResult" and len(node.args) > 1:
                     found |= literal(node.args[1], names)
                 for keyword in node.keywords:
                     if keyword.arg in {"rejected", "ignored"}:

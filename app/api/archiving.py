@@ -12,7 +12,7 @@ from sqlalchemy import Row, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.api.faults import Faults
+from app.api.faults import FieldErrors
 from app.api.rows import change, read_row, way_back
 from app.database.tables import campaign, collaboration, influencer
 from app.errors import Conflict
@@ -54,7 +54,7 @@ async def refuse_to_return(
     """
     if plays_in_trials(row.brand_id, row.id):
         raise Conflict(f"this {kind} belongs to the trial of sources and stays archived", code="fixed")
-    faults = Faults()
+    faults = FieldErrors()
     for field, owner_id in owners.items():
         table = OWNERS[field]
         query = select(table.c.archived_at).where(table.c.brand_id == row.brand_id, table.c.id == owner_id)

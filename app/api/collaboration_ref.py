@@ -10,7 +10,7 @@ from sqlalchemy import Table, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
-from app.api.faults import Faults
+from app.api.faults import FieldErrors
 from app.api.fields import Given, Reference, blame
 from app.api.rows import is_archived, resolve
 from app.database.tables import campaign, collaboration, influencer
@@ -61,7 +61,7 @@ _FIND = text("""
 
 
 async def pair_up(
-    connection: AsyncConnection, brand_id: UUID, wanted: Sequence[Paired], faults: Faults
+    connection: AsyncConnection, brand_id: UUID, wanted: Sequence[Paired], faults: FieldErrors
 ) -> list[Pair | None]:
     """The collaboration of each body, in order; None where a fault was noted. At most five statements, however many bodies."""
     by_id = await _of_collaborations(
@@ -104,7 +104,7 @@ def _archived(row: Any) -> tuple[str, UUID] | None:
 class _References:
     """Finds what bodies refer to and notes what is missing or archived."""
 
-    def __init__(self, connection: AsyncConnection, brand_id: UUID, faults: Faults) -> None:
+    def __init__(self, connection: AsyncConnection, brand_id: UUID, faults: FieldErrors) -> None:
         self._connection = connection
         self._brand_id = brand_id
         self._faults = faults

@@ -15,7 +15,7 @@ def no_such(kind: str, shown: str) -> str:
     return f"{told}: ids begin with {PREFIXES[kind]}_, your own with {EXTERNAL}"
 
 
-class Faults:
+class FieldErrors:
     """What was found so far. `at(3)` names fields of the fourth row of a batch: `links.3.slug`."""
 
     def __init__(self, batch: str | None = None) -> None:

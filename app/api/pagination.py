@@ -33,7 +33,7 @@ class Page(BaseModel, Generic[Shown]):
     has_more: bool
 
 
-class Asked:
+class PageRequest:
     """Which page is asked for. `scope` ties a cursor to its brand, list and filters."""
 
     def __init__(self, request: Request, response: Response, limit: int, cursor: str | None) -> None:
@@ -65,17 +65,17 @@ async def _asked(
     response: Response,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows of a page.")] = LIMIT_DEFAULT,
     cursor: Annotated[str | None, Query(max_length=1_000, description="`next_cursor` of the page before.")] = None,
-) -> Asked:
-    return Asked(request, response, limit, cursor)
+) -> PageRequest:
+    return PageRequest(request, response, limit, cursor)
 
 
-Paging = Annotated[Asked, Depends(_asked)]
+Paging = Annotated[PageRequest, Depends(_asked)]
 
 
 async def fetch_page(
     connection: AsyncConnection,
     query: Select[Any],
-    asked: Asked,
+    asked: PageRequest,
     keys: Sequence[ColumnElement[Any]],
     shown: Callable[[Row[Any]], Shown],
     *,

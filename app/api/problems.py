@@ -21,6 +21,7 @@ from app.errors import (
     Forbidden,
     Invalid,
     Malformed,
+    MethodRefused,
     NotFound,
     TooLarge,
     TooMany,
@@ -42,13 +43,6 @@ class UnsupportedType(AppError):
 
     status = 415
     code = "unsupported_media_type"
-
-
-class MethodRefused(AppError):
-    """The path exists, the method is not offered there."""
-
-    status = 405
-    code = "method_not_allowed"
 
 
 class MissingScope(Forbidden):
@@ -264,7 +258,7 @@ def _taken(constraint: str) -> Conflict:
 # ── The handlers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _field_problems(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
     return render(request, error)
 
@@ -307,6 +301,6 @@ async def _starlette(request: Request, error: Exception) -> Response:
 
 def add_handlers(api: FastAPI) -> None:
     """Makes every error of `api` a problem. What is no AppError is caught further out, by the envelope (app/api/middleware.py)."""
-    api.add_exception_handler(AppError, _told)
+    api.add_exception_handler(AppError, _field_problems)
     api.add_exception_handler(RequestValidationError, _refused)
     api.add_exception_handler(HTTPException, _starlette)

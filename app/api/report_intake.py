@@ -13,7 +13,7 @@ from app import clock
 from app.api.auth import Caller
 from app.api.fields import Moment
 from app.domain import ids
-from app.domain.amounts import Account
+from app.domain.amounts import AmountCheck
 from app.domain.customers import customer_key
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, words
 from app.domain.refunds import Effect
@@ -21,7 +21,7 @@ from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid
 from app.orders.batching import Recorder
 from app.orders.record import Recorded
-from app.orders.state import Settled
+from app.orders.state import OrderState
 
 TRUST_NAMES = {TRUST_WEBHOOK: "signed", TRUST_SERVER: "authenticated", TRUST_PIXEL: "unsigned"}
 CURRENCY = "SELECT currency FROM brand WHERE id = $1"
@@ -168,7 +168,7 @@ class Conversion(ConversionSummary):
     witnesses: list[WitnessShown] = Field(description="Everyone who reported it, the most trusted first.")
 
 
-def show_settled(settled: Settled) -> Conversion:
+def show_order_state(settled: OrderState) -> Conversion:
     """A whole order."""
     order = settled.order
     return Conversion(
@@ -248,7 +248,7 @@ def _status_change(change: StatusChange) -> StatusChangeShown:
     )
 
 
-def _witness(account: Account) -> WitnessShown:
+def _witness(account: AmountCheck) -> WitnessShown:
     witness = account.witness
     return WitnessShown(
         door=witness.door,
@@ -268,7 +268,7 @@ def _witness(account: Account) -> WitnessShown:
 Reading = Callable[[object, Context], OrderReport]
 
 
-class Desk:
+class ReportIntake:
     """Takes reports in for one request: reads the body, records it together with those of other requests."""
 
     def __init__(self, request: Request) -> None:
@@ -318,8 +318,8 @@ def _refusal(fields: Sequence[FieldError], error: Invalid | None = None) -> Inva
 
 
 # Async, or FastAPI would send this one line to a thread and back.
-async def _desk(request: Request) -> Desk:
-    return Desk(request)
+async def _desk(request: Request) -> ReportIntake:
+    return ReportIntake(request)
 
 
-AtDesk = Annotated[Desk, Depends(_desk)]
+ReportIntakeDep = Annotated[ReportIntake, Depends(_desk)]

@@ -5,7 +5,7 @@ from typing import Any
 from app.domain.orders import Parsed, words
 
 
-def show_said(said: Parsed) -> dict[str, Any]:
+def show_report(said: Parsed) -> dict[str, Any]:
     """What it says, and nothing else: reports with their refunds, landings, or why there are none."""
     shown: dict[str, Any] = {"topic": said.topic}
     for name in ("ignored", "rejected", "detail"):

@@ -16,7 +16,7 @@ from app.settings import Settings, read_settings
 if TYPE_CHECKING:
     import asyncpg
 
-    from app.server.brand_keys import Key
+    from app.server.brand_keys import StoredKey
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -91,7 +91,7 @@ def revoke_key(
     from app.server.brand_keys import list_keys as listing
     from app.server.brand_keys import revoke_key as revoking
 
-    async def look(connection: "asyncpg.Connection") -> "tuple[Key, list[Key]]":
+    async def look(connection: "asyncpg.Connection") -> "tuple[StoredKey, list[StoredKey]]":
         key = await find_key(connection, id)
         return key, await listing(connection, key.brand)
 
@@ -137,13 +137,13 @@ def _confirm(yes: bool) -> None:
         raise AppError("nothing was revoked")
 
 
-def _described(key: "Key") -> str:
+def _described(key: "StoredKey") -> str:
     if key.kind == "secret":
         return f"a secret key of {key.brand!r} (sk_…{key.hint}, {', '.join(key.scopes) or 'no scopes'})"
     return f"the publishable key {key.hint} of {key.brand!r}"
 
 
-def _consequence(key: "Key", others: "list[Key]") -> str:
+def _consequence(key: "StoredKey", others: "list[StoredKey]") -> str:
     """What will no longer work without it. others: the brand's other keys in force."""
     if key.kind == "publishable":
         return f"Pages of the shop {key.shop!r} that carry it will not be heard any more."
@@ -160,7 +160,7 @@ def _consequence(key: "Key", others: "list[Key]") -> str:
     return "Whatever speaks to the REST API with it will be refused."
 
 
-def _print_keys(found: "list[Key]", *, wide: bool, revoked: bool) -> None:
+def _print_keys(found: "list[StoredKey]", *, wide: bool, revoked: bool) -> None:
     roomy = wide or columns() >= ROOMY_COLUMNS
     whole = wide or columns() >= WHOLE_KEY_COLUMNS
     headers = ["brand", "id", "key", "for"]
@@ -177,6 +177,6 @@ def _print_keys(found: "list[Key]", *, wide: bool, revoked: bool) -> None:
     print_table(headers, rows, cut=("brand", "for", "name"), wide=wide)
 
 
-def _words(key: "Key") -> dict[str, Any]:
+def _words(key: "StoredKey") -> dict[str, Any]:
     moments = {"created_at": key.created_at, "revoked_at": key.revoked_at}
     return asdict(key) | {name: moment and f"{moment:{MOMENT}}" for name, moment in moments.items()}

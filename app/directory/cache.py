@@ -45,7 +45,7 @@ class PixelKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return _read_key(packed)
 
 
-class Source(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class CachedSource(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A connected shop system. secrets: encrypted, as in the database. settings: JSON text."""
 
     id: str
@@ -56,12 +56,12 @@ class Source(msgspec.Struct, array_like=True, frozen=True, gc=False):
     settings: str
 
     @staticmethod
-    def read(packed: bytes) -> "Source":
+    def read(packed: bytes) -> "CachedSource":
         """The source of a packed row."""
         return _read_source(packed)
 
 
-class Route:
+class CachedRoute:
     """A route taken apart for redirecting; `packed` is what it was made of."""
 
     __slots__ = ("brand_id", "destination", "disabled", "expires_ms", "link_id", "packed", "prefix", "suffix")
@@ -82,7 +82,7 @@ class Route:
 pack = msgspec.msgpack.Encoder().encode
 _read_route = msgspec.msgpack.Decoder(RouteRow).decode
 _read_key = msgspec.msgpack.Decoder(PixelKey).decode
-_read_source = msgspec.msgpack.Decoder(Source).decode
+_read_source = msgspec.msgpack.Decoder(CachedSource).decode
 read_host = msgspec.msgpack.Decoder(str).decode
 
 
@@ -96,7 +96,7 @@ def key_digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class Known:
+class Cache:
     """The memory. One event loop only.
 
     generation: grows with every batch of changes, so that an answer read from the database while one came in is not put over a newer row.
@@ -105,13 +105,13 @@ class Known:
     def __init__(self, *, unknown_rows: int) -> None:
         self.rows: dict[str, dict[str, bytes]] = {table: {} for table in TABLES}
         # Routes taken apart, and host name → brand: what every redirect asks.
-        self.routes: dict[str, Route] = {}
+        self.routes: dict[str, CachedRoute] = {}
         self.host_brands: dict[str, str] = {}
         self.generation = 0
         self._unknown: dict[tuple[str, str], float] = {}
         self._unknown_rows = unknown_rows
 
-    def route(self, key: str) -> Route | None:
+    def route(self, key: str) -> CachedRoute | None:
         """The route under this `route_key`; None when it is not in memory, which does not mean that there is none."""
         found = self.routes.get(key)
         if found is None:
@@ -119,7 +119,7 @@ class Known:
             if packed is not None:
                 if len(self.routes) >= ROUTES_MAX:
                     del self.routes[next(iter(self.routes))]
-                found = self.routes[key] = Route(packed)
+                found = self.routes[key] = CachedRoute(packed)
         return found
 
     def pixel_key(self, digest: str) -> PixelKey | None:
@@ -127,7 +127,7 @@ class Known:
         packed = self.rows["api_key"].get(digest)
         return None if packed is None else _read_key(packed)
 
-    def source(self, token: str) -> Source | None:
+    def source(self, token: str) -> CachedSource | None:
         """The source with this token, likewise."""
         packed = self.rows["source"].get(token)
         return None if packed is None else _read_source(packed)

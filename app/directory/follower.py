@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app import clock
-from app.directory.cache import SHARED_HOST, TABLES, Known, pack, route_key
+from app.directory.cache import SHARED_HOST, TABLES, Cache, pack, route_key
 from app.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Follower:
     schema: the revision it was last seen at; schema_wanted: the one this release needs. identity and horizon: what the memory is worth (snapshot.py).
     """
 
-    def __init__(self, known: Known, dsn: str, *, poll_ms: int) -> None:
+    def __init__(self, known: Cache, dsn: str, *, poll_ms: int) -> None:
         self.loaded = False
         self.fresh = False
         self.schema: str | None = None

@@ -12,7 +12,17 @@ import logging
 from pathlib import Path
 
 from app import clock
-from app.directory.cache import SHARED_HOST, TABLES, Known, PixelKey, Route, Source, key_digest, read_host, route_key
+from app.directory.cache import (
+    SHARED_HOST,
+    TABLES,
+    Cache,
+    CachedRoute,
+    CachedSource,
+    PixelKey,
+    key_digest,
+    read_host,
+    route_key,
+)
 from app.directory.follower import Follower
 from app.directory.snapshot import Head, SnapshotError, read_snapshot, write_snapshot
 from app.settings import Settings
@@ -28,7 +38,7 @@ class Directory:
     """The lookups of one process. `start` loads the snapshot and follows the database; until then it knows nothing. One event loop only."""
 
     def __init__(self, dsn: str, snapshot: Path, *, poll_ms: int = 2_000, unknown_rows: int = 10_000) -> None:
-        self.known = Known(unknown_rows=unknown_rows)
+        self.known = Cache(unknown_rows=unknown_rows)
         self._follower = Follower(self.known, dsn, poll_ms=poll_ms)
         self._snapshot = snapshot
         self._saved: tuple[int, str | None] | None = None
@@ -66,7 +76,7 @@ class Directory:
         """The brand whose own host this is, from memory; None for the shared host."""
         return self.known.host_brands.get(host)
 
-    async def find_route(self, host: str, slug: str) -> tuple[Route | None, str | None]:
+    async def find_route(self, host: str, slug: str) -> tuple[CachedRoute | None, str | None]:
         """Where this slug leads on this host, and the brand whose own host it is. Both in lower case.
 
         Raises Unavailable when it is not in memory and the database cannot be asked.
@@ -84,7 +94,7 @@ class Directory:
                 key = route_key(host, slug)
         if not self.known.is_unknown("route", key):
             packed = await self._follower.ask("route", key)
-            route = None if packed is None else self.known.route(key) or Route(packed)
+            route = None if packed is None else self.known.route(key) or CachedRoute(packed)
         return route, brand_id
 
     async def find_key(self, key: str) -> PixelKey | None:
@@ -96,12 +106,12 @@ class Directory:
             found = None if packed is None else PixelKey.read(packed)
         return found
 
-    async def find_source(self, token: str) -> Source | None:
+    async def find_source(self, token: str) -> CachedSource | None:
         """The source with this token, unless it is archived. Raises Unavailable likewise."""
         found = self.known.source(token)
         if found is None and not self.known.is_unknown("source", token):
             packed = await self._follower.ask("source", token)
-            found = None if packed is None else Source.read(packed)
+            found = None if packed is None else CachedSource.read(packed)
         return found
 
     # ── On disk ──────────────────────────────────────────────────────────────────────────────────────────────────────

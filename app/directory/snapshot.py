@@ -32,7 +32,7 @@ class Head(msgspec.Struct, frozen=True):
     counts: dict[str, int]
 
 
-class Page(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class SnapshotPage(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Some rows of one table: (key, packed row)."""
 
     table: str
@@ -44,7 +44,7 @@ class SnapshotError(Exception):
 
 
 _read_head = msgspec.msgpack.Decoder(Head).decode
-_read_page = msgspec.msgpack.Decoder(Page).decode
+_read_page = msgspec.msgpack.Decoder(SnapshotPage).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -61,7 +61,7 @@ def write_snapshot(path: Path, head: Head, tables: Mapping[str, Rows]) -> None:
             for table, rows in tables.items():
                 items = list(rows.items())
                 for start in range(0, len(items), PAGE_ROWS):
-                    file.write(_frame(_encode(Page(table, items[start : start + PAGE_ROWS]))))
+                    file.write(_frame(_encode(SnapshotPage(table, items[start : start + PAGE_ROWS]))))
             file.flush()
             os.fsync(file.fileno())
         draft.rename(path)
@@ -70,7 +70,7 @@ def write_snapshot(path: Path, head: Head, tables: Mapping[str, Rows]) -> None:
         raise
 
 
-def read_snapshot(path: Path) -> tuple[Head, Iterator[Page]]:
+def read_snapshot(path: Path) -> tuple[Head, Iterator[SnapshotPage]]:
     """The head, and the pages to be read one at a time. Raises SnapshotError, from the iterator too: what came before is no whole snapshot then."""
     try:
         file = path.open("rb")
@@ -88,7 +88,7 @@ def read_snapshot(path: Path) -> tuple[Head, Iterator[Page]]:
         file.close()
         raise
 
-    def pages() -> Iterator[Page]:
+    def pages() -> Iterator[SnapshotPage]:
         left = dict(head.counts)
         with file:
             while any(left.values()):

@@ -59,7 +59,7 @@ class Tolerance:
 EXACT = Tolerance()
 
 
-class Account(msgspec.Struct, frozen=True, gc=False):
+class AmountCheck(msgspec.Struct, frozen=True, gc=False):
     """A witness, what its amount is to the order (`AMOUNTS`), its own net, and by how much it says more than what is taken."""
 
     witness: Witness
@@ -83,7 +83,7 @@ def compare(
     locked_at: datetime | None,
     paid_on_top: tuple[int | None, int | None],
     tolerance: Tolerance,
-) -> tuple[tuple[Account, ...], set[str]]:
+) -> tuple[tuple[AmountCheck, ...], set[str]]:
     """Every witness beside the one whose amount is taken, in the order given, and the flags of the order.
 
     `amount_disagreement`: two current amounts differ by more than the tolerance, whoever stated them. `currency_disagreement`: two
@@ -91,7 +91,7 @@ def compare(
     `conflicting_reports`: between two of one trust and version only the hash decided.
     """
     if len(ranked) == 1 and money is not None:
-        return (Account(money, USED, net_of(money.report), 0),), set()
+        return (AmountCheck(money, USED, net_of(money.report), 0),), set()
     accounts = []
     flags: set[str] = set()
     newest: dict[tuple[int, str, str], int] = {}
@@ -100,10 +100,10 @@ def compare(
     for witness in ranked:
         net_minor = net_of(witness.report)
         if money is None or net_minor is None:
-            accounts.append(Account(witness, NONE))
+            accounts.append(AmountCheck(witness, NONE))
             continue
         if witness is money:
-            accounts.append(Account(witness, USED, net_minor, 0))
+            accounts.append(AmountCheck(witness, USED, net_minor, 0))
             continue
         difference = _difference(witness.report, money.report, paid_on_top)
         tied = witness.rank[:2] == money.rank[:2]
@@ -125,7 +125,7 @@ def compare(
         elif amounts == OTHER_CURRENCY and witness.trust >= TRUST_SERVER:
             # A pixel tells what the shopper saw, in the shopper's currency; that is no news of a shop that sells abroad.
             flags.add("currency_disagreement")
-        accounts.append(Account(witness, amounts, net_minor, None if other_currency else difference))
+        accounts.append(AmountCheck(witness, amounts, net_minor, None if other_currency else difference))
     return tuple(accounts), flags
 
 

@@ -36,7 +36,7 @@ class Method(StrEnum):
     VISITOR = "visitor"
 
 
-class Verdict(StrEnum):
+class AttributionStatus(StrEnum):
     """What became of the order."""
 
     ATTRIBUTED = "attributed"
@@ -105,7 +105,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     code_starts_at: datetime | None = None
     code_ends_at: datetime | None = None
     credit_policy: CreditPolicy = CreditPolicy.ALWAYS
-    doubted: bool = False
+    unsigned_only: bool = False
     alias: str | None = None
 
 
@@ -137,7 +137,7 @@ class Policies:
         return self.of(campaigns.pop()) if len(campaigns) == 1 else self.brand
 
 
-class Conversion(msgspec.Struct, frozen=True, gc=False):
+class OrderToDecide(msgspec.Struct, frozen=True, gc=False):
     """What deciding needs of an order. as_of: the moment of deciding; only tells whether the wait for a named click is over."""
 
     occurred_at: datetime
@@ -165,7 +165,7 @@ class Credit(msgspec.Struct, frozen=True, gc=False):
 class Decision(msgspec.Struct, frozen=True):
     """Who gets the order and why. credits is empty when nobody does. late_click: a named click is younger than its order by more than 300 s."""
 
-    verdict: Verdict
+    verdict: AttributionStatus
     method: Method | None
     model: str
     policy_version: int
@@ -235,7 +235,7 @@ def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
 # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def decide(touches: Sequence[Touch], conversion: Conversion, policies: Policies) -> Decision:
+def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Policies) -> Decision:
     """Who gets an order. touches: codes in the order of the cart, clicks in any order. Never raises on empty input.
 
     The strongest method of the governing policy that has an eligible touch takes the order: of codes the first in the cart, alone; of clicks
@@ -244,7 +244,7 @@ def decide(touches: Sequence[Touch], conversion: Conversion, policies: Policies)
     """
     if not touches:
         brand = policies.brand
-        return Decision(Verdict.UNATTRIBUTED, None, brand.model, brand.version, Reason.NO_SIGNAL, (), ())
+        return Decision(AttributionStatus.UNATTRIBUTED, None, brand.model, brand.version, Reason.NO_SIGNAL, (), ())
     judged = [(touch, _fault(touch, conversion, policies)) for touch in touches]
     policy = policies.governing([touch for touch, fault in judged if fault is None])
     outcome = _award(judged, conversion, policy)
@@ -253,11 +253,14 @@ def decide(touches: Sequence[Touch], conversion: Conversion, policies: Policies)
     candidates = _candidates(judged, outcome, policy)
     method = shares[0].touch.method if shares else None
     if pending:
-        verdict, reason = Verdict.PENDING_CLICK, Reason.WAITING_FOR_CLICK
+        verdict, reason = AttributionStatus.PENDING_CLICK, Reason.WAITING_FOR_CLICK
     elif shares:
-        verdict, reason = Verdict.ATTRIBUTED, Reason.CODE_OWNER if method is Method.CODE else Reason.TOUCH_MODEL
+        verdict, reason = (
+            AttributionStatus.ATTRIBUTED,
+            Reason.CODE_OWNER if method is Method.CODE else Reason.TOUCH_MODEL,
+        )
     else:
-        verdict, reason = Verdict.UNATTRIBUTED, candidates[0].reason if candidates else Reason.NO_SIGNAL
+        verdict, reason = AttributionStatus.UNATTRIBUTED, candidates[0].reason if candidates else Reason.NO_SIGNAL
     late = any(touch.method is Method.CLICK and fault is Reason.CLICK_AFTER_ORDER for touch, fault in judged)
     return Decision(verdict, method, policy.model, policy.version, reason, shares, candidates, late)
 
@@ -274,9 +277,9 @@ class _Outcome(msgspec.Struct, frozen=True):
 NOBODY_WINS = _Outcome((), {})
 
 
-def _fault(touch: Touch, conversion: Conversion, policies: Policies) -> Reason | None:
+def _fault(touch: Touch, conversion: OrderToDecide, policies: Policies) -> Reason | None:
     """What keeps this touch, looked at alone, from explaining the order; None when nothing does."""
-    if touch.doubted:
+    if touch.unsigned_only:
         return Reason.UNSIGNED
     fault = _code_fault(touch, conversion) if touch.method is Method.CODE else _click_fault(touch, conversion, policies)
     if fault is not None:
@@ -287,7 +290,7 @@ def _fault(touch: Touch, conversion: Conversion, policies: Policies) -> Reason |
     return None
 
 
-def _code_fault(touch: Touch, conversion: Conversion) -> Reason | None:
+def _code_fault(touch: Touch, conversion: OrderToDecide) -> Reason | None:
     if touch.code_id is None:
         return Reason.UNKNOWN_CODE
     if not _within(conversion.occurred_at, touch.code_starts_at, touch.code_ends_at):
@@ -299,7 +302,7 @@ def _code_fault(touch: Touch, conversion: Conversion) -> Reason | None:
     return None
 
 
-def _click_fault(touch: Touch, conversion: Conversion, policies: Policies) -> Reason | None:
+def _click_fault(touch: Touch, conversion: OrderToDecide, policies: Policies) -> Reason | None:
     occurred_at = touch.occurred_at
     if occurred_at is None or touch.collaboration_id is None:
         return Reason.UNKNOWN_CLICK
@@ -317,7 +320,7 @@ def _within(moment: datetime | None, starts_at: datetime | None, ends_at: dateti
     return (starts_at is None or starts_at <= moment) and (ends_at is None or moment < ends_at)
 
 
-def _award(judged: Judged, conversion: Conversion, policy: Policy) -> _Outcome:
+def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcome:
     """Who wins among the touches without fault, and which codes were withheld."""
     eligible = [touch for touch, fault in judged if fault is None]
     if not eligible:
@@ -349,7 +352,9 @@ def _award(judged: Judged, conversion: Conversion, policy: Policy) -> _Outcome:
     return _Outcome((), withheld)
 
 
-def _by_model(touches: Sequence[Touch], conversion: Conversion, policy: Policy) -> tuple[tuple[Touch, Fraction], ...]:
+def _by_model(
+    touches: Sequence[Touch], conversion: OrderToDecide, policy: Policy
+) -> tuple[tuple[Touch, Fraction], ...]:
     if not touches:
         return ()
     if len(touches) == 1:
@@ -411,7 +416,7 @@ def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Cand
     return tuple(found)
 
 
-def _could_change(judged: Judged, outcome: _Outcome, conversion: Conversion, policy: Policy) -> bool:
+def _could_change(judged: Judged, outcome: _Outcome, conversion: OrderToDecide, policy: Policy) -> bool:
     """Whether a click that the order names and nobody has seen yet could give the order to someone else, if it arrived.
 
     Tried out rather than reasoned about: suppose it arrives, from somebody new or from the owner of one of the codes, and decide again.

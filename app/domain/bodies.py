@@ -18,7 +18,7 @@ from app.domain.orders import (
     REVERSAL,
     Context,
     Customer,
-    Line,
+    OrderLine,
     OrderReport,
     RefundReport,
     order_ref,
@@ -131,15 +131,15 @@ class _Fields:
             return None
         return _Fields(value, f"{self.prefix}{name}.", self.errors)
 
-    def lines(self) -> tuple[Line, ...]:
-        lines: list[Line] = []
+    def lines(self) -> tuple[OrderLine, ...]:
+        lines: list[OrderLine] = []
         for index, value in enumerate(self.listed("lines", LINES_MAX)):
             line = self.inner(f"lines.{index}", value)
             if line is None:
                 continue
             quantity = line.whole("quantity", least=0, most=1_000_000)
             lines.append(
-                Line(
+                OrderLine(
                     id=line.text("id") or str(index + 1),
                     quantity=1 if quantity is None else quantity,
                     net_minor=line.whole("net_minor"),

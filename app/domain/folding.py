@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from app.domain.amounts import EXACT, Account, Tolerance, Witness, compare, net_of
+from app.domain.amounts import EXACT, AmountCheck, Tolerance, Witness, compare, net_of
 from app.domain.codes import normalise
 from app.domain.orders import REFUND, TRUST_SERVER, Customer, OrderReport
 from app.domain.refunds import Adjustment, Effect, Sold, effects
@@ -64,7 +64,7 @@ class Order(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
     idle: tuple[Effect, ...] = ()
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[AmountCheck, ...] = ()
     locked_at: datetime | None = None
     lockable_at: datetime | None = None
 
@@ -263,8 +263,8 @@ def code_named(order: Order, known: Mapping[str, str]) -> Order:
     """The order with the codes that its `code_ids` stand for among its codes, last; known: the folded code of each id that the brand has mapped."""
     aliases = {code_id: known[code_id] for code_id in order.code_ids if code_id in known}
     codes = tuple(dict.fromkeys((*order.codes, *aliases.values())))
-    doubted = tuple(code for code in order.doubted_codes if code not in codes)
-    return replace(order, codes=codes, doubted_codes=doubted, aliases=aliases)
+    unsigned_only = tuple(code for code in order.doubted_codes if code not in codes)
+    return replace(order, codes=codes, doubted_codes=unsigned_only, aliases=aliases)
 
 
 Fact = TypeVar("Fact", Witness, Adjustment)
@@ -305,10 +305,10 @@ def _named(
     sure = dict.fromkeys([name for report in believed for name in names(report)])
     if not unsigned:
         return tuple(sure), (), True
-    doubted = dict.fromkeys(name for report in unsigned for name in names(report))
+    unsigned_only = dict.fromkeys(name for report in unsigned for name in names(report))
     if not sure:
-        return tuple(doubted), (), not doubted
-    return tuple(sure), tuple(name for name in doubted if name not in sure), True
+        return tuple(unsigned_only), (), not unsigned_only
+    return tuple(sure), tuple(name for name in unsigned_only if name not in sure), True
 
 
 def _folded_codes(report: OrderReport) -> Iterable[str]:

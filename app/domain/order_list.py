@@ -41,7 +41,7 @@ _MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Brand:
+class ListDefaults:
     """What a list does not say itself. zone: of a day without a time."""
 
     currency: str
@@ -54,7 +54,7 @@ class _Wrong(ValueError):
         self.refusal = Refusal(word, f"{field} {reason}", field)
 
 
-def read_listed(record: Record, sheet: Sheet, brand: Brand) -> Listed | Refusal | None:
+def read_listed(record: Record, sheet: Sheet, brand: ListDefaults) -> Listed | Refusal | None:
     """The order that a record lists; None for a row without anything in it. Never raises."""
     if record.wrong is not None:
         return Refusal(*record.wrong)
@@ -87,7 +87,7 @@ def _row(record: Record, sheet: Sheet) -> Mapping[str, object]:
         raise _Wrong("the line", str(error), "wrong_cells") from None
 
 
-def _listed(number: int, row: Mapping[str, object], brand: Brand) -> Listed:
+def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> Listed:
     order_id = _said("order_id", row.get("order_id"), read_text, "required")
     currency = brand.currency
     if "currency" in row:

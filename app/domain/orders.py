@@ -41,7 +41,7 @@ class Customer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 UNKNOWN_CUSTOMER = Customer()
 
 
-class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class OrderLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One line of an order or refund. Amounts in minor units of the order's currency, after discount, before tax."""
 
     id: str
@@ -76,7 +76,7 @@ class RefundReport(msgspec.Struct, frozen=True, gc=False):
     currency: str | None = None
     occurred_at: datetime | None = None
     version: int = 0
-    lines: tuple[Line, ...] = ()
+    lines: tuple[OrderLine, ...] = ()
     of_total: bool = False
     cumulative: bool = False
     part_of: str | None = None
@@ -117,7 +117,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     click_ids: tuple[str, ...] = ()
     visitor_id: str | None = None
     customer: Customer = UNKNOWN_CUSTOMER
-    lines: tuple[Line, ...] = ()
+    lines: tuple[OrderLine, ...] = ()
     refunds: tuple[RefundReport, ...] = ()
     refund_ids: tuple[str, ...] | None = None
     test: bool = False
@@ -206,12 +206,12 @@ def _form(kind: type[msgspec.Struct]) -> _Form:
     return _Form(names, tuple(None if each.required else each.default for each in said), attrgetter(*names))
 
 
-_FORMS: dict[type, _Form] = {kind: _form(kind) for kind in (OrderReport, RefundReport, Line, Customer)}
+_FORMS: dict[type, _Form] = {kind: _form(kind) for kind in (OrderReport, RefundReport, OrderLine, Customer)}
 # Types of most values, which are written as they are.
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
-def words(fact: OrderReport | RefundReport | Line | Customer) -> dict[str, object]:
+def words(fact: OrderReport | RefundReport | OrderLine | Customer) -> dict[str, object]:
     """What a report says and nothing else: fields that were not said are left out, times are UTC, refunds stand apart (each is a fact of its own).
 
     Leaving out what was not said keeps the hash of a report the same when a later release knows more fields.
@@ -229,7 +229,7 @@ def _plain(value: object) -> object:
         return value if value.tzinfo is UTC else value.astimezone(UTC)
     if isinstance(value, tuple):
         return [each if type(each) in _PLAIN else _plain(each) for each in value]
-    if isinstance(value, (Line, Customer)):
+    if isinstance(value, (OrderLine, Customer)):
         return words(value)
     return value
 

@@ -12,7 +12,7 @@ from itertools import takewhile
 import msgspec
 from msgspec.structs import replace
 
-from app.domain.orders import CANCELLATION, CHARGEBACK, REVERSAL, Line
+from app.domain.orders import CANCELLATION, CHARGEBACK, REVERSAL, OrderLine
 
 OVER_ORDER = "refund_over_order"
 LINE_UNKNOWN = "refund_line_unknown"
@@ -44,7 +44,7 @@ class Adjustment(msgspec.Struct, frozen=True, gc=False):
     part_of: str | None = None
     by_lines: bool = False
     reverses: str | None = None
-    lines: tuple[Line, ...] = ()
+    lines: tuple[OrderLine, ...] = ()
 
     @property
     def rank(self) -> tuple[int, int, bytes]:
@@ -86,10 +86,10 @@ class Sold(msgspec.Struct, frozen=True):
     currency: str | None
     occurred_at: datetime
     totals: Mapping[str | None, int] = {}
-    lines: Sequence[Line] = ()
+    lines: Sequence[OrderLine] = ()
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class RefundOutcome(msgspec.Struct, frozen=True):
     """effects: in the order in which they took effect. idle: known, and without effect until something else is known. flags: of the order."""
 
     effects: tuple[Effect, ...] = ()
@@ -97,10 +97,10 @@ class Outcome(msgspec.Struct, frozen=True):
     flags: frozenset[str] = frozenset()
 
 
-NOTHING = Outcome()
+NOTHING = RefundOutcome()
 
 
-def effects(facts: Iterable[Adjustment], sold: Sold) -> Outcome:
+def effects(facts: Iterable[Adjustment], sold: Sold) -> RefundOutcome:
     """What each adjustment took, in the order (time, refund id), cancellations after the refunds: they take what those have left.
 
     Of several reports of one, the highest rank holds. Reversals follow what they reverse and, when dated after the cancellation, the
@@ -120,9 +120,9 @@ def effects(facts: Iterable[Adjustment], sold: Sold) -> Outcome:
     standing = [_as_first_heard(reports) for reports in held if not _taken_back(reports[0])]
     standing += _beyond_known(told)
     if not standing or sold.net_minor is None:
-        return Outcome(flags=frozenset(flags))
+        return RefundOutcome(flags=frozenset(flags))
     known_ids = {each.refund_id for each in told if each.kind != REVERSAL}
-    till = _Till(sold)
+    till = _RefundState(sold)
     idle = []
     for each, at in _in_turn(standing, sold.occurred_at):
         reason = _why_idle(each, sold, known_ids)
@@ -133,11 +133,11 @@ def effects(facts: Iterable[Adjustment], sold: Sold) -> Outcome:
         else:
             till.take(each, at)
     flags |= {effect.flag for effect in (*till.effects, *idle) if effect.flag is not None}
-    return Outcome(tuple(till.effects), tuple(idle), frozenset(flags))
+    return RefundOutcome(tuple(till.effects), tuple(idle), frozenset(flags))
 
 
 @dataclass(slots=True)
-class _Till:
+class _RefundState:
     """What has been taken so far, of the order, by each adjustment, and of each line."""
 
     sold: Sold

@@ -21,7 +21,7 @@ import asyncpg
 
 from app.domain import ids
 from app.domain.order_file import Refusal
-from app.domain.order_list import Brand, read_listed
+from app.domain.order_list import ListDefaults, read_listed
 from app.domain.reconciliation import (
     NEVER_RECEIVED,
     REASONS,
@@ -99,7 +99,7 @@ async def run_reconciliation(run: Run) -> Mapping[str, Any]:
     row = await run.pool.fetchrow(BRAND, run.brand_id)
     if row is None:
         raise JobFailed("the brand does not exist any more")
-    brand = Brand(row["currency"], ZoneInfo(row["time_zone"]))
+    brand = ListDefaults(row["currency"], ZoneInfo(row["time_zone"]))
     await run.commit(run.forget_lines, done=0)
     contents = Contents()
     async for _, said in _lines(run, brand):
@@ -115,7 +115,7 @@ async def run_reconciliation(run: Run) -> Mapping[str, Any]:
         return books.result()
 
 
-async def _lines(run: Run, brand: Brand) -> AsyncIterator[tuple[int, Listed | Refusal | None]]:
+async def _lines(run: Run, brand: ListDefaults) -> AsyncIterator[tuple[int, Listed | Refusal | None]]:
     """What each record of the file says, with its number."""
     sheet = sheet_of(run.arguments)
     count = 0
@@ -151,7 +151,7 @@ class Books:
         span: tuple[datetime, datetime],
         contents: Contents,
         deliveries: Mapping[str, Naming],
-        brand: Brand,
+        brand: ListDefaults,
     ) -> None:
         self.run = run
         self.connection = connection

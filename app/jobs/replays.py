@@ -56,7 +56,7 @@ async def replay_deliveries(run: Run) -> Mapping[str, Any]:
         async with run.pool.acquire() as connection:
             batch = await next_selected(connection, run.brand_id, selection)
         if not batch:
-            return told_by(run)
+            return tally_of(run)
         await replay_batch(
             partial(_commit, run),
             run.brand_id,
@@ -73,7 +73,7 @@ def dry_run_of(arguments: Mapping[str, Any]) -> bool:
     return bool(arguments.get("dry_run"))
 
 
-def told_by(run: Run) -> dict[str, Any]:
+def tally_of(run: Run) -> dict[str, Any]:
     """What a run has to say so far."""
     return {"dry_run": dry_run_of(run.arguments), **Tally.of(run.checkpoint.get("tally", {})).words()}
 
@@ -91,7 +91,7 @@ async def _commit(run: Run, delivery_ids: Sequence[UUID], part: Part) -> list[Re
     try:
         await run.commit(work, done=run.done + len(delivery_ids))
     finally:
-        run.told = told_by(run)
+        run.told = tally_of(run)
     return replayed
 
 

@@ -107,9 +107,9 @@ def _touches(
     named: Sequence[Touch],
     visited: Sequence[UUID],
 ) -> tuple[Touch, ...]:
-    found = [_code_touch(code, order, codes.get(code, ()), doubted=False) for code in order.codes]
+    found = [_code_touch(code, order, codes.get(code, ()), unsigned_only=False) for code in order.codes]
     found += [_unmapped(code_id, order) for code_id in order.code_ids if code_id not in order.aliases]
-    found += [_code_touch(code, order, codes.get(code, ()), doubted=True) for code in order.doubted_codes]
+    found += [_code_touch(code, order, codes.get(code, ()), unsigned_only=True) for code in order.doubted_codes]
     found += [_resolved(touch, clicks.get(touch.id) if touch.id else None) for touch in named]
     known = {touch.id for touch in named}
     for click_id in visited:
@@ -139,11 +139,17 @@ def _cap(rows: Sequence[asyncpg.Record]) -> int | None:
     return rows[0]["max_redemptions"] if rows else None
 
 
-def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, doubted: bool) -> Touch:
+def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, unsigned_only: bool) -> Touch:
     """A redeemed code with its owner at the order's time."""
     assert order.occurred_at is not None
     if not rows:
-        return Touch(Method.CODE, code, order.spellings.get(code, code), occurred_at=order.occurred_at, doubted=doubted)
+        return Touch(
+            Method.CODE,
+            code,
+            order.spellings.get(code, code),
+            occurred_at=order.occurred_at,
+            unsigned_only=unsigned_only,
+        )
     row = rows[0]
     ends = [row[name] for name in ("ends_at", "disabled_at", "archived_at") if row[name] is not None]
     owner = _owner(rows, order.occurred_at) or NOBODY
@@ -162,7 +168,7 @@ def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, doub
         code_starts_at=row["starts_at"],
         code_ends_at=min(ends) if ends else None,
         credit_policy=CreditPolicy(row["credit_policy"]),
-        doubted=doubted,
+        unsigned_only=unsigned_only,
         alias=next((code_id for code_id, named in order.aliases.items() if named == code), None),
     )
 
@@ -193,11 +199,11 @@ def _owner(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record |
 def _named_clicks(order: Order) -> list[Touch]:
     """The clicks an order names, each once, whether or not they can be ids of ours."""
     found: dict[str, Touch] = {}
-    for names, doubted in ((order.click_ids, False), (order.doubted_click_ids, True)):
+    for names, unsigned_only in ((order.click_ids, False), (order.doubted_click_ids, True)):
         for name in names:
             click_id = read_click(name)
             signal = name if click_id is None else str(click_id)
-            found.setdefault(signal, Touch(Method.CLICK, signal, "", click_id, doubted=doubted))
+            found.setdefault(signal, Touch(Method.CLICK, signal, "", click_id, unsigned_only=unsigned_only))
     return list(found.values())
 
 
@@ -248,7 +254,7 @@ def _resolved(touch: Touch, row: asyncpg.Record | None) -> Touch:
         link_id=row["link_id"],
         campaign_starts_at=row["campaign_starts_at"],
         campaign_ends_at=row["campaign_ends_at"],
-        doubted=touch.doubted,
+        unsigned_only=touch.unsigned_only,
     )
 
 

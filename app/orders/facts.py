@@ -13,7 +13,7 @@ from app.database import uuids
 from app.domain.amounts import Witness
 from app.domain.codes import normalise
 from app.domain.orders import (
-    Line,
+    OrderLine,
     OrderReport,
     Receipt,
     RefundReport,
@@ -85,13 +85,13 @@ FROM conversion c JOIN status_change s ON s.brand_id = $1 AND s.conversion_id = 
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 """
 
-_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
+_lines = msgspec.json.Decoder(tuple[OrderLine, ...]).decode
 
 Fact = tuple[UUID, bytes]
 """The conversion under which it was reported, and the hash of what was said."""
 
 
-class Told(msgspec.Struct, frozen=True):
+class OrderFacts(msgspec.Struct, frozen=True):
     """Facts of one order, as `fold` takes them."""
 
     witnesses: list[Witness] = []
@@ -99,9 +99,11 @@ class Told(msgspec.Struct, frozen=True):
     changes: list[StatusChange] = []
 
 
-async def read_facts(connection: asyncpg.Connection, brand_id: UUID, root_ids: Sequence[UUID]) -> dict[UUID, Told]:
+async def read_facts(
+    connection: asyncpg.Connection, brand_id: UUID, root_ids: Sequence[UUID]
+) -> dict[UUID, OrderFacts]:
     """All facts of these orders, under whichever id they arrived; nothing told for an order without any. No statement for no orders."""
-    told = {root_id: Told() for root_id in root_ids}
+    told = {root_id: OrderFacts() for root_id in root_ids}
     for row in await connection.fetch(FACTS, brand_id, list(told)) if told else ():
         facts = told[row["root_id"]]
         if row["report"] is not None:
@@ -158,19 +160,19 @@ async def add_changes(
 
 async def add_facts(
     connection: asyncpg.Connection, brand_id: UUID, reports: Sequence[tuple[UUID, OrderReport, Receipt]]
-) -> tuple[set[int], dict[UUID, Told]]:
+) -> tuple[set[int], dict[UUID, OrderFacts]]:
     """Adds what these reports say of locked orders, in one statement.
 
     Answers which of them, by their place, said something new; and what they said, by the conversion under which it was reported.
     """
     witnesses: dict[Fact, dict[str, Any]] = {}
     adjustments: dict[Fact, dict[str, Any]] = {}
-    told: dict[UUID, Told] = {}
+    told: dict[UUID, OrderFacts] = {}
     touches: set[tuple[str, UUID]] = set()
     first_said: dict[Fact, int] = {}
     for index, (conversion_id, report, receipt) in enumerate(reports):
         assert receipt.received_at.tzinfo is not None
-        heard = told.setdefault(conversion_id, Told())
+        heard = told.setdefault(conversion_id, OrderFacts())
         if not report.stub:
             words = encode_words(report)
             fact = conversion_id, content_hash(receipt, words)

@@ -25,8 +25,8 @@ from msgspec.structs import replace
 from app import clock
 from app.database import uuids
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
-from app.orders.facts import Told, add_facts
-from app.orders.state import Root, Settled, settle_orders, write_stubs
+from app.orders.facts import OrderFacts, add_facts
+from app.orders.state import OrderState, Root, recompute_orders, write_stubs
 
 ATTEMPTS_MAX = 6
 """Tries of one transaction that loses deadlocks. Merges can cause one; a second in a row is rare."""
@@ -97,7 +97,7 @@ class Recorded(msgspec.Struct, frozen=True):
     conversion_id: UUID
     created: bool
     added: bool
-    settled: Settled
+    settled: OrderState
 
 
 async def record(
@@ -120,7 +120,7 @@ async def record(
     added, told = await add_facts(connection, brand_id, said)
     touched = {root_of[conversion_id] for conversion_id, _, _ in said}
     heard = _whole(told, root_of, fresh)
-    settled = await settle_orders(connection, brand_id, [roots[root_id] for root_id in sorted(touched)], heard)
+    settled = await recompute_orders(connection, brand_id, [roots[root_id] for root_id in sorted(touched)], heard)
     await schedule(connection, brand_id, settled)
     recorded = []
     known = {root_id for root_id in touched if roots[root_id].digest is not None}
@@ -133,14 +133,16 @@ async def record(
     return recorded
 
 
-def _whole(told: Mapping[UUID, Told], root_of: Mapping[UUID, UUID], fresh: Container[UUID]) -> dict[UUID, Told]:
+def _whole(
+    told: Mapping[UUID, OrderFacts], root_of: Mapping[UUID, UUID], fresh: Container[UUID]
+) -> dict[UUID, OrderFacts]:
     """What was told just now of orders that were made just now: all their facts, so there is nothing to read."""
-    whole: dict[UUID, Told] = {}
+    whole: dict[UUID, OrderFacts] = {}
     known = {root_id for each, root_id in root_of.items() if each not in fresh}
     for conversion_id, each in told.items():
         root_id = root_of[conversion_id]
         if root_id not in known:
-            facts = whole.setdefault(root_id, Told())
+            facts = whole.setdefault(root_id, OrderFacts())
             facts.witnesses.extend(each.witnesses)
             facts.adjustments.extend(each.adjustments)
     return whole
@@ -318,7 +320,7 @@ async def _merge(
 # ── What has to be decided again ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def schedule(connection: asyncpg.Connection, brand_id: UUID, settled: Mapping[UUID, Settled]) -> None:
+async def schedule(connection: asyncpg.Connection, brand_id: UUID, settled: Mapping[UUID, OrderState]) -> None:
     """Puts orders that have just changed into `redecide`: at the horizon, and at the end of their wait for a click."""
     again = sorted(root_id for root_id, each in settled.items() if each.changed and each.names_touches)
     if again:
@@ -326,7 +328,7 @@ async def schedule(connection: asyncpg.Connection, brand_id: UUID, settled: Mapp
     await schedule_expiry(connection, brand_id, settled)
 
 
-async def schedule_expiry(connection: asyncpg.Connection, brand_id: UUID, settled: Mapping[UUID, Settled]) -> None:
+async def schedule_expiry(connection: asyncpg.Connection, brand_id: UUID, settled: Mapping[UUID, OrderState]) -> None:
     """Puts orders that have begun to wait for a click into `redecide`, not before the wait is over."""
     waiting = {root_id: each.expires_at for root_id, each in settled.items() if each.changed and each.expires_at}
     if waiting:

@@ -19,7 +19,7 @@ import asyncpg
 
 from app import clock
 from app.orders.record import in_transaction, lock_orders, schedule_expiry
-from app.orders.state import settle_orders
+from app.orders.state import recompute_orders
 
 log = logging.getLogger("ariane.intake")
 
@@ -50,12 +50,12 @@ SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::flo
 """
 
 
-async def settle(pool: asyncpg.Pool) -> int:
+async def redecide(pool: asyncpg.Pool) -> int:
     """One pass over the queue: how many orders were decided again. 0 when nothing is due. Several processes may run it at once."""
     await pool.execute(STAMP)
     total = 0
     for _ in range(BATCHES_MAX):
-        taken = await _settle_some(pool, BATCH_MAX)
+        taken = await _redecide_some(pool, BATCH_MAX)
         total += taken
         if taken == 0:
             break
@@ -68,7 +68,7 @@ async def horizon_age_s(pool: asyncpg.Pool) -> float:
     return age
 
 
-async def _settle_some(pool: asyncpg.Pool, limit: int) -> int:
+async def _redecide_some(pool: asyncpg.Pool, limit: int) -> int:
     """Settles at most so many entries of the brand whose turn it is; an order that cannot be decided is postponed, alone."""
     entries: list[int] = []
 
@@ -89,7 +89,7 @@ async def _settle_some(pool: asyncpg.Pool, limit: int) -> int:
         raise
     except Exception:
         if limit > 1 and len(entries) > 1:
-            return await _settle_some(pool, max(1, len(entries) // 2))
+            return await _redecide_some(pool, max(1, len(entries) // 2))
         log.exception("order of queue entry %s cannot be decided; tried again in %s", entries, POSTPONED)
         await pool.execute(POSTPONE, entries, clock.now() + POSTPONED)
         return len(entries)
@@ -101,6 +101,6 @@ async def redecide_orders(connection: asyncpg.Connection, brand_id: UUID, conver
         return 0
     roots, root_of = await lock_orders(connection, brand_id, conversion_ids)
     touched = sorted({root_of[conversion_id] for conversion_id in conversion_ids})
-    settled = await settle_orders(connection, brand_id, [roots[root_id] for root_id in touched])
+    settled = await recompute_orders(connection, brand_id, [roots[root_id] for root_id in touched])
     await schedule_expiry(connection, brand_id, settled)
     return sum(each.changed for each in settled.values())

@@ -16,14 +16,14 @@ from msgspec.structs import replace
 from app import clock
 from app.domain import attribution, folding
 from app.domain.amounts import EXACT, Tolerance
-from app.domain.attribution import Conversion, Decision, Policies, Touch
+from app.domain.attribution import Decision, OrderToDecide, Policies, Touch
 from app.domain.folding import Order
 from app.domain.orders import TRUST_SERVER
 from app.domain.statuses import COUNTED, StatusChange, in_time
 from app.orders.caps import OVER_CAP, mark_over_cap
 from app.orders.code_aliases import name_codes
 from app.orders.evidence import Evidence, collect
-from app.orders.facts import Told, read_facts
+from app.orders.facts import OrderFacts, read_facts
 
 # Postbacks carry a token, no signature, and networks send only the orders that are theirs: what they leave out is not in doubt for that.
 SIGNED_SOURCES = """
@@ -98,7 +98,7 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) A
 """
 
 
-NOTHING_TOLD: Mapping[UUID, Told] = {}
+NOTHING_TOLD: Mapping[UUID, OrderFacts] = {}
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -119,7 +119,7 @@ class Root(msgspec.Struct, frozen=True):
     codes: tuple[str, ...] = ()
 
 
-class Settled(msgspec.Struct, frozen=True):
+class OrderState(msgspec.Struct, frozen=True):
     """An order as it stands now: its conversion and decision as they are kept, and as it was folded. decision is None for a stub.
 
     changes: what people decided, in the order of time. changed: this settling wrote something.
@@ -135,9 +135,12 @@ class Settled(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
 
 
-async def settle_orders(
-    connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root], told: Mapping[UUID, Told] = NOTHING_TOLD
-) -> dict[UUID, Settled]:
+async def recompute_orders(
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    roots: Sequence[Root],
+    told: Mapping[UUID, OrderFacts] = NOTHING_TOLD,
+) -> dict[UUID, OrderState]:
     """Folds and decides these orders from all their facts, and writes those whose state is not what it was. By root id.
 
     told: all facts of orders that were made in this transaction; those of the others are read.
@@ -146,10 +149,10 @@ async def settle_orders(
     signed = await _signed_sources(connection, brand_id, facts.values())
     folded = await _fold(connection, brand_id, {root: facts[root.id] for root in roots}, signed)
     orders: dict[UUID, Order] = {}
-    settled: dict[UUID, Settled] = {}
+    settled: dict[UUID, OrderState] = {}
     for root, order in folded.items():
         if order.occurred_at is None:
-            settled[root.id] = Settled(_stub(root), None, order, (), False)
+            settled[root.id] = OrderState(_stub(root), None, order, (), False)
         else:
             orders[root.id] = order
     await write_stubs(connection, brand_id, {root.id: root for root in roots if root.id in settled})
@@ -170,7 +173,7 @@ async def settle_orders(
     for state in states:
         root_id = state.root.id
         flags = sorted({*state.conversion["flags"], OVER_CAP}) if root_id in over else state.conversion["flags"]
-        settled[root_id] = Settled(
+        settled[root_id] = OrderState(
             conversion={**state.conversion, "flags": flags},
             decision=state.decision,
             order=orders[root_id],
@@ -188,7 +191,7 @@ SELECT r.* FROM conversion c JOIN conversion r ON r.brand_id = $1 AND r.id = c.r
 DECIDED = "SELECT * FROM decision WHERE brand_id = $1 AND conversion_id = $2"
 
 
-async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_id: UUID) -> Settled | None:
+async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_id: UUID) -> OrderState | None:
     """An order as it stands, by its id or by that of an order merged into it. Writes nothing. None: this brand has no such order.
 
     The connection must not be in a transaction.
@@ -208,13 +211,13 @@ async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_
     if decided is not None:
         loaded = {name: msgspec.json.decode(decided[name]) for name in ("credits", "candidates")}
         decision = {**decided, **loaded}
-    return Settled(dict(row), decision, order, in_time(facts[root.id].changes), False)
+    return OrderState(dict(row), decision, order, in_time(facts[root.id].changes), False)
 
 
 async def _fold(
     connection: asyncpg.Connection,
     brand_id: UUID,
-    facts: Mapping[Root, Told],
+    facts: Mapping[Root, OrderFacts],
     signed: Mapping[str, Sequence[tuple[datetime, datetime | None]]],
 ) -> dict[Root, Order]:
     """The orders that these facts make. The brand's tolerance is asked for only when two witnesses of one of them differ."""
@@ -235,7 +238,7 @@ async def _fold(
 
 
 async def _signed_sources(
-    connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[Told]
+    connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[OrderFacts]
 ) -> dict[str, list[tuple[datetime, datetime | None]]]:
     """When each shop had a source that signs what it sends; asked only if an order rests on unsigned words alone."""
     found: dict[str, list[tuple[datetime, datetime | None]]] = {}
@@ -273,7 +276,7 @@ def _stub(root: Root) -> dict[str, Any]:
 def _state(root: Root, order: Order, evidence: Evidence, currency: str, now: datetime) -> _State:
     assert order.occurred_at is not None
     decision = attribution.decide(
-        evidence.touches, Conversion(order.occurred_at, order.net_minor, now), evidence.policies
+        evidence.touches, OrderToDecide(order.occurred_at, order.net_minor, now), evidence.policies
     )
     columns = _columns(order) | {"locks_at": _locks_at(order, decision, evidence.policies)}
     if decision.late_click:
@@ -287,7 +290,7 @@ def _state(root: Root, order: Order, evidence: Evidence, currency: str, now: dat
     )
     # The moment of deciding stays out of it: the same facts must give the same digest.
     digest = hashlib.sha256(b"".join(kept)).digest()
-    waits = decision.verdict is attribution.Verdict.PENDING_CLICK
+    waits = decision.verdict is attribution.AttributionStatus.PENDING_CLICK
     return _State(
         root=root,
         conversion=conversion,

@@ -12,7 +12,7 @@ from app import clock
 from app.domain.statuses import LOCKED, NEXT, StatusChange
 from app.orders.facts import add_changes
 from app.orders.record import in_transaction, lock_orders, schedule_expiry
-from app.orders.state import Root, Settled, settle_orders
+from app.orders.state import OrderState, Root, recompute_orders
 
 log = logging.getLogger("ariane.intake")
 
@@ -49,7 +49,7 @@ class Answer:
 
     unknown: frozenset[UUID] = frozenset()
     refused: Mapping[UUID, str] | None = None
-    settled: Mapping[UUID, Settled] | None = None
+    settled: Mapping[UUID, OrderState] | None = None
     changed: frozenset[UUID] = frozenset()
 
 
@@ -121,7 +121,7 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
         return 0
 
 
-async def _settle(connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]) -> dict[UUID, Settled]:
-    settled = await settle_orders(connection, brand_id, sorted(roots, key=lambda root: root.id))
+async def _settle(connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]) -> dict[UUID, OrderState]:
+    settled = await recompute_orders(connection, brand_id, sorted(roots, key=lambda root: root.id))
     await schedule_expiry(connection, brand_id, settled)
     return settled

@@ -40,7 +40,7 @@ class BrandBasics:
 
 
 @dataclass(frozen=True, slots=True)
-class SummaryRow:
+class GroupFigures:
     """One row: for each group its entity, or the label of its day, week or month; and its figures."""
 
     key: Mapping[str, Named | str]
@@ -54,7 +54,7 @@ class Summary:
     question: Question
     as_of: datetime
     complete_until: datetime | None
-    rows: tuple[SummaryRow, ...]
+    rows: tuple[GroupFigures, ...]
     totals: Figures
     unattributed: Figures
     all_orders: Figures
@@ -132,14 +132,14 @@ async def summarise(
 
 def _rows(
     question: Question, assembly: Assembly, names: Mapping[str, Mapping[UUID | None, Named]]
-) -> tuple[SummaryRow, ...]:
+) -> tuple[GroupFigures, ...]:
     labels = [bucket.label for bucket in question.buckets]
     found = []
     for row in assembly.rows:
         key: dict[str, Named | str] = {}
         for group, part in zip(question.group_by, row.key, strict=True):
             key[group] = labels[part] if isinstance(part, int) else names[group][part]
-        found.append(SummaryRow(key, compute(row.facts)))
+        found.append(GroupFigures(key, compute(row.facts)))
     return tuple(found)
 
 

@@ -35,10 +35,10 @@ from app.intake.housekeeping import keep_house
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
 from app.jobs.sweeping import sweep_jobs
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 from app.orders.statuses import lock_due
 from app.secret import load_secret
-from app.server.priority import Backends, give_way
+from app.server.priority import Backends, lower_priority
 from app.settings import Settings, SettingsError, read_settings
 from app.spool.records import Line
 
@@ -72,7 +72,7 @@ log = logging.getLogger("ariane.worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PeriodicTask:
     """Something done again and again. `run` returns how much it found to do: at once again while that is not 0, else after `every_s`."""
 
     name: str
@@ -114,7 +114,7 @@ class Outage:
         self._told.clear()
 
 
-class Worker:
+class BackgroundProcess:
     """One background process over one data directory and one database. embedded: the database is run by our parent."""
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool, directory: Directory, *, embedded: bool = False) -> None:
@@ -133,21 +133,21 @@ class Worker:
         self.backends = Backends()
         self.outage = Outage(settings, embedded=embedded)
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[PeriodicTask]:
         """All of them; a pass over the spool may take long after an outage, so its time limit is for a database that hangs."""
         drain_s = self.settings.drain_interval_ms / 1000
         return [
-            Step("clicks", drain_s, 120, self._drain_clicks),
-            Step("deliveries", drain_s, 120, self._drain_deliveries),
-            Step("settle", SETTLE_EVERY_S, 60, lambda: settle(self.pool)),
-            Step("locks", LOCK_EVERY_S, 60, lambda: lock_due(self.pool)),
-            Step("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(self.pool, self.clicks.calendar)),
-            Step("statistics", STATISTICS_EVERY_S, 60, self._refresh_statistics),
-            Step("progress", PROGRESS_EVERY_S, 10, self._note_progress),
-            Step("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
-            Step("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions),
-            *([Step("priority", PRIORITY_EVERY_S, 60, self._give_way)] if self.embedded else []),
-            *(Step(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)),
+            PeriodicTask("clicks", drain_s, 120, self._drain_clicks),
+            PeriodicTask("deliveries", drain_s, 120, self._drain_deliveries),
+            PeriodicTask("settle", SETTLE_EVERY_S, 60, lambda: redecide(self.pool)),
+            PeriodicTask("locks", LOCK_EVERY_S, 60, lambda: lock_due(self.pool)),
+            PeriodicTask("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(self.pool, self.clicks.calendar)),
+            PeriodicTask("statistics", STATISTICS_EVERY_S, 60, self._refresh_statistics),
+            PeriodicTask("progress", PROGRESS_EVERY_S, 10, self._note_progress),
+            PeriodicTask("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
+            PeriodicTask("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions),
+            *([PeriodicTask("priority", PRIORITY_EVERY_S, 60, self._give_way)] if self.embedded else []),
+            *(PeriodicTask(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)),
         ]
 
     async def run(self) -> None:
@@ -177,7 +177,7 @@ class Worker:
                         pass
                     while await count_uniques(self.pool, self.clicks.calendar):
                         pass
-                    while await settle(self.pool):
+                    while await redecide(self.pool):
                         pass
                     await self._note_progress()
         except TimeoutError:
@@ -228,7 +228,7 @@ class Worker:
         return 0
 
     async def _give_way(self) -> int:
-        await self.backends.give_way(self.pool)
+        await self.backends.lower_priority(self.pool)
         return 0
 
     async def _note_progress(self) -> int:
@@ -249,16 +249,16 @@ class Worker:
         """One job to its end, in a task of its own: the drain goes on beside it."""
         return await run_next(self.pool, self.settings, self.secret, KINDS, self.stopping)
 
-    def _snapshot_step(self) -> Step:
+    def _snapshot_step(self) -> PeriodicTask:
         async def save() -> int:
             await self.directory.save_snapshot()
             return 0
 
-        return Step("snapshot", SNAPSHOT_EVERY_S, 60, save)
+        return PeriodicTask("snapshot", SNAPSHOT_EVERY_S, 60, save)
 
     # ── Again and again ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _repeat(self, step: Step, after: asyncio.Event | None = None) -> None:
+    async def _repeat(self, step: PeriodicTask, after: asyncio.Event | None = None) -> None:
         if after is not None:
             await self._until(after)
         failures, away = 0, False
@@ -315,13 +315,13 @@ def _is_outage(error: Exception) -> bool:
 async def _give_way_after(ready: asyncio.Event) -> None:
     await ready.wait()  # for the schema others are waiting
     with suppress(OSError):
-        give_way()
+        lower_priority()
 
 
 async def work(settings: Settings, *, embedded: bool = False) -> None:
     """Run the background process until SIGTERM or SIGINT, and end the process."""
     pool = await connect_pool(settings.database_url, size=CONNECTIONS, name="worker")
-    worker = Worker(settings, pool, open_directory(settings), embedded=embedded)
+    worker = BackgroundProcess(settings, pool, open_directory(settings), embedded=embedded)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)

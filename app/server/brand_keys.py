@@ -42,7 +42,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class StoredKey:
     """A key that was made at some time, without its secret. hint: the whole key when it is publishable, else its last four characters."""
 
     id: str
@@ -103,7 +103,9 @@ async def issue_first_keys(connection: asyncpg.Connection) -> Keys | None:
         return await _make_keys(connection, brand_id, DEFAULT_SCOPES)
 
 
-async def list_keys(connection: asyncpg.Connection, brand: str | None = None, *, revoked: bool = False) -> list[Key]:
+async def list_keys(
+    connection: asyncpg.Connection, brand: str | None = None, *, revoked: bool = False
+) -> list[StoredKey]:
     """The keys of every brand, or of those named `brand`; brands by name, the newest key first, `LISTED_MAX_ROWS` at most. `revoked`: these too.
 
     Raises NotFound when no brand has that name.
@@ -112,14 +114,14 @@ async def list_keys(connection: asyncpg.Connection, brand: str | None = None, *,
     brands = await connection.fetch(BRANDS, name)
     if name is not None and not brands:
         raise NotFound(f"no brand is named {name!r}: `ariane keys list` shows those that have keys")
-    found: list[Key] = []
+    found: list[StoredKey] = []
     for each in sorted(brands, key=lambda row: (row["name"], row["id"])):
         left = LISTED_MAX_ROWS - len(found)
         found += [_shown(row, each["name"]) for row in await connection.fetch(KEYS_OF, each["id"], revoked, left)]
     return found
 
 
-async def find_key(connection: asyncpg.Connection, shown: str) -> Key:
+async def find_key(connection: asyncpg.Connection, shown: str) -> StoredKey:
     """The key with this id (`key_…`), also when it was revoked. Raises NotFound; a key itself, which others may be reading over a shoulder, is not repeated."""
     if shown.startswith(("sk_", "pk_")):
         raise NotFound("that is a key, and its id is asked for: key_…, as `ariane keys list` shows it")
@@ -133,7 +135,7 @@ async def find_key(connection: asyncpg.Connection, shown: str) -> Key:
     return _shown(row, await connection.fetchval("SELECT name FROM brand WHERE id = $1", row["brand_id"]))
 
 
-async def revoke_key(connection: asyncpg.Connection, key: Key) -> Key:
+async def revoke_key(connection: asyncpg.Connection, key: StoredKey) -> StoredKey:
     """`key` revoked for good; it is refused within two seconds everywhere. One that was revoked before keeps its time."""
     async with connection.transaction():
         row = await connection.fetchrow(REVOKE, ids.read("brand", key.brand_id), ids.read("key", key.id), clock.now())
@@ -143,8 +145,8 @@ async def revoke_key(connection: asyncpg.Connection, key: Key) -> Key:
     return _shown(row, key.brand)
 
 
-def _shown(row: asyncpg.Record, brand: str) -> Key:
-    return Key(
+def _shown(row: asyncpg.Record, brand: str) -> StoredKey:
+    return StoredKey(
         id=ids.show("key", row["id"]),
         brand_id=ids.show("brand", row["brand_id"]),
         brand=brand,

@@ -24,7 +24,7 @@ NOBODY_WAITS = (
 )
 
 
-def give_way(pid: int = 0) -> None:
+def lower_priority(pid: int = 0) -> None:
     """From now on the process (0: this one) lets others go first. Raises OSError when that may not be."""
     os.setpriority(os.PRIO_PROCESS, pid, max(os.getpriority(os.PRIO_PROCESS, pid), NICENESS))
     # Linux weighs sessions against each other before the processes in them; each child of `serve` has one of its own, and each of PostgreSQL's.
@@ -38,7 +38,7 @@ class Backends:
     def __init__(self) -> None:
         self._done: set[int] = set()
 
-    async def give_way(self, pool: asyncpg.Pool) -> None:
+    async def lower_priority(self, pool: asyncpg.Pool) -> None:
         """Those that have come since the last call."""
         async with pool.acquire() as connection:
             pids = {row["pid"] for row in await connection.fetch(NOBODY_WAITS)}
@@ -47,7 +47,7 @@ class Backends:
             try:
                 # The number of one that has ended since may be anybody's by now.
                 if _parent(_parent(pid)) == os.getppid():
-                    give_way(pid)
+                    lower_priority(pid)
             except OSError as error:
                 if error.errno == errno.EAGAIN:
                     continue  # in the next call

@@ -58,7 +58,7 @@ DROP_SYN = (
 log = logging.getLogger("ariane.web")
 
 
-class Worker:
+class WebWorker:
     """The doors, and behind them the API, on one socket; from the first redirect to the last answer."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
@@ -225,7 +225,7 @@ def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     with asyncio.Runner(loop_factory=Config("", log_config=None).get_loop_factory()) as runner:
         try:
-            runner.run(Worker(settings, listener).run())
+            runner.run(WebWorker(settings, listener).run())
         except Exception:
             log.exception("the worker cannot go on")
             os._exit(1)  # at once: an orderly end would wait for connections that nobody answers any more

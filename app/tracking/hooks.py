@@ -7,7 +7,7 @@ import logging
 from functools import lru_cache
 
 from app import clock, random_ids
-from app.directory.cache import Source
+from app.directory.cache import CachedSource
 from app.directory.lookup import Directory
 from app.domain import ids
 from app.errors import NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
@@ -89,7 +89,7 @@ class Hooks:
         else:
             await answer_json(send, 200, told)
 
-    async def _take(self, source: Source, scope: Scope, query: str, body: bytes) -> dict[str, str]:
+    async def _take(self, source: CachedSource, scope: Scope, query: str, body: bytes) -> dict[str, str]:
         """What to answer, once the message is on the disk (a ping leaves nothing). Raises Unauthorized (on the disk then too) and SpoolFull."""
         setup = set_up(source.platform, source.settings)
         headers: dict[str, str] = {}
@@ -141,7 +141,7 @@ class Hooks:
         self._counts.slots[HOOKS_STORED] += 1
         return {"id": ids.show("delivery", new), "status": "received"}
 
-    def _may_keep_unsigned(self, source: Source) -> bool:
+    def _may_keep_unsigned(self, source: CachedSource) -> bool:
         """Whether this hour's share of unsigned messages of the source is not used up: whoever knows a token could fill the disk."""
         hour = int(clock.monotonic_s() // HOUR_S)
         began, count = self._unsigned.get(source.id, (hour, 0))

@@ -31,8 +31,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import AppError
 from app.tracking.doors import Doors
-from app.tracking.redirect import TOLD, Tap
-from app.tracking.responses import Header, tell_problem
+from app.tracking.redirect import REDIRECT_HEADERS, PendingClick
+from app.tracking.responses import Header, problem_response
 
 BATCH_MAX_CLICKS = 256
 METHODS = {b"GET": "GET", b"HEAD": "HEAD"}
@@ -49,7 +49,7 @@ def _written(headers: Sequence[Header]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-BEHIND = b"\r\n" + _written(TOLD)
+BEHIND = b"\r\n" + _written(REDIRECT_HEADERS)
 """From the end of the `Location` on, without the empty line."""
 
 log = logging.getLogger("ariane.doors")
@@ -67,10 +67,10 @@ class Batch:
 
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
-        self._taps: list[Tap] = []
-        self._waiting: list[AtOnceProtocol] = []
+        self._taps: list[PendingClick] = []
+        self._waiting: list[FastRedirectProtocol] = []
 
-    def add(self, tap: Tap, waiting: "AtOnceProtocol") -> None:
+    def add(self, tap: PendingClick, waiting: "FastRedirectProtocol") -> None:
         """Have this click recorded and its connection redirected, when the loop has read what there is to read."""
         if not self._taps:
             waiting.loop.call_soon(self.flush)
@@ -96,7 +96,7 @@ class Batch:
             each.redirect(location)
 
 
-class AtOnceProtocol(HttpToolsProtocol):
+class FastRedirectProtocol(HttpToolsProtocol):
     """One connection. Made by uvicorn, from the class that `answering` returns."""
 
     doors: ClassVar[Doors]
@@ -135,16 +135,16 @@ class AtOnceProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> None:
         """As uvicorn, after our answer: the transport takes none any more."""
-        self._settle()
+        self._answer_queued()
 
     def shutdown(self) -> None:
         """As uvicorn, after our answer."""
-        self._settle()
+        self._answer_queued()
         super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """As uvicorn, after our answer to what came before."""
-        self._settle()
+        self._answer_queued()
         super().send_400_response(msg)
 
     def data_received(self, data: bytes) -> None:
@@ -166,7 +166,7 @@ class AtOnceProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Redirect at once if it can be done and no other answer is still to come; else let uvicorn go on."""
         self._heard()
-        self._settle()
+        self._answer_queued()
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             if self.transport.is_closing():
@@ -197,7 +197,7 @@ class AtOnceProtocol(HttpToolsProtocol):
         if self.cycle is not None:
             super().on_message_complete()
 
-    def _settle(self) -> None:
+    def _answer_queued(self) -> None:
         """Whatever comes next on this connection comes after the answer that waits."""
         if self._waits:
             self.batch.flush()
@@ -219,18 +219,18 @@ class AtOnceProtocol(HttpToolsProtocol):
 
     def _refuse(self) -> None:
         """Say so where that would not be taken for the answer to another request; the sender goes on sending and may not read it."""
-        self._settle()
+        self._answer_queued()
         if self._is_idle():
             path = self.url.partition(b"?")[0].decode("latin-1")[:PATH_SHOWN_CHARS]
             error = HeadTooLarge(f"the request line and the headers are larger than {HEAD_MAX_BYTES} bytes")
-            body, told = tell_problem(path, error)
+            body, told = problem_response(path, error)
             lines = [*self.server_state.default_headers, *told, (b"content-length", b"%d" % len(body))]
             # The worker may have said it already, because it stops.
             lines = [line for line in lines if line[0] != b"connection"]
             self.transport.write(STATUS_LINE[error.status] + _written(lines) + CLOSE + b"\r\n" + body)
         self.transport.close()
 
-    def _take(self) -> Tap | None:
+    def _take(self) -> PendingClick | None:
         """The request if it is a click on a known link; None when it is anything else."""
         url = self.url
         # One segment, as it stands: what is encoded, absolute or has a fragment is uvicorn's to take apart.
@@ -283,6 +283,6 @@ class AtOnceProtocol(HttpToolsProtocol):
             self._rest = self.loop.call_later(rest_s, self._look_at_rest)
 
 
-def answering(doors: Doors) -> type[AtOnceProtocol]:
+def answering(doors: Doors) -> type[FastRedirectProtocol]:
     """The protocol of the worker with these doors, for uvicorn's `Config(http=…)`: uvicorn makes each connection's from a class."""
-    return type("DoorsProtocol", (AtOnceProtocol,), {"doors": doors, "batch": Batch(doors)})
+    return type("DoorsProtocol", (FastRedirectProtocol,), {"doors": doors, "batch": Batch(doors)})

@@ -11,7 +11,7 @@ from hashlib import blake2b
 import msgspec
 
 from app import clock, random_ids
-from app.directory.cache import SHARED_HOST, Route, route_key
+from app.directory.cache import SHARED_HOST, CachedRoute, route_key
 from app.directory.lookup import Directory
 from app.domain.destinations import address
 from app.domain.slugs import is_slug
@@ -43,7 +43,7 @@ CACHE: Header = (b"cache-control", b"private, no-store")
 # The shop still learns which site the visitor came from, never the page, whatever that page's own policy is.
 REFERRER: Header = (b"referrer-policy", b"strict-origin-when-cross-origin")
 EMPTY: Header = (b"content-length", b"0")
-TOLD = (CACHE, REFERRER, NOINDEX, EMPTY)
+REDIRECT_HEADERS = (CACHE, REFERRER, NOINDEX, EMPTY)
 """What a redirect says beside its `Location`, in this order."""
 BODY: Message = {"type": "http.response.body"}
 
@@ -57,10 +57,10 @@ RETRY_AFTER: Header = (b"retry-after", b"1")
 MISSES = {"unknown_slug": MISSES_UNKNOWN, "expired": MISSES_EXPIRED, "disabled": MISSES_DISABLED}
 
 
-class Tap(msgspec.Struct, gc=False):
+class PendingClick(msgspec.Struct, gc=False):
     """A click that is still to be recorded: its line, and where it leads once it is."""
 
-    route: Route
+    route: CachedRoute
     query: bytes
     line: bytes
     location: bytes
@@ -91,7 +91,7 @@ class Redirects:
         headers: dict[bytes, bytes],
         lines: Sequence[Header],
         client: tuple[str, int] | None,
-    ) -> Tap | None:
+    ) -> PendingClick | None:
         """The click on a link that was clicked before, to be given to `record`; None, nothing done, where anything else is to be done.
 
         path: percent-decoded. headers: by their names in lower case, the last of each; lines: all of them. client: address and port of the peer.
@@ -106,7 +106,7 @@ class Redirects:
             return None
         return self._tap(route, method, query, headers, lines, client)
 
-    def record(self, taps: Sequence[Tap]) -> list[bytes]:
+    def record(self, taps: Sequence[PendingClick]) -> list[bytes]:
         """Record these clicks, all or none, by one write: the `Location` of each, without its id where they cannot be recorded."""
         try:
             self._spool.append(b"\n".join([tap.line for tap in taps]))
@@ -114,7 +114,7 @@ class Redirects:
             return self._lead(taps, recorded=False)
         return self._lead(taps, recorded=True)
 
-    def _lead(self, taps: Sequence[Tap], *, recorded: bool) -> list[bytes]:
+    def _lead(self, taps: Sequence[PendingClick], *, recorded: bool) -> list[bytes]:
         """Where these clicks lead, counted."""
         if not recorded:
             self._counts.slots[REDIRECTS_UNRECORDED] += len(taps)
@@ -146,13 +146,13 @@ class Redirects:
 
     def _tap(
         self,
-        route: Route,
+        route: CachedRoute,
         method: str,
         query: bytes,
         headers: dict[bytes, bytes],
         lines: Sequence[Header],
         client: tuple[str, int] | None,
-    ) -> Tap:
+    ) -> PendingClick:
         """Long on purpose: every call less is 1 to 5 % of a whole redirect."""
         click_id, at_ms, shown = self._click_ids.fresh()
         user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_MAX_BYTES].decode("latin-1")
@@ -177,9 +177,9 @@ class Redirects:
         line = ClickLine(click_id, route.brand_id, route.link_id, visitor, network, user_agent, referrer, hint)
         plain = shown and not query
         location = route.prefix + shown + route.suffix if plain else address(route.destination, shown, query)
-        return Tap(route, query, encode(line), location)
+        return PendingClick(route, query, encode(line), location)
 
-    async def _find(self, scope: Scope, send: Send, host: str, slug: str) -> Route | None:
+    async def _find(self, scope: Scope, send: Send, host: str, slug: str) -> CachedRoute | None:
         """The route of a slug that is not in memory, or that may be over; None when the visitor has been told so."""
         try:
             # Scanners ask for `wp-login.php`: what cannot be a slug is nothing to ask the database about.
@@ -220,7 +220,7 @@ class Redirects:
 
 def redirect(location: bytes) -> Message:
     """The start of the answer that leads there."""
-    return {"type": "http.response.start", "status": 302, "headers": [(b"location", location), *TOLD]}
+    return {"type": "http.response.start", "status": 302, "headers": [(b"location", location), *REDIRECT_HEADERS]}
 
 
 @lru_cache(maxsize=1_024)

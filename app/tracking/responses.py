@@ -9,7 +9,7 @@ import msgspec
 
 from app import random_ids
 from app.domain import ids
-from app.errors import AppError, TooLarge, TooSlow, Unauthorized, title
+from app.errors import AppError, MethodRefused, TooLarge, TooSlow, Unauthorized, title
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,13 +23,6 @@ BODY_MAX_S = 60.0
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 NO_STORE: Header = (b"cache-control", b"no-store")
 NOINDEX: Header = (b"x-robots-tag", b"noindex")
-
-
-class MethodRefused(AppError):
-    """The path exists, the method is not offered there."""
-
-    status = 405
-    code = "method_not_allowed"
 
 
 async def answer(send: Send, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:
@@ -48,11 +41,11 @@ async def answer_json(send: Send, status: int, content: object, headers: Sequenc
 
 async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Sequence[Header] = ()) -> None:
     """`error` as an RFC 9457 problem, with the fields that the API's problems have."""
-    body, told = tell_problem(scope["path"], error)
+    body, told = problem_response(scope["path"], error)
     await answer(send, error.status, body, [*told, *headers])
 
 
-def tell_problem(path: str, error: AppError) -> tuple[bytes, list[Header]]:
+def problem_response(path: str, error: AppError) -> tuple[bytes, list[Header]]:
     """The body of the problem, and the headers that say what it is."""
     request_id = ids.show("request", random_ids.new_id())
     problem = {

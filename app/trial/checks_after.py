@@ -10,7 +10,7 @@ import asyncpg
 
 from app import clock
 from app.domain import ids, money
-from app.trial.state import NET_MINOR, REFUND_MINOR, Found, Trial
+from app.trial.state import NET_MINOR, REFUND_MINOR, CheckResult, Trial
 
 RECORD_TIMEOUT_S = 10.0
 """Longest wait until the background process has recorded what the doors took in."""
@@ -34,7 +34,7 @@ LAST_DRAINED = "SELECT max(updated_at) FROM drain_state"
 T = TypeVar("T")
 
 
-async def recorded(trial: Trial) -> Found:
+async def recorded(trial: Trial) -> CheckResult:
     """Waits until what was sent is recorded, and finds the order."""
     expected = "the background process has recorded the order"
     rows = await _poll(lambda: _deliveries(trial))
@@ -42,14 +42,14 @@ async def recorded(trial: Trial) -> Found:
         return await _not_recorded(trial, expected)
     refused = next((row for row in rows if row["status"] not in ("recorded", "ignored")), None)
     if refused is not None:
-        return Found(False, expected, f"{refused['status']}: {refused['reason']}", refused["detail"])
+        return CheckResult(False, expected, f"{refused['status']}: {refused['reason']}", refused["detail"])
     trial.conversion_id = next((row["conversion_id"] for row in rows if row["conversion_id"]), None)
     if trial.conversion_id is None:
-        return Found(False, expected, "understood, but no order was read in it")
+        return CheckResult(False, expected, "understood, but no order was read in it")
 
     trial.outcome = await trial.pool.fetchrow(OUTCOME, trial.source.brand_id, trial.conversion_id)
     assert trial.outcome is not None
-    return Found(True, expected, f"recorded as {ids.show('conversion', trial.outcome['id'])}")
+    return CheckResult(True, expected, f"recorded as {ids.show('conversion', trial.outcome['id'])}")
 
 
 async def _deliveries(trial: Trial) -> list[asyncpg.Record] | None:
@@ -59,18 +59,18 @@ async def _deliveries(trial: Trial) -> list[asyncpg.Record] | None:
     return done if trial.delivery_ids and len(done) == len(trial.delivery_ids) else None
 
 
-async def _not_recorded(trial: Trial, expected: str) -> Found:
+async def _not_recorded(trial: Trial, expected: str) -> CheckResult:
     waited = f"not recorded after {RECORD_TIMEOUT_S:.0f} s; it is safe on the disk"
     last = await trial.pool.fetchval(LAST_DRAINED)
     if last is None or clock.now() - last > IDLE:
         since = "has never worked" if last is None else f"last worked at {last:%Y-%m-%d %H:%M:%S} UTC"
-        return Found(
+        return CheckResult(
             False,
             expected,
             waited,
             f"the background process {since}: start it with `ariane serve` (or `ariane work`), what waits is recorded then",
         )
-    return Found(
+    return CheckResult(
         False,
         expected,
         waited,
@@ -78,15 +78,15 @@ async def _not_recorded(trial: Trial, expected: str) -> Found:
     )
 
 
-async def test_mode(trial: Trial) -> Found:
+async def test_mode(trial: Trial) -> CheckResult:
     """A test order is in no report."""
     assert trial.outcome is not None
     test = trial.outcome["test"]
     hint = None if test else "this order counts in the reports now: refund or reject it"
-    return Found(test, "kept as a test, outside every report", "test" if test else "a real order", hint)
+    return CheckResult(test, "kept as a test, outside every report", "test" if test else "a real order", hint)
 
 
-async def amount(trial: Trial) -> Found:
+async def amount(trial: Trial) -> CheckResult:
     """The amount must be read to the minor unit."""
     assert trial.outcome is not None
     assert trial.cast is not None
@@ -94,7 +94,7 @@ async def amount(trial: Trial) -> Found:
         _amounts(NET_MINOR, trial.cast.currency),
         _amounts(trial.outcome["net_minor"], trial.outcome["currency"]),
     )
-    return Found(
+    return CheckResult(
         expected == found,
         expected,
         found,
@@ -102,7 +102,7 @@ async def amount(trial: Trial) -> Found:
     )
 
 
-async def code(trial: Trial) -> Found:
+async def code(trial: Trial) -> CheckResult:
     """Whether the code in the order was read and is known."""
     assert trial.cast is not None
     return _candidate(
@@ -110,12 +110,12 @@ async def code(trial: Trial) -> Found:
     )
 
 
-async def click_named(trial: Trial) -> Found:
+async def click_named(trial: Trial) -> CheckResult:
     """Whether the click id in the order was read and belongs to a recorded click."""
     assert trial.click_id is not None
     signal, expected = str(ids.read("click", trial.click_id)), f"the order brings the click {trial.click_id} along"
 
-    async def drained() -> Found | None:
+    async def drained() -> CheckResult | None:
         trial.outcome = await trial.pool.fetchrow(OUTCOME, trial.source.brand_id, trial.conversion_id)
         found = _candidate(trial, "click", "click_id", signal, expected)
         return found if found.ok else None
@@ -124,16 +124,16 @@ async def click_named(trial: Trial) -> Found:
     return await _poll(drained) or _candidate(trial, "click", "click_id", signal, expected)
 
 
-def _candidate(trial: Trial, method: str, name: str, value: str, expected: str) -> Found:
+def _candidate(trial: Trial, method: str, name: str, value: str, expected: str) -> CheckResult:
     assert trial.outcome is not None
     candidates = json.loads(trial.outcome["candidates"] or "[]")
     found = next((each for each in candidates if each["method"] == method and each[name] == value), None)
     if found is None:
         hint = f"the messages of {trial.source.platform} did not bring the {method} along"
-        return Found(False, expected, f"the order names no such {method}", hint)
+        return CheckResult(False, expected, f"the order names no such {method}", hint)
     # Which of the two takes the order is the brand's policy; either may.
     reason = found["reason"]
-    return Found(
+    return CheckResult(
         found["eligible"],
         expected,
         "it does, and the policy prefers the other (outranked)" if reason == "outranked" else f"it does ({reason})",
@@ -141,7 +141,7 @@ def _candidate(trial: Trial, method: str, name: str, value: str, expected: str) 
     )
 
 
-async def credit(trial: Trial) -> Found:
+async def credit(trial: Trial) -> CheckResult:
     """Whoever owns the link and the code of the trial must be credited."""
     assert trial.outcome is not None
     assert trial.cast is not None
@@ -149,10 +149,10 @@ async def credit(trial: Trial) -> Found:
     given = json.loads(trial.outcome["credits"] or "[]")
     ours = sum(each["weight_bp"] for each in given if each["collaboration_id"] == str(trial.cast.collaboration_id))
     hint = None if ours == 10_000 else "GET /v1/conversions?order_id=… shows every candidate and why it lost"
-    return Found(ours == 10_000, expected, f"{ours / 100:g} %, {trial.outcome['verdict']}", hint)
+    return CheckResult(ours == 10_000, expected, f"{ours / 100:g} %, {trial.outcome['verdict']}", hint)
 
 
-async def refunded(trial: Trial) -> Found:
+async def refunded(trial: Trial) -> CheckResult:
     """Waits until the refund is folded into the order."""
     assert trial.cast is not None
     expected = f"{_amounts(REFUND_MINOR, trial.cast.currency)} taken back"
@@ -169,7 +169,7 @@ async def refunded(trial: Trial) -> Found:
     assert trial.outcome is not None
     back = trial.outcome["refunded_minor"]
     found = f"{_amounts(back, trial.cast.currency)} taken back"
-    return Found(
+    return CheckResult(
         back == REFUND_MINOR,
         expected,
         found,

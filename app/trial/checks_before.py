@@ -6,21 +6,21 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from app.secret import UnsealError, unseal
-from app.trial.state import Found, Trial
+from app.trial.state import CheckResult, Trial
 
 RESOLVE_TIMEOUT_S = 2.0
 
 
-async def in_use(trial: Trial) -> Found:
+async def in_use(trial: Trial) -> CheckResult:
     """An archived source takes nothing in."""
     expected = "the source is in use"
     if trial.source.archived_at is not None:
         hint = "its address answers 404; bring it back with POST /v1/sources/{id}/unarchive"
-        return Found(False, expected, f"archived on {trial.source.archived_at:%Y-%m-%d}", hint)
-    return Found(True, expected, "in use")
+        return CheckResult(False, expected, f"archived on {trial.source.archived_at:%Y-%m-%d}", hint)
+    return CheckResult(True, expected, "in use")
 
 
-async def secrets(trial: Trial) -> Found:
+async def secrets(trial: Trial) -> CheckResult:
     """Opens the stored secrets, for the steps that sign."""
     sealed = trial.source.sealed
     for text in sealed:
@@ -29,14 +29,14 @@ async def secrets(trial: Trial) -> Found:
     expected = "every stored secret can be opened with the service's present key"
     found = f"{len(trial.opened)} of {len(sealed)} can be opened"
     if not sealed and trial.source.platform == "postback":
-        return Found(True, expected, "none is stored: whoever knows the address can report orders")
+        return CheckResult(True, expected, "none is stored: whoever knows the address can report orders")
     if sealed and len(trial.opened) == len(sealed):
-        return Found(True, expected, found)
+        return CheckResult(True, expected, found)
     hint = "they were stored under another ARIANE_SECRET_KEY: restore that key, or send the secrets again with PATCH /v1/sources/{id}"
-    return Found(False, expected, found, hint)
+    return CheckResult(False, expected, found, hint)
 
 
-async def public_address(trial: Trial) -> Found:
+async def public_address(trial: Trial) -> CheckResult:
     """A hint only: whether the outside reaches us cannot be told from the inside."""
     base_url = trial.settings.base_url
     expected = "the address given to the shop leads to a public host"
@@ -45,7 +45,7 @@ async def public_address(trial: Trial) -> Found:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
             answers = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError, TimeoutError):
-        return Found(
+        return CheckResult(
             None,
             expected,
             f"{base_url}: {host} has no address here",
@@ -53,6 +53,8 @@ async def public_address(trial: Trial) -> Found:
         )
     addresses = sorted({str(answer[4][0]).partition("%")[0] for answer in answers})
     if any(ip_address(address).is_global for address in addresses):
-        return Found(True, expected, f"{base_url} is {', '.join(addresses[:4])}")
+        return CheckResult(True, expected, f"{base_url} is {', '.join(addresses[:4])}")
     hint = "a shop on the internet cannot post there: set ARIANE_PUBLIC_URL to the address the outside reaches this service by"
-    return Found(None, expected, f"{base_url} is {', '.join(addresses[:4])}, which only this network reaches", hint)
+    return CheckResult(
+        None, expected, f"{base_url} is {', '.join(addresses[:4])}, which only this network reaches", hint
+    )

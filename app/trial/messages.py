@@ -13,10 +13,10 @@ from app.domain.browsers import TRIAL_USER_AGENT
 from app.errors import Invalid
 from app.intake.deliveries.messages import PLATFORMS
 from app.platforms.kit.trial import Rehearsal, Sent
-from app.trial.state import NET_MINOR, REFUND_MINOR, Found, Trial, own_address
+from app.trial.state import NET_MINOR, REFUND_MINOR, CheckResult, Trial, own_address
 
 
-async def click(trial: Trial) -> Found:
+async def click(trial: Trial) -> CheckResult:
     """Follows a short link as a visitor would, and keeps the click id it leads to."""
     cast = await trial.meet()
     expected = f"302 to the destination with ?{cast.click_param}=clk_…"
@@ -26,9 +26,9 @@ async def click(trial: Trial) -> Found:
     query = parse_qsl(urlsplit(location).query)
     trial.click_id = next((value for _, value in query if value.startswith("clk_")), None)
     if trial.click_id is not None:
-        return Found(True, expected, f"{answer.status_code} with {trial.click_id}")
+        return CheckResult(True, expected, f"{answer.status_code} with {trial.click_id}")
     if answer.status_code == 302:
-        return Found(
+        return CheckResult(
             False,
             expected,
             "302 without a click id",
@@ -39,18 +39,18 @@ async def click(trial: Trial) -> Found:
         if answer.status_code == 404
         else None
     )
-    return Found(False, expected, f"{answer.status_code} for /{cast.slug}", hint)
+    return CheckResult(False, expected, f"{answer.status_code} for /{cast.slug}", hint)
 
 
-async def order(trial: Trial) -> Found:
+async def order(trial: Trial) -> CheckResult:
     """Posts what the platform says of a test order that brings the click and the code along."""
     if trial.source.sealed and not trial.opened:
-        return Found(None, "200 for a signed test order", "not tried: no secret can be opened to sign with")
+        return CheckResult(None, "200 for a signed test order", "not tried: no secret can be opened to sign with")
     cast = await trial.meet()
     expected = "200 for every message of a signed test order"
     platform = PLATFORMS.get(trial.source.platform)
     if platform is None or platform.rehearse is None:
-        return Found(
+        return CheckResult(
             None, expected, f"{trial.source.platform} cannot be rehearsed yet", "place a test order in the shop instead"
         )
     now = clock.now()
@@ -67,16 +67,16 @@ async def order(trial: Trial) -> Found:
     try:
         trial.scene = platform.rehearse(plan, next(iter(trial.opened), ""), trial.source.source_settings)
     except Invalid as error:
-        return Found(None, expected, "its settings cannot be rehearsed", error.message)
+        return CheckResult(None, expected, "its settings cannot be rehearsed", error.message)
     return await _send(trial, trial.scene.order, expected)
 
 
-async def refund(trial: Trial) -> Found:
+async def refund(trial: Trial) -> CheckResult:
     """Posts what the platform says of a refund of a part of it."""
     assert trial.scene is not None
     expected = "200 for every message of its signed refund"
     if not trial.scene.refund:
-        return Found(
+        return CheckResult(
             None,
             expected,
             "this source reads no refunds",
@@ -85,19 +85,19 @@ async def refund(trial: Trial) -> Found:
     return await _send(trial, trial.scene.refund, expected)
 
 
-async def _send(trial: Trial, messages: Sequence[Sent], expected: str) -> Found:
+async def _send(trial: Trial, messages: Sequence[Sent], expected: str) -> CheckResult:
     trial.delivery_ids = []
     for sent in messages:
         path = f"/in/{trial.source.token}" + (f"?{sent.query}" if sent.query else "")
         answer = await trial.client.request(sent.method, path, content=sent.body, headers=dict(sent.headers))
         if answer.status_code != 200:
             problem = _problem(answer)
-            return Found(
+            return CheckResult(
                 False, expected, f"{answer.status_code} {problem.get('code', '')}".strip(), problem.get("detail")
             )
         with suppress(ValueError, KeyError):
             trial.delivery_ids.append(ids.read("delivery", answer.json()["id"]))
-    return Found(True, expected, f"200 for {len(messages)}")
+    return CheckResult(True, expected, f"200 for {len(messages)}")
 
 
 def _problem(answer: httpx2.Response) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import httpx2
 from app import clock
 from app.settings import Settings
 from app.trial import checks_after, checks_before, messages
-from app.trial.state import Found, Line, Trial, Tried, own_address
+from app.trial.state import CheckResult, Trial, TrialStep, Tried, own_address
 
 REQUEST_TIMEOUT_S = 5.0
 """Longest wait for one answer of our own doors."""
@@ -22,33 +22,33 @@ NOBODY_THERE = "the trial asks the address the service listens on: look at HOST 
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlannedStep:
     """needs: the steps that must have passed for this one to be tried. expected: what a line says when it was not."""
 
     name: str
-    run: Callable[[Trial], Awaitable[Found]]
+    run: Callable[[Trial], Awaitable[CheckResult]]
     expected: str
     needs: tuple[str, ...] = ()
 
 
 STEPS = (
-    Step("source", checks_before.in_use, "the source is in use"),
-    Step("secrets", checks_before.secrets, "every stored secret can be opened"),
-    Step("public_url", checks_before.public_address, "the address given to the shop leads to a public host"),
-    Step("click", messages.click, "302 with a click id"),
-    Step("order", messages.order, "200 for a signed test order", ("source",)),
-    Step("recorded", checks_after.recorded, "the background process has recorded the order", ("order",)),
-    Step("test_mode", checks_after.test_mode, "kept as a test, outside every report", ("recorded",)),
-    Step("amount", checks_after.amount, "the amount that was sent", ("recorded",)),
-    Step("code", checks_after.code, "the order brings the code along", ("recorded",)),
-    Step("click_named", checks_after.click_named, "the order brings the click along", ("recorded", "click")),
-    Step("credit", checks_after.credit, "100 % to the test's own collaboration", ("recorded",)),
-    Step("refund", messages.refund, "200 for its signed refund", ("recorded",)),
-    Step("refunded", checks_after.refunded, "the refund taken back", ("refund",)),
+    PlannedStep("source", checks_before.in_use, "the source is in use"),
+    PlannedStep("secrets", checks_before.secrets, "every stored secret can be opened"),
+    PlannedStep("public_url", checks_before.public_address, "the address given to the shop leads to a public host"),
+    PlannedStep("click", messages.click, "302 with a click id"),
+    PlannedStep("order", messages.order, "200 for a signed test order", ("source",)),
+    PlannedStep("recorded", checks_after.recorded, "the background process has recorded the order", ("order",)),
+    PlannedStep("test_mode", checks_after.test_mode, "kept as a test, outside every report", ("recorded",)),
+    PlannedStep("amount", checks_after.amount, "the amount that was sent", ("recorded",)),
+    PlannedStep("code", checks_after.code, "the order brings the code along", ("recorded",)),
+    PlannedStep("click_named", checks_after.click_named, "the order brings the click along", ("recorded", "click")),
+    PlannedStep("credit", checks_after.credit, "100 % to the test's own collaboration", ("recorded",)),
+    PlannedStep("refund", messages.refund, "200 for its signed refund", ("recorded",)),
+    PlannedStep("refunded", checks_after.refunded, "the refund taken back", ("refund",)),
 )
 
 
-async def play(settings: Settings, secret: str, pool: asyncpg.Pool, source: Tried) -> tuple[Trial, list[Line]]:
+async def play(settings: Settings, secret: str, pool: asyncpg.Pool, source: Tried) -> tuple[Trial, list[TrialStep]]:
     """Plays every step; the trial as it ended and the report."""
     limits = httpx2.Timeout(REQUEST_TIMEOUT_S)
     base_url = own_address(settings)
@@ -57,7 +57,7 @@ async def play(settings: Settings, secret: str, pool: asyncpg.Pool, source: Trie
         base_url=base_url, timeout=limits, trust_env=False, follow_redirects=False, verify=NO_AUTHORITIES
     ) as client:
         trial = Trial(settings, secret, pool, source, client)
-        lines: list[Line] = []
+        lines: list[TrialStep] = []
         stood: dict[str, bool] = {}
         for step in STEPS:
             missing = next((need for need in step.needs if not stood[need]), None)
@@ -67,20 +67,20 @@ async def play(settings: Settings, secret: str, pool: asyncpg.Pool, source: Trie
         return trial, lines
 
 
-async def _take(step: Step, trial: Trial) -> Line:
+async def _take(step: PlannedStep, trial: Trial) -> TrialStep:
     began_s = clock.monotonic_s()
     try:
         async with asyncio.timeout(STEP_TIMEOUT_S):
             found = await step.run(trial)
     except TimeoutError:
-        found = Found(False, step.expected, f"nothing within {STEP_TIMEOUT_S:.0f} s")
+        found = CheckResult(False, step.expected, f"nothing within {STEP_TIMEOUT_S:.0f} s")
     except httpx2.HTTPError as error:
-        found = Found(
+        found = CheckResult(
             False, step.expected, f"no answer from {own_address(trial.settings)} ({type(error).__name__})", NOBODY_THERE
         )
     took_ms = round((clock.monotonic_s() - began_s) * 1_000)
-    return Line(found.ok, found.expected, found.found, found.hint, step.name, took_ms)
+    return TrialStep(found.ok, found.expected, found.found, found.hint, step.name, took_ms)
 
 
-def _skipped(step: Step, missing: str) -> Line:
-    return Line(None, step.expected, f"not tried: `{missing}` did not pass", None, step.name, 0)
+def _skipped(step: PlannedStep, missing: str) -> TrialStep:
+    return TrialStep(None, step.expected, f"not tried: `{missing}` did not pass", None, step.name, 0)

@@ -20,7 +20,7 @@ NUMBER_BITS = 31
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CheckResult:
     """What a step found. ok: None where it could not be tried, or cannot be told from here."""
 
     ok: bool | None
@@ -30,7 +30,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Line(Found):
+class TrialStep(CheckResult):
     """One line of the report."""
 
     step: str = ""

@@ -17,7 +17,7 @@ from app.domain import ids
 from app.domain.upload_file import LINES_MAX
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 from app.secret import load_secret
 from app.settings import Settings
 from tests.api.calls import Json, make_pair, post
@@ -42,7 +42,7 @@ async def finish(pool: asyncpg.Pool, settings: Settings) -> Any:
     async def finish(client: AsyncClient, job: Json) -> Json:
         while await run_next(pool, settings, load_secret(settings), KINDS, asyncio.Event()):
             pass
-        while await settle(pool):
+        while await redecide(pool):
             pass
         shown = (await client.get(f"/v1/jobs/{job['id']}")).json()
         assert shown["state"] in ("succeeded", "failed"), shown

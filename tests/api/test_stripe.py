@@ -11,7 +11,7 @@ import pytest
 
 from app import clock
 from app.intake.deliveries.recording import record_deliveries
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 from app.secret import load_secret
 from app.settings import Settings
 from tests.api.calls import fields_at_fault, make_pair, post
@@ -62,7 +62,7 @@ async def code(as_alice: httpx2.AsyncClient) -> Json:
 
 
 async def settled(pool: asyncpg.Pool) -> None:
-    while await settle(pool):
+    while await redecide(pool):
         pass
 
 

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from app import random_ids
-from app.directory.cache import UNKNOWN_FOR_S, Known, key_digest, pack
+from app.directory.cache import UNKNOWN_FOR_S, Cache, key_digest, pack
 from app.directory.lookup import Directory
 from app.directory.snapshot import VERSION
 from app.errors import Unavailable
@@ -149,7 +149,7 @@ async def test_what_is_unknown_is_remembered_boundedly_and_not_for_ever(
         for _ in range(30):
             await directory.find_route(HOST, fresh_slug())
         assert len(directory.known._unknown) == 20
-    known = Known(unknown_rows=2)
+    known = Cache(unknown_rows=2)
     now_s = 1_000.0
     monkeypatch.setattr("app.clock.monotonic_s", lambda: now_s)
     known.put_unknown("route", "lea")
@@ -402,7 +402,7 @@ async def test_a_big_load_gives_the_loop_back_between_pages(
 
 
 def test_a_row_that_did_not_change_is_not_taken_apart_again() -> None:
-    known = Known(unknown_rows=10)
+    known = Cache(unknown_rows=10)
     row = pack(["b", "l", "https://shop.test/", "ariane", 0, False])
     known.apply("route", [("lea", row)])
     route, generation = known.route("lea"), known.generation
@@ -413,7 +413,7 @@ def test_a_row_that_did_not_change_is_not_taken_apart_again() -> None:
 
 def test_only_so_many_routes_are_kept_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.directory.cache.ROUTES_MAX", 3)
-    known = Known(unknown_rows=10)
+    known = Cache(unknown_rows=10)
     known.apply("route", [(f"s{n}", pack(["b", "l", f"https://shop.test/{n}", "ariane", 0, False])) for n in range(5)])
     for n in (0, 1, 2, 3, 4, 0):
         route = known.route(f"s{n}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.amounts import Account, Tolerance, Witness
+from app.domain.amounts import AmountCheck, Tolerance, Witness
 from app.domain.folding import Order, fold
 from app.domain.orders import (
     TRUST_PIXEL,
@@ -43,7 +43,7 @@ def pixel(**fields: Any) -> Witness:
 
 
 def accounts(order: Order) -> dict[str, tuple[str, int | None, int | None]]:
-    def told(account: Account) -> tuple[str, int | None, int | None]:
+    def told(account: AmountCheck) -> tuple[str, int | None, int | None]:
         return account.amounts, account.net_minor, account.difference_minor
 
     return {f"{each.witness.door} {each.witness.report.version}": told(each) for each in order.accounts}

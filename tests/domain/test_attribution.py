@@ -13,15 +13,15 @@ from app.domain.attribution import (
     LATE_CLICK_MAX,
     MODELS,
     PENDING_CLICK_MAX,
-    Conversion,
+    AttributionStatus,
     CreditPolicy,
     Decision,
     Method,
+    OrderToDecide,
     Policies,
     Policy,
     Reason,
     Touch,
-    Verdict,
     decide,
     read_policy,
 )
@@ -70,7 +70,7 @@ def unknown_click(*, days: float = 1) -> Touch:
 def decided(
     *touches: Touch, policies: Policies = DEFAULTS, net: int | None = 10_000, after: timedelta = timedelta(0)
 ) -> Decision:
-    return decide(touches, Conversion(ORDERED, net, ORDERED + after), policies)
+    return decide(touches, OrderToDecide(ORDERED, net, ORDERED + after), policies)
 
 
 def winners(decision: Decision) -> list[tuple[Method, UUID | None]]:
@@ -171,7 +171,7 @@ def test_code_and_clicks_are_settled_by_the_code_s_policy(
 ) -> None:
     decision = decided(code(LEA, policy=policy), *CLICKED[clicked])
     assert winners(decision) == expected
-    assert decision.verdict is (Verdict.ATTRIBUTED if expected else Verdict.UNATTRIBUTED)
+    assert decision.verdict is (AttributionStatus.ATTRIBUTED if expected else AttributionStatus.UNATTRIBUTED)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_precedence_may_be_turned_around_and_methods_left_out() -> None:
     assert winners(decided(code(LEA), click(MAX), policies=click_first)) == [(Method.CLICK, MAX)]
     assert winners(decided(code(LEA), policies=click_first)) == [(Method.CODE, LEA)]
     off = decided(click(MAX, method=Method.VISITOR), policies=click_first)
-    assert (off.verdict, off.reason) == (Verdict.UNATTRIBUTED, Reason.METHOD_OFF)
+    assert (off.verdict, off.reason) == (AttributionStatus.UNATTRIBUTED, Reason.METHOD_OFF)
 
 
 # ── Each on its own ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -227,19 +227,19 @@ SECOND = timedelta(seconds=1)
         (code(LEA, code_ends_at=ORDERED), Reason.CODE_INACTIVE),
         (code(LEA, campaign_starts_at=ORDERED + SECOND), Reason.CAMPAIGN_NOT_ACTIVE),
         (code(LEA, campaign_ends_at=ORDERED), Reason.CAMPAIGN_NOT_ACTIVE),
-        (code(LEA, doubted=True), Reason.UNSIGNED),
+        (code(LEA, unsigned_only=True), Reason.UNSIGNED),
         (click(LEA, days=30.001), Reason.EXPIRED_WINDOW),
         (click(LEA, days=-(LATE_CLICK_MAX + SECOND) / timedelta(days=1)), Reason.CLICK_AFTER_ORDER),
         (click(LEA, days=-1 / 86_400, method=Method.VISITOR), Reason.CLICK_AFTER_ORDER),
         (click(LEA, days=1, campaign_ends_at=ORDERED - timedelta(days=1)), Reason.CAMPAIGN_NOT_ACTIVE),
-        (click(LEA, doubted=True), Reason.UNSIGNED),
+        (click(LEA, unsigned_only=True), Reason.UNSIGNED),
         (Touch(Method.CLICK, "nonsense"), Reason.UNKNOWN_CLICK),
     ],
 )
 def test_a_touch_that_cannot_explain_the_order_says_why(touch: Touch, reason: Reason) -> None:
     decision = decided(touch)
     assert reasons(decision) == {touch.signal: (False, reason)}
-    assert (decision.verdict, decision.reason, decision.credits) == (Verdict.UNATTRIBUTED, reason, ())
+    assert (decision.verdict, decision.reason, decision.credits) == (AttributionStatus.UNATTRIBUTED, reason, ())
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,11 @@ def test_the_edges_still_count(touch: Touch) -> None:
 
 def test_an_order_without_a_signal_says_so() -> None:
     decision = decided()
-    assert (decision.verdict, decision.reason, decision.candidates) == (Verdict.UNATTRIBUTED, Reason.NO_SIGNAL, ())
+    assert (decision.verdict, decision.reason, decision.candidates) == (
+        AttributionStatus.UNATTRIBUTED,
+        Reason.NO_SIGNAL,
+        (),
+    )
 
 
 def test_only_a_late_click_that_the_order_names_is_flagged() -> None:
@@ -320,7 +324,7 @@ def test_an_unknown_click_is_waited_for_while_it_could_change_the_outcome(
     others: list[Touch], policies: Policies
 ) -> None:
     decision = decided(*others, unknown_click(), policies=policies)
-    assert (decision.verdict, decision.reason) == (Verdict.PENDING_CLICK, Reason.WAITING_FOR_CLICK)
+    assert (decision.verdict, decision.reason) == (AttributionStatus.PENDING_CLICK, Reason.WAITING_FOR_CLICK)
     assert decision.credits == decided(*others, policies=policies).credits
 
 
@@ -334,14 +338,14 @@ def test_an_unknown_click_is_waited_for_while_it_could_change_the_outcome(
     ],
 )
 def test_an_unknown_click_that_could_change_nothing_is_not_waited_for(others: list[Touch], policies: Policies) -> None:
-    assert decided(*others, unknown_click(), policies=policies).verdict is not Verdict.PENDING_CLICK
+    assert decided(*others, unknown_click(), policies=policies).verdict is not AttributionStatus.PENDING_CLICK
 
 
 def test_the_wait_ends_seven_days_after_the_order() -> None:
-    assert decided(unknown_click(), after=PENDING_CLICK_MAX - SECOND).verdict is Verdict.PENDING_CLICK
+    assert decided(unknown_click(), after=PENDING_CLICK_MAX - SECOND).verdict is AttributionStatus.PENDING_CLICK
     over = decided(unknown_click(), after=PENDING_CLICK_MAX)
-    assert (over.verdict, over.reason) == (Verdict.UNATTRIBUTED, Reason.UNKNOWN_CLICK)
+    assert (over.verdict, over.reason) == (AttributionStatus.UNATTRIBUTED, Reason.UNKNOWN_CLICK)
 
 
 def test_a_click_made_after_the_order_is_not_waited_for() -> None:
-    assert decided(unknown_click(days=-1)).verdict is Verdict.UNATTRIBUTED
+    assert decided(unknown_click(days=-1)).verdict is AttributionStatus.UNATTRIBUTED

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.bodies import read_order, read_refund
-from app.domain.orders import Context, Customer, Line, order_ref, version_at
+from app.domain.orders import Context, Customer, OrderLine, order_ref, version_at
 from app.errors import Invalid
 
 CONTEXT = Context(
@@ -70,7 +70,7 @@ def test_every_field_is_read() -> None:
     assert amounts == (6_000, 1_000, 5_000, 900, 490)
     assert (report.codes, report.click_ids, report.visitor_id) == (("LEA10", "MAX"), ("clk_x",), "v")
     assert report.customer == Customer("5/a@b.fr", True)
-    assert report.lines == (Line("l1", 2, 5_000, "S", "N"), Line("2"))
+    assert report.lines == (OrderLine("l1", 2, 5_000, "S", "N"), OrderLine("2"))
     assert report.test
 
 

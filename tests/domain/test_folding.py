@@ -17,7 +17,7 @@ from app.domain.orders import (
     TRUST_SERVER,
     TRUST_WEBHOOK,
     Customer,
-    Line,
+    OrderLine,
     OrderReport,
     Receipt,
     RefundReport,
@@ -65,7 +65,7 @@ def gave_back(
     version: int = 0,
     currency: str | None = "EUR",
     reverses: str | None = None,
-    lines: tuple[Line, ...] = (),
+    lines: tuple[OrderLine, ...] = (),
 ) -> Adjustment:
     """An adjustment as it is kept. amount None: what the lines are worth, or all that is left."""
     by_lines = amount is None and bool(lines)
@@ -247,7 +247,7 @@ def test_a_reversal_of_what_nobody_knows_waits_and_is_flagged() -> None:
 
 # ── Refunds by line ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-CART = (Line("shirt", 3, 10_000), Line("hat", 1, 5_000), Line("gift", 1))
+CART = (OrderLine("shirt", 3, 10_000), OrderLine("hat", 1, 5_000), OrderLine("gift", 1))
 
 
 def of_cart(*adjustments: Adjustment) -> tuple[list[int], tuple[str, ...]]:
@@ -255,35 +255,37 @@ def of_cart(*adjustments: Adjustment) -> tuple[list[int], tuple[str, ...]]:
     return [effect.amount_minor for effect in order.effects], order.flags
 
 
-def came_back(refund_id: str, *lines: Line, minute: int = 1, **fields: Any) -> Adjustment:
+def came_back(refund_id: str, *lines: OrderLine, minute: int = 1, **fields: Any) -> Adjustment:
     return gave_back(refund_id, None, lines=lines, at=NOON + minute * MINUTE, **fields)
 
 
 def test_a_refund_by_line_is_worth_what_the_order_says_to_the_last_cent() -> None:
-    assert of_cart(came_back("r", Line("hat"))) == ([5_000], ())
-    one_by_one = [came_back(f"r{minute}", Line("shirt"), minute=minute) for minute in (1, 2, 3)]
+    assert of_cart(came_back("r", OrderLine("hat"))) == ([5_000], ())
+    one_by_one = [came_back(f"r{minute}", OrderLine("shirt"), minute=minute) for minute in (1, 2, 3)]
     assert of_cart(*one_by_one) == ([3_333, 3_334, 3_333], ())
-    assert of_cart(came_back("r", Line("shirt", 3), Line("hat"))) == ([15_000], ())
-    assert of_cart(came_back("r", Line("shirt", 2, 6_000), Line("hat"))) == ([11_000], ())
+    assert of_cart(came_back("r", OrderLine("shirt", 3), OrderLine("hat"))) == ([15_000], ())
+    assert of_cart(came_back("r", OrderLine("shirt", 2, 6_000), OrderLine("hat"))) == ([11_000], ())
 
 
 def test_more_units_than_were_sold_are_cut_and_unknown_lines_are_worth_nothing_and_both_are_flagged() -> None:
-    assert of_cart(came_back("r", Line("shirt", 4))) == ([10_000], ("refund_over_order",))
-    assert of_cart(came_back("r", Line("scarf"), Line("hat"))) == ([5_000], ("refund_line_unknown",))
-    assert of_cart(came_back("r", Line("gift"))) == ([0], ("refund_line_unknown",))
+    assert of_cart(came_back("r", OrderLine("shirt", 4))) == ([10_000], ("refund_over_order",))
+    assert of_cart(came_back("r", OrderLine("scarf"), OrderLine("hat"))) == ([5_000], ("refund_line_unknown",))
+    assert of_cart(came_back("r", OrderLine("gift"))) == ([0], ("refund_line_unknown",))
 
 
 def test_units_of_a_reversed_refund_may_come_back_again() -> None:
     undone = gave_back("v", None, kind="reversal", reverses="r1", at=NOON + 2 * MINUTE)
-    assert of_cart(came_back("r1", Line("shirt", 3)), undone, came_back("r2", Line("shirt", 3), minute=3)) == (
+    assert of_cart(
+        came_back("r1", OrderLine("shirt", 3)), undone, came_back("r2", OrderLine("shirt", 3), minute=3)
+    ) == (
         [10_000, -10_000, 10_000],
         (),
     )
 
 
 def test_lines_in_another_currency_than_the_order_take_nothing() -> None:
-    assert of_cart(came_back("r", Line("hat", 1, 900), currency="USD")) == ([], ("currency_mismatch",))
-    assert of_cart(came_back("r", Line("hat"), currency="USD")) == ([5_000], ())
+    assert of_cart(came_back("r", OrderLine("hat", 1, 900), currency="USD")) == ([], ("currency_mismatch",))
+    assert of_cart(came_back("r", OrderLine("hat"), currency="USD")) == ([5_000], ())
 
 
 @given(st.lists(st.integers(1, 3), max_size=6), st.data())
@@ -291,8 +293,10 @@ def test_every_way_of_sending_all_units_back_gives_all_of_the_money(counts: list
     units = sum(counts)
     net = data.draw(st.integers(0, 10_000))
     order = fold(
-        [server(net_minor=net, currency="EUR", lines=(Line("a", units, net),))],
-        data.draw(st.permutations([came_back(f"r{i}", Line("a", count), minute=i) for i, count in enumerate(counts)])),
+        [server(net_minor=net, currency="EUR", lines=(OrderLine("a", units, net),))],
+        data.draw(
+            st.permutations([came_back(f"r{i}", OrderLine("a", count), minute=i) for i, count in enumerate(counts)])
+        ),
     )
     assert order.refunded_minor == (net if units else 0)
     assert order.flags == ()
@@ -366,7 +370,7 @@ witnesses = st.builds(
     codes=some_names,
     click_ids=some_names,
     visitor_id=st.sampled_from([None, "v", "w"]),
-    lines=st.sampled_from([(), (Line("a", 2, 3_333), Line("b", 1, 700))]),
+    lines=st.sampled_from([(), (OrderLine("a", 2, 3_333), OrderLine("b", 1, 700))]),
     test=st.booleans(),
 )
 adjustments = st.builds(
@@ -381,7 +385,7 @@ adjustments = st.builds(
     currency=st.sampled_from([None, "EUR", "USD"]),
     reverses=st.sampled_from([None, "r1", "r2"]),
     lines=st.lists(
-        st.builds(Line, st.sampled_from("ab"), st.integers(0, 3), st.one_of(st.none(), st.integers(0, 5_000))),
+        st.builds(OrderLine, st.sampled_from("ab"), st.integers(0, 3), st.one_of(st.none(), st.integers(0, 5_000))),
         max_size=2,
     ).map(tuple),
 )
@@ -431,7 +435,7 @@ def test_words_survive_being_kept_and_leave_out_what_was_not_said() -> None:
         occurred_at=NOON,
         codes=("é", "b"),
         customer=Customer("k", is_new=False),
-        lines=(Line("1", 2, 5),),
+        lines=(OrderLine("1", 2, 5),),
     )
     assert read_report(encode_words(report)) == report
     assert encode_words(OrderReport("main", "sale", ("1",))) == b'{"kind":"sale","refs":["1"],"shop":"main"}'
@@ -455,7 +459,7 @@ numbers = st.one_of(st.none(), st.sampled_from([0, 1, 2**40]))
         paid=st.sampled_from([None, True, False]),
         codes=st.sampled_from([(), ("a",)]),
         customer=st.builds(Customer, texts, st.sampled_from([None, True, False])),
-        lines=st.lists(st.builds(Line, st.just("7"), st.sampled_from([0, 1, 2, 700]), numbers, texts, texts)).map(
+        lines=st.lists(st.builds(OrderLine, st.just("7"), st.sampled_from([0, 1, 2, 700]), numbers, texts, texts)).map(
             tuple
         ),
         refunds=st.sampled_from([(), (RefundReport("r"),)]),

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.order_file import Refusal
-from app.domain.order_list import COLUMNS, Brand, read_listed
+from app.domain.order_list import COLUMNS, ListDefaults, read_listed
 from app.domain.reconciliation import REASONS, STATUSES, Listed, Ours, explain, reconcile
 from app.domain.statuses import STATUSES as ORDER_STATUSES
 from app.domain.upload_file import Record, Sheet
 
-PARIS = Brand("EUR", ZoneInfo("Europe/Paris"))
+PARIS = ListDefaults("EUR", ZoneInfo("Europe/Paris"))
 MINOR = st.integers(0, 300)
 MAYBE = st.none() | MINOR
 CURRENCY = st.sampled_from(["EUR", "USD"])

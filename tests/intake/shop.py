@@ -22,7 +22,7 @@ from app.domain.orders import (
     TRUST_SERVER,
     TRUST_WEBHOOK,
     Landing,
-    Line,
+    OrderLine,
     OrderReport,
     Receipt,
     RefundReport,
@@ -32,7 +32,7 @@ from app.intake.clicks.calendar import Calendar
 from app.intake.clicks.recording import read_clicks, record_clicks
 from app.orders.facts import add_changes
 from app.orders.record import record, record_landings
-from app.orders.redecide import redecide_orders, settle
+from app.orders.redecide import redecide, redecide_orders
 from app.spool.records import ClickLine
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
 
@@ -130,13 +130,13 @@ def _third_order(noon: datetime) -> list[tuple[str, OrderReport, Receipt]]:
 
     order = OrderReport("main", "sale", ("888",), order_id="888")
     stub = OrderReport("main", "sale", ("wc-8",), stub=True)
-    bought = (Line("a", 2, 5_001), Line("b", 1, 2_999))
+    bought = (OrderLine("a", 2, 5_001), OrderLine("b", 1, 2_999))
     webhook = replace(
         stub, stub=False, currency="EUR", net_minor=8_000, paid=True, lines=bought, occurred_at=at(60), version=1
     )
     lost = RefundReport("cb", "chargeback", 2_000, currency="EUR", occurred_at=at(110))
     won = RefundReport("won", "reversal", full=True, reverses="cb", occurred_at=at(105))
-    line = RefundReport("line", currency="EUR", lines=(Line("a", 1),), by_lines=True, occurred_at=at(115))
+    line = RefundReport("line", currency="EUR", lines=(OrderLine("a", 1),), by_lines=True, occurred_at=at(115))
     cancelled = RefundReport("x", "cancellation", full=True, version=1, occurred_at=at(120))
     live = RefundReport("x", "cancellation", 0, version=2, occurred_at=at(130))
     return [
@@ -207,7 +207,7 @@ def _record(brand: Brand, report: OrderReport, receipt: Receipt) -> Act:
 async def settle_all(pool: asyncpg.Pool) -> None:
     """Empties the queue, but for what waits for a later day."""
     for _ in range(30):
-        await settle(pool)
+        await redecide(pool)
         if not await pool.fetchval("SELECT count(*) FROM redecide WHERE not_before IS NULL"):
             return
     raise AssertionError("the queue does not empty")

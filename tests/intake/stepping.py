@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 
 BLOCKED = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
 LOOK_EVERY_S = 0.002
@@ -132,7 +132,7 @@ async def interleave(
         for turn in turns:
             if turn == 2:
                 # It may have to wait for a row that one of the two holds.
-                looking.append(asyncio.create_task(settle(pool)))
+                looking.append(asyncio.create_task(redecide(pool)))
                 await asyncio.wait(looking[-1:], timeout=0.02)
             elif waits[turn]:
                 waits[turn] = not await stepped[turn].settled()

@@ -16,7 +16,7 @@ from app.intake.clicks.calendar import Calendar
 from app.intake.clicks.recording import read_clicks, record_clicks
 from app.intake.clicks.uniques import count_uniques
 from app.intake.deliveries.recording import record_deliveries
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 from app.settings import read_settings
 from app.spool.records import ClickLine, PixelLine
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
@@ -89,7 +89,7 @@ async def test_one_more_order_reads_as_few_rows_as_the_first(dsn_of_my_own: str,
             # Twice: what is there already is looked up as well.
             for _ in range(2):
                 await record_deliveries(pool, orders, secret=settings.secret_key, settings=settings)
-            while await settle(pool) + await count_uniques(pool, calendar):
+            while await redecide(pool) + await count_uniques(pool, calendar):
                 pass
     after = await rows_read(dsn)
     each = {

@@ -19,7 +19,7 @@ from app.database.connections import connect_pool
 from app.domain import ids
 from app.domain.codes import normalise
 from app.intake.deliveries import recording as deliveries_module
-from app.intake.deliveries.recording import NOBODY, Outcome, record_deliveries
+from app.intake.deliveries.recording import NOBODY, RecordingCounts, record_deliveries
 from app.intake.deliveries.replaying import replay
 from app.secret import load_secret, seal
 from app.settings import Settings, read_settings
@@ -99,12 +99,12 @@ def secret(settings: Settings) -> str:
     return load_secret(settings)
 
 
-Record = Callable[..., Awaitable[Outcome]]
+Record = Callable[..., Awaitable[RecordingCounts]]
 
 
 @pytest.fixture
 def record(pool: asyncpg.Pool, settings: Settings, secret: str) -> Record:
-    async def record(*lines: HookLine | PixelLine) -> Outcome:
+    async def record(*lines: HookLine | PixelLine) -> RecordingCounts:
         return await record_deliveries(pool, lines, secret=secret, settings=settings)
 
     return record
@@ -143,7 +143,7 @@ async def test_a_signed_order_is_kept_and_recorded(
     collaboration = await create_collaboration(pool, alice)
     await create_code(pool, alice, collaboration, normalise("TENOFF"))
     line = shopify.order(event="e1")
-    assert await record(line) == Outcome(recorded=1)
+    assert await record(line) == RecordingCounts(recorded=1)
     [delivery] = await deliveries(pool, alice.id)
     assert (delivery["status"], delivery["topic"], delivery["external_id"]) == (
         "recorded",
@@ -192,11 +192,11 @@ async def test_what_another_process_keeps_in_between_does_not_cost_the_others_of
 
     async def overtaken(*arguments: Any) -> Any:
         monkeypatch.setattr(deliveries_module, "record_messages", record_messages)
-        assert await record(lines[2]) == Outcome(recorded=1)
+        assert await record(lines[2]) == RecordingCounts(recorded=1)
         return await record_messages(*arguments)
 
     monkeypatch.setattr(deliveries_module, "record_messages", overtaken)
-    assert await record(*lines) == Outcome(recorded=5)
+    assert await record(*lines) == RecordingCounts(recorded=5)
     assert sorted(str(row["id"]) for row in await deliveries(pool, alice.id)) == sorted(line.id for line in lines)
     assert len(await orders(pool, alice)) == 5
     assert await pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", alice.id) == 5
@@ -204,8 +204,8 @@ async def test_what_another_process_keeps_in_between_does_not_cost_the_others_of
 
 async def test_the_same_spool_line_twice_changes_nothing(pool: asyncpg.Pool, alice: Brand, record: Record) -> None:
     line = hit(alice, "event=sale&order_id=1&amount=10.00&currency=EUR")
-    assert await record(line) == Outcome(recorded=1)
-    assert await record(line) == Outcome(repeated=1)
+    assert await record(line) == RecordingCounts(recorded=1)
+    assert await record(line) == RecordingCounts(repeated=1)
     assert len(await deliveries(pool, alice.id)) == 1
 
 
@@ -213,7 +213,7 @@ async def test_two_hits_with_the_same_words_are_two_deliveries_and_one_order(
     pool: asyncpg.Pool, alice: Brand, record: Record
 ) -> None:
     query = "event=sale&order_id=7&amount=10.00&currency=EUR"
-    assert await record(hit(alice, query), hit(alice, query)) == Outcome(recorded=2)
+    assert await record(hit(alice, query), hit(alice, query)) == RecordingCounts(recorded=2)
     assert len(await deliveries(pool, alice.id)) == 2
     [order] = await orders(pool, alice)
     assert (order["net_minor"], order["order_id"]) == (1_000, "7")
@@ -224,7 +224,7 @@ async def test_several_topics_of_one_event_are_several_deliveries(
 ) -> None:
     created = shopify.order(event="one")
     paid = shopify.line(created.body, {"x-shopify-topic": "orders/paid", "x-shopify-event-id": "one"})
-    assert await record(created, paid) == Outcome(recorded=2)
+    assert await record(created, paid) == RecordingCounts(recorded=2)
     assert len(await orders(pool, alice)) == 1
 
 
@@ -249,7 +249,7 @@ async def test_a_body_that_is_no_order_is_kept_as_rejected_beside_one_that_is(
     pool: asyncpg.Pool, alice: Brand, generic: Shop, record: Record, body: bytes, reason: str
 ) -> None:
     good = generic.line(b'{"order_id": "good", "codes": ["LEA10"]}', {})
-    assert await record(generic.line(body, {}), good) == Outcome(recorded=1, rejected=1)
+    assert await record(generic.line(body, {}), good) == RecordingCounts(recorded=1, rejected=1)
     kept = {bytes(row["body"]): row for row in await deliveries(pool, alice.id)}
     assert (kept[body]["status"], kept[body]["reason"]) == ("rejected", reason)
     assert kept[body]["detail"]
@@ -259,15 +259,15 @@ async def test_a_body_that_is_no_order_is_kept_as_rejected_beside_one_that_is(
 async def test_an_unknown_topic_is_ignored_and_kept(
     pool: asyncpg.Pool, alice: Brand, shopify: Shop, record: Record
 ) -> None:
-    assert await record(shopify.line(b"{}", {"x-shopify-topic": "products/update"})) == Outcome(ignored=1)
+    assert await record(shopify.line(b"{}", {"x-shopify-topic": "products/update"})) == RecordingCounts(ignored=1)
     [delivery] = await deliveries(pool, alice.id)
     assert (delivery["status"], delivery["reason"]) == ("ignored", "unknown_topic")
 
 
 async def test_a_hit_without_a_key_in_force_is_kept_under_nobody(pool: asyncpg.Pool, record: Record) -> None:
     line = hit(None, "event=sale&order_id=1")
-    assert await record(line) == Outcome(rejected=1)
-    assert await record(line) == Outcome(rejected=1)
+    assert await record(line) == RecordingCounts(rejected=1)
+    assert await record(line) == RecordingCounts(rejected=1)
     rows = await pool.fetch("SELECT * FROM delivery WHERE brand_id = $1 AND id = $2", NOBODY, UUID(line.id))
     assert [(row["status"], row["reason"]) for row in rows] == [("rejected", "unknown_key")]
 
@@ -301,7 +301,7 @@ async def test_a_message_that_cannot_be_recorded_is_set_aside_alone(
 
     monkeypatch.setattr(platform, "read_order", careless)
     lines = [generic.line(json.dumps({"order_id": name}).encode(), {}) for name in ("a", "b", "poison", "c", "d")]
-    assert await record(*lines) == Outcome(recorded=4, rejected=1)
+    assert await record(*lines) == RecordingCounts(recorded=4, rejected=1)
     rows = await deliveries(pool, alice.id)
     [bad] = [row for row in rows if row["status"] == "rejected"]
     assert (bad["reason"], bytes(bad["body"])) == ("not_recordable", b'{"order_id": "poison"}')
@@ -335,7 +335,7 @@ async def test_a_wrong_signature_is_kept_and_replayed_once_the_secret_is_mended(
     pool: asyncpg.Pool, alice: Brand, shopify: Shop, record: Record, secret: str
 ) -> None:
     await shopify.change_secrets(pool, secret, "mistyped")
-    assert await record(shopify.order(wrong="wrong_signature")) == Outcome(unsigned=1)
+    assert await record(shopify.order(wrong="wrong_signature")) == RecordingCounts(unsigned=1)
     [delivery] = await deliveries(pool, alice.id)
     assert (delivery["status"], delivery["reason"], delivery["conversion_id"]) == ("unsigned", "wrong_signature", None)
     assert await orders(pool, alice) == []
@@ -374,7 +374,7 @@ async def test_the_shop_tries_again_after_the_secret_is_mended(
     refused = shopify.order(wrong="wrong_signature", event="retried")
     await record(refused)
     accepted = shopify.line(refused.body, {"x-shopify-topic": "orders/create", "x-shopify-event-id": "retried"})
-    assert await record(accepted) == Outcome(recorded=1)
+    assert await record(accepted) == RecordingCounts(recorded=1)
     [delivery] = await deliveries(pool, alice.id)
     assert (delivery["id"], delivery["status"]) == (UUID(refused.id), "recorded")
     assert len(await orders(pool, alice)) == 1
@@ -388,7 +388,7 @@ async def test_a_wrongly_signed_copy_never_hides_the_right_one(
     forged = shopify.line(
         right.body, {"x-shopify-topic": "orders/create", "x-shopify-event-id": "x"}, wrong="wrong_signature"
     )
-    assert await record(forged, right) == Outcome(recorded=1, repeated=1)
+    assert await record(forged, right) == RecordingCounts(recorded=1, repeated=1)
     assert [row["status"] for row in await deliveries(pool, alice.id)] == ["recorded"]
 
 
@@ -402,7 +402,7 @@ async def test_nor_does_it_when_it_fell_into_the_batch_before(
         right = shopify.order(event=f"x-{number}")
         headers = {"x-shopify-topic": "orders/create", "x-shopify-event-id": f"x-{number}"}
         lines += [shopify.line(right.body, headers, wrong="wrong_signature"), right]
-    assert await record(*lines) == Outcome(recorded=10, unsigned=10)
+    assert await record(*lines) == RecordingCounts(recorded=10, unsigned=10)
     assert {row["status"] for row in await deliveries(pool, alice.id)} == {"recorded"}
     assert len(await orders(pool, alice)) == 10
 
@@ -436,7 +436,7 @@ async def test_a_rival_cannot_replay_a_delivery(
 async def test_a_landing_is_remembered_once(pool: asyncpg.Pool, alice: Brand, record: Record) -> None:
     click_id = random_ids.new_id()
     query = f"event=land&click_id={ids.show('click', click_id)}&visitor_id=v1"
-    assert await record(hit(alice, query), hit(alice, query)) == Outcome(recorded=2)
+    assert await record(hit(alice, query), hit(alice, query)) == RecordingCounts(recorded=2)
     rows = await pool.fetch("SELECT visitor_id, click_id FROM visitor_click WHERE brand_id = $1", alice.id)
     assert [tuple(row) for row in rows] == [("v1", click_id)]
 
@@ -448,7 +448,7 @@ async def test_a_refund_that_comes_first_waits_for_its_order(
     order_id = json.loads(order.body)["id"]
     refund = json.loads((SAMPLES / "shopify_refund_rest_2024-04.json").read_bytes()) | {"order_id": order_id}
     body = json.dumps(refund).encode()
-    assert await record(shopify.line(body, {"x-shopify-topic": "refunds/create"})) == Outcome(recorded=1)
+    assert await record(shopify.line(body, {"x-shopify-topic": "refunds/create"})) == RecordingCounts(recorded=1)
     assert await orders(pool, alice) == []
     await record(order)
     [known] = await orders(pool, alice)
@@ -491,7 +491,7 @@ async def test_a_refund_told_twice_in_two_ways_counts_once(
     body = json.dumps({**refund, "order_id": order_id}).encode()
     told = shopify.line(body, {"x-shopify-topic": "refunds/create"})
     for line in (updated, told) if order_first else (told, updated):
-        assert await record(line) == Outcome(recorded=1)
+        assert await record(line) == RecordingCounts(recorded=1)
     [known] = await orders(pool, alice)
     assert (known["net_minor"], known["refunded_minor"]) == (9_000, 4_000)
 
@@ -505,7 +505,7 @@ async def test_a_hit_that_the_door_could_not_place_finds_its_brand_by_its_key(
     """PostgreSQL was away and the key not in the door's memory; browsers do not try again."""
     fields = {"k": alice.publishable_key, "event": "sale", "order_id": "late", "amount": "5.00", "currency": "EUR"}
     query = "&".join(f"{name}={value}" for name, value in fields.items())
-    assert await record(hit(None, query), hit(None, json.dumps(fields), door="beacon")) == Outcome(recorded=2)
+    assert await record(hit(None, query), hit(None, json.dumps(fields), door="beacon")) == RecordingCounts(recorded=2)
     assert {(row["origin_id"], row["shop"]) for row in await deliveries(pool, alice.id)} == {
         (alice.publishable_id, "main")
     }
@@ -519,11 +519,11 @@ async def test_a_key_that_was_revoked_before_the_hit_is_nobodys(
     await pool.execute(
         "UPDATE api_key SET revoked_at = $2 WHERE id = $1", alice.publishable_id, clock.now() - timedelta(minutes=1)
     )
-    assert await record(hit(None, f"k={alice.publishable_key}&event=sale&order_id=1")) == Outcome(rejected=1)
+    assert await record(hit(None, f"k={alice.publishable_key}&event=sale&order_id=1")) == RecordingCounts(rejected=1)
     assert await deliveries(pool, alice.id) == []
 
 
 async def test_a_query_over_the_limit_is_kept_as_too_large(pool: asyncpg.Pool, alice: Brand, record: Record) -> None:
-    assert await record(hit(alice, "too_large=70000")) == Outcome(rejected=1)
+    assert await record(hit(alice, "too_large=70000")) == RecordingCounts(rejected=1)
     [delivery] = await deliveries(pool, alice.id)
     assert (delivery["reason"], delivery["detail"]) == ("too_large", "the query had 70000 bytes")

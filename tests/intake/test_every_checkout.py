@@ -29,7 +29,7 @@ from app.intake.clicks.calendar import Calendar
 from app.intake.clicks.recording import read_clicks, record_clicks
 from app.intake.deliveries.recording import record_deliveries
 from app.orders.record import in_transaction
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 from app.secret import seal
 from app.server.app import create_api
 from app.settings import Settings
@@ -283,7 +283,7 @@ async def test_by_two_workers_at_once(
                 if owner is mine:
                     await brand.give(batch)
                     if emptying:
-                        await settle(world.pool)
+                        await redecide(world.pool)
 
         await asyncio.gather(work(True), work(False))
         await settle_all(world.pool)

@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.strict_json import Unreadable
 from app.intake.deliveries import replaying
-from app.intake.deliveries.recording import Outcome, Verdict, record_deliveries
+from app.intake.deliveries.recording import DeliveryResult, RecordingCounts, record_deliveries
 from app.intake.deliveries.replaying import Replayed, Tally, replay
 from app.intake.deliveries.selection import BATCH_ROWS
 from app.platforms.shopify import webhook as platform
@@ -81,7 +81,7 @@ async def test_a_range_is_read_again_in_few_transactions_and_ends_as_if_it_had_b
     await his.connect(pool, secret, SECRET)
     await record(*[small(his, number) for number in range(BATCH_ROWS + 5)])
     blind.to()
-    assert await record(*lines) == Outcome(rejected=len(lines))
+    assert await record(*lines) == RecordingCounts(rejected=len(lines))
     blind.no_more()
 
     batches: list[int] = []
@@ -198,13 +198,13 @@ async def test_a_verdict_found_meanwhile_by_somebody_else_stands(
     await shopify.change_secrets(pool, secret, "mistyped")
     line = small(shopify, 1, wrong="wrong_signature")
     await record(line)
-    whole = replaying.settle_deliveries
+    whole = replaying.finish_deliveries
 
     async def late(connection: Any, brand_id: UUID, settled: Any) -> None:
         await record_deliveries(pool, [small(shopify, 1)], secret=secret, settings=settings)
         await whole(connection, brand_id, settled)
 
-    monkeypatch.setattr(replaying, "settle_deliveries", late)
+    monkeypatch.setattr(replaying, "finish_deliveries", late)
     [replayed] = await replay(pool, alice.id, [UUID(line.id)], secret=secret)
     assert replayed.verdict.status == "unsigned"
     [row] = await deliveries(pool, alice.id)
@@ -213,11 +213,11 @@ async def test_a_verdict_found_meanwhile_by_somebody_else_stands(
 
 def test_a_tally_adds_up_and_survives_being_written_down() -> None:
     some = [
-        Replayed(UUID(int=1), Verdict("recorded")),
-        Replayed(UUID(int=2), Verdict("rejected", "not_json", "first")),
-        Replayed(UUID(int=3), Verdict("rejected", "not_json", "second")),
-        Replayed(UUID(int=4), Verdict("unsigned", "wrong_signature")),
-        Replayed(UUID(int=5), Verdict("ignored", "unknown_topic")),
+        Replayed(UUID(int=1), DeliveryResult("recorded")),
+        Replayed(UUID(int=2), DeliveryResult("rejected", "not_json", "first")),
+        Replayed(UUID(int=3), DeliveryResult("rejected", "not_json", "second")),
+        Replayed(UUID(int=4), DeliveryResult("unsigned", "wrong_signature")),
+        Replayed(UUID(int=5), DeliveryResult("ignored", "unknown_topic")),
     ]
     tally = Tally().add(some[:2]).add(some[2:])
     assert Tally.of(json.loads(json.dumps(tally.words()))).words() == tally.words()
@@ -231,7 +231,7 @@ def test_a_tally_adds_up_and_survives_being_written_down() -> None:
 
 
 def test_a_tally_tells_no_more_than_so_many_reasons_apart() -> None:
-    many = [Replayed(UUID(int=n), Verdict("rejected", f"reason_{n}")) for n in range(replaying.REASONS_MAX + 10)]
+    many = [Replayed(UUID(int=n), DeliveryResult("rejected", f"reason_{n}")) for n in range(replaying.REASONS_MAX + 10)]
     told = Tally().add(many).words()
     assert told["rejected"] == len(many)
     assert len(told["reasons"]) == replaying.REASONS_MAX

@@ -13,7 +13,7 @@ from app.database.connections import connect_pool
 from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
 from app.intake.deliveries import retention
-from app.intake.deliveries.recording import NOBODY, Outcome, record_deliveries
+from app.intake.deliveries.recording import NOBODY, RecordingCounts, record_deliveries
 from app.intake.deliveries.retention import kept_days, sweep_deliveries
 from app.intake.housekeeping import keep_house
 from app.settings import Settings, read_settings
@@ -112,13 +112,13 @@ async def test_a_delivery_that_comes_again_after_its_row_has_gone_is_still_one_o
         return tuple(map(tuple, orders)), tuple(counts or ())
 
     old = _again(line, clock.now() - timedelta(days=401))
-    assert await record_deliveries(own, [old], secret=KEY, settings=settings) == Outcome(recorded=1)
+    assert await record_deliveries(own, [old], secret=KEY, settings=settings) == RecordingCounts(recorded=1)
     before = await state()
     assert (await sweep_deliveries(own, settings, [brand.id]))[0] == 1
     assert await own.fetchval("SELECT count(*) FROM delivery WHERE brand_id = $1", brand.id) == 0
 
     late = _again(line, clock.now())
-    assert await record_deliveries(own, [late], secret=KEY, settings=settings) == Outcome(recorded=1)
+    assert await record_deliveries(own, [late], secret=KEY, settings=settings) == RecordingCounts(recorded=1)
     assert await state() == before
     assert await own.fetchval("SELECT count(*) FROM delivery WHERE brand_id = $1", brand.id) == 1
 

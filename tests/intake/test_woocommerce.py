@@ -13,8 +13,8 @@ import pytest
 
 from app import clock, random_ids
 from app.domain.codes import normalise
-from app.intake.deliveries.recording import Outcome, record_deliveries
-from app.orders.redecide import settle
+from app.intake.deliveries.recording import RecordingCounts, record_deliveries
+from app.orders.redecide import redecide
 from app.secret import load_secret
 from app.settings import Settings
 from app.tracking.doors import Doors
@@ -82,11 +82,11 @@ async def shop(pool: asyncpg.Pool, alice: Brand, doors: Doors) -> Shop:
 
 
 @pytest.fixture
-def record(pool: asyncpg.Pool, own: Settings, doors: Doors) -> Callable[[], Awaitable[Outcome]]:
-    async def record() -> Outcome:
+def record(pool: asyncpg.Pool, own: Settings, doors: Doors) -> Callable[[], Awaitable[RecordingCounts]]:
+    async def record() -> RecordingCounts:
         await doors.stop()
         outcome = await record_deliveries(pool, spooled(own, "orders"), secret=load_secret(own), settings=own)
-        await settle(pool)
+        await redecide(pool)
         return outcome
 
     return record
@@ -122,7 +122,7 @@ async def test_a_ping_to_nobody_or_to_another_platform_is_no_ping(
 
 
 async def test_an_order_is_credited_by_a_code_that_the_shop_has_put_in_lower_case(
-    pool: asyncpg.Pool, alice: Brand, charlie: Brand, shop: Shop, record: Callable[[], Awaitable[Outcome]]
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand, shop: Shop, record: Callable[[], Awaitable[RecordingCounts]]
 ) -> None:
     for brand in (alice, charlie):
         await create_code(pool, brand, await create_collaboration(pool, brand), normalise("LÉA-10"))
@@ -149,7 +149,7 @@ async def test_a_secret_with_quotes_and_angles_may_be_given_either_way(
 
 
 async def test_two_messages_of_one_second_share_their_delivery_id_and_both_are_kept(
-    pool: asyncpg.Pool, alice: Brand, shop: Shop, record: Callable[[], Awaitable[Outcome]]
+    pool: asyncpg.Pool, alice: Brand, shop: Shop, record: Callable[[], Awaitable[RecordingCounts]]
 ) -> None:
     """wp_hash(webhook id + second): the id is no proof of repetition, the body beside it is."""
     for body in (order(5003), order(5004), order(5003)):
@@ -161,7 +161,7 @@ async def test_two_messages_of_one_second_share_their_delivery_id_and_both_are_k
 
 
 async def test_an_order_is_paid_refunded_cancelled_trashed_and_back_whatever_comes_first(
-    pool: asyncpg.Pool, alice: Brand, shop: Shop, record: Callable[[], Awaitable[Outcome]]
+    pool: asyncpg.Pool, alice: Brand, shop: Shop, record: Callable[[], Awaitable[RecordingCounts]]
 ) -> None:
     """18.00 of goods with 1.35 of tax; 6.45 went back, which are 6.00 net. Sent in the worst of orders, but for the trash, which has no time."""
     refunds = [{"id": 9001, "reason": "", "total": "-6.45"}]
@@ -177,7 +177,7 @@ async def test_an_order_is_paid_refunded_cancelled_trashed_and_back_whatever_com
 
 
 async def test_what_is_no_order_is_kept_with_its_reason(
-    pool: asyncpg.Pool, alice: Brand, shop: Shop, record: Callable[[], Awaitable[Outcome]]
+    pool: asyncpg.Pool, alice: Brand, shop: Shop, record: Callable[[], Awaitable[RecordingCounts]]
 ) -> None:
     assert (await shop.post("order.updated", b'{"code":"rest_forbidden","message":"Sorry."}')).status == 200
     assert (await shop.post("order.created", order(5006, status="checkout-draft"))).status == 200

@@ -16,7 +16,7 @@ from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.domain import ids
 from app.intake.deliveries import selection
-from app.intake.deliveries.recording import Outcome, record_deliveries
+from app.intake.deliveries.recording import RecordingCounts, record_deliveries
 from app.jobs.kinds import KINDS
 from app.jobs.run import Kind, Run, run_next
 from app.platforms.generic import webhook as platform
@@ -38,7 +38,7 @@ class Desk:
         self.shop = shop
         self.stopping = asyncio.Event()
 
-    async def receive(self, *lines: HookLine) -> Outcome:
+    async def receive(self, *lines: HookLine) -> RecordingCounts:
         return await record_deliveries(self.pool, lines, secret=KEY, settings=self.settings)
 
     async def put(self, **arguments: object) -> UUID:
@@ -90,7 +90,7 @@ async def receive_unread(desk: Desk, lines: list[HookLine], monkeypatch: pytest.
 
     with monkeypatch.context() as blind:
         blind.setattr(platform, "read_order", refuse)
-        assert await desk.receive(*lines) == Outcome(rejected=len(lines))
+        assert await desk.receive(*lines) == RecordingCounts(rejected=len(lines))
 
 
 async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_told_with_its_reason(

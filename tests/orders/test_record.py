@@ -9,7 +9,7 @@ from app import clock
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, OrderReport, Receipt
 from app.orders.record import Recorded, in_transaction, record
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 from app.orders.state import read_order
 from tests.cast import Brand, create_code, create_collaboration
 from tests.intake.stepping import Stepped
@@ -145,7 +145,7 @@ async def test_a_code_that_loses_an_order_s_alias_makes_room_for_the_next(pool: 
 async def settled_all(pool: asyncpg.Pool, brand: Brand) -> int:
     """Settles until this brand has nothing left in the queue. How many passes it took."""
     for passes in range(1, 50):
-        await settle(pool)
+        await redecide(pool)
         left = await pool.fetchval("SELECT count(*) FROM redecide WHERE brand_id = $1 AND not_before IS NULL", brand.id)
         if not left:
             return passes

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from app.database.connections import connect_pool
 from app.orders.record import in_transaction, record
-from app.orders.redecide import settle
+from app.orders.redecide import redecide
 from tests.conftest import copy_template
 from tests.intake.shop import Act, Shop, open_shop, settle_all, state_of
 from tests.intake.stepping import Stepped, interleave
@@ -153,7 +153,7 @@ async def test_by_two_workers_at_once(
             if owner is mine:
                 await perform(queue, shop.facts[name])
                 if emptied:
-                    await settle(queue)
+                    await redecide(queue)
 
     await asyncio.gather(work(True), work(False))
     await settle_all(queue)
@@ -225,7 +225,7 @@ async def test_an_order_waits_in_the_queue_for_the_drain_that_ran_beside_it(queu
         await perform(queue, shop.facts["pixel"])
         # Later transactions come and go: the newest ended id is past the drain's, the oldest running one is not.
         for _ in range(3):
-            await settle(queue)
+            await redecide(queue)
             await queue.execute(
                 "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, $1, '0' WHERE pg_current_xact_id() IS NULL",
                 shop.brand.id,
@@ -253,7 +253,7 @@ async def test_a_landing_waits_in_the_queue_for_the_drain_that_ran_beside_it(que
         drain.start(shop.facts["click old"])
         await until_it_looked_for_orders(drain, connection, watcher)
         await perform(queue, shop.facts["landing old"])
-        await settle(queue)
+        await redecide(queue)
         await drain.finish()
     await settle_all(queue)
     [order] = await queue.fetch("SELECT candidates FROM decision WHERE brand_id = $1", shop.brand.id)
@@ -325,7 +325,7 @@ async def test_the_wait_for_a_click_ends_after_seven_days(queue: asyncpg.Pool) -
     await queue.execute(
         "UPDATE redecide SET not_before = not_before - interval '8 days' WHERE brand_id = $1", shop.brand.id
     )
-    await settle(queue)
+    await redecide(queue)
     assert await verdict(queue, shop) == "unattributed"
     assert await queue.fetchval("SELECT count(*) FROM redecide WHERE brand_id = $1", shop.brand.id) == 0
     await perform(queue, shop.facts["click lea"])

@@ -13,7 +13,7 @@ from app.database.connections import connect_pool, create_engine
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.orders.record import in_transaction, record
-from app.orders.redecide import horizon_age_s, settle
+from app.orders.redecide import horizon_age_s, redecide
 from app.orders.schedule import schedule_for_campaign, schedule_for_code
 from app.settings import read_settings
 from tests.cast import Brand, create_brand, create_code, create_collaboration
@@ -61,7 +61,7 @@ async def order(pool: asyncpg.Pool, brand: Brand, name: str = "1001", **fields: 
     report = OrderReport("main", "sale", (name,), **values)
     receipt = Receipt(TRUST_SERVER, "api", "api", NOW)
     await in_transaction(pool, lambda connection: record(connection, brand.id, [(report, receipt)]))
-    await settle(pool)
+    await redecide(pool)
 
 
 async def reason(pool: asyncpg.Pool, brand: Brand) -> str:
@@ -77,7 +77,7 @@ async def change(pool: asyncpg.Pool, engine: AsyncEngine, statement: str, brand:
     async with engine.begin() as connection:
         await connection.exec_driver_sql(statement, (brand.id,))
         scheduled = await schedule(connection)
-    await settle(pool)
+    await redecide(pool)
     return scheduled
 
 
@@ -172,7 +172,7 @@ async def test_an_order_that_cannot_be_decided_is_postponed_and_holds_up_no_othe
     await queue.executemany(
         "INSERT INTO redecide (brand_id, conversion_id) VALUES ($1, $2)", [(row["brand_id"], row["id"]) for row in rows]
     )
-    await settle(queue)
+    await redecide(queue)
     [left] = await queue.fetch("SELECT brand_id, not_before FROM redecide")
     assert left["brand_id"] == brand.id
     assert left["not_before"] > clock.now() + timedelta(minutes=5)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import ValidationError
 
-from app.domain.orders import Context, Line, OrderReport, Parsed, RefundReport, version_at
+from app.domain.orders import Context, OrderLine, OrderReport, Parsed, RefundReport, version_at
 from app.errors import Invalid
 from app.platforms.generic import pointers
 from app.platforms.generic import signature as signatures
@@ -128,7 +128,7 @@ def test_an_order_is_read_from_wherever_it_stands() -> None:
         codes=("LEA10", "FREE"),
         click_ids=("clk_1",),
         customer=report.customer,
-        lines=(Line("a", 2, 8_000, "S-1"), Line("b", 1, 1_999)),
+        lines=(OrderLine("a", 2, 8_000, "S-1"), OrderLine("b", 1, 1_999)),
     )
     assert report.customer.key == "None/bob@example.com"
 

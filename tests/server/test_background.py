@@ -15,7 +15,7 @@ from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.directory.lookup import open_directory
 from app.server import background
-from app.server.background import Worker
+from app.server.background import BackgroundProcess
 from app.settings import Settings, SettingsError, read_settings
 from app.spool.records import ClickLine, PixelLine, encode
 from app.spool.writer import SUFFIX, Spool
@@ -26,10 +26,10 @@ PERSON = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:132.0) Gecko/20100101 Firef
 
 
 @asynccontextmanager
-async def at_work(settings: Settings) -> AsyncIterator[Worker]:
+async def at_work(settings: Settings) -> AsyncIterator[BackgroundProcess]:
     """A worker that runs for the length of the block and is then told to stop."""
     pool = await connect_pool(settings.database_url, size=background.CONNECTIONS, name="tests")
-    subject = Worker(settings, pool, open_directory(settings))
+    subject = BackgroundProcess(settings, pool, open_directory(settings))
     running = asyncio.create_task(subject.run())
     try:
         yield subject
@@ -156,7 +156,7 @@ async def test_a_task_that_fails_is_told_and_the_others_go_on(
             called_again.set()
         raise asyncpg.UndefinedColumnError("no such column")
 
-    monkeypatch.setattr(background, "settle", broken)
+    monkeypatch.setattr(background, "redecide", broken)
     with caplog.at_level(logging.WARNING, "ariane.worker"):
         async with at_work(settings):
             await write(settings, brand, random_ids.new_id(), 5)

@@ -8,7 +8,7 @@ import pytest
 
 from app.directory.lookup import open_directory
 from app.server import priority
-from app.server.background import Worker
+from app.server.background import BackgroundProcess
 from app.settings import Settings
 
 
@@ -19,18 +19,18 @@ async def test_a_server_that_is_not_the_services_own_is_left_alone_though_it_loo
     """As init's other child it does to `ariane work`: the tests' server is our child, so we say that we are our own parent."""
     changed: list[int] = []
     monkeypatch.setattr(os, "getppid", os.getpid)
-    monkeypatch.setattr(priority, "give_way", changed.append)
+    monkeypatch.setattr(priority, "lower_priority", changed.append)
     monkeypatch.setattr(priority, "KERNEL_PAUSE_S", 0)
 
-    async def give_way(*, embedded: bool) -> list[int]:
+    async def lower_priority(*, embedded: bool) -> list[int]:
         changed.clear()
-        for step in Worker(settings, pool, open_directory(settings), embedded=embedded).steps():
+        for step in BackgroundProcess(settings, pool, open_directory(settings), embedded=embedded).steps():
             if step.name == "priority":
                 await step.run()
         return list(changed)
 
-    assert await give_way(embedded=False) == []
-    ours = await give_way(embedded=True)
+    assert await lower_priority(embedded=False) == []
+    ours = await lower_priority(embedded=True)
     async with pool.acquire() as connection:
         assert connection.get_server_pid() in ours
     assert os.getpid() not in ours

@@ -14,7 +14,7 @@ from app.api.described import AMOUNT, CURRENCY, KIND, QUANTITY, TEXT, TIME, json
 from app.api.fields import Given, Moment, Note, Reference, blame
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.report_intake import AtDesk, Conversion, ConversionSummary, show_settled, summary_fields
+from app.api.report_intake import Conversion, ConversionSummary, ReportIntakeDep, show_order_state, summary_fields
 from app.api.rows import missing, points_to
 from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
 from app.domain import bodies, ids, orders
@@ -98,7 +98,7 @@ KNOWN_ORDER: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("", status_code=201, responses={**KNOWN_ORDER, **BODY}, openapi_extra={"requestBody": BODY_SCHEMA})
-async def report_conversion(caller: Reporter, desk: AtDesk, response: Response) -> Conversion:
+async def report_conversion(caller: Reporter, desk: ReportIntakeDep, response: Response) -> Conversion:
     """Reports a conversion and answers with the verdict, after its commit.
 
     `{order_id, codes}` is enough: the amount may come from another witness. The same report again, now or in a year, changes nothing and is
@@ -107,7 +107,7 @@ async def report_conversion(caller: Reporter, desk: AtDesk, response: Response) 
     _, recorded = await desk.take(caller, bodies.read_order, tuple(FIELDS))
     if not recorded.created:
         response.status_code = 200
-    return show_settled(recorded.settled)
+    return show_order_state(recorded.settled)
 
 
 @router.get("")
@@ -189,7 +189,7 @@ async def read_conversion(id: str, caller: Reader, pool: Pool) -> Conversion:  #
         settled = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, _read_id(id))
     if settled is None:
         raise missing("conversion", id)
-    return show_settled(settled)
+    return show_order_state(settled)
 
 
 def _read_id(shown: str) -> UUID:
@@ -266,7 +266,7 @@ async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) 
     """
     answer = await _decide(pool, caller, [("id", id)], body)
     assert answer.settled is not None
-    return show_settled(answer.settled[_read_id(id)])
+    return show_order_state(answer.settled[_read_id(id)])
 
 
 async def _decide(pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str, str]], body: StatusGiven) -> Answer:

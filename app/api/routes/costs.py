@@ -11,7 +11,7 @@ from sqlalchemy import Row, select
 from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired, pair_up
-from app.api.faults import Faults
+from app.api.faults import FieldErrors
 from app.api.fields import (
     YEARS,
     Currency,
@@ -163,7 +163,7 @@ async def create_cost(caller: Writer, session: Session, body: NewCost, response:
         owner = await refer(session, campaign, "campaign", caller.brand_id, "campaign_id", body.campaign_id)
         values |= {"collaboration_id": None, "campaign_id": owner}
     else:
-        faults = Faults()
+        faults = FieldErrors()
         pair = Paired(**body.model_dump(include={"collaboration_id", "campaign_id", "influencer_id"}))
         [joined] = await pair_up(session, caller.brand_id, [pair], faults)
         faults.refuse()

@@ -48,7 +48,7 @@ class NewKey(Given):
         return self
 
 
-class Key(BaseModel):
+class ApiKey(BaseModel):
     """A key, without its secret."""
 
     id: str
@@ -61,15 +61,15 @@ class Key(BaseModel):
     revoked_at: Moment | None
 
 
-class MadeKey(Key):
+class MadeKey(ApiKey):
     """A key as it is shown once, at its making."""
 
     secret_key: str | None = Field(description="The secret key; it cannot be shown again. Null for a publishable key.")
     publishable_key: str | None
 
 
-def _shown(row: Row[Any]) -> Key:
-    return Key(
+def _shown(row: Row[Any]) -> ApiKey:
+    return ApiKey(
         id=ids.show("key", row.id),
         kind=row.kind,
         name=row.name,
@@ -105,7 +105,7 @@ async def _insert(connection: AsyncConnection, brand_id: UUID, key: str, **value
 
 
 @router.get("")
-async def list_keys(caller: Admin, session: Session, paging: Paging, include_revoked: bool = False) -> Page[Key]:
+async def list_keys(caller: Admin, session: Session, paging: Paging, include_revoked: bool = False) -> Page[ApiKey]:
     """The brand's keys, newest first."""
     query = select(api_key).where(api_key.c.brand_id == caller.brand_id)
     if not include_revoked:
@@ -114,13 +114,13 @@ async def list_keys(caller: Admin, session: Session, paging: Paging, include_rev
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_key(id: str, caller: Admin, session: Session) -> Key:  # noqa: A002
+async def read_key(id: str, caller: Admin, session: Session) -> ApiKey:  # noqa: A002
     """One key, also when revoked."""
     return _shown(await _read(session, caller.brand_id, id))
 
 
 @router.delete("/{id}", responses=CHANGES)
-async def revoke_key(id: str, caller: Admin, session: Session, request: Request, response: Response) -> Key:  # noqa: A002
+async def revoke_key(id: str, caller: Admin, session: Session, request: Request, response: Response) -> ApiKey:  # noqa: A002
     """Revokes a key for good; it is refused within two seconds everywhere. The key in use cannot revoke itself."""
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.id == caller.key_id:

@@ -10,7 +10,7 @@ from app.api.auth import Reporter
 from app.api.described import AMOUNT, CURRENCY, KIND, QUANTITY, TEXT, TIME, json_body, lines_of, optional
 from app.api.fields import Moment
 from app.api.http import BODY, resource
-from app.api.report_intake import AtDesk, Conversion, show_settled
+from app.api.report_intake import Conversion, ReportIntakeDep, show_order_state
 from app.domain import bodies
 from app.domain.orders import ADJUSTMENT_KINDS, RefundReport
 from app.domain.refunds import LINE_UNKNOWN, NO_REFUND, OTHER_CURRENCY, OVER_ORDER, Effect
@@ -99,7 +99,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("", status_code=201, responses=ANSWERS, openapi_extra={"requestBody": BODY_SCHEMA})
-async def report_refund(caller: Reporter, desk: AtDesk, response: Response) -> Refund:
+async def report_refund(caller: Reporter, desk: ReportIntakeDep, response: Response) -> Refund:
     """Reports a refund, cancellation, chargeback or reversal, and answers with the order after it. The order's gross never changes, its net does.
 
     For an order that is not known yet: 202, `waiting_for_order`; a reversal of what is not known yet: 202, `waiting_for_refund`.
@@ -134,7 +134,7 @@ async def report_refund(caller: Reporter, desk: AtDesk, response: Response) -> R
         currency=settled.conversion["currency"] or said.currency,
         occurred_at=None if effect is None else effect.occurred_at,
         warning=None if flag is None else WARNINGS[flag],
-        conversion=None if settled.decision is None else show_settled(settled),
+        conversion=None if settled.decision is None else show_order_state(settled),
     )
 
 

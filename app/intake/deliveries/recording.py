@@ -94,7 +94,7 @@ OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClient
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RecordingCounts:
     """What became of the lines of one call; the figures add up to their number."""
 
     recorded: int = 0
@@ -103,11 +103,11 @@ class Outcome:
     unsigned: int = 0
     repeated: int = 0
 
-    def __add__(self, other: "Outcome") -> "Outcome":
-        return Outcome(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+    def __add__(self, other: "RecordingCounts") -> "RecordingCounts":
+        return RecordingCounts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
 
 
-class Verdict(msgspec.Struct, frozen=True, gc=False):
+class DeliveryResult(msgspec.Struct, frozen=True, gc=False):
     """The final state of one delivery: a status of tables.DELIVERY_STATUSES, and why."""
 
     status: str
@@ -150,11 +150,13 @@ class Reread:
     """What has become of a message that is kept already. was: the status it had when it was read."""
 
     message: Message
-    verdict: Verdict
+    verdict: DeliveryResult
     was: str
 
 
-async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret: str, settings: Settings) -> Outcome:
+async def record_deliveries(
+    pool: asyncpg.Pool, lines: Sequence[Line], *, secret: str, settings: Settings
+) -> RecordingCounts:
     """Records lines of the spool's orders, wholly: afterwards every one of them is a row of `delivery`, or was one before.
 
     A message that cannot be recorded is found by halving its batch and kept as `rejected`, so that it never holds up another. Raises what
@@ -169,7 +171,7 @@ async def record_deliveries(pool: asyncpg.Pool, lines: Sequence[Line], *, secret
         brands.setdefault(brand_id, []).append(message_of(line))
     for brand_id, message in await _find_brands(pool, brands.pop(NOBODY, [])):
         brands.setdefault(brand_id, []).append(message)
-    outcome = Outcome()
+    outcome = RecordingCounts()
 
     async def take_turns(turn: int) -> None:
         nonlocal outcome
@@ -215,7 +217,7 @@ async def _find_brands(pool: asyncpg.Pool, messages: Sequence[Message]) -> list[
 
 async def _record_or_halve(
     pool: asyncpg.Pool, brand_id: UUID, messages: Sequence[Message], secret: str, settings: Settings
-) -> Outcome:
+) -> RecordingCounts:
     try:
         return await in_transaction(pool, partial(_record_batch, brand_id, messages, secret, settings))
     except Exception as error:
@@ -234,16 +236,16 @@ def is_about_a_message(error: Exception) -> bool:
     return isinstance(error, REFUSALS) or not isinstance(error, OUTAGES)
 
 
-async def _set_aside(pool: asyncpg.Pool, brand_id: UUID, message: Message, error: Exception) -> Outcome:
+async def _set_aside(pool: asyncpg.Pool, brand_id: UUID, message: Message, error: Exception) -> RecordingCounts:
     logger.error("delivery %s cannot be recorded", message.id, exc_info=error)
     async with pool.acquire() as connection:
         await _keep(connection, brand_id, [(message, refused(message, error))])
-    return Outcome(rejected=1)
+    return RecordingCounts(rejected=1)
 
 
-def refused(message: Message, error: Exception) -> Verdict:
+def refused(message: Message, error: Exception) -> DeliveryResult:
     """The verdict on a message whose words could not be recorded."""
-    return Verdict("rejected", "not_recordable", _short(f"{type(error).__name__}: {error}"), message.identity[0])
+    return DeliveryResult("rejected", "not_recordable", _short(f"{type(error).__name__}: {error}"), message.identity[0])
 
 
 # ── One batch ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -251,27 +253,27 @@ def refused(message: Message, error: Exception) -> Verdict:
 
 async def _record_batch(
     brand_id: UUID, messages: Sequence[Message], secret: str, settings: Settings, connection: asyncpg.Connection
-) -> Outcome:
+) -> RecordingCounts:
     if brand_id == NOBODY:
-        unknown = Verdict("rejected", "unknown_key", "k is missing, or no publishable key in force")
+        unknown = DeliveryResult("rejected", "unknown_key", "k is missing, or no publishable key in force")
         await _keep(connection, NOBODY, [(message, unknown) for message in messages])
         await connection.execute(TRIM_NOBODY, NOBODY, settings.unsigned_cap_rows)
-        return Outcome(rejected=len(messages))
+        return RecordingCounts(rejected=len(messages))
     fresh, mended = await _new_ones(connection, brand_id, messages)
     signed = [message for message in (*fresh, *mended) if message.unsigned is None]
     origins = await look_up(connection, brand_id, signed, secret)
     verdicts = await record_messages(connection, brand_id, signed, origins)
     for message in fresh:
         if message.unsigned is not None:
-            verdicts[message.id] = Verdict("unsigned", message.unsigned, None, message.identity[0])
+            verdicts[message.id] = DeliveryResult("unsigned", message.unsigned, None, message.identity[0])
     await _keep(connection, brand_id, [(message, verdicts[message.id]) for message in fresh])
-    await settle_deliveries(
+    await finish_deliveries(
         connection, brand_id, [Reread(message, verdicts[message.id], "unsigned") for message in mended]
     )
     for origin_id in {message.origin_id for message in fresh if message.unsigned is not None}:
         await connection.execute(TRIM_UNSIGNED, brand_id, origin_id, settings.unsigned_cap_rows)
     counts = Counter(verdict.status for verdict in verdicts.values())
-    return Outcome(repeated=len(messages) - len(verdicts), **counts)
+    return RecordingCounts(repeated=len(messages) - len(verdicts), **counts)
 
 
 async def _new_ones(
@@ -300,7 +302,7 @@ async def _new_ones(
 
 async def record_messages(
     connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], origins: Origins
-) -> dict[UUID, Verdict]:
+) -> dict[UUID, DeliveryResult]:
     """Reads these messages and records what they say: what became of each, by its id."""
     parsed = [(message, origins.read(brand_id, message)) for message in messages]
     reports: list[tuple[OrderReport, Receipt]] = []
@@ -321,14 +323,14 @@ async def record_messages(
     }
 
 
-def verdict_on(said: Parsed, conversion_id: UUID | None = None) -> Verdict:
+def verdict_on(said: Parsed, conversion_id: UUID | None = None) -> DeliveryResult:
     """What becomes of a message that says this; `recorded` once it is."""
     notes = _short("; ".join(said.notes)) or None
     if said.rejected is not None:
-        return Verdict("rejected", said.rejected, _short(said.detail or "") or notes, said.topic)
+        return DeliveryResult("rejected", said.rejected, _short(said.detail or "") or notes, said.topic)
     if said.ignored is not None:
-        return Verdict("ignored", said.ignored, _short(said.detail or "") or notes, said.topic)
-    return Verdict("recorded", None, notes, said.topic, conversion_id)
+        return DeliveryResult("ignored", said.ignored, _short(said.detail or "") or notes, said.topic)
+    return DeliveryResult("recorded", None, notes, said.topic, conversion_id)
 
 
 async def look_up(connection: Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Origins:
@@ -339,7 +341,7 @@ async def look_up(connection: Connection, brand_id: UUID, messages: Sequence[Mes
     return Origins(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
 
 
-async def _keep(connection: Connection, brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> None:
+async def _keep(connection: Connection, brand_id: UUID, kept: Sequence[tuple[Message, DeliveryResult]]) -> None:
     """Adds the rows of new messages, in one order for everybody, so that two processes with the same messages cannot lock each other out."""
     rows = sorted(_rows(brand_id, kept), key=lambda row: (row[2] or NOBODY, row[6], row[7]))
     if not rows:
@@ -352,7 +354,7 @@ async def _keep(connection: Connection, brand_id: UUID, kept: Sequence[tuple[Mes
         await connection.executemany(KEEP, rows)
 
 
-def _rows(brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> Iterator[tuple[Any, ...]]:
+def _rows(brand_id: UUID, kept: Sequence[tuple[Message, DeliveryResult]]) -> Iterator[tuple[Any, ...]]:
     now = clock.now()
     for message, verdict in kept:
         yield (
@@ -376,7 +378,7 @@ def _rows(brand_id: UUID, kept: Sequence[tuple[Message, Verdict]]) -> Iterator[t
         )
 
 
-async def settle_deliveries(connection: Connection, brand_id: UUID, settled: Sequence[Reread]) -> None:
+async def finish_deliveries(connection: Connection, brand_id: UUID, settled: Sequence[Reread]) -> None:
     """Writes what has become of kept messages, to the rows that still have the status they were read with."""
     if not settled:
         return

@@ -23,14 +23,14 @@ from app.domain.ids import EPOCH
 from app.domain.orders import Parsed
 from app.intake.deliveries.messages import Message
 from app.intake.deliveries.recording import (
+    DeliveryResult,
     Origins,
     Reread,
-    Verdict,
+    finish_deliveries,
     is_about_a_message,
     look_up,
     record_messages,
     refused,
-    settle_deliveries,
     verdict_on,
 )
 from app.intake.deliveries.selection import BATCH_ROWS
@@ -54,7 +54,7 @@ class Replayed:
     """What became of a delivery that was read again; in a dry run, what would."""
 
     id: UUID
-    verdict: Verdict
+    verdict: DeliveryResult
 
 
 Part = Callable[[asyncpg.Connection], Awaitable[list[Replayed]]]
@@ -124,7 +124,7 @@ async def _replay_batch(
     settled = [
         Reread(message, verdicts[message.id], row["status"]) for message, row in zip(messages, rows, strict=True)
     ]
-    await settle_deliveries(connection, brand_id, settled)
+    await finish_deliveries(connection, brand_id, settled)
     return [Replayed(message.id, verdicts[message.id]) for message in messages]
 
 
@@ -148,17 +148,17 @@ async def _refuse_one(
         return []
     message = stored_message(row)
     verdict = refused(message, error)
-    await settle_deliveries(connection, brand_id, [Reread(message, verdict, row["status"])])
+    await finish_deliveries(connection, brand_id, [Reread(message, verdict, row["status"])])
     return [Replayed(delivery_id, verdict)]
 
 
 # ── The signature, once more ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _still_unsigned(messages: Sequence[Message], origins: Origins, secret: str) -> dict[UUID, Verdict]:
+def _still_unsigned(messages: Sequence[Message], origins: Origins, secret: str) -> dict[UUID, DeliveryResult]:
     """Of those kept as unsigned, the ones that none of their source's present secrets signed either."""
     opened: dict[UUID | None, list[str] | str] = {}
-    verdicts: dict[UUID, Verdict] = {}
+    verdicts: dict[UUID, DeliveryResult] = {}
     for message in messages:
         if message.unsigned is None:
             continue
@@ -166,7 +166,7 @@ def _still_unsigned(messages: Sequence[Message], origins: Origins, secret: str) 
             opened[message.origin_id] = _open(origins, message.origin_id, secret)
         wrong = _check(message, origins, opened[message.origin_id])
         if wrong is not None:
-            verdicts[message.id] = Verdict("unsigned", wrong, None, message.identity[0])
+            verdicts[message.id] = DeliveryResult("unsigned", wrong, None, message.identity[0])
     return verdicts
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
-from app.platforms.kit.guide import Connection, Guide, Paste, Snippet, Step, key_step, script, trial_step
+from app.platforms.kit.guide import Connection, Guide, GuidePaste, GuideSnippet, GuideStep, key_step, script, trial_step
 
 ORDER = {"order_id": "1001", "codes": ["LEA10"], "click_id": "clk_…", "net_minor": 4500, "currency": "EUR"}
 
@@ -23,20 +23,20 @@ curl -sS -H 'Content-Type: application/json' -H "X-Ariane-Signature: sha256=$SIG
     return Guide(
         page="docs/connect/generic.md",
         steps=(
-            Step(
+            GuideStep(
                 "Post each order",
                 "From the server, when it is paid: the body of POST /v1/conversions as JSON, or a body of your own that settings.mapping "
                 "reads. Send it again whenever in doubt: an order is one conversion for ever.",
-                Paste("address of the webhook", connection.url),
+                GuidePaste("address of the webhook", connection.url),
             ),
-            Step(
+            GuideStep(
                 "Sign it",
                 "HMAC-SHA256 over the raw bytes of the body, with the secret this source was given, in the header X-Ariane-Signature: "
                 "sha256=<hex>. Senders that follow Standard Webhooks may use that instead; settings.signature describes any other.",
             ),
-            Step("Post each refund", "The body of POST /v1/refunds, to the same address, signed in the same way."),
+            GuideStep("Post each refund", "The body of POST /v1/refunds, to the same address, signed in the same way."),
             *key_step(connection),
-            Step(
+            GuideStep(
                 "Hand the click id on",
                 "Put the snippet “every page” into the shop and store what it knows with the order, so that it comes back as click_id. "
                 "Orders with a code need nothing.",
@@ -44,8 +44,8 @@ curl -sS -H 'Content-Type: application/json' -H "X-Ariane-Signature: sha256=$SIG
             trial_step(connection),
         ),
         snippets=(
-            Snippet("every page", "html", "before </head> of every page", script(connection)),
-            Snippet("an order, signed", "sh", "a shell, to try it by hand; SECRET holds the secret", sender),
+            GuideSnippet("every page", "html", "before </head> of every page", script(connection)),
+            GuideSnippet("an order, signed", "sh", "a shell, to try it by hand; SECRET holds the secret", sender),
         ),
     )
 
@@ -54,30 +54,30 @@ def _paddle(connection: Connection) -> Guide:
     return Guide(
         page="docs/connect/paddle.md",
         steps=(
-            Step(
+            GuideStep(
                 "Add a notification destination",
                 "In Paddle: Developer tools → Notifications → New destination; type URL; the events transaction.completed, transaction.paid, "
                 "transaction.updated, adjustment.created, adjustment.updated.",
-                Paste("URL", connection.url),
+                GuidePaste("URL", connection.url),
             ),
-            Step(
+            GuideStep(
                 "Give Ariane the secret key",
                 "It stands on the destination's page (pdl_ntfset_…). Send it whole; while you rotate, send both.",
-                Paste(f"PATCH /v1/sources/{connection.source_id}", '{"secrets": ["pdl_ntfset_…"]}'),
+                GuidePaste(f"PATCH /v1/sources/{connection.source_id}", '{"secrets": ["pdl_ntfset_…"]}'),
             ),
             *key_step(connection),
-            Step(
+            GuideStep(
                 "Let the transaction carry its click and its code",
                 "Paddle's webhook names a discount by its id only. Where your page opens the checkout, hand both over; without a click "
                 "the first is undefined, and the checkout opens all the same.",
-                Paste(
+                GuidePaste(
                     "Paddle.Checkout.open, customData",
                     "{ariane: ariane('click_id'), code: typedCode, order_id: yourOwnNumber}",
                 ),
             ),
             trial_step(connection),
         ),
-        snippets=(Snippet("every page", "html", "before </head> of every page", script(connection)),),
+        snippets=(GuideSnippet("every page", "html", "before </head> of every page", script(connection)),),
     )
 
 
@@ -85,21 +85,21 @@ def _prestashop(connection: Connection) -> Guide:
     return Guide(
         page="docs/connect/prestashop.md",
         steps=(
-            Step(
+            GuideStep(
                 "Install the module",
                 "PrestaShop has no webhooks; the module of one file on docs/connect/prestashop.md sends its orders. Put this address and the secret of "
                 "this source where it says so, zip the folder, and upload it in Modules → Module Manager → Upload a module.",
-                Paste("const URL", f"'{connection.url}'"),
+                GuidePaste("const URL", f"'{connection.url}'"),
             ),
             *key_step(connection),
-            Step(
+            GuideStep(
                 "Keep the click until the order",
                 "Put the snippet into the theme's <head>. Codes need nothing: they are the cart rules of the order.",
             ),
-            Step("Create the codes", "Catalog → Discounts → Cart rules, with the codes that GET /v1/codes lists."),
+            GuideStep("Create the codes", "Catalog → Discounts → Cart rules, with the codes that GET /v1/codes lists."),
             trial_step(connection),
         ),
-        snippets=(Snippet("theme", "html", "before </head> in the theme", script(connection) + PRESTASHOP_CLICK),),
+        snippets=(GuideSnippet("theme", "html", "before </head> in the theme", script(connection) + PRESTASHOP_CLICK),),
     )
 
 

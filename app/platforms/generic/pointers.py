@@ -22,7 +22,7 @@ CHOSEN = re.compile(r"\[([^=\]]+)=([^\]]*)\]")
 _TILDE = re.compile(r"~(?![01])")
 
 
-class TooMany(ValueError):
+class TooManyMatches(ValueError):
     """A pointer finds more than FOUND_MAX values, or looks for them in longer lists."""
 
 
@@ -58,10 +58,10 @@ def find(document: object, headers: Mapping[str, str], place: str) -> list[objec
     found = [document]
     for token in tokens(place):
         if CHOSEN.fullmatch(token) and sum(len(each) for each in found if isinstance(each, list)) > FOUND_MAX:
-            raise TooMany(f"{place} looks through more than {FOUND_MAX} values")
+            raise TooManyMatches(f"{place} looks through more than {FOUND_MAX} values")
         found = [value for each in found for value in _step(each, token)]
         if len(found) > FOUND_MAX:
-            raise TooMany(f"{place} finds more than {FOUND_MAX} values")
+            raise TooManyMatches(f"{place} finds more than {FOUND_MAX} values")
     return [value for value in found if value is not None]
 
 

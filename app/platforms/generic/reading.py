@@ -19,7 +19,7 @@ from app.domain.orders import (
     KIND,
     Context,
     Customer,
-    Line,
+    OrderLine,
     OrderReport,
     Parsed,
     RefundReport,
@@ -135,14 +135,14 @@ def _currency(reader: Reader, rule: Rule, context: Context) -> str:
     return str(read_as(found[0], lambda value: money.read_currency(read_text(value, characters_max=10)), "a currency"))
 
 
-def _lines(reader: Reader, fields: Any, currency: str) -> tuple[Line, ...]:
+def _lines(reader: Reader, fields: Any, currency: str) -> tuple[OrderLine, ...]:
     if not isinstance(fields, LineFields):
         return ()
     lines = []
     for number, element in enumerate(reader.elements("lines", fields.each), 1):
         quantity = [] if fields.quantity is UNSET else element.find("quantity", fields.quantity)
         lines.append(
-            Line(
+            OrderLine(
                 id=element.text("id", fields.id) or str(number),
                 quantity=read_as(quantity[0], _quantity, "a number of pieces") if quantity else 1,
                 net_minor=_money(element, fields, currency).net,
@@ -256,7 +256,7 @@ def _refunds(reader: Reader, fields: Any, currency: str) -> Iterator[RefundRepor
 
 
 def _refund(
-    reader: Reader, fields: Rule | RefundFields, kind: str, currency: str, lines: tuple[Line, ...]
+    reader: Reader, fields: Rule | RefundFields, kind: str, currency: str, lines: tuple[OrderLine, ...]
 ) -> RefundReport:
     full = isinstance(fields, Rule) and bool(reader.flag("full", fields.full))
     amount = None if full else _money(reader, fields, currency).net

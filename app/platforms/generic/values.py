@@ -24,7 +24,7 @@ NO = frozenset({"false", "0", "no"})
 T = TypeVar("T")
 
 
-class Found(NamedTuple):
+class FoundValue(NamedTuple):
     """A value and where it stood."""
 
     place: str
@@ -41,19 +41,19 @@ class Reader:
     unfound: list[tuple[str, str]]
     where: str = ""
 
-    def find(self, name: str, asked: Any) -> list[Found]:
+    def find(self, name: str, asked: Any) -> list[FoundValue]:
         """What the first place that holds anything holds; an empty text is nothing."""
         for place in places(asked):
             try:
                 found = [value for value in pointers.find(self.root, self.headers, place) if value != ""]
-            except pointers.TooMany as error:
+            except pointers.TooManyMatches as error:
                 raise Unreadable("too_many", str(error)) from None
             except ValueError as error:
                 raise Unreadable("bad_mapping", f"{place} {error}") from None
             if found:
-                return [Found(f"{self.where}{place}", value) for value in found]
+                return [FoundValue(f"{self.where}{place}", value) for value in found]
         if isinstance(asked, Value) and asked.const is not UNSET:
-            return [Found("const", asked.const)]
+            return [FoundValue("const", asked.const)]
         self.unfound.append((name, "; ".join(map(self.gap, places(asked)))))
         return []
 
@@ -88,7 +88,7 @@ class Reader:
         found = self.find(name, place)
         if len(found) == 1 and isinstance(found[0].value, list):
             # The list itself was named, not its elements.
-            found = [Found(place, value) for value in found[0].value]
+            found = [FoundValue(place, value) for value in found[0].value]
         if len(found) > LINES_MAX:
             raise Unreadable("too_many", f"{name}: {place} finds more than {LINES_MAX} values")
         return [
@@ -151,7 +151,7 @@ class Reader:
         return money.from_decimal(Decimal(whole(value)).scaleb(-decimals), currency)
 
 
-def read_as(found: Found, read: Callable[[object], T], expected: str) -> T:
+def read_as(found: FoundValue, read: Callable[[object], T], expected: str) -> T:
     """The value, read. Unreadable with its place, what stood there and what was expected."""
     try:
         return read(found.value)
@@ -159,7 +159,7 @@ def read_as(found: Found, read: Callable[[object], T], expected: str) -> T:
         raise _wrong(found, f"{expected} is expected ({error})") from None
 
 
-def _wrong(found: Found, expected: str) -> Unreadable:
+def _wrong(found: FoundValue, expected: str) -> Unreadable:
     return Unreadable("wrong_value", f"{found.place} is {pointers.shown(found.value)}: {expected}")
 
 

@@ -34,7 +34,7 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Paste:
+class GuidePaste:
     """where: the field's name as the shop system shows it. what: exactly what belongs there."""
 
     where: str
@@ -42,16 +42,16 @@ class Paste:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class GuideStep:
     """One thing to do, in the words that the shop system's own pages use."""
 
     title: str
     text: str
-    paste: Paste | None = None
+    paste: GuidePaste | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Snippet:
+class GuideSnippet:
     """Code to paste. where: the page or dialog it belongs into."""
 
     name: str
@@ -65,8 +65,8 @@ class Guide:
     """How a platform is connected. page: the same at length, in the repository."""
 
     page: str
-    steps: tuple[Step, ...]
-    snippets: tuple[Snippet, ...] = ()
+    steps: tuple[GuideStep, ...]
+    snippets: tuple[GuideSnippet, ...] = ()
 
 
 # ── What several platforms have in common ────────────────────────────────────────────────────────────────────────────
@@ -81,24 +81,24 @@ def script(connection: Connection) -> str:
     return f'{STUB}\n<script async src="{connection.base_url}/a.js" {said}></script>\n'
 
 
-def key_step(connection: Connection) -> tuple[Step, ...]:
+def key_step(connection: Connection) -> tuple[GuideStep, ...]:
     """What to do first where the code needs a publishable key and the shop has none; nothing when it has one."""
     if connection.publishable_key is not None:
         return ()
     body = json.dumps({"kind": "publishable", "shop": connection.shop}, ensure_ascii=False)
     return (
-        Step(
+        GuideStep(
             "Make a publishable key",
             f"The code below reports with it and holds {NO_KEY} until the shop has one: send this, then read the source again.",
-            Paste("POST /v1/keys", body),
+            GuidePaste("POST /v1/keys", body),
         ),
     )
 
 
-def trial_step(connection: Connection) -> Step:
+def trial_step(connection: Connection) -> GuideStep:
     """The last step of every guide."""
-    return Step(
+    return GuideStep(
         "Test the connection",
         "Plays a click, an order with a code, and a refund in test mode, and says line by line what arrived.",
-        Paste("with an admin key", f"POST {connection.base_url}/v1/sources/{connection.source_id}/test"),
+        GuidePaste("with an admin key", f"POST {connection.base_url}/v1/sources/{connection.source_id}/test"),
     )

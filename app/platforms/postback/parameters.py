@@ -32,14 +32,14 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class PostbackFields:
     """What a message says, by field. unfilled: fields of which it has nothing but a macro as it was pasted."""
 
     given: Mapping[str, Parameter]
     unfilled: Mapping[str, Parameter]
 
 
-def read_parameters(query: str, content_type: str, body: bytes, preset: Preset) -> Said:
+def read_parameters(query: str, content_type: str, body: bytes, preset: Preset) -> PostbackFields:
     """What the query (as latin-1) and the body say in this preset's names. Empty is the same as missing.
 
     Raises Unreadable: `duplicate_keys` for one name with two values, wherever they stand, because the sender's own system and whoever can
@@ -64,7 +64,7 @@ def read_parameters(query: str, content_type: str, body: bytes, preset: Preset) 
             given[field] = filled[0]
         elif found:
             unfilled[field] = found[0]
-    return Said(given, unfilled)
+    return PostbackFields(given, unfilled)
 
 
 def is_unfilled(value: object) -> bool:

@@ -14,7 +14,7 @@ from app.domain.orders import (
     CODES_MAX,
     Context,
     Customer,
-    Line,
+    OrderLine,
     OrderReport,
     Parsed,
     RefundReport,
@@ -23,7 +23,7 @@ from app.domain.orders import (
 )
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_major, read_text, read_time
 from app.platforms.kit.digests import QUERY
-from app.platforms.postback.parameters import Said, read_parameters
+from app.platforms.postback.parameters import PostbackFields, read_parameters
 from app.platforms.postback.presets import APPROVED, DEFAULT, PENDING, PRESETS, REJECTED, Preset
 
 UNVERSIONED = -(1 << 62)
@@ -60,7 +60,7 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
         if preset is None:
             raise Unreadable("unknown_preset", f"this release knows no preset {named[:SHOWN_CHARACTERS_MAX]!r}")
         said = read_parameters(headers.get(QUERY, ""), headers.get("content-type", ""), body, preset)
-        reading = _Reading(said, preset, context)
+        reading = _PostbackReader(said, preset, context)
         topic = reading.event()
         report = reading.refund(topic) if "refund_id" in (*said.given, *said.unfilled) else reading.order(topic)
     except Unreadable as error:
@@ -69,10 +69,10 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     return Parsed(topic=topic, reports=(report,), notes=(*reading.notes, *unfilled))
 
 
-class _Reading:
+class _PostbackReader:
     """Reads the fields of one message; each raises Unreadable naming the parameter as the sender wrote it."""
 
-    def __init__(self, said: Said, preset: Preset, context: Context) -> None:
+    def __init__(self, said: PostbackFields, preset: Preset, context: Context) -> None:
         self._said = said
         self._preset = preset
         self._context = context
@@ -269,7 +269,7 @@ class _Reading:
         return None if found is None else _read_amount(found.name, found.value, currency)
 
     def _net(
-        self, currency: str, tax: int | None, shipping: int | None, lines: tuple[Line, ...]
+        self, currency: str, tax: int | None, shipping: int | None, lines: tuple[OrderLine, ...]
     ) -> tuple[int | None, bool]:
         """Net and whether it is estimated: the amount, else its parts, else what was paid without the tax and shipping in it."""
         parts = sum(line.net_minor or 0 for line in lines) if lines else None
@@ -286,7 +286,7 @@ class _Reading:
             raise Unreadable("invalid_amount", f"{self._name('total')} is less than tax and shipping")
         return net, tax is None or shipping is None
 
-    def _parts(self, currency: str) -> tuple[Line, ...]:
+    def _parts(self, currency: str) -> tuple[OrderLine, ...]:
         """`GROUP:12.00|GROUP2:3.00` as lines, a group's amounts together."""
         text = self._text("parts", characters_max=PARTS_CHARACTERS_MAX)
         if text is None:
@@ -300,7 +300,7 @@ class _Reading:
                 )
             minor = _read_amount(self._name("parts"), amount, currency)
             sums[group.strip()] = sums.get(group.strip(), 0) + minor
-        return tuple(Line(id=group, name=group, net_minor=minor) for group, minor in sums.items())
+        return tuple(OrderLine(id=group, name=group, net_minor=minor) for group, minor in sums.items())
 
 
 def _read_amount(name: str, value: object, currency: str) -> int:

@@ -16,7 +16,7 @@ _SETS = {
 }
 
 
-class Purse:
+class ShopifyAmountReader:
     """Reads amounts of one currency. With no currency (a subscription left it out) there are no amounts."""
 
     def __init__(self, currency: str | None) -> None:

@@ -14,13 +14,13 @@ from fractions import Fraction
 import msgspec
 
 from app.domain import money
-from app.domain.orders import LINES_MAX, Context, Line
+from app.domain.orders import LINES_MAX, Context, OrderLine
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, objects, quantity_of, share, text_of
-from app.platforms.shopify.fields import Purse, id_of
+from app.platforms.shopify.fields import ShopifyAmountReader, id_of
 
 
-class Goods(msgspec.Struct, frozen=True):
+class ShopifyGoods(msgspec.Struct, frozen=True):
     """What the goods of an order come to, in minor units; None where the order does not say."""
 
     items_minor: int | None = None
@@ -30,11 +30,11 @@ class Goods(msgspec.Struct, frozen=True):
     paid_minor: int | None = None
     tax_minor: int | None = None
     estimated: bool = False
-    lines: tuple[Line, ...] = ()
+    lines: tuple[OrderLine, ...] = ()
     gift_cards: frozenset[str] = frozenset()
 
 
-def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> Goods:
+def read_goods(order: Json, purse: ShopifyAmountReader, included: bool, notes: list[str]) -> ShopifyGoods:
     """`included`: prices contain tax. Adds to `notes` which kinds of line were left out. Unreadable for amounts that are none."""
     lines = objects(order.get("line_items"), LINES_MAX, "line_items")
     prices = [purse.amount(line, "price") for line in lines]
@@ -54,7 +54,7 @@ def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> G
             before = price * quantity
             kept.append((line, quantity, before, min(_line_discount(line, purse), before)))
     taxes = _line_taxes(order, purse, [(line, before - discount) for line, _, before, discount in kept])
-    read: list[Line] = []
+    read: list[OrderLine] = []
     items = discounts = 0
     for index, ((line, quantity, before, discount), tax) in enumerate(zip(kept, taxes, strict=True)):
         net = before - discount
@@ -64,7 +64,7 @@ def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> G
             discount = share(discount, net, before - discount)
         items, discounts = items + net + discount, discounts + discount
         read.append(
-            Line(
+            OrderLine(
                 id=id_of(line.get("id")) or str(index + 1),
                 quantity=quantity,
                 net_minor=net,
@@ -74,7 +74,7 @@ def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> G
         )
     if items > money.AMOUNT_MINOR_MAX:
         raise Unreadable("invalid_amount", "line_items add up to an absurdly large amount")
-    return Goods(
+    return ShopifyGoods(
         items_minor=items,
         discount_minor=discounts,
         net_minor=items - discounts,
@@ -85,24 +85,24 @@ def read_goods(order: Json, purse: Purse, included: bool, notes: list[str]) -> G
     )
 
 
-def _goods_without_lines(order: Json, purse: Purse, included: bool) -> Goods:
+def _goods_without_lines(order: Json, purse: ShopifyAmountReader, included: bool) -> ShopifyGoods:
     """From the totals: gift cards cannot be told apart, so the amount is marked as estimated."""
     tax, subtotal = purse.amount(order, "total_tax"), purse.amount(order, "subtotal_price")
     if subtotal is None:
-        return Goods()
+        return ShopifyGoods()
     goods_tax = max((tax or 0) - _shipping_tax(order, purse), 0)
     net = max(subtotal - goods_tax, 0) if included else subtotal
-    return Goods(net_minor=net, paid_minor=subtotal, tax_minor=goods_tax, estimated=True)
+    return ShopifyGoods(net_minor=net, paid_minor=subtotal, tax_minor=goods_tax, estimated=True)
 
 
-def _line_discount(line: Json, purse: Purse) -> int:
+def _line_discount(line: Json, purse: ShopifyAmountReader) -> int:
     allocations = line.get("discount_allocations")
     if isinstance(allocations, list):
         return purse.total(allocations, "discount_allocations", "amount")
     return purse.amount(line, "total_discount") or 0
 
 
-def _line_taxes(order: Json, purse: Purse, lines: Sequence[tuple[Json, int]]) -> list[int]:
+def _line_taxes(order: Json, purse: ShopifyAmountReader, lines: Sequence[tuple[Json, int]]) -> list[int]:
     """Each line's tax; where lines do not say it, their part of the order's."""
     if all(isinstance(line.get("tax_lines"), list) for line, _ in lines):
         return [_tax(line, purse) for line, _ in lines]
@@ -110,15 +110,15 @@ def _line_taxes(order: Json, purse: Purse, lines: Sequence[tuple[Json, int]]) ->
     return money.split(total, [Fraction(paid) for _, paid in lines]) if lines else []
 
 
-def _tax(thing: Json, purse: Purse) -> int:
+def _tax(thing: Json, purse: ShopifyAmountReader) -> int:
     return purse.total(thing.get("tax_lines"), "tax_lines", "price")
 
 
-def _shipping_tax(order: Json, purse: Purse) -> int:
+def _shipping_tax(order: Json, purse: ShopifyAmountReader) -> int:
     return sum(_tax(line, purse) for line in _shipping_lines(order))
 
 
-def shipping_of(order: Json, purse: Purse, included: bool) -> int | None:
+def shipping_of(order: Json, purse: ShopifyAmountReader, included: bool) -> int | None:
     """Shipping after its discounts and without its tax; None when nothing is said of it."""
     lines = _shipping_lines(order)
     if not lines:

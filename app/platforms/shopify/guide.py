@@ -1,6 +1,6 @@
 """Shopify: order webhooks, the click id in the cart, and a custom pixel that is joined to the webhook by the checkout's token."""
 
-from app.platforms.kit.guide import Connection, Guide, Paste, Snippet, Step, key_step, script, trial_step
+from app.platforms.kit.guide import Connection, Guide, GuidePaste, GuideSnippet, GuideStep, key_step, script, trial_step
 
 EVENTS = ("Order creation", "Order payment", "Order update", "Order cancellation", "Refund create")
 
@@ -71,37 +71,37 @@ def guide(connection: Connection) -> Guide:
     return Guide(
         page="docs/connect/shopify.md",
         steps=(
-            Step(
+            GuideStep(
                 "Create the webhooks",
                 "In Shopify: Settings → Notifications → Webhooks → Create webhook. Format JSON, the newest version, once for each of these "
                 f"events: {', '.join(EVENTS)}.",
-                Paste("URL", connection.url),
+                GuidePaste("URL", connection.url),
             ),
-            Step(
+            GuideStep(
                 "Give Ariane the signing secret",
                 "It stands at the foot of that page (“Your webhooks will be signed with …”). Webhooks of an app of your own are signed with the "
                 "app's client secret instead. If you have not sent it yet, or it has changed, send it now; while you rotate, send both.",
-                Paste(f"PATCH /v1/sources/{connection.source_id}", '{"secrets": ["the signing secret"]}'),
+                GuidePaste(f"PATCH /v1/sources/{connection.source_id}", '{"secrets": ["the signing secret"]}'),
             ),
             *key_step(connection),
-            Step(
+            GuideStep(
                 "Put the script and the cart's attribute into the theme",
                 "Online Store → Themes → … → Edit code → layout/theme.liquid, before </head>: the snippet “theme”. Every order then names the "
                 "click that brought it, also when the browser reports nothing.",
             ),
-            Step(
+            GuideStep(
                 "Add the custom pixel",
                 "Settings → Customer events → Add custom pixel, name it Ariane, choose the permission Marketing (Shopify then runs it only after "
                 "consent) and “Data collected does not qualify as data sale” unless you know better; paste the snippet “custom pixel”, save, connect.",
             ),
-            Step(
+            GuideStep(
                 "Create the discount codes",
                 "Discounts → Create discount, with the same codes that GET /v1/codes lists. Upper and lower case do not matter.",
             ),
             trial_step(connection),
         ),
         snippets=(
-            Snippet("theme", "html", "layout/theme.liquid, before </head>", script(connection) + CART),
-            Snippet("custom pixel", "js", "Settings → Customer events → Add custom pixel", pixel(connection)),
+            GuideSnippet("theme", "html", "layout/theme.liquid, before </head>", script(connection) + CART),
+            GuideSnippet("custom pixel", "js", "Settings → Customer events → Add custom pixel", pixel(connection)),
         ),
     )

@@ -11,11 +11,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from app.domain import money
-from app.domain.orders import LINES_MAX, Context, Line, OrderReport, RefundReport
+from app.domain.orders import LINES_MAX, Context, OrderLine, OrderReport, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, moment_of, nested, objects, quantity_of, share, text_of
-from app.platforms.shopify.fields import Purse, id_of, shop_currency, transaction_currency
-from app.platforms.shopify.goods import Goods
+from app.platforms.shopify.fields import ShopifyAmountReader, id_of, shop_currency, transaction_currency
+from app.platforms.shopify.goods import ShopifyGoods
 
 REFUNDS_MAX = 500
 ALONE, IN_ORDER, FAILED = 0, 1, 2
@@ -36,8 +36,8 @@ class _Exchange:
 def refunds_of(
     order: Json,
     topic: str,
-    purse: Purse,
-    goods: Goods,
+    purse: ShopifyAmountReader,
+    goods: ShopifyGoods,
     included: bool,
     stated_at: datetime | None,
     notes: list[str],
@@ -70,8 +70,8 @@ def read_refund_webhook(
     currency = next(filter(None, (shop_currency(item, "subtotal") for item in items)), None)
     if currency is None:
         currency = next((transaction_currency(paid) for paid in _paid_back(refund) if transaction_currency(paid)), None)
-    purse = Purse(currency or context.currency)
-    read = _read_refund(refund, purse, _refund_included(refund, purse, context), Goods(), None, ALONE, notes)
+    purse = ShopifyAmountReader(currency or context.currency)
+    read = _read_refund(refund, purse, _refund_included(refund, purse, context), ShopifyGoods(), None, ALONE, notes)
     if read is None:
         return None
     return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(read,), stub=True)
@@ -79,9 +79,9 @@ def read_refund_webhook(
 
 def _read_refund(
     refund: Json,
-    purse: Purse,
+    purse: ShopifyAmountReader,
     included: bool,
-    goods: Goods,
+    goods: ShopifyGoods,
     exchange: _Exchange | None,
     version: int,
     notes: list[str],
@@ -98,7 +98,7 @@ def _read_refund(
     if transactions and not _paid_back(refund):
         notes.append("refund_failed")
         return RefundReport(refund_id, amount_minor=0, currency=purse.currency, occurred_at=occurred_at, version=FAILED)
-    lines: list[Line] = []
+    lines: list[OrderLine] = []
     items = objects(refund.get("refund_line_items"), LINES_MAX, "refund_line_items")
     for item in items:
         inner = item.get("line_item")
@@ -110,7 +110,7 @@ def _read_refund(
         if included:
             net = max(net - (purse.amount(item, "total_tax") or 0), 0)
         quantity = quantity_of(item.get("quantity"), "refund_line_items.quantity")
-        lines.append(Line(line_id, quantity, net, text_of(inner.get("sku")), text_of(inner.get("name"))))
+        lines.append(OrderLine(line_id, quantity, net, text_of(inner.get("sku")), text_of(inner.get("name"))))
     adjusted = sum(
         purse.signed(item, "amount") for item in _adjustments(refund) if item.get("kind") == "refund_discrepancy"
     )
@@ -132,9 +132,9 @@ def _read_refund(
 
 def _without_lines(
     refund: Json,
-    purse: Purse,
+    purse: ShopifyAmountReader,
     included: bool,
-    goods: Goods,
+    goods: ShopifyGoods,
     exchange: _Exchange | None,
     notes: list[str],
 ) -> tuple[int, str | None]:
@@ -145,11 +145,13 @@ def _without_lines(
         if other is None or other == purse.currency:
             paid += purse.amount(transaction, "amount") or 0
         elif exchange is not None and exchange.presentment == other:
-            paid += share(Purse(other).amount(transaction, "amount") or 0, exchange.shop_minor, exchange.shown_minor)
+            paid += share(
+                ShopifyAmountReader(other).amount(transaction, "amount") or 0, exchange.shop_minor, exchange.shown_minor
+            )
             notes.append("refund_converted")
         else:
             # The order's own totals will convert it when the order tells of this refund; until then it is what was paid.
-            paid, currency = paid + (Purse(other).amount(transaction, "amount") or 0), other
+            paid, currency = paid + (ShopifyAmountReader(other).amount(transaction, "amount") or 0), other
     tax = 0
     for item in _adjustments(refund):
         if item.get("kind") == "shipping_refund":
@@ -166,7 +168,7 @@ def _without_lines(
     return share(paid, goods.net_minor, with_tax), currency
 
 
-def _refund_included(refund: Json, purse: Purse, context: Context) -> bool:
+def _refund_included(refund: Json, purse: ShopifyAmountReader, context: Context) -> bool:
     """Whether prices include tax, which refunds/create does not say: the line's rate tells which of the two its tax was worked out from."""
     for item in objects(refund.get("refund_line_items"), LINES_MAX, "refund_line_items"):
         inner = item.get("line_item")
@@ -190,7 +192,9 @@ def _exchange(order: Json) -> _Exchange | None:
         codes = [money.read_currency(str(side.get("currency_code"))) for side in (shop, shown)]
     except ValueError:
         return None
-    amounts = [Purse(code).amount(side, "amount") for code, side in zip(codes, (shop, shown), strict=True)]
+    amounts = [
+        ShopifyAmountReader(code).amount(side, "amount") for code, side in zip(codes, (shop, shown), strict=True)
+    ]
     return _Exchange(codes[1], amounts[0], amounts[1]) if amounts[0] and amounts[1] else None
 
 

@@ -26,7 +26,7 @@ from app.platforms.kit.vendor_json import (
     objects,
     text_of,
 )
-from app.platforms.shopify.fields import Purse, currency_of, header, id_of
+from app.platforms.shopify.fields import ShopifyAmountReader, currency_of, header, id_of
 from app.platforms.shopify.goods import read_goods, shipping_of, taxes_included
 from app.platforms.shopify.refunds import read_refund_webhook, refunds_of
 
@@ -127,7 +127,7 @@ def _read_order(
     order_id = id_of(order.get("id"))
     if not order_id or not ORDER_WORDS & order.keys():
         raise Unreadable("not_an_order", "it has no id, or no field of an order")
-    purse = Purse(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
+    purse = ShopifyAmountReader(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
     updated_at = moment_of(order.get("updated_at"))
     attributes = _attributes(order)
     included = taxes_included(order, context)

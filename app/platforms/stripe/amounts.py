@@ -42,7 +42,7 @@ def to_stripe(minor: int, currency: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class StripeAmountReader:
     """Reads amounts of one currency. With no currency (an object that does not say) there are no amounts."""
 
     currency: str | None
@@ -66,12 +66,12 @@ class Purse:
         return minor
 
 
-def purse_of(thing: Json, name: str = "currency") -> Purse:
+def purse_of(thing: Json, name: str = "currency") -> StripeAmountReader:
     """For the currency an object says. Unreadable when that is no currency."""
     value = thing.get(name)
     if value is None:
-        return Purse(None)
+        return StripeAmountReader(None)
     try:
-        return Purse(money.read_currency(read_text(value, characters_max=10)))
+        return StripeAmountReader(money.read_currency(read_text(value, characters_max=10)))
     except ValueError as error:
         raise Unreadable("unknown_currency", f"{name} {error}") from None

@@ -1,6 +1,6 @@
 """Stripe: one event destination, the click in `client_reference_id`, and the ids of promotion codes."""
 
-from app.platforms.kit.guide import Connection, Guide, Paste, Snippet, Step, key_step, script, trial_step
+from app.platforms.kit.guide import Connection, Guide, GuidePaste, GuideSnippet, GuideStep, key_step, script, trial_step
 
 EVENTS = (
     "checkout.session.completed",
@@ -39,35 +39,35 @@ def guide(connection: Connection) -> Guide:
     return Guide(
         page="docs/connect/stripe.md",
         steps=(
-            Step(
+            GuideStep(
                 "Add the event destination",
                 "In Stripe: Developers → Webhooks → Add destination (Workbench: Event destinations). Events of your account, payload style "
                 f"snapshot, destination type Webhook endpoint. Select: {', '.join(EVENTS)}.",
-                Paste("Endpoint URL", connection.url),
+                GuidePaste("Endpoint URL", connection.url),
             ),
-            Step(
+            GuideStep(
                 "Give Ariane the signing secret",
                 "The destination's page reveals it: “Signing secret”, whsec_… and all. It replaces what held its place when this source was made; "
                 "while you roll it, and for test mode beside live mode, send both.",
-                Paste(f"PATCH /v1/sources/{connection.source_id}", '{"secrets": ["whsec_…"]}'),
+                GuidePaste(f"PATCH /v1/sources/{connection.source_id}", '{"secrets": ["whsec_…"]}'),
             ),
             *key_step(connection),
-            Step(
+            GuideStep(
                 "Hand the click id on",
                 "Payment Links, buy buttons and pricing tables: put the snippet “links” at the end of each page that has one. A checkout of your own: "
                 "set client_reference_id of the session, or click_id in the metadata of the session or payment intent, to the click id that "
                 "the page knows; for renewals also subscription_data[metadata][click_id].",
             ),
-            Step(
+            GuideStep(
                 "Say which promotion code is which",
                 "Stripe reports promotion codes by their ids alone. Give each code of GET /v1/codes the ids it has in Stripe: they stand in the "
                 "address of the promotion code's page. Orders that came before are decided again.",
-                Paste("PATCH /v1/codes/{id}", '{"aliases": ["promo_…"]}'),
+                GuidePaste("PATCH /v1/codes/{id}", '{"aliases": ["promo_…"]}'),
             ),
             trial_step(connection),
         ),
         snippets=(
-            Snippet("every page", "html", "before </head> of every page", script(connection)),
-            Snippet("links", "html", "before </body> of the pages that sell", LINKS),
+            GuideSnippet("every page", "html", "before </head> of every page", script(connection)),
+            GuideSnippet("links", "html", "before </body> of the pages that sell", LINKS),
         ),
     )

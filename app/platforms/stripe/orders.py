@@ -18,7 +18,7 @@ from app.domain.money import split
 from app.domain.orders import Context, Customer, OrderReport, Parsed, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, nested, objects, share, text_of
-from app.platforms.stripe.amounts import Purse, purse_of
+from app.platforms.stripe.amounts import StripeAmountReader, purse_of
 from app.platforms.stripe.fields import clicks_of, codes_of, id_of, metadata_of, names, order_of, seconds_of, visitor_of
 
 INTENT, OPEN_SESSION, INVOICE, PAID_SESSION, SETTLED_SESSION = range(5)
@@ -127,7 +127,7 @@ def _session_money(session: Json, notes: list[str]) -> Money:
     return _converted(session, money, subtotal, notes)
 
 
-def _money(purse: Purse, total: int | None, tax: int | None, shipping: int | None) -> Money:
+def _money(purse: StripeAmountReader, total: int | None, tax: int | None, shipping: int | None) -> Money:
     """tax None: nobody says, so net is an estimate."""
     if total is None or purse.currency is None:
         return Money()
@@ -141,7 +141,7 @@ def _money(purse: Purse, total: int | None, tax: int | None, shipping: int | Non
     )
 
 
-def _tax_within(cost: object, shipping: int, purse: Purse) -> int:
+def _tax_within(cost: object, shipping: int, purse: StripeAmountReader) -> int:
     """The tax within what shipping cost, when it is within: then the price with tax is the price itself, which the total of shipping repeats."""
     if not isinstance(cost, dict) or purse.signed(cost, "amount_total") != shipping:
         return 0
@@ -215,7 +215,7 @@ def read_invoice(event: Event, context: Context) -> Parsed:
     return Parsed(reports=(_with_money(report, money),), notes=(reason,) if reason else ())
 
 
-def _invoice_tax(invoice: Json, purse: Purse, total: int | None) -> int | None:
+def _invoice_tax(invoice: Json, purse: StripeAmountReader, total: int | None) -> int | None:
     """In whichever way its API version says it."""
     before = purse.amount(invoice, "total_excluding_tax")
     if before is not None and total is not None:

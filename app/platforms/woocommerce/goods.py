@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from app.domain.orders import LINES_MAX, Line
+from app.domain.orders import LINES_MAX, OrderLine
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, objects, text_of
 from app.platforms.woocommerce.fields import amount_of, minor_of
@@ -22,7 +22,7 @@ QUANTITY_MAX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Goods:
+class WooCommerceGoods:
     """What the goods of an order come to, in minor units; None where the order does not say. tax_minor: of the goods alone."""
 
     items_minor: int | None = None
@@ -30,13 +30,13 @@ class Goods:
     net_minor: int | None = None
     tax_minor: int = 0
     estimated: bool = False
-    lines: tuple[Line, ...] = ()
+    lines: tuple[OrderLine, ...] = ()
 
 
-def read_goods(order: Json, currency: str | None, notes: list[str]) -> Goods:
+def read_goods(order: Json, currency: str | None, notes: list[str]) -> WooCommerceGoods:
     """Adds to `notes` what was left out. Unreadable for amounts that are none."""
     if currency is None:
-        return Goods()
+        return WooCommerceGoods()
     if order.get("fee_lines"):
         notes.append("fee_lines")
     lines = objects(order.get("line_items"), LINES_MAX, "line_items")
@@ -51,7 +51,7 @@ def read_goods(order: Json, currency: str | None, notes: list[str]) -> Goods:
     before = sum((b if b is not None else t for b, t in zip(subtotals, known, strict=True)), Decimal(0))
     items = max(minor_of(before, currency, "line_items"), net)
     taxes = sum((amount_of(line, "total_tax") or Decimal(0) for line in lines), Decimal(0))
-    return Goods(
+    return WooCommerceGoods(
         items_minor=items,
         discount_minor=items - net,
         net_minor=net,
@@ -60,7 +60,7 @@ def read_goods(order: Json, currency: str | None, notes: list[str]) -> Goods:
     )
 
 
-def _lines(lines: Sequence[Json], totals: Sequence[Decimal], currency: str) -> list[Line]:
+def _lines(lines: Sequence[Json], totals: Sequence[Decimal], currency: str) -> list[OrderLine]:
     """Each line rounded so that together they are exactly the net: what the sum has grown by when the line is added."""
     read, so_far, exact = [], 0, Decimal(0)
     for index, (line, total) in enumerate(zip(lines, totals, strict=True)):
@@ -68,7 +68,7 @@ def _lines(lines: Sequence[Json], totals: Sequence[Decimal], currency: str) -> l
         upto = minor_of(exact, currency, "line_items")
         name = line.get("name")
         read.append(
-            Line(
+            OrderLine(
                 id=text_of(line.get("id")) or str(index + 1),
                 quantity=_quantity(line.get("quantity")),
                 net_minor=upto - so_far,
@@ -86,11 +86,13 @@ def _quantity(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= QUANTITY_MAX else 1
 
 
-def _goods_without_lines(order: Json, currency: str) -> Goods:
+def _goods_without_lines(order: Json, currency: str) -> WooCommerceGoods:
     """From the totals, where a filter has taken the lines out: fees cannot be told apart, so the amount is marked as estimated."""
     total, tax, shipping = (amount_of(order, name) for name in ("total", "total_tax", "shipping_total"))
     if total is None:
-        return Goods()
+        return WooCommerceGoods()
     goods_tax = (tax or Decimal(0)) - (amount_of(order, "shipping_tax") or Decimal(0))
     net = minor_of(total - (tax or Decimal(0)) - (shipping or Decimal(0)), currency, "total")
-    return Goods(net_minor=max(net, 0), tax_minor=max(minor_of(goods_tax, currency, "total_tax"), 0), estimated=True)
+    return WooCommerceGoods(
+        net_minor=max(net, 0), tax_minor=max(minor_of(goods_tax, currency, "total_tax"), 0), estimated=True
+    )

@@ -1,6 +1,6 @@
 """WooCommerce: four webhooks with one secret, and a few lines that keep the click until the order."""
 
-from app.platforms.kit.guide import Connection, Guide, Paste, Snippet, Step, trial_step
+from app.platforms.kit.guide import Connection, Guide, GuidePaste, GuideSnippet, GuideStep, trial_step
 
 TOPICS = ("Order created", "Order updated", "Order deleted", "Order restored")
 
@@ -26,26 +26,26 @@ def guide(connection: Connection) -> Guide:
     return Guide(
         page="docs/connect/woocommerce.md",
         steps=(
-            Step(
+            GuideStep(
                 "Create the webhooks",
                 "In WordPress: WooCommerce → Settings → Advanced → Webhooks → Add webhook, once for each of these topics: "
                 f"{', '.join(TOPICS)}. Status Active, API version WP REST API Integration v3, and in all four the secret that this source was "
                 "given. On saving, WooCommerce asks whether somebody is there; “Webhook updated successfully” means that it was answered.",
-                Paste("Delivery URL", connection.url),
+                GuidePaste("Delivery URL", connection.url),
             ),
-            Step(
+            GuideStep(
                 "Keep the click until the order",
                 "Either leave WooCommerce → Settings → Advanced → Features → Order Attribution on, which remembers the click for one visit; or "
                 "put the snippet into functions.php of your child theme, which remembers it for 30 days (a cookie your consent banner has to know).",
             ),
-            Step(
+            GuideStep(
                 "Create the coupons",
                 "Marketing → Coupons → Add coupon, with the codes that GET /v1/codes lists. Upper and lower case do not matter.",
             ),
             trial_step(connection),
         ),
         snippets=(
-            Snippet(
+            GuideSnippet(
                 "click until the order",
                 "php",
                 "functions.php of the child theme",

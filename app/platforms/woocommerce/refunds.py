@@ -14,18 +14,20 @@ once and is not any more has been deleted (`OrderReport.refund_ids`).
 from collections.abc import Sequence
 from decimal import Decimal
 
-from app.domain.orders import LINES_MAX, Line, RefundReport
+from app.domain.orders import LINES_MAX, OrderLine, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, objects, share, text_of
 from app.platforms.woocommerce.fields import amount_of, gmt_of, minor_of
-from app.platforms.woocommerce.goods import Goods
+from app.platforms.woocommerce.goods import WooCommerceGoods
 
 REFUNDS_MAX = 500
 ENDED = frozenset({"cancelled", "failed", "refunded", "trash"})
 """Statuses in which nothing of the order is left: `refunded` means fully, whatever the refunds add up to."""
 
 
-def refunds_of(order: Json, currency: str | None, goods: Goods, version: int, notes: list[str]) -> list[RefundReport]:
+def refunds_of(
+    order: Json, currency: str | None, goods: WooCommerceGoods, version: int, notes: list[str]
+) -> list[RefundReport]:
     """The refunds an order tells of. Unreadable for amounts that are none."""
     found: list[RefundReport] = []
     given = Decimal(0)
@@ -92,7 +94,7 @@ def _beside_goods(refund: Json) -> Decimal:
     )
 
 
-def _of_goods(given_minor: int, goods: Goods, notes: list[str]) -> int:
+def _of_goods(given_minor: int, goods: WooCommerceGoods, notes: list[str]) -> int:
     if goods.net_minor is None:
         notes.append("refund_tax_unknown")
         return given_minor
@@ -100,14 +102,14 @@ def _of_goods(given_minor: int, goods: Goods, notes: list[str]) -> int:
     return share(min(given_minor, paid), goods.net_minor, paid)
 
 
-def _lines(refund: Json, currency: str | None) -> tuple[Line, ...]:
+def _lines(refund: Json, currency: str | None) -> tuple[OrderLine, ...]:
     """The goods of a full refund resource: totals are negative there. () where only an amount went back."""
     if currency is None:
         return ()
     lines: Sequence[Json] = objects(refund.get("line_items"), LINES_MAX, "refunds.line_items")
     totals = [(line, amount_of(line, "total")) for line in lines]
     return tuple(
-        Line(
+        OrderLine(
             id=text_of(line.get("id")) or str(index + 1),
             net_minor=abs(minor_of(total, currency, "refunds.line_items")),
             sku=text_of(line.get("sku")),

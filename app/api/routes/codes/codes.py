@@ -12,7 +12,7 @@ from app import clock
 from app.api.archiving import refuse_to_return
 from app.api.auth import Caller, Checker, Reader, Writer
 from app.api.collaboration_ref import Pair, Paired, pair_up
-from app.api.faults import Faults
+from app.api.faults import FieldErrors
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, absent, after_start, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
@@ -241,7 +241,7 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
 
 
 async def _pair(session: AsyncConnection, caller: Caller, body: Paired) -> Pair:
-    faults = Faults()
+    faults = FieldErrors()
     pair = (await pair_up(session, caller.brand_id, [body], faults))[0]
     faults.refuse()
     assert pair is not None

@@ -38,7 +38,7 @@ DOWNLOAD_ROWS = 1_000
 """Lines read at a time for a download."""
 
 
-class Line(BaseModel):
+class JobResultLine(BaseModel):
     """What a job says of one line."""
 
     number: int = Field(
@@ -103,7 +103,7 @@ async def list_job_lines(
     session: Session,
     paging: Paging,
     status: Annotated[str | None, Query(max_length=50)] = None,
-) -> Page[Line]:
+) -> Page[JobResultLine]:
     """What a job says of single lines, in the order of the file: those of an import that were refused, every order of a reconciliation."""
     row = await _read(session, caller.brand_id, id)
     query = select(job_line).where(job_line.c.brand_id == caller.brand_id, job_line.c.job_id == row.id)
@@ -146,8 +146,10 @@ async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: b
     return row
 
 
-def _line(row: Row[Any]) -> Line:
-    return Line(number=row.number, status=row.status, reason=row.reason, detail=row.detail, details=row.details)
+def _line(row: Row[Any]) -> JobResultLine:
+    return JobResultLine(
+        number=row.number, status=row.status, reason=row.reason, detail=row.detail, details=row.details
+    )
 
 
 async def _download(pool: asyncpg.Pool, brand_id: UUID, job_id: UUID, status: str | None) -> AsyncIterator[bytes]:

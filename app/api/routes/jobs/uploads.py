@@ -123,7 +123,7 @@ async def _receive(request: Request, brand_id: UUID, columns: Columns) -> Upload
         )
     pool: asyncpg.Pool = request.app.state.pool
     job_id = random_ids.new_id()
-    reading = _Reading(form, columns)
+    reading = _UploadReader(form, columns)
     number = 0
     async for piece in _pieces(request, request.app.state.settings.upload_max_bytes):
         reading.take(piece)
@@ -174,7 +174,7 @@ async def _parts(request: Request) -> AsyncIterator[bytes]:
         yield part
 
 
-class _Reading:
+class _UploadReader:
     """Looks at a file as it comes in: its first line, how many rows it has, its hash."""
 
     def __init__(self, form: Format, columns: Columns) -> None:

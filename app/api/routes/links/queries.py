@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock, random_ids
 from app.api.announcing import announce
 from app.api.collaboration_ref import Pair, Paired, pair_up
-from app.api.faults import Faults
+from app.api.faults import FieldErrors
 from app.api.rows import stands_archived
 from app.database.tables import DEFAULT_HOST, brand, host, link
 from app.domain.slugs import RESERVED, make_slug
@@ -88,7 +88,7 @@ async def make_links(
     Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". At most 14 statements, however
     many links. base_url: where links of the shared host are.
     """
-    faults = Faults(batch)
+    faults = FieldErrors(batch)
     pairs = await pair_up(connection, brand_id, [row.pair for row in rows], faults)
     await _check_hosts(connection, brand_id, rows, faults)
     _check_twins(rows, faults)
@@ -124,7 +124,9 @@ async def make_links(
     return [made[index] for index in range(len(rows))]
 
 
-async def _check_hosts(connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], faults: Faults) -> None:
+async def _check_hosts(
+    connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], faults: FieldErrors
+) -> None:
     if all(row.host is None for row in rows):
         return
     query = select(host.c.host).where(host.c.brand_id == brand_id, host.c.archived_at.is_(None))
@@ -159,7 +161,7 @@ def _place(url: str) -> tuple[str, int]:
     return (parts.hostname or "").removesuffix("."), parts.port or (80 if parts.scheme == "http" else 443)
 
 
-def _check_twins(rows: Sequence[NewRow], faults: Faults) -> None:
+def _check_twins(rows: Sequence[NewRow], faults: FieldErrors) -> None:
     """Two rows of one batch that ask for the same slug or external id."""
     slugs: set[tuple[str, str]] = set()
     externals: set[str] = set()
@@ -222,7 +224,7 @@ def _new_slug() -> str:
 
 
 async def _take_routes(
-    connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], fresh: dict[int, MadeRow], faults: Faults
+    connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], fresh: dict[int, MadeRow], faults: FieldErrors
 ) -> None:
     """Takes the slugs: given ones as they are, generated ones again until they are free. Raises Conflict for given ones that are taken."""
     click_param = await connection.scalar(select(brand.c.click_param).where(brand.c.id == brand_id))

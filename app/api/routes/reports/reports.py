@@ -115,7 +115,7 @@ class Range(BaseModel):
     to: Edge | None = Field(None, description=_TO, examples=["2026-12-01"])
 
 
-class Asked(Range):
+class SummaryQuery(Range):
     """Parameters of the summary."""
 
     tz: Annotated[str, Field(max_length=64), AfterValidator(_zone)] | None = Field(
@@ -184,7 +184,7 @@ class Entity(BaseModel):
     archived: bool
 
 
-class Key(BaseModel):
+class GroupKey(BaseModel):
     """A row's place: one field for each group asked for."""
 
     influencer: Entity | None = None
@@ -200,7 +200,7 @@ class Key(BaseModel):
 class SummaryRow(Totals):  # type: ignore[valid-type,misc]
     """One row: its key, the figures, and the reasons of those that are null."""
 
-    key: Key
+    key: GroupKey
 
 
 class AllOrders(OrderTotals):  # type: ignore[valid-type,misc]
@@ -279,7 +279,7 @@ class MissedShown(BaseModel):
 
 @router.get("/summary", response_model=SummaryShown, responses={**EITHER, **FOUND})
 async def read_summary(
-    caller: Reader, session: Session, settings: Settings, request: Request, asked: Annotated[Asked, Query()]
+    caller: Reader, session: Session, settings: Settings, request: Request, asked: Annotated[SummaryQuery, Query()]
 ) -> Response:
     """Clicks, orders, revenue, refunds, costs and the KPIs made of them, in one currency and one time zone.
 
@@ -296,7 +296,7 @@ async def read_summary(
 
 @router.get("/summary.csv", responses={**FILE, **FOUND}, response_class=Response)
 async def download_summary(
-    caller: Reader, session: Session, settings: Settings, asked: Annotated[Asked, Query()]
+    caller: Reader, session: Session, settings: Settings, asked: Annotated[SummaryQuery, Query()]
 ) -> Response:
     """The same as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`, `unconverted`.
 
@@ -310,7 +310,7 @@ async def _summary_file(summary: Summary) -> Response:
     return answer_file("summary", summary.question.period, content)
 
 
-async def _summary(session: AsyncConnection, settings: AllSettings, brand_id: UUID, asked: Asked) -> Summary:
+async def _summary(session: AsyncConnection, settings: AllSettings, brand_id: UUID, asked: SummaryQuery) -> Summary:
     async with one_moment(session):
         basics = await read_basics(session, brand_id)
         zone = read_zone(asked.tz) if asked.tz else basics.zone
@@ -364,7 +364,7 @@ def _period(asked: Range, zone: ZoneInfo) -> Period:
     return period
 
 
-async def _filters(connection: AsyncConnection, brand_id: UUID, asked: Asked) -> Filters:
+async def _filters(connection: AsyncConnection, brand_id: UUID, asked: SummaryQuery) -> Filters:
     """The filters with their ids read; NotFound names every one that leads nowhere. Archived rows are found: their history stays."""
     found: dict[str, tuple[UUID, ...]] = {}
     faults: list[FieldError] = []
