@@ -7,7 +7,8 @@ RUN python -m venv .venv && .venv/bin/pip install -q -r requirements.lock
 COPY alembic.ini ./
 COPY migrations migrations
 COPY app app
-RUN .venv/bin/pip install -q --no-deps -e . && .venv/bin/python -m compileall -q app migrations
+COPY demo demo
+RUN .venv/bin/pip install -q --no-deps -e . && .venv/bin/python -m compileall -q app demo migrations
 
 FROM python:3.13-slim-bookworm
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/ariane ariane

@@ -19,7 +19,7 @@ help: ## this list
 	@test -x $(BIN)/python || { echo "setting up .venv (a minute, once)"; $(PYTHON) -m venv .venv; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
-	@$(BIN)/python -m compileall -q app migrations
+	@$(BIN)/python -m compileall -q app demo migrations
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.lock .venv/run.stamp

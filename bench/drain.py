@@ -8,13 +8,13 @@ from pathlib import Path
 from uuid import UUID
 
 from app import random_ids
-from app.demo.browsers import draw_human
 from app.intake.drain import ClickRecorder, drain
 from app.spool.records import ClickLine, encode
 from app.spool.writer import Spool
 from bench.database import Database, database
 from bench.effort import Effort
 from bench.figures import rate
+from demo.browsers import draw_human
 
 LINKS = 1_000
 AGENTS = 2_000

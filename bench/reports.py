@@ -13,7 +13,6 @@ import asyncpg
 
 from app import clock
 from app.database.partitions import ensure_partitions
-from app.demo.browsers import draw_human
 from app.domain import ids
 from app.intake.drain import ClickRecorder
 from app.settings import read_settings
@@ -23,6 +22,7 @@ from bench.effort import Effort
 from bench.figures import times
 from bench.imports import orders_file, upload
 from bench.servers import Service, ariane
+from demo.browsers import draw_human
 
 INFLUENCERS = 100
 LINKS_EACH = 10

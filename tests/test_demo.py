@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.demo.carts import steps
-from app.demo.compare import compare_report, differ
-from app.demo.day import Order, draw_order
-from app.demo.ledger import Books, Deal, Ledger, Money
-from app.demo.setting import COUNTER, SHOPS
-from app.demo.shops.letters import Names, Shop
-from app.demo.witnesses import COUNTER_STORIES, tell_at_the_counter
+from demo.carts import steps
+from demo.compare import compare_report, differ
+from demo.day import Order, draw_order
+from demo.ledger import Books, Deal, Ledger, Money
+from demo.setting import COUNTER, SHOPS
+from demo.shops.letters import Names, Shop
+from demo.witnesses import COUNTER_STORIES, tell_at_the_counter
 from tests.served import ARIANE, Served
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -161,9 +161,9 @@ def demo(
 
     from rich.console import Console
 
-    from app.demo import stage
-    from app.demo.performance import DemoError
-    from app.demo.play import play
+    from demo import stage
+    from demo.performance import DemoError
+    from demo.play import play
 
     shown = Console()
     try:

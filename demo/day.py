@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from app.demo.carts import Cart, Item
+from demo.carts import Cart, Item
 
 CAMPAIGNS = ("Serum launch", "Summer look", "Back to work", "Advent calendar")
 INFLUENCERS = (

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 from rich.progress import Progress, TaskID
 
-from app.demo.day import Partner
-from app.demo.ledger import Deal, Ledger
+from demo.day import Partner
+from demo.ledger import Deal, Ledger
 
 CONCURRENCY = 16
 

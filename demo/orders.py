@@ -10,12 +10,12 @@ from typing import Any
 from rich.progress import Progress
 
 from app import clock
-from app.demo.day import Order, draw_order
-from app.demo.ledger import Money
-from app.demo.performance import Act, Performance, deal_of, in_parallel
-from app.demo.setting import COUNTER, SHOPS, map_late_promotions
-from app.demo.shops.letters import Letter, Names, Shop, Telling
-from app.demo.witnesses import (
+from demo.day import Order, draw_order
+from demo.ledger import Money
+from demo.performance import Act, Performance, deal_of, in_parallel
+from demo.setting import COUNTER, SHOPS, map_late_promotions
+from demo.shops.letters import Letter, Names, Shop, Telling
+from demo.witnesses import (
     COUNTER_STORIES,
     deliver,
     forge,

@@ -4,9 +4,9 @@ import base64
 from dataclasses import replace
 from datetime import datetime
 
-from app.demo.carts import text
-from app.demo.day import Order
-from app.demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, one_by_one
+from demo.carts import text
+from demo.day import Order
+from demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, one_by_one
 
 SETTINGS: Json = {
     "signature": {

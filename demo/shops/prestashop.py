@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from app.demo.carts import Cart, text
-from app.demo.day import Order
-from app.demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, one_by_one
+from demo.carts import Cart, text
+from demo.day import Order
+from demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, one_by_one
 
 DECIMALS = 6
 

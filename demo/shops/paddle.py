@@ -6,8 +6,8 @@ What Paddle has not approved is no refund yet. A chargeback that is won is given
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from app.demo.day import Order
-from app.demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, one_by_one, sample
+from demo.day import Order
+from demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, one_by_one, sample
 
 
 def tell(order: Order, names: Names) -> Telling:

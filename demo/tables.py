@@ -6,8 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from app.demo.compare import read_report
-from app.demo.performance import Performance
+from demo.compare import read_report
+from demo.performance import Performance
 
 COLUMNS = {
     "clicks": "clicks",

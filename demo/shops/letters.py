@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from app.demo.day import Order
+from demo.day import Order
 
 Json = dict[str, Any]
 
@@ -78,7 +78,7 @@ class Shop:
 
 @cache
 def _text(name: str) -> str:
-    return resources.files("app.demo.shops").joinpath(name).read_text()
+    return resources.files("demo.shops").joinpath(name).read_text()
 
 
 def sample(name: str) -> Json:

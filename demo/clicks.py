@@ -5,11 +5,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from rich.progress import Progress
 
-from app.demo.browsers import Visit, draw_visit
-from app.demo.day import Partner
-from app.demo.ledger import Clicked
-from app.demo.performance import DemoError, Performance, deal_of, in_parallel
 from app.domain import ids
+from demo.browsers import Visit, draw_visit
+from demo.day import Partner
+from demo.ledger import Clicked
+from demo.performance import DemoError, Performance, deal_of, in_parallel
 
 
 async def send_clicks(show: Performance, count: int, progress: Progress) -> None:

@@ -12,9 +12,9 @@ from urllib.parse import quote
 from rich.progress import Progress
 
 from app import clock
-from app.demo.figures import Figures, same
-from app.demo.ledger import ENTITIES, TIMES, Books, Key, Money
-from app.demo.performance import Performance, in_parallel
+from demo.figures import Figures, same
+from demo.ledger import ENTITIES, TIMES, Books, Key, Money
+from demo.performance import Performance, in_parallel
 
 SETTLE_TIMEOUT_S = 30.0
 POLL_S = 0.5

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app import clock
-from app.demo.clicks import send_clicks
-from app.demo.compare import NAMED_DIFFERENCES, compare_all, find_orders, settle
-from app.demo.ledger import Ledger
-from app.demo.orders import send_orders
-from app.demo.performance import CONCURRENCY, Performance
-from app.demo.setting import COUNTER, SHOPS, set_up
-from app.demo.tables import show_influencers, show_shops
+from demo.clicks import send_clicks
+from demo.compare import NAMED_DIFFERENCES, compare_all, find_orders, settle
+from demo.ledger import Ledger
+from demo.orders import send_orders
+from demo.performance import CONCURRENCY, Performance
+from demo.setting import COUNTER, SHOPS, set_up
+from demo.tables import show_influencers, show_shops
 
 ZONE = "Europe/Paris"
 TIMEOUT_S = 20.0

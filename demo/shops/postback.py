@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import urlencode
 
-from app.demo.carts import text
-from app.demo.day import Order
-from app.demo.shops.letters import Back, Letter, Names, Shop, Telling, one_by_one
+from demo.carts import text
+from demo.day import Order
+from demo.shops.letters import Back, Letter, Names, Shop, Telling, one_by_one
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 WORDS = {

@@ -10,9 +10,9 @@ import html
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from app.demo.carts import Cart, steps, text
-from app.demo.day import Order
-from app.demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, sample
+from demo.carts import Cart, steps, text
+from demo.day import Order
+from demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, sample
 
 
 def tell(order: Order, names: Names) -> Telling:

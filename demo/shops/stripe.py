@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from app.demo.carts import steps
-from app.demo.day import Order
-from app.demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, one_by_one, sample
+from demo.carts import steps
+from demo.day import Order
+from demo.shops.letters import Back, Json, Letter, Names, Shop, Telling, hmac_sha256, letter, one_by_one, sample
 
 
 def tell(order: Order, names: Names) -> Telling:

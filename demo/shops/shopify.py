@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.demo.carts import VAT_PERCENT, Cart, text
-from app.demo.day import Order
-from app.demo.shops.letters import Back, Letter, Names, Shop, Telling, hmac_sha256, letter, sample
+from demo.carts import VAT_PERCENT, Cart, text
+from demo.day import Order
+from demo.shops.letters import Back, Letter, Names, Shop, Telling, hmac_sha256, letter, sample
 
 
 def tell(order: Order, names: Names) -> Telling:

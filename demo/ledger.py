@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from app.demo.figures import Counted
+from demo.figures import Counted
 
 ENTITIES = ("influencer", "campaign", "collaboration", "link", "code")
 TIMES = ("day", "week", "month")

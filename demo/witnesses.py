@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from app import clock
-from app.demo.carts import text
-from app.demo.day import Order
-from app.demo.performance import DemoError, Performance
-from app.demo.setting import COUNTER
-from app.demo.shops.letters import Back, Letter, Names, Shop, Telling
+from demo.carts import text
+from demo.day import Order
+from demo.performance import DemoError, Performance
+from demo.setting import COUNTER
+from demo.shops.letters import Back, Letter, Names, Shop, Telling
 
 COUNTER_STORIES = ("line_back", "lines_back", "cancelled", "chargeback_won")
 STOLEN_SECRET = "not-the-secret-of-any-shop"  # noqa: S105 which is the point

@@ -5,11 +5,11 @@ from typing import Any
 
 from rich.progress import Progress
 
-from app.demo.day import DISCOUNT_PERCENT, INFLUENCERS, Partner, draw_partners
-from app.demo.ledger import Spent
-from app.demo.performance import Act, DemoError, Performance, deal_of, in_parallel
-from app.demo.shops import atelier, paddle, postback, prestashop, shopify, stripe, woocommerce
-from app.demo.shops.letters import Shop
+from demo.day import DISCOUNT_PERCENT, INFLUENCERS, Partner, draw_partners
+from demo.ledger import Spent
+from demo.performance import Act, DemoError, Performance, deal_of, in_parallel
+from demo.shops import atelier, paddle, postback, prestashop, shopify, stripe, woocommerce
+from demo.shops.letters import Shop
 
 AGENCY_MINOR = 250_000
 COUNTER = "counter"
