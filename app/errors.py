@@ -8,7 +8,6 @@
     ├── NotFound       404   no such row for this brand; a row of another brand looks the same
     ├── MethodRefused  405   the path exists, the method is not offered there
     ├── Conflict       409   the row exists already, or its state does not allow this
-    ├── Gone           410   it existed and is over
     ├── TooSlow        408   the sender stopped in the middle; its connection is closed
     ├── TooLarge       413   a body, page or batch over its named limit
     ├── TooMany        429   slow down; `retry_after_s` says for how long
@@ -19,6 +18,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Self
 
 RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 """By RFC 9110; Python has the older names before 3.13."""
@@ -51,17 +51,23 @@ class AppError(Exception):
         if code is not None:
             self.code = code
 
+    @classmethod
+    def field(cls, field: str, reason: str, *, code: str | None = None) -> Self:
+        """An error about exactly one field."""
+        return cls.at(FieldError(field, reason, code or cls.code))
+
+    @classmethod
+    def at(cls, *fields: FieldError, code: str | None = None, shown_max: int | None = None) -> Self:
+        """An error about these fields, whose message names the first `shown_max`; `code` is by default that of the first field."""
+        message = "; ".join(f"{each.field}: {each.reason}" for each in fields[:shown_max])
+        return cls(message, code=code or fields[0].code, fields=fields)
+
 
 class Invalid(AppError):
     """The request is understood and wrong."""
 
     status = 422
     code = "invalid"
-
-    @classmethod
-    def field(cls, field: str, reason: str, *, code: str = "invalid") -> "Invalid":
-        """An error about exactly one field."""
-        return cls(f"{field}: {reason}", code=code, fields=(FieldError(field, reason, code),))
 
 
 class Malformed(Invalid):
@@ -104,13 +110,6 @@ class Conflict(AppError):
 
     status = 409
     code = "conflict"
-
-
-class Gone(AppError):
-    """It existed and is over."""
-
-    status = 410
-    code = "gone"
 
 
 class TooSlow(AppError):

@@ -9,7 +9,8 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Request
 
 from app.api.problems import UnsupportedType
-from app.errors import FieldError, Malformed
+from app.domain.text import storable
+from app.errors import Malformed
 from app.tracking.responses import read_body
 
 DEPTH_MAX = 32
@@ -128,5 +129,4 @@ def _check_text(text: str, path: tuple[str, ...]) -> None:
 
 
 def _malformed(field: str, reason: str, code: str) -> Malformed:
-    shown = field.replace("\x00", "␀").encode("utf-8", "replace").decode()
-    return Malformed(f"{shown}: {reason}", code=code, fields=(FieldError(shown, reason, code),))
+    return Malformed.field(storable(field), reason, code=code)

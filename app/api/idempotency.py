@@ -43,11 +43,7 @@ def read_key(request: Request) -> str | None:
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     if not key or len(key) > KEY_MAX or not key.isascii() or not key.isprintable():
         reason = f"is 1 to {KEY_MAX} printable ASCII characters, bare or in double quotes"
-        raise Malformed(
-            f"{HEADER}: {reason}",
-            code="bad_idempotency_key",
-            fields=(FieldError(HEADER, reason, "bad_idempotency_key"),),
-        )
+        raise Malformed.field(HEADER, reason, code="bad_idempotency_key")
     return key
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Row, Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.errors import FieldError, Malformed
+from app.errors import Malformed
 
 LIMIT_DEFAULT = 25
 LIMIT_MAX = 100
@@ -142,4 +142,4 @@ def _untagged(tag: str, text: str) -> CursorValue:
 
 def _bad_cursor() -> Malformed:
     reason = "is not a cursor of this list with these filters; start again without it"
-    return Malformed(f"cursor: {reason}", code="bad_cursor", fields=(FieldError("cursor", reason, "bad_cursor"),))
+    return Malformed.field("cursor", reason, code="bad_cursor")

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api.validation_messages import KINDS, Said, either, inside, say
+from app.database.errors import UNREACHABLE, is_passing
 from app.errors import (
     AppError,
     Conflict,
@@ -219,15 +220,10 @@ def _steps(path: Sequence[str], body: object) -> list[str]:
 
 # ── Ours and passing, or a race that a unique key decided ────────────────────────────────────────────────────────────
 
-PASSING_STATES = ("08", "53", "57", "40001", "40P01", "55P03", "25006")
-"""SQLSTATEs after which the same request may succeed: connection, resources, shutdown or timeout, deadlock, lock, read-only standby."""
-
 
 def translate(error: Exception) -> AppError | None:
     """What a caller is told about a failure of the database; None when it is a fault of this program."""
-    # InternalClientError: what asyncpg says when the server is killed while it writes.
-    away = (OSError, EOFError, PoolTimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-    if isinstance(error, away):
+    if isinstance(error, (*UNREACHABLE, PoolTimeoutError)):
         return Unavailable("the database cannot be reached at the moment", code="database_unavailable")
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, asyncpg.PostgresError):
@@ -236,12 +232,11 @@ def translate(error: Exception) -> AppError | None:
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return Unavailable("the database cannot be reached at the moment", code="database_unavailable")
         return None
-    state = str(cause.sqlstate)
-    if state.startswith(PASSING_STATES):
+    if is_passing(cause):
         return Unavailable("the database is busy or restarting", code="database_unavailable")
-    if state == "23505":
-        return _taken(str(getattr(cause, "constraint_name", "")))
-    if state == "23503":
+    if isinstance(cause, asyncpg.UniqueViolationError):
+        return _taken(str(cause.constraint_name or ""))
+    if isinstance(cause, asyncpg.ForeignKeyViolationError):
         return Conflict("a row that this one refers to has just gone", code="reference_gone")
     return None
 
@@ -251,8 +246,7 @@ def _taken(constraint: str) -> Conflict:
     field = constraint.partition("_brand_id_")[2]
     if not field:
         return Conflict("this row exists already")
-    reason = f"another row of this brand has this {field}"
-    return Conflict(f"{field}: {reason}", code=f"{field}_taken", fields=(FieldError(field, reason, f"{field}_taken"),))
+    return Conflict.field(field, f"another row of this brand has this {field}", code=f"{field}_taken")
 
 
 # ── The handlers ─────────────────────────────────────────────────────────────────────────────────────────────────────

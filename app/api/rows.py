@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock, random_ids
 from app.api.faults import EXTERNAL, no_such
 from app.domain import ids
-from app.errors import Conflict, FieldError, NotFound
+from app.errors import Conflict, NotFound
 
 
 def addressed(table: Table, kind: str, shown: str) -> ColumnElement[bool]:
@@ -130,15 +130,9 @@ async def refer(connection: AsyncConnection, table: Table, kind: str, brand_id: 
     """The row that a field of the body refers to. Raises NotFound naming the field, Conflict when it is archived."""
     found = (await resolve(connection, table, kind, brand_id, [shown])).get(shown)
     if found is None:
-        reason = no_such(kind, shown)
-        raise NotFound(
-            f"{field}: {reason}", code=f"{kind}_not_found", fields=(FieldError(field, reason, f"{kind}_not_found"),)
-        )
+        raise NotFound.field(field, no_such(kind, shown), code=f"{kind}_not_found")
     if found.archived:
-        reason = is_archived(kind, found.id)
-        raise Conflict(
-            f"{field}: {reason}", code=f"{kind}_archived", fields=(FieldError(field, reason, f"{kind}_archived"),)
-        )
+        raise Conflict.field(field, is_archived(kind, found.id), code=f"{kind}_archived")
     return found.id
 
 
@@ -166,9 +160,7 @@ async def create_or_find(
 def refuse_to_find(kind: str, row: Row[Any]) -> None:
     """Raises Conflict when the row that an external id stands for is archived: answering with it would say that it is in use."""
     if row.archived_at is not None:
-        reason = stands_archived(kind, row.id)
-        code = f"{kind}_archived"
-        raise Conflict(f"external_id: {reason}", code=code, fields=(FieldError("external_id", reason, code),))
+        raise Conflict.field("external_id", stands_archived(kind, row.id), code=f"{kind}_archived")
 
 
 def stands_archived(kind: str, row_id: UUID) -> str:
@@ -190,7 +182,7 @@ def refuse_different(row: Row[Any], values: dict[str, Any], *, by: str = "extern
     differing = [name for name, value in values.items() if row._mapping[name] != value]
     if differing:
         reason = f"stands for another content already; it differs in {', '.join(sorted(differing))}"
-        raise Conflict(f"{by}: {reason}", code=f"{by}_taken", fields=(FieldError(by, reason, f"{by}_taken"),))
+        raise Conflict.field(by, reason, code=f"{by}_taken")
 
 
 async def change(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from app.database.errors import DRIVER_ERRORS
 from app.settings import Settings, SettingsError
 
 # No Path, for which an empty one is the directory one happens to be in.
@@ -19,7 +20,6 @@ def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
 
     make: an embedded one is made where none is, and that is said; else SettingsError. Raises SettingsError, too, when it cannot be reached.
     """
-    import asyncpg
 
     from app.database.connections import whereabouts
     from app.database.embedded import reaching
@@ -34,7 +34,7 @@ def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
     with nullcontext(given) if given else reaching(settings.data, settings.pg_bin) as dsn:
         try:
             bring_up(dsn)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DRIVER_ERRORS as error:
             why = str(error) or type(error).__name__
             raise SettingsError(
                 f"the database {whereabouts(dsn)} cannot be reached ({why}): check DATABASE_URL, and that PostgreSQL runs there"

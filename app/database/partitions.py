@@ -8,12 +8,10 @@ import asyncio
 from datetime import UTC, datetime
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from app import clock
+from app.database.transactions import Connection
 from app.domain.ids import floor_at
-
-Connection = asyncpg.Connection | PoolConnectionProxy
 
 MONTHS_BACK = 1
 """A spool that waited out an outage reaches into the month before; anything older makes the drain ask for its month by name."""

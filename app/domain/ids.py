@@ -54,11 +54,16 @@ def read(kind: str, shown: str) -> UUID:
     return UUID(int=number)
 
 
+def unix_ms(value: UUID) -> int:
+    """Milliseconds since the epoch at which a UUIDv7 was made; meaningless for any other kind of UUID."""
+    return value.int >> 80
+
+
 def minted_ms(value: UUID) -> int:
     """Milliseconds since the epoch at which a UUIDv7 was made. ValueError for other kinds of UUID."""
     if value.version != 7:
         raise ValueError("not a UUIDv7")
-    return value.int >> 80
+    return unix_ms(value)
 
 
 def minted_at(value: UUID) -> datetime:

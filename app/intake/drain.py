@@ -16,7 +16,9 @@ import asyncpg
 import msgspec
 
 from app import clock, random_ids
+from app.database.errors import DATA_ERRORS
 from app.database.partitions import ensure_partitions
+from app.database.transactions import Connection
 from app.intake.clicks.calendar import Calendar
 from app.intake.clicks.recording import ReadClicks, read_clicks, record_clicks, record_misses
 from app.spool.quarantine import quarantine
@@ -34,9 +36,6 @@ ATTEMPTS_MAX = 3
 """Of recording one chunk: it may lack its month, and lose a deadlock."""
 CLAIM_MARGIN = timedelta(milliseconds=100)
 """A line gets its id a moment before it is in the file."""
-
-# About the line, not about the database or the way to it. ValueError: asyncpg's own, for what it cannot even send.
-REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError, ValueError)
 
 Recorder = Callable[[Sequence[Line]], Awaitable[None]]
 Refused = list[tuple[bytes, str]]
@@ -70,7 +69,7 @@ async def record_or_refuse(lines: Sequence[Line], record: Recorder) -> Refused:
         return []
     try:
         await record(lines)
-    except REFUSALS as error:
+    except DATA_ERRORS as error:
         if len(lines) == 1:
             return [(encode(lines[0]), f"{type(error).__name__}: {error}")]
         middle = len(lines) // 2
@@ -124,7 +123,7 @@ class ClickRecorder:
             if misses:
                 await record_misses(connection, misses, self.calendar)
 
-    async def _record_chunks(self, connection: asyncpg.pool.PoolConnectionProxy, clicks: list[ClickLine]) -> None:
+    async def _record_chunks(self, connection: Connection, clicks: list[ClickLine]) -> None:
         """Reads the next chunk while the database works on the present one."""
         under_way: asyncio.Task[int] | None = None
         try:
@@ -143,7 +142,7 @@ class ClickRecorder:
                 under_way.cancel()
                 await asyncio.wait([under_way])
 
-    async def _record_chunk(self, connection: asyncpg.pool.PoolConnectionProxy, brands: list[ReadClicks]) -> int:
+    async def _record_chunk(self, connection: Connection, brands: list[ReadClicks]) -> int:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 return await record_clicks(connection, brands, self.calendar)

@@ -14,9 +14,9 @@ from typing import Any
 
 import asyncpg
 
+from app.database.errors import is_about_data
 from app.domain.order_file import Refusal, read_line
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
-from app.intake.deliveries.recording import is_about_a_message
 from app.jobs.files import context_of, records, sheet_of
 from app.jobs.run import Interrupted, JobLine, Run
 from app.orders.record import Recorded, record
@@ -78,8 +78,7 @@ class Import:
         except Interrupted:
             raise
         except Exception as error:
-            # ValueError: what asyncpg cannot even send.
-            if not is_about_a_message(error) and not isinstance(error, ValueError):
+            if not is_about_data(error):
                 raise
             if len(items) > 1:
                 middle = len(items) // 2

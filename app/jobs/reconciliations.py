@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 
+from app.database.transactions import Connection
 from app.domain import ids
 from app.domain.order_file import Refusal
 from app.domain.order_list import ListDefaults, read_listed
@@ -147,7 +148,7 @@ class Books:
     def __init__(
         self,
         run: Run,
-        connection: asyncpg.pool.PoolConnectionProxy,
+        connection: Connection,
         span: tuple[datetime, datetime],
         contents: Contents,
         deliveries: Mapping[str, Naming],

@@ -19,7 +19,9 @@ from uuid import UUID
 import asyncpg
 
 from app import random_ids
-from app.orders.record import in_transaction
+from app.database.errors import DRIVER_ERRORS, is_passing
+from app.database.transactions import in_transaction
+from app.domain.text import storable
 from app.settings import Settings
 
 log = logging.getLogger("ariane.jobs")
@@ -70,10 +72,6 @@ SELECT $1, $2, r.* FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[],
 ON CONFLICT DO NOTHING
 """
 PIECE = "SELECT content FROM job_piece WHERE brand_id = $1 AND job_id = $2 AND number = $3"
-
-# The way to the database, or the database itself.
-PASSING = (OSError, EOFError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresConnectionError,
-           asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)  # fmt: skip
 
 
 class JobFailed(Exception):
@@ -184,7 +182,7 @@ class Run:
                 [line.number for line in lines],
                 [line.status for line in lines],
                 [line.reason for line in lines],
-                [None if line.detail is None else storable(line.detail) for line in lines],
+                [_storable(line.detail) for line in lines],
                 [json.dumps({name: _storable(value) for name, value in line.details.items()}) for line in lines],
             )
 
@@ -207,7 +205,7 @@ class Run:
         while True:
             await asyncio.sleep(every_s)
             # With the database away nobody else can take the job either.
-            with suppress(*PASSING):
+            with suppress(*DRIVER_ERRORS):
                 await self.pool.execute(BEAT, self.brand_id, self.id, self._claim)
 
     async def release(self) -> None:
@@ -220,7 +218,7 @@ class Run:
         assert kept is None or len(kept) <= RESULT_BYTES_MAX, "a result is a summary; lines are for the rest"
 
         async def end(connection: asyncpg.Connection) -> None:
-            told = None if error is None else storable(error)
+            told = _storable(error)
             if await connection.fetchrow(FINISH, self.brand_id, self.id, self._claim, state, kept, told):
                 await connection.execute(FORGET_PIECES, self.brand_id, self.id)
 
@@ -253,10 +251,11 @@ async def run_next(
     beating = asyncio.create_task(run.beat(settings.job_silent_s / HEARTBEATS))
     try:
         await _run(run, kinds)
-    except PASSING:
-        # The job is none the wiser, and goes on later.
-        with suppress(*PASSING):
-            await run.release()
+    except Exception as error:
+        if is_passing(error):
+            # The job goes on later, from its checkpoint.
+            with suppress(*DRIVER_ERRORS):
+                await run.release()
         raise
     finally:
         beating.cancel()
@@ -283,8 +282,7 @@ async def _run(run: Run, kinds: Mapping[str, Kind]) -> None:
     except JobFailed as error:
         await run.finish("failed", run.told, str(error))
     except Exception as error:
-        # ValueError: asyncpg's own InterfaceError for what it cannot even send. That does not pass.
-        if isinstance(error, PASSING) and not isinstance(error, ValueError):
+        if is_passing(error):
             raise
         log.exception("job %s failed", run.id)
         await run.finish(
@@ -292,10 +290,5 @@ async def _run(run: Run, kinds: Mapping[str, Kind]) -> None:
         )
 
 
-def storable(text: str) -> str:
-    """At most so much of a text, without what a text column cannot hold."""
-    return text[:TEXT_CHARACTERS_MAX].replace("\0", "␀").encode("utf-8", "replace").decode()
-
-
 def _storable(value: str | int | bool | None) -> str | int | bool | None:
-    return storable(value) if isinstance(value, str) else value
+    return storable(value, TEXT_CHARACTERS_MAX) if isinstance(value, str) else value

@@ -5,8 +5,8 @@ from datetime import timedelta
 import asyncpg
 
 from app import clock
+from app.database.transactions import in_transaction
 from app.domain import ids
-from app.orders.record import in_transaction
 from app.settings import Settings
 
 BROKEN_OFF_AFTER = timedelta(hours=6)

@@ -9,9 +9,11 @@ from uuid import UUID
 
 import asyncpg
 
+from app.database.errors import DATA_ERRORS
+from app.database.transactions import in_transaction
 from app.domain.orders import OrderReport, Receipt
 from app.errors import Unavailable
-from app.orders.record import Recorded, in_transaction, record
+from app.orders.record import Recorded, record
 
 log = logging.getLogger("ariane.intake")
 
@@ -75,7 +77,7 @@ class Recorder:
         reports = [(post.report, post.receipt) for post in batch]
         try:
             answers = await in_transaction(self._pool, lambda connection: record(connection, brand_id, reports))
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError, AssertionError) as error:
+        except (*DATA_ERRORS, AssertionError) as error:
             if len(batch) > 1:
                 half = len(batch) // 2
                 await self._record_batch(brand_id, batch[:half])

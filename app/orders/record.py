@@ -11,11 +11,8 @@ and no other level: every statement must see what the lock or the conflict it wa
 4. the row of a new order comes last, once and whole: nobody else can know its id before the commit, until which the facts' foreign keys wait.
 """
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -27,10 +24,6 @@ from app.database import uuids
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
 from app.orders.facts import OrderFacts, add_facts
 from app.orders.state import OrderState, Root, recompute_orders, write_stubs
-
-ATTEMPTS_MAX = 6
-"""Tries of one transaction that loses deadlocks. Merges can cause one; a second in a row is rare."""
-RETRY_BASE_S = 0.01
 
 NAMES = """
 WITH asked AS (
@@ -166,22 +159,6 @@ async def record_landings(connection: asyncpg.Connection, brand_id: UUID, landin
     if orders:
         # Not at once: a drain running beside us may be inserting the click and cannot see this landing.
         await connection.execute(REDECIDE, brand_id, [row["conversion_id"] for row in orders])
-
-
-Answer = TypeVar("Answer")
-
-
-async def in_transaction(pool: asyncpg.Pool, work: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
-    """Runs `work` in a transaction and commits; tries again, from the start, when it lost a deadlock."""
-    for attempt in range(1, ATTEMPTS_MAX + 1):
-        try:
-            async with pool.acquire() as connection, connection.transaction():
-                return await work(cast(asyncpg.Connection, connection))
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-            if attempt == ATTEMPTS_MAX:
-                raise
-            await asyncio.sleep(RETRY_BASE_S * attempt * (1 + random.random()))  # noqa: S311
-    raise AssertionError("unreachable")
 
 
 # ── Names and locks ──────────────────────────────────────────────────────────────────────────────────────────────────

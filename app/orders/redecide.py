@@ -18,7 +18,9 @@ from uuid import UUID
 import asyncpg
 
 from app import clock
-from app.orders.record import in_transaction, lock_orders, schedule_expiry
+from app.database.errors import is_passing
+from app.database.transactions import in_transaction
+from app.orders.record import lock_orders, schedule_expiry
 from app.orders.state import recompute_orders
 
 log = logging.getLogger("ariane.intake")
@@ -85,9 +87,9 @@ async def _redecide_some(pool: asyncpg.Pool, limit: int) -> int:
 
     try:
         return await in_transaction(pool, work)
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.DeadlockDetectedError):
-        raise
-    except Exception:
+    except Exception as error:
+        if is_passing(error):
+            raise
         if limit > 1 and len(entries) > 1:
             return await _redecide_some(pool, max(1, len(entries) // 2))
         log.exception("order of queue entry %s cannot be decided; tried again in %s", entries, POSTPONED)

@@ -9,9 +9,11 @@ from uuid import UUID
 import asyncpg
 
 from app import clock
+from app.database.errors import is_passing
+from app.database.transactions import in_transaction
 from app.domain.statuses import LOCKED, NEXT, StatusChange
 from app.orders.facts import add_changes
-from app.orders.record import in_transaction, lock_orders, schedule_expiry
+from app.orders.record import lock_orders, schedule_expiry
 from app.orders.state import OrderState, Root, recompute_orders
 
 log = logging.getLogger("ariane.intake")
@@ -111,9 +113,9 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
 
     try:
         return await in_transaction(pool, work) if due else 0
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.DeadlockDetectedError):
-        raise
-    except Exception:
+    except Exception as error:
+        if is_passing(error):
+            raise
         if len(due) > 1:
             return await _lock_some(pool, brand_id, len(due) // 2)
         log.exception("order %s cannot be locked; tried again in %s", due, POSTPONED)

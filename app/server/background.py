@@ -23,6 +23,7 @@ import uvloop
 
 from app import clock, random_ids
 from app.database.connections import connect_pool, whereabouts
+from app.database.errors import DRIVER_ERRORS
 from app.database.migrate import migrate
 from app.database.partitions import ensure_partitions
 from app.directory.lookup import Directory, open_directory
@@ -182,7 +183,7 @@ class BackgroundProcess:
                     await self._note_progress()
         except TimeoutError:
             log.info("stopped before everything was drained; the rest follows at the next start")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DRIVER_ERRORS as error:
             log.info("the database is away (%s); the spool is drained at the next start", error)
         finally:
             for task in tasks:

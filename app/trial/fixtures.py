@@ -14,7 +14,9 @@ import asyncpg
 
 from app import clock, random_ids
 from app.database.tables import DEFAULT_HOST
+from app.database.transactions import Connection
 from app.domain.codes import RANDOM_ALPHABET, normalise
+from app.domain.ids import unix_ms
 from app.domain.slugs import RESERVED, make_slug
 
 NAME = "Ariane connection test"
@@ -91,7 +93,7 @@ async def assemble(pool: asyncpg.Pool, brand_id: UUID, destination_url: str) -> 
 
 
 async def _take_slug(
-    connection: asyncpg.pool.PoolConnectionProxy, brand_id: UUID, link_id: UUID, destination_url: str, click_param: str
+    connection: Connection, brand_id: UUID, link_id: UUID, destination_url: str, click_param: str
 ) -> str:
     for _ in range(SLUG_ATTEMPTS):
         slug = make_slug(random_ids.random_number())
@@ -110,8 +112,7 @@ def plays_in_trials(brand_id: UUID, row_id: UUID) -> bool:
 def _own_id(brand_id: UUID, name: str) -> UUID:
     """An id that is this brand's for ever, so that its cast is found without a name that somebody might use: a UUIDv7 as old as the brand."""
     number = int.from_bytes(blake2b(f"trial {name}".encode(), key=brand_id.bytes, digest_size=16).digest(), "big")
-    born = brand_id.int >> 80
-    number = born << 80 | number & ((1 << 80) - 1)
+    number = unix_ms(brand_id) << 80 | number & ((1 << 80) - 1)
     return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
 
 

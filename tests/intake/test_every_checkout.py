@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 
 from app import random_ids
 from app.database.connections import connect_pool
+from app.database.transactions import in_transaction
 from app.domain import ids
 from app.domain.codes import normalise
 from app.intake.clicks.calendar import Calendar
 from app.intake.clicks.recording import read_clicks, record_clicks
 from app.intake.deliveries.recording import record_deliveries
-from app.orders.record import in_transaction
 from app.orders.redecide import redecide
 from app.secret import seal
 from app.server.app import create_api

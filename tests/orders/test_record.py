@@ -6,9 +6,10 @@ import asyncpg
 from msgspec.structs import replace
 
 from app import clock
+from app.database.transactions import in_transaction
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, OrderReport, Receipt
-from app.orders.record import Recorded, in_transaction, record
+from app.orders.record import Recorded, record
 from app.orders.redecide import redecide
 from app.orders.state import read_order
 from tests.cast import Brand, create_code, create_collaboration

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.database.connections import connect_pool
-from app.orders.record import in_transaction, record
+from app.database.transactions import in_transaction
+from app.orders.record import record
 from app.orders.redecide import redecide
 from tests.conftest import copy_template
 from tests.intake.shop import Act, Shop, open_shop, settle_all, state_of

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app import clock, random_ids
 from app.database.connections import connect_pool, create_engine
+from app.database.transactions import in_transaction
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
-from app.orders.record import in_transaction, record
+from app.orders.record import record
 from app.orders.redecide import horizon_age_s, redecide
 from app.orders.schedule import schedule_for_campaign, schedule_for_code
 from app.settings import read_settings

@@ -10,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from app import clock, random_ids
+from app.database.transactions import in_transaction
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
-from app.orders.record import in_transaction, record
+from app.orders.record import record
 from app.orders.redecide import redecide_orders
 from app.orders.statuses import lock_due
 from tests.cast import Brand, create_code, create_collaboration

@@ -146,7 +146,7 @@ async def _refuse_fixed(connection: AsyncConnection, row: Row[Any], differing: d
         if await connection.scalar(ordered):
             fixed.append(FieldError("currency", "orders were read in it already; reports take `currency`", "fixed"))
     if fixed:
-        raise Conflict("; ".join(f"{each.field}: {each.reason}" for each in fixed), code="fixed", fields=tuple(fixed))
+        raise Conflict.at(*fixed)
 
 
 @router.get("/policies")

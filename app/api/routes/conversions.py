@@ -17,12 +17,12 @@ from app.api.pagination import Page, Paging, fetch_page
 from app.api.report_intake import Conversion, ConversionSummary, ReportIntakeDep, show_order_state, summary_fields
 from app.api.rows import missing, points_to
 from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
+from app.database.transactions import in_transaction
 from app.domain import bodies, ids, orders
 from app.domain.folding import FLAGS
 from app.domain.statuses import NEXT, REASONS, REJECTED
 from app.errors import Conflict, FieldError, NotFound
 from app.orders import statuses
-from app.orders.record import in_transaction
 from app.orders.state import read_order
 from app.orders.statuses import Answer, Wish
 
@@ -289,11 +289,7 @@ async def _decide(pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str,
         if each in refused
     )
     if faults:
-        raise Conflict(
-            "; ".join(f"{fault.field}: {fault.reason}" for fault in faults[:10]),
-            code="status_not_allowed",
-            fields=faults,
-        )
+        raise Conflict.at(*faults, shown_max=10)
     return answer
 
 

@@ -18,7 +18,7 @@ from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import answer_found, missing
 from app.database.tables import host
-from app.errors import Conflict, FieldError
+from app.errors import Conflict
 from app.settings import Settings as AllSettings
 
 router: APIRouter = resource("hosts")
@@ -67,8 +67,7 @@ async def add_host(caller: Admin, session: Session, settings: Settings, body: Ne
     if row is None:
         row = (await session.execute(select(host).where(host.c.host == body.host).with_for_update())).one()
         if row.brand_id != caller.brand_id:
-            reason = "belongs to another brand"
-            raise Conflict(f"host: {reason}", code="host_taken", fields=(FieldError("host", reason, "host_taken"),))
+            raise Conflict.field("host", "belongs to another brand", code="host_taken")
         if row.archived_at is None:
             return _shown(row)
         row = await _write(session, caller, body.host, None)
@@ -78,8 +77,7 @@ async def add_host(caller: Admin, session: Session, settings: Settings, body: Ne
 
 def _refuse_shared(name: str, settings: AllSettings) -> None:
     if name == urlsplit(settings.base_url).hostname:
-        reason = "is the shared host of this service"
-        raise Conflict(f"host: {reason}", code="host_taken", fields=(FieldError("host", reason, "host_taken"),))
+        raise Conflict.field("host", "is the shared host of this service", code="host_taken")
 
 
 async def _write(connection: AsyncConnection, caller: Caller, name: str, archived_at: Any) -> Row[Any]:

@@ -5,7 +5,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app import clock
-from app.database.partitions import Connection
+from app.database.transactions import Connection
 
 REMEMBERED_BRANDS = 10_000
 REMEMBERED_DAYS = 100_000

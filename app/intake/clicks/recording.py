@@ -16,8 +16,9 @@ from uuid import UUID
 
 import asyncpg
 
-from app.database.partitions import Connection
+from app.database.transactions import Connection
 from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
+from app.domain.text import storable
 from app.intake.clicks.binary_copy import COLUMNS, encode_clicks
 from app.intake.clicks.calendar import Calendar
 from app.spool.records import ClickLine, MissLine
@@ -287,7 +288,12 @@ async def record_misses(connection: Connection, lines: Sequence[MissLine], calen
     for line in lines:
         brand_id = line.brand_id or str(NOBODY)
         zone = "UTC" if line.brand_id is None else await calendar.zone(connection, line.brand_id)
-        miss = (calendar.day(zone, at_ms(line.id)), _plain(line.host), _plain(line.slug), line.reason)
+        miss = (
+            calendar.day(zone, at_ms(line.id)),
+            storable(line.host, SLUG_MAX_CHARS, nul=""),
+            storable(line.slug, SLUG_MAX_CHARS, nul=""),
+            line.reason,
+        )
         brands.setdefault(brand_id, Counter())[miss] += 1
     async with connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = on")
@@ -314,7 +320,3 @@ async def _fold_slugs(connection: Connection, brand_id: str, misses: Counter[Mis
                 slugs.add(slug)
         folded[(day, host, kept, reason)] += hits
     return folded
-
-
-def _plain(text: str) -> str:
-    return text[:SLUG_MAX_CHARS].replace("\x00", "")

@@ -12,7 +12,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.database.partitions import Connection
+from app.database.transactions import Connection
+from app.domain.ids import unix_ms
 from app.intake.clicks.calendar import Calendar
 
 ADVISORY_LOCK = 0x6172_0002
@@ -87,14 +88,9 @@ async def count_uniques(pool: asyncpg.Pool, calendar: Calendar) -> int:
         return len(rows)
 
 
-def _at_ms(click: UUID) -> int:
-    # Any id that reached the table: checked for its time at the drain, and never a reason to stop counting.
-    return click.int >> 80
-
-
 def _keep_earliest(firsts: dict[Visit, UUID], clicks: Iterable[tuple[UUID, UUID, int]]) -> None:
     for click, link_id, visitor in clicks:
-        visit = (datetime.fromtimestamp(_at_ms(click) / 1000, UTC).date(), link_id, visitor)
+        visit = (datetime.fromtimestamp(unix_ms(click) / 1000, UTC).date(), link_id, visitor)
         known = firsts.get(visit)
         if known is None or click < known:
             firsts[visit] = click
@@ -105,7 +101,7 @@ async def _count_brand(connection: Connection, brand_id: UUID, clicks: dict[Visi
     rows = await connection.fetch(KNOWN_VISITS, brand_id, days, links, visitors)
     known = {(row[0], row[1], row[2]): row[3] for row in rows}
     zone = await calendar.zone(connection, str(brand_id))
-    local_day = {click: calendar.day(zone, _at_ms(click)) for click in (*clicks.values(), *known.values())}
+    local_day = {click: calendar.day(zone, unix_ms(click)) for click in (*clicks.values(), *known.values())}
     change = count_change(clicks, known, local_day)
     if not change.firsts:
         return

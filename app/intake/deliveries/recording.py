@@ -20,11 +20,13 @@ import msgspec
 from msgspec.structs import replace
 
 from app import clock
-from app.database.partitions import Connection
+from app.database.errors import is_about_data
+from app.database.transactions import Connection, in_transaction
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
+from app.domain.text import storable
 from app.intake.deliveries.messages import Message, key_of, message_of, read_id
-from app.orders.record import in_transaction, record, record_landings
+from app.orders.record import record, record_landings
 from app.platforms.signing import set_up
 from app.secret import derive
 from app.settings import Settings
@@ -87,10 +89,6 @@ BATCH_MAX = 250
 """Messages recorded in one transaction: its orders stay locked that long, and so long the process does nothing else while it reads them."""
 BATCHES_AT_ONCE = 2
 """While the database works on one, the next is read."""
-
-# About the message, not about the database or the way to it. ValueError and the like: bugs that one message brings out.
-REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-OUTAGES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +219,7 @@ async def _record_or_halve(
     try:
         return await in_transaction(pool, partial(_record_batch, brand_id, messages, secret, settings))
     except Exception as error:
-        if not is_about_a_message(error):
+        if not is_about_data(error):
             raise
         if len(messages) == 1:
             return await _set_aside(pool, brand_id, messages[0], error)
@@ -229,11 +227,6 @@ async def _record_or_halve(
     return await _record_or_halve(pool, brand_id, messages[:middle], secret, settings) + await _record_or_halve(
         pool, brand_id, messages[middle:], secret, settings
     )
-
-
-def is_about_a_message(error: Exception) -> bool:
-    """Whether trying the others without it would help; else the fault is the database's, or the way's to it."""
-    return isinstance(error, REFUSALS) or not isinstance(error, OUTAGES)
 
 
 async def _set_aside(pool: asyncpg.Pool, brand_id: UUID, message: Message, error: Exception) -> RecordingCounts:
@@ -408,5 +401,5 @@ def _headers(message: Message) -> str:
 
 
 def _short(text: str) -> str:
-    """At most so much of a sentence, without what a text column cannot hold (an exception may quote anything)."""
-    return text[:TEXT_CHARACTERS_MAX].replace("\0", "").encode("utf-8", "replace").decode()
+    # An exception may quote anything.
+    return storable(text, TEXT_CHARACTERS_MAX, nul="")

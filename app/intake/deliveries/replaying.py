@@ -17,7 +17,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.database.partitions import Connection
+from app.database.errors import is_about_data
+from app.database.transactions import Connection, in_transaction
 from app.domain import ids
 from app.domain.ids import EPOCH
 from app.domain.orders import Parsed
@@ -27,14 +28,12 @@ from app.intake.deliveries.recording import (
     Origins,
     Reread,
     finish_deliveries,
-    is_about_a_message,
     look_up,
     record_messages,
     refused,
     verdict_on,
 )
 from app.intake.deliveries.selection import BATCH_ROWS
-from app.orders.record import in_transaction
 from app.platforms import signing
 from app.secret import UnsealError, unseal
 
@@ -100,7 +99,7 @@ async def replay_batch(
             return await transact(delivery_ids, partial(_read_batch, brand_id, delivery_ids, secret))
         return await transact(delivery_ids, partial(_replay_batch, brand_id, delivery_ids, secret))
     except Exception as error:
-        if isinstance(error, through) or not is_about_a_message(error):
+        if isinstance(error, through) or not is_about_data(error):
             raise
         if len(delivery_ids) == 1:
             logger.exception("delivery %s cannot be recorded", delivery_ids[0])

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from app.database.partitions import Connection
+from app.database.transactions import Connection
 
 BATCH_ROWS = 200
 BATCH_BYTES = 8 << 20

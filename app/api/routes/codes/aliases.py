@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.database.tables import code, code_alias
 from app.domain.strict_json import read_text
-from app.errors import Conflict, FieldError
+from app.errors import Conflict
 from app.orders.schedule import schedule_for_aliases
 
 ALIASES_MAX = 50
@@ -64,8 +64,5 @@ async def set_aliases(
         made = insert(code_alias).values(rows).on_conflict_do_nothing().returning(code_alias.c.alias)
         taken = sorted(set(new) - set((await connection.execute(made)).scalars()))
         if taken:
-            reason = f"{taken[0]!r} is the id of another code already"
-            raise Conflict(
-                f"aliases: {reason}", code="alias_taken", fields=(FieldError("aliases", reason, "alias_taken"),)
-            )
+            raise Conflict.field("aliases", f"{taken[0]!r} is the id of another code already", code="alias_taken")
     await schedule_for_aliases(connection, brand_id, [*gone, *new])

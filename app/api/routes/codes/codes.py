@@ -23,7 +23,7 @@ from app.database.tables import campaign, code, code_assignment, collaboration, 
 from app.domain import ids
 from app.domain.attribution import CreditPolicy
 from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
-from app.errors import FieldError, Invalid
+from app.errors import Invalid
 from app.orders.schedule import schedule_for_code
 
 router: APIRouter = resource("codes")
@@ -433,8 +433,7 @@ async def assign_code(id: str, caller: Writer, session: Session, body: NewAssign
     pair = await _pair(session, caller, body)
     starts_at = body.starts_at or clock.now()
     if body.ends_at is not None and body.ends_at <= starts_at:
-        reason = "must be later than starts_at, which is now when left out"
-        raise Invalid(f"ends_at: {reason}", fields=(FieldError("ends_at", reason, "invalid"),))
+        raise Invalid.field("ends_at", "must be later than starts_at, which is now when left out")
     made = await assign(session, caller.brand_id, row.id, pair.id, starts_at, body.ends_at)
     await schedule_for_code(session, caller.brand_id, [row.code_norm])
     return _assignment(made)

@@ -17,7 +17,7 @@ from app.api.rows import sql_values
 from app.database.tables import campaign, code, code_assignment, influencer
 from app.domain.codes import FALLBACKS, candidates, normalise
 from app.domain.money import exponent
-from app.errors import Conflict, FieldError
+from app.errors import Conflict
 
 RANDOM_BITS = FALLBACKS * 20
 FULL_BP = 10_000
@@ -67,7 +67,7 @@ async def take(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, 
     row = await insert_code(connection, brand_id, wanted, typed)
     if row is None:
         reason = f"{typed!r} is taken, or cannot be told apart from another code (0/O, 1/I/L, accents and dashes count for nothing)"
-        raise Conflict(f"code: {reason}", code="code_taken", fields=(FieldError("code", reason, "code_taken"),))
+        raise Conflict.field("code", reason, code="code_taken")
     return row
 
 
@@ -84,9 +84,7 @@ async def generate(connection: AsyncConnection, brand_id: UUID, wanted: CodeWant
         if row is not None:
             return row
     reason = "gives no code that is free and may be used; give a code or another pattern"
-    raise Conflict(
-        f"pattern: {reason}", code="pattern_exhausted", fields=(FieldError("pattern", reason, "pattern_exhausted"),)
-    )
+    raise Conflict.field("pattern", reason, code="pattern_exhausted")
 
 
 async def _words(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted) -> dict[str, str]:

@@ -25,6 +25,7 @@ from app.api.idempotency import is_answered, read_key
 from app.api.job_queue import refuse_when_full
 from app.api.problems import MissingScope, UnsupportedType
 from app.clock import monotonic_s
+from app.database.errors import DRIVER_ERRORS
 from app.domain.strict_json import Unreadable, read_json
 from app.domain.upload_file import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
 from app.errors import Invalid, Malformed, TooLarge, TooSlow
@@ -100,7 +101,7 @@ class UploadRoute(Route):
                 # Refused, or answered before under the same Idempotency-Key: then no job has taken it.
                 job_id = getattr(request.state, "uploading", None)
                 if job_id is not None:
-                    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    with suppress(*DRIVER_ERRORS):
                         await request.app.state.pool.execute(FORGET, request.state.caller.brand_id, job_id)
 
         return tidy

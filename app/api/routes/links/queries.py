@@ -18,7 +18,7 @@ from app.api.faults import FieldErrors
 from app.api.rows import stands_archived
 from app.database.tables import DEFAULT_HOST, brand, host, link
 from app.domain.slugs import RESERVED, make_slug
-from app.errors import Conflict, FieldError
+from app.errors import Conflict
 
 LOOP = "leads back to this service; give the page the shopper shall see"
 SLUG_ATTEMPTS = 5
@@ -141,7 +141,7 @@ async def refuse_archived_host(connection: AsyncConnection, brand_id: UUID, name
     query = select(host.c.archived_at).where(host.c.brand_id == brand_id, host.c.host == name)
     if await connection.scalar(query) is not None:
         reason = f"{name} is archived itself; first: POST /v1/hosts/{name}/unarchive"
-        raise Conflict(f"host: {reason}", code="host_archived", fields=(FieldError("host", reason, "host_archived"),))
+        raise Conflict.field("host", reason, code="host_archived")
 
 
 async def find_loops(connection: AsyncConnection, destinations: Sequence[str], base_url: str) -> list[int]:

@@ -359,8 +359,7 @@ async def _missed(session: AsyncConnection, brand_id: UUID, asked: MissedAsked) 
 def _period(asked: Range, zone: ZoneInfo) -> Period:
     period, faults = read_period(asked.since, asked.to, zone, clock.now())
     if period is None:
-        fields = tuple(FieldError(name, reason, "invalid") for name, reason in faults.items())
-        raise Invalid("; ".join(f"{field.field}: {field.reason}" for field in fields), fields=fields)
+        raise Invalid.at(*(FieldError(name, reason, "invalid") for name, reason in faults.items()))
     return period
 
 
@@ -374,8 +373,7 @@ async def _filters(connection: AsyncConnection, brand_id: UUID, asked: SummaryQu
         faults += [FieldError(name, no_such(kind, each), f"{kind}_not_found") for each in wanted if each not in rows]
         found[name] = tuple(rows[each].id for each in wanted if each in rows)
     if faults:
-        message = "; ".join(f"{fault.field}: {fault.reason}" for fault in faults)
-        raise NotFound(message, code=faults[0].code, fields=tuple(faults))
+        raise NotFound.at(*faults)
     return Filters(**found, shop=tuple(asked.shop), kind=tuple(asked.kind))
 
 

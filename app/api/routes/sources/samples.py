@@ -81,8 +81,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             path, reason = _place_of(str(error))
             found.append(FieldError(f"settings.{name}.{path}".rstrip("."), reason, "invalid"))
     if found:
-        told = "; ".join(f"{each.field}: {each.reason}" for each in found[:5])
-        raise Invalid(told, fields=tuple(found))
+        raise Invalid.at(*found, code="invalid", shown_max=5)
 
 
 def _signature_faults(given: object) -> list[tuple[str, str]]:
