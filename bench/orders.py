@@ -50,7 +50,9 @@ def shopify(order: dict[str, Any], number: int) -> Sent:
 
 
 def _as_it_is() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(resources.files("demo.shops").joinpath("shopify_order.json").read_text())
+    found: dict[str, Any] = json.loads(
+        resources.files("demo.simulator").joinpath("documents", "shopify_order_rest_2024-04.json").read_text()
+    )
     return found | {"refunds": []}
 
 

@@ -78,7 +78,7 @@ class Shop:
 
 @cache
 def _text(name: str) -> str:
-    return resources.files("demo.shops").joinpath(name).read_text()
+    return resources.files("demo.simulator").joinpath("documents", name).read_text()
 
 
 def sample(name: str) -> Json:

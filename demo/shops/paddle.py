@@ -50,7 +50,7 @@ def _time(moment: datetime) -> str:
 
 
 def _transaction(order: Order, names: Names, status: str) -> Letter:
-    cart, found = order.cart, sample("paddle_transaction.json")
+    cart, found = order.cart, sample("paddle_transaction_completed.json")
     net, tax = cart.net_minor(), cart.totals()["tax"]
     off = sum(map(cart.net_off_minor, cart.lines))
     totals = {
@@ -92,7 +92,7 @@ def _transaction(order: Order, names: Names, status: str) -> Letter:
 
 
 def _adjustment(order: Order, action: str, lines: tuple[int, ...], at: datetime, status: str) -> Letter:
-    cart, found = order.cart, sample("paddle_adjustment.json")
+    cart, found = order.cart, sample("paddle_adjustment_updated.json")
     items = [
         {
             "id": f"adjitm_{index}",

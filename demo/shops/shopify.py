@@ -62,7 +62,7 @@ def order_body(
     test: bool = False,
 ) -> dict[str, Any]:
     """The body of orders/create, orders/paid, orders/updated or orders/cancelled for this cart."""
-    order = sample("shopify_order.json")
+    order = sample("shopify_order_rest_2024-04.json")
     totals = cart.totals()
     order.update(
         id=order_key(cart),
@@ -106,7 +106,7 @@ def order_body(
 
 def refund_body(cart: Cart, refund_id: int, index: int, at: datetime) -> dict[str, Any]:
     """The body of refunds/create that gives one whole line back, with its VAT and without shipping."""
-    refund = sample("shopify_refund.json")
+    refund = sample("shopify_refund_rest_2024-04.json")
     paid, vat = cart.paid_minor(index), cart.vat_minor(index)
     returned = paid + (0 if cart.vat_included else vat)
     line = _line(cart, index)
@@ -203,7 +203,7 @@ def _redeem(order: dict[str, Any], cart: Cart, code: str) -> None:
 
 def _line(cart: Cart, index: int) -> dict[str, Any]:
     item = cart.items[index]
-    line: dict[str, Any] = sample("shopify_order.json")["line_items"][0]
+    line: dict[str, Any] = sample("shopify_order_rest_2024-04.json")["line_items"][0]
     whole = item.price_minor * item.quantity
     off = whole - cart.paid_minor(index)
     line.update(
@@ -227,7 +227,7 @@ def _line(cart: Cart, index: int) -> dict[str, Any]:
 
 
 def _shipping_line(cart: Cart) -> dict[str, Any]:
-    line: dict[str, Any] = sample("shopify_order.json")["shipping_lines"][0]
+    line: dict[str, Any] = sample("shopify_order_rest_2024-04.json")["shipping_lines"][0]
     amount = {"price": text(cart.shipping_minor), "price_set": _set(cart.shipping_minor, cart.currency)}
     line.update(amount, discounted_price=amount["price"], discounted_price_set=amount["price_set"], tax_lines=[])
     return line

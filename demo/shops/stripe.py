@@ -59,7 +59,7 @@ def _metadata(order: Order, names: Names) -> dict[str, str]:
 
 def _session(order: Order, names: Names) -> list[Letter]:
     totals, cart = order.cart.totals(), order.cart
-    thing = sample("stripe_session.json")["data"]["object"] | {
+    thing = sample("stripe_event_checkout_session_completed.json")["data"]["object"] | {
         "id": _session_id(order),
         "livemode": not order.test,
         "currency": cart.currency.lower(),
@@ -109,7 +109,7 @@ def _invoice(order: Order, names: Names) -> list[Letter]:
     """A period of a subscription, and since 2025 the message of its own that says which payment paid it."""
     totals, invoice_id = order.cart.totals(), f"in_{order.number}"
     subscribed = {} if names.click_id is None else {"click_id": names.click_id}
-    thing = sample("stripe_invoice.json") | {
+    thing = sample("stripe_fixture_invoice.json") | {
         "id": invoice_id,
         "livemode": not order.test,
         "status": "paid",
@@ -185,7 +185,7 @@ def _refunds(order: Order, amounts: Sequence[int], times: Sequence[datetime]) ->
 
 
 def _refund(order: Order, index: int, amount: int, at: datetime) -> Json:
-    return sample("stripe_refund.json") | {
+    return sample("stripe_fixture_refund.json") | {
         "id": f"re_LaunchDay{order.number}_{index}",
         "amount": amount,
         "charge": f"ch_LaunchDay{order.number}",
@@ -196,7 +196,7 @@ def _refund(order: Order, index: int, amount: int, at: datetime) -> Json:
 
 
 def _charge(order: Order, refunded: int) -> Json:
-    charge: Json = sample("stripe_charge.json")["data"]["object"] | {
+    charge: Json = sample("stripe_event_charge_refunded_partial.json")["data"]["object"] | {
         "id": f"ch_LaunchDay{order.number}",
         "livemode": not order.test,
         "amount": _total(order),

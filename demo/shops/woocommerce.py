@@ -95,7 +95,7 @@ def _refund(order: Order, index: int) -> Json:
 
 
 def _body(order: Order, names: Names) -> Json:
-    cart, found = order.cart, sample("woocommerce_order.json")
+    cart, found = order.cart, sample("woocommerce_order_v3.json")
     totals, number = cart.totals(), str(_id(order.cart))
     lines = [_line(cart, index, found["line_items"][0]) for index in cart.lines]
     shipping = found["shipping_lines"][0] | {"total": text(cart.shipping_minor)}

@@ -21,6 +21,7 @@ from app.intake.deliveries.selection import Selection
 from app.secret import load_secret, seal
 from app.settings import Settings
 from app.spool.records import HookLine, PixelLine
+from demo.simulator import DOCUMENTS
 from tests.api.conftest import client
 from tests.cast import Brand
 from tests.tracking.asking import ask, running_doors, settings_for, spooled
@@ -156,7 +157,7 @@ async def test_a_mistyped_secret_loses_no_order_from_the_shops_message_to_the_co
     made = {"platform": "shopify", "shop": "fr", "secrets": ["mistyped secret"], "settings": {"taxes_included": True}}
     source = (await as_alice.post("/v1/sources", json=made)).json()
     path = f"/in/{source['token']}"
-    body = (Path(__file__).parents[1] / "samples" / "shopify_order_rest_2024-04.json").read_bytes()
+    body = (DOCUMENTS / "shopify_order_rest_2024-04.json").read_bytes()
     signature = base64.b64encode(hmac.digest(b"the right secret", body, "sha256")).decode()
     headers = [
         ("X-Shopify-Topic", "orders/create"),

@@ -1,17 +1,17 @@
 """A mapping is tried on a pasted message: the answer shows what it reads, and one that reads nothing is refused with the place and what stood there."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from demo.simulator import DOCUMENTS
 from tests.api.calls import post
 from tests.cast import Brand
 
-PADDLE = json.loads((Path(__file__).parents[1] / "samples" / "paddle_transaction_completed.json").read_bytes())
+PADDLE = json.loads((DOCUMENTS / "paddle_transaction_completed.json").read_bytes())
 MAPPING: dict[str, Any] = {
     "amounts": "major",
     "rules": [

@@ -13,7 +13,7 @@ from typing import Any
 from app import clock
 from app.domain import ids
 from app.platforms.kit.trial import Sent
-from tests.checkouts.samples import FOLDER
+from demo.simulator import DOCUMENTS
 from tests.checkouts.signing import CHECKOUTS, Checkout
 from tests.platforms import stripe_life as stripe
 from tests.platforms.test_prestashop import MESSAGE, SLIP
@@ -281,8 +281,8 @@ def _generic() -> Iterator[Fact]:
 
 
 def _paddle() -> Iterator[Fact]:
-    bought = json.loads((FOLDER / "paddle_transaction_completed.json").read_text())
-    back = json.loads((FOLDER / "paddle_adjustment_updated.json").read_text())
+    bought = json.loads((DOCUMENTS / "paddle_transaction_completed.json").read_text())
+    back = json.loads((DOCUMENTS / "paddle_adjustment_updated.json").read_text())
 
     def told(name: str, minute: float, event: Json, kind: str, since: float = 0, **fields: Any) -> Hook:
         times = {"created_at": at(since).isoformat(), "updated_at": at(minute).isoformat()}

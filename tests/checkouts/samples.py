@@ -3,14 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from demo.simulator import DOCUMENTS
 from tests.checkouts.signing import CHECKOUTS, Checkout
 from tests.platforms.stripe_life import charge_refunded, dispute, invoice, refund, session
 from tests.platforms.test_prestashop import MESSAGE, SLIP
-
-FOLDER = Path(__file__).parents[1] / "samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Sample:
 
 
 def _read(name: str) -> Any:
-    return json.loads((FOLDER / name).read_text())
+    return json.loads((DOCUMENTS / name).read_text())
 
 
 def _all() -> Iterator[Sample]:

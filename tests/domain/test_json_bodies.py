@@ -7,15 +7,15 @@ that come twice, colons and quotes in texts and in escapes, numbers of every spe
 import json
 import time
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_json
+from demo.simulator import DOCUMENTS
 
-SAMPLE = Path(__file__).parent.parent / "samples" / "shopify_order_rest_2024-04.json"
+SAMPLE = DOCUMENTS / "shopify_order_rest_2024-04.json"
 
 
 def judge(body: bytes) -> object:

@@ -7,7 +7,6 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,10 +23,10 @@ from app.intake.deliveries.replaying import replay
 from app.secret import load_secret, seal
 from app.settings import Settings, read_settings
 from app.spool.records import ClickLine, HookLine, PixelLine
+from demo.simulator import DOCUMENTS
 from tests.cast import Brand, create_code, create_collaboration
 
-SAMPLES = Path(__file__).parent.parent / "samples"
-ORDER = json.loads((SAMPLES / "shopify_order_rest_2024-04.json").read_bytes())
+ORDER = json.loads((DOCUMENTS / "shopify_order_rest_2024-04.json").read_bytes())
 SECRET = "the app's own secret"
 
 
@@ -446,7 +445,7 @@ async def test_a_refund_that_comes_first_waits_for_its_order(
 ) -> None:
     order = shopify.order(refunds=[], updated_at="2026-11-20T10:00:00Z")
     order_id = json.loads(order.body)["id"]
-    refund = json.loads((SAMPLES / "shopify_refund_rest_2024-04.json").read_bytes()) | {"order_id": order_id}
+    refund = json.loads((DOCUMENTS / "shopify_refund_rest_2024-04.json").read_bytes()) | {"order_id": order_id}
     body = json.dumps(refund).encode()
     assert await record(shopify.line(body, {"x-shopify-topic": "refunds/create"})) == RecordingCounts(recorded=1)
     assert await orders(pool, alice) == []

@@ -18,13 +18,13 @@ from app.orders.redecide import redecide
 from app.secret import load_secret
 from app.settings import Settings
 from app.tracking.doors import Doors
+from demo.simulator import DOCUMENTS
 from tests.cast import Brand, create_code, create_collaboration
 from tests.tracking.asking import Answer, ask, running_doors, settings_for, spooled
 from tests.tracking.rows import write_source
 
-SAMPLES = Path(__file__).parents[1] / "samples"
-ORDER = json.loads((SAMPLES / "woocommerce_order_v3.json").read_bytes())
-PING = json.loads((SAMPLES / "woocommerce_ping.json").read_bytes())
+ORDER = json.loads((DOCUMENTS / "woocommerce_order_v3.json").read_bytes())
+PING = json.loads((DOCUMENTS / "woocommerce_ping.json").read_bytes())
 TYPED = """l'été <&> "noir" """.strip()
 STORED = "l&#039;été &lt;&amp;&gt; &quot;noir&quot;"
 NOW = clock.now().replace(microsecond=0)

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from app.domain.amounts import Witness
@@ -20,8 +19,8 @@ from app.domain.orders import (
 )
 from app.domain.refunds import Adjustment
 from app.platforms.stripe.webhook import parse
+from demo.simulator import DOCUMENTS
 
-SAMPLES = Path(__file__).parents[1] / "samples"
 RECEIVED = datetime(2026, 11, 25, 12, tzinfo=UTC)
 NOON_S = 1_795_305_134
 """When the sample's session was completed."""
@@ -33,7 +32,7 @@ Json = dict[str, Any]
 
 def sample(name: str) -> Json:
     """A fixture or event of Stripe's, to be changed at will."""
-    found: Json = json.loads((SAMPLES / f"stripe_{name}.json").read_text())
+    found: Json = json.loads((DOCUMENTS / f"stripe_{name}.json").read_text())
     return found
 
 

@@ -10,7 +10,6 @@ import hmac
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +18,10 @@ import time_machine
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
 from app.platforms.generic.webhook import parse
 from app.platforms.signing import kept_headers, verify
+from demo.simulator import DOCUMENTS
 
-SAMPLES = Path(__file__).parents[1] / "samples"
-COMPLETED = (SAMPLES / "paddle_transaction_completed.json").read_bytes()
-REFUNDED = (SAMPLES / "paddle_adjustment_updated.json").read_bytes()
+COMPLETED = (DOCUMENTS / "paddle_transaction_completed.json").read_bytes()
+REFUNDED = (DOCUMENTS / "paddle_adjustment_updated.json").read_bytes()
 PRESET = {"preset": "paddle"}
 CONTEXT = Context(
     received_at=datetime(2026, 11, 25, tzinfo=UTC),

@@ -21,11 +21,11 @@ from app.domain.orders import TRUST_SERVER, Context, OrderReport
 from app.platforms.generic.webhook import parse as parse_generic
 from app.platforms.signing import verify
 from app.platforms.woocommerce.webhook import parse as parse_woocommerce
+from demo.simulator import DOCUMENTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "connect"
 SHOPS = ROOT / "tests" / "shops"
-SAMPLES = ROOT / "tests" / "samples"
 CLICK = "clk_01kaz8h0000000000000000000"
 RECEIVED = datetime(2026, 11, 25, tzinfo=UTC)
 # Functions of PHP's own that the stand-ins define anew; PHP lets them once they are disabled.
@@ -115,8 +115,8 @@ def test_an_order_of_prestashop_that_is_paid_within_its_second_is_paid(php: str,
 
 def test_the_lines_for_woocommerce_tell_the_click_and_what_a_refund_was_for(php: str, tmp_path: Path) -> None:
     """4.00 of goods and 6.45 of shipping went back, of which the order alone would tell 10.45."""
-    order = json.loads((SAMPLES / "woocommerce_order_refunded_v3.json").read_bytes())
-    refund = json.loads((SAMPLES / "woocommerce_refund_v3.json").read_bytes())
+    order = json.loads((DOCUMENTS / "woocommerce_order_refunded_v3.json").read_bytes())
+    refund = json.loads((DOCUMENTS / "woocommerce_refund_v3.json").read_bytes())
     order["refunds"] = [{"id": refund["id"], "reason": "", "total": "-10.45"}]
     refund["amount"] = "10.45"
     refund["line_items"] = [{"id": 5, "name": "Serum", "total": "-4.00", "total_tax": "-0.30"}]

@@ -1,6 +1,6 @@
 """Shopify's webhooks, told in the order of its documentation: an order, its money, its discounts and attributes, its refunds, its cancellation.
 
-The samples are the documentation's own payloads (tests/samples/PROVENANCE.md).
+The samples are the documentation's own payloads (demo/simulator/documents/PROVENANCE.md).
 """
 
 import base64
@@ -9,7 +9,6 @@ import hmac
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +18,10 @@ from hypothesis import strategies as st
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
 from app.platforms.shopify.webhook import parse
 from app.platforms.signing import kept_headers, verify
+from demo.simulator import DOCUMENTS
 
-SAMPLES = Path(__file__).parents[1] / "samples"
-ORDER = (SAMPLES / "shopify_order_rest_2024-04.json").read_bytes()
-REFUND = (SAMPLES / "shopify_refund_rest_2024-04.json").read_bytes()
+ORDER = (DOCUMENTS / "shopify_order_rest_2024-04.json").read_bytes()
+REFUND = (DOCUMENTS / "shopify_refund_rest_2024-04.json").read_bytes()
 CLICK = "clk_01k0000000000000000000000a"
 
 

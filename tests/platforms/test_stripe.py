@@ -1,4 +1,4 @@
-"""Stripe's events, as its documentation has them: what each says of an order, over Stripe's own fixtures (tests/samples)."""
+"""Stripe's events, as its documentation has them: what each says of an order, over Stripe's own fixtures (demo/simulator/documents)."""
 
 import json
 from dataclasses import replace

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-from pathlib import Path
 
 import pytest
 import time_machine
@@ -12,10 +11,11 @@ from hypothesis import strategies as st
 
 from app.platforms.kit.digests import SIGNATURES_MAX, TOLERANCE_S
 from app.platforms.signing import kept_headers, verify
+from demo.simulator import DOCUMENTS
 
 NOW_S = 1_795_305_200
 SECRET = "whsec_c2VjcmV0LW9mLWEtc2hvcA=="
-BODY = (Path(__file__).parents[1] / "samples" / "stripe_event_checkout_session_completed.json").read_bytes()
+BODY = (DOCUMENTS / "stripe_event_checkout_session_completed.json").read_bytes()
 
 
 def sign(body: bytes = BODY, secret: str = SECRET, at_s: int = NOW_S) -> str:

@@ -1,12 +1,11 @@
 """WooCommerce's webhooks, told in the order of its documentation: an order, its money, its coupons and meta data, its refunds, its statuses.
 
-The samples are the documentation's own payloads (tests/samples/PROVENANCE.md).
+The samples are the documentation's own payloads (demo/simulator/documents/PROVENANCE.md).
 """
 
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,11 @@ from hypothesis import strategies as st
 from app.domain.codes import normalise
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
 from app.platforms.woocommerce.webhook import parse
+from demo.simulator import DOCUMENTS
 
-SAMPLES = Path(__file__).parents[1] / "samples"
-ORDER = (SAMPLES / "woocommerce_order_v3.json").read_bytes()
-REFUNDED = (SAMPLES / "woocommerce_order_refunded_v3.json").read_bytes()
-REFUND = json.loads((SAMPLES / "woocommerce_refund_v3.json").read_bytes())
+ORDER = (DOCUMENTS / "woocommerce_order_v3.json").read_bytes()
+REFUNDED = (DOCUMENTS / "woocommerce_order_refunded_v3.json").read_bytes()
+REFUND = json.loads((DOCUMENTS / "woocommerce_refund_v3.json").read_bytes())
 CLICK = "clk_01k0000000000000000000000a"
 RECEIVED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -16,6 +15,7 @@ from app.intake.deliveries.replaying import replay
 from app.settings import Settings
 from app.spool.records import HookLine
 from app.tracking.doors import Doors
+from demo.simulator import DOCUMENTS
 from tests.cast import Brand, create_code, create_collaboration
 from tests.tracking.asking import ask, spooled
 from tests.tracking.rows import SECRET, write_source
@@ -136,7 +136,7 @@ async def test_a_preset_is_enough(
     pool: asyncpg.Pool, alice: Brand, doors: Doors, own: Settings, preset: str, sample: str, order: str
 ) -> None:
     token, _ = await write_source(pool, alice, "generic", KEY, settings=json.dumps({"preset": preset}))
-    body = (Path(__file__).parents[1] / "samples" / sample).read_bytes()
+    body = (DOCUMENTS / sample).read_bytes()
     at_s = clock.now_ms() // 1000
     digest = hmac.new(KEY.encode(), f"{at_s}:".encode() + body, hashlib.sha256).hexdigest()
     headers = [("Paddle-Signature", f"ts={at_s};h1={digest}")]
