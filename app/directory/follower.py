@@ -128,14 +128,14 @@ class Follower:
     schema: the revision it was last seen at; schema_wanted: the one this release needs. identity and horizon: what the memory is worth (snapshot.py).
     """
 
-    def __init__(self, known: Cache, dsn: str, *, poll_ms: int) -> None:
+    def __init__(self, cache: Cache, dsn: str, *, poll_ms: int) -> None:
         self.loaded = False
         self.fresh = False
         self.schema: str | None = None
         self.schema_wanted: str | None = None
         self.identity: str | None = None
         self.horizon = 0
-        self._known = known
+        self._cache = cache
         self._dsn = dsn
         self._poll_s = poll_ms / 1000
         self._driver: asyncio.Task[Any] | None = None
@@ -243,7 +243,7 @@ class Follower:
             async with connection.transaction(readonly=True):
                 cursor = await connection.cursor(statement, self.horizon, snapshot)
                 while records := await cursor.fetch(PAGE_ROWS):
-                    self._known.apply(table, map(STATEMENTS[table].read, records))
+                    self._cache.apply(table, map(STATEMENTS[table].read, records))
 
     async def _read_all(self, connection: "asyncpg.Connection") -> None:
         """Page by page into new tables, which then take the place of the old: what is gone from the database goes here too.
@@ -258,7 +258,7 @@ class Follower:
                 while records := await cursor.fetch(PAGE_ROWS):
                     read = map(STATEMENTS[table].read, records)
                     rows.update({key: packed for key, packed in read if packed is not None})
-        self._known.replace(fresh)
+        self._cache.replace(fresh)
 
     # ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -302,7 +302,7 @@ class Follower:
         if not keys:
             return
         futures = {key: self._asked[table].pop(key) for key in keys}
-        generation = self._known.generation
+        generation = self._cache.generation
         try:
             found = await self._fetch(table, keys)
         except BaseException:
@@ -310,11 +310,11 @@ class Follower:
                 _refuse(future)
             raise
         # Changes that came in meanwhile may be newer than this answer: then it serves those who asked, and is not kept.
-        if generation == self._known.generation:
-            self._known.apply(table, found.items())
+        if generation == self._cache.generation:
+            self._cache.apply(table, found.items())
             for key in keys:
                 if found.get(key) is None:
-                    self._known.put_unknown(table, key)
+                    self._cache.put_unknown(table, key)
         for key, future in futures.items():
             if not future.done():
                 future.set_result(found.get(key))

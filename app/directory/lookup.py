@@ -38,8 +38,8 @@ class Directory:
     """The lookups of one process. `start` loads the snapshot and follows the database; until then it knows nothing. One event loop only."""
 
     def __init__(self, dsn: str, snapshot: Path, *, poll_ms: int = 2_000, unknown_rows: int = 10_000) -> None:
-        self.known = Cache(unknown_rows=unknown_rows)
-        self._follower = Follower(self.known, dsn, poll_ms=poll_ms)
+        self.cache = Cache(unknown_rows=unknown_rows)
+        self._follower = Follower(self.cache, dsn, poll_ms=poll_ms)
         self._snapshot = snapshot
         self._saved: tuple[int, str | None] | None = None
         self._save_at_s = 0.0
@@ -74,42 +74,42 @@ class Directory:
 
     def brand_of(self, host: str) -> str | None:
         """The brand whose own host this is, from memory; None for the shared host."""
-        return self.known.host_brands.get(host)
+        return self.cache.host_brands.get(host)
 
     async def find_route(self, host: str, slug: str) -> tuple[CachedRoute | None, str | None]:
         """Where this slug leads on this host, and the brand whose own host it is. Both in lower case.
 
         Raises Unavailable when it is not in memory and the database cannot be asked.
         """
-        brand_id = self.known.host_brands.get(host)
+        brand_id = self.cache.host_brands.get(host)
         key = route_key(SHARED_HOST if brand_id is None else host, slug)
-        route = self.known.route(key)
+        route = self.cache.route(key)
         if route is not None:
             return route, brand_id
         # Perhaps the host is a brand's own since a moment ago.
-        if brand_id is None and not self.known.is_unknown("host", host):
+        if brand_id is None and not self.cache.is_unknown("host", host):
             packed = await self._follower.ask("host", host)
             if packed is not None:
                 brand_id = read_host(packed)
                 key = route_key(host, slug)
-        if not self.known.is_unknown("route", key):
+        if not self.cache.is_unknown("route", key):
             packed = await self._follower.ask("route", key)
-            route = None if packed is None else self.known.route(key) or CachedRoute(packed)
+            route = None if packed is None else self.cache.route(key) or CachedRoute(packed)
         return route, brand_id
 
     async def find_key(self, key: str) -> PixelKey | None:
         """The publishable key, if it is one in force. Raises Unavailable likewise."""
         digest = key_digest(key)
-        found = self.known.pixel_key(digest)
-        if found is None and not self.known.is_unknown("api_key", digest):
+        found = self.cache.pixel_key(digest)
+        if found is None and not self.cache.is_unknown("api_key", digest):
             packed = await self._follower.ask("api_key", digest)
             found = None if packed is None else PixelKey.read(packed)
         return found
 
     async def find_source(self, token: str) -> CachedSource | None:
         """The source with this token, unless it is archived. Raises Unavailable likewise."""
-        found = self.known.source(token)
-        if found is None and not self.known.is_unknown("source", token):
+        found = self.cache.source(token)
+        if found is None and not self.cache.is_unknown("source", token):
             packed = await self._follower.ask("source", token)
             found = None if packed is None else CachedSource.read(packed)
         return found
@@ -121,13 +121,13 @@ class Directory:
 
         For the background process alone: two writers would take turns in putting older states over newer ones. Raises OSError.
         """
-        state = (self.known.generation, self._follower.identity)
+        state = (self.cache.generation, self._follower.identity)
         if not self._follower.fresh or not self._follower.loaded or state == self._saved:
             return False
         began_s = clock.monotonic_s()
         if began_s < self._save_at_s and not now:
             return False
-        tables = {table: dict(rows) for table, rows in self.known.rows.items()}
+        tables = {table: dict(rows) for table, rows in self.cache.rows.items()}
         counts = {table: len(rows) for table, rows in tables.items()}
         head = Head(self._follower.identity, self._follower.horizon, clock.now_ms(), counts)
         await asyncio.to_thread(write_snapshot, self._snapshot, head, tables)
@@ -146,7 +146,7 @@ class Directory:
         except SnapshotError as error:
             log.log(logging.WARNING if self._snapshot.exists() else logging.DEBUG, "no snapshot: %s", error)
             return
-        self.known.replace(tables)
+        self.cache.replace(tables)
         self._follower.resume(head.identity, head.horizon)
 
 

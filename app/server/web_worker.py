@@ -28,7 +28,7 @@ from app.clock import monotonic_s
 from app.server.app import create_api
 from app.settings import Settings, read_settings
 from app.tracking.doors import Doors, open_doors
-from app.tracking.protocol import answering
+from app.tracking.protocol import protocol_class
 
 BACKLOG = 2_048
 KEEP_ALIVE_S = 65
@@ -89,7 +89,7 @@ class WebWorker:
     async def _listen(self, doors: Doors) -> Server:
         config = Config(
             doors,
-            http=answering(doors),
+            http=protocol_class(doors, fast=self.settings.fast_redirects == "on"),
             ws="none",
             lifespan="off",
             backlog=BACKLOG,

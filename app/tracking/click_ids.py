@@ -1,8 +1,8 @@
-"""Click ids for the redirect: UUIDv7 in both their forms, at half of what converting one form into the other would cost.
+"""Click ids for the redirect: UUIDv7 in both forms, at half the cost of converting one form into the other (docs/performance.md).
 
-A UUIDv7 is 48 bits of milliseconds, then 80 bits: version, variant and 74 random ones. 26 characters of 5 bits are 2 bits more than a UUID
-has, so the first ten characters are exactly the milliseconds and the other sixteen exactly the 80 bits. Each part is made by itself: the front
-once a millisecond, the tails of many ids in a few calls that work on all of them.
+A UUIDv7 is 48 bits of milliseconds, then 80 bits: version, variant and 74 random bits. 26 characters of 5 bits hold 2 bits more than a UUID,
+so the first ten characters are exactly the milliseconds and the other sixteen exactly the 80 bits. The front is made once a millisecond, the
+tails of BATCH ids together in a few calls.
 """
 
 import os
@@ -15,16 +15,16 @@ BATCH = 256
 TAIL_CHARS = 16
 HEX_CHARS = 20
 TEXT_CHARS = 22
-"""`7xxx-yxxx-xxxxxxxxxxxx`."""
+"""Length of a tail as stored, `7xxx-yxxx-xxxxxxxxxxxx`."""
 
 _DIGITS = b"0123456789abcdefghijklmnopqrstuv"
-"""Of `int(…, 32)`; ids are shown with others."""
+"""The digits of `int(…, 32)`; ids are shown with other ones."""
 _cut = Struct(f"{TAIL_CHARS}s" * BATCH).unpack
 _SHOWN = bytes.maketrans(_DIGITS, ALPHABET.encode())
 
 
 def _digits(keep: int, put: int) -> bytes:
-    """A table from a random byte to a digit: of its five bits those in `keep`, beside the fixed ones of `put`."""
+    """A translation table from a random byte to a digit: the random bits in `keep`, combined with the fixed bits in `put`."""
     return bytes(_DIGITS[byte & keep | put] for byte in range(256))
 
 
@@ -46,7 +46,7 @@ class ClickIds:
         self._shown: list[bytes] = []
 
     def fresh(self) -> tuple[str, int, bytes]:
-        """A new UUIDv7 as it is stored (36 characters), the milliseconds it was made at, and as it is shown (`clk_01k…`)."""
+        """A new UUIDv7 as stored (36 characters), its milliseconds, and the same id as shown (`clk_01k…`)."""
         ms = clock.now_ms()
         if ms != self._ms:
             self._ms = ms
@@ -64,7 +64,7 @@ def _make_tails() -> tuple[list[str], list[bytes]]:
     digits = bytearray(noise.translate(_RANDOM))
     digits[0::TAIL_CHARS] = noise[0::TAIL_CHARS].translate(_VERSION)
     digits[3::TAIL_CHARS] = noise[3::TAIL_CHARS].translate(_VARIANT)
-    # One number of all ids: with a power of two as its base that is a single pass.
+    # All ids as one number: with a power of two as its base this is a single pass.
     in_hex = f"{int(digits, 32):0{BATCH * HEX_CHARS}x}".encode()
     texts = bytearray(b"----------------------\n" * BATCH)
     for column in range(HEX_CHARS):

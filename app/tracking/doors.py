@@ -1,7 +1,7 @@
-"""The ASGI front of a web worker: everything public is answered here, the rest is the API's.
+"""The ASGI application of a web worker: it answers the public doors itself and passes everything else to the API.
 
-Neither FastAPI nor SQLAlchemy is imported by anything below: the doors are open long before the API is, and a FastAPI route alone would cost
-four times what a whole redirect costs.
+Nothing imported here imports FastAPI or SQLAlchemy: the doors are open long before the API is loaded, and a FastAPI route alone costs four times
+what a whole redirect costs.
 """
 
 import asyncio
@@ -42,15 +42,15 @@ FRONT = page(
     "Ariane",
     'Attribution for influencer marketing: links and codes out, clicks and orders in. It is spoken to over a REST API, described at <a href="/docs">/docs</a>.',
 )
-"""Says no more than /docs does to anybody who asks."""
+"""The front page; it reveals no more than the public /docs."""
 
 log = logging.getLogger("ariane.doors")
 
 
 class Doors:
-    """One worker's doors. `start`, then call it as an ASGI application; `api` is set when the API has been imported.
+    """One worker's doors: `start`, then call it as an ASGI application. `api` is set once the API has been imported.
 
-    stopping: set by the worker at the beginning of its stop, so that `/readyz` says so while requests are still answered.
+    stopping: set when the worker begins to stop, so that `/readyz` reports it while requests are still answered.
     """
 
     def __init__(self, settings: Settings, directory: Directory, clicks: Spool, orders: Spool, counts: Counts) -> None:
@@ -68,8 +68,8 @@ class Doors:
             proxies=Proxies(settings.trusted_proxies),
             visitor_key=derive(secret, "visitor"),
         )
-        # The same for a request that comes as an ASGI scope and for one that the protocol answers itself (protocol.py).
-        self.take, self.record = self._redirects.take, self._redirects.record
+        # Also called by the fast path (protocol.py).
+        self.prepare, self.record = self._redirects.prepare, self._redirects.record
         self._pixels = Pixels(directory, orders, counts, body_max_bytes=settings.pixel_max_bytes)
         self._hooks = Hooks(
             directory,
@@ -79,7 +79,7 @@ class Doors:
             body_max_bytes=settings.body_max_bytes,
             unsigned_per_hour=settings.unsigned_cap_rows,
         )
-        # By the first segment of the path. What stands here is reserved: no slug may be one of these (app/domain/slugs.py).
+        # By the first path segment. These names are reserved: no slug may be one of them (app/domain/slugs.py).
         self._doors: dict[str, Door] = {
             "": self._front,
             "healthz": self._health,
@@ -94,9 +94,9 @@ class Doors:
             "openapi.json": self._call_api,
             "dashboard": self._call_api,
             "me": self._call_api,
-            "robots.txt": self._nothing,
-            "favicon.ico": self._nothing,
-            ".well-known": self._nothing,
+            "robots.txt": self._not_found,
+            "favicon.ico": self._not_found,
+            ".well-known": self._not_found,
         }
         self._warm_up: asyncio.Task[object] | None = None
 
@@ -104,12 +104,12 @@ class Doors:
         """Load the directory's snapshot and begin to follow the database."""
         self._counts.open()
         await self.directory.start()
-        # The first webhook must not wait, nor make others wait, for the import of the cipher that opens its secret.
+        # Imported now: otherwise the first webhook, and whatever runs beside it, would wait for the import of the cipher.
         cipher = "cryptography.hazmat.primitives.ciphers.aead"
         self._warm_up = asyncio.create_task(asyncio.to_thread(importlib.import_module, cipher))
 
     async def stop(self) -> None:
-        """Flush and hand over what was recorded, let go of the database. No request may be under way any more."""
+        """Flush and hand over the spool, disconnect from the database. No request may be under way."""
         await self.clicks.close()
         await self.orders.close()
         await self.directory.stop()
@@ -122,21 +122,21 @@ class Doors:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not spoken here")
         try:
-            # Only links that came by here before are answered at once, so that no path of ours can be among them.
-            lines, query = scope["headers"], scope["query_string"]
-            tap = self.take(scope["method"], scope["path"], query, dict(lines), lines, scope["client"])
-            if tap is not None:
-                (location,) = self.record([tap])
+            # Finds only links that were clicked before, so none of the reserved paths.
+            headers, query = scope["headers"], scope["query_string"]
+            click = self.prepare(scope["method"], scope["path"], query, dict(headers), headers, scope["client"])
+            if click is not None:
+                (location,) = self.record([click])
                 await send(redirect(location))
                 await send(BODY)
                 return
-            # Slugs are matched in any case; so are our own names, or /P.GIF would be taken for a slug.
+            # Slugs are matched in any case, and so are the reserved names: /P.GIF must not be taken for a slug.
             slug, _, rest = scope["path"][1:].lower().partition("/")
             door = self._doors.get(slug)
             if door is not None:
                 await door(scope, receive, send)
             elif rest:
-                await self._nothing(scope, receive, send)
+                await self._not_found(scope, receive, send)
             else:
                 await self._redirects.answer(scope, send, slug)
         except Exception:
@@ -162,26 +162,26 @@ class Doors:
             await self.api(scope, receive, send)
 
     async def _front(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What is here, for whoever has just started it; as dead as any unknown link where visitors are an influencer's followers.
+        """The front page for the operator. On a brand's own host, whose visitors are followers of an influencer, it is a 404 like any unknown link.
 
-        A host is told from memory only: while the directory is being loaded it may be any brand's.
+        Until the directory is loaded any host may be a brand's, so it is a 404 then too.
         """
         host = host_name(dict(scope["headers"]).get(b"host", b""))
-        ours = self.directory.ready and self.directory.brand_of(host) is None
-        plain = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
-        status, body, headers = FRONT if ours and plain else NOT_FOUND
+        shared_host = self.directory.ready and self.directory.brand_of(host) is None
+        front = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
+        status, body, headers = FRONT if shared_host and front else NOT_FOUND
         await answer(send, status, body, headers)
 
-    async def _nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, body, headers = NOT_FOUND
         await answer(send, status, body, headers)
 
     async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The process answers: 200, also while it cannot serve. A restart would help with nothing that `/readyz` complains of."""
+        """200 while the process answers, even if it is not ready: a restart helps with nothing that `/readyz` reports."""
         await answer_json(send, 200, {"status": "ok"})
 
     async def _readiness(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Whether requests should be sent here. A database that is away after the first load does not matter: redirects and webhooks go on."""
+        """Whether requests should be sent here. A database outage after the first load does not matter: redirects and webhooks go on."""
         spool = self.clicks.writable and self.orders.writable
         ready = self.directory.ready and spool and not self.stopping
         content = {
@@ -196,7 +196,7 @@ class Doors:
         await answer_json(send, 200 if ready else 503, content)
 
     async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What all processes of this data directory have counted, in Prometheus' text format."""
+        """The counters of all processes of this data directory, in Prometheus' text format."""
         if scope["method"] not in ("GET", "HEAD"):
             await refuse_method(scope, send, "GET", "HEAD")
             return
@@ -205,7 +205,7 @@ class Doors:
             "ariane_spool_writable": ("1 when clicks and orders can be recorded.", float(writable)),
             "ariane_directory_routes": (
                 "Links that this worker knows.",
-                float(len(self.directory.known.rows["route"])),
+                float(len(self.directory.cache.rows["route"])),
             ),
             "ariane_directory_fresh": (
                 "1 when this worker's last question to the database was answered.",
@@ -216,7 +216,7 @@ class Doors:
         await answer(send, 200, body, [(b"content-type", CONTENT_TYPE), NO_STORE])
 
     def _render(self, gauges: dict[str, tuple[str, float]]) -> bytes:
-        """Runs in a thread: it reads directories."""
+        """Runs in a thread, because it reads directories."""
         with suppress(OSError):
             bytes_total, segments = measure(self.clicks.directory)
             gauges["ariane_spool_bytes"] = ("Bytes in the spool of all processes, quarantine included.", bytes_total)
@@ -229,7 +229,7 @@ class Doors:
 
 
 def open_doors(settings: Settings) -> Doors:
-    """The doors as the settings say, not started. Raises SettingsError when the secret key cannot be read or made."""
+    """The doors as configured, not started. Raises SettingsError when the secret key cannot be read or created."""
     directory = settings.data / "spool"
     clicks = Spool(
         directory,

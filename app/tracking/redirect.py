@@ -1,7 +1,7 @@
-"""`GET|HEAD /{slug}`: look the slug up in memory, append one line to the spool, answer 302. The database is not on the path.
+"""`GET|HEAD /{slug}`: look the slug up in memory, append one line to the spool, answer 302. The database is not involved.
 
-The order matters: the line is wholly in the file before the click id leaves the process, so an id is never given for a click that is not
-recorded. Where the line cannot be written the visitor is redirected all the same, without an id.
+The line is completely written before the click id leaves the process, so every id given out belongs to a recorded click. If the line cannot be
+written, the visitor is redirected without an id.
 """
 
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ REDIRECTED = ("GET", "HEAD")
 USER_AGENT_MAX_BYTES = 512
 REFERRER_MAX_BYTES = 2_048
 SLUG_MAX_CHARS = 128
-"""Of an unknown slug, so much is kept."""
+"""Longest stored prefix of an unknown slug, in characters."""
 
-# Browsers keep a 301, and a 302 that does not say otherwise may be kept by others: every click has to come by here.
+# Every click has to reach us: browsers cache a 301, and proxies may cache a 302 without this header.
 CACHE: Header = (b"cache-control", b"private, no-store")
-# The shop still learns which site the visitor came from, never the page, whatever that page's own policy is.
+# The shop learns the site the visitor came from, never the page, whatever the policy of that page.
 REFERRER: Header = (b"referrer-policy", b"strict-origin-when-cross-origin")
 EMPTY: Header = (b"content-length", b"0")
 REDIRECT_HEADERS = (CACHE, REFERRER, NOINDEX, EMPTY)
-"""What a redirect says beside its `Location`, in this order."""
+"""Headers of a redirect after `Location`, in this order."""
 BODY: Message = {"type": "http.response.body"}
 
 NOT_FOUND = page(404, "This link does not exist", "Please check that it is spelled exactly as you received it.")
@@ -58,7 +58,7 @@ MISSES = {"unknown_slug": MISSES_UNKNOWN, "expired": MISSES_EXPIRED, "disabled":
 
 
 class PendingClick(msgspec.Struct, gc=False):
-    """A click that is still to be recorded: its line, and where it leads once it is."""
+    """A click that is not recorded yet: its spool line, and the `Location` to answer with once it is."""
 
     route: CachedRoute
     query: bytes
@@ -79,51 +79,50 @@ class Redirects:
         self._proxies = proxies if proxies else None
         self._click_ids = ClickIds()
         self._visitor_key = visitor_key
-        # What the visitors of a day have in common, per brand; emptied when the day is over.
+        # The part of the visitor hash that a brand's visitors of one day share; emptied at the end of the day.
         self._visitors: dict[str, blake2b] = {}
         self._visitors_until_ms = 0
 
-    def take(
+    def prepare(
         self,
         method: str,
         path: str,
         query: bytes,
         headers: dict[bytes, bytes],
-        lines: Sequence[Header],
+        header_list: Sequence[Header],
         client: tuple[str, int] | None,
     ) -> PendingClick | None:
-        """The click on a link that was clicked before, to be given to `record`; None, nothing done, where anything else is to be done.
+        """The click on a link that was clicked before, to be passed to `record`; None, without any effect, for every other request.
 
-        path: percent-decoded. headers: by their names in lower case, the last of each; lines: all of them. client: address and port of the peer.
+        path: percent-decoded. headers: the last of each name, in lower case; header_list: all of them. client: address and port of the peer.
         """
-        known = self._directory.known
-        if known.host_brands:
+        cache = self._directory.cache
+        if cache.host_brands:
             host = host_name(headers.get(b"host", b""))
-            route = known.routes.get(route_key(host, path[1:]) if host in known.host_brands else path[1:])
+            route = cache.routes.get(route_key(host, path[1:]) if host in cache.host_brands else path[1:])
         else:
-            route = known.routes.get(path[1:])
+            route = cache.routes.get(path[1:])
         if route is None or route.disabled or route.expires_ms or self._sync_first or method not in REDIRECTED:
             return None
-        return self._tap(route, method, query, headers, lines, client)
+        return self._pending(route, method, query, headers, header_list, client)
 
-    def record(self, taps: Sequence[PendingClick]) -> list[bytes]:
-        """Record these clicks, all or none, by one write: the `Location` of each, without its id where they cannot be recorded."""
+    def record(self, clicks: Sequence[PendingClick]) -> list[bytes]:
+        """Record these clicks by one write, all or none, and return the `Location` of each: without its click id if they could not be recorded."""
         try:
-            self._spool.append(b"\n".join([tap.line for tap in taps]))
+            self._spool.append(b"\n".join([click.line for click in clicks]))
         except SpoolFull:
-            return self._lead(taps, recorded=False)
-        return self._lead(taps, recorded=True)
+            return self._count(clicks, recorded=False)
+        return self._count(clicks, recorded=True)
 
-    def _lead(self, taps: Sequence[PendingClick], *, recorded: bool) -> list[bytes]:
-        """Where these clicks lead, counted."""
+    def _count(self, clicks: Sequence[PendingClick], *, recorded: bool) -> list[bytes]:
         if not recorded:
-            self._counts.slots[REDIRECTS_UNRECORDED] += len(taps)
-            return [address(tap.route.destination, b"", tap.query) for tap in taps]
-        self._counts.slots[REDIRECTS] += len(taps)
-        return [tap.location for tap in taps]
+            self._counts.slots[REDIRECTS_UNRECORDED] += len(clicks)
+            return [address(click.route.destination, b"", click.query) for click in clicks]
+        self._counts.slots[REDIRECTS] += len(clicks)
+        return [click.location for click in clicks]
 
     async def answer(self, scope: Scope, send: Send, slug: str) -> None:
-        """Answer a request for `slug` (lower case) that could not be answered at once."""
+        """Answer a request for `slug` (lower case) that `prepare` did not take."""
         if scope["method"] not in REDIRECTED:
             await refuse_method(scope, send, "GET", "HEAD")
             return
@@ -132,28 +131,28 @@ class Redirects:
         if route is None:
             return
         query = scope["query_string"]
-        tap = self._tap(route, scope["method"], query, headers, scope["headers"], scope["client"])
+        click = self._pending(route, scope["method"], query, headers, scope["headers"], scope["client"])
         recorded = True
         try:
-            self._spool.append(tap.line)
+            self._spool.append(click.line)
             if self._sync_first:
                 await self._spool.synced()
         except SpoolFull:
             recorded = False
-        (location,) = self._lead([tap], recorded=recorded)
+        (location,) = self._count([click], recorded=recorded)
         await send(redirect(location))
         await send(BODY)
 
-    def _tap(
+    def _pending(
         self,
         route: CachedRoute,
         method: str,
         query: bytes,
         headers: dict[bytes, bytes],
-        lines: Sequence[Header],
+        header_list: Sequence[Header],
         client: tuple[str, int] | None,
     ) -> PendingClick:
-        """Long on purpose: every call less is 1 to 5 % of a whole redirect."""
+        """One long function on purpose: every call that it saves is 1 to 5 % of a redirect (docs/performance.md)."""
         click_id, at_ms, shown = self._click_ids.fresh()
         user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_MAX_BYTES].decode("latin-1")
         visitor, network = None, ""
@@ -161,7 +160,7 @@ class Redirects:
             shown = b""
         else:
             peer = client[0] if client else ""
-            network = truncate_address(peer if self._proxies is None else self._proxies.client(peer, lines))
+            network = truncate_address(peer if self._proxies is None else self._proxies.client(peer, header_list))
             if at_ms >= self._visitors_until_ms:
                 self._visitors_until_ms, self._visitors = (at_ms // DAY_MS + 1) * DAY_MS, {}
             day = self._visitors.get(route.brand_id)
@@ -175,22 +174,22 @@ class Redirects:
             hint = "prefetch" if _is_prefetch(headers) else ""
         referrer = _referrer(headers[b"referer"]) if b"referer" in headers else ""
         line = ClickLine(click_id, route.brand_id, route.link_id, visitor, network, user_agent, referrer, hint)
-        plain = shown and not query
-        location = route.prefix + shown + route.suffix if plain else address(route.destination, shown, query)
+        simple = shown and not query
+        location = route.prefix + shown + route.suffix if simple else address(route.destination, shown, query)
         return PendingClick(route, query, encode(line), location)
 
     async def _find(self, scope: Scope, send: Send, host: str, slug: str) -> CachedRoute | None:
-        """The route of a slug that is not in memory, or that may be over; None when the visitor has been told so."""
+        """The route of a slug that is not in memory, or may have expired; None after an error has been answered."""
         try:
-            # Scanners ask for `wp-login.php`: what cannot be a slug is nothing to ask the database about.
+            # Scanners request `wp-login.php`: the database is not queried for what cannot be a slug.
             if is_slug(slug):
                 route, brand_id = await self._directory.find_route(host, slug)
             else:
                 route, brand_id = None, self._directory.brand_of(host)
         except Unavailable:
             self._counts.slots[UNAVAILABLE] += 1
-            status, body, told = TRY_AGAIN
-            await answer(send, status, body, [*told, RETRY_AFTER])
+            status, body, page_headers = TRY_AGAIN
+            await answer(send, status, body, [*page_headers, RETRY_AFTER])
             return None
         reason = ""
         if route is None:
@@ -201,25 +200,24 @@ class Redirects:
             reason, brand_id = "expired", route.brand_id
         if not reason:
             return route
-        self._miss(
-            brand_id, host if brand_id and host in self._directory.known.host_brands else SHARED_HOST, slug, reason
-        )
-        status, body, told = NOT_FOUND if route is None else GONE
-        await answer(send, status, body, told)
+        own_host = brand_id and host in self._directory.cache.host_brands
+        self._miss(brand_id, host if own_host else SHARED_HOST, slug, reason)
+        status, body, page_headers = NOT_FOUND if route is None else GONE
+        await answer(send, status, body, page_headers)
         return None
 
     def _miss(self, brand_id: str | None, host: str, slug: str, reason: str) -> None:
-        # What PostgreSQL's text cannot hold would only be quarantined later.
+        # Text that PostgreSQL cannot hold would be quarantined later.
         clean = slug[:SLUG_MAX_CHARS] if slug.isprintable() else "(unprintable)"
         self._counts.slots[MISSES[reason]] += 1
         try:
             self._spool.append(encode(MissLine(str(random_ids.new_id()), brand_id, host, clean, reason)))
         except SpoolFull:
-            return  # counted above; a visitor who followed a dead link loses nothing by it
+            return  # counted above; the visitor of a dead link loses nothing
 
 
 def redirect(location: bytes) -> Message:
-    """The start of the answer that leads there."""
+    """The start of the answer that redirects to `location`."""
     return {"type": "http.response.start", "status": 302, "headers": [(b"location", location), *REDIRECT_HEADERS]}
 
 
@@ -238,7 +236,7 @@ def _referrer(header: bytes) -> str:
 
 
 def _is_prefetch(headers: dict[bytes, bytes]) -> bool:
-    """Whether the browser only fetches ahead: nobody has clicked yet. `Sec-Purpose: prefetch;prerender` counts too."""
+    """Whether the browser fetches ahead of a click. `Sec-Purpose: prefetch;prerender` counts too."""
     if headers.get(b"sec-purpose", b"").lstrip().lower().startswith(b"prefetch"):
         return True
     older = headers.get(b"purpose") or headers.get(b"x-purpose") or headers.get(b"x-moz")

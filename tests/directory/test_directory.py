@@ -43,7 +43,7 @@ async def until(happened: Callable[[], bool], within_s: float = 5) -> None:
 
 
 def destination(directory: Directory, slug: str) -> bytes | None:
-    route = directory.known.route(slug)
+    route = directory.cache.route(slug)
     return None if route is None else route.destination.plain
 
 
@@ -56,7 +56,7 @@ async def test_a_link_is_known_at_once_though_no_notification_came(
         route, brand_id = await directory.find_route(HOST, slug)
         assert route is not None
         assert (route.brand_id, route.link_id, brand_id) == (str(alice.id), str(link_id), None)
-        assert directory.known.route(slug) is route
+        assert directory.cache.route(slug) is route
 
 
 async def test_a_changed_link_is_heard_of_by_notification(
@@ -98,14 +98,14 @@ async def test_a_long_transaction_elsewhere_does_not_make_every_poll_read_everyt
         await transaction.start()
         await slow.execute("SELECT pg_current_xact_id()")
         read: list[str] = []
-        apply = directory.known.apply
+        apply = directory.cache.apply
 
         def counting(table: str, changes: Iterable[tuple[str, bytes | None]]) -> None:
             found = list(changes)
             read.extend(key for key, _ in found)
             apply(table, found)
 
-        directory.known.apply = counting  # type: ignore[method-assign]
+        directory.cache.apply = counting  # type: ignore[method-assign]
         slugs = [fresh_slug() for _ in range(20)]
         for slug in slugs:
             await write_route(quick, alice, slug, announce=False)
@@ -148,7 +148,7 @@ async def test_what_is_unknown_is_remembered_boundedly_and_not_for_ever(
     async with following(dsn, tmp_path / "snapshot", unknown_rows=20) as directory:
         for _ in range(30):
             await directory.find_route(HOST, fresh_slug())
-        assert len(directory.known._unknown) == 20
+        assert len(directory.cache._unknown) == 20
     known = Cache(unknown_rows=2)
     now_s = 1_000.0
     monkeypatch.setattr("app.clock.monotonic_s", lambda: now_s)
@@ -226,8 +226,8 @@ async def test_keys_and_sources_are_found_until_they_are_revoked_or_archived(
             "UPDATE source SET archived_at = now(), changed_xid = pg_current_xact_id() WHERE id = $1", source_id
         )
         await pool.execute(NOTIFY)
-        await until(lambda: directory.known.source(token) is None)
-        await until(lambda: directory.known.pixel_key(key_digest(alice.publishable_key)) is None)
+        await until(lambda: directory.cache.source(token) is None)
+        await until(lambda: directory.cache.pixel_key(key_digest(alice.publishable_key)) is None)
         assert await directory.find_key(alice.publishable_key) is None
         assert await directory.find_source(token) is None
 
@@ -322,7 +322,7 @@ async def test_a_restart_reads_only_what_changed_since_the_snapshot(
     directory = Directory(dsn, snapshot, poll_ms=60_000)
     await directory.start()
     whole: list[str] = []
-    directory.known.replace = lambda tables: whole.append("replaced")  # type: ignore[method-assign]
+    directory.cache.replace = lambda tables: whole.append("replaced")  # type: ignore[method-assign]
     try:
         await until(lambda: destination(directory, slug) == b"https://shop.test/new")
         assert not whole
@@ -347,7 +347,7 @@ async def test_a_damaged_snapshot_is_no_snapshot(
     nowhere = f"postgresql://ariane@/ariane?host={tmp_path}"
     async with following(nowhere, snapshot, fresh=False) as directory:
         assert not directory.ready
-        assert not directory.known.rows["route"]
+        assert not directory.cache.rows["route"]
 
 
 async def test_a_snapshot_that_cannot_be_written_leaves_the_old_one(
@@ -396,9 +396,9 @@ async def test_a_big_load_gives_the_loop_back_between_pages(
     counting = asyncio.create_task(count_turns())
     async with following(own, tmp_path / "snapshot") as directory:
         counting.cancel()
-        assert len(directory.known.rows["route"]) == 20_000
+        assert len(directory.cache.rows["route"]) == 20_000
         assert turns > 40, "at least one turn a page"
-        assert not directory.known.routes, "nothing is taken apart before it is asked for"
+        assert not directory.cache.routes, "nothing is taken apart before it is asked for"
 
 
 def test_a_row_that_did_not_change_is_not_taken_apart_again() -> None:

@@ -1,5 +1,9 @@
-"""A request to an ASGI application without a server between, and a running set of doors."""
+"""A request to an ASGI application without a server between, and a running set of doors.
 
+The tests run with the fast redirect, or without it where the environment says ARIANE_FAST_REDIRECTS=off (.ci/run does both).
+"""
+
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +16,8 @@ from app.spool.records import Line, decode
 from app.spool.writer import Kind
 from app.tracking.doors import Doors, open_doors
 
+FAST = os.environ.get("ARIANE_FAST_REDIRECTS", "on") == "on"
+"""Whether clicks on known links are answered inside uvicorn's protocol in this run."""
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/147.0.0.0 Safari/537.36"
 
 
@@ -69,7 +75,8 @@ async def ask(
 
 def settings_for(dsn: str, data: Path, **overrides: object) -> Settings:
     """Settings of a worker with a data directory of its own."""
-    return read_settings({}, database_url=dsn, data=data, secret_key="s" * 43, **overrides)
+    fast = "on" if FAST else "off"
+    return read_settings({}, database_url=dsn, data=data, secret_key="s" * 43, **{"fast_redirects": fast, **overrides})
 
 
 @asynccontextmanager

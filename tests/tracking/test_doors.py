@@ -106,7 +106,7 @@ async def test_a_fault_of_ours_is_a_500_problem_without_its_detail(
         def break_down(slug: str) -> None:
             raise ZeroDivisionError("private detail")
 
-        monkeypatch.setattr(doors.directory.known, "route", break_down)
+        monkeypatch.setattr(doors.directory.cache, "route", break_down)
         answer = await ask(doors, "GET", "/lea-marie")
     assert answer.status == 500
     assert json.loads(answer.body)["code"] == "internal"

@@ -19,10 +19,11 @@ from app.settings import Settings
 from app.spool.records import ClickLine, MissLine
 from app.spool.writer import SpoolFull
 from app.tracking.doors import Doors
-from app.tracking.protocol import HEAD_MAX_BYTES, answering
+from app.tracking.head_limits import HEAD_MAX_BYTES, LimitedHeadProtocol
+from app.tracking.protocol import FastRedirectProtocol, protocol_class
 from app.tracking.responses import Receive, Scope, Send
 from tests.cast import Brand
-from tests.tracking.asking import CHROME, running_doors, settings_for, spooled
+from tests.tracking.asking import CHROME, FAST, running_doors, settings_for, spooled
 from tests.tracking.rows import fresh_slug, write_host, write_route, write_source
 
 HEAD = re.compile(
@@ -34,6 +35,9 @@ ID = re.compile(rb"clk_[0-9a-hjkmnp-tv-z]{26}")
 DATE = re.compile(rb"date: [^\r]+")
 
 
+fast_only = pytest.mark.skipif(not FAST, reason="the fast redirect is off")
+
+
 class Served:
     """A worker's doors under a real uvicorn. handed_on: the paths of the requests that came to the doors as ASGI scopes."""
 
@@ -41,6 +45,10 @@ class Served:
         self.doors = doors
         self.server = server
         self.handed_on: list[str] = []
+
+    def check_handed_on(self, *paths: str) -> None:
+        """Exactly these requests came to the doors as ASGI scopes; without the fast redirect the others did too."""
+        assert self.handed_on == list(paths) if FAST else set(self.handed_on) >= set(paths)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.server.servers[0].sockets[0].getsockname()[1])
@@ -62,15 +70,15 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, at_once: bool = True) -> AsyncIterator[Served]:
-    """`at_once`: with the protocol, as app/server/web_worker.py does; else with uvicorn's own."""
+async def serving(settings: Settings) -> AsyncIterator[Served]:
+    """As app/server/web_worker.py serves."""
     async with running_doors(settings) as doors:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             served.handed_on.append(scope["path"])
             await doors(scope, receive, send)
 
-        http: Any = answering(doors) if at_once else "httptools"
+        http: Any = protocol_class(doors, fast=settings.fast_redirects == "on")
         config = Config(app, host="127.0.0.1", port=0, http=http, ws="none", lifespan="off", log_config=None)
         config.server_header = config.access_log = False
         config.load()
@@ -132,24 +140,39 @@ REQUESTS = {
 }
 
 
+@fast_only
 @pytest.mark.parametrize("request_bytes", REQUESTS.values(), ids=REQUESTS.keys())
 async def test_the_answer_and_the_record_are_those_of_the_asgi_path(
     dsn: str, slug: str, tmp_path: Path, request_bytes: bytes
 ) -> None:
     sent = request_bytes.replace(b"{}", slug.encode())
     seen = []
-    for at_once in (True, False):
-        own = settings_for(dsn, tmp_path / str(at_once))
-        async with serving(own, at_once=at_once) as served:
+    for fast in ("on", "off"):
+        own = settings_for(dsn, tmp_path / fast, fast_redirects=fast)
+        async with serving(own) as served:
             await warm(served, slug)
             received = await served.exchange(sent)
-            assert bool(served.handed_on) is not at_once
+            assert bool(served.handed_on) is (fast == "off")
             requests_total = served.server.server_state.total_requests
         lines = [(line.link_id, line.visitor, line.address, line.user_agent, line.hint) for line in clicks(own)]
         seen.append((DATE.sub(b"date", ID.sub(b"clk", received)), lines, requests_total))
     assert seen[0] == seen[1]
     assert b"302 Found" in seen[0][0]
     assert seen[0][0].endswith(b"connection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("version", "fast"), [("0.54.0", True), ("0.54.9", True), ("0.55.0", False), ("0.39.0", False)]
+)
+async def test_on_another_uvicorn_than_the_tested_the_fast_redirect_is_off_and_the_log_says_so(
+    doors: Doors, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, version: str, fast: bool
+) -> None:
+    monkeypatch.setattr("uvicorn.__version__", version)
+    assert issubclass(protocol_class(doors, fast=True), FastRedirectProtocol) is fast
+    assert (f"uvicorn {version} is installed" in caplog.text) is not fast
+    caplog.clear()
+    assert protocol_class(doors, fast=False) is LimitedHeadProtocol
+    assert not caplog.text
 
 
 async def test_each_click_is_recorded_under_the_id_it_shows_on_a_connection_that_is_kept(
@@ -166,7 +189,7 @@ async def test_each_click_is_recorded_under_the_id_it_shows_on_a_connection_that
             assert not found[2]
             locations.append(found[1])
         writer.close()
-        assert served.handed_on == []
+        served.check_handed_on()
     assert all(WITH_ID.fullmatch(location) for location in locations)
     assert len(set(locations)) == 3
     assert len(clicks(own)) == 4
@@ -207,7 +230,7 @@ async def test_an_idle_connection_is_kept_from_its_last_answer_on(own: Settings,
     assert kept_s >= keep_s - 0.01
 
 
-async def exchange_at_once(served: Served, sent: Sequence[bytes]) -> bytes:
+async def exchange_together(served: Served, sent: Sequence[bytes]) -> bytes:
     """All that comes back when this is sent together, over a connection each."""
     ends = [await served.connect() for _ in sent]
     for (_, writer), wire in zip(ends, sent, strict=True):
@@ -218,6 +241,7 @@ async def exchange_at_once(served: Served, sent: Sequence[bytes]) -> bytes:
     return received
 
 
+@fast_only
 @pytest.mark.parametrize("most", [256, 3])
 async def test_clicks_that_arrive_together_are_recorded_by_one_write_each_under_its_own_id(
     own: Settings, slug: str, monkeypatch: pytest.MonkeyPatch, most: int
@@ -228,8 +252,8 @@ async def test_clicks_that_arrive_together_are_recorded_by_one_write_each_under_
         written: list[bytes] = []
         append = served.doors.clicks.append
         monkeypatch.setattr(served.doors.clicks, "append", lambda record: [append(record), written.append(record)])
-        received = await exchange_at_once(served, [get(f"/{slug}", "Connection: close")] * 40)
-        assert served.handed_on == []
+        received = await exchange_together(served, [get(f"/{slug}", "Connection: close")] * 40)
+        served.check_handed_on()
         assert served.server.server_state.total_requests == 41
     shown = {ids.read("click", found.decode()) for found in ID.findall(received)}
     assert len(shown) == 40
@@ -249,7 +273,7 @@ async def test_clicks_that_arrive_together_arrive_without_ids_where_none_can_be_
         await warm(served, slug)
         monkeypatch.setattr(served.doors.clicks, "append", refuse)
         asked = [get(f"/{slug}?n={each}", "Connection: close") for each in range(9)]
-        received = await exchange_at_once(served, asked)
+        received = await exchange_together(served, asked)
         assert not ID.search(received)
         assert set(re.findall(rb"location: (\S+)", received)) == {
             b"https://shop.test/p?size=m&n=%d#top" % each for each in range(9)
@@ -259,7 +283,10 @@ async def test_clicks_that_arrive_together_arrive_without_ids_where_none_can_be_
     assert len(clicks(own)) == 1
 
 
-@pytest.mark.parametrize("ended", [True, False], ids=["hangs up its half", "goes on with nonsense"])
+# uvicorn's own answers 400 alone, whatever came before on the connection.
+@pytest.mark.parametrize(
+    "ended", [True, pytest.param(False, marks=fast_only)], ids=["hangs up its half", "goes on with nonsense"]
+)
 async def test_a_click_is_answered_before_its_connection_ends(own: Settings, slug: str, ended: bool) -> None:
     async with serving(own) as served:
         await warm(served, slug)
@@ -284,14 +311,14 @@ async def test_requests_in_one_packet_are_answered_in_their_order(own: Settings,
         sent = get(f"/{slug}?n=1") + get("/healthz") + get(f"/{slug}?n=3") + get("/readyz") + last
         received = (await served.exchange(sent)).decode()
         # What follows an answer that is still to come has to wait for it, so that only the first is answered at once.
-        assert served.handed_on == ["/healthz", f"/{slug}", "/readyz", f"/{slug}"]
+        served.check_handed_on("/healthz", f"/{slug}", "/readyz", f"/{slug}")
         assert served.server.server_state.total_requests == 6
     order = re.findall(r"&n=\d|\"status\":\"ok\"|\"ready\":true", received)
     assert order == ["&n=1", '"status":"ok"', "&n=3", '"ready":true', "&n=4"]
     assert len(clicks(own)) == 4
 
 
-async def test_a_connection_whose_first_request_is_handed_on_redirects_at_once_later(own: Settings, slug: str) -> None:
+async def test_a_connection_whose_first_request_is_handed_on_redirects_later(own: Settings, slug: str) -> None:
     async with serving(own) as served:
         await warm(served, slug)
         reader, writer = await served.connect()
@@ -300,7 +327,7 @@ async def test_a_connection_whose_first_request_is_handed_on_redirects_at_once_l
         writer.write(get(f"/{slug}", "Connection: close"))
         assert HEAD.fullmatch((await reader.read()).decode())
         writer.close()
-        assert served.handed_on == ["/healthz"]
+        served.check_handed_on("/healthz")
 
 
 async def test_what_is_sent_behind_the_last_request_is_neither_answered_nor_recorded(own: Settings, slug: str) -> None:
@@ -310,7 +337,7 @@ async def test_what_is_sent_behind_the_last_request_is_neither_answered_nor_reco
         sent = get(f"/{slug}", "Connection: close") + get(f"/{slug}") + post + get("/healthz")
         await one(served, sent)
         await served.wait_for_none()
-        assert served.handed_on == []
+        served.check_handed_on()
     assert len(clicks(own)) == 2
 
 
@@ -364,7 +391,7 @@ async def test_a_brands_own_host_leads_to_its_own_link_only(
                 served, f"GET /{slug} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
             )
             assert location.startswith(shop)
-        assert served.handed_on == [f"/{slug}"] * 2
+        served.check_handed_on(f"/{slug}", f"/{slug}")
 
 
 async def test_a_visitor_who_asks_not_to_be_followed_gets_no_id(own: Settings, slug: str) -> None:
@@ -372,7 +399,7 @@ async def test_a_visitor_who_asks_not_to_be_followed_gets_no_id(own: Settings, s
         await warm(served, slug)
         location, _ = await one(served, get(f"/{slug}", "Sec-GPC: 1", "Connection: close"))
         assert location == "https://shop.test/p?size=m#top"
-        assert served.handed_on == []
+        served.check_handed_on()
     assert [(line.visitor, line.address) for line in clicks(own)][1:] == [(None, "")]
 
 
@@ -391,7 +418,7 @@ async def test_when_the_spool_is_full_the_visitor_arrives_without_an_id(dsn: str
             given += 1
         writer.close()
         assert found[1] == "https://shop.test/p?size=m#top"
-        assert served.handed_on == []
+        served.check_handed_on()
     assert len(clicks(own)) == given + 1
 
 
@@ -410,7 +437,7 @@ async def test_a_worker_that_stops_answers_and_ends_the_connection(own: Settings
         assert received.startswith(b"HTTP/1.1 302 ")
         assert received.count(b"connection: close\r\n") == 1
         assert WITH_ID.search(received.decode())
-        assert served.handed_on == []
+        served.check_handed_on()
         await served.wait_for_none()
     assert len(clicks(own)) == 3
 
@@ -437,7 +464,7 @@ async def test_a_failure_is_a_problem_and_not_a_bad_request(
     async with serving(own) as served:
         await warm(served, slug)
         # A row that no version of ours writes: what cannot be foreseen must not be told to be the visitor's fault.
-        known = served.doors.directory.known.routes[slug]
+        known = served.doors.directory.cache.routes[slug]
         known.prefix = None  # type: ignore[assignment]
         received = await served.exchange(get(f"/{slug}", "Connection: close"))
         assert received.startswith(b"HTTP/1.1 500 ")
@@ -521,7 +548,7 @@ async def test_what_stands_around_the_chunks_of_a_body_has_an_end_too(own: Setti
 async def test_a_connection_that_asks_for_nothing_whole_is_not_kept_for_ever(
     own: Settings, slug: str, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.tracking.protocol.HEAD_MAX_S", 0.2)
+    monkeypatch.setattr("app.tracking.head_limits.HEAD_MAX_S", 0.2)
     async with serving(own) as served:
         await warm(served, slug)
         reader, writer = await served.connect()
@@ -537,7 +564,7 @@ async def test_a_connection_that_asks_for_nothing_whole_is_not_kept_for_ever(
 async def test_a_request_that_takes_its_time_within_the_limit_is_answered(
     own: Settings, slug: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.tracking.protocol.HEAD_MAX_S", 0.5)
+    monkeypatch.setattr("app.tracking.head_limits.HEAD_MAX_S", 0.5)
     async with serving(own) as served:
         await warm(served, slug)
         reader, writer = await served.connect()
