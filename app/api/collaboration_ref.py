@@ -10,8 +10,8 @@ from sqlalchemy import Table, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
-from app.api.faults import FieldErrors
 from app.api.fields import Given, Reference, blame
+from app.api.problems import FieldErrors
 from app.api.rows import is_archived, resolve
 from app.database.tables import campaign, collaboration, influencer
 

@@ -1,26 +1,33 @@
-"""What every resource stands on: one route class that authenticates, reads the body strictly, opens and ends the request's transaction.
+"""The ground that every resource stands on: one route class that authenticates, reads the body strictly and ends the request's transaction.
 
 A resource is a module with `router = resource("links")`. Its endpoints take a caller (`Reader`, `Writer`, … of app/api/auth.py), `Session` for
 SQL and nothing else; commit and rollback happen here and nowhere else. Whatever they raise becomes a problem (app/api/problems.py).
 """
 
+import logging
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import asyncpg
 from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import clock, random_ids
 from app.api import idempotency
 from app.api.auth import SCHEME, authenticate
 from app.api.body import StrictRequest, read_request
-from app.api.problems import COMMON, WITH_BODY, Problem, responses, translate
-from app.api.validation_messages import NO_PARAMETER
-from app.errors import AppError, Conflict, FieldError, Invalid, NotFound
+from app.api.problems import COMMON, NO_PARAMETER, WITH_BODY, render, responses, translate
+from app.database.migrate import head, revision
+from app.domain import ids
+from app.errors import AppError, Conflict, FieldError, Invalid, NotFound, Unavailable
 from app.settings import Settings as AllSettings
+
+log = logging.getLogger("ariane.api")
 
 
 class Unit:
@@ -77,16 +84,16 @@ class Route(APIRoute):
             except AppError:
                 raise
             except Exception as error:
-                told = translate(error)
-                if told is None:
+                problem = translate(error)
+                if problem is None:
                     raise
-                raise told from error
+                raise problem from error
 
         return answer
 
 
 def _query_parameters(route: APIRoute) -> frozenset[str] | None:
-    """The names of a route's query parameters; None when a model of its own reads them, and refuses the others."""
+    """Names of a route's query parameters; None when a pydantic model reads them, which refuses unknown ones itself."""
     names: set[str] = set()
     waiting = [route.dependant]
     while waiting:
@@ -101,7 +108,7 @@ def _query_parameters(route: APIRoute) -> frozenset[str] | None:
 
 
 def _refuse_unknown(request: Request, parameters: frozenset[str]) -> None:
-    """A misspelt filter that is let be answers with everything, which looks like an answer."""
+    """Refuses a misspelt filter: ignored, it would answer with every row."""
     unknown = sorted(set(request.query_params) - parameters)
     if unknown:
         fields = tuple(FieldError(name, NO_PARAMETER, "unknown_field") for name in unknown)
@@ -136,7 +143,7 @@ def resource(name: str, *, prefix: str | None = None, route_class: type[Route] =
     )
 
 
-# `responses=` of operations: COMMON stands on the router, these are added where they can happen.
+# `responses=` of operations, beside COMMON, which stands on the router.
 BODY = WITH_BODY
 FOUND = responses(NotFound)
 CREATES: dict[int | str, dict[str, Any]] = {
@@ -145,8 +152,6 @@ CREATES: dict[int | str, dict[str, Any]] = {
     **responses(Conflict),
 }
 CHANGES = {**WITH_BODY, **responses(NotFound, Conflict)}
-
-__all__ = ["BODY", "CHANGES", "CREATES", "FOUND", "Pool", "Problem", "Route", "Session", "Settings", "Unit", "resource"]
 
 
 # ── Dependencies ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,3 +177,76 @@ Session = Annotated[AsyncConnection, Depends(_session)]
 Settings = Annotated[AllSettings, Depends(_settings)]
 Pool = Annotated[asyncpg.Pool, Depends(_pool)]
 """Plain asyncpg connections, for what commits on its own (recording) or reads in sets (reports)."""
+
+
+# ── Around every request ─────────────────────────────────────────────────────────────────────────────────────────────
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+RECHECK_S = 0.2
+"""Least seconds between two looks at the database's schema while it is not this release's."""
+
+
+class RequestMiddleware:
+    """Outermost ASGI layer: takes or makes `X-Request-Id`, and logs an exception that nobody caught and answers it as `internal`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("request %s failed: %s %s", request_id, scope["method"], scope["path"])
+            if started:
+                raise
+            response = render(
+                Request(scope),
+                AppError("something went wrong on our side; the log has the details under this request id"),
+            )
+            await response(scope, receive, send_with_id)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return str(value.decode("latin-1"))
+    return ids.show("request", random_ids.new_id())
+
+
+class SchemaGate:
+    """Answers 503 until the database has this release's schema: a new release may be up before its migration is done.
+
+    Once open it stays open: schemas only move forward while a release runs.
+    """
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._open = False
+        self._checked_s = float("-inf")
+
+    async def check(self) -> None:
+        """Raises Unavailable until the schema matches; asks the database at most every RECHECK_S."""
+        if self._open:
+            return
+        if clock.monotonic_s() - self._checked_s >= RECHECK_S:
+            async with self._pool.acquire() as connection:
+                # Newer is fine: migrations only add, and the release before keeps running during an upgrade.
+                at = await revision(cast(asyncpg.Connection, connection))
+                self._open = at is not None and at >= head()
+            self._checked_s = clock.monotonic_s()
+        if not self._open:
+            raise Unavailable("the database is being brought to this release's schema", code="schema_not_ready")

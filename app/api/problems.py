@@ -1,7 +1,7 @@
 """Every error of the API as an RFC 9457 problem, Starlette's own and pydantic's included; all fields at fault in one answer."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -13,8 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.api.validation_messages import KINDS, Said, either, inside, say
 from app.database.errors import UNREACHABLE, is_passing
+from app.domain.ids import PREFIXES
 from app.errors import (
     AppError,
     Conflict,
@@ -36,7 +36,7 @@ MEDIA_TYPE = "application/problem+json"
 HEADERS = frozenset({"Idempotency-Key"})
 """Headers that an error may name as its field."""
 RETRY_AFTER_S = 1
-"""How long a caller is asked to wait when the fault is ours and passing."""
+"""Seconds that a caller is asked to wait when the fault is ours and passing."""
 
 
 class UnsupportedType(AppError):
@@ -143,7 +143,7 @@ def render(
     elif isinstance(error, MissingScope):
         extra["WWW-Authenticate"] = f'Bearer realm="ariane", error="insufficient_scope", scope="{error.scope}"'
     if isinstance(error, TooSlow):
-        # What is still to come of the body would be read as the next request.
+        # The rest of the body would be read as the next request.
         extra["Connection"] = "close"
     body = json.dumps(problem, ensure_ascii=False).encode("utf-8", "replace")
     return Response(body, status_code=error.status, headers=extra, media_type=MEDIA_TYPE)
@@ -164,35 +164,212 @@ def _pointer(path: Sequence[str]) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path if part != "")
 
 
-# ── What pydantic found ──────────────────────────────────────────────────────────────────────────────────────────────
+# ── All faults of one request in one answer ──────────────────────────────────────────────────────────────────────────
+
+EXTERNAL = "ext_"
+"""Prefix of an id of the caller's own making."""
 
 
-def field_problems(error: RequestValidationError, known: frozenset[str] = frozenset()) -> list[FieldProblem]:
-    """Everything pydantic objected to, once per field and reason. Of a value that may be of several kinds it objects once for each kind: told
-    is what is wrong with it as the kind that it is of, or, where it is of none, all of them in one sentence."""
+def no_such(kind: str, shown: str) -> str:
+    """Why nothing was found: `no campaign 'serum'`, and for what looks like no id of the kind at all, how its ids are written."""
+    reason = f"no {kind} {shown[:80]!r}"
+    if kind not in PREFIXES or shown.startswith((f"{PREFIXES[kind]}_", EXTERNAL)):
+        return reason
+    return f"{reason}: ids begin with {PREFIXES[kind]}_, your own with {EXTERNAL}"
+
+
+class FieldErrors:
+    """Everything wrong with a request, gathered before it is refused. In a batch a field is named with its row: `links.3.slug`."""
+
+    def __init__(self, batch: str | None = None) -> None:
+        self._batch = batch
+        self.found: list[FieldError] = []
+        self._kinds: set[type[Invalid | Conflict | NotFound]] = set()
+
+    def _name(self, index: int, field: str) -> str:
+        return field if self._batch is None else f"{self._batch}.{index}.{field}"
+
+    def invalid(self, index: int, field: str, code: str, reason: str) -> None:
+        """This value can never be right."""
+        self._add(Invalid, index, field, code, reason)
+
+    def conflict(self, index: int, field: str, code: str, reason: str) -> None:
+        """This value is right, but another row stands in its way."""
+        self._add(Conflict, index, field, code, reason)
+
+    def missing(self, index: int, field: str, kind: str, shown: str) -> None:
+        """This field refers to a row that the brand does not have."""
+        self._add(NotFound, index, field, f"{kind}_not_found", no_such(kind, shown))
+
+    def _add(self, kind: type[Invalid | Conflict | NotFound], index: int, field: str, code: str, reason: str) -> None:
+        self._kinds.add(kind)
+        self.found.append(FieldError(self._name(index, field), reason, code))
+
+    def refuse(self) -> None:
+        """Raises, if anything was found: 404 or 409 when everything found is of that kind, else 422. A batch is never 404: it exists."""
+        if not self.found:
+            return
+        kind: type[Invalid | Conflict | NotFound] = Invalid
+        if self._kinds == {Conflict} or (self._kinds == {NotFound} and self._batch is None):
+            kind = self._kinds.pop()
+        code = self.found[0].code if len(self.found) == 1 else None
+        reasons = "; ".join(f"{error.field}: {error.reason}" for error in self.found[:3])
+        more = f" and {len(self.found) - 3} more" if len(self.found) > 3 else ""
+        raise kind(reasons + more, code=code, fields=tuple(self.found))
+
+
+# ── pydantic's errors in the words of JSON ───────────────────────────────────────────────────────────────────────────
+
+SHOWN_MAX = 40
+"""Longest text that an answer repeats, in characters."""
+
+Fault = tuple[str, str]
+"""A stable machine word, and a sentence that says what is wrong."""
+
+NO_FIELD = "is not a field of this request"
+NO_PARAMETER = "is not a parameter of this request"
+FIXED = "cannot be changed"
+
+# Names of pydantic's types in JSON's words.
+KINDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a JSON object",
+    "model_type": "a JSON object",
+    "model_attributes_type": "a JSON object",
+}
+OBJECTS = ("dict_type", "model_type", "model_attributes_type")
+NO_TIME = "is no time such as 2026-11-22T09:30:00Z"
+NO_DAY = "is no day such as 2026-11-22"
+
+# Sentences for other types of errors, made from pydantic's `ctx`.
+SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "json_invalid": lambda _: "is not valid JSON",
+    "int_parsing": lambda _: "should be a whole number",
+    "int_parsing_size": lambda _: "should be a smaller whole number",
+    "int_from_float": lambda _: "should be a whole number",
+    "float_parsing": lambda _: "should be a number",
+    "finite_number": lambda _: "should be a finite number",
+    "bool_parsing": lambda _: "should be true or false",
+    "greater_than_equal": lambda of: f"should be at least {_bound(of['ge'])}",
+    "greater_than": lambda of: f"should be more than {_bound(of['gt'])}",
+    "less_than_equal": lambda of: f"should be at most {_bound(of['le'])}",
+    "less_than": lambda of: f"should be less than {_bound(of['lt'])}",
+    "string_too_short": lambda of: _at_least(of["min_length"], "character"),
+    "string_too_long": lambda of: f"should have at most {of['max_length']} characters",
+    "too_short": lambda of: _at_least(of["min_length"], "item"),
+    "too_long": lambda of: f"should have at most {of['max_length']} items, not {of['actual_length']}",
+    "string_pattern_mismatch": lambda of: f"should fit the pattern {of['pattern']}",
+}
+
+
+def describe(item: Mapping[str, Any], *, in_body: bool, fixed: frozenset[str] = frozenset()) -> Fault:
+    """Code and sentence for one of pydantic's errors. fixed: fields that the resource has, though this request cannot change them."""
+    kind, sent, context = item["type"], item.get("input"), item.get("ctx") or {}
+    if kind == "missing":
+        return "required", "is required"
+    if kind == "extra_forbidden":
+        if not in_body:
+            return "unknown_field", NO_PARAMETER
+        _, *path = item["loc"]
+        return ("fixed", FIXED) if len(path) == 1 and path[0] in fixed else ("unknown_field", NO_FIELD)
+    if kind in KINDS:
+        # A text is not repeated here: it may be a secret in place of a list of secrets.
+        given = "a text" if isinstance(sent, str) else _shown(sent)
+        return "object_expected" if kind in OBJECTS else kind, f"should be {KINDS[kind]}, not {given}"
+    if kind in ("literal_error", "enum"):
+        choice = context["expected"]
+        return kind, f"should be {'one of ' if ' or ' in choice else ''}{choice}, not {_shown(sent)}"
+    if kind.startswith("datetime_"):
+        return "invalid", NO_TIME
+    if kind.startswith("date_"):
+        return "invalid", NO_DAY
+    if kind in SENTENCES:
+        return kind, SENTENCES[kind](context)
+    if kind == "union_tag_not_found":
+        return "required", "is required"
+    if kind == "union_tag_invalid":
+        named = sent.get(inside(item)[0]) if isinstance(sent, dict) else sent
+        *others, last = str(context["expected_tags"]).split(", ")
+        return "unknown_type", f"should be one of {', '.join(others)} or {last}, not {_shown(named)}"
+    reason = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return "invalid" if kind == "value_error" else kind, reason
+
+
+def inside(item: Mapping[str, Any]) -> list[str]:
+    """Path of the fault inside the value that pydantic names: the field that tells kinds of objects apart, or the one that an error of ours names."""
+    context = item.get("ctx") or {}
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return [str(context["discriminator"]).strip("'")]
+    field = context.get("field")
+    return field.split(".") if isinstance(field, str) else []
+
+
+def either(first: Fault, second: Fault) -> Fault:
+    """One fault out of two about a value that may be of several kinds and is of none."""
+    if first == second:
+        return first
+    expected, _, sent = first[1].partition(", not ")
+    other = second[1].partition(", not ")[0].removeprefix("should be ")
+    if (first[0], second[0]) == ("int_type", "float_type"):
+        return second
+    return first[0], f"{expected} or {other}, not {sent}"
+
+
+def _bound(number: float) -> str:
+    return str(int(number) if number == int(number) else number)
+
+
+def _at_least(count: int, what: str) -> str:
+    return "must not be empty" if count == 1 else f"should have at least {count} {what}s"
+
+
+def _shown(value: object) -> str:
+    """The value that was sent, when it is short; else its kind."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= SHOWN_MAX and value.isprintable() else "a text"
+    text = json.dumps(value, default=lambda _: "that")
+    return text if len(text) <= SHOWN_MAX else "that"
+
+
+def field_problems(error: RequestValidationError, fixed: frozenset[str] = frozenset()) -> list[FieldProblem]:
+    """Everything that pydantic objected to, once per field and reason.
+
+    For a value that may be of several kinds pydantic objects once for each kind. The answer says what is wrong with it as the kind that it
+    is of; where it is of none, one sentence names all kinds.
+    """
     found: dict[tuple[str, str], FieldProblem] = {}
-    strange: dict[str, FieldProblem] = {}
+    wrong_kind: dict[str, FieldProblem] = {}
     for item in error.errors():
-        said = say(item, in_body=item["loc"][0] == "body", known=known)
-        problem = _field_problem(item, said, error.body)
-        before = strange.get(problem.field) if item["type"] in KINDS else None
+        fault = describe(item, in_body=item["loc"][0] == "body", fixed=fixed)
+        problem = _field_problem(item, fault, error.body)
+        before = wrong_kind.get(problem.field) if item["type"] in KINDS else None
         if before is not None:
-            before.code, before.detail = either((before.code, before.detail), said)
+            before.code, before.detail = either((before.code, before.detail), fault)
             continue
         if item["type"] in KINDS:
-            strange[problem.field] = problem
+            wrong_kind[problem.field] = problem
         found.setdefault((problem.field, problem.detail), problem)
-    right = {problem.field for problem in found.values() if strange.get(problem.field) is not problem}
+    right_kind = {problem.field for problem in found.values() if wrong_kind.get(problem.field) is not problem}
     return [
-        problem for problem in found.values() if problem.field not in right or strange.get(problem.field) is not problem
+        problem
+        for problem in found.values()
+        if problem.field not in right_kind or wrong_kind.get(problem.field) is not problem
     ]
 
 
-def _field_problem(item: Mapping[str, Any], said: Said, body: object) -> FieldProblem:
+def _field_problem(item: Mapping[str, Any], fault: Fault, body: object) -> FieldProblem:
     place, *path = (str(part) for part in item["loc"])
-    code, reason = said
+    code, reason = fault
     if place != "body":
-        # Behind the name of a parameter that is a list stands the number of the value at fault.
+        # For a parameter that is a list, pydantic appends the number of the value at fault.
         name = next((part for part in reversed(path) if not part.isdigit()), place)
         return FieldProblem(field=name, parameter=name, detail=reason, code=code)
     steps = [*_steps(path, body), *inside(item)]
@@ -218,11 +395,11 @@ def _steps(path: Sequence[str], body: object) -> list[str]:
     return steps
 
 
-# ── Ours and passing, or a race that a unique key decided ────────────────────────────────────────────────────────────
+# ── Errors of the database ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def translate(error: Exception) -> AppError | None:
-    """What a caller is told about a failure of the database; None when it is a fault of this program."""
+    """The error to answer after a failure of the database; None when the fault is this program's."""
     if isinstance(error, (*UNREACHABLE, PoolTimeoutError)):
         return Unavailable("the database cannot be reached at the moment", code="database_unavailable")
     cause: BaseException | None = error
@@ -242,7 +419,7 @@ def translate(error: Exception) -> AppError | None:
 
 
 def _taken(constraint: str) -> Conflict:
-    """A unique key that another request took in the meantime; constraints are named after table and columns."""
+    """The error for a unique key that another request took in the meantime. Constraints are named after table and columns."""
     field = constraint.partition("_brand_id_")[2]
     if not field:
         return Conflict("this row exists already")
@@ -252,12 +429,12 @@ def _taken(constraint: str) -> Conflict:
 # ── The handlers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _field_problems(request: Request, error: Exception) -> Response:
+async def _app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
     return render(request, error)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return render_validation(request, error)
 
@@ -266,35 +443,35 @@ def render_validation(request: Request, error: RequestValidationError) -> Respon
     """The 422 that names every field at fault."""
     fields = field_problems(error, _shown_fields(request))
     count = "one field is" if len(fields) == 1 else f"{len(fields)} fields are"
-    said = "; ".join(f"{field.field or 'body'}: {field.detail}" for field in fields[:3])
-    return render(request, Invalid(f"{count} at fault: {said}{' …' if len(fields) > 3 else ''}"), fields=fields)
+    reasons = "; ".join(f"{field.field or 'body'}: {field.detail}" for field in fields[:3])
+    return render(request, Invalid(f"{count} at fault: {reasons}{' …' if len(fields) > 3 else ''}"), fields=fields)
 
 
 def _shown_fields(request: Request) -> frozenset[str]:
-    """The fields of what a PATCH answers: one that it cannot change is not unknown for that."""
+    """Fields that a PATCH answers with: one that it cannot change is answered as fixed, not as unknown."""
     shown = getattr(request.scope.get("route"), "response_model", None)
     if request.method != "PATCH" or not isinstance(shown, type) or not issubclass(shown, BaseModel):
         return frozenset()
     return frozenset(shown.model_fields)
 
 
-async def _starlette(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    known = {400: Malformed, 401: Unauthorized, 403: Forbidden, 404: NotFound, 413: TooLarge, 415: UnsupportedType}
+    by_status = {400: Malformed, 401: Unauthorized, 403: Forbidden, 404: NotFound, 413: TooLarge, 415: UnsupportedType}
     if error.status_code == 404:
-        told: AppError = NotFound(f"nothing answers at {request.url.path}", code="no_such_path")
+        problem: AppError = NotFound(f"nothing answers at {request.url.path}", code="no_such_path")
     elif error.status_code == 405:
-        told = MethodRefused(f"{request.method} is not offered here")
-    elif error.status_code in known:
-        told = known[error.status_code](str(error.detail))
+        problem = MethodRefused(f"{request.method} is not offered here")
+    elif error.status_code in by_status:
+        problem = by_status[error.status_code](str(error.detail))
     else:
-        told = AppError(str(error.detail), code="internal" if error.status_code >= 500 else "malformed")
-        told.status = error.status_code
-    return render(request, told, headers=error.headers)
+        problem = AppError(str(error.detail), code="internal" if error.status_code >= 500 else "malformed")
+        problem.status = error.status_code
+    return render(request, problem, headers=error.headers)
 
 
 def add_handlers(api: FastAPI) -> None:
-    """Makes every error of `api` a problem. What is no AppError is caught further out, by the envelope (app/api/middleware.py)."""
-    api.add_exception_handler(AppError, _field_problems)
-    api.add_exception_handler(RequestValidationError, _refused)
-    api.add_exception_handler(HTTPException, _starlette)
+    """Make every error of `api` a problem, except what nobody caught: RequestMiddleware (app/api/http.py) does that."""
+    api.add_exception_handler(AppError, _app_error)
+    api.add_exception_handler(RequestValidationError, _validation_error)
+    api.add_exception_handler(HTTPException, _http_error)

@@ -1,19 +1,21 @@
 """Reading and writing single rows of brand tables, the same way in every resource. Each statement names its brand."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from fastapi import Response
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, false, null, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, false, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
-from app.api.faults import EXTERNAL, no_such
+from app.api.problems import EXTERNAL, FieldErrors, no_such
+from app.database.tables import campaign, collaboration, influencer
 from app.domain import ids
 from app.errors import Conflict, NotFound
+from app.trial.fixtures import plays_in_trials
 
 
 def addressed(table: Table, kind: str, shown: str) -> ColumnElement[bool]:
@@ -208,3 +210,61 @@ def answer_found(response: Response, made: bool) -> None:
 def only(row: Row[Any], columns: Sequence[str]) -> dict[str, Any]:
     """Some columns of a row."""
     return {name: row._mapping[name] for name in columns}
+
+
+# ── The archive ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+OWNERS = {"campaign_id": campaign, "influencer_id": influencer, "collaboration_id": collaboration}
+"""Fields that say what a row belongs to."""
+
+
+async def archive(connection: AsyncConnection, table: Table, kind: str, brand_id: UUID, shown: str) -> Row[Any]:
+    """Archives a row; the first time counts, so that doing it again changes nothing. Raises NotFound."""
+    row = await read_row(connection, select(table), table, kind, brand_id, shown, lock=True)
+    if row.archived_at is not None:
+        return row
+    return await change(connection, table, brand_id, row.id, {"archived_at": clock.now()})
+
+
+async def unarchive(
+    connection: AsyncConnection, table: Table, brand_id: UUID, shown: str, *, owners: tuple[str, ...] = ()
+) -> Row[Any]:
+    """Brings a row back; one that is not archived stays as it is. owners: its fields that say what it belongs to.
+
+    Raises NotFound, and Conflict as `refuse_to_return` does.
+    """
+    kind = table.name
+    row = await read_row(connection, select(table), table, kind, brand_id, shown, lock=True)
+    if row.archived_at is None:
+        return row
+    await refuse_to_return(connection, kind, row, {field: row._mapping[field] for field in owners})
+    return await change(connection, table, brand_id, row.id, {"archived_at": None})
+
+
+async def refuse_to_return(
+    connection: AsyncConnection, kind: str, row: Row[Any], owners: Mapping[str, UUID | None]
+) -> None:
+    """Raises Conflict naming every owner that is archived itself, or when the row is one of the trial's, which are never in use.
+
+    An owner that is archived in this very moment is not waited for: its links and codes go on working then too.
+    """
+    if plays_in_trials(row.brand_id, row.id):
+        raise Conflict(f"this {kind} belongs to the trial of sources and stays archived", code="fixed")
+    faults = FieldErrors()
+    for field, owner_id in owners.items():
+        table = OWNERS[field]
+        query = select(table.c.archived_at).where(table.c.brand_id == row.brand_id, table.c.id == owner_id)
+        if owner_id is not None and await connection.scalar(query) is not None:
+            reason = f"this {table.name} is archived itself; first: {way_back(table.name, owner_id)}"
+            faults.conflict(0, field, f"{table.name}_archived", reason)
+    faults.refuse()
+
+
+# ── News for the doors ───────────────────────────────────────────────────────────────────────────────────────────────
+
+CHANNEL = "directory"
+
+
+async def announce(connection: AsyncConnection) -> None:
+    """Tell the doors of every web worker, when this transaction commits, that a route, key, source or host has changed."""
+    await connection.execute(select(func.pg_notify(CHANNEL, "")))

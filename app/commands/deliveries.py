@@ -83,7 +83,7 @@ def _print_list(rows: list[Json], *, wide: bool) -> None:
 
 @app.command("show")
 def show_delivery(
-    id: Annotated[str, typer.Argument(help="dlv_…")],  # noqa: A002
+    id: Annotated[str, typer.Argument(help="dlv_…")],
     as_json: AsJson = False,
     key: Key = None,
     url: Url = None,

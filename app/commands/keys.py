@@ -81,7 +81,7 @@ def list_keys(
 
 @app.command("revoke")
 def revoke_key(
-    id: Annotated[str, typer.Argument(help="key_…, as `ariane keys list` shows it")],  # noqa: A002
+    id: Annotated[str, typer.Argument(help="key_…, as `ariane keys list` shows it")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
     data: Data = None,

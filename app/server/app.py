@@ -31,7 +31,7 @@ def create_api(settings: Settings) -> "FastAPI":
     """The API alone. Its lifespan opens the way to the database (connecting on first use) and closes it."""
     from fastapi_offline import FastAPIOffline
 
-    from app.api.middleware import Envelope
+    from app.api.http import RequestMiddleware
     from app.api.openapi import add_openapi
     from app.api.problems import add_handlers
     from app.database.connections import connect_pool, create_engine
@@ -40,7 +40,7 @@ def create_api(settings: Settings) -> "FastAPI":
     @asynccontextmanager
     async def lifespan(api: "FastAPI") -> AsyncIterator[None]:
         from app.api.auth import KeyRing
-        from app.api.gate import SchemaGate
+        from app.api.http import SchemaGate
         from app.orders.batching import Recorder
 
         api.state.engine = create_engine(settings)
@@ -76,7 +76,7 @@ def create_api(settings: Settings) -> "FastAPI":
         api.include_router(router)
     add_handlers(api)
     add_openapi(api, found)
-    api.add_middleware(Envelope)
+    api.add_middleware(RequestMiddleware)
     return api
 
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from app import clock, random_ids
 from app.api.auth import SCOPES, key_hash
 from app.api.fields import Currency, Name, Zone
-from app.api.validation_messages import say
+from app.api.problems import describe
 from app.domain import ids
 from app.errors import Conflict, Invalid, NotFound
 
@@ -211,4 +211,4 @@ def _checked(field: str, kind: TypeAdapter[str], value: str) -> str:
     try:
         return kind.validate_python(value)
     except ValidationError as error:
-        raise Invalid.field(field, say(error.errors()[0], in_body=True)[1]) from None
+        raise Invalid.field(field, describe(error.errors()[0], in_body=True)[1]) from None

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from app import random_ids
 from app.api.body import DEPTH_MAX, parse_json
-from app.api.gate import RECHECK_S
+from app.api.http import RECHECK_S
 from app.database.migrate import migrate
 from app.errors import Malformed
 from app.server.app import create_api

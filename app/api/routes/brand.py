@@ -8,7 +8,6 @@ from sqlalchemy import Row, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.api.announcing import announce
 from app.api.auth import Admin, Reader
 from app.api.fields import Currency, Given, Moment, Name, Zone, absent, changes
 from app.api.http import CHANGES, Session, resource
@@ -21,6 +20,7 @@ from app.api.policies import (
     newest_policy,
     show_policy,
 )
+from app.api.rows import announce
 from app.database.tables import brand, click_day, conversion, route
 from app.domain import ids
 from app.domain.destinations import check_click_param

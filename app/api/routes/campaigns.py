@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field, JsonValue, Strict, field_validator
 from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import (
     Count,
@@ -36,7 +35,7 @@ from app.api.policies import (
     read_rules,
     show_policy,
 )
-from app.api.rows import answer_found, change, create_or_find, read_row, refuse_archived
+from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived, unarchive
 from app.database.tables import brand, campaign
 from app.domain import ids
 from app.errors import Conflict, Invalid
@@ -205,13 +204,13 @@ async def list_campaigns(
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_campaign(id: str, caller: Reader, session: Session) -> Campaign:  # noqa: A002
+async def read_campaign(id: str, caller: Reader, session: Session) -> Campaign:
     """One campaign, also when archived."""
     return _shown(await read_row(session, _query(caller.brand_id), campaign, "campaign", caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_campaign(id: str, caller: Writer, session: Session, body: CampaignChange) -> Campaign:  # noqa: A002
+async def change_campaign(id: str, caller: Writer, session: Session, body: CampaignChange) -> Campaign:
     """Changes what is sent. A policy becomes a new version, in force from now on: orders keep the policy under which they were placed.
 
     After a change of dates, orders that touched this campaign are decided again.
@@ -233,21 +232,21 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
 
 
 @router.delete("/{id}", responses=FOUND)
-async def archive_campaign(id: str, caller: Writer, session: Session) -> Campaign:  # noqa: A002
+async def archive_campaign(id: str, caller: Writer, session: Session) -> Campaign:
     """Archives a campaign: out of lists, kept in reports; its links and codes go on working."""
     row = await archive(session, campaign, "campaign", caller.brand_id, id)
     return await _read(session, caller.brand_id, row.id)
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_campaign(id: str, caller: Writer, session: Session) -> Campaign:  # noqa: A002
+async def unarchive_campaign(id: str, caller: Writer, session: Session) -> Campaign:
     """Brings an archived campaign back as it was. Its collaborations that were archived by themselves stay so."""
     row = await unarchive(session, campaign, caller.brand_id, id)
     return await _read(session, caller.brand_id, row.id)
 
 
 @router.get("/{id}/policies", responses=FOUND)
-async def list_campaign_policies(id: str, caller: Reader, session: Session) -> list[PolicyVersion]:  # noqa: A002
+async def list_campaign_policies(id: str, caller: Reader, session: Session) -> list[PolicyVersion]:
     """Every version of the campaign's policy, newest first. Empty: the brand's policy has always held."""
     row = await read_row(session, select(campaign), campaign, "campaign", caller.brand_id, id)
     return list(await list_versions(session, caller.brand_id, row.id))

@@ -9,13 +9,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
-from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import ExternalId, Given, Metadata, Minor, Moment, Reference, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import (
     answer_found,
+    archive,
     change,
     points_to,
     read_row,
@@ -23,6 +23,7 @@ from app.api.rows import (
     refuse_archived,
     refuse_different,
     sql_values,
+    unarchive,
 )
 from app.database.tables import campaign, collaboration, influencer
 from app.domain import ids
@@ -151,13 +152,13 @@ async def list_collaborations(
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_collaboration(id: str, caller: Reader, session: Session) -> Collaboration:  # noqa: A002
+async def read_collaboration(id: str, caller: Reader, session: Session) -> Collaboration:
     """One collaboration, also when archived."""
     return _shown(await read_row(session, select(collaboration), collaboration, "collaboration", caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_collaboration(id: str, caller: Writer, session: Session, body: CollaborationChange) -> Collaboration:  # noqa: A002
+async def change_collaboration(id: str, caller: Writer, session: Session, body: CollaborationChange) -> Collaboration:
     """Changes what is sent; the commission is replaced as a whole."""
     row = await read_row(session, select(collaboration), collaboration, "collaboration", caller.brand_id, id, lock=True)
     refuse_archived("collaboration", row)
@@ -168,13 +169,13 @@ async def change_collaboration(id: str, caller: Writer, session: Session, body: 
 
 
 @router.delete("/{id}", responses=FOUND)
-async def archive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:  # noqa: A002
+async def archive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:
     """Archives a collaboration: nothing new can be made in it; its links and codes go on working."""
     return _shown(await archive(session, collaboration, "collaboration", caller.brand_id, id))
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:  # noqa: A002
+async def unarchive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:
     """Brings an archived collaboration back as it was. Refused while its campaign or its influencer is archived."""
     owners = ("campaign_id", "influencer_id")
     return _shown(await unarchive(session, collaboration, caller.brand_id, id, owners=owners))

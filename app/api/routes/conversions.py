@@ -183,7 +183,7 @@ def _summary(row: Row[Any]) -> ConversionSummary:
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_conversion(id: str, caller: Reader, pool: Pool) -> Conversion:  # noqa: A002
+async def read_conversion(id: str, caller: Reader, pool: Pool) -> Conversion:
     """One order with its witnesses, refunds, decision and every candidate. The id of an order that was merged into another leads to that one."""
     async with pool.acquire() as connection:
         settled = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, _read_id(id))
@@ -259,7 +259,7 @@ async def change_statuses(caller: Writer, pool: Pool, body: StatusesGiven) -> St
 
 
 @router.post("/{id}/status", responses=CHANGES)
-async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) -> Conversion:  # noqa: A002
+async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) -> Conversion:
     """Approves, rejects, takes back, locks or marks as paid one order; what is so already stays as it is.
 
     Every change is kept, with the key, the time, the reason and the note. 409 `status_not_allowed` says what its status allows.

@@ -8,10 +8,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
 from sqlalchemy import Row, select
 
-from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired, pair_up
-from app.api.faults import FieldErrors
 from app.api.fields import (
     YEARS,
     Currency,
@@ -28,7 +26,18 @@ from app.api.fields import (
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import answer_found, change, create_or_find, points_to, read_row, refer, refuse_archived
+from app.api.problems import FieldErrors
+from app.api.rows import (
+    answer_found,
+    archive,
+    change,
+    create_or_find,
+    points_to,
+    read_row,
+    refer,
+    refuse_archived,
+    unarchive,
+)
 from app.database.tables import campaign, collaboration, cost
 from app.domain import ids
 
@@ -209,13 +218,13 @@ async def list_costs(
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_cost(id: str, caller: Reader, session: Session) -> Cost:  # noqa: A002
+async def read_cost(id: str, caller: Reader, session: Session) -> Cost:
     """One cost, also when archived."""
     return _shown(await read_row(session, select(cost), cost, "cost", caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_cost(id: str, caller: Writer, session: Session, body: CostChange) -> Cost:  # noqa: A002
+async def change_cost(id: str, caller: Writer, session: Session, body: CostChange) -> Cost:
     """Changes what is sent; reports show it at once."""
     row = await read_row(session, select(cost), cost, "cost", caller.brand_id, id, lock=True)
     refuse_archived("cost", row)
@@ -223,13 +232,13 @@ async def change_cost(id: str, caller: Writer, session: Session, body: CostChang
 
 
 @router.delete("/{id}", responses=FOUND)
-async def archive_cost(id: str, caller: Writer, session: Session) -> Cost:  # noqa: A002
+async def archive_cost(id: str, caller: Writer, session: Session) -> Cost:
     """Archives a cost: it counts no longer."""
     return _shown(await archive(session, cost, "cost", caller.brand_id, id))
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_cost(id: str, caller: Writer, session: Session) -> Cost:  # noqa: A002
+async def unarchive_cost(id: str, caller: Writer, session: Session) -> Cost:
     """Brings an archived cost back: it counts again, on its day. Refused while its campaign or its collaboration is archived."""
     owners = ("campaign_id", "collaboration_id")
     return _shown(await unarchive(session, cost, caller.brand_id, id, owners=owners))

@@ -233,7 +233,7 @@ async def list_deliveries(
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, secret: Secret) -> Delivery:  # noqa: A002
+async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, secret: Secret) -> Delivery:
     """One message and what is read in it; its raw body and headers only for a key that may write."""
     row = await _find(session, caller, id, whole=True)
     message = stored_message({**row._mapping, "headers": json.dumps(row.headers)})
@@ -339,7 +339,7 @@ def _shown_conversion(conversion_id: UUID | None) -> str | None:
 
 
 @router.post("/{id}/replay", responses=FOUND)
-async def replay_delivery(id: str, caller: Writer, session: Session, pool: Pool, secret: Secret) -> DeliverySummary:  # noqa: A002
+async def replay_delivery(id: str, caller: Writer, session: Session, pool: Pool, secret: Secret) -> DeliverySummary:
     """Reads a message once more and records what it says: after a secret was mended, or a newer release understands more.
 
     An unsigned one is checked against the source's present secrets, as of its time of receipt. What was recorded already changes nothing.

@@ -11,12 +11,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.api.announcing import announce
 from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Given, Moment
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import answer_found, missing
+from app.api.rows import announce, answer_found, missing
 from app.database.tables import host
 from app.errors import Conflict
 from app.settings import Settings as AllSettings

@@ -6,12 +6,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
 from sqlalchemy import Row, select
 
-from app.api.archiving import archive, unarchive
 from app.api.auth import Reader, Writer
 from app.api.fields import Count, Email, ExternalId, Given, Metadata, Moment, Name, Word, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import answer_found, change, create_or_find, read_row, refuse_archived
+from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived, unarchive
 from app.database.tables import influencer
 from app.domain import ids
 
@@ -130,13 +129,13 @@ async def list_influencers(
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_influencer(id: str, caller: Reader, session: Session) -> Influencer:  # noqa: A002
+async def read_influencer(id: str, caller: Reader, session: Session) -> Influencer:
     """One influencer, also when archived."""
     return _shown(await read_row(session, select(influencer), influencer, "influencer", caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_influencer(id: str, caller: Writer, session: Session, body: InfluencerChange) -> Influencer:  # noqa: A002
+async def change_influencer(id: str, caller: Writer, session: Session, body: InfluencerChange) -> Influencer:
     """Changes what is sent; `metadata` is merged key by key."""
     row = await read_row(session, select(influencer), influencer, "influencer", caller.brand_id, id, lock=True)
     refuse_archived("influencer", row)
@@ -144,12 +143,12 @@ async def change_influencer(id: str, caller: Writer, session: Session, body: Inf
 
 
 @router.delete("/{id}", responses=FOUND)
-async def archive_influencer(id: str, caller: Writer, session: Session) -> Influencer:  # noqa: A002
+async def archive_influencer(id: str, caller: Writer, session: Session) -> Influencer:
     """Archives an influencer: out of lists, kept in reports. Links and codes go on working."""
     return _shown(await archive(session, influencer, "influencer", caller.brand_id, id))
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_influencer(id: str, caller: Writer, session: Session) -> Influencer:  # noqa: A002
+async def unarchive_influencer(id: str, caller: Writer, session: Session) -> Influencer:
     """Brings an archived influencer back as it was."""
     return _shown(await unarchive(session, influencer, caller.brand_id, id))

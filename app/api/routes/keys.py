@@ -9,12 +9,11 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
-from app.api.announcing import announce
 from app.api.auth import SCOPES, Admin, KeyRing, key_hash
 from app.api.fields import Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import missing
+from app.api.rows import announce, missing
 from app.database.tables import api_key
 from app.domain import ids
 from app.errors import Conflict
@@ -114,13 +113,13 @@ async def list_keys(caller: Admin, session: Session, paging: Paging, include_rev
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_key(id: str, caller: Admin, session: Session) -> ApiKey:  # noqa: A002
+async def read_key(id: str, caller: Admin, session: Session) -> ApiKey:
     """One key, also when revoked."""
     return _shown(await _read(session, caller.brand_id, id))
 
 
 @router.delete("/{id}", responses=CHANGES)
-async def revoke_key(id: str, caller: Admin, session: Session, request: Request, response: Response) -> ApiKey:  # noqa: A002
+async def revoke_key(id: str, caller: Admin, session: Session, request: Request, response: Response) -> ApiKey:
     """Revokes a key for good; it is refused within two seconds everywhere. The key in use cannot revoke itself."""
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.id == caller.key_id:

@@ -9,16 +9,24 @@ from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.api.archiving import refuse_to_return
 from app.api.auth import Caller, Checker, Reader, Writer
 from app.api.collaboration_ref import Pair, Paired, pair_up
-from app.api.faults import FieldErrors
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, absent, after_start, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
+from app.api.problems import FieldErrors
 from app.api.routes.codes.aliases import Aliases, aliases_of, code_of, set_aliases
 from app.api.routes.codes.queries import CodeWanted, Discount, assign, check_redeemable, generate, take
-from app.api.rows import answer_found, change, points_to, read_row, refuse_archived, refuse_different, refuse_to_find
+from app.api.rows import (
+    answer_found,
+    change,
+    points_to,
+    read_row,
+    refuse_archived,
+    refuse_different,
+    refuse_to_find,
+    refuse_to_return,
+)
 from app.database.tables import campaign, code, code_assignment, collaboration, influencer
 from app.domain import ids
 from app.domain.attribution import CreditPolicy
@@ -346,13 +354,13 @@ async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: b
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_code(id: str, caller: Reader, session: Session) -> Code:  # noqa: A002
+async def read_code(id: str, caller: Reader, session: Session) -> Code:
     """One code, also when archived."""
     return _shown(await _read(session, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_code(id: str, caller: Writer, session: Session, body: CodeChange) -> Code:  # noqa: A002
+async def change_code(id: str, caller: Writer, session: Session, body: CodeChange) -> Code:
     """Changes what is sent. Orders that named the code are decided again."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("code", row)
@@ -376,7 +384,7 @@ async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]
 
 
 @router.post("/{id}/disable", responses=CHANGES)
-async def disable_code(id: str, caller: Writer, session: Session) -> Code:  # noqa: A002
+async def disable_code(id: str, caller: Writer, session: Session) -> Code:
     """Orders from now on do not redeem the code; those before keep their credit. Disabling twice changes nothing."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("code", row)
@@ -384,7 +392,7 @@ async def disable_code(id: str, caller: Writer, session: Session) -> Code:  # no
 
 
 @router.post("/{id}/enable", responses=CHANGES)
-async def enable_code(id: str, caller: Writer, session: Session) -> Code:  # noqa: A002
+async def enable_code(id: str, caller: Writer, session: Session) -> Code:
     """The code counts again, as if it had never been disabled."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("code", row)
@@ -392,14 +400,14 @@ async def enable_code(id: str, caller: Writer, session: Session) -> Code:  # noq
 
 
 @router.delete("/{id}", responses=FOUND)
-async def archive_code(id: str, caller: Writer, session: Session) -> Code:  # noqa: A002
+async def archive_code(id: str, caller: Writer, session: Session) -> Code:
     """Archives a code: orders from now on do not redeem it. It is never given to anybody else."""
     row = await _read(session, caller.brand_id, id, lock=True)
     return _shown(row) if row.archived_at is not None else await _write(session, row, {"archived_at": clock.now()})
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_code(id: str, caller: Writer, session: Session) -> Code:  # noqa: A002
+async def unarchive_code(id: str, caller: Writer, session: Session) -> Code:
     """Brings an archived code back: it counts again, as if it had never been archived, and orders that named it meanwhile are decided again.
 
     Refused while whoever owns it is archived.
@@ -426,7 +434,7 @@ def _assignment(row: Row[Any]) -> Assignment:
 
 
 @router.post("/{id}/assignments", status_code=201, responses=CHANGES)
-async def assign_code(id: str, caller: Writer, session: Session, body: NewAssignment) -> Assignment:  # noqa: A002
+async def assign_code(id: str, caller: Writer, session: Session, body: NewAssignment) -> Assignment:
     """Gives the code to a collaboration from a moment on; appended, never changed. Orders that named the code are decided again."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("code", row)
@@ -440,7 +448,7 @@ async def assign_code(id: str, caller: Writer, session: Session, body: NewAssign
 
 
 @router.get("/{id}/assignments", responses=FOUND)
-async def list_assignments(id: str, caller: Reader, session: Session, paging: Paging) -> Page[Assignment]:  # noqa: A002
+async def list_assignments(id: str, caller: Reader, session: Session, paging: Paging) -> Page[Assignment]:
     """Every interval of ownership, the last appended first."""
     row = await _read(session, caller.brand_id, id)
     query = select(code_assignment).where(

@@ -67,13 +67,13 @@ async def list_jobs(
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_job(id: str, caller: Reader, session: Session) -> Job:  # noqa: A002
+async def read_job(id: str, caller: Reader, session: Session) -> Job:
     """One job: how far it is, and what came of it."""
     return show_job(await _read(session, caller.brand_id, id))
 
 
 @router.post("/{id}/cancel", responses={**FOUND, **responses(Conflict)})
-async def cancel_job(id: str, caller: Writer, session: Session) -> Job:  # noqa: A002
+async def cancel_job(id: str, caller: Writer, session: Session) -> Job:
     """Cancels a job. One that is running ends after the part it is at; what it has done stays. A finished one is refused, 409."""
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.state == "cancelled":
@@ -98,7 +98,7 @@ async def cancel_job(id: str, caller: Writer, session: Session) -> Job:  # noqa:
 
 @router.get("/{id}/lines", responses=FOUND)
 async def list_job_lines(
-    id: str,  # noqa: A002
+    id: str,
     caller: Reader,
     session: Session,
     paging: Paging,
@@ -121,7 +121,7 @@ async def list_job_lines(
     response_class=Response,
 )
 async def download_job_lines(
-    id: str,  # noqa: A002
+    id: str,
     caller: Reader,
     session: Session,
     pool: Pool,

@@ -9,8 +9,6 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, upda
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.api.announcing import announce
-from app.api.archiving import refuse_to_return
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, absent, blame, changes
@@ -18,7 +16,7 @@ from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.routes.links.qr import AtLook, draw_png, draw_svg
 from app.api.routes.links.queries import LOOP, NewRow, find_loops, make_links, refuse_archived_host
-from app.api.rows import answer_found, change, points_to, read_row, refuse_archived
+from app.api.rows import announce, answer_found, change, points_to, read_row, refuse_archived, refuse_to_return
 from app.database.tables import DEFAULT_HOST, campaign, collaboration, influencer, link, route
 from app.domain import ids
 from app.domain.destinations import DESTINATION_MAX_CHARS, UTM_FIELDS, apply_utm, check_destination
@@ -300,13 +298,13 @@ async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: b
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_link(id: str, caller: Reader, session: Session, settings: Settings) -> Link:  # noqa: A002
+async def read_link(id: str, caller: Reader, session: Session, settings: Settings) -> Link:
     """One link, also when archived."""
     return _Showing(settings)(await _read(session, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_link(id: str, caller: Writer, session: Session, settings: Settings, body: LinkChange) -> Link:  # noqa: A002
+async def change_link(id: str, caller: Writer, session: Session, settings: Settings, body: LinkChange) -> Link:
     """Changes what is sent; the next redirect knows it. `utm` and `metadata` are merged key by key."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("link", row)
@@ -344,7 +342,7 @@ async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]
 
 
 @router.post("/{id}/disable", responses=CHANGES)
-async def disable_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:  # noqa: A002
+async def disable_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
     """The link answers 410 from now on. Disabling twice changes nothing."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("link", row)
@@ -354,7 +352,7 @@ async def disable_link(id: str, caller: Writer, session: Session, settings: Sett
 
 
 @router.post("/{id}/enable", responses=CHANGES)
-async def enable_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:  # noqa: A002
+async def enable_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
     """The link redirects again, unless it has expired."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("link", row)
@@ -364,7 +362,7 @@ async def enable_link(id: str, caller: Writer, session: Session, settings: Setti
 
 
 @router.delete("/{id}", responses=FOUND)
-async def archive_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:  # noqa: A002
+async def archive_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
     """Archives a link: it answers 410, is out of lists and kept in reports. Its slug is never given out again."""
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.archived_at is not None:
@@ -373,7 +371,7 @@ async def archive_link(id: str, caller: Writer, session: Session, settings: Sett
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:  # noqa: A002
+async def unarchive_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
     """Brings an archived link back: it redirects again, unless it was disabled or has expired. Refused while whom it belongs to is archived."""
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.archived_at is None:
@@ -388,7 +386,7 @@ async def unarchive_link(id: str, caller: Writer, session: Session, settings: Se
 
 
 @router.get("/{id}/qr.svg", responses={200: {"content": {"image/svg+xml": {}}}, **FOUND}, response_class=Response)
-async def draw_link_svg(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:  # noqa: A002
+async def draw_link_svg(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:
     """The short address as a QR code that scales without loss."""
     shown = _Showing(settings)(await _read(session, caller.brand_id, id))
     drawn = draw_svg(shown.short_url, look)
@@ -396,7 +394,7 @@ async def draw_link_svg(id: str, caller: Reader, session: Session, settings: Set
 
 
 @router.get("/{id}/qr.png", responses={200: {"content": {"image/png": {}}}, **FOUND}, response_class=Response)
-async def draw_link_png(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:  # noqa: A002
+async def draw_link_png(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:
     """The short address as a QR code in pixels: the largest whole scale that fits `size`."""
     shown = _Showing(settings)(await _read(session, caller.brand_id, id))
     drawn = draw_png(shown.short_url, look)

@@ -12,10 +12,9 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
-from app.api.announcing import announce
 from app.api.collaboration_ref import Pair, Paired, pair_up
-from app.api.faults import FieldErrors
-from app.api.rows import stands_archived
+from app.api.problems import FieldErrors
+from app.api.rows import announce, stands_archived
 from app.database.tables import DEFAULT_HOST, brand, host, link
 from app.domain.slugs import RESERVED, make_slug
 from app.errors import Conflict

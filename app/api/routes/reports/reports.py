@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.auth import Reader
-from app.api.faults import no_such
 from app.api.fields import Currency, Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
+from app.api.problems import no_such
 from app.api.routes.reports.files import EITHER, FILE, VARY, answer_file, asks_for_csv, write_missed, write_summary
 from app.api.rows import resolve
 from app.database.tables import campaign, code, collaboration, influencer, link

@@ -9,7 +9,6 @@ from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
-from app.api.announcing import announce
 from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
@@ -18,7 +17,7 @@ from app.api.routes.sources.guides import Guidance, guide_source
 from app.api.routes.sources.health import Health, read_health
 from app.api.routes.sources.samples import Sampled, check_source
 from app.api.routes.sources.settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
-from app.api.rows import missing, refuse_archived
+from app.api.rows import announce, missing, refuse_archived
 from app.database.tables import source
 from app.domain import ids
 from app.errors import Conflict
@@ -183,13 +182,13 @@ async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: b
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_source(id: str, caller: Reader, session: Session, request: Request) -> GuidedSource:  # noqa: A002
+async def read_source(id: str, caller: Reader, session: Session, request: Request) -> GuidedSource:
     """One source, also when archived, with its guide; its secrets are never shown."""
     return await _show_guided(request, session, caller, await _read(session, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_source(id: str, caller: Admin, session: Session, request: Request, body: SourceChange) -> Source:  # noqa: A002
+async def change_source(id: str, caller: Admin, session: Session, request: Request, body: SourceChange) -> Source:
     """Changes what is sent. Messages that failed under a mistyped secret can be replayed once it is mended."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("source", row)
@@ -205,7 +204,7 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
 
 
 @router.delete("/{id}", responses=FOUND)
-async def archive_source(id: str, caller: Admin, session: Session, request: Request) -> Source:  # noqa: A002
+async def archive_source(id: str, caller: Admin, session: Session, request: Request) -> Source:
     """Disconnects a shop: its address answers 404 from now on. What it reported stays."""
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.archived_at is None:
@@ -214,7 +213,7 @@ async def archive_source(id: str, caller: Admin, session: Session, request: Requ
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_source(id: str, caller: Admin, session: Session, request: Request) -> Source:  # noqa: A002
+async def unarchive_source(id: str, caller: Admin, session: Session, request: Request) -> Source:
     """Connects an archived source again, at the same address and with the same secrets. What was sent meanwhile was answered 404: send it again.
 
     Orders that a pixel told of meanwhile go on counting: there was no signed source that could have confirmed them.

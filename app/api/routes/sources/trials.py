@@ -50,7 +50,7 @@ class TrialReport(BaseModel):
 
 
 @router.post("/{id}/test", responses=FOUND)
-async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> TrialReport:  # noqa: A002
+async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> TrialReport:
     """Plays click → code → order → refund through the real doors in test mode, and says at each step what was expected and found.
 
     Signed with the source's own secret and sent to this service's own address. Takes a second; a minute at most when something does not answer.
