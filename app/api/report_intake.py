@@ -1,6 +1,6 @@
 """How an order is shown, to those who report one and to those who read one; and how a reported one is taken in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -15,6 +15,7 @@ from app.api.fields import Moment
 from app.domain import ids
 from app.domain.amounts import AmountCheck
 from app.domain.customers import customer_key
+from app.domain.order_fields import BodyField
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, words
 from app.domain.refunds import Effect
 from app.domain.statuses import StatusChange
@@ -278,8 +279,8 @@ class ReportIntake:
         self._pool: asyncpg.Pool = state.pool
         self._customer_secret: bytes = state.customer_secret
 
-    async def take(self, caller: Caller, read: Reading, known: Sequence[str]) -> tuple[OrderReport, Recorded]:
-        """Reads the body with `read`, refusing fields that are not `known`, and records it; answers after the commit. Raises Invalid."""
+    async def take(self, caller: Caller, read: Reading, fields: Iterable[BodyField]) -> tuple[OrderReport, Recorded]:
+        """Reads the body with `read`, refusing fields that are not among these, and records it; answers after the commit. Raises Invalid."""
         body = await self._request.json()
         now = clock.now()
         context = Context(
@@ -287,6 +288,7 @@ class ReportIntake:
             currency=await self._currency(caller, body),
             customer_key=partial(customer_key, self._customer_secret, caller.brand_id),
         )
+        known = {field.name for field in fields}
         unknown = [_unknown(name) for name in body if name not in known] if isinstance(body, dict) else []
         try:
             report = read(body, context)
@@ -318,8 +320,8 @@ def _refusal(fields: Sequence[FieldError], error: Invalid | None = None) -> Inva
 
 
 # Async, or FastAPI would send this one line to a thread and back.
-async def _desk(request: Request) -> ReportIntake:
+async def _intake(request: Request) -> ReportIntake:
     return ReportIntake(request)
 
 
-ReportIntakeDep = Annotated[ReportIntake, Depends(_desk)]
+ReportIntakeDep = Annotated[ReportIntake, Depends(_intake)]

@@ -1,111 +1,61 @@
-"""One line of an imported file as the report it is: an order or a refund, as POST /v1/conversions and POST /v1/refunds would read it. Pure."""
+"""One line of an imported file as a report: an order or a refund, read as POST /v1/conversions and POST /v1/refunds would read it. Pure."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from app.domain import money
 from app.domain.bodies import read_order, read_refund
+from app.domain.csv_files import NO, YES, Record, Refusal, Sheet, read_row
+from app.domain.order_fields import AMOUNT, CODES, FLAG, ORDER_FIELDS, REFUND_FIELDS, ObjectOf, Scalar
 from app.domain.orders import ADJUSTMENT_KINDS, Context, OrderReport
-from app.domain.strict_json import Unreadable, read_json
-from app.domain.upload_file import Record, Sheet, cells
+from app.domain.strict_json import Unreadable
 from app.errors import Invalid
-
-ORDER_FIELDS = frozenset(
-    {
-        "order_id", "kind", "shop", "occurred_at", "updated_at", "currency", "net_minor", "items_minor", "discount_minor",
-        "tax_minor", "shipping_minor", "codes", "click_id", "visitor_id", "customer", "lines", "test",
-    }
-)  # fmt: skip
-REFUND_FIELDS = frozenset(
-    {
-        "order_id",
-        "refund_id",
-        "type",
-        "reverses",
-        "shop",
-        "kind",
-        "amount_minor",
-        "full",
-        "currency",
-        "occurred_at",
-        "updated_at",
-        "lines",
-    }
-)
-"""What the two bodies of the API know (a test compares); a line of NDJSON is one of them."""
 
 ORDER = "conversion"
 TYPES = (ORDER, *ADJUSTMENT_KINDS)
-"""What a line may call itself; without a word it is an order, or a refund where it has a `refund_id`."""
+"""Values of the column `type`; a line without one is an order, or a refund where it has a `refund_id`."""
 
-AMOUNTS = ("net", "items", "discount", "tax", "shipping", "amount")
-"""Columns in major units, `49.90`; each also as `…_minor`, in whole minor units."""
-TEXTS = (
-    "order_id",
-    "refund_id",
-    "kind",
-    "shop",
-    "occurred_at",
-    "updated_at",
-    "currency",
-    "click_id",
-    "visitor_id",
-    "type",
-    "reverses",
+ORDER_NAMES, REFUND_NAMES = (frozenset(field.name for field in fields) for fields in (ORDER_FIELDS, REFUND_FIELDS))
+
+# The columns of a CSV, in the order in which they are read: of a row with several faults the first is reported.
+_TYPES = {field.name: field.type for field in (*ORDER_FIELDS, *REFUND_FIELDS)}
+TEXTS = [name for name, kind in _TYPES.items() if isinstance(kind, Scalar) and kind not in (AMOUNT, FLAG)]
+AMOUNTS = sorted((name for name, kind in _TYPES.items() if kind == AMOUNT), key=lambda name: name != "net_minor")
+"""Columns in whole minor units; each may be given in major units instead, `49.90`, under its name without `_minor`."""
+FLAGS = [name for name, kind in _TYPES.items() if kind == FLAG]
+LISTS = [name for name, kind in _TYPES.items() if kind == CODES]
+OBJECTS = {name: kind for name, kind in _TYPES.items() if isinstance(kind, ObjectOf)}
+
+COLUMNS = (
+    *TEXTS,
+    *(name.removesuffix("_minor") for name in AMOUNTS),
+    *AMOUNTS,
+    *FLAGS,
+    *LISTS,
+    *(f"{name}_{field.name}" for name, kind in OBJECTS.items() for field in kind.fields),
 )
-CUSTOMER = {"customer_id": "id", "customer_email": "email", "customer_is_new": "is_new"}
-FLAGS = ("test", "full", "customer_is_new")
-
-COLUMNS = (*TEXTS, *AMOUNTS, *(f"{name}_minor" for name in AMOUNTS), "codes", "test", "full", *CUSTOMER)
 REQUIRED = (("order_id",),)
 EXAMPLE = "order_id,occurred_at,currency,net,codes"
 
-YES = frozenset({"true", "1", "yes", "y", "oui", "vrai"})
-NO = frozenset({"false", "0", "no", "n", "non", "faux"})
-
-_CODES = re.compile(r"[|;]")
+_SEPARATORS = re.compile(r"[|;]")
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a line cannot be imported. reason: a stable word. detail: a sentence. field: the first at fault. order_id: where it can be read."""
-
-    reason: str
-    detail: str
-    field: str | None = None
-    order_id: str | None = None
-
-
-class _Refused(Exception):
-    """The line cannot be read at all."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
 
 
 def read_line(record: Record, sheet: Sheet, context: Context, kind: str | None = None) -> OrderReport | Refusal | None:
     """What a record reports; None for a row without anything in it (spreadsheets leave them at the end). Never raises.
 
-    context: its shop is that of lines which name none, likewise `kind`; amounts without a currency are in the brand's.
+    context: its shop is the shop of lines that name none, as `kind` is their kind; amounts without a currency are in the brand's.
     """
-    if record.wrong is not None:
-        return Refusal(*record.wrong)
     body: Mapping[str, object] | None = None
     try:
+        body = read_row(record, sheet)
         if sheet.format == "csv":
-            body = row = _row(record.content, sheet)
-            if not row:
+            if not body:
                 return None
-            body = _body_of(row, context)
-        else:
-            body = _read_object(record.content)
+            body = _body_of(body, context)
         return _read_body(body, context, kind)
-    except _Refused as refused:
-        return refused.refusal
     except Unreadable as error:
-        return Refusal(error.reason, error.detail, order_id=_order_id(body))
+        return Refusal(error.reason, error.detail)
     except Invalid as error:
         first = error.fields[0] if error.fields else None
         field = None if first is None else first.field
@@ -114,37 +64,20 @@ def read_line(record: Record, sheet: Sheet, context: Context, kind: str | None =
 
 def _read_body(given: Mapping[str, object], context: Context, kind: str | None) -> OrderReport:
     body = dict(given)
-    said = body.get("type")
-    if said is not None and said not in TYPES:
+    named = body.get("type")
+    if named is not None and named not in TYPES:
         raise Invalid.field("type", f"is none of {', '.join(TYPES)}", code="unknown_type")
-    refund = said != ORDER if said is not None else body.get("refund_id") is not None
+    refund = named != ORDER if named is not None else body.get("refund_id") is not None
     if not refund:
         body.pop("type", None)
-    known = REFUND_FIELDS if refund else ORDER_FIELDS
+    names = REFUND_NAMES if refund else ORDER_NAMES
     for name, value in body.items():
-        if name not in known and value is not None:
-            raise Invalid.field(
-                name[:60], f"is not a field of {'a refund' if refund else 'an order'}", code="unknown_field"
-            )
+        if name not in names and value is not None:
+            reason = f"is not a field of {'a refund' if refund else 'an order'}"
+            raise Invalid.field(name[:60], reason, code="unknown_field")
     if kind is not None and body.get("kind") is None:
         body["kind"] = kind
     return read_refund(body, context) if refund else read_order(body, context)
-
-
-def _read_object(content: bytes) -> Mapping[str, object]:
-    found = read_json(content)
-    if not isinstance(found, dict):
-        raise _Refused(Refusal("not_an_object", "the line is not a JSON object"))
-    return found
-
-
-def _row(content: bytes, sheet: Sheet) -> Mapping[str, str]:
-    try:
-        return cells(content.decode("utf-8"), sheet)
-    except UnicodeDecodeError:
-        raise _Refused(Refusal("not_utf8", "the line is not UTF-8; save the file as CSV UTF-8")) from None
-    except ValueError as error:
-        raise _Refused(Refusal("wrong_cells", f"the line {error}")) from None
 
 
 def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
@@ -152,17 +85,23 @@ def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
     currency = _currency(row, context)
     body: dict[str, object] = {name: row[name] for name in TEXTS if name in row}
     for name in AMOUNTS:
-        if name in row:
-            body[f"{name}_minor"] = _amount(row[name], currency, name)
-        elif f"{name}_minor" in row:
-            body[f"{name}_minor"] = _whole(row[f"{name}_minor"], f"{name}_minor")
-    body |= {name: _flag(row[name], name) for name in ("test", "full") if name in row}
-    if "codes" in row:
-        body["codes"] = [code.strip() for code in _CODES.split(row["codes"]) if code.strip()]
-    customer = {
-        key: _flag(row[name], name) if name in FLAGS else row[name] for name, key in CUSTOMER.items() if name in row
-    }
-    return {**body, "customer": customer} if customer else body
+        major = name.removesuffix("_minor")
+        if major in row:
+            body[name] = _amount(row[major], currency, major)
+        elif name in row:
+            body[name] = _whole(row[name], name)
+    body |= {name: _flag(row[name], name) for name in FLAGS if name in row}
+    body |= {name: _list(row[name]) for name in LISTS if name in row}
+    for name, kind in OBJECTS.items():
+        columns = {f"{name}_{field.name}": field for field in kind.fields}
+        inner = {
+            field.name: _flag(row[column], column) if field.type == FLAG else row[column]
+            for column, field in columns.items()
+            if column in row
+        }
+        if inner:
+            body[name] = inner
+    return body
 
 
 def _currency(row: Mapping[str, str], context: Context) -> str:
@@ -186,10 +125,14 @@ def _whole(text: str, name: str) -> int:
 
 
 def _flag(text: str, name: str) -> bool:
-    said = text.lower()
-    if said not in YES | NO:
+    word = text.lower()
+    if word not in YES | NO:
         raise Invalid.field(name, f"{text[:40]!r} is neither true nor false")
-    return said in YES
+    return word in YES
+
+
+def _list(text: str) -> list[str]:
+    return [each.strip() for each in _SEPARATORS.split(text) if each.strip()]
 
 
 def _order_id(body: Mapping[str, object] | None) -> str | None:

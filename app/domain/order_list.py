@@ -7,14 +7,13 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from app.domain import money
-from app.domain.order_file import NO, YES, Refusal
+from app.domain.csv_files import NO, YES, Record, Refusal, Sheet, WrongRow, read_row
 from app.domain.orders import order_ref
 from app.domain.reconciliation import Listed
-from app.domain.strict_json import Unreadable, read_json, read_text, read_time
-from app.domain.upload_file import Record, Sheet, cells
+from app.domain.strict_json import Unreadable, read_text, read_time
 
 AMOUNTS = ("total", "net", "tax", "shipping", "refunded")
-"""Columns in major units; each also as `…_minor`."""
+"""Columns in major units; each may be given in minor units instead, as `…_minor`."""
 COLUMNS = (
     "order_id",
     "occurred_at",
@@ -33,65 +32,58 @@ CANCELLED = frozenset(
         "annulé", "annulée", "remboursé", "remboursée", "échoué", "échouée", "storniert",
     }
 )  # fmt: skip
-"""Statuses of an order that brought nothing in the end. Every other status is an order that stands."""
+"""Statuses of an order that brought nothing in the end. An order with any other status stands."""
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d{1,15}")
 _SPACED_OFFSET = re.compile(r" (?=[+-]\d\d:?\d\d$)", re.ASCII)
-_MOMENT = timedelta(microseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ListDefaults:
-    """What a list does not say itself. zone: of a day without a time."""
+    """What holds where a list does not say. zone: the time zone of a day without a time."""
 
     currency: str
     zone: ZoneInfo
 
 
 class _Wrong(ValueError):
+    """A field of the line at fault. word: the stable reason."""
+
     def __init__(self, field: str, reason: str, word: str) -> None:
         super().__init__(reason)
-        self.refusal = Refusal(word, f"{field} {reason}", field)
+        self.field = field
+        self.word = word
 
 
 def read_listed(record: Record, sheet: Sheet, brand: ListDefaults) -> Listed | Refusal | None:
     """The order that a record lists; None for a row without anything in it. Never raises."""
-    if record.wrong is not None:
-        return Refusal(*record.wrong)
     row: Mapping[str, object] = {}
     try:
-        row = _row(record, sheet)
+        found = read_row(record, sheet)
+        row = _known_fields(found) if sheet.format == "ndjson" else found
         return _listed(record.number, row, brand) if row else None
     except Unreadable as error:
-        return Refusal(error.reason, error.detail)
+        return Refusal(error.reason, error.detail, "the line" if isinstance(error, WrongRow) else None)
     except _Wrong as wrong:
-        shown = row.get("order_id")
-        refusal = wrong.refusal
-        return Refusal(refusal.reason, refusal.detail, refusal.field, None if shown is None else str(shown)[:200])
+        order_id = row.get("order_id")
+        shown = None if order_id is None else str(order_id)[:200]
+        return Refusal(wrong.word, f"{wrong.field} {wrong}", wrong.field, shown)
 
 
-def _row(record: Record, sheet: Sheet) -> Mapping[str, object]:
-    if sheet.format == "ndjson":
-        found = read_json(record.content)
-        if not isinstance(found, dict):
-            raise _Wrong("the line", "is not a JSON object", "not_an_object")
-        unknown = next((name for name in found if name not in COLUMNS), None)
-        if unknown is not None:
-            raise _Wrong(unknown[:60], "is not a field of an order list", "unknown_field")
-        return {name: value for name, value in found.items() if value is not None}
-    try:
-        return cells(record.content.decode("utf-8"), sheet)
-    except UnicodeDecodeError:
-        raise _Wrong("the line", "is not UTF-8; save the file as CSV UTF-8", "not_utf8") from None
-    except ValueError as error:
-        raise _Wrong("the line", str(error), "wrong_cells") from None
+def _known_fields(found: Mapping[str, object]) -> Mapping[str, object]:
+    unknown = next((name for name in found if name not in COLUMNS), None)
+    if unknown is not None:
+        raise _Wrong(unknown[:60], "is not a field of an order list", "unknown_field")
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> Listed:
-    order_id = _said("order_id", row.get("order_id"), read_text, "required")
+    order_id = _text("order_id", row.get("order_id"), read_text, "required")
     currency = brand.currency
     if "currency" in row:
-        currency = _said("currency", row["currency"], _read_currency, "unknown_currency")
+        currency = _text("currency", row["currency"], _read_currency, "unknown_currency")
     total, net, tax, shipping, refunded = (_amount(row, name, currency) for name in AMOUNTS)
     cancelled = _cancelled(row)
     if total is not None and net is not None:
@@ -102,7 +94,7 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
         total = (net or 0) + (tax or 0) + (shipping or 0)
     if total - (tax or 0) - (shipping or 0) < 0:
         raise _Wrong("total", "is less than tax and shipping together", "out_of_range")
-    since, until = _times(row, brand.zone)
+    occurred_at, until = _times(row, brand.zone)
     return Listed(
         number=number,
         ref=order_ref(order_id),
@@ -113,12 +105,12 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
         shipping_minor=shipping,
         refunded_minor=abs(refunded or 0),
         cancelled=cancelled,
-        occurred_at=since,
+        occurred_at=occurred_at,
         until=until,
     )
 
 
-def _said(field: str, value: object, read: Callable[[object], str], word: str) -> str:
+def _text(field: str, value: object, read: Callable[[object], str], word: str) -> str:
     try:
         return read(value)
     except ValueError as error:
@@ -135,10 +127,10 @@ def _amount(row: Mapping[str, object], name: str, currency: str) -> int | None:
     try:
         if major is not None:
             found = money.read_amount(str(major), currency)
-        elif minor is not None and not isinstance(minor, bool) and re.fullmatch(r"[+-]?\d{1,15}", str(minor)):
-            found = int(str(minor))
         elif minor is None:
             return None
+        elif not isinstance(minor, bool) and _WHOLE.fullmatch(str(minor)):
+            found = int(str(minor))
         else:
             raise ValueError(f"{str(minor)[:40]!r} is not a whole number of minor units")
     except (ValueError, ArithmeticError) as error:
@@ -149,32 +141,30 @@ def _amount(row: Mapping[str, object], name: str, currency: str) -> int | None:
 
 
 def _cancelled(row: Mapping[str, object]) -> bool:
-    said = str(row.get("cancelled", "")).strip().lower()
-    if said and said not in YES | NO:
-        # Exports write the time at which it was cancelled.
-        return _DAY.match(said) is not None or _refuse_flag(said)
-    return said in YES or str(row.get("status", "")).strip().lower() in CANCELLED
-
-
-def _refuse_flag(said: str) -> bool:
-    raise _Wrong("cancelled", f"{said[:40]!r} is neither true nor false nor a time", "invalid")
+    text = str(row.get("cancelled", "")).strip().lower()
+    # Exports write the time at which it was cancelled.
+    if text in YES or _DAY.match(text):
+        return True
+    if text and text not in NO:
+        raise _Wrong("cancelled", f"{text[:40]!r} is neither true nor false nor a time", "invalid")
+    return str(row.get("status", "")).strip().lower() in CANCELLED
 
 
 def _times(row: Mapping[str, object], zone: ZoneInfo) -> tuple[datetime | None, datetime | None]:
-    """When the order was placed, and the first moment after that: the end of the day where only a day is said."""
+    """When the order was placed, and the first moment after that: the end of the day where only a day is given."""
     value = row.get("occurred_at")
     if value is None:
         return None, None
-    said = str(value).strip()
+    text = str(value).strip()
     try:
-        if _DAY.fullmatch(said):
-            day = date.fromisoformat(said)
-            read_time(f"{said}T00:00:00Z")
+        if _DAY.fullmatch(text):
+            day = date.fromisoformat(text)
+            read_time(f"{text}T00:00:00Z")
             return _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
-        moment = read_time(_SPACED_OFFSET.sub("", said))
+        moment = read_time(_SPACED_OFFSET.sub("", text))
     except ValueError as error:
         raise _Wrong("occurred_at", str(error), "invalid_time") from None
-    return moment, moment + _MOMENT
+    return moment, moment + _MICROSECOND
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
+from app.domain.csv_files import Cutter, Record, Sheet
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context
-from app.domain.upload_file import Cutter, Record, Sheet
 from app.jobs.run import JobFailed, Run
 from app.secret import derive
 

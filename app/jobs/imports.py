@@ -15,7 +15,8 @@ from typing import Any
 import asyncpg
 
 from app.database.errors import is_about_data
-from app.domain.order_file import Refusal, read_line
+from app.domain.csv_files import Refusal
+from app.domain.order_file import read_line
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.jobs.files import context_of, records, sheet_of
 from app.jobs.run import Interrupted, JobLine, Run

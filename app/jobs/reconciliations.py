@@ -21,7 +21,7 @@ import asyncpg
 
 from app.database.transactions import Connection
 from app.domain import ids
-from app.domain.order_file import Refusal
+from app.domain.csv_files import Refusal
 from app.domain.order_list import ListDefaults, read_listed
 from app.domain.reconciliation import (
     NEVER_RECEIVED,

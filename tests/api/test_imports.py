@@ -14,7 +14,7 @@ from httpx2 import AsyncClient
 from app.api.job_queue import OPEN_MAX
 from app.api.routes.jobs.uploads import PIECE_BYTES
 from app.domain import ids
-from app.domain.upload_file import LINES_MAX
+from app.domain.csv_files import LINES_MAX
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
 from app.orders.redecide import redecide

@@ -4,17 +4,19 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.routes import conversions, refunds
-from app.domain import order_file
+from app.domain import order_fields, order_file
 from app.domain.bodies import read_order, read_refund
-from app.domain.order_file import COLUMNS, Refusal, read_line
+from app.domain.csv_files import Record, Refusal, Sheet
+from app.domain.order_fields import Scalar
+from app.domain.order_file import COLUMNS, read_line
 from app.domain.orders import Context, OrderReport
-from app.domain.upload_file import Record, Sheet
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 CONTEXT = Context(NOW, "EUR", lambda id_, email: f"{id_}/{email}", shop="lyon")
@@ -25,9 +27,21 @@ def read(header: str, row: str, separator: str = ",", kind: str | None = None) -
     return read_line(Record(2, row.encode()), Sheet("csv", separator, tuple(header.split(separator))), CONTEXT, kind)
 
 
+def properties(body: dict[str, Any]) -> set[str]:
+    return set(body["content"]["application/json"]["schema"]["properties"])
+
+
 def test_it_knows_the_fields_of_the_api_and_no_others() -> None:
-    assert set(conversions.FIELDS) == order_file.ORDER_FIELDS
-    assert set(refunds.FIELDS) == order_file.REFUND_FIELDS
+    assert properties(conversions.BODY_SCHEMA) == order_file.ORDER_NAMES
+    assert properties(refunds.BODY_SCHEMA) == order_file.REFUND_NAMES
+
+
+def test_every_field_but_the_lines_has_its_columns() -> None:
+    names = order_file.ORDER_NAMES | order_file.REFUND_NAMES
+    without = {name for name in names if name not in COLUMNS}
+    assert without == {"lines", "customer"}
+    assert {"customer_id", "customer_email", "customer_is_new", "net", "amount"} < set(COLUMNS)
+    assert len(COLUMNS) == len(set(COLUMNS))
 
 
 def test_a_row_says_what_the_body_says() -> None:
@@ -143,11 +157,23 @@ def test_no_cells_make_it_raise(row: dict[str, str]) -> None:
 def test_every_reason_stands_in_the_docs() -> None:
     root = Path(__file__).resolve().parents[2]
     read = [
-        root / "app" / "domain" / name for name in ("order_file.py", "upload_file.py", "strict_json.py", "bodies.py")
+        root / "app" / "domain" / name
+        for name in ("order_file.py", "csv_files.py", "strict_json.py", "bodies.py", "order_fields.py")
     ]
-    asked = re.compile(r'(?:Refusal\(|wrong=\(|Unreadable\(|code=|\.wrong\(.*, )"([a-z_0-9]+)"')
-    reasons = {word for path in read for word in asked.findall(path.read_text())} | {"cannot_be_recorded"}
-    assert {"wrong_cells", "not_json", "line_too_long", "unknown_field"} <= reasons
+    literal = re.compile(
+        r'(?:wrong=\(|Unreadable\(|WrongRow\(|code=|code = |FieldError\((?:f?"|path|prefix).*, )"([a-z_0-9]+)"'
+    )
+    reasons = {word for path in read for word in literal.findall(path.read_text())} | {"cannot_be_recorded"}
+    reasons |= {each.code for each in vars(order_fields).values() if isinstance(each, Scalar)}
+    assert {
+        "wrong_cells",
+        "not_json",
+        "line_too_long",
+        "unknown_field",
+        "invalid_time",
+        "contradiction",
+        "too_many",
+    } <= reasons
     page = (root / "docs" / "import.md").read_text()
     unsaid = {word for word in reasons if f"`{word}`" not in page}
     assert {word for word in unsaid if not word.endswith("_minor")} <= {"wrong_header"}

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.order_file import Refusal
+from app.domain.csv_files import Record, Refusal, Sheet
 from app.domain.order_list import COLUMNS, ListDefaults, read_listed
 from app.domain.reconciliation import REASONS, STATUSES, Listed, Ours, explain, reconcile
 from app.domain.statuses import STATUSES as ORDER_STATUSES
-from app.domain.upload_file import Record, Sheet
 
 PARIS = ListDefaults("EUR", ZoneInfo("Europe/Paris"))
 MINOR = st.integers(0, 300)

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_
 from sqlalchemy import Row, select
 
 from app.api.auth import Caller, Reader, Reporter, Writer
-from app.api.described import AMOUNT, CURRENCY, KIND, QUANTITY, TEXT, TIME, json_body, lines_of, optional
 from app.api.fields import Given, Moment, Note, Reference, blame
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
+from app.api.order_bodies import request_body
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.report_intake import Conversion, ConversionSummary, ReportIntakeDep, show_order_state, summary_fields
 from app.api.rows import missing, points_to
@@ -20,6 +20,7 @@ from app.database.tables import campaign, conversion, credit, decision, influenc
 from app.database.transactions import in_transaction
 from app.domain import bodies, ids, orders
 from app.domain.folding import FLAGS
+from app.domain.order_fields import ORDER_FIELDS
 from app.domain.statuses import NEXT, REASONS, REJECTED
 from app.errors import Conflict, FieldError, NotFound
 from app.orders import statuses
@@ -45,66 +46,21 @@ ConversionId = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 IDS_MAX = 1_000
 """Orders of one change of status: all or none of them."""
 
-# The body is read by domain/bodies.py, which reads the same body when a signed webhook brings it; this is its description.
-FIELDS: dict[str, dict[str, Any]] = {
-    "order_id": {**TEXT, "description": "The shop's own id of the order; `#1001` and `1001` are one."},
-    "kind": optional(KIND, "`sale` by default; `lead`, `signup`, `install` …"),
-    "shop": optional(TEXT, "`main` by default."),
-    "occurred_at": optional(TIME, "The time of receipt by default, and at most."),
-    "updated_at": optional(
-        TIME,
-        "Which of two differing reports of one order is newer. Without it a fixed rule decides, and the order is flagged.",
-    ),
-    "currency": optional(CURRENCY, "ISO 4217; the brand's by default."),
-    "net_minor": optional(
-        AMOUNT, "After discount, before tax, shipping and refunds. Or give items_minor and discount_minor."
-    ),
-    "items_minor": optional(AMOUNT, "Before discount."),
-    "discount_minor": optional(AMOUNT),
-    "tax_minor": optional(AMOUNT),
-    "shipping_minor": optional(AMOUNT),
-    "codes": optional(
-        {"type": "array", "items": TEXT, "maxItems": orders.CODES_MAX}, "Redeemed codes, in the order of the cart."
-    ),
-    "click_id": optional(TEXT, "As the shop's landing page received it."),
-    "visitor_id": optional(TEXT, "The first-party id that /a.js keeps."),
-    "customer": optional(
-        {
-            "type": "object",
-            "properties": {
-                "id": optional(TEXT),
-                "email": optional(TEXT),
-                "is_new": optional({"type": "boolean"}),
-            },
-        },
-        "Neither id nor e-mail is kept: only a keyed hash.",
-    ),
-    "lines": optional(
-        lines_of(
-            id=optional(TEXT),
-            quantity=optional(QUANTITY),
-            net_minor=optional(AMOUNT),
-            sku=optional(TEXT),
-            name=optional(TEXT),
-        )
-    ),
-    "test": optional({"type": "boolean"}, "Recorded and decided, never counted."),
-}
 EXAMPLE = {"order_id": "1001", "net_minor": 4990, "currency": "EUR", "codes": ["LEA10"]}
-BODY_SCHEMA = json_body("NewConversion", ["order_id"], FIELDS, example=EXAMPLE)
+BODY_SCHEMA = request_body("NewConversion", ORDER_FIELDS, example=EXAMPLE)
 KNOWN_ORDER: dict[int | str, dict[str, Any]] = {
     200: {"description": "The order was known; this report is one more witness, or nothing new."}
 }
 
 
 @router.post("", status_code=201, responses={**KNOWN_ORDER, **BODY}, openapi_extra={"requestBody": BODY_SCHEMA})
-async def report_conversion(caller: Reporter, desk: ReportIntakeDep, response: Response) -> Conversion:
+async def report_conversion(caller: Reporter, intake: ReportIntakeDep, response: Response) -> Conversion:
     """Reports a conversion and answers with the verdict, after its commit.
 
     `{order_id, codes}` is enough: the amount may come from another witness. The same report again, now or in a year, changes nothing and is
     answered 200. A differing report of a known order is kept as another witness; what a more trusted or newer one says goes first.
     """
-    _, recorded = await desk.take(caller, bodies.read_order, tuple(FIELDS))
+    _, recorded = await intake.take(caller, bodies.read_order, ORDER_FIELDS)
     if not recorded.created:
         response.status_code = 200
     return show_order_state(recorded.settled)

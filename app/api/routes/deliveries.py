@@ -15,10 +15,10 @@ from app.api.auth import Caller, Reader, Writer
 from app.api.fields import Flag, Given, Moment, Reference, Word
 from app.api.http import BODY, FOUND, Pool, Session, resource
 from app.api.job_queue import Job, accept, enqueue
+from app.api.order_bodies import show_parsed
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
 from app.api.rows import missing
-from app.api.said import show_report
 from app.database.tables import conversion, delivery
 from app.domain import ids
 from app.errors import Invalid, TooMany
@@ -247,7 +247,7 @@ async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, s
         headers=None if withheld else row.headers,
         body=text,
         body_base64=encoded,
-        read=show_report(said),
+        read=show_parsed(said),
     )
 
 

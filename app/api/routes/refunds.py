@@ -7,58 +7,24 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reporter
-from app.api.described import AMOUNT, CURRENCY, KIND, QUANTITY, TEXT, TIME, json_body, lines_of, optional
 from app.api.fields import Moment
 from app.api.http import BODY, resource
+from app.api.order_bodies import request_body
 from app.api.report_intake import Conversion, ReportIntakeDep, show_order_state
 from app.domain import bodies
-from app.domain.orders import ADJUSTMENT_KINDS, RefundReport
+from app.domain.order_fields import REFUND_FIELDS
+from app.domain.orders import RefundReport
 from app.domain.refunds import LINE_UNKNOWN, NO_REFUND, OTHER_CURRENCY, OVER_ORDER, Effect
 
 router: APIRouter = resource("refunds")
 
-FIELDS: dict[str, dict[str, Any]] = {
-    "order_id": {**TEXT, "description": "The order it takes from; it need not be known yet."},
-    "refund_id": {**TEXT, "description": "The shop's own id of the refund, unique within its order."},
-    "type": optional(
-        {"type": "string", "enum": list(ADJUSTMENT_KINDS)},
-        "`refund` by default. A `cancellation` takes what the refunds leave; a `chargeback` is taken by the bank; a `reversal` gives back.",
-    ),
-    "reverses": optional(
-        TEXT,
-        "Of a reversal: the `refund_id` of what it undoes. It gives back at most what that one took, and waits while that one is unknown.",
-    ),
-    "shop": optional(TEXT, "`main` by default."),
-    "kind": optional(KIND, "Of the order: `sale` by default."),
-    "amount_minor": optional(
-        AMOUNT,
-        "Positive, on the base of the order's `net_minor`: before tax and shipping. Or `full: true`, or `lines` alone. "
-        "0, with a newer `updated_at`, says that it came to nothing: the refund failed, the cancellation or chargeback was taken back.",
-    ),
-    "full": optional(
-        {"type": "boolean"},
-        "All that is left of the order; of a reversal all that was taken. A cancellation or reversal without an amount is meant so.",
-    ),
-    "currency": optional(CURRENCY, "ISO 4217; the brand's by default."),
-    "occurred_at": optional(TIME, "The time of receipt by default, and at most."),
-    "updated_at": optional(TIME, "Which of two differing reports of one refund is newer."),
-    "lines": optional(
-        lines_of(
-            id=optional(TEXT, "Of the order's line."),
-            quantity=optional(QUANTITY, "1 by default."),
-            net_minor=optional(AMOUNT, "The units' part of the order's line by default."),
-        ),
-        "What came back. Without an amount the refund is worth what these lines are worth in the order; a line that the order does not have is "
-        "worth 0, and flagged.",
-    ),
-}
 EXAMPLES = {
     "part": {"value": {"order_id": "1001", "refund_id": "r-1", "amount_minor": 1500, "currency": "EUR"}},
     "lines": {"value": {"order_id": "1001", "refund_id": "r-2", "lines": [{"id": "1", "quantity": 1}]}},
     "cancellation": {"value": {"order_id": "1001", "refund_id": "c-1", "type": "cancellation"}},
     "reversal": {"value": {"order_id": "1001", "refund_id": "v-1", "type": "reversal", "reverses": "r-1"}},
 }
-BODY_SCHEMA = json_body("NewRefund", ["order_id", "refund_id"], FIELDS, examples=EXAMPLES)
+BODY_SCHEMA = request_body("NewRefund", REFUND_FIELDS, examples=EXAMPLES)
 
 
 class Refund(BaseModel):
@@ -99,7 +65,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("", status_code=201, responses=ANSWERS, openapi_extra={"requestBody": BODY_SCHEMA})
-async def report_refund(caller: Reporter, desk: ReportIntakeDep, response: Response) -> Refund:
+async def report_refund(caller: Reporter, intake: ReportIntakeDep, response: Response) -> Refund:
     """Reports a refund, cancellation, chargeback or reversal, and answers with the order after it. The order's gross never changes, its net does.
 
     For an order that is not known yet: 202, `waiting_for_order`; a reversal of what is not known yet: 202, `waiting_for_refund`.
@@ -107,15 +73,15 @@ async def report_refund(caller: Reporter, desk: ReportIntakeDep, response: Respo
     The same refund again changes nothing and is answered 200 with the same verdict, for ever. Another content under the same `refund_id` is kept
     beside the first: the newer `updated_at` holds; where neither is newer a fixed rule chooses, and the order is flagged `conflicting_reports`.
     """
-    report, recorded = await desk.take(caller, bodies.read_refund, tuple(FIELDS))
-    [said] = report.refunds
-    settled = recorded.settled
+    report, recorded = await intake.take(caller, bodies.read_refund, REFUND_FIELDS)
+    [refund] = report.refunds
+    state = recorded.settled
     status: Literal["recorded", "waiting_for_order", "waiting_for_refund"] = "recorded"
-    effect = _of(settled.order.effects, said)
+    effect = _effect_of(state.order.effects, refund)
     flag = None if effect is None else effect.flag
-    if settled.decision is None:
+    if state.decision is None:
         status = "waiting_for_order"
-    elif effect is None and (idle := _of(settled.order.idle, said)) is not None:
+    elif effect is None and (idle := _effect_of(state.order.idle, refund)) is not None:
         flag = idle.flag
         status = "waiting_for_refund" if flag == NO_REFUND else "recorded"
     if status != "recorded":
@@ -123,20 +89,20 @@ async def report_refund(caller: Reporter, desk: ReportIntakeDep, response: Respo
     elif not recorded.added:
         response.status_code = 200
     return Refund(
-        refund_id=said.refund_id,
-        type=said.kind,  # type: ignore[arg-type]
-        reverses=said.reverses,
-        order_id=settled.conversion["order_id"],
+        refund_id=refund.refund_id,
+        type=refund.kind,  # type: ignore[arg-type]
+        reverses=refund.reverses,
+        order_id=state.conversion["order_id"],
         shop=report.shop,
         kind=report.kind,
         status=status,
         amount_minor=None if effect is None else effect.amount_minor,
-        currency=settled.conversion["currency"] or said.currency,
+        currency=state.conversion["currency"] or refund.currency,
         occurred_at=None if effect is None else effect.occurred_at,
         warning=None if flag is None else WARNINGS[flag],
-        conversion=None if settled.decision is None else show_order_state(settled),
+        conversion=None if state.decision is None else show_order_state(state),
     )
 
 
-def _of(effects: Sequence[Effect], said: RefundReport) -> Effect | None:
-    return next((each for each in effects if (each.kind, each.refund_id) == (said.kind, said.refund_id)), None)
+def _effect_of(effects: Sequence[Effect], refund: RefundReport) -> Effect | None:
+    return next((each for each in effects if (each.kind, each.refund_id) == (refund.kind, refund.refund_id)), None)

@@ -21,7 +21,7 @@ from app.api.problems import responses
 from app.api.rows import missing
 from app.database.tables import job, job_line, job_piece
 from app.domain import ids
-from app.domain.csv_writer import BYTE_ORDER_MARK, csv_row
+from app.domain.csv_files import BYTE_ORDER_MARK, csv_row
 from app.errors import Conflict
 
 router: APIRouter = resource("jobs")

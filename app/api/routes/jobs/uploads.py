@@ -26,8 +26,8 @@ from app.api.job_queue import refuse_when_full
 from app.api.problems import MissingScope, UnsupportedType
 from app.clock import monotonic_s
 from app.database.errors import DRIVER_ERRORS
+from app.domain.csv_files import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
 from app.domain.strict_json import Unreadable, read_json
-from app.domain.upload_file import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
 from app.errors import Invalid, Malformed, TooLarge, TooSlow
 
 PIECE_BYTES = 256 << 10

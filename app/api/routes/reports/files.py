@@ -7,7 +7,7 @@ from fastapi import Request, Response
 
 from app.api.fields import rfc3339
 from app.domain import ids
-from app.domain.csv_writer import BYTE_ORDER_MARK, csv_row
+from app.domain.csv_files import BYTE_ORDER_MARK, csv_row
 from app.domain.kpi import METRICS, Figures, shown
 from app.domain.periods import Period
 from app.reports.missed import Missed

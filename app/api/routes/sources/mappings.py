@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 from app.api.auth import Reader
 from app.api.fields import Given, Word
 from app.api.http import BODY, Session, resource
+from app.api.order_bodies import show_parsed
 from app.api.routes.sources.samples import Sample, SampleHeaders, check_settings, read_sample
 from app.api.routes.sources.settings import SourceSettings, refuse_foreign, refuse_unknown_preset
-from app.api.said import show_report
 
 router: APIRouter = resource("mappings")
 
@@ -56,6 +56,6 @@ async def check_mapping(caller: Reader, session: Session, request: Request, body
     return MappingRead(
         reads=bool(mapped.parsed.reports),
         rule=mapped.rule,
-        read=show_report(mapped.parsed),
+        read=show_parsed(mapped.parsed),
         unfound=[Unfound(field=name, detail=detail) for name, detail in dict(mapped.unfound).items()],
     )

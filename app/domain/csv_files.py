@@ -1,38 +1,49 @@
-"""Files of lines that people upload: cut into records in bounded memory, CSV or NDJSON. Pure; nothing here raises but `read_header`.
+"""Files of lines: uploaded CSV or NDJSON, cut into records in bounded memory, and CSV written for a spreadsheet. Pure.
 
-What is tolerated, because spreadsheets write it: a byte order mark, CRLF, `;` or tabs between columns, quotes with line breaks in them (RFC 4180),
-column names in any case, blank lines. What is refused rather than guessed: another encoding than UTF-8, two separators in one header.
+Tolerated, because spreadsheets write it: a byte order mark, CRLF, `;` or tabs between columns, quotes with line breaks in them (RFC 4180),
+column names in any case, blank lines. Refused rather than guessed: another encoding than UTF-8, two separators in one header.
 """
 
 import csv
 import difflib
+import io
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from decimal import Decimal
+from typing import Any, Literal
 
+from app.domain.strict_json import Unreadable, read_json
 from app.errors import FieldError, Invalid
 
 LINE_BYTES_MAX = 64 << 10
-"""Of one record; an order with a thousand lines fits. Also how far an unclosed quote may reach before it is taken for a mistake."""
+"""Largest record, in bytes; an order with a thousand lines fits. Also how far an unclosed quote may reach before it is taken for a mistake."""
 ROWS_MAX = 100_000
-"""Records of one file."""
+"""Records in one file."""
 LINES_MAX = 1_000_000
-"""Of one file, blank ones and those inside of quotes among them: each takes its time, and millions of them may hold nothing."""
+"""Lines in one file, blank ones and those inside quotes included: each takes its time, and millions of them may hold no record."""
 COLUMNS_MAX = 100
-"""Names that a header is read for."""
+"""Column names read in a header."""
 SHOWN_CHARACTERS_MAX = 200
+"""Characters of a wrong header that its error shows."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Without it Excel reads UTF-8 as its own code page."""
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 SEPARATORS = ",;\t"
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""First characters of a text that a spreadsheet would run. The wide ones, because some turn them into the usual ones first."""
+
+YES = frozenset({"true", "1", "yes", "y", "oui", "vrai"})
+NO = frozenset({"false", "0", "no", "n", "non", "faux"})
 
 Format = Literal["csv", "ndjson"]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record of a file. number: of its first line, as an editor shows it. wrong: why it cannot be read at all, as (reason, sentence)."""
+    """One record of a file. number: its first line, as an editor counts. wrong: why it cannot be read at all, as (reason, sentence)."""
 
     number: int
     content: bytes = b""
@@ -41,37 +52,47 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """How a file is written. columns: of CSV, as `read_header` knows them."""
+    """How a file is written. columns: of a CSV, as `read_header` found them."""
 
     format: Format
     separator: str = ","
     columns: tuple[str, ...] = ()
 
 
-Line = tuple[int, bytes | None]
-"""Its number and what it holds; None: too much."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a line cannot be used. reason: a stable word. detail: a sentence. field: the first at fault. order_id: where it can be read."""
+
+    reason: str
+    detail: str
+    field: str | None = None
+    order_id: str | None = None
+
+
+NumberedLine = tuple[int, bytes | None]
+"""A line's number and content; None: it is too long."""
 
 
 class Cutter:
-    """Cuts a file into its records as its pieces come; never holds more than a piece and LINE_BYTES_MAX. Blank lines are left out."""
+    """Cuts a file into records as its pieces arrive; never holds more than a piece and LINE_BYTES_MAX. Blank lines are left out."""
 
     def __init__(self, form: Format) -> None:
         self._quoted = form == "csv"
         self._number = 0
         self._rest = b""
         self._skipping = False
-        self._open: list[Line] = []
+        self._open: list[NumberedLine] = []
         self._open_bytes = 0
 
     @property
     def lines(self) -> int:
-        """How many lines have come so far, blank ones too."""
+        """Lines read so far, blank ones included."""
         return self._number
 
     def feed(self, piece: bytes) -> Iterator[Record]:
         """The records that end in this piece."""
         *whole, self._rest = (self._rest + piece).split(b"\n")
-        lines: deque[Line] = deque()
+        lines: deque[NumberedLine] = deque()
         for line in whole:
             if self._skipping:
                 self._skipping = False
@@ -92,12 +113,12 @@ class Cutter:
         if self._rest:
             yield from self.feed(b"\n")
         while self._open:
-            lines: deque[Line] = deque()
+            lines: deque[NumberedLine] = deque()
             yield self._give_up_quote(lines)
             yield from self._join(lines)
 
-    def _join(self, lines: deque[Line]) -> Iterator[Record]:
-        """Lines as records: those between an opening quote and its closing one are one."""
+    def _join(self, lines: deque[NumberedLine]) -> Iterator[Record]:
+        """Joins the lines between an opening quote and its closing one into one record."""
         while lines:
             number, line = lines.popleft()
             odd = self._quoted and line is not None and line.count(b'"') % 2 == 1
@@ -116,8 +137,8 @@ class Cutter:
             elif line.strip():
                 yield Record(number, line.rstrip(b"\r"))
 
-    def _give_up_quote(self, lines: deque[Line]) -> Record:
-        """The quote was never meant to span lines: its line is refused, and the others are read again by themselves."""
+    def _give_up_quote(self, lines: deque[NumberedLine]) -> Record:
+        """Refuses the line with the quote, which was never meant to span lines; the lines after it are read again by themselves."""
         (number, _), *others = self._open
         self._open = []
         lines.extendleft(reversed(others))
@@ -128,9 +149,10 @@ class Cutter:
 
 
 def read_header(first: Record, known: Sequence[str], required: Sequence[Sequence[str]], example: str) -> Sheet:
-    """The columns that the first line of a CSV names. Raises Invalid `wrong_header`, showing the line and what is expected.
+    """Reads the first line of a CSV. Raises Invalid `wrong_header`, showing the line and what is expected.
 
-    known: every column there may be. required: of each of these, exactly one. Names are compared without case and outer spaces.
+    known: all columns that are allowed. required: groups of columns of which exactly one must be there. Names are compared without case and
+    outer spaces.
     """
     text = _header_text(first, example)
     separators = [each for each in SEPARATORS if each in text]
@@ -194,14 +216,32 @@ def _wrong_header(text: str, example: str, fields: Sequence[FieldError], reason:
 # ── The other lines ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class WrongRow(Unreadable):
+    """A record that is no row of its file."""
+
+
+def read_row(record: Record, sheet: Sheet) -> dict[str, Any]:
+    """The cells of a CSV record by column, as stripped texts without the empty ones; the object of an NDJSON record. Raises Unreadable."""
+    if record.wrong is not None:
+        raise Unreadable(*record.wrong)
+    if sheet.format == "ndjson":
+        found = read_json(record.content)
+        if not isinstance(found, dict):
+            raise WrongRow("not_an_object", "the line is not a JSON object")
+        return found
+    try:
+        return cells(record.content.decode("utf-8"), sheet)
+    except UnicodeDecodeError:
+        raise WrongRow("not_utf8", "the line is not UTF-8; save the file as CSV UTF-8") from None
+    except ValueError as error:
+        raise WrongRow("wrong_cells", f"the line {error}") from None
+
+
 def split_row(text: str, separator: str) -> list[str]:
     """The cells of one record of CSV. ValueError says what is wrong with its quotes."""
+    lines = text.splitlines(keepends=True) if "\n" in text else [text]
     try:
-        rows = (
-            list(csv.reader([text], delimiter=separator, strict=True))
-            if "\n" not in text
-            else list(csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True))
-        )
+        rows = list(csv.reader(lines, delimiter=separator, strict=True))
     except csv.Error as error:
         raise ValueError(f"its quotes cannot be read ({error})") from None
     if len(rows) != 1:
@@ -209,9 +249,29 @@ def split_row(text: str, separator: str) -> list[str]:
     return rows[0]
 
 
-def cells(text: str, sheet: Sheet) -> Mapping[str, str]:
-    """What a record says, by column; empty cells are left out: they say nothing. ValueError when it does not fit the header."""
+def cells(text: str, sheet: Sheet) -> dict[str, Any]:
+    """The cells of a record by column, without the empty ones. ValueError when they do not fit the header."""
     row = split_row(text, sheet.separator)
     if len(row) != len(sheet.columns):
         raise ValueError(f"has {len(row)} cells, the header has {len(sheet.columns)} columns")
     return {name: cell.strip() for name, cell in zip(sheet.columns, row, strict=True) if cell.strip()}
+
+
+# ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def csv_row(values: Iterable[object]) -> bytes:
+    """One row of RFC 4180, CRLF included. None is empty; a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    file = io.StringIO()
+    csv.writer(file).writerow([_cell(value) for value in values])
+    return file.getvalue().encode("utf-8", "replace")
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return "" if value is None else value

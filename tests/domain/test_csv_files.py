@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import clock
-from app.domain.upload_file import LINE_BYTES_MAX, Cutter, Record, Sheet, cells, read_header
+from app.domain.csv_files import LINE_BYTES_MAX, Cutter, Record, Sheet, cells, read_header
 from app.errors import Invalid
 
 KNOWN = ("order_id", "net", "net_minor", "codes")
