@@ -8,8 +8,8 @@ from importlib import resources
 from typing import Any
 
 from app import clock
-from app.intake.deliveries.messages import PLATFORMS
-from app.platforms.kit.trial import Rehearsal, Sent
+from app.platforms.kit.trial import TrialOrder, TrialRequest
+from app.platforms.registry import PLATFORMS
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1iZW5jaA=="
 """Readable for every platform's scheme."""
@@ -35,7 +35,7 @@ def small_sample() -> dict[str, Any]:
     }
 
 
-def shopify(order: dict[str, Any], number: int) -> Sent:
+def shopify(order: dict[str, Any], number: int) -> TrialRequest:
     """`orders/create` of this order under another number, signed."""
     named = order | {"id": number, "name": f"#{number}", "order_number": number, "checkout_token": f"bench{number}"}
     body = _wire(named)
@@ -46,7 +46,7 @@ def shopify(order: dict[str, Any], number: int) -> Sent:
         "x-shopify-api-version": "2026-07",
         "x-shopify-hmac-sha256": base64.b64encode(hmac.digest(SECRET.encode(), body, "sha256")).decode(),
     }
-    return Sent(body=body, headers=headers)
+    return TrialRequest(body=body, headers=headers)
 
 
 def _as_it_is() -> dict[str, Any]:
@@ -61,12 +61,10 @@ def _wire(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def rehearsed(platform: str, settings: dict[str, object], number: int) -> list[Sent]:
+def rehearsed(platform: str, settings: dict[str, object], number: int) -> list[TrialRequest]:
     """What a platform sends of one real order with the code BENCH10."""
-    rehearse = PLATFORMS[platform].rehearse
-    assert rehearse is not None
     now = clock.now()
-    plan = Rehearsal(
+    plan = TrialOrder(
         number=number,
         currency="EUR",
         net_minor=4_990,
@@ -76,4 +74,6 @@ def rehearsed(platform: str, settings: dict[str, object], number: int) -> list[S
         code="BENCH10",
         test=False,
     )
-    return list(rehearse(plan, SECRET, settings).order)
+    messages = PLATFORMS[platform].trial_messages(plan, SECRET, settings)
+    assert messages is not None
+    return list(messages.order)

@@ -24,10 +24,11 @@ from app.orders.caps import OVER_CAP, mark_over_cap
 from app.orders.code_aliases import name_codes
 from app.orders.evidence import Evidence, collect
 from app.orders.facts import OrderFacts, read_facts
+from app.platforms.registry import PARTIAL
 
-# Postbacks carry a token, no signature, and networks send only the orders that are theirs: what they leave out is not in doubt for that.
+# An order that a platform of `PARTIAL` leaves out is not in doubt for that.
 SIGNED_SOURCES = """
-SELECT shop, created_at, pauses, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> 'postback'
+SELECT shop, created_at, pauses, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> ALL($2)
 """
 
 TOLERANCE = "SELECT witness_tolerance_bp, witness_tolerance_minor FROM brand WHERE id = $1"
@@ -243,7 +244,7 @@ async def _signed_sources(
     """When each shop had a source that signs what it sends; asked only if an order rests on unsigned words alone."""
     found: dict[str, list[tuple[datetime, datetime | None]]] = {}
     if any(told.witnesses and all(each.trust < TRUST_SERVER for each in told.witnesses) for told in facts):
-        for row in await connection.fetch(SIGNED_SOURCES, brand_id):
+        for row in await connection.fetch(SIGNED_SOURCES, brand_id, PARTIAL):
             edges = [row["created_at"], *row["pauses"], row["archived_at"]]
             found.setdefault(row["shop"], []).extend(zip(edges[::2], edges[1::2], strict=True))
     return found

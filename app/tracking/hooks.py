@@ -22,7 +22,8 @@ from app.metrics import (
     Counts,
 )
 from app.platforms.kit.digests import PROOF, QUERY
-from app.platforms.signing import advise, conceal, forget, is_by_query, is_ping, set_up, verify
+from app.platforms.registry import platform_of
+from app.platforms.signing import advise, forget, set_up, verify
 from app.secret import UnsealError, unseal
 from app.spool.records import HookLine, encode
 from app.spool.writer import Spool, SpoolFull
@@ -64,7 +65,7 @@ class Hooks:
             if source is None:
                 self._counts.slots[HOOKS_UNKNOWN] += 1
                 raise NotFound("no source has this token", code="unknown_token")
-            allowed = ("GET", "POST") if is_by_query(source.platform) else ("POST",)
+            allowed = ("GET", "POST") if platform_of(source.platform).by_query else ("POST",)
             if scope["method"] not in allowed:
                 await refuse_method(scope, send, *allowed)
                 return
@@ -97,10 +98,10 @@ class Hooks:
             name = raw_name.decode("latin-1")
             if name in setup.kept_headers:
                 headers[name] = raw_value.decode("latin-1")[:HEADER_MAX_CHARS]
-        if is_ping(source.platform, body=body, headers=headers):
+        if setup.platform.is_ping(body, headers):
             self._counts.slots[HOOKS_PINGS] += 1
             return {"status": "pong"}
-        query, headers, body = conceal(source.platform, query, headers, body)
+        query, headers, body = setup.platform.conceal(query, headers, body)
         secrets = [self._unseal(sealed) for sealed in source.secrets]
         reason = verify(
             source.platform,

@@ -11,8 +11,8 @@ from app import clock
 from app.domain import ids
 from app.domain.browsers import TRIAL_USER_AGENT
 from app.errors import Invalid
-from app.intake.deliveries.messages import PLATFORMS
-from app.platforms.kit.trial import Rehearsal, Sent
+from app.platforms.kit.trial import TrialOrder, TrialRequest
+from app.platforms.registry import platform_of
 from app.trial.state import NET_MINOR, REFUND_MINOR, CheckResult, Trial, own_address
 
 
@@ -48,13 +48,8 @@ async def order(trial: Trial) -> CheckResult:
         return CheckResult(None, "200 for a signed test order", "not tried: no secret can be opened to sign with")
     cast = await trial.meet()
     expected = "200 for every message of a signed test order"
-    platform = PLATFORMS.get(trial.source.platform)
-    if platform is None or platform.rehearse is None:
-        return CheckResult(
-            None, expected, f"{trial.source.platform} cannot be rehearsed yet", "place a test order in the shop instead"
-        )
     now = clock.now()
-    plan = Rehearsal(
+    planned = TrialOrder(
         number=trial.number,
         currency=cast.currency,
         net_minor=NET_MINOR,
@@ -65,27 +60,32 @@ async def order(trial: Trial) -> CheckResult:
         click_id=trial.click_id,
     )
     try:
-        trial.scene = platform.rehearse(plan, next(iter(trial.opened), ""), trial.source.source_settings)
+        trial.messages = platform_of(trial.source.platform).trial_messages(
+            planned, next(iter(trial.opened), ""), trial.source.source_settings
+        )
     except Invalid as error:
         return CheckResult(None, expected, "its settings cannot be rehearsed", error.message)
-    return await _send(trial, trial.scene.order, expected)
+    if trial.messages is None:
+        found = f"{trial.source.platform} cannot be rehearsed yet"
+        return CheckResult(None, expected, found, "place a test order in the shop instead")
+    return await _send(trial, trial.messages.order, expected)
 
 
 async def refund(trial: Trial) -> CheckResult:
     """Posts what the platform says of a refund of a part of it."""
-    assert trial.scene is not None
+    assert trial.messages is not None
     expected = "200 for every message of its signed refund"
-    if not trial.scene.refund:
+    if not trial.messages.refund:
         return CheckResult(
             None,
             expected,
             "this source reads no refunds",
             "report them by POST /v1/refunds, or add a rule to its mapping",
         )
-    return await _send(trial, trial.scene.refund, expected)
+    return await _send(trial, trial.messages.refund, expected)
 
 
-async def _send(trial: Trial, messages: Sequence[Sent], expected: str) -> CheckResult:
+async def _send(trial: Trial, messages: Sequence[TrialRequest], expected: str) -> CheckResult:
     trial.delivery_ids = []
     for sent in messages:
         path = f"/in/{trial.source.token}" + (f"?{sent.query}" if sent.query else "")

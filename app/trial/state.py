@@ -10,7 +10,7 @@ import asyncpg
 import httpx2
 
 from app import random_ids
-from app.platforms.kit.trial import Scene
+from app.platforms.kit.trial import TrialMessages
 from app.settings import Settings
 from app.trial.fixtures import Cast, assemble
 
@@ -62,7 +62,7 @@ class Trial:
     opened: list[str] = field(default_factory=list)
     cast: Cast | None = None
     click_id: str | None = None
-    scene: Scene | None = None
+    messages: TrialMessages | None = None
     delivery_ids: list[UUID] = field(default_factory=list)
     conversion_id: UUID | None = None
     outcome: asyncpg.Record | None = None

@@ -15,8 +15,8 @@ from uvicorn import Config, Server
 
 from app import clock
 from app.database.connections import connect_pool
-from app.intake.deliveries.messages import PLATFORMS
 from app.platforms.presets import PRESETS as CHECKOUTS
+from app.platforms.registry import PLATFORMS
 from app.secret import seal
 from app.server.app import create_app
 from app.settings import Settings, read_settings
@@ -26,7 +26,7 @@ from tests.cast import Brand, create_brand
 from tests.served import free_port
 from tests.server.test_background import at_work
 
-REHEARSED = sorted(name for name, platform in PLATFORMS.items() if platform.rehearse is not None)
+REHEARSED = sorted(PLATFORMS)
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS1zaG9w"
 LISTS = ("influencers", "campaigns", "collaborations", "links", "codes", "costs")
 

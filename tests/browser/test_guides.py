@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.platforms.guiding import guide
 from app.platforms.kit.guide import Connection
+from app.platforms.registry import PLATFORMS
 from tests.browser.conftest import Story
 from tests.browser.shop import Shop
 
@@ -15,7 +15,9 @@ pytestmark = pytest.mark.browser
 
 def pasted(story: Story, shop: Shop, platform: str, name: str, **settings: object) -> str:
     """A snippet of a guide as this brand's shop has it, its visitors having said yes."""
-    found = guide(platform, Connection("src_1", "", story.wire.url, publishable_key=shop.key, settings=settings))
+    found = PLATFORMS[platform].guide(
+        Connection("src_1", "", story.wire.url, publishable_key=shop.key, settings=settings)
+    )
     assert found is not None
     code = next(snippet.code for snippet in found.snippets if snippet.name == name)
     return re.sub('data-consent="wait"', 'data-consent="granted"', code)

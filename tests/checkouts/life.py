@@ -12,7 +12,7 @@ from typing import Any
 
 from app import clock
 from app.domain import ids
-from app.platforms.kit.trial import Sent
+from app.platforms.kit.trial import TrialRequest
 from demo.simulator import DOCUMENTS
 from tests.checkouts.signing import CHECKOUTS, Checkout
 from tests.platforms import stripe_life as stripe
@@ -39,7 +39,7 @@ class Hook:
 
     name: str
     checkout: Checkout
-    sent: Sent
+    sent: TrialRequest
     minute: float
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from app.platforms.kit.trial import Sent
+from app.platforms.kit.trial import TrialRequest
 from tests.checkouts.samples import SAMPLES, Sample
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -209,7 +209,7 @@ def _queried(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, st
     return body, {"Content-Type": chance.choice(CONTENT_TYPES)} if body else {}, "&".join(parts)
 
 
-def malformed(number: int, at: datetime = NOW) -> tuple[Sample, Sent]:
+def malformed(number: int, at: datetime = NOW) -> tuple[Sample, TrialRequest]:
     """The case of this number: a message of one of the checkouts, spoilt and then rightly signed at this time."""
     chance = random.Random(number)
     sample = SAMPLES[number % len(SAMPLES)]

@@ -9,8 +9,9 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from app.platforms.kit.digests import QUERY
-from app.platforms.kit.trial import Sent
-from app.platforms.signing import conceal, set_up, verify
+from app.platforms.kit.trial import TrialRequest
+from app.platforms.registry import PLATFORMS
+from app.platforms.signing import set_up, verify
 from app.spool.records import HookLine
 
 SECRET = "whsec_c2VjcmV0LW9mLWFsbC1jaGVja291dHM="
@@ -76,23 +77,23 @@ class Checkout:
 
     def sends(
         self, body: bytes, at: datetime, headers: Mapping[str, str] | None = None, *, query: str | None = None
-    ) -> Sent:
+    ) -> TrialRequest:
         """One request, rightly signed. query: of a postback; its token is added, and without a body it is a GET."""
         told = dict(headers or {})
         if query is None:
-            return Sent(body, {**told, **self.signature(body, at)})
+            return TrialRequest(body, {**told, **self.signature(body, at)})
         token = urlencode({TOKENS[self.name]: SECRET})
-        return Sent(body, told, "POST" if body else "GET", f"{query}&{token}" if query else token)
+        return TrialRequest(body, told, "POST" if body else "GET", f"{query}&{token}" if query else token)
 
-    def posts(self, document: object, at: datetime, headers: Mapping[str, str] | None = None) -> Sent:
+    def posts(self, document: object, at: datetime, headers: Mapping[str, str] | None = None) -> TrialRequest:
         """A body of JSON."""
         return self.sends(json.dumps(document).encode(), at, {"Content-Type": "application/json", **(headers or {})})
 
-    def taken(self, sent: Sent, *, line_id: str, brand_id: str, source_id: str, at: datetime) -> HookLine:
+    def taken(self, sent: TrialRequest, *, line_id: str, brand_id: str, source_id: str, at: datetime) -> HookLine:
         """The line of the spool that the door makes of it: its verdict on the signature, the headers that are kept, no token."""
         kept = set_up(self.platform, json.dumps(dict(self.settings))).kept_headers
         headers = {name.lower(): text for name, text in sent.headers.items() if name.lower() in kept}
-        query, headers, body = conceal(self.platform, sent.query, headers, sent.body)
+        query, headers, body = PLATFORMS[self.platform].conceal(sent.query, headers, sent.body)
         reason = verify(
             self.platform,
             body=body,

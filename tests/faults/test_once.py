@@ -16,8 +16,8 @@ import pytest
 
 from app import clock
 from app.database.embedded import Cluster
-from app.intake.deliveries.messages import PLATFORMS
-from app.platforms.kit.trial import Rehearsal, Sent
+from app.platforms.kit.trial import TrialOrder, TrialRequest
+from app.platforms.registry import PLATFORMS
 from tests.checkouts.signing import CHECKOUTS, SECRET, TOKENS
 from tests.served import Served, serve
 
@@ -49,26 +49,28 @@ def connect(served: Served) -> dict[str, str]:
     return found
 
 
-def messages() -> Mapping[str, Sent]:
+def messages() -> Mapping[str, TrialRequest]:
     """An order of each checkout, as it is sent when it is no rehearsal; signed now."""
     now = clock.now()
     found = {}
     for number, (name, checkout) in enumerate(CHECKOUTS.items(), 1):
-        rehearse = PLATFORMS[checkout.platform].rehearse
-        assert rehearse is not None
-        plan = Rehearsal(number, "EUR", NET_MINOR, 1, now - timedelta(seconds=2), now, code="LEA10", test=False)
-        [sent] = rehearse(plan, SECRET, checkout.settings).order
+        plan = TrialOrder(number, "EUR", NET_MINOR, 1, now - timedelta(seconds=2), now, code="LEA10", test=False)
+        messages = PLATFORMS[checkout.platform].trial_messages(plan, SECRET, checkout.settings)
+        assert messages is not None
+        [sent] = messages.order
         query = sent.query.rpartition(f"&{TOKENS[name]}=")[0] if name in TOKENS else None
         # Signed by the test's own hand.
         found[name] = checkout.sends(sent.body, now, {"Content-Type": "application/json", **_topics(sent)}, query=query)
     return found
 
 
-def _topics(sent: Sent) -> dict[str, str]:
+def _topics(sent: TrialRequest) -> dict[str, str]:
     return {name: text for name, text in sent.headers.items() if "topic" in name.lower() or "-id" in name.lower()}
 
 
-async def send_all(served: Served, doors: Mapping[str, str], sent: Mapping[str, Sent]) -> Counter[tuple[str, int]]:
+async def send_all(
+    served: Served, doors: Mapping[str, str], sent: Mapping[str, TrialRequest]
+) -> Counter[tuple[str, int]]:
     """Every message over TIMES connections beside each other; how each was answered."""
     requests = {
         name: _request(each.method, f"{doors[name]}?{each.query}", each.body, each.headers)

@@ -16,9 +16,9 @@ from app.platforms.generic import pointers
 from app.platforms.generic import signature as signatures
 from app.platforms.generic.mapping import faults, read_mapping
 from app.platforms.generic.reading import CANCELLED
-from app.platforms.generic.trial import rehearse
+from app.platforms.generic.trial import trial_messages
 from app.platforms.generic.webhook import parse, through
-from app.platforms.kit.trial import Rehearsal
+from app.platforms.kit.trial import TrialOrder
 from app.platforms.presets import PRESETS, resolve
 from app.platforms.signing import kept_headers, verify
 
@@ -505,7 +505,7 @@ def test_a_preset_nobody_knows_any_more_leaves_our_own_words() -> None:
 
 # ── Rehearsals ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-PLAN = Rehearsal(
+PLAN = TrialOrder(
     number=7, currency="EUR", net_minor=5_000, refund_minor=1_200, ordered_at=NOW, refunded_at=NOW + timedelta(seconds=1),
     code="LEA10", click_id="clk_01kaz8h0000000000000000000", customer_email="lea@example.com",
 )  # fmt: skip
@@ -521,7 +521,7 @@ OWN = {
 @pytest.mark.parametrize("currency", ["EUR", "JPY", "KWD"])
 def test_a_rehearsal_is_written_the_way_it_is_read(settings: dict[str, Any], currency: str) -> None:
     plan = replace(PLAN, currency=currency)
-    scene = rehearse(plan, "a-long-random-secret", settings)
+    scene = trial_messages(plan, "a-long-random-secret", settings)
     context = Context(NOW, "EUR", lambda _, email: email, settings=settings)
     reports = []
     for sent in (*scene.order, *scene.refund):
@@ -544,7 +544,7 @@ def test_a_mapping_without_a_word_for_tests_is_not_rehearsed() -> None:
     untested = {name: value for name, value in RULES[0].items() if name != "test"}
     for rules, why in (([untested], "no field `test`"), ([RULES[2]], "no rule reads an order")):
         with pytest.raises(Invalid, match=why):
-            rehearse(PLAN, "a-long-random-secret", {"mapping": {"amounts": "minor", "rules": rules}})
+            trial_messages(PLAN, "a-long-random-secret", {"mapping": {"amounts": "minor", "rules": rules}})
 
 
 # ── Whatever comes ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,10 +7,9 @@ from textwrap import dedent
 
 import pytest
 
-from app.platforms.guiding import GUIDES, guide
 from app.platforms.kit.guide import NO_KEY, Connection, Guide
 from app.platforms.presets import PRESETS
-from app.platforms.signing import SCHEMES
+from app.platforms.registry import PLATFORMS, platform_of
 
 ROOT = Path(__file__).parents[2]
 OWN = Connection(
@@ -23,14 +22,14 @@ OWN = Connection(
 )
 PRINTED = Connection("src_…", "https://go.brand.com/in/hook_…", "https://go.brand.com")
 """As the pages print it."""
-NAMED = [*sorted(GUIDES), *(f"generic {preset}" for preset in sorted(PRESETS))]
+NAMED = [*sorted(PLATFORMS), *(f"generic {preset}" for preset in sorted(PRESETS))]
 """Platforms, and the presets of the generic one, which have guides of their own."""
 
 
 def written(name: str, connection: Connection) -> Guide:
     """The guide of a platform, or of a preset."""
     platform, _, preset = name.partition(" ")
-    found = guide(platform, replace(connection, settings={"preset": preset} if preset else {}))
+    found = platform_of(platform).guide(replace(connection, settings={"preset": preset} if preset else {}))
     assert found is not None
     return found
 
@@ -44,8 +43,8 @@ def texts(name: str, connection: Connection) -> list[str]:
 
 
 def test_every_platform_has_a_guide() -> None:
-    assert set(GUIDES) == set(SCHEMES)
-    assert guide("magento", OWN) is None
+    assert all(each.guide(OWN) is not None for each in PLATFORMS.values())
+    assert platform_of("magento").guide(OWN) is None
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -6,11 +6,11 @@ from urllib.parse import parse_qsl
 import pytest
 
 from app.domain.orders import Context
-from app.platforms.kit.trial import Rehearsal
+from app.platforms.kit.trial import TrialOrder
 from app.platforms.postback.parameters import is_unfilled
 from app.platforms.postback.presets import APPROVED, DEFAULT, FIELDS, PENDING, PRESETS, REJECTED, Preset
 from app.platforms.postback.signature import TOKENS
-from app.platforms.postback.trial import rehearse
+from app.platforms.postback.trial import trial_messages
 from app.platforms.postback.webhook import parse
 from app.platforms.signing import verify
 
@@ -109,7 +109,7 @@ def test_exactly_those_demand_a_token_whose_networks_have_one() -> None:
 @pytest.mark.parametrize("secret", ["", "a-secret-of-ours"])
 @pytest.mark.parametrize("name", PRESETS)
 def test_it_can_be_rehearsed(name: str, secret: str) -> None:
-    plan = Rehearsal(
+    plan = TrialOrder(
         7,
         "KWD",
         12_345,
@@ -120,7 +120,7 @@ def test_it_can_be_rehearsed(name: str, secret: str) -> None:
         click_id=FILLED["click_id"],
         customer_email="lea@example.com",
     )
-    scene = rehearse(plan, secret, {"preset": name})
+    scene = trial_messages(plan, secret, {"preset": name})
     [ordered], [refunded] = scene.order, scene.refund
     for sent in (ordered, refunded):
         assert (sent.method, sent.body) == ("GET", b"")

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.platforms.signing import conceal, forget, verify
+from app.platforms.postback.signature import conceal
+from app.platforms.registry import PLATFORMS
+from app.platforms.signing import forget, verify
 
 SECRET = "a secret, with & and é"
 SHOWN = quote_plus(SECRET)
@@ -42,18 +44,18 @@ def check(query: str, body: bytes, *secrets: str, headers: dict[str, str] | None
 def test_a_token_passes_wherever_it_stands_and_is_kept_nowhere(query: str, body: bytes) -> None:
     assert check(query, body, "another secret", SECRET) is None
     assert check(query, body, "another secret") == "wrong_signature"
-    kept_query, headers, kept_body = conceal("postback", query, {}, body)
+    kept_query, headers, kept_body = conceal(query, {}, body)
     kept = (kept_query + json.dumps(headers)).encode() + kept_body
     for spelling in (SECRET, SHOWN, json.dumps(SECRET)[1:-1], SECRET[:8]):
         assert spelling.encode() not in kept
     # Kept, and checked again when the secret is mended; under a wrong one it stays refused.
     assert check(kept_query, kept_body, "old one, mistyped", SECRET, headers=headers) is None
     assert check(kept_query, kept_body, "old one, mistyped", headers=headers) == "wrong_signature"
-    assert conceal("postback", kept_query, headers, kept_body) == (kept_query, headers, kept_body)
+    assert conceal(kept_query, headers, kept_body) == (kept_query, headers, kept_body)
 
 
 def test_the_proof_of_one_message_proves_no_other() -> None:
-    query, headers, body = conceal("postback", f"order_id=1&amount=5.00&token={SHOWN}", {}, b"")
+    query, headers, body = conceal(f"order_id=1&amount=5.00&token={SHOWN}", {}, b"")
     assert check(query.replace("5.00", "9.00"), body, SECRET, headers=headers) == "wrong_signature"
 
 
@@ -79,7 +81,7 @@ def test_what_does_not_pass_says_why(query: str, body: bytes, reason: str) -> No
     "body", [b'{"order_id": "1", "token": "s3cret-s3cret', b'{"token": s3cret-s3cret}', b'[{"token":"s3cret-s3cret"}']
 )
 def test_a_token_in_a_body_that_cannot_be_read_is_taken_out_too(body: bytes) -> None:
-    _, headers, kept = conceal("postback", "", {}, body)
+    _, headers, kept = conceal("", {}, body)
     assert b"s3cret" not in kept + json.dumps(headers).encode()
 
 
@@ -116,9 +118,9 @@ FORM = (
 )
 def test_a_token_where_no_postback_carries_it_proves_nothing_and_is_kept_nowhere(query: str, body: bytes) -> None:
     assert check(query, body, "s3cret") == "missing_signature"
-    kept_query, headers, kept_body = conceal("postback", query, {}, body)
+    kept_query, headers, kept_body = conceal(query, {}, body)
     assert b"s3cret" not in (kept_query + json.dumps(headers)).encode() + kept_body
-    assert conceal("postback", kept_query, headers, kept_body) == (kept_query, headers, kept_body)
+    assert conceal(kept_query, headers, kept_body) == (kept_query, headers, kept_body)
     assert b"order_id" in kept_query.encode() + kept_body or b"order_id" not in query.encode() + body, "the rest stays"
 
 
@@ -133,7 +135,7 @@ def test_a_token_where_no_postback_carries_it_proves_nothing_and_is_kept_nowhere
 )
 def test_the_sources_own_secret_is_kept_nowhere_whatever_the_shape(query: str, body: bytes) -> None:
     assert check(query, body, SECRET) == "missing_signature"
-    kept_query, headers, kept_body = conceal("postback", query, {}, body)
+    kept_query, headers, kept_body = conceal(query, {}, body)
     kept_query, kept_body = forget("postback", kept_query, headers, kept_body, ["", "1", SECRET])
     assert SECRET[:8].encode() not in kept_body + kept_query.encode()
     assert b"order_id=1" in kept_query.encode()
@@ -141,7 +143,7 @@ def test_the_sources_own_secret_is_kept_nowhere_whatever_the_shape(query: str, b
 
 
 def test_what_can_be_checked_again_is_not_touched() -> None:
-    query, headers, body = conceal("postback", f"token=guessed&pass={SHOWN}", {}, b"")
+    query, headers, body = conceal(f"token=guessed&pass={SHOWN}", {}, b"")
     assert forget("postback", query, headers, body, [SECRET]) == (query, body)
     assert forget("shopify", "q", {}, SECRET.encode(), [SECRET]) == ("q", SECRET.encode())
 
@@ -157,7 +159,7 @@ def test_many_tokens_that_lead_nowhere_take_no_time() -> None:
         b'"token": {"',
     ):
         started = time.process_time()
-        conceal("postback", "", {}, piece * (250_000 // len(piece)))
+        conceal("", {}, piece * (250_000 // len(piece)))
         assert time.process_time() - started < 2, piece
 
 
@@ -172,8 +174,8 @@ def test_secrets_that_cannot_be_opened_are_not_no_secrets() -> None:
 
 def test_a_message_without_a_token_is_kept_to_the_byte_and_other_platforms_are_left_alone() -> None:
     body = bytes(range(256))
-    assert conceal("postback", "a=%zz&&=&b", {"content-type": "x"}, body) == ("a=%zz&&=&b", {"content-type": "x"}, body)
-    assert conceal("shopify", "token=mine", {}, b"token=mine") == ("token=mine", {}, b"token=mine")
+    assert conceal("a=%zz&&=&b", {"content-type": "x"}, body) == ("a=%zz&&=&b", {"content-type": "x"}, body)
+    assert PLATFORMS["shopify"].conceal("token=mine", {}, b"token=mine") == ("token=mine", {}, b"token=mine")
 
 
 PIECES = st.sampled_from(
@@ -205,5 +207,5 @@ TEXTS = st.lists(PIECES | st.text(st.characters(max_codepoint=255), max_size=4),
 @given(TEXTS, st.binary(max_size=40) | TEXTS.map(lambda text: text.encode("latin-1")))
 def test_nothing_raises_nothing_unproven_passes_and_twice_is_as_once(query: str, body: bytes) -> None:
     assert check(query, body, "a secret nobody writes") is not None
-    once = conceal("postback", query, {}, body)
-    assert conceal("postback", *once) == once
+    once = conceal(query, {}, body)
+    assert conceal(*once) == once

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.platforms.registry import PLATFORMS
 from app.platforms.sender_clock import clock_skew_ms, sent_at
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -13,54 +14,58 @@ SECONDS = int(NOON.timestamp())
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("platform", "headers"),
     [
-        {"x-shopify-triggered-at": "2026-11-22T12:00:00.000000000Z"},
-        {"shopify-triggered-at": "2026-11-22T13:00:00+01:00"},
-        {"webhook-timestamp": f"{SECONDS}"},
-        {"stripe-signature": f"t={SECONDS},v1=abc,v0=def"},
+        ("shopify", {"x-shopify-triggered-at": "2026-11-22T12:00:00.000000000Z"}),
+        ("shopify", {"shopify-triggered-at": "2026-11-22T13:00:00+01:00"}),
+        ("generic", {"webhook-timestamp": f"{SECONDS}"}),
+        ("stripe", {"stripe-signature": f"t={SECONDS},v1=abc,v0=def"}),
     ],
 )
-def test_every_way_to_say_a_time_is_read(headers: dict[str, str]) -> None:
-    assert sent_at(headers) == NOON
+def test_every_way_to_say_a_time_is_read(platform: str, headers: dict[str, str]) -> None:
+    assert sent_at(platform, headers) == NOON
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("platform", "headers"),
     [
-        {},
-        {"x-shopify-triggered-at": "yesterday"},
-        {"webhook-timestamp": "1e9"},
-        {"webhook-timestamp": "-1"},
-        {"webhook-timestamp": "999999999999"},
-        {"stripe-signature": "v1=abc"},
-        {"stripe-signature": "t=,v1=abc"},
+        *((platform, {}) for platform in PLATFORMS),
+        ("unheard", {"webhook-timestamp": f"{SECONDS}"}),
+        ("shopify", {"x-shopify-triggered-at": "yesterday"}),
+        ("generic", {"webhook-timestamp": "1e9"}),
+        ("generic", {"webhook-timestamp": "-1"}),
+        ("generic", {"webhook-timestamp": "999999999999"}),
+        ("stripe", {"stripe-signature": "v1=abc"}),
+        ("stripe", {"stripe-signature": "t=,v1=abc"}),
     ],
 )
-def test_what_is_no_time_is_none(headers: dict[str, str]) -> None:
-    assert sent_at(headers) is None
+def test_what_is_no_time_is_none(platform: str, headers: dict[str, str]) -> None:
+    assert sent_at(platform, headers) is None
 
 
-@given(st.dictionaries(st.sampled_from(["webhook-timestamp", "stripe-signature", "x-shopify-triggered-at"]), st.text()))
-def test_whatever_a_header_holds_it_never_raises(headers: dict[str, str]) -> None:
-    assert clock_skew_ms([(headers, NOON)]) is None or sent_at(headers) is not None
+@given(
+    st.sampled_from(sorted(PLATFORMS)),
+    st.dictionaries(st.sampled_from(["webhook-timestamp", "stripe-signature", "x-shopify-triggered-at"]), st.text()),
+)
+def test_whatever_a_header_holds_it_never_raises(platform: str, headers: dict[str, str]) -> None:
+    assert clock_skew_ms(platform, [(headers, NOON)]) is None or sent_at(platform, headers) is not None
 
 
 def test_a_source_that_describes_its_own_signature_is_read_by_it() -> None:
     header = {"paddle-signature": f"ts={SECONDS};h1=abc"}
-    assert sent_at(header, {"preset": "paddle"}) == NOON
-    assert sent_at(header) is None
-    assert sent_at({"x-ariane-timestamp": f"{SECONDS}"}, {"preset": "prestashop"}) == NOON
+    assert sent_at("generic", header, {"preset": "paddle"}) == NOON
+    assert sent_at("generic", header) is None
+    assert sent_at("generic", {"x-ariane-timestamp": f"{SECONDS}"}, {"preset": "prestashop"}) == NOON
     own = {"signature": {"header": "X-Signature", "timestamp_key": "at", "separator": "|"}}
-    assert sent_at({"x-signature": f"v=abc|at={SECONDS}"}, own) == NOON
-    assert sent_at({"x-signature": f"v=abc|at={SECONDS}"}, {"signature": "odd"}) is None
+    assert sent_at("generic", {"x-signature": f"v=abc|at={SECONDS}"}, own) == NOON
+    assert sent_at("generic", {"x-signature": f"v=abc|at={SECONDS}"}, {"signature": "odd"}) is None
 
 
 def test_the_skew_is_the_median_so_that_one_retry_does_not_move_it() -> None:
     def message(late: float) -> tuple[dict[str, str], datetime]:
         return {"webhook-timestamp": f"{SECONDS}"}, NOON + timedelta(seconds=late)
 
-    assert clock_skew_ms([message(1), message(2), message(4 * 3_600)]) == -2_000
-    assert clock_skew_ms([message(-400), message(-400)]) == 400_000
-    assert clock_skew_ms([({}, NOON)]) is None
-    assert clock_skew_ms([]) is None
+    assert clock_skew_ms("generic", [message(1), message(2), message(4 * 3_600)]) == -2_000
+    assert clock_skew_ms("generic", [message(-400), message(-400)]) == 400_000
+    assert clock_skew_ms("generic", [({}, NOON)]) is None
+    assert clock_skew_ms("generic", []) is None

@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 from app.domain.codes import normalise
 from app.domain.orders import Context
-from app.intake.deliveries.messages import PLATFORMS
-from app.intake.deliveries.messages import Platform as Spoken
-from app.platforms.kit.trial import Rehearsal, Sent
+from app.platforms.kit.platform import Platform
+from app.platforms.kit.trial import TrialOrder, TrialRequest
+from app.platforms.registry import PLATFORMS
 from app.platforms.signing import verify
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1yZWhlYXJzYWw="
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CONTEXT = Context(received_at=NOW, currency="EUR", customer_key=lambda _, email: email)
-REHEARSED = sorted(name for name, platform in PLATFORMS.items() if platform.rehearse is not None)
+REHEARSED = sorted(PLATFORMS)
 
 plans = st.builds(
-    Rehearsal,
+    TrialOrder,
     number=st.integers(1, 2**31 - 1),
     currency=st.sampled_from(["EUR", "USD", "JPY", "KWD"]),
     net_minor=st.integers(100, 10**9),
@@ -33,7 +33,7 @@ plans = st.builds(
 )
 
 
-def lowered(sent: Sent) -> dict[str, str]:
+def lowered(sent: TrialRequest) -> dict[str, str]:
     return {name.lower(): value for name, value in sent.headers.items()} | (
         {":query": sent.query} if sent.query else {}
     )
@@ -41,10 +41,10 @@ def lowered(sent: Sent) -> dict[str, str]:
 
 @pytest.mark.parametrize("platform", REHEARSED)
 @given(plan=plans)
-def test_a_rehearsal_is_read_as_it_was_planned(platform: str, plan: Rehearsal) -> None:
-    spoken: Spoken = PLATFORMS[platform]
-    assert spoken.rehearse is not None
-    scene = spoken.rehearse(plan, SECRET, {})
+def test_a_rehearsal_is_read_as_it_was_planned(platform: str, plan: TrialOrder) -> None:
+    spoken: Platform = PLATFORMS[platform]
+    scene = spoken.trial_messages(plan, SECRET, {})
+    assert scene is not None
     parsed = [spoken.parse(sent.body, lowered(sent), CONTEXT) for sent in (*scene.order, *scene.refund)]
     assert [each.rejected for each in parsed] == [None] * len(parsed), parsed
     reports = [report for each in parsed for report in each.reports]
@@ -66,10 +66,9 @@ def test_a_rehearsal_is_read_as_it_was_planned(platform: str, plan: Rehearsal) -
 
 @pytest.mark.parametrize("platform", REHEARSED)
 @given(plan=plans)
-def test_a_rehearsal_is_signed_as_the_platform_signs(platform: str, plan: Rehearsal) -> None:
-    rehearse = PLATFORMS[platform].rehearse
-    assert rehearse is not None
-    scene = rehearse(plan, SECRET, {})
+def test_a_rehearsal_is_signed_as_the_platform_signs(platform: str, plan: TrialOrder) -> None:
+    scene = PLATFORMS[platform].trial_messages(plan, SECRET, {})
+    assert scene is not None
     for sent in (*scene.order, *scene.refund):
         given = lowered(sent)
         assert verify(platform, body=sent.body, headers=given, secrets=[SECRET], now_s=NOW.timestamp()) is None

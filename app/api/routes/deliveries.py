@@ -26,6 +26,7 @@ from app.intake.deliveries.messages import PIXEL_DOORS
 from app.intake.deliveries.replaying import Replayed, Tally, read_again, replay, stored_message
 from app.intake.deliveries.selection import Selection, measure_selected, next_selected
 from app.jobs.replays import selection_of
+from app.platforms.registry import EXAMPLE
 
 router: APIRouter = resource("deliveries")
 
@@ -69,7 +70,7 @@ class DeliverySummary(BaseModel):
     """One message of a source, or one hit of the pixel or beacon."""
 
     id: str
-    platform: str = Field(description="Of its source; `pixel` or `beacon` for a hit.", examples=["shopify"])
+    platform: str = Field(description="Of its source; `pixel` or `beacon` for a hit.", examples=[EXAMPLE.name])
     source_id: str | None = Field(description="The source it came to; null for a hit of the pixel.")
     key_id: str | None = Field(description="The publishable key of a hit; null for a source.")
     shop: str

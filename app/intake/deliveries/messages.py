@@ -1,10 +1,9 @@
 """One raw message of a public door, whichever it was, and what the parser of its platform reads from it."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -15,48 +14,12 @@ from app.domain import ids
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, Parsed, Receipt
 from app.domain.strict_json import Unreadable
 from app.platforms import pixel
-from app.platforms.generic import trial as generic_trial
-from app.platforms.generic import webhook as generic
 from app.platforms.kit.digests import QUERY
-from app.platforms.kit.trial import Rehearsal, Scene
-from app.platforms.postback import trial as postback_trial
-from app.platforms.postback import webhook as postback
-from app.platforms.shopify import trial as shopify_trial
-from app.platforms.shopify import webhook as shopify
-from app.platforms.signing import is_by_query
-from app.platforms.stripe import trial as stripe_trial
-from app.platforms.stripe import webhook as stripe
-from app.platforms.woocommerce import trial as woocommerce_trial
-from app.platforms.woocommerce import webhook as woocommerce
+from app.platforms.registry import platform_of
 from app.spool.records import HookLine, PixelLine
 
 IDS_REMEMBERED = 1_024
 PIXEL_DOORS = frozenset({"pixel", "beacon"})
-
-
-class Platform(NamedTuple):
-    """What a shop platform must bring: pure functions over the raw message.
-
-    identify: from its headers, the topic and the sender's own id of the message, '' where unknown. parse: what it says, never raising.
-    rehearse: the messages of an order that never was, as the platform would send them; None for a platform that has none.
-    trust: what its words weigh. A signature binds every byte to the shop; a token is a password that travels in addresses, and so in the logs of
-    everybody on the way: it says no more than a secret key does.
-    """
-
-    identify: Callable[[Mapping[str, str]], tuple[str, str]]
-    parse: Callable[[bytes, Mapping[str, str], Context], Parsed]
-    rehearse: Callable[[Rehearsal, str, Mapping[str, object]], Scene] | None = None
-    trust: int = TRUST_WEBHOOK
-
-
-PLATFORMS: Mapping[str, Platform] = {
-    "generic": Platform(generic.identify, generic.parse, generic_trial.rehearse),
-    "postback": Platform(postback.identify, postback.parse, postback_trial.rehearse, TRUST_SERVER),
-    "stripe": Platform(stripe.identify, stripe.parse, stripe_trial.rehearse),
-    "shopify": Platform(shopify.identify, shopify.parse, shopify_trial.rehearse),
-    "woocommerce": Platform(woocommerce.identify, woocommerce.parse, woocommerce_trial.rehearse),
-}
-"""To add a platform: its functions here, its signature in app/platforms/signing.py, its settings in app/api/routes/sources/settings.py."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -86,7 +49,7 @@ class Message(msgspec.Struct, frozen=True):
         return self.platform in PIXEL_DOORS
 
     def _hashed(self) -> bytes:
-        if is_by_query(self.platform):
+        if not self.is_pixel and platform_of(self.platform).by_query:
             return hashlib.sha256(self.headers.get(QUERY, "").encode("latin-1", "replace") + b"\n" + self.body).digest()
         return hashlib.sha256(self.body).digest()
 
@@ -94,23 +57,19 @@ class Message(msgspec.Struct, frozen=True):
         if self.is_pixel:
             # Every hit is a delivery of its own; the line's id is what makes a replay of the spool the same.
             return "", str(self.id)
-        found = PLATFORMS.get(self.platform)
-        return ("", "") if found is None else found.identify(self.headers)
+        return platform_of(self.platform).identify(self.headers)
 
     def read(self, context: Context) -> Parsed:
         """What it says. Never raises."""
         if self.is_pixel:
             return pixel.parse(self.body, self.headers.get("content-type", ""), context)
-        found = PLATFORMS.get(self.platform)
-        if found is None:
-            return Parsed(rejected="unknown_platform", detail=f"messages of {self.platform[:40]!r} cannot be read yet")
-        return found.parse(self.body, self.headers, context)
+        return platform_of(self.platform).parse(self.body, self.headers, context)
 
     def receipt(self) -> Receipt:
-        """What gives its words their weight."""
-        found = PLATFORMS.get(self.platform)
+        """How the message came, and so how far it is trusted."""
+        is_signed = not self.is_pixel and platform_of(self.platform).is_signed
         return Receipt(
-            trust=TRUST_PIXEL if self.is_pixel or found is None else found.trust,
+            trust=TRUST_PIXEL if self.is_pixel else TRUST_WEBHOOK if is_signed else TRUST_SERVER,
             door=self.platform if self.is_pixel else "hook",
             platform="pixel" if self.is_pixel else self.platform,
             received_at=self.received_at,

@@ -32,6 +32,7 @@ from app.platforms.kit.digests import (
     read_hex,
     read_timestamp,
     signed,
+    values_named,
 )
 from app.platforms.presets import resolve
 
@@ -162,6 +163,20 @@ def named_headers(settings: Mapping[str, object]) -> frozenset[str]:
     return frozenset(name.lower() for name in found) - BARRED_HEADERS
 
 
+def timestamps(headers: Mapping[str, str], settings: Mapping[str, object]) -> list[str]:
+    """The texts in which the headers say when the message was sent: by Standard Webhooks, and by a signature of the source's own."""
+    texts = [headers["webhook-timestamp"]] if "webhook-timestamp" in headers else []
+    layout = resolve(settings).get("signature")
+    if not isinstance(layout, dict):
+        return texts
+    own = headers.get(str(layout.get("timestamp_header", "")).lower())
+    texts += [] if own is None else [own]
+    if layout.get("timestamp_key"):
+        header = headers.get(str(layout.get("header", "")).lower(), "")
+        texts += values_named(header, str(layout["timestamp_key"]), str(layout.get("separator") or ","))
+    return texts
+
+
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -179,7 +194,7 @@ def _texts(value: object) -> Iterator[str]:
 def verify(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
 ) -> str | None:
-    """See `signing.verify`; header names in lower case."""
+    """See `Verify`."""
     if not secrets:
         return UNARMED
     given = resolve(settings).get("signature")

@@ -18,26 +18,26 @@ from app.platforms.generic.mapping import Amounts, LineFields, RefundFields, Rul
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.reading import read_mapped
 from app.platforms.generic.signature import NAMED, PLAIN, read_layout, sign
-from app.platforms.kit.trial import Rehearsal, Scene, Sent
+from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
 from app.platforms.presets import resolve
 
 ADVICE = "try it with a message of your own shop instead: POST /v1/mappings/check"
 
 
-def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Scene:
+def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """An order, and a refund of part of it. Invalid where the mapping has no word for what a rehearsal must say (that it is a test, above all)."""
     resolved = resolve(settings)
     layout = PLAIN if resolved.get("signature") is None else read_layout(resolved["signature"])
     order_id = f"rehearsal-{plan.number}"
 
-    def sent(document: object, headers: Mapping[str, str], name: str, at: datetime) -> Sent:
+    def sent(document: object, headers: Mapping[str, str], name: str, at: datetime) -> TrialRequest:
         body = json.dumps(document, separators=(",", ":")).encode()
         signature = sign(layout, body, secret, at=at, message_id=f"{order_id}-{name}")
-        return Sent(body=body, headers={"Content-Type": "application/json", **headers, **signature})
+        return TrialRequest(body=body, headers={"Content-Type": "application/json", **headers, **signature})
 
     if resolved.get("mapping") is None:
         order, refund = _own_words(plan, order_id)
-        return Scene(
+        return TrialMessages(
             order_id=order_id,
             order=(sent(order, {}, "order", plan.ordered_at),),
             refund=(sent(refund, {}, "refund", plan.refunded_at),),
@@ -54,10 +54,10 @@ def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Sc
         scene.append((paper, "refund", plan.refunded_at))
     messages = [sent(paper.document, paper.headers, name, at) for paper, name, at in scene]
     _check(table, plan, messages[0])
-    return Scene(order_id=order_id, order=tuple(messages[:1]), refund=tuple(messages[1:]))
+    return TrialMessages(order_id=order_id, order=tuple(messages[:1]), refund=tuple(messages[1:]))
 
 
-def _own_words(plan: Rehearsal, order_id: str) -> tuple[dict[str, object], dict[str, object]]:
+def _own_words(plan: TrialOrder, order_id: str) -> tuple[dict[str, object], dict[str, object]]:
     order: dict[str, object] = {
         "type": "conversion",
         "order_id": order_id,
@@ -82,7 +82,7 @@ def _own_words(plan: Rehearsal, order_id: str) -> tuple[dict[str, object], dict[
     return order, refund
 
 
-def _check(table: Table, plan: Rehearsal, order: Sent) -> None:
+def _check(table: Table, plan: TrialOrder, order: TrialRequest) -> None:
     """Raises Invalid unless the order is read back as it was planned: conditions may exclude each other, a field may be missing."""
     context = Context(received_at=plan.ordered_at, currency=plan.currency, customer_key=lambda _, email: email)
     read = read_mapped(table, order.body, {name.lower(): text for name, text in order.headers.items()}, context).parsed
@@ -174,7 +174,7 @@ def _put(document: Any, way: tuple[str, ...], value: object) -> Any:
     return {**known, step: _put(known.get(step, {}), rest, value)}
 
 
-def _written(table: Table, rule: Rule, plan: Rehearsal, order_id: str, *, refunded: bool) -> _Paper:
+def _written(table: Table, rule: Rule, plan: TrialOrder, order_id: str, *, refunded: bool) -> _Paper:
     paper = _Paper(table, plan.currency)
     is_refund = rule.read == "refund"
     at = plan.refunded_at if refunded else plan.ordered_at
@@ -210,7 +210,7 @@ def _written(table: Table, rule: Rule, plan: Rehearsal, order_id: str, *, refund
     return paper
 
 
-def _refund_inside(table: Table, fields: RefundFields, plan: Rehearsal, order_id: str) -> object:
+def _refund_inside(table: Table, fields: RefundFields, plan: TrialOrder, order_id: str) -> object:
     inside = _Paper(table, plan.currency)
     inside.write(fields.refund_id, f"{order_id}-refund")
     inside.write_time(fields.occurred_at, plan.refunded_at)

@@ -14,7 +14,7 @@ STALE = "stale_timestamp"
 QUERY = ":query"
 """Under this name the query string of a message stands among its headers; no header can be called so."""
 PROOF = ":token"
-"""Under this name stands what a message with a concealed secret is checked by (`signing.conceal`): kept only while it has yet to be checked."""
+"""Under this name stands what a message with a concealed secret is checked by (`conceal` of its platform): kept only while it has yet to be checked."""
 
 TOLERANCE_S = 300
 """How far a signed time may lie from the time of receipt, on both sides."""
@@ -75,6 +75,12 @@ def read_timestamp(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= TIMESTAMP_DIGITS_MAX):
         return None
     return int(text)
+
+
+def values_named(text: str, name: str, separator: str) -> list[str]:
+    """The values of this name among `name=value` pairs."""
+    pairs = (each.strip().partition("=") for each in text.split(separator))
+    return [value for key, _, value in pairs if key == name]
 
 
 def decode(text: str) -> bytes | None:

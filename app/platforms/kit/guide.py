@@ -14,7 +14,6 @@ class Connection:
     """What a guide fills in. url: where the shop posts to. publishable_key: of the source's shop; None while it has none.
 
     consent: how pages begin, as `data-consent` of the script says it.
-    template: of a postback, the parameters in the names of its preset, words in braces for what the sender fills in.
     """
 
     source_id: str
@@ -25,7 +24,6 @@ class Connection:
     click_param: str = "ariane"
     consent: str = "wait"
     settings: Mapping[str, object] = field(default_factory=dict)
-    template: str = ""
 
     @property
     def key(self) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class TrialOrder:
     """One order and one refund of it. Amounts in minor units of `currency`, before tax and shipping.
 
     number: unique for the brand; the platform's ids are made of it. code, click_id: None for an order that names none. test: said in the
@@ -29,7 +29,7 @@ class Rehearsal:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class TrialRequest:
     """One request to `/in/{token}`, as the platform makes it. query: without the question mark."""
 
     body: bytes = b""
@@ -39,9 +39,9 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class TrialMessages:
     """What a platform sends of a rehearsal, in its order. order_id: the name by which the order can be asked for afterwards."""
 
     order_id: str
-    order: tuple[Sent, ...]
-    refund: tuple[Sent, ...]
+    order: tuple[TrialRequest, ...]
+    refund: tuple[TrialRequest, ...]

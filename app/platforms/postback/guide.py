@@ -1,10 +1,13 @@
 """Postbacks: one address with the order in its parameters, in the names that the sender's network uses."""
 
 from app.platforms.kit.guide import Connection, Guide, GuidePaste, GuideStep, trial_step
+from app.platforms.postback.presets import preset_of
 
 
 def guide(connection: Connection) -> Guide:
     """The whole address in the names of the source's preset; the words in braces are the sender's own to fill in."""
+    preset = preset_of(connection.settings)
+    template = "" if preset is None else preset.template
     return Guide(
         page="docs/connect/postback.md",
         steps=(
@@ -12,7 +15,7 @@ def guide(connection: Connection) -> Guide:
                 "Give the sender this address",
                 "With each word in braces replaced by what its system calls that thing (its macro, or a variable of your template), and {token} by "
                 "the secret that this source was given. A preset without a secret leaves the token out.",
-                GuidePaste("postback address", f"{connection.url}?{connection.template}"),
+                GuidePaste("postback address", f"{connection.url}?{template}"),
             ),
             GuideStep(
                 "Hand the click id on",

@@ -191,3 +191,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
     }
 )
+
+
+def preset_of(settings: Mapping[str, object]) -> Preset | None:
+    """The preset that a source's settings name, Ariane's own by default; None for a name not listed."""
+    return PRESETS.get(str(settings.get("preset") or DEFAULT))

@@ -55,7 +55,7 @@ _DECODER = json.JSONDecoder()
 def verify(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
 ) -> str | None:
-    """See `signing.verify`; the query stands among the headers, the token may be concealed already. Without secrets the address is the guard."""
+    """See `Verify`; the query stands among the headers, the token may be concealed already. Without secrets the address is the guard."""
     del now_s, settings
     if not secrets:
         return None

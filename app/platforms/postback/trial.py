@@ -4,21 +4,21 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from app.domain import money
-from app.platforms.kit.trial import Rehearsal, Scene, Sent
+from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
 from app.platforms.postback.presets import DEFAULT, PRESETS
 
 
-def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Scene:
+def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """`secret`: '' for a source that has none. No network has a parameter for refunds; `refund_id` is ours and understood beside all of theirs."""
     preset = PRESETS[str(settings.get("preset") or DEFAULT)]
     order_id = f"rehearsal-{plan.number}"
 
-    def sent(said: Mapping[str, str | None]) -> Sent:
+    def sent(said: Mapping[str, str | None]) -> TrialRequest:
         whole = {**said, "order_id": order_id, "currency": plan.currency, "test": "1" if plan.test else None}
         named = {preset.names[field][0]: value for field, value in whole.items() if value is not None}
-        return Sent(method="GET", query=urlencode({**named, **({preset.token: secret} if secret else {})}))
+        return TrialRequest(method="GET", query=urlencode({**named, **({preset.token: secret} if secret else {})}))
 
-    return Scene(
+    return TrialMessages(
         order_id=order_id,
         order=(
             sent(

@@ -1,6 +1,6 @@
 """Checkouts that are connected by a table of settings alone: how they sign, and where in their messages an order stands.
 
-To add one: a module with its `SETTINGS`, a line in `PRESETS`. Nothing else knows their names.
+To add one: a folder with its `SETTINGS` and its guide, and a line in `PRESETS`. Nothing else knows their names.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,6 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
 
 
 def resolve(settings: Mapping[str, object]) -> Mapping[str, object]:
-    """The settings with what their preset says where they say nothing themselves. A preset nobody knows (any more) says nothing."""
+    """The settings, completed by those of their preset. An unknown preset (of another release) adds nothing."""
     preset = PRESETS.get(str(settings.get("preset")))
     return settings if preset is None else {**preset, **settings}

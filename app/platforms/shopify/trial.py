@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from app.domain import money
-from app.platforms.kit.trial import Rehearsal, Scene, Sent
+from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
 
 ORDER_ID_FIRST = 9_000_000_000_000_000
 """Shopify counts its orders through all shops and has come to 7 × 10^12: none of them is ever called like one of ours."""
 
 
-def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Scene:
+def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """An order of one line with its code and click, paid, and a refund of part of that line. No tax and no shipping, so net is what was paid."""
     del settings
     order_id = ORDER_ID_FIRST + plan.number
@@ -67,7 +67,7 @@ def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Sc
             }
         ],
     }
-    return Scene(
+    return TrialMessages(
         order_id=str(order_id),
         order=(_sent("orders/paid", order, plan.ordered_at, plan, secret),),
         refund=(_sent("refunds/create", refund, plan.refunded_at, plan, secret),),
@@ -79,11 +79,11 @@ def checkout_token(number: int) -> str:
     return hashlib.sha256(f"checkout {number}".encode()).hexdigest()[:32]
 
 
-def _sent(topic: str, resource: Mapping[str, object], at: datetime, plan: Rehearsal, secret: str) -> Sent:
+def _sent(topic: str, resource: Mapping[str, object], at: datetime, plan: TrialOrder, secret: str) -> TrialRequest:
     body = json.dumps(resource, separators=(",", ":")).encode()
     digest = hmac.digest(secret.encode(), body, "sha256")
     event_id = f"rehearsal-{plan.number}-{topic.replace('/', '-')}"
-    return Sent(
+    return TrialRequest(
         body=body,
         headers={
             "Content-Type": "application/json",
@@ -98,7 +98,7 @@ def _sent(topic: str, resource: Mapping[str, object], at: datetime, plan: Rehear
     )
 
 
-def _line(plan: Rehearsal) -> dict[str, object]:
+def _line(plan: TrialOrder) -> dict[str, object]:
     return {
         "id": ORDER_ID_FIRST + plan.number,
         "title": "Rehearsal",
@@ -110,12 +110,12 @@ def _line(plan: Rehearsal) -> dict[str, object]:
     }
 
 
-def _set(minor: int, plan: Rehearsal) -> dict[str, object]:
+def _set(minor: int, plan: TrialOrder) -> dict[str, object]:
     shown = {"amount": _amount(minor, plan), "currency_code": plan.currency}
     return {"shop_money": shown, "presentment_money": shown}
 
 
-def _amount(minor: int, plan: Rehearsal) -> str:
+def _amount(minor: int, plan: TrialOrder) -> str:
     return f"{money.to_decimal(minor, plan.currency):f}"
 
 

@@ -19,6 +19,7 @@ from app.platforms.kit.digests import (
     read_hex,
     read_timestamp,
     signed,
+    values_named,
 )
 
 SIGNATURE = "stripe-signature"
@@ -29,7 +30,7 @@ KEPT_HEADERS = frozenset({"content-type", SIGNATURE})
 def verify(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
 ) -> str | None:
-    """See `signing.verify`; header names in lower case."""
+    """See `Verify`."""
     del settings
     if not secrets:
         return UNARMED
@@ -49,3 +50,9 @@ def verify(
         return WRONG
     # Last, so that `stale_timestamp` always means: the right sender, the wrong time.
     return STALE if abs(now_s - sent_s) > TOLERANCE_S else None
+
+
+def timestamps(headers: Mapping[str, str], settings: Mapping[str, object]) -> list[str]:
+    """The texts in which the headers say when the message was sent."""
+    del settings
+    return values_named(headers.get(SIGNATURE, ""), "t", ",")

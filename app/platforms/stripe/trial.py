@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from app.platforms.kit.trial import Rehearsal, Scene, Sent
+from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
 from app.platforms.stripe.amounts import to_stripe
 
 
-def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Scene:
+def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """A paid session with the click in `client_reference_id` and the code in its metadata, and a refund of part of it. No tax and no shipping."""
     del settings
     session_id, intent_id = f"cs_test_rehearsal{plan.number}", f"pi_rehearsal{plan.number}"
@@ -41,7 +41,7 @@ def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Sc
         "payment_intent": intent_id,
         "status": "succeeded",
     }
-    return Scene(
+    return TrialMessages(
         # The one name that the session and its refund have in common.
         order_id=intent_id,
         order=(_sent("checkout.session.completed", session, plan.ordered_at, plan, secret),),
@@ -49,7 +49,7 @@ def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Sc
     )
 
 
-def _sent(kind: str, thing: Mapping[str, object], at: datetime, plan: Rehearsal, secret: str) -> Sent:
+def _sent(kind: str, thing: Mapping[str, object], at: datetime, plan: TrialOrder, secret: str) -> TrialRequest:
     event = {
         "id": f"evt_rehearsal{plan.number}{kind.replace('.', '')}",
         "object": "event",
@@ -61,7 +61,7 @@ def _sent(kind: str, thing: Mapping[str, object], at: datetime, plan: Rehearsal,
     }
     body = json.dumps(event, separators=(",", ":")).encode()
     digest = hmac.digest(secret.encode(), f"{_seconds(at)}.".encode() + body, "sha256")
-    return Sent(
+    return TrialRequest(
         body=body,
         headers={
             "Content-Type": "application/json; charset=utf-8",

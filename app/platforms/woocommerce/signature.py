@@ -26,7 +26,7 @@ _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "double": '"', "single": "'"}
 def verify(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
 ) -> str | None:
-    """See `signing.verify`; header names in lower case."""
+    """See `Verify`."""
     del now_s, settings
     return check_base64(body, headers.get(SIGNATURE, ""), list(_keys(secrets)))
 

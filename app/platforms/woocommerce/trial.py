@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from app.domain import money
-from app.platforms.kit.trial import Rehearsal, Scene, Sent
+from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
 from app.platforms.woocommerce.signature import decode_entities
 
 ORDER_ID_FIRST = 5_000_000_000_000
 """WordPress counts its posts from 1; beginning here keeps ours apart from any shop's orders."""
 
 
-def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Scene:
+def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """An order of one line with its code and click, and a refund of part of it. No tax and no shipping, so net is what was paid."""
     del settings
     order_id = ORDER_ID_FIRST + plan.number
@@ -26,14 +26,14 @@ def rehearse(plan: Rehearsal, secret: str, settings: Mapping[str, object]) -> Sc
     refunded = _order(plan, order_id, plan.refunded_at) | {
         "refunds": [{"id": order_id + 1, "reason": "", "total": _amount(-plan.refund_minor, plan)}]
     }
-    return Scene(
+    return TrialMessages(
         order_id=str(order_id),
         order=(_sent("created", order, plan, secret),),
         refund=(_sent("updated", refunded, plan, secret),),
     )
 
 
-def _order(plan: Rehearsal, order_id: int, modified_at: datetime) -> dict[str, object]:
+def _order(plan: TrialOrder, order_id: int, modified_at: datetime) -> dict[str, object]:
     paid = _amount(plan.net_minor, plan)
     meta = {"_ariane": plan.click_id, "_ariane_test": "1" if plan.test else None}
     return {
@@ -78,11 +78,11 @@ def _order(plan: Rehearsal, order_id: int, modified_at: datetime) -> dict[str, o
     }
 
 
-def _sent(event: str, order: Mapping[str, object], plan: Rehearsal, secret: str) -> Sent:
+def _sent(event: str, order: Mapping[str, object], plan: TrialOrder, secret: str) -> TrialRequest:
     # As wp_json_encode writes: ASCII with \u escapes, and slashes escaped too.
     body = json.dumps(order, separators=(",", ":")).replace("/", "\\/").encode()
     digest = hmac.digest(decode_entities(secret).encode(), body, "sha256")
-    return Sent(
+    return TrialRequest(
         body=body,
         headers={
             "Content-Type": "application/json",
@@ -98,7 +98,7 @@ def _sent(event: str, order: Mapping[str, object], plan: Rehearsal, secret: str)
     )
 
 
-def _amount(minor: int, plan: Rehearsal) -> str:
+def _amount(minor: int, plan: TrialOrder) -> str:
     return f"{money.to_decimal(minor, plan.currency):f}"
 
 

@@ -14,6 +14,7 @@ from app.database.tables import code, code_alias
 from app.domain.strict_json import read_text
 from app.errors import Conflict
 from app.orders.schedule import schedule_for_aliases
+from app.platforms.registry import PLATFORMS
 
 ALIASES_MAX = 50
 """Of one code: one per promotion code and mode (live, test) of each shop."""
@@ -23,8 +24,9 @@ Aliases = Annotated[
     list[Alias],
     Field(
         max_length=ALIASES_MAX,
-        description="Ids under which shop systems report the code, capitals and all: of Stripe the promotion code (`promo_…`), or the coupon of "
-        "discounts without one. An id belongs to one code of a brand. Orders that named it are decided again.",
+        description="Ids under which shop systems report the code, capitals and all: "
+        f"{'; '.join(each.code_ids for each in PLATFORMS.values() if each.code_ids)}. "
+        "An id belongs to one code of a brand. Orders that named it are decided again.",
         examples=[["promo_1Pgc79B7WZ01zgkWNy4mn5NX"]],
     ),
     AfterValidator(lambda given: sorted(set(given))),

@@ -1,6 +1,5 @@
 """What a newly connected shop is told to do: the guide of its platform with the brand's own address, key and parameter in it."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.tables import api_key, brand
 from app.domain import ids
-from app.platforms.guiding import guide
 from app.platforms.kit.guide import Connection
-from app.platforms.postback.presets import DEFAULT, PRESETS
+from app.platforms.registry import EXAMPLE, platform_of
 from app.settings import Settings
 
 
@@ -48,7 +46,7 @@ class Guidance(BaseModel):
     )
     snippets: list[Snippet]
     guide_page: str | None = Field(
-        description="The same at length, in the repository.", examples=["docs/connect/shopify.md"]
+        description="The same at length, in the repository.", examples=[f"docs/connect/{EXAMPLE.name}.md"]
     )
 
 
@@ -57,8 +55,7 @@ async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Set
     own = (
         await connection.execute(select(brand.c.click_param, brand.c.consent).where(brand.c.id == row.brand_id))
     ).one()
-    found = guide(
-        row.platform,
+    found = platform_of(row.platform).guide(
         Connection(
             source_id=ids.show("source", row.id),
             url=f"{settings.base_url}/in/{row.token}",
@@ -68,7 +65,6 @@ async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Set
             click_param=own.click_param,
             consent=own.consent,
             settings=row.settings,
-            template=_template(row.settings) if row.platform == "postback" else "",
         ),
     )
     if found is None:
@@ -87,11 +83,6 @@ async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Set
         ],
         guide_page=found.page,
     )
-
-
-def _template(settings: Mapping[str, Any]) -> str:
-    preset = PRESETS.get(str(settings.get("preset") or DEFAULT))
-    return "" if preset is None else preset.template
 
 
 async def _publishable_key(connection: AsyncConnection, brand_id: UUID, shop: str) -> str | None:

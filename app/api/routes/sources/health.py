@@ -4,7 +4,7 @@ Every question is asked of one source and one status at a time: each is then a d
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -80,13 +80,11 @@ class Health(BaseModel):
     )
 
 
-async def read_health(
-    connection: AsyncConnection, brand_id: UUID, sources: Mapping[UUID, Mapping[str, Any]]
-) -> dict[UUID, Health]:
-    """The health of each of these sources, given with their settings, in two statements."""
+async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequence[Row[Any]]) -> dict[UUID, Health]:
+    """The health of each of these sources, by their ids, in two statements."""
     if not sources:
         return {}
-    asked = {"brand_id": brand_id, "ids": list(sources)}
+    asked = {"brand_id": brand_id, "ids": [source.id for source in sources]}
     newest = {**asked, "statuses": list(DELIVERY_STATUSES), "most": SKEW_DELIVERIES}
     latest: dict[UUID, list[Row[Any]]] = defaultdict(list)
     for row in await connection.execute(_LATEST, newest):
@@ -103,16 +101,14 @@ async def read_health(
         setattr(counted, row.status, getattr(counted, row.status) + row.number)
         reason = row.reason or "unknown"
         counted.reasons = {**counted.reasons, reason: counted.reasons.get(reason, 0) + row.number}
-    return {
-        source_id: _health(latest[source_id], failures[source_id], settings) for source_id, settings in sources.items()
-    }
+    return {source.id: _health(source, latest[source.id], failures[source.id]) for source in sources}
 
 
-def _health(rows: list[Row[Any]], failures: Failures, settings: Mapping[str, Any]) -> Health:
+def _health(source: Row[Any], rows: list[Row[Any]], failures: Failures) -> Health:
     rows.sort(key=lambda row: row.id, reverse=True)
     refused = next((row for row in rows if row.status in FAILED), None)
     # A refused time was signed by the right sender all the same: it is what this figure is for. Other unsigned messages may say anything.
-    told = [row for row in rows if row.status != "unsigned" or row.reason == "stale_timestamp"][:SKEW_DELIVERIES]
+    timed = [row for row in rows if row.status != "unsigned" or row.reason == "stale_timestamp"][:SKEW_DELIVERIES]
     return Health(
         last_delivery_at=rows[0].received_at if rows else None,
         last_recorded_at=max((row.recorded_at for row in rows if row.recorded_at is not None), default=None),
@@ -125,5 +121,7 @@ def _health(rows: list[Row[Any]], failures: Failures, settings: Mapping[str, Any
             reason=refused.reason,
             delivery_id=ids.show("delivery", refused.id),
         ),
-        clock_skew_ms=clock_skew_ms([(row.headers, row.received_at) for row in told], settings),
+        clock_skew_ms=clock_skew_ms(
+            source.platform, [(row.headers, row.received_at) for row in timed], source.settings
+        ),
     )

@@ -11,6 +11,7 @@ from app.api.http import BODY, Session, resource
 from app.api.order_bodies import show_parsed
 from app.api.routes.sources.samples import Sample, SampleHeaders, check_settings, read_sample
 from app.api.routes.sources.settings import SourceSettings, refuse_foreign, refuse_unknown_preset
+from app.platforms.registry import MAPPED
 
 router: APIRouter = resource("mappings")
 
@@ -46,9 +47,9 @@ class MappingRead(BaseModel):
 @router.post("/check", responses=BODY)
 async def check_mapping(caller: Reader, session: Session, request: Request, body: MappingTrial) -> MappingRead:
     """Reads a pasted message as a source of these settings would, and answers what it read. Nothing is saved."""
-    refuse_foreign(body.settings, "generic")
+    refuse_foreign(body.settings, MAPPED.name)
     settings = body.settings.model_dump(exclude_none=True)
-    refuse_unknown_preset(settings)
+    refuse_unknown_preset(MAPPED.name, settings)
     check_settings(settings)
     mapped = await read_sample(
         session, caller, request, settings, shop=body.shop, sample=body.sample, headers=body.headers

@@ -1,58 +1,52 @@
-"""How each connected shop does things, where its messages do not say: the settings of sources, and which platform knows which."""
+"""What may be set for a source, and which platforms read which setting."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, Strict
 
 from app.api.fields import Given
 from app.api.routes.sources.samples import MappingGiven, Signature
 from app.errors import FieldError, Invalid
-from app.platforms.postback.presets import DEFAULT, PRESETS
-from app.platforms.presets import PRESETS as CHECKOUTS
+from app.platforms.registry import PLATFORMS, platform_of
 
-Platform = Literal["shopify", "woocommerce", "stripe", "generic", "postback"]
+if TYPE_CHECKING:
+    PlatformName = str
+else:
+    PlatformName = Literal[tuple(PLATFORMS)]
+
+
+def _description(name: str) -> str:
+    readers = (each for each in PLATFORMS.values() if name in each.settings)
+    return " ".join(f"{each.title}: {each.settings[name]}" for each in readers)
 
 
 class SourceSettings(Given):
     """What may be set; each field says for which platforms."""
 
-    taxes_included: Annotated[bool, Strict()] | None = Field(
-        default=None, description="Shopify: prices contain tax. It says so on orders, not on all refunds."
-    )
+    taxes_included: Annotated[bool, Strict()] | None = Field(default=None, description=_description("taxes_included"))
     preset: Annotated[str, Strict(), Field(min_length=1, max_length=40)] | None = Field(
         default=None,
-        description="Postback: whose parameter names it uses; `ariane` by default. Generic: whose signature and messages it has, "
-        f"one of {', '.join(sorted(CHECKOUTS))}.",
-        examples=["awin"],
+        description=_description("preset"),
+        examples=[each.preset_example for each in PLATFORMS.values() if each.preset_example],
     )
     signature: Signature | None = Field(
         default=None,
-        description="Generic: how it signs. Without it, `X-Ariane-Signature` or Standard Webhooks.",
+        description=_description("signature"),
         examples=[{"header": "X-Signature", "encoding": "hex", "prefix": "sha256="}],
     )
     mapping: MappingGiven | None = Field(
         default=None,
-        description="Generic: where in its messages an order or a refund stands. Tried on `sample` before it is kept.",
+        description=_description("mapping"),
         examples=[{"amounts": "major", "rules": [{"read": "order", "order_id": "/id", "total": "/total"}]}],
     )
-
-
-KNOWN_TO: Mapping[str, frozenset[str]] = {
-    "taxes_included": frozenset({"shopify"}),
-    "preset": frozenset({"generic", "postback"}),
-    "signature": frozenset({"generic"}),
-    "mapping": frozenset({"generic"}),
-}
-"""The platforms that read a setting."""
 
 
 def refuse_foreign(settings: SourceSettings, platform: str) -> None:
     """Raises Invalid naming every setting that this platform does not read."""
     foreign = [
         FieldError(f"settings.{name}", f"is not a setting of {platform}", "unknown_setting")
-        for name in sorted(settings.model_fields_set)
-        if platform not in KNOWN_TO[name]
+        for name in sorted(settings.model_fields_set - platform_of(platform).settings.keys())
     ]
     if foreign:
         raise Invalid("these settings are of another platform", fields=tuple(foreign))
@@ -61,24 +55,18 @@ def refuse_foreign(settings: SourceSettings, platform: str) -> None:
 def refuse_unguarded(platform: str, settings: Mapping[str, object], secrets_count: int) -> None:
     """Raises Invalid where nothing would tell the shop's messages from anybody's: a platform that signs, or a preset that demands its token,
     without a secret; and for a preset that does not exist."""
-    if platform != "postback":
-        if not secrets_count:
-            raise Invalid.field(
-                "secrets", f"a source of {platform} needs the secret that signs its messages", code="required"
-            )
-        refuse_unknown_preset(settings)
-        return
-    preset = PRESETS.get(str(settings.get("preset") or DEFAULT))
-    if preset is None:
-        raise Invalid.field("settings.preset", f"is none of {', '.join(PRESETS)}", code="unknown_preset")
-    if preset.demands_token and not secrets_count:
-        raise Invalid.field(
-            "secrets", f"{preset.title} postbacks need the {preset.token} that they carry", code="required"
-        )
+    found = platform_of(platform)
+    reason = found.secret_reason(settings)
+    if found.is_signed:
+        reason = f"a source of {platform} needs the secret that signs its messages"
+    if reason is not None and not secrets_count:
+        raise Invalid.field("secrets", reason, code="required")
+    refuse_unknown_preset(platform, settings)
 
 
-def refuse_unknown_preset(settings: Mapping[str, object]) -> None:
-    """Raises Invalid for a preset that no checkout of the generic platform has."""
+def refuse_unknown_preset(platform: str, settings: Mapping[str, object]) -> None:
+    """Raises Invalid for a preset that the platform does not have."""
+    presets = platform_of(platform).presets()
     preset = settings.get("preset")
-    if preset is not None and preset not in CHECKOUTS:
-        raise Invalid.field("settings.preset", f"is none of {', '.join(CHECKOUTS)}", code="unknown_preset")
+    if preset is not None and preset not in presets:
+        raise Invalid.field("settings.preset", f"is none of {', '.join(presets)}", code="unknown_preset")

@@ -16,11 +16,12 @@ from app.api.pagination import Page, Paging, fetch_page
 from app.api.routes.sources.guides import Guidance, guide_source
 from app.api.routes.sources.health import Health, read_health
 from app.api.routes.sources.samples import Sampled, check_source
-from app.api.routes.sources.settings import Platform, SourceSettings, refuse_foreign, refuse_unguarded
+from app.api.routes.sources.settings import PlatformName, SourceSettings, refuse_foreign, refuse_unguarded
 from app.api.rows import announce, missing, refuse_archived
 from app.database.tables import source
 from app.domain import ids
 from app.errors import Conflict
+from app.platforms.registry import EXAMPLE, MAPPED
 from app.secret import seal
 
 router: APIRouter = resource("sources")
@@ -45,10 +46,10 @@ Secrets = Annotated[
 class NewSource(Sampled):
     """What makes a source."""
 
-    platform: Platform = Field(
-        description="`generic`: any signed webhook, in our own words or through `settings.preset` or `settings.mapping`."
+    platform: PlatformName = Field(
+        description=f"`{MAPPED.name}`: any signed webhook, in our own words or through `settings.preset` or `settings.mapping`."
     )
-    name: Name = Field(default="", validate_default=False, examples=["Shopify France"])
+    name: Name = Field(default="", validate_default=False, examples=[f"{EXAMPLE.title} France"])
     shop: Word = Field(default="main", description="Where its orders come from.")
     secrets: Secrets = Field(default_factory=list)
     settings: SourceSettings = Field(default_factory=lambda: SourceSettings())
@@ -95,7 +96,7 @@ async def _show_guided(request: Request, session: AsyncConnection, caller: Calle
 
 
 async def _show(request: Request, session: AsyncConnection, caller: Caller, row: Row[Any]) -> Source:
-    return _shown(request, caller, row, (await read_health(session, row.brand_id, {row.id: row.settings}))[row.id])
+    return _shown(request, caller, row, (await read_health(session, row.brand_id, [row]))[row.id])
 
 
 def _shown(request: Request, caller: Caller, row: Row[Any], health: Health) -> Source:
@@ -164,7 +165,7 @@ async def list_sources(
     if not include_archived:
         query = query.where(source.c.archived_at.is_(None))
     page: Page[Any] = await fetch_page(session, query, paging, [source.c.id], lambda row: row)
-    health = await read_health(session, caller.brand_id, {row.id: row.settings for row in page.data})
+    health = await read_health(session, caller.brand_id, page.data)
     shown = [_shown(request, caller, row, health[row.id]) for row in page.data]
     return Page(data=shown, next_cursor=page.next_cursor, has_more=page.has_more)
 

@@ -77,7 +77,7 @@ async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> T
     ]
     return TrialReport(
         ok=not failed and recorded,
-        order_id=None if trial.scene is None else trial.scene.order_id,
+        order_id=None if trial.messages is None else trial.messages.order_id,
         conversion_id=None if trial.conversion_id is None else ids.show("conversion", trial.conversion_id),
         took_ms=round((clock.monotonic_s() - began_s) * 1_000),
         lines=shown,

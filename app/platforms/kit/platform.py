@@ -1,0 +1,104 @@
+"""What the service has to know about one platform: the type of the registry's entries."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from app.domain.orders import Context, Parsed
+    from app.platforms.kit.guide import Connection, Guide
+    from app.platforms.kit.trial import TrialMessages, TrialOrder
+
+Settings = Mapping[str, object]
+"""The settings of one source, as its row holds them."""
+
+
+class Verify(Protocol):
+    """Checks a signature. Header names in lower case, values stripped; no secret is an empty text, but there may be none."""
+
+    def __call__(
+        self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Settings
+    ) -> str | None:
+        """None when one of the secrets signed exactly these bytes, else why not: a word of kit/digests.py. Never raises."""
+        ...
+
+
+def _keep_all(query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, str], bytes]:
+    return query, dict(headers), body
+
+
+def _forget_nothing(query: str, body: bytes, secrets: Sequence[str]) -> tuple[str, bytes]:
+    del secrets
+    return query, body
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One platform: how its messages are checked and kept at the door, what they are worth, and what a source of it may set.
+
+    The folder `app/platforms/<name>/` holds the rest in modules that are imported at first use: `webhook` (`identify`, `parse`), `guide` (`guide`)
+    and `trial` (`trial_messages`). The doors check signatures and need none of them; the parsers and guides together would make
+    `import app.tracking.doors` take 390 ms instead of 230, and a web worker answers its first redirect after that import.
+
+    kept_headers, named_headers: headers (lower case) a delivery is kept with, so that it can be checked and read again later; the second are those
+    that the settings of a source name.
+    by_query: it reports in the query too, by GET or POST. Elsewhere a GET is somebody who opened the address in a browser.
+    conceal: removes from (query, headers, body) what must not be kept; `verify` accepts the message before and after.
+    forget: removes a source's own secrets from (query, body) where `conceal` found none.
+    is_ping: whether a message (body and kept headers) only asks if somebody is there.
+    timestamps: the texts in which a message's headers say when it was sent.
+    is_signed: a signature binds every byte to the shop. Where it is False a token is sent along: a password that travels in addresses, and so in
+    the logs of everybody on the way, and is worth no more than a secret key of the API.
+    reports_every_order: whether an order of the shop that it does not report is suspicious.
+    settings: descriptions of the settings that it reads, by their names in the API.
+    presets: names that the setting `preset` may have. secret_reason: where messages are not signed, why a source of these settings needs a secret
+    all the same; None when it does not.
+    code_ids: what it sends in place of the code that the shopper typed, as a phrase for the API's description; "" where it sends the code.
+    """
+
+    name: str
+    title: str
+    verify: Verify
+    kept_headers: frozenset[str]
+    named_headers: Callable[[Settings], frozenset[str]] = lambda settings: frozenset()
+    by_query: bool = False
+    conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] = _keep_all
+    forget: Callable[[str, bytes, Sequence[str]], tuple[str, bytes]] = _forget_nothing
+    is_ping: Callable[[bytes, Mapping[str, str]], bool] = lambda body, headers: False
+    timestamps: Callable[[Mapping[str, str], Settings], Iterable[str]] = lambda headers, settings: ()
+    is_signed: bool = True
+    reports_every_order: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+    presets: Callable[[], Collection[str]] = tuple
+    preset_example: str = ""
+    secret_reason: Callable[[Settings], str | None] = lambda settings: None
+    code_ids: str = ""
+
+    def identify(self, headers: Mapping[str, str]) -> tuple[str, str]:
+        """Topic and the sender's own id of a message from its headers (names in lower case); '' where unknown."""
+        identity: tuple[str, str] = _module(self.name, "webhook").identify(headers)
+        return identity
+
+    def parse(self, body: bytes, headers: Mapping[str, str], context: "Context") -> "Parsed":
+        """What a message reports. Never raises."""
+        parsed: Parsed = _module(self.name, "webhook").parse(body, headers, context)
+        return parsed
+
+    def guide(self, connection: "Connection") -> "Guide | None":
+        """How a shop on this platform is connected, with the brand's own values; None where there is no guide."""
+        guide: Guide = _module(self.name, "guide").guide(connection)
+        return guide
+
+    def trial_messages(self, order: "TrialOrder", secret: str, settings: Settings) -> "TrialMessages | None":
+        """The messages of a made-up order and its refund, signed as the platform signs; None where it cannot be tried. Raises Invalid
+        where these settings leave no way to write them."""
+        messages: TrialMessages = _module(self.name, "trial").trial_messages(order, secret, settings)
+        return messages
+
+
+@cache
+def _module(platform: str, name: str) -> ModuleType:
+    return import_module(f"app.platforms.{platform}.{name}")

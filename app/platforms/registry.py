@@ -1,0 +1,67 @@
+"""Every platform, one line each. To add one: copy a folder, write its line here, add samples, a test file and a page under docs/connect/."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from app.platforms import generic, postback, shopify, stripe, woocommerce
+from app.platforms.kit.platform import Platform, Settings
+
+if TYPE_CHECKING:
+    from app.domain.orders import Context, Parsed
+    from app.platforms.kit.guide import Connection, Guide
+    from app.platforms.kit.trial import TrialMessages, TrialOrder
+
+PLATFORMS: Mapping[str, Platform] = {
+    each.name: each
+    for each in (
+        shopify.PLATFORM,
+        woocommerce.PLATFORM,
+        stripe.PLATFORM,
+        generic.PLATFORM,
+        postback.PLATFORM,
+    )
+}
+
+EXAMPLE = shopify.PLATFORM
+"""The platform in the API's examples."""
+MAPPED = generic.PLATFORM
+"""The platform whose sources may have a mapping and a signature of their own."""
+PARTIAL = tuple(name for name, each in PLATFORMS.items() if not each.reports_every_order)
+"""Platforms that may leave out orders of the shop."""
+
+UNKNOWN_PLATFORM = "unknown_platform"
+
+
+def platform_of(name: str) -> Platform:
+    """The platform of this name. Of a name not listed, one that refuses every message: a newer release may have stored sources of it."""
+    return PLATFORMS.get(name) or UnknownPlatform(
+        name, name, _refuse, MAPPED.kept_headers, named_headers=MAPPED.named_headers
+    )
+
+
+class UnknownPlatform(Platform):
+    """Stands for a platform this release does not know. Its messages are kept, and can be replayed after an upgrade."""
+
+    def identify(self, headers: Mapping[str, str]) -> tuple[str, str]:
+        """Neither is known."""
+        return "", ""
+
+    def parse(self, body: bytes, headers: Mapping[str, str], context: "Context") -> "Parsed":
+        """Always rejected."""
+        from app.domain.orders import Parsed
+
+        return Parsed(rejected=UNKNOWN_PLATFORM, detail=f"messages of {self.name[:40]!r} cannot be read yet")
+
+    def guide(self, connection: "Connection") -> "Guide | None":
+        """There is none."""
+        return None
+
+    def trial_messages(self, order: "TrialOrder", secret: str, settings: Settings) -> "TrialMessages | None":
+        """There are none."""
+        return None
+
+
+def _refuse(
+    body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Settings
+) -> str | None:
+    return UNKNOWN_PLATFORM
