@@ -9,7 +9,7 @@ export HOST PORT ARIANE_DATA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix demo bench faults openapi lock
+.PHONY: help run test check fix demo bench faults mutants openapi lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: .venv/dev.stamp ## the figures of docs/figures.md, as ratios measured in 
 
 faults: .venv/dev.stamp ## the long fault tests: kill -9 and a stopped database, many times
 	ARIANE_TESTS_LONG=1 $(BIN)/python -m pytest -q tests/faults $(ARGS)
+
+mutants: .venv/dev.stamp ## changes of the code that no test notices (ROOM=domain or FILES=…, else what changed SINCE=HEAD; SAMPLE=150 or all; SEED=1)
+	$(BIN)/python -m tests.mutants $(if $(ROOM),--room $(ROOM)) $(if $(FILES),--files $(FILES)) $(if $(SINCE),--since $(SINCE)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 openapi: .venv/dev.stamp ## write openapi/openapi.json anew
 	$(BIN)/ariane openapi > openapi/openapi.json

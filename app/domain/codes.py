@@ -1,4 +1,4 @@
-"""Promo codes as shoppers type them: what is one code, what is another, and how a readable one is made."""
+"""Promo codes as shoppers type them: which spellings are one code, which codes are allowed, and how a readable one is generated."""
 
 import re
 import unicodedata
@@ -11,13 +11,13 @@ CODE_CHARS_MAX = 40
 PATTERN_DEFAULT = "{HANDLE}{DISCOUNT}"
 PLACEHOLDERS = ("HANDLE", "NAME", "CAMPAIGN", "DISCOUNT", "YEAR")
 WORD_CHARS_MAX = 16
-"""Of a handle or name, this much goes into a code: it is said aloud in videos."""
-SPELLINGS_REMEMBERED = 4_096
-"""Codes whose folded form is remembered: an order's is asked for several times, and a campaign's by every order."""
+"""Longest part of a handle or name in a code, in characters: codes are said aloud in videos."""
+SPELLINGS_CACHED = 4_096
+"""Codes whose folded form is kept in memory: a campaign's code is folded several times for every order."""
 FALLBACKS = 40
-"""Candidates that are tried before giving up; the last ones have four random characters each."""
+"""Candidates that are tried before giving up; the last ones end in four random characters each."""
 
-# Without look-alikes and without vowels, so that no word comes about by accident.
+# Without look-alikes and without vowels, so that no word is spelled by accident.
 RANDOM_ALPHABET = "23456789CDFGHKMNPQRTVWXZ"
 
 _LOOK_ALIKES = str.maketrans(
@@ -27,33 +27,31 @@ _TYPED = re.compile(r"[0-9A-Za-zÀ-ÖØ-öø-ſ]+(?:[ ._-]+[0-9A-Za-zÀ-ÖØ-ö�
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-def _folded(*words: str) -> tuple[str, ...]:
-    return tuple(word.translate(_LOOK_ALIKES) for word in words)
+def _folded(words: str) -> tuple[str, ...]:
+    return tuple(words.translate(_LOOK_ALIKES).split())
 
 
 # A code is printed beside the brand's name.
 BLOCKED = _folded(
-    "FUCK", "SHIT", "CUNT", "NIGGER", "NIGGA", "WHORE", "BITCH", "FAGGOT", "PORN", "NAZI", "HITLER", "RAPIST",
-    "SALOPE", "CONNARD", "CONNASSE", "ENCULE", "PUTAIN", "MERDE", "BATARD", "NEGRE", "PEDOPHILE", "BRANLEUR", "NIQUE",
-)  # fmt: skip
-HARMLESS = _folded(
-    "SCUNTHORPE", "SHIITAKE", "SHITAKE", "PORNIC", "MERDEKA", "NEGRESCO", "UNIQUE", "MONIQUE", "DOMINIQUE", "VERONIQUE"
+    "FUCK SHIT CUNT NIGGER NIGGA WHORE BITCH FAGGOT PORN NAZI HITLER RAPIST"
+    " SALOPE CONNARD CONNASSE ENCULE PUTAIN MERDE BATARD NEGRE PEDOPHILE BRANLEUR NIQUE"
 )
-"""Words that a blocked one stands in by accident."""
+HARMLESS = _folded("SCUNTHORPE SHIITAKE SHITAKE PORNIC MERDEKA NEGRESCO UNIQUE MONIQUE DOMINIQUE VERONIQUE")
+"""Words that contain a blocked one by accident."""
 
 
-@lru_cache(maxsize=SPELLINGS_REMEMBERED)
+@lru_cache(maxsize=SPELLINGS_CACHED)
 def normalise(code: str) -> str:
-    """The form in which codes are compared: compatibility characters, case, accents, spaces, dashes and look-alikes folded. '' for none of these.
+    """The form in which codes are compared: compatibility characters, case, accents, spaces, dashes and look-alikes folded.
 
-    « léa-10 » and `LEA10` are one code; so are `LEAIO` and `LEA10`, which people cannot tell apart on a screen.
+    '' for a text without letters or digits. « léa-10 » and `LEA10` are one code; so are `LEAIO` and `LEA10`, which people cannot tell apart on a screen.
     """
     decomposed = unicodedata.normalize("NFKD", code).upper()
     return "".join(character for character in decomposed if character.isalnum()).translate(_LOOK_ALIKES)
 
 
 def check_code(text: str) -> str:
-    """A code as the brand wrote it, without spaces around. Raises ValueError with one sentence."""
+    """A code as the brand wrote it, without surrounding spaces. Raises ValueError with one sentence."""
     code = unicodedata.normalize("NFKC", text).strip()
     if not _TYPED.fullmatch(code):
         raise ValueError("may have letters, digits, and spaces or - _ . between them")
@@ -75,10 +73,10 @@ def is_blocked(folded: str) -> bool:
 
 
 def check_pattern(pattern: str) -> str:
-    """A pattern such as `{HANDLE}{DISCOUNT}`. Raises ValueError naming what is not understood."""
+    """A pattern such as `{HANDLE}{DISCOUNT}`. Raises ValueError naming the placeholder or the characters that are not allowed."""
     for name in _PLACEHOLDER.findall(pattern):
         if name.upper() not in PLACEHOLDERS:
-            raise ValueError(f"{{{name}}} is none of {', '.join(f'{{{known}}}' for known in PLACEHOLDERS)}")
+            raise ValueError(f"{{{name}}} is none of {', '.join(f'{{{each}}}' for each in PLACEHOLDERS)}")
     rest = _PLACEHOLDER.sub("", pattern)
     if not re.fullmatch(r"[0-9A-Za-z_-]*", rest):
         raise ValueError("may have letters, digits, - and _ beside its {PLACEHOLDERS}")
@@ -86,9 +84,9 @@ def check_pattern(pattern: str) -> str:
 
 
 def candidates(pattern: str, words: Mapping[str, str], random: int) -> Iterator[str]:
-    """Codes to try, the most readable first: as the pattern says, then with a digit behind, then with random characters.
+    """Codes to try, the most readable first: as the pattern says, then with a digit at the end, then with random characters.
 
-    words: what each placeholder stands for, in any spelling; a missing one stands for nothing. random: at least 20 random bits per candidate
+    words: the text of each placeholder, in any spelling; a missing one is empty. random: at least 20 random bits for each candidate
     of the last kind (FALLBACKS × 20). At most FALLBACKS codes, none blocked, none too short.
     """
     base = _fill(pattern, words)

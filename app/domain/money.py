@@ -1,31 +1,36 @@
 """Money is a whole number of minor units and an ISO 4217 code; never a float.
 
-Exponents come from the ISO list itself (package iso4217): locale libraries disagree with it (they say how a currency is written, not what its unit is).
+Exponents come from the ISO list itself (package iso4217). Locale libraries disagree with it: they say how a currency is written, not what its unit is.
 """
 
+import re
 from collections.abc import Sequence
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from functools import cache, lru_cache
 
 import iso4217
 
 AMOUNT_MINOR_MAX = 10**15
-"""Largest amount that is believed, in minor units: ten thousand milliards of cents; beyond it stands a mistake, not an order."""
-AMOUNTS_REMEMBERED = 16_384
-"""Texts whose reading is remembered: an order repeats its amounts many times, and shops their prices."""
+"""Largest amount that is accepted, in minor units: ten thousand milliards of cents. Anything beyond is a mistake, not an order."""
+AMOUNT_CHARS_MAX = 40
+"""Longest amount that is read, in characters."""
+AMOUNTS_CACHED = 16_384
+"""Parsed amounts kept in memory: an order repeats its amounts many times, and shops repeat their prices."""
+
+_AMOUNT = re.compile(r"[+-]?([0-9]+\.?|[0-9]*\.([0-9]+))")
 
 
 @cache
 def exponent(currency: str) -> int:
     """Decimals of a currency: EUR 2, JPY 0, KWD 3. ValueError for what ISO 4217 does not list or gives no unit (XXX, XAU)."""
     try:
-        found = iso4217.Currency(currency)
+        listed = iso4217.Currency(currency)
     except ValueError:
         raise ValueError(f"{currency!r} is not an ISO 4217 currency") from None
-    if found.exponent is None:
+    if listed.exponent is None:
         raise ValueError(f"{currency!r} has no minor unit")
-    return int(found.exponent)
+    return int(listed.exponent)
 
 
 def read_currency(text: str) -> str:
@@ -35,7 +40,7 @@ def read_currency(text: str) -> str:
     return code
 
 
-@lru_cache(maxsize=AMOUNTS_REMEMBERED)
+@lru_cache(maxsize=AMOUNTS_CACHED)
 def read_amount(text: str, currency: str) -> int:
     """Minor units of a decimal string as shops print it: "49.90" EUR → 4990, "500" JPY → 500.
 
@@ -44,25 +49,20 @@ def read_amount(text: str, currency: str) -> int:
     Otherwise more decimals than the currency has are rounded half up (Shopify prints "10.00" for yen).
     ValueError for anything else, for NaN and infinity, and beyond AMOUNT_MINOR_MAX.
     """
-    cleaned = text.strip()
-    if cleaned.count(",") == 1 and "." not in cleaned:
-        cleaned = cleaned.replace(",", ".")
-    if not cleaned or len(cleaned) > 40 or any(character not in "0123456789.-+" for character in cleaned):
+    number = text.strip().replace(",", ".")
+    match = _AMOUNT.fullmatch(number)
+    if match is None or len(number) > AMOUNT_CHARS_MAX:
         raise ValueError(f"{text!r} is not an amount such as 49.90")
-    try:
-        value = Decimal(cleaned)
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not an amount such as 49.90") from None
-    if len(cleaned.partition(".")[2]) == 3 and exponent(currency) != 3:
+    if len(match[2] or "") == 3 and exponent(currency) != 3:
         raise ValueError(f"{text!r} could be a thousand or a fraction; write it without separators, such as 1234.00")
-    return from_decimal(value, currency)
+    return from_decimal(Decimal(number), currency)
 
 
 def from_decimal(value: Decimal, currency: str) -> int:
     """Minor units of a decimal number of major units, rounded half up. ValueError beyond AMOUNT_MINOR_MAX."""
     if not value.is_finite():
         raise ValueError("not a finite amount")
-    minor = int((value.scaleb(exponent(currency))).to_integral_value(rounding=ROUND_HALF_UP))
+    minor = int(value.scaleb(exponent(currency)).to_integral_value(rounding=ROUND_HALF_UP))
     if abs(minor) > AMOUNT_MINOR_MAX:
         raise ValueError("the amount is absurdly large")
     return minor
@@ -76,23 +76,21 @@ def to_decimal(minor: int, currency: str) -> Decimal:
 def split(total_minor: int, weights: Sequence[Fraction]) -> list[int]:
     """Parts of a total in proportion to the weights, summing to it exactly, by largest remainder (ties: the earlier part).
 
-    Works on the absolute value and gives the sign back, so that a refund splits exactly like the order it takes back.
+    A negative total is split as its absolute value, so that a refund splits exactly like the order it takes back.
     Weights are not negative; when all are zero the first part takes everything. [] for no weights, which only a zero total allows.
     """
     if not weights:
         if total_minor:
             raise ValueError("nothing to give the money to")
         return []
-    if len(weights) == 1:
-        return [total_minor]
+    if total_minor < 0:
+        return [-part for part in split(-total_minor, weights)]
     whole = sum(weights)
-    if whole == 0:
+    if len(weights) == 1 or whole == 0:
         return [total_minor] + [0] * (len(weights) - 1)
-    sign = -1 if total_minor < 0 else 1
-    exact = [abs(total_minor) * weight / whole for weight in weights]
+    exact = [total_minor * weight / whole for weight in weights]
     parts = [int(share) for share in exact]
-    missing = abs(total_minor) - sum(parts)
-    by_remainder = sorted(range(len(parts)), key=lambda index: (parts[index] - exact[index], index))
-    for index in by_remainder[:missing]:
+    missing = total_minor - sum(parts)
+    for index in sorted(range(len(parts)), key=lambda index: parts[index] - exact[index])[:missing]:
         parts[index] += 1
-    return [sign * part for part in parts]
+    return parts

@@ -1,4 +1,4 @@
-"""Slugs: what may stand after the host of a short link, and how one is made."""
+"""Slugs: what may follow the host of a short link, and how one is generated."""
 
 import re
 from functools import cache
@@ -8,11 +8,11 @@ from hashids import Hashids
 SLUG_CHARS_MIN = 3
 SLUG_CHARS_MAX = 64
 
-RESERVED = frozenset(
-    {"p.gif", "e", "a.js", "in", "healthz", "readyz", "metrics", "v1", "docs", "me", "openapi.json", "robots.txt"}
-    | {"favicon.ico", ".well-known", "dashboard"}
-)
-"""Paths of our own, present and planned."""
+RESERVED = frozenset({
+    "p.gif", "e", "a.js", "in", "healthz", "readyz", "metrics", "v1", "docs", "me", "openapi.json", "robots.txt", "favicon.ico",
+    ".well-known", "dashboard",
+})  # fmt: skip
+"""First path segments of the service itself, present and planned."""
 
 # Without 0 o 1 i l: people read slugs from a screen and type them.
 ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -34,14 +34,14 @@ def check_slug(text: str) -> str:
 
 
 def is_slug(text: str) -> bool:
-    """Whether a link could have this slug; it is in lower case already."""
+    """Whether a link could have this slug. text: already in lower case."""
     return SLUG_CHARS_MIN <= len(text) <= SLUG_CHARS_MAX and _SLUG.fullmatch(text) is not None
 
 
 def make_slug(number: int) -> str:
     """The slug of a random number: short, lower case, without look-alikes; distinct numbers give distinct slugs.
 
-    The number must be random: hashids can be decoded, so a serial one would tell how many links there are.
+    The number must be random: hashids can be decoded, so a serial number would reveal how many links there are.
     """
     return str(_hashids().encode(number))
 

@@ -1,12 +1,12 @@
-"""The status of an order: what its reports come to, and over it what people decided. A fold over facts, like everything else.
+"""The status of an order: the one its reports give it, unless people decided otherwise. A fold over facts, like everything else.
 
     stub ─ only refunds name it            unverified ─ only a pixel reported it, though the shop has a signed source
     pending ──▶ approved ──▶ locked ──▶ paid
        │           │
        └───────────┴──▶ rejected(reason) ──▶ pending, until it is locked
 
-An order is approved by its payment, or by people. `locked` and `paid` are final, whatever else was said and in whatever order it arrived; before
-that the last word of people holds; without one the reports do.
+An order is approved by its payment, or by people. `locked` and `paid` are final, whatever else was decided and in whatever order it arrived.
+Until then the latest decision of people holds; without one the reports give the status.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ FINAL = (LOCKED, PAID)
 REASONS = (
     "cancelled", "returned", "failed_payment", "breach_of_terms", "duplicate", "out_of_stock", "self_referral", "fraud", "other",
 )  # fmt: skip
-"""Why an order was rejected."""
+"""Reasons why an order was rejected."""
 
 NEXT: Mapping[str, tuple[str, ...]] = {
     STUB: (),
@@ -35,12 +35,12 @@ NEXT: Mapping[str, tuple[str, ...]] = {
     LOCKED: (PAID,),
     PAID: (),
 }
-"""What people may make of an order in each status. From `rejected`: `pending` takes the rejection back, `rejected` gives another reason."""
+"""Statuses that people may set, by the current one. From `rejected`: `pending` takes the rejection back, `rejected` gives another reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """One decision about an order. was: the status it found, for the record. key_id None: its hold had passed, and the service locked it."""
+    """One decision about an order. was: the status before it, for the record. key_id None: the service locked the order after its hold."""
 
     status: str
     changed_at: datetime
@@ -52,7 +52,7 @@ class StatusChange:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where people left an order. status None: nothing they decided holds. approved_at: when they approved it, if they did."""
+    """The outcome of people's decisions about an order. status None: none of them holds. approved_at: when people approved it, if they did."""
 
     status: str | None = None
     reason: str | None = None
@@ -64,38 +64,28 @@ UNDECIDED = Standing()
 
 
 def in_time(changes: Iterable[StatusChange]) -> tuple[StatusChange, ...]:
-    """Changes in the order of time, equal ones once."""
-    once = set(changes)
-    return tuple(sorted(once, key=_turn)) if once else ()
+    """Changes from the oldest to the newest, without duplicates."""
+    return tuple(sorted(set(changes), key=_turn))
 
 
 def stand(changes: Iterable[StatusChange]) -> Standing:
-    """What these changes come to, whatever their order and however often each is repeated.
+    """The outcome of these changes, whatever their order and however often each is repeated.
 
-    Two orders may turn out to be one with a history each: then too what is final wins, and else the last word.
+    Two orders may turn out to be one, each with a history: a final status wins then too, and otherwise the latest decision.
     """
-    told = in_time(changes)
-    if not told:
-        return UNDECIDED
-    final = [change for change in told if change.status in FINAL]
+    ordered = in_time(changes)
+    final = [change for change in ordered if change.status in FINAL]
     if final:
         paid = any(change.status == PAID for change in final)
         return Standing(PAID if paid else LOCKED, locked_at=final[0].changed_at)
-    last = told[-1]
+    if not ordered:
+        return UNDECIDED
+    last = ordered[-1]
     if last.status == REJECTED:
         return Standing(REJECTED, reason=last.reason)
-    if last.status == APPROVED:
-        return Standing(APPROVED, approved_at=last.changed_at)
-    return UNDECIDED
+    return Standing(APPROVED, approved_at=last.changed_at) if last.status == APPROVED else UNDECIDED
 
 
-def _turn(change: StatusChange) -> tuple[datetime, int, str, str, str, str]:
-    # At one moment the strongest is the last; the rest only makes the order the same everywhere.
-    return (
-        change.changed_at,
-        STATUSES.index(change.status),
-        change.reason or "",
-        change.was,
-        change.note or "",
-        str(change.key_id),
-    )
+def _turn(change: StatusChange) -> tuple[datetime, int, str, str]:
+    # At one moment the strongest status is the last. The texts only make the order the same everywhere.
+    return change.changed_at, STATUSES.index(change.status), str(change.reason), repr(change)

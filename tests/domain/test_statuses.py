@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.statuses import FINAL, NEXT, REASONS, REJECTED, STATUSES, Standing, StatusChange, stand
+from app.domain.statuses import (
+    COUNTED,
+    FINAL,
+    NEXT,
+    REASONS,
+    REJECTED,
+    STATUSES,
+    Standing,
+    StatusChange,
+    in_time,
+    stand,
+)
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -33,6 +44,35 @@ def test_what_is_final_stays_also_when_two_orders_turn_out_to_be_one() -> None:
     locked, rejected = change("locked", 1), change("rejected", 9, "fraud")
     assert stand([locked, rejected]) == Standing("locked", locked_at=NOON + MINUTE)
     assert stand([change("paid", 5), rejected, locked]) == Standing("paid", locked_at=NOON + MINUTE)
+
+
+def test_at_one_moment_the_stronger_status_is_the_later_and_the_order_is_the_same_everywhere() -> None:
+    assert stand([change("rejected", 1, "fraud"), change("approved", 1)]).status == "rejected"
+    assert stand([change("rejected", 1, "fraud"), change("rejected", 1, "other")]).reason == "other"
+    one, other = change("approved", 1), StatusChange("approved", NOON + MINUTE, "rejected")
+    assert in_time([one, other, one]) == in_time([other, one]) == (one, other)
+
+
+def test_a_change_says_nothing_that_was_not_said() -> None:
+    bare = StatusChange("approved", NOON, "pending")
+    assert (bare.reason, bare.note, bare.key_id) == (None, None, None)
+    nothing = Standing()
+    assert (nothing.status, nothing.reason, nothing.approved_at, nothing.locked_at) == (None, None, None, None)
+
+
+def test_the_statuses_and_reasons_that_a_client_may_read_are_these() -> None:
+    assert STATUSES == ("stub", "unverified", "pending", "approved", "rejected", "locked", "paid")
+    assert COUNTED == ("pending", "approved", "locked", "paid")
+    listed = "cancelled returned failed_payment breach_of_terms duplicate out_of_stock self_referral fraud other"
+    assert " ".join(REASONS) == listed
+
+
+def test_people_may_go_these_ways_and_no_others() -> None:
+    ways = {f"{status} > {after}" for status in STATUSES for after in NEXT[status]}
+    assert ways == {
+        "unverified > approved", "unverified > rejected", "pending > approved", "pending > rejected", "approved > locked",
+        "approved > rejected", "rejected > pending", "rejected > rejected", "locked > paid",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("status", STATUSES)
