@@ -1,10 +1,10 @@
-"""Bodies about orders in OpenAPI's and JSON's words: the requests that domain/bodies.py reads, and what a parser read in a message."""
+"""Bodies about orders in OpenAPI's and JSON's stated_fields: the requests that domain/bodies.py reads, and what a parser read in a message."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from app.domain.order_fields import BodyField, properties
-from app.domain.orders import Parsed, words
+from app.domain.orders import Parsed, stated_fields
 
 
 def request_body(title: str, fields: Iterable[BodyField], **examples: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def show_parsed(parsed: Parsed) -> dict[str, Any]:
             shown[name] = getattr(parsed, name)
     if parsed.reports:
         shown["reports"] = [
-            {**words(report), "refunds": [words(each) for each in report.refunds]} for report in parsed.reports
+            {**stated_fields(report), "refunds": [stated_fields(each) for each in report.refunds]} for report in parsed.reports
         ]
     if parsed.landings:
         shown["landings"] = [

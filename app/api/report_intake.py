@@ -16,7 +16,7 @@ from app.domain import ids
 from app.domain.amounts import AmountCheck
 from app.domain.customers import customer_key
 from app.domain.order_fields import BodyField
-from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, words
+from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, stated_fields
 from app.domain.refunds import Effect
 from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid
@@ -176,7 +176,7 @@ def show_order_state(settled: OrderState) -> Conversion:
         **summary_fields(settled.conversion, settled.decision),
         refunds=[_effect(effect) for effect in (*order.effects, *order.idle)],
         status_changes=[_status_change(change) for change in settled.changes],
-        witnesses=[_witness(account) for account in order.accounts],
+        witnesses=[_witness(account) for account in order.amount_checks],
     )
 
 
@@ -260,7 +260,7 @@ def _witness(account: AmountCheck) -> WitnessShown:
         amounts=account.amounts,  # type: ignore[arg-type]
         net_minor=account.net_minor,
         difference_minor=account.difference_minor,
-        said=words(witness.report),
+        said=stated_fields(witness.report),
     )
 
 

@@ -560,6 +560,7 @@ conversion = Table(
     _words("visitor_id", nullable=True),
     _words("customer_key", nullable=True),
     Column("customer_is_new", Boolean),
+    _words("origin", default="unknown"),
     Column("test", Boolean, nullable=False, server_default=text("false")),
     # unsigned, net_estimated, over_cap, amount_disagreement, changed_after_lock, refund_over_order … (docs/orders.md)
     Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
@@ -625,7 +626,7 @@ witness = Table(
     _belongs("conversion_id", "conversion", before=True),
 )
 
-# A refund, cancellation, chargeback, or the reversal of one. It stores what was said (an amount, or `full`), never a computed remainder.
+# One report of a refund, cancellation, chargeback or the reversal of one, stored as a witness is.
 adjustment = Table(
     "adjustment",
     metadata,
@@ -635,25 +636,24 @@ adjustment = Table(
     _words("refund_id"),
     Column("content_hash", LargeBinary, nullable=False),
     _id("id"),
-    # Null amount: all that is left (`full`), or what the lines are worth. Positive takes money away, as refunds are shown.
-    Column("amount_minor", BigInteger),
-    _words("currency", nullable=True),
     Column("trust", SmallInteger, nullable=False),
     _words("door"),
     _words("platform"),
+    _id("origin_id", nullable=True),
     _id("delivery_id", nullable=True),
     Column("version", BigInteger, nullable=False, server_default="0"),
-    _moment("occurred_at", nullable=True),
     _moment("received_at"),
+    # Null in rows that the previous release writes while it runs beside this one; they are read from the columns below (orders/facts.py).
+    Column("report", JSONB),
+    # What the previous release knows of a report; to be dropped by a later migration.
+    Column("amount_minor", BigInteger),
+    _words("currency", nullable=True),
+    _moment("occurred_at", nullable=True),
     _json("lines", "[]"),
-    # The amount is a part of what was paid in all, tax and shipping included, not of the net.
     Column("of_total", Boolean, nullable=False, server_default=text("false")),
-    # The amount is the sum of all refunds so far of what `refund_id` names; such a name in part_of: that sum contains this refund.
     Column("cumulative", Boolean, nullable=False, server_default=text("false")),
     _words("part_of", nullable=True),
-    # No amount but what the lines are worth in the order.
     Column("by_lines", Boolean, nullable=False, server_default=text("false")),
-    # Of a reversal: the refund_id of what it gives back; null: anything that was taken.
     _words("reverses", nullable=True),
     _key("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
     _belongs("conversion_id", "conversion", before=True),

@@ -1,7 +1,7 @@
-"""What each witness of an order says of its amount, beside the amount that is taken: `compare`. Pure, and blind to arrival.
+"""The amount that each witness of an order states, beside the amount that is taken: `compare`. Pure, and independent of the order of arrival.
 
-One witness is trusted for the amount; the others confirm it or differ. A difference is only a difference on one base: a pixel that does not know tax
-and shipping tells what was paid, and is compared with what was paid.
+One witness is trusted for the amount; the others confirm it or differ. Amounts are compared on one base: a pixel that does not know tax and
+shipping states what was paid, and is compared with what was paid.
 """
 
 from collections.abc import Sequence
@@ -10,38 +10,16 @@ from datetime import datetime
 
 import msgspec
 
-from app.domain.orders import TRUST_SERVER, OrderReport
+from app.domain.orders import TRUST_SERVER, OrderReport, Witness
 
 USED, CONFIRMED, DIFFERS, NONE = "used", "confirmed", "differs", "none"
 SUPERSEDED, AFTER_LOCK = "superseded", "after_lock"
 OTHER_CURRENCY, OTHER_BASE = "other_currency", "other_base"
 AMOUNTS = (USED, CONFIRMED, DIFFERS, SUPERSEDED, AFTER_LOCK, OTHER_CURRENCY, OTHER_BASE, NONE)
-"""What a witness's amount is to its order. superseded: the same place has said something newer since. other_base: it contains tax or shipping
-that nobody tells apart."""
+"""How a witness's amount relates to its order's. superseded: a newer report came from the same place. other_base: it contains tax or shipping
+that no report states separately."""
 
 BP = 10_000
-
-
-class Witness(msgspec.Struct, frozen=True, gc=False):
-    """One report and its weight. received_at: the earliest receipt of the same words."""
-
-    report: OrderReport
-    trust: int
-    content_hash: bytes
-    received_at: datetime
-    door: str = ""
-    platform: str = ""
-    delivery_id: str | None = None
-
-    @property
-    def rank(self) -> tuple[int, int, bytes]:
-        """Greater is believed: trust, then the source's own version, then the hash, which only makes the choice the same everywhere."""
-        return self.trust, self.report.version, self.content_hash
-
-    @property
-    def place(self) -> tuple[int, str, str]:
-        """Where it speaks from: of two reports from one place the newer version replaces the older."""
-        return self.trust, self.door, self.platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +38,7 @@ EXACT = Tolerance()
 
 
 class AmountCheck(msgspec.Struct, frozen=True, gc=False):
-    """A witness, what its amount is to the order (`AMOUNTS`), its own net, and by how much it says more than what is taken."""
+    """A witness, how its amount relates to the order's (`AMOUNTS`), its own net, and by how much it exceeds the amount taken."""
 
     witness: Witness
     amounts: str
@@ -69,7 +47,7 @@ class AmountCheck(msgspec.Struct, frozen=True, gc=False):
 
 
 def net_of(report: OrderReport) -> int | None:
-    """After discount, before tax, shipping and refunds; from the parts when it is not said outright."""
+    """The net of a report: after discount, before tax, shipping and refunds; computed from the parts when it is not stated."""
     if report.net_minor is not None:
         return report.net_minor
     if report.items_minor is None:
@@ -92,7 +70,7 @@ def compare(
     """
     if len(ranked) == 1 and money is not None:
         return (AmountCheck(money, USED, net_of(money.report), 0),), set()
-    accounts = []
+    checks = []
     flags: set[str] = set()
     newest: dict[tuple[int, str, str], int] = {}
     for witness in ranked:
@@ -100,10 +78,10 @@ def compare(
     for witness in ranked:
         net_minor = net_of(witness.report)
         if money is None or net_minor is None:
-            accounts.append(AmountCheck(witness, NONE))
+            checks.append(AmountCheck(witness, NONE))
             continue
         if witness is money:
-            accounts.append(AmountCheck(witness, USED, net_minor, 0))
+            checks.append(AmountCheck(witness, USED, net_minor, 0))
             continue
         difference = _difference(witness.report, money.report, paid_on_top)
         tied = witness.rank[:2] == money.rank[:2]
@@ -123,16 +101,16 @@ def compare(
         elif amounts == DIFFERS:
             flags.add("amount_disagreement")
         elif amounts == OTHER_CURRENCY and witness.trust >= TRUST_SERVER:
-            # A pixel tells what the shopper saw, in the shopper's currency; that is no news of a shop that sells abroad.
+            # A pixel states what the shopper saw, in the shopper's currency: ordinary for a shop that sells abroad.
             flags.add("currency_disagreement")
-        accounts.append(AmountCheck(witness, amounts, net_minor, None if other_currency else difference))
-    return tuple(accounts), flags
+        checks.append(AmountCheck(witness, amounts, net_minor, None if other_currency else difference))
+    return tuple(checks), flags
 
 
 def _difference(report: OrderReport, taken: OrderReport, paid_on_top: tuple[int | None, int | None]) -> int | None:
-    """By how much a report says more than the one that is taken, both on the base of what the vaguer one knows. None: that cannot be told."""
-    told, held = _at_most(report, taken, paid_on_top), _at_most(taken, report, paid_on_top)
-    return None if told is None or held is None else told - held
+    """By how much a report exceeds the one that is taken, both on the base of the vaguer one. None: that cannot be computed."""
+    stated, expected = _at_most(report, taken, paid_on_top), _at_most(taken, report, paid_on_top)
+    return None if stated is None or expected is None else stated - expected
 
 
 def _at_most(report: OrderReport, other: OrderReport, paid_on_top: tuple[int | None, int | None]) -> int | None:
@@ -150,5 +128,5 @@ def _at_most(report: OrderReport, other: OrderReport, paid_on_top: tuple[int | N
 
 
 def _contains(report: OrderReport, name: str) -> bool:
-    """Whether an estimate still holds this part in its net, for not having been told it."""
+    """Whether an estimated net still contains this part, because the report does not state it."""
     return report.estimated and getattr(report, name) is None

@@ -89,16 +89,16 @@ def read_refund(body: object, context: Context) -> OrderReport:
         errors.append(FieldError("reverses", "is for a reversal only: type: reversal", "contradiction"))
     found |= read_fields(REFUND_AMOUNTS, given, errors)
     full, lines = found["full"] or False, _lines(found["lines"])
-    by_lines = False
+    line_based = False
     if given.get("amount_minor") is not None:
         if full:
             errors.append(FieldError("amount_minor", "give either amount_minor or full: true", "required"))
     elif not full:
-        by_lines = bool(lines) and kind != REVERSAL
-        full = not by_lines and kind in (CANCELLATION, REVERSAL)
-        if not by_lines and not full:
+        line_based = bool(lines) and kind != REVERSAL
+        full = not line_based and kind in (CANCELLATION, REVERSAL)
+        if not line_based and not full:
             errors.append(FieldError("amount_minor", "give amount_minor, full: true, or lines", "required"))
-    if by_lines:
+    if line_based:
         errors += [
             FieldError(f"lines.{index}.id", "is required: the id of the order's line", "required")
             for index, line in enumerate(given["lines"])
@@ -116,7 +116,7 @@ def read_refund(body: object, context: Context) -> OrderReport:
         occurred_at=found["occurred_at"],
         version=version_at(found["updated_at"]),
         lines=lines,
-        by_lines=by_lines,
+        line_based=line_based,
         reverses=found["reverses"],
     )
     return OrderReport(

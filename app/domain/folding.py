@@ -1,7 +1,7 @@
-"""One order out of all that its witnesses and refunds said and people decided: `fold`. Pure, and blind to the order in which they arrived.
+"""One order out of all reports of it and of its refunds, and all that people decided: `fold`. Pure, and independent of the order of arrival.
 
-Every choice below is a maximum or a union over facts, never a comparison with what was known before: that is what makes any permutation and
-repetition of the same facts end in the same order (tests/orders/test_record_properties.py).
+Every choice below is a maximum or a union over facts, never a comparison with what was known before. So any permutation and repetition of the
+same facts ends in the same order (tests/orders/test_record_properties.py).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from app.domain.amounts import EXACT, AmountCheck, Tolerance, Witness, compare, net_of
+from app.domain.amounts import EXACT, AmountCheck, Tolerance, compare, net_of
 from app.domain.codes import normalise
-from app.domain.orders import REFUND, TRUST_SERVER, Customer, OrderReport
-from app.domain.refunds import Adjustment, Effect, Sold, effects
+from app.domain.orders import REFUND, TRUST_SERVER, UNKNOWN_ORIGIN, Adjustment, Customer, OrderReport, Witness
+from app.domain.refunds import Effect, Sold, effects
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 
 FLAGS = (
@@ -23,26 +23,21 @@ FLAGS = (
 )  # fmt: skip
 """What may be odd about an order; docs/orders.md explains each."""
 QUIET_BEFORE_LOCK = timedelta(days=1)
-"""An order that its payment approved is not locked within a day of the last new report of it: after an import or an outage the others follow."""
+"""How long after the last new report an order that its payment approved stays unlocked: after an import or an outage more reports follow."""
 
 
-class Order(msgspec.Struct, frozen=True):
-    """The order as all its witnesses together tell it. Money in minor units of `currency`; None: nobody said.
+class OrderColumns(msgspec.Struct, frozen=True):
+    """The attributes of an order that table `conversion` stores, each in the column of its name. Money in minor units of `currency`; None: not stated.
 
-    occurred_at is None for a stub only: an order that nothing but refunds speak of yet.
-    codes: folded, in the order of the cart; spellings: as they were typed, by their folded form.
-    code_ids: codes as the shop system calls them. aliases: those that stand for one of `codes`, with its folded form: the brand's mapping says so,
-    which no witness knows, and `code_named` adds it.
-    doubted_*: named by unsigned witnesses only, while an authenticated one named others.
-    effects: in the order in which they took effect; idle: those that have none yet. accounts: the most trusted first. flags: sorted.
-    locked_at: since when amounts, date and test mark stand still. lockable_at: from when on an approved order may be locked once its hold
-    has passed; None: it may not.
+    occurred_at: None for a stub only, an order that only refunds name yet. codes: folded, in the order of the cart. flags: sorted.
+    locked_at: when amounts, date and test mark were closed to later reports.
     """
 
-    status: str = STUB
-    status_reason: str | None = None
     order_id: str | None = None
     occurred_at: datetime | None = None
+    status: str = STUB
+    status_reason: str | None = None
+    locked_at: datetime | None = None
     currency: str | None = None
     items_minor: int | None = None
     discount_minor: int | None = None
@@ -51,21 +46,33 @@ class Order(msgspec.Struct, frozen=True):
     net_minor: int | None = None
     refunded_minor: int = 0
     codes: tuple[str, ...] = ()
-    click_ids: tuple[str, ...] = ()
     visitor_id: str | None = None
+    customer_key: str | None = None
+    customer_is_new: bool | None = None
+    origin: str = UNKNOWN_ORIGIN
+    test: bool = False
+    flags: tuple[str, ...] = ()
+
+
+class Order(OrderColumns, frozen=True):
+    """The order that all its facts together make: what is stored of it, and what deciding and showing it need beside that.
+
+    spellings: codes as they were typed, by their folded form. code_ids: codes as the shop system calls them. aliases: the code ids that stand for
+    one of `codes`, with its folded form; only the brand's mapping knows them, and `code_named` adds them.
+    unsigned_*: named by unsigned reports only, while a trusted one named others. amount_checks: the most trusted report first.
+    effects: in the order in which they took effect; idle: adjustments without effect so far.
+    lockable_at: the earliest moment an approved order may be locked once its hold has passed; None: it may not be.
+    """
+
+    click_ids: tuple[str, ...] = ()
     spellings: Mapping[str, str] = {}
     code_ids: tuple[str, ...] = ()
     aliases: Mapping[str, str] = {}
-    doubted_codes: tuple[str, ...] = ()
-    doubted_click_ids: tuple[str, ...] = ()
-    customer_key: str | None = None
-    customer_is_new: bool | None = None
-    test: bool = False
-    flags: tuple[str, ...] = ()
+    unsigned_codes: tuple[str, ...] = ()
+    unsigned_click_ids: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
     idle: tuple[Effect, ...] = ()
-    accounts: tuple[AmountCheck, ...] = ()
-    locked_at: datetime | None = None
+    amount_checks: tuple[AmountCheck, ...] = ()
     lockable_at: datetime | None = None
 
 
@@ -78,19 +85,19 @@ def fold(
 ) -> Order:
     """The order that these facts make, whatever their order and however often each is repeated.
 
-    Each field comes from the most trusted witness that states it. Codes and clicks are the union over the authenticated witnesses, so an empty
-    list erases nothing; an unsigned witness (pixel, beacon) only speaks where no authenticated one did, and the order is flagged `unsigned`.
-    signed: when the shop had a signed source, as half-open intervals. An order first heard of in one of them, and from unsigned witnesses
+    Each field comes from the most trusted witness that states it. Codes and clicks are the union over the trusted witnesses, so an empty list
+    erases nothing; an unsigned witness (pixel, beacon) counts only where no trusted one states anything, and the order is flagged `unsigned`.
+    signed: when the shop had a signed source, as half-open intervals. An order first reported in one of them, and by unsigned witnesses
     alone, is `unverified`: outside revenue until a signed one confirms it.
-    changes: what people decided of it. Once locked, its amounts, date and test mark are what had been received by then; what later witnesses
-    would change is flagged `changed_after_lock`, and only refunds move money. tolerance: by how much two witnesses may differ unflagged.
-    No witness at all: a stub, with its refunds kept and none in effect.
+    changes: what people decided. Once locked, its amounts, date and test mark are what had been received by then; what later witnesses
+    would change is flagged `changed_after_lock`, and only refunds move money. tolerance: by how much two witnesses may differ without a flag.
+    Without any witness it is a stub: its refunds are stored and have no effect yet.
     """
     ranked = _once(witnesses)
     if not ranked:
         return Order()
     if len(ranked) > 1:
-        ranked.sort(key=_rank, reverse=True)
+        ranked.sort(key=lambda witness: witness.rank, reverse=True)
     standing = stand(changes)
     closed = _closed(ranked, standing.locked_at)
     believed, unsigned = _split(ranked)
@@ -99,9 +106,9 @@ def fold(
     flags: set[str] = set(books.flags)
     if closed is not ranked and not books.same_as(_books(ranked, believed, unsigned)):
         flags.add("changed_after_lock")
-    accounts, differing = compare(ranked, books.money, standing.locked_at, books.paid_on_top, tolerance)
+    amount_checks, differing = compare(ranked, books.money, standing.locked_at, books.paid_on_top, tolerance)
     deleted = _deleted_refunds(ranked)
-    kept = [each for each in _once(adjustments) if each.kind != REFUND or each.refund_id not in deleted]
+    kept = [each for each in _once(adjustments) if each.report.kind != REFUND or each.report.refund_id not in deleted]
     outcome = effects(kept, books.sold)
     named = _signals(believed, unsigned)
     if unsigned and not (believed and named.signed and (books.money is None or books.money.trust >= TRUST_SERVER)):
@@ -110,7 +117,7 @@ def fold(
     return Order(
         status=status,
         status_reason=standing.reason,
-        order_id=_said(reports, "order_id") or reports[0].refs[0],
+        order_id=_first_stated(reports, "order_id") or reports[0].refs[0],
         occurred_at=books.sold.occurred_at,
         currency=books.sold.currency,
         items_minor=books.items_minor,
@@ -124,22 +131,23 @@ def fold(
         visitor_id=named.visitor_id,
         spellings=_spellings(reports),
         code_ids=tuple(dict.fromkeys(code_id for report in believed for code_id in report.code_ids)),
-        doubted_codes=named.doubted_codes,
-        doubted_click_ids=named.doubted_click_ids,
-        customer_key=_said([report.customer for report in reports], "key"),
-        customer_is_new=_said([report.customer for report in reports], "is_new"),
+        unsigned_codes=named.unsigned_codes,
+        unsigned_click_ids=named.unsigned_click_ids,
+        customer_key=_first_stated([report.customer for report in reports], "key"),
+        customer_is_new=_first_stated([report.customer for report in reports], "is_new"),
+        origin=_first_stated(reports, "origin") or UNKNOWN_ORIGIN,
         test=books.test,
         flags=tuple(sorted(flags | differing | outcome.flags)),
         effects=outcome.effects,
         idle=outcome.idle,
-        accounts=accounts,
+        amount_checks=amount_checks,
         locked_at=standing.locked_at,
         lockable_at=_lockable_at(ranked, standing) if status == APPROVED and not books.test else None,
     )
 
 
 def _deleted_refunds(ranked: Sequence[Witness]) -> frozenset[str]:
-    """Refunds that a shop has listed once and lists no more. Lists of one version are one: what stands in any of them is there."""
+    """Refunds that a shop has listed and lists no longer. Lists of one version are one list: a refund in any of them exists."""
     stating = [witness for witness in ranked if witness.report.refund_ids is not None]
     if not stating:
         return frozenset()
@@ -155,7 +163,7 @@ def _lockable_at(ranked: Sequence[Witness], standing: Standing) -> datetime:
 
 
 def _split(ranked: Sequence[Witness]) -> tuple[list[OrderReport], list[OrderReport]]:
-    """The reports of authenticated witnesses, and those of the others."""
+    """The reports of trusted witnesses, and those of unsigned ones."""
     believed = [witness.report for witness in ranked if witness.trust >= TRUST_SERVER]
     return believed, [witness.report for witness in ranked[len(believed) :]]
 
@@ -164,7 +172,7 @@ def _split(ranked: Sequence[Witness]) -> tuple[list[OrderReport], list[OrderRepo
 
 
 class _Books(msgspec.Struct, frozen=True):
-    """What the witnesses come to in money. money: the one whose amount is taken, if any states one."""
+    """Money, date and test mark by these witnesses. money: the witness whose amount is taken, None when none states one."""
 
     money: Witness | None
     sold: Sold
@@ -177,7 +185,7 @@ class _Books(msgspec.Struct, frozen=True):
 
     @property
     def paid_on_top(self) -> tuple[int | None, int | None]:
-        """Tax and shipping: what was paid beyond net."""
+        """Tax and shipping: the amounts paid on top of net."""
         return self.tax_minor, self.shipping_minor
 
     def same_as(self, other: "_Books") -> bool:
@@ -190,17 +198,17 @@ class _Books(msgspec.Struct, frozen=True):
 
 
 def _closed(ranked: list[Witness], locked_at: datetime | None) -> list[Witness]:
-    """The witnesses that had been heard when the order was locked; all of them while it is not."""
+    """The witnesses received before the order was locked; all of them while it is not locked."""
     if locked_at is None or all(witness.received_at <= locked_at for witness in ranked):
         return ranked
-    # Orders merged after the lock may leave nobody who was heard in time: then whoever there is.
+    # Orders merged after the lock may leave no witness received in time: then all of them.
     return [witness for witness in ranked if witness.received_at <= locked_at] or ranked
 
 
 def _books(ranked: Sequence[Witness], believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -> _Books:
     reports = [*believed, *unsigned]
     money = next((witness for witness in ranked if net_of(witness.report) is not None), None)
-    currency = money.report.currency if money else _said(reports, "currency")
+    currency = money.report.currency if money else _first_stated(reports, "currency")
     parts = [report for report in reports if report.currency is None or report.currency == currency]
     flags = () if money and not money.report.estimated else ("net_estimated" if money else "amount_unknown",)
     return _Books(
@@ -212,10 +220,10 @@ def _books(ranked: Sequence[Witness], believed: Sequence[OrderReport], unsigned:
             totals=_totals(reports, parts, net_of(money.report) if money else None, currency),
             lines=next((report.lines for report in parts if report.lines), ()),
         ),
-        items_minor=_said(parts, "items_minor"),
-        discount_minor=_said(parts, "discount_minor"),
-        tax_minor=_said(parts, "tax_minor"),
-        shipping_minor=_said(parts, "shipping_minor"),
+        items_minor=_first_stated(parts, "items_minor"),
+        discount_minor=_first_stated(parts, "discount_minor"),
+        tax_minor=_first_stated(parts, "tax_minor"),
+        shipping_minor=_first_stated(parts, "shipping_minor"),
         test=any(report.test for report in believed or unsigned),
         flags=flags,
     )
@@ -224,11 +232,13 @@ def _books(ranked: Sequence[Witness], believed: Sequence[OrderReport], unsigned:
 def _totals(
     reports: Sequence[OrderReport], parts: Sequence[OrderReport], net_minor: int | None, currency: str | None
 ) -> dict[str | None, int]:
-    """What was paid in all, tax and shipping included, by currency: in the order's own, and in what the shopper paid in where that was another."""
+    """The total paid, tax and shipping included, by currency: the order's own, and the one the shopper paid in where that was another."""
     if net_minor is None:
         return {}
     stating = next((report for report in reports if report.total_minor is not None), None)
-    totals = {currency: net_minor + (_said(parts, "tax_minor") or 0) + (_said(parts, "shipping_minor") or 0)}
+    totals = {
+        currency: net_minor + (_first_stated(parts, "tax_minor") or 0) + (_first_stated(parts, "shipping_minor") or 0)
+    }
     if stating is not None and stating.total_minor is not None:
         totals[stating.total_currency or stating.currency or currency] = stating.total_minor
     return totals
@@ -238,58 +248,54 @@ def _totals(
 
 
 class _Signals(msgspec.Struct, frozen=True):
-    """What the order names, what only unsigned witnesses name beside it, and whether nothing it names rests on their word alone."""
+    """Codes, clicks and visitor of an order; the ones that only unsigned reports name (`unsigned_*`); whether trusted reports name all the others."""
 
     codes: tuple[str, ...]
-    doubted_codes: tuple[str, ...]
+    unsigned_codes: tuple[str, ...]
     click_ids: tuple[str, ...]
-    doubted_click_ids: tuple[str, ...]
+    unsigned_click_ids: tuple[str, ...]
     visitor_id: str | None
     signed: bool
 
 
 def _signals(believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -> _Signals:
-    codes, doubted_codes, codes_signed = _named(believed, unsigned, _folded_codes)
-    click_ids, doubted_click_ids, clicks_signed = _named(believed, unsigned, _click_ids)
-    visitor_id = _said(believed, "visitor_id")
+    codes, unsigned_codes, codes_signed = _named(believed, unsigned, _folded_codes)
+    click_ids, unsigned_click_ids, clicks_signed = _named(believed, unsigned, _click_ids)
+    visitor_id = _first_stated(believed, "visitor_id")
     visitor_signed = visitor_id is not None
     if visitor_id is None:
-        visitor_id = _said(unsigned, "visitor_id")
+        visitor_id = _first_stated(unsigned, "visitor_id")
     signed = codes_signed and clicks_signed and (visitor_signed or visitor_id is None)
-    return _Signals(codes, doubted_codes, click_ids, doubted_click_ids, visitor_id, signed)
+    return _Signals(codes, unsigned_codes, click_ids, unsigned_click_ids, visitor_id, signed)
 
 
-def code_named(order: Order, known: Mapping[str, str]) -> Order:
-    """The order with the codes that its `code_ids` stand for among its codes, last; known: the folded code of each id that the brand has mapped."""
-    aliases = {code_id: known[code_id] for code_id in order.code_ids if code_id in known}
+def code_named(order: Order, mapped: Mapping[str, str]) -> Order:
+    """The order with the codes that its `code_ids` stand for added to its codes. mapped: the folded code of each id that the brand has mapped."""
+    aliases = {code_id: mapped[code_id] for code_id in order.code_ids if code_id in mapped}
     codes = tuple(dict.fromkeys((*order.codes, *aliases.values())))
-    unsigned_only = tuple(code for code in order.doubted_codes if code not in codes)
-    return replace(order, codes=codes, doubted_codes=unsigned_only, aliases=aliases)
+    unsigned_codes = tuple(code for code in order.unsigned_codes if code not in codes)
+    return replace(order, codes=codes, unsigned_codes=unsigned_codes, aliases=aliases)
 
 
-Fact = TypeVar("Fact", Witness, Adjustment)
+AnyFact = TypeVar("AnyFact", Witness, Adjustment)
 
 
-def _once(facts: Iterable[Fact]) -> list[Fact]:
-    """Each fact once, at its earliest receipt: after a merge the same words may stand under two of the order's ids."""
-    told = list(facts)
-    if len(told) < 2:
-        return told
-    earliest: dict[bytes, Fact] = {}
-    for fact in told:
-        known = earliest.get(fact.content_hash)
-        if known is None or fact.received_at < known.received_at:
+def _once(facts: Iterable[AnyFact]) -> list[AnyFact]:
+    """Each fact once, at its earliest receipt: after a merge the same report may stand under two of the order's ids."""
+    every = list(facts)
+    if len(every) < 2:
+        return every
+    earliest: dict[bytes, AnyFact] = {}
+    for fact in every:
+        other = earliest.get(fact.content_hash)
+        if other is None or fact.received_at < other.received_at:
             earliest[fact.content_hash] = fact
     return list(earliest.values())
 
 
-def _rank(fact: Fact) -> tuple[int, int, bytes]:
-    return fact.rank
-
-
-def _said(said: Iterable[OrderReport | Customer], name: str) -> Any:
-    """What the first of these that speaks of it says; None when nobody does."""
-    for each in said:
+def _first_stated(reports: Iterable[OrderReport | Customer], name: str) -> Any:
+    """The attribute in the first of these that states it; None when none does."""
+    for each in reports:
         value = getattr(each, name)
         if value is not None:
             return value
@@ -301,14 +307,14 @@ def _named(
     unsigned: Sequence[OrderReport],
     names: Callable[[OrderReport], Iterable[str]],
 ) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-    """What the order names, what only unsigned witnesses name beside it, and whether what it names does not rest on their word."""
-    sure = dict.fromkeys([name for report in believed for name in names(report)])
+    """The names that count, those that only unsigned reports give beside them, and whether trusted reports give the ones that count."""
+    trusted = dict.fromkeys([name for report in believed for name in names(report)])
     if not unsigned:
-        return tuple(sure), (), True
+        return tuple(trusted), (), True
     unsigned_only = dict.fromkeys(name for report in unsigned for name in names(report))
-    if not sure:
+    if not trusted:
         return tuple(unsigned_only), (), not unsigned_only
-    return tuple(sure), tuple(name for name in unsigned_only if name not in sure), True
+    return tuple(trusted), tuple(name for name in unsigned_only if name not in trusted), True
 
 
 def _folded_codes(report: OrderReport) -> Iterable[str]:
@@ -325,9 +331,9 @@ def _spellings(reports: Sequence[OrderReport]) -> dict[str, str]:
 
 
 def _occurred_at(ranked: Sequence[Witness]) -> datetime:
-    """When the order took place: as the most trusted witness says, but no later than the first receipt from anyone trusted as much.
+    """When the order took place: as the most trusted witness states it, but no later than the first receipt from one trusted as much.
 
-    Nobody says: the first receipt. (A pixel's receipt does not cap what a signed witness says: anybody can send one early.)
+    Where none states it, the first receipt. (A pixel's receipt does not cap what a signed witness states: anybody can send one early.)
     """
     stating = next((witness for witness in ranked if witness.report.occurred_at is not None), None)
     if stating is None or stating.report.occurred_at is None:
@@ -343,7 +349,7 @@ def _reported_status(
     signed: Sequence[tuple[datetime, datetime | None]],
 ) -> str:
     if not believed and signed:
-        first_heard = min(witness.received_at for witness in ranked)
-        if any(start <= first_heard and (end is None or first_heard < end) for start, end in signed):
+        first_received = min(witness.received_at for witness in ranked)
+        if any(start <= first_received and (end is None or first_received < end) for start, end in signed):
             return UNVERIFIED
-    return APPROVED if _said(believed or unsigned, "paid") else PENDING
+    return APPROVED if _first_stated(believed or unsigned, "paid") else PENDING

@@ -1,6 +1,6 @@
-"""What a report of an order says, in one form for every door and platform.
+"""Reports of orders and refunds, in one form for every door and platform.
 
-Parsers make these from raw bytes and a `Context`; `fold` (folding.py) makes one order of all that its witnesses said. `None` always means: not said.
+Parsers make them from raw bytes and a `Context`; `fold` (folding.py) makes one order of all its reports. `None` always means: not stated.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -55,18 +55,23 @@ REFUND, CANCELLATION, CHARGEBACK, REVERSAL = "refund", "cancellation", "chargeba
 ADJUSTMENT_KINDS = (REFUND, CANCELLATION, CHARGEBACK, REVERSAL)
 
 
-class RefundReport(msgspec.Struct, frozen=True, gc=False):
+# The names under which reports are stored and shown, where the field's own word is another one today: a stored report keeps its hash.
+_STORED_NAMES = {"is_gross": "of_total", "included_in": "part_of", "line_based": "by_lines"}
+
+
+class RefundReport(msgspec.Struct, frozen=True, gc=False, rename=_STORED_NAMES):
     """A refund, cancellation or chargeback as somebody reported it.
 
-    amount_minor: what was given back, on the base of `net_minor` (before tax and shipping), positive; None with `full`: all that is left.
-    of_total: the amount is a part of what was paid in all, tax and shipping included; folding brings it to the base of `net_minor`.
-    cumulative: the amount is the sum of all refunds so far, and `refund_id` names what they are refunds of (a charge). Each statement of it is a
-    floor, never an addition. part_of: such a `refund_id`, whose sums contain this refund.
-    Of several reports of one (kind, refund_id) the one with the greatest (trust, version) holds, so an amount is what was given back in all,
-    never what was added. A refund that failed later is said as 0 with a greater version; a cancellation or chargeback said as 0 is taken back.
-    by_lines: no amount but what `lines` (ids and quantities, or amounts) are worth in the order. reverses: of a reversal, the refund_id of what it
-    gives back; None: anything that was taken. Of a cancellation that is told as 0, its own refund_id: only what was cancelled is told so, and where
-    nothing was received of it before, it takes back what is received of it within `OVERTAKEN_WITHIN` after.
+    amount_minor: the amount given back, positive, on the base of `net_minor` (before tax and shipping); None with `full`: all that is left.
+    is_gross: the amount is a part of the total paid, tax and shipping included; `effects` converts it to the base of `net_minor`.
+    cumulative: the amount is the sum of all refunds so far, and `refund_id` names what was refunded (a charge). Each such sum is a lower bound,
+    never an addition. included_in: the `refund_id` of the cumulative sums that contain this refund.
+    line_based: the amount is what `lines` (ids and quantities, or amounts) are worth in the order.
+    reverses: the `refund_id` that a reversal gives back; None: anything that was taken. A cancellation reported as 0 names itself here: such a
+    report proves a cancellation, and when it arrives first it takes back the one that arrives within `OVERTAKEN_WITHIN` after it.
+
+    When several reports name one (kind, refund_id), the greatest (trust, version) holds: an amount is all that was given back, never an increment.
+    A refund that failed is reported as 0 with a greater version; a cancellation or chargeback reported as 0 has been undone.
     """
 
     refund_id: str
@@ -77,23 +82,34 @@ class RefundReport(msgspec.Struct, frozen=True, gc=False):
     occurred_at: datetime | None = None
     version: int = 0
     lines: tuple[OrderLine, ...] = ()
-    of_total: bool = False
+    is_gross: bool = False
     cumulative: bool = False
-    part_of: str | None = None
-    by_lines: bool = False
+    included_in: str | None = None
+    line_based: bool = False
     reverses: str | None = None
+
+    @property
+    def stated_minor(self) -> int | None:
+        """The amount that the report names; None when it gives back all that is left, or what its lines are worth."""
+        return None if self.full or self.line_based else self.amount_minor or 0
+
+
+UNKNOWN_ORIGIN = "unknown"
+ORIGINS = ("first", "renewal", UNKNOWN_ORIGIN)
+"""Origins of an order: the first of a subscription, a later one, or not stated."""
 
 
 class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One witness's words about one order.
+    """One report of one order. None means: not stated.
 
     refs: every name of the order in this report, the surest first (`order_id`, number, checkout token); never empty. A report that knows
     only some of them is joined to the others once a third report names both.
-    Amounts are minor units of `currency`; net = items − discount, before tax, shipping and refunds. `paid` false: ordered, not paid yet.
-    estimated: net was computed from what was paid without knowing tax and shipping.
-    code_ids: what the shop system calls codes where it does not say how they are typed (Stripe's `promo_…`); compared exactly, mapped by the brand.
-    total_minor: what was paid in all, tax and shipping included, in `total_currency` (None: in `currency`): what refunds `of_total` are a part of.
-    refund_ids: every refund there is as of this version, where the shop lists them all: one that is gone from a newer list was deleted.
+    Amounts are minor units of `currency`; net = items − discount, before tax, shipping and refunds. paid: False for ordered and not paid yet.
+    estimated: net was computed from the total paid, without knowing tax and shipping.
+    code_ids: ids that the shop system has for codes it does not spell out (Stripe's `promo_…`); compared exactly, mapped by the brand.
+    total_minor: the total paid, tax and shipping included, in `total_currency` (None: in `currency`); refunds that are gross are parts of it.
+    refund_ids: every refund as of this version, where the shop lists them all: one that is missing from a newer list was deleted.
+    origin: one of `ORIGINS`.
     """
 
     shop: str
@@ -121,6 +137,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     refunds: tuple[RefundReport, ...] = ()
     refund_ids: tuple[str, ...] | None = None
     test: bool = False
+    origin: str | None = None
     # An order that only refunds name yet (a refund that arrived first) states nothing of itself.
     stub: bool = False
 
@@ -134,6 +151,39 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     received_at: datetime
     origin_id: str | None = None
     delivery_id: str | None = None
+
+
+Report = TypeVar("Report", OrderReport, RefundReport)
+
+
+class Fact(msgspec.Struct, Generic[Report], frozen=True, gc=False):
+    """A report with the weight its receipt gives it. received_at: the earliest receipt of an equal report."""
+
+    report: Report
+    trust: int
+    content_hash: bytes
+    received_at: datetime
+    door: str = ""
+    platform: str = ""
+    delivery_id: str | None = None
+
+    @property
+    def rank(self) -> tuple[int, int, bytes]:
+        """The greater one is believed: trust, then the source's own version, then the hash, which only makes the choice deterministic."""
+        return self.trust, self.report.version, self.content_hash
+
+    @property
+    def place(self) -> tuple[int, str, str]:
+        """Where it comes from: of two reports from one place the newer version replaces the older."""
+        return self.trust, self.door, self.platform
+
+
+class Witness(Fact[OrderReport], frozen=True, gc=False):
+    """One report of an order."""
+
+
+class Adjustment(Fact[RefundReport], frozen=True, gc=False):
+    """One report of a refund, cancellation, chargeback or reversal."""
 
 
 class Landing(msgspec.Struct, frozen=True, gc=False):
@@ -191,19 +241,19 @@ def order_ref(order_id: str) -> str:
     return order_id.removeprefix("#").strip() or order_id
 
 
-# ── Words, as they are kept ──────────────────────────────────────────────────────────────────────────────────────────
+# ── Reports as they are stored ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Form(NamedTuple):
     names: tuple[str, ...]
-    unsaid: tuple[object, ...]
+    defaults: tuple[object, ...]
     values: Callable[[object], tuple[object, ...]]
 
 
 def _form(kind: type[msgspec.Struct]) -> _Form:
-    said = [each for each in fields(kind) if each.name != "refunds"]
-    names = tuple(each.name for each in said)
-    return _Form(names, tuple(None if each.required else each.default for each in said), attrgetter(*names))
+    stored = [each for each in fields(kind) if each.name != "refunds"]
+    defaults = tuple(None if each.required else each.default for each in stored)
+    return _Form(tuple(each.encode_name for each in stored), defaults, attrgetter(*(each.name for each in stored)))
 
 
 _FORMS: dict[type, _Form] = {kind: _form(kind) for kind in (OrderReport, RefundReport, OrderLine, Customer)}
@@ -211,15 +261,15 @@ _FORMS: dict[type, _Form] = {kind: _form(kind) for kind in (OrderReport, RefundR
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
-def words(fact: OrderReport | RefundReport | OrderLine | Customer) -> dict[str, object]:
-    """What a report says and nothing else: fields that were not said are left out, times are UTC, refunds stand apart (each is a fact of its own).
+def stated_fields(fact: OrderReport | RefundReport | OrderLine | Customer) -> dict[str, object]:
+    """The stated fields of a report: defaults are left out, times are UTC, refunds are left out (each is a fact of its own).
 
-    Leaving out what was not said keeps the hash of a report the same when a later release knows more fields.
+    Leaving out defaults keeps the hash of a report the same when a later release knows more fields.
     """
-    names, unsaid, values = _FORMS[type(fact)]
+    names, defaults, values = _FORMS[type(fact)]
     return {
         name: value if type(value) in _PLAIN else _plain(value)
-        for name, none, value in zip(names, unsaid, values(fact), strict=True)
+        for name, none, value in zip(names, defaults, values(fact), strict=True)
         if value is not none and value != none
     }
 
@@ -230,35 +280,37 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [each if type(each) in _PLAIN else _plain(each) for each in value]
     if isinstance(value, (OrderLine, Customer)):
-        return words(value)
+        return stated_fields(value)
     return value
 
 
-def encode_words(fact: OrderReport | RefundReport) -> bytes:
-    """The words as JSON: equal words, equal bytes."""
+def encode_report(fact: OrderReport | RefundReport) -> bytes:
+    """The stated fields as JSON: equal reports, equal bytes."""
     if isinstance(fact, RefundReport):
-        return _sorted(words(fact))
-    # The same of an order, and in C (a test compares the two): its defaults are left out because they are the very objects that stand here.
-    said = fact
-    if said.refunds or (said.customer is not UNKNOWN_CUSTOMER and said.customer == UNKNOWN_CUSTOMER):
-        customer = UNKNOWN_CUSTOMER if said.customer == UNKNOWN_CUSTOMER else said.customer
-        said = replace(said, refunds=(), customer=customer)
-    if said.occurred_at is not None and said.occurred_at.tzinfo is not UTC:
-        said = replace(said, occurred_at=said.occurred_at.astimezone(UTC))
-    return _sorted(said)
+        return _sorted(stated_fields(fact))
+    # An order's report is encoded in C (a test compares it with `stated_fields`): it leaves out defaults where they are the very objects of the class.
+    report = fact
+    if report.refunds or (report.customer is not UNKNOWN_CUSTOMER and report.customer == UNKNOWN_CUSTOMER):
+        customer = UNKNOWN_CUSTOMER if report.customer == UNKNOWN_CUSTOMER else report.customer
+        report = replace(report, refunds=(), customer=customer)
+    if report.occurred_at is not None and report.occurred_at.tzinfo is not UTC:
+        report = replace(report, occurred_at=report.occurred_at.astimezone(UTC))
+    return _sorted(report)
 
 
 _sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 read_report = msgspec.json.Decoder(OrderReport).decode
-"""From `encode_words` of an OrderReport back to it, without its refunds."""
+"""The OrderReport of stored JSON, without its refunds."""
+read_refund_report = msgspec.json.Decoder(RefundReport).decode
+"""The RefundReport of stored JSON."""
 
 
-def content_hash(receipt: Receipt, said: bytes) -> bytes:
-    """SHA-256 over door, origin and words: the same words twice from one place are one witness."""
-    whence = "\n".join((receipt.door, receipt.platform, receipt.origin_id or "", str(receipt.trust), ""))
-    return hashlib.sha256(whence.encode() + said).digest()
+def content_hash(receipt: Receipt, stored: bytes) -> bytes:
+    """SHA-256 over where a report came from and its stored JSON: an equal report from one place is one fact."""
+    source = "\n".join((receipt.door, receipt.platform, receipt.origin_id or "", str(receipt.trust), ""))
+    return hashlib.sha256(source.encode() + stored).digest()
 
 
 @lru_cache(maxsize=4_096)

@@ -109,7 +109,7 @@ def _touches(
 ) -> tuple[Touch, ...]:
     found = [_code_touch(code, order, codes.get(code, ()), unsigned_only=False) for code in order.codes]
     found += [_unmapped(code_id, order) for code_id in order.code_ids if code_id not in order.aliases]
-    found += [_code_touch(code, order, codes.get(code, ()), unsigned_only=True) for code in order.doubted_codes]
+    found += [_code_touch(code, order, codes.get(code, ()), unsigned_only=True) for code in order.unsigned_codes]
     found += [_resolved(touch, clicks.get(touch.id) if touch.id else None) for touch in named]
     known = {touch.id for touch in named}
     for click_id in visited:
@@ -126,7 +126,7 @@ async def _read_codes(
     connection: asyncpg.Connection, brand_id: UUID, orders: Iterable[Order], redeemed: Iterable[Sequence[str]]
 ) -> dict[str, list[asyncpg.Record]]:
     """Rows by folded code, one for each assignment."""
-    named = {code for order in orders for code in (*order.codes, *order.doubted_codes)}
+    named = {code for order in orders for code in (*order.codes, *order.unsigned_codes)}
     wanted = sorted(named.union(*redeemed))
     found: dict[str, list[asyncpg.Record]] = {}
     if wanted:
@@ -199,7 +199,7 @@ def _owner(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record |
 def _named_clicks(order: Order) -> list[Touch]:
     """The clicks an order names, each once, whether or not they can be ids of ours."""
     found: dict[str, Touch] = {}
-    for names, unsigned_only in ((order.click_ids, False), (order.doubted_click_ids, True)):
+    for names, unsigned_only in ((order.click_ids, False), (order.unsigned_click_ids, True)):
         for name in names:
             click_id = read_click(name)
             signal = name if click_id is None else str(click_id)

@@ -1,49 +1,83 @@
-"""Facts of orders: what was said, by whom, when. Added once, never moved, never changed, but for `received_at`, which keeps the earliest receipt."""
+"""Facts of orders: what was reported or decided, by whom, when. Each is added once and never changed, but for `received_at`: the earliest receipt.
+
+A report is stored as one JSON document beside the columns of its receipt, a report of an order (witness) as well as one of a refund (adjustment).
+So a new attribute of either needs no change here.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import structs
 
 from app.database import uuids
-from app.domain.amounts import Witness
+from app.database.recordset import names, recordset
 from app.domain.codes import normalise
 from app.domain.orders import (
-    OrderLine,
+    Adjustment,
     OrderReport,
     Receipt,
     RefundReport,
+    Witness,
     content_hash,
-    encode_words,
+    encode_report,
     read_click,
+    read_refund_report,
     read_report,
 )
-from app.domain.refunds import Adjustment
 from app.domain.statuses import StatusChange
 
-ADD = """
+FACT = (
+    ("conversion_id", "uuid"),
+    ("content_hash", "bytea"),
+    ("id", "uuid"),
+    ("trust", "smallint"),
+    ("door", "text"),
+    ("platform", "text"),
+    ("origin_id", "uuid"),
+    ("delivery_id", "uuid"),
+    ("version", "bigint"),
+    ("received_at", "timestamptz"),
+    ("report", "jsonb"),
+)
+"""Columns that witness and adjustment share beside the brand's."""
+CHANGED = (
+    ("conversion_id", "uuid"),
+    ("id", "uuid"),
+    ("status", "text"),
+    ("was", "text"),
+    ("reason", "text"),
+    ("note", "text"),
+    ("key_id", "uuid"),
+    ("changed_at", "timestamptz"),
+)
+"""Columns of status_change beside the brand's."""
+
+# The previous release, which may run beside this one during an upgrade, reads and writes these columns of an adjustment instead of its report. They
+# are written from the report, and a report that is missing is made from them, until a later migration drops them. A new attribute needs none.
+PREVIOUS_NAMES = (
+    "kind, refund_id, amount_minor, currency, occurred_at, lines, of_total, cumulative, part_of, by_lines, reverses"
+)
+PREVIOUS_VALUES = """coalesce(p.kind, 'refund'), p.refund_id,
+        CASE WHEN r.report ? 'full' OR p.by_lines THEN NULL ELSE coalesce(p.amount_minor, 0) END, p.currency, p.occurred_at,
+        coalesce(p.lines, '[]'), coalesce(p.of_total, false), coalesce(p.cumulative, false), p.part_of, coalesce(p.by_lines, false), p.reverses"""
+PREVIOUS_REPORT = """jsonb_strip_nulls(to_jsonb(f))
+        || CASE WHEN f.amount_minor IS NULL AND NOT f.by_lines THEN '{"full": true}' ELSE '{}' END::jsonb"""
+
+ADD = f"""
 WITH witnessed AS (
-    INSERT INTO witness (brand_id, conversion_id, content_hash, id, trust, door, platform, origin_id, delivery_id, version, received_at, report)
-    SELECT $1, r.conversion_id, decode(r.content_hash, 'hex'), r.id, r.trust, r.door, r.platform, r.origin_id, r.delivery_id, r.version,
-        r.received_at, r.report
-    FROM jsonb_to_recordset($2::jsonb) AS r(conversion_id uuid, content_hash text, id uuid, trust smallint, door text, platform text,
-        origin_id uuid, delivery_id uuid, version bigint, received_at timestamptz, report jsonb)
+    INSERT INTO witness (brand_id, {names(FACT)})
+    SELECT $1, {names(FACT, "r.")} FROM {recordset("$2", FACT)}
     ON CONFLICT (brand_id, conversion_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
     WHERE witness.received_at > EXCLUDED.received_at
     RETURNING conversion_id, content_hash, xmax = 0 AS added
 ), adjusted AS (
-    INSERT INTO adjustment (brand_id, conversion_id, kind, refund_id, content_hash, id, amount_minor, currency, trust, door, platform,
-        delivery_id, version, occurred_at, received_at, lines, of_total, cumulative, part_of, by_lines, reverses)
-    SELECT $1, r.conversion_id, r.kind, r.refund_id, decode(r.content_hash, 'hex'), r.id, r.amount_minor, r.currency, r.trust, r.door,
-        r.platform, r.delivery_id, r.version, r.occurred_at, r.received_at, r.lines, r.of_total, r.cumulative, r.part_of,
-        r.by_lines, r.reverses
-    FROM jsonb_to_recordset($3::jsonb) AS r(conversion_id uuid, kind text, refund_id text, content_hash text, id uuid, amount_minor bigint,
-        currency text, trust smallint, door text, platform text, delivery_id uuid, version bigint, occurred_at timestamptz,
-        received_at timestamptz, lines jsonb, of_total boolean, cumulative boolean, part_of text, by_lines boolean, reverses text)
+    INSERT INTO adjustment (brand_id, {names(FACT)}, {PREVIOUS_NAMES})
+    SELECT $1, {names(FACT, "r.")}, {PREVIOUS_VALUES}
+    FROM {recordset("$3", FACT)}, jsonb_populate_record(NULL::adjustment, r.report) AS p
     ON CONFLICT (brand_id, conversion_id, kind, refund_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
     WHERE adjustment.received_at > EXCLUDED.received_at
     RETURNING conversion_id, content_hash, xmax = 0 AS added
@@ -57,42 +91,31 @@ SELECT conversion_id, content_hash FROM witnessed WHERE added
 UNION ALL SELECT conversion_id, content_hash FROM adjusted WHERE added
 """
 
-CHANGE = """
-INSERT INTO status_change (brand_id, conversion_id, id, status, was, reason, note, key_id, changed_at)
-SELECT $1, r.* FROM jsonb_to_recordset($2::jsonb) AS r(conversion_id uuid, id uuid, status text, was text, reason text, note text, key_id uuid,
-    changed_at timestamptz)
-"""
+CHANGE = f"INSERT INTO status_change (brand_id, {names(CHANGED)}) SELECT $1, {names(CHANGED, 'r.')} FROM {recordset('$2', CHANGED)}"
 
 # One statement, because the round trip costs more than the empty columns.
-FACTS = """
-SELECT c.root_id, w.content_hash, w.trust, w.received_at, w.door, w.platform, w.delivery_id, w.report,
-       0::bigint AS version, NULL::text AS refund_id, NULL::text AS kind, NULL::bigint AS amount_minor, NULL::text AS currency,
-       NULL::timestamptz AS occurred_at, NULL::boolean AS of_total, NULL::boolean AS cumulative, NULL::text AS part_of,
-       NULL::boolean AS by_lines, NULL::text AS reverses, NULL::jsonb AS lines,
-       NULL::text AS status, NULL::text AS was, NULL::text AS reason, NULL::text AS note, NULL::uuid AS key_id
-FROM conversion c JOIN witness w ON w.brand_id = $1 AND w.conversion_id = c.id
+FACTS = f"""
+SELECT c.root_id, 'witness' AS fact, f.content_hash, f.trust, f.received_at, f.door, f.platform, f.delivery_id, f.report
+FROM conversion c JOIN witness f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 UNION ALL
-SELECT c.root_id, a.content_hash, a.trust, a.received_at, a.door, a.platform, a.delivery_id, NULL,
-       a.version, a.refund_id, a.kind, a.amount_minor, a.currency, a.occurred_at, a.of_total, a.cumulative, a.part_of,
-       a.by_lines, a.reverses, CASE WHEN a.by_lines THEN a.lines END, NULL, NULL, NULL, NULL, NULL
-FROM conversion c JOIN adjustment a ON a.brand_id = $1 AND a.conversion_id = c.id
+SELECT c.root_id, 'adjustment', f.content_hash, f.trust, f.received_at, f.door, f.platform, f.delivery_id, coalesce(f.report, {PREVIOUS_REPORT})
+FROM conversion c JOIN adjustment f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 UNION ALL
-SELECT c.root_id, NULL, NULL, s.changed_at, NULL, NULL, NULL, NULL,
-       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, s.status, s.was, s.reason, s.note, s.key_id
-FROM conversion c JOIN status_change s ON s.brand_id = $1 AND s.conversion_id = c.id
+SELECT c.root_id, 'change', NULL, NULL, NULL, NULL, NULL, NULL, to_jsonb(f)
+FROM conversion c JOIN status_change f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 """
 
-_lines = msgspec.json.Decoder(tuple[OrderLine, ...]).decode
+read_change = msgspec.json.Decoder(StatusChange).decode
 
-Fact = tuple[UUID, bytes]
-"""The conversion under which it was reported, and the hash of what was said."""
+FactKey = tuple[UUID, bytes]
+"""The conversion under which something was reported, and the hash of the report."""
 
 
 class OrderFacts(msgspec.Struct, frozen=True):
-    """Facts of one order, as `fold` takes them."""
+    """The facts of one order, as `fold` takes them."""
 
     witnesses: list[Witness] = []
     adjustments: list[Adjustment] = []
@@ -102,58 +125,33 @@ class OrderFacts(msgspec.Struct, frozen=True):
 async def read_facts(
     connection: asyncpg.Connection, brand_id: UUID, root_ids: Sequence[UUID]
 ) -> dict[UUID, OrderFacts]:
-    """All facts of these orders, under whichever id they arrived; nothing told for an order without any. No statement for no orders."""
-    told = {root_id: OrderFacts() for root_id in root_ids}
-    for row in await connection.fetch(FACTS, brand_id, list(told)) if told else ():
-        facts = told[row["root_id"]]
-        if row["report"] is not None:
-            facts.witnesses.append(_read_witness(row))
-        elif row["status"] is not None:
-            facts.changes.append(
-                StatusChange(row["status"], row["received_at"], row["was"], row["reason"], row["note"], row["key_id"])
-            )
+    """All facts of these orders, under whichever id they arrived; empty facts for an order without any. No statement for no orders."""
+    found = {root_id: OrderFacts() for root_id in root_ids}
+    for row in await connection.fetch(FACTS, brand_id, list(found)) if found else ():
+        facts, report = found[row["root_id"]], row["report"]
+        if row["fact"] == "change":
+            facts.changes.append(read_change(report))
+            continue
+        delivery_id = row["delivery_id"]
+        receipt = (
+            row["trust"],
+            row["content_hash"],
+            row["received_at"],
+            row["door"],
+            row["platform"],
+            None if delivery_id is None else str(delivery_id),
+        )
+        if row["fact"] == "witness":
+            facts.witnesses.append(Witness(read_report(report), *receipt))
         else:
-            facts.adjustments.append(_read_adjustment(row))
-    return told
-
-
-def _read_witness(row: asyncpg.Record) -> Witness:
-    delivery_id = row["delivery_id"]
-    return Witness(
-        report=read_report(row["report"]),
-        trust=row["trust"],
-        content_hash=row["content_hash"],
-        received_at=row["received_at"],
-        door=row["door"],
-        platform=row["platform"],
-        delivery_id=None if delivery_id is None else str(delivery_id),
-    )
-
-
-def _read_adjustment(row: asyncpg.Record) -> Adjustment:
-    return Adjustment(
-        refund_id=row["refund_id"],
-        kind=row["kind"],
-        amount_minor=row["amount_minor"],
-        currency=row["currency"],
-        trust=row["trust"],
-        version=row["version"],
-        content_hash=row["content_hash"],
-        occurred_at=row["occurred_at"],
-        received_at=row["received_at"],
-        of_total=row["of_total"],
-        cumulative=row["cumulative"],
-        part_of=row["part_of"],
-        by_lines=row["by_lines"],
-        reverses=row["reverses"],
-        lines=() if row["lines"] is None else _lines(row["lines"]),
-    )
+            facts.adjustments.append(Adjustment(read_refund_report(report), *receipt))
+    return found
 
 
 async def add_changes(
     connection: asyncpg.Connection, brand_id: UUID, changes: Sequence[tuple[UUID, StatusChange]]
 ) -> None:
-    """Adds what was decided of locked orders, in one statement. Whether an order may change so is the caller's to know."""
+    """Adds decisions about locked orders, in one statement. The caller knows whether an order may change so."""
     rows = [{"conversion_id": each, "id": uuids.new_id(), **asdict(change)} for each, change in changes]
     await connection.execute(CHANGE, brand_id, msgspec.json.encode(rows, enc_hook=str).decode())
 
@@ -161,59 +159,27 @@ async def add_changes(
 async def add_facts(
     connection: asyncpg.Connection, brand_id: UUID, reports: Sequence[tuple[UUID, OrderReport, Receipt]]
 ) -> tuple[set[int], dict[UUID, OrderFacts]]:
-    """Adds what these reports say of locked orders, in one statement.
+    """Adds what these reports state about locked orders, in one statement.
 
-    Answers which of them, by their place, said something new; and what they said, by the conversion under which it was reported.
+    Returns the places of the reports that stated something new; and the facts of all of them, by the conversion under which each was reported.
     """
-    witnesses: dict[Fact, dict[str, Any]] = {}
-    adjustments: dict[Fact, dict[str, Any]] = {}
-    told: dict[UUID, OrderFacts] = {}
+    witnesses: dict[FactKey, dict[str, Any]] = {}
+    adjustments: dict[FactKey, dict[str, Any]] = {}
+    reported: dict[UUID, OrderFacts] = {}
     touches: set[tuple[str, UUID]] = set()
-    first_said: dict[Fact, int] = {}
+    first_at: dict[FactKey, int] = {}
     for index, (conversion_id, report, receipt) in enumerate(reports):
         assert receipt.received_at.tzinfo is not None
-        heard = told.setdefault(conversion_id, OrderFacts())
+        facts = reported.setdefault(conversion_id, OrderFacts())
         if not report.stub:
-            words = encode_words(report)
-            fact = conversion_id, content_hash(receipt, words)
-            first_said.setdefault(fact, index)
-            _keep_earliest(witnesses, fact, _witness(fact, report, receipt, words))
-            heard.witnesses.append(
-                Witness(
-                    report,
-                    receipt.trust,
-                    fact[1],
-                    receipt.received_at,
-                    receipt.door,
-                    receipt.platform,
-                    receipt.delivery_id,
-                )
-            )
+            row = _row(conversion_id, report, receipt)
+            facts.witnesses.append(Witness(report, *_weight(row, receipt)))
+            first_at.setdefault(_keep_earliest(witnesses, row), index)
             touches.update((touch, conversion_id) for touch in _touch_names(report))
         for refund in report.refunds:
-            fact = conversion_id, content_hash(receipt, encode_words(refund))
-            first_said.setdefault(fact, index)
-            row = _adjustment(fact, refund, receipt)
-            _keep_earliest(adjustments, fact, row)
-            heard.adjustments.append(
-                Adjustment(
-                    refund.refund_id,
-                    refund.kind,
-                    row["amount_minor"],
-                    refund.currency,
-                    receipt.trust,
-                    refund.version,
-                    fact[1],
-                    refund.occurred_at,
-                    receipt.received_at,
-                    refund.of_total,
-                    refund.cumulative,
-                    refund.part_of,
-                    refund.by_lines,
-                    refund.reverses,
-                    refund.lines,
-                )
-            )
+            row = _row(conversion_id, refund, receipt)
+            facts.adjustments.append(Adjustment(refund, *_weight(row, receipt)))
+            first_at.setdefault(_keep_earliest(adjustments, row), index)
     named = sorted(touches)
     rows = await connection.fetch(
         ADD,
@@ -223,17 +189,48 @@ async def add_facts(
         [touch for touch, _ in named],
         [conversion_id for _, conversion_id in named],
     )
-    return {first_said[row["conversion_id"], row["content_hash"]] for row in rows}, told
+    return {first_at[row["conversion_id"], row["content_hash"]] for row in rows}, reported
 
 
-def _keep_earliest(rows: dict[Fact, dict[str, Any]], fact: Fact, row: dict[str, Any]) -> None:
-    known = rows.get(fact)
-    if known is None or row["received_at"] < known["received_at"]:
-        rows[fact] = row
+def _row(conversion_id: UUID, report: OrderReport | RefundReport, receipt: Receipt) -> dict[str, Any]:
+    stored = encode_report(report)
+    return {
+        "conversion_id": conversion_id,
+        "content_hash": content_hash(receipt, stored),
+        "id": uuids.new_id(),
+        "trust": receipt.trust,
+        "door": receipt.door,
+        "platform": receipt.platform,
+        "origin_id": receipt.origin_id,
+        "delivery_id": receipt.delivery_id,
+        "version": report.version,
+        "received_at": receipt.received_at,
+        "report": msgspec.Raw(stored),
+    }
+
+
+def _weight(row: Mapping[str, Any], receipt: Receipt) -> tuple[int, bytes, datetime, str, str, str | None]:
+    """The attributes of a fact after its report."""
+    return (
+        receipt.trust,
+        row["content_hash"],
+        receipt.received_at,
+        receipt.door,
+        receipt.platform,
+        receipt.delivery_id,
+    )
+
+
+def _keep_earliest(rows: dict[FactKey, dict[str, Any]], row: dict[str, Any]) -> FactKey:
+    key = row["conversion_id"], row["content_hash"]
+    other = rows.get(key)
+    if other is None or row["received_at"] < other["received_at"]:
+        rows[key] = row
+    return key
 
 
 def _touch_names(report: OrderReport) -> Iterable[str]:
-    """What `order_touch` keeps: the orders that a later click, landing or change of a code concerns are found by it."""
+    """The names in `order_touch` by which a later click, landing or change of a code finds the orders it concerns."""
     for code in report.codes:
         if folded := normalise(code):
             yield f"code:{folded}"
@@ -246,46 +243,7 @@ def _touch_names(report: OrderReport) -> Iterable[str]:
         yield f"visitor:{report.visitor_id}"
 
 
-def _witness(fact: Fact, report: OrderReport, receipt: Receipt, words: bytes) -> dict[str, Any]:
-    return {
-        "conversion_id": fact[0],
-        "content_hash": fact[1].hex(),
-        "id": uuids.new_id(),
-        "trust": receipt.trust,
-        "door": receipt.door,
-        "platform": receipt.platform,
-        "origin_id": receipt.origin_id,
-        "delivery_id": receipt.delivery_id,
-        "version": report.version,
-        "received_at": receipt.received_at,
-        "report": msgspec.Raw(words),
-    }
-
-
-def _adjustment(fact: Fact, refund: RefundReport, receipt: Receipt) -> dict[str, Any]:
-    return {
-        "conversion_id": fact[0],
-        "content_hash": fact[1].hex(),
-        "kind": refund.kind,
-        "refund_id": refund.refund_id,
-        "id": uuids.new_id(),
-        "amount_minor": None if refund.full or refund.by_lines else refund.amount_minor or 0,
-        "currency": refund.currency,
-        "trust": receipt.trust,
-        "door": receipt.door,
-        "platform": receipt.platform,
-        "delivery_id": receipt.delivery_id,
-        "version": refund.version,
-        "occurred_at": refund.occurred_at,
-        "received_at": receipt.received_at,
-        "lines": [structs.asdict(line) for line in refund.lines],
-        "of_total": refund.of_total,
-        "cumulative": refund.cumulative,
-        "part_of": refund.part_of,
-        "by_lines": refund.by_lines,
-        "reverses": refund.reverses,
-    }
-
-
-def _json(rows: Mapping[Fact, Mapping[str, Any]]) -> str:
-    return msgspec.json.encode(list(rows.values()), enc_hook=str).decode()
+def _json(rows: Mapping[FactKey, Mapping[str, Any]]) -> str:
+    # PostgreSQL reads bytes from JSON as `\\x` and hexadecimal digits; msgspec would write them in base64.
+    written = [{**row, "content_hash": f"\\x{row['content_hash'].hex()}"} for row in rows.values()]
+    return msgspec.json.encode(written, enc_hook=str).decode()

@@ -229,7 +229,7 @@ async def _fold(
         return folding.fold(told.witnesses, told.adjustments, signed.get(root.shop, ()), told.changes, tolerance)
 
     orders = {root: folded(root) for root in facts}
-    differing = [root for root, order in orders.items() if any(each.difference_minor for each in order.accounts)]
+    differing = [root for root, order in orders.items() if any(each.difference_minor for each in order.amount_checks)]
     if differing:
         row = await connection.fetchrow(TOLERANCE, brand_id)
         assert row is not None

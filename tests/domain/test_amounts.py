@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.amounts import AmountCheck, Tolerance, Witness
+from app.domain.amounts import AmountCheck, Tolerance
 from app.domain.folding import Order, fold
 from app.domain.orders import (
     TRUST_PIXEL,
@@ -13,8 +13,9 @@ from app.domain.orders import (
     TRUST_WEBHOOK,
     OrderReport,
     Receipt,
+    Witness,
     content_hash,
-    encode_words,
+    encode_report,
 )
 from app.domain.statuses import StatusChange
 
@@ -26,7 +27,7 @@ ONE_PERCENT = Tolerance(bp=100, minor=1)
 def said(trust: int, place: str, *, at: datetime = NOON, **fields: Any) -> Witness:
     report = OrderReport(**{"shop": "main", "kind": "sale", "refs": ("1",), "currency": "EUR", **fields})
     return Witness(
-        report, trust, content_hash(Receipt(trust, place, place, at), encode_words(report)), at, place, place
+        report, trust, content_hash(Receipt(trust, place, place, at), encode_report(report)), at, place, place
     )
 
 
@@ -46,7 +47,7 @@ def accounts(order: Order) -> dict[str, tuple[str, int | None, int | None]]:
     def told(account: AmountCheck) -> tuple[str, int | None, int | None]:
         return account.amounts, account.net_minor, account.difference_minor
 
-    return {f"{each.witness.door} {each.witness.report.version}": told(each) for each in order.accounts}
+    return {f"{each.witness.door} {each.witness.report.version}": told(each) for each in order.amount_checks}
 
 
 def test_one_is_used_and_the_others_confirm_differ_or_say_nothing() -> None:
@@ -57,7 +58,7 @@ def test_one_is_used_and_the_others_confirm_differ_or_say_nothing() -> None:
         "pixel 0": ("none", None, None),
     }
     assert "amount_disagreement" not in order.flags
-    assert [each.witness.door for each in order.accounts] == ["shopify", "api", "pixel"]
+    assert [each.witness.door for each in order.amount_checks] == ["shopify", "api", "pixel"]
 
 
 @pytest.mark.parametrize(("net", "flagged"), [(9_900, False), (9_899, True), (10_100, False), (10_101, True)])
@@ -98,7 +99,7 @@ def test_what_a_place_has_replaced_by_something_newer_is_no_disagreement() -> No
 def test_of_two_that_only_the_hash_told_apart_the_flag_is_another() -> None:
     order = fold([server(net_minor=10_000), server(net_minor=5_000)], [], tolerance=ONE_PERCENT)
     assert order.flags == ("conflicting_reports",)
-    assert sorted(each.amounts for each in order.accounts) == ["differs", "used"]
+    assert sorted(each.amounts for each in order.amount_checks) == ["differs", "used"]
 
 
 def test_two_currencies_are_flagged_unless_a_pixel_tells_what_the_shopper_saw() -> None:

@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.amounts import Witness
 from app.domain.folding import Order, fold
-from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt, RefundReport, content_hash, encode_words
-from app.domain.refunds import Adjustment
+from app.domain.orders import (
+    TRUST_WEBHOOK,
+    Adjustment,
+    OrderReport,
+    Receipt,
+    RefundReport,
+    Witness,
+    content_hash,
+    encode_report,
+)
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -21,32 +28,19 @@ def order(**fields: Any) -> Witness:
     report = OrderReport(
         **{"shop": "main", "kind": "sale", "refs": ("1",), "occurred_at": NOON, "currency": "EUR", **fields}
     )
-    return Witness(report, TRUST_WEBHOOK, content_hash(HOOK, encode_words(report)), HOOK.received_at, "hook")
+    return Witness(report, TRUST_WEBHOOK, content_hash(HOOK, encode_report(report)), HOOK.received_at, "hook")
 
 
 def said(refund_id: str, amount: int | None, minutes: int = 1, **fields: Any) -> Adjustment:
     report = RefundReport(
         refund_id, amount_minor=amount, full=amount is None, **{"currency": "EUR", "occurred_at": NOON + minutes * MINUTE, **fields}
     )  # fmt: skip
-    return Adjustment(
-        refund_id,
-        report.kind,
-        amount,
-        report.currency,
-        TRUST_WEBHOOK,
-        report.version,
-        content_hash(HOOK, encode_words(report)),
-        report.occurred_at,
-        HOOK.received_at,
-        report.of_total,
-        report.cumulative,
-        report.part_of,
-    )
+    return Adjustment(report, TRUST_WEBHOOK, content_hash(HOOK, encode_report(report)), HOOK.received_at)
 
 
 def refund(refund_id: str, amount: int | None, minutes: int = 1, **fields: Any) -> Adjustment:
     """One refund of the charge ch."""
-    return said(refund_id, amount, minutes, part_of="ch", **fields)
+    return said(refund_id, amount, minutes, included_in="ch", **fields)
 
 
 def refunded_so_far(amount: int, minutes: int = 1, **fields: Any) -> Adjustment:
@@ -65,23 +59,23 @@ TAXED = order(net_minor=4_000, tax_minor=800, shipping_minor=199, total_minor=4_
 
 
 def test_a_refund_of_what_was_paid_takes_its_share_of_the_net() -> None:
-    assert taken(fold([TAXED], [said("r", 2_000, of_total=True)])) == [1_600]
-    assert taken(fold([TAXED], [said("r", 4_999, of_total=True)])) == [4_000]
+    assert taken(fold([TAXED], [said("r", 2_000, is_gross=True)])) == [1_600]
+    assert taken(fold([TAXED], [said("r", 4_999, is_gross=True)])) == [4_000]
     assert taken(fold([TAXED], [said("r", 2_000)])) == [2_000]
 
 
 def test_tax_and_shipping_stand_in_for_a_total_nobody_says() -> None:
     assert taken(
-        fold([order(net_minor=4_000, tax_minor=800, shipping_minor=199)], [said("r", 4_999, of_total=True)])
+        fold([order(net_minor=4_000, tax_minor=800, shipping_minor=199)], [said("r", 4_999, is_gross=True)])
     ) == [4_000]
-    assert taken(fold([order(net_minor=4_000)], [said("r", 2_000, of_total=True)])) == [2_000]
+    assert taken(fold([order(net_minor=4_000)], [said("r", 2_000, is_gross=True)])) == [2_000]
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**5), st.data())
 def test_parts_of_what_was_paid_add_up_to_the_net_exactly(net: int, extra: int, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, net + extra), max_size=5)))
     parts = [end - start for start, end in zip([0, *cuts], [*cuts, net + extra], strict=True)]
-    refunds = [said(f"r{index}", part, index, of_total=True) for index, part in enumerate(parts)]
+    refunds = [said(f"r{index}", part, index, is_gross=True) for index, part in enumerate(parts)]
     folded = fold([order(net_minor=net, tax_minor=extra)], data.draw(st.permutations(refunds)))
     assert folded.refunded_minor == net
     assert folded.flags == ()
@@ -89,21 +83,21 @@ def test_parts_of_what_was_paid_add_up_to_the_net_exactly(net: int, extra: int, 
 
 def test_what_was_paid_back_in_the_shoppers_currency_takes_its_share_too() -> None:
     paid_in_dollars = order(net_minor=4_000, total_minor=6_000, total_currency="USD", tax_minor=500)
-    assert taken(fold([paid_in_dollars], [said("r", 3_000, currency="USD", of_total=True)])) == [2_000]
-    assert taken(fold([paid_in_dollars], [said("r", 2_250, of_total=True)])) == [2_000]
-    refused = fold([paid_in_dollars], [said("r", 3_000, currency="GBP", of_total=True)])
+    assert taken(fold([paid_in_dollars], [said("r", 3_000, currency="USD", is_gross=True)])) == [2_000]
+    assert taken(fold([paid_in_dollars], [said("r", 2_250, is_gross=True)])) == [2_000]
+    refused = fold([paid_in_dollars], [said("r", 3_000, currency="GBP", is_gross=True)])
     assert (taken(refused), refused.flags) == ([], ("currency_mismatch",))
     assert fold([paid_in_dollars], [said("r", 3_000, currency="USD")]).flags == ("currency_mismatch",)
 
 
 def test_more_than_was_paid_is_cut_and_flagged() -> None:
-    folded = fold([TAXED], [said("r", 3_000, of_total=True), said("d", 4_999, 2, kind="chargeback", of_total=True)])
+    folded = fold([TAXED], [said("r", 3_000, is_gross=True), said("d", 4_999, 2, kind="chargeback", is_gross=True)])
     assert (taken(folded), folded.flags) == ([2_400, 1_600], ("refund_over_order",))
 
 
 def test_a_reversal_gives_back_its_share() -> None:
-    back = said("v", 1_000, 2, kind="reversal", of_total=True)
-    assert taken(fold([TAXED], [said("r", 2_000, of_total=True), back])) == [1_600, -800]
+    back = said("v", 1_000, 2, kind="reversal", is_gross=True)
+    assert taken(fold([TAXED], [said("r", 2_000, is_gross=True), back])) == [1_600, -800]
 
 
 # ── Sums of refunds ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -132,7 +126,7 @@ def test_a_sum_adds_the_refunds_that_nobody_told_one_by_one() -> None:
 
 
 def test_a_refund_of_another_charge_explains_nothing_of_this_ones_sum() -> None:
-    other = said("r9", 1_000, 1, part_of="ch_2")
+    other = said("r9", 1_000, 1, included_in="ch_2")
     assert sorted(taken(fold([PLAIN], [other, refunded_so_far(1_000, 2)]))) == [1_000, 1_000]
 
 
@@ -147,9 +141,9 @@ def test_a_failed_refund_is_taken_back_from_the_sum_that_counted_it() -> None:
         )
 
 
-sums = st.builds(refunded_so_far, st.integers(0, 4_000), st.integers(0, 5), of_total=st.booleans())
+sums = st.builds(refunded_so_far, st.integers(0, 4_000), st.integers(0, 5), is_gross=st.booleans())
 singles = st.builds(
-    refund, st.sampled_from(["r1", "r2"]), st.integers(0, 4_000), st.integers(0, 5), version=st.integers(0, 2), of_total=st.booleans()
+    refund, st.sampled_from(["r1", "r2"]), st.integers(0, 4_000), st.integers(0, 5), version=st.integers(0, 2), is_gross=st.booleans()
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from app import clock, random_ids
 from app.domain import ids
-from app.domain.orders import Context, OrderReport, Parsed, RefundReport, encode_words
+from app.domain.orders import Context, OrderReport, Parsed, RefundReport, encode_report
 from app.intake.deliveries.messages import message_of
 from app.intake.deliveries.recording import record_deliveries
 from app.spool.records import HookLine
@@ -71,7 +71,7 @@ def faults(said: Parsed) -> list[str]:
 
 def unkept(fact: OrderReport | RefundReport) -> list[str]:
     """What of a fact no column could hold."""
-    written = encode_words(fact)
+    written = encode_report(fact)
     found = [f"{fact!r} holds NUL"] if b"\\u0000" in written else []
     for name in fact.__struct_fields__:
         value = getattr(fact, name)

@@ -136,7 +136,7 @@ def _third_order(noon: datetime) -> list[tuple[str, OrderReport, Receipt]]:
     )
     lost = RefundReport("cb", "chargeback", 2_000, currency="EUR", occurred_at=at(110))
     won = RefundReport("won", "reversal", full=True, reverses="cb", occurred_at=at(105))
-    line = RefundReport("line", currency="EUR", lines=(OrderLine("a", 1),), by_lines=True, occurred_at=at(115))
+    line = RefundReport("line", currency="EUR", lines=(OrderLine("a", 1),), line_based=True, occurred_at=at(115))
     cancelled = RefundReport("x", "cancellation", full=True, version=1, occurred_at=at(120))
     live = RefundReport("x", "cancellation", 0, version=2, occurred_at=at(130))
     return [

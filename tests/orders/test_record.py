@@ -168,8 +168,8 @@ async def test_an_order_that_is_merged_while_it_is_read_is_shown_whole(pool: asy
     assert merged.conversion_id != younger.conversion_id
     assert seen.conversion["id"] == younger.conversion_id
     assert seen.decision is not None
-    assert len(seen.order.accounts) == 1
+    assert len(seen.order.amount_checks) == 1
     async with pool.acquire() as connection:
         after = await read_order(connection, alice.id, younger.conversion_id)  # type: ignore[arg-type]
     assert after is not None
-    assert (after.conversion["id"], len(after.order.accounts)) == (merged.conversion_id, 3)
+    assert (after.conversion["id"], len(after.order.amount_checks)) == (merged.conversion_id, 3)

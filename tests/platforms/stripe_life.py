@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from app.domain.amounts import Witness
 from app.domain.folding import Order, fold
 from app.domain.orders import (
     TRUST_WEBHOOK,
+    Adjustment,
     Context,
     OrderReport,
     Parsed,
     Receipt,
     RefundReport,
+    Witness,
     content_hash,
-    encode_words,
+    encode_report,
 )
-from app.domain.refunds import Adjustment
 from app.platforms.stripe.webhook import parse
 from demo.simulator import DOCUMENTS
 
@@ -110,7 +110,7 @@ def folded(*events: Json) -> Order:
     for said in events:
         for report in _reports(json.dumps(said)):
             if not report.stub:
-                digest = content_hash(LINE, encode_words(report))
+                digest = content_hash(LINE, encode_report(report))
                 witnesses.append(Witness(report, TRUST_WEBHOOK, digest, RECEIVED, "hook", "stripe"))
             adjustments += [_adjustment(back) for back in report.refunds]
     return fold(witnesses, adjustments)
@@ -122,7 +122,4 @@ def _reports(body: str) -> tuple[OrderReport, ...]:
 
 
 def _adjustment(back: RefundReport) -> Adjustment:
-    return Adjustment(
-        back.refund_id, back.kind, None if back.full else back.amount_minor, back.currency, TRUST_WEBHOOK, back.version,
-        content_hash(LINE, encode_words(back)), back.occurred_at, RECEIVED, back.of_total, back.cumulative, back.part_of,
-    )  # fmt: skip
+    return Adjustment(back, TRUST_WEBHOOK, content_hash(LINE, encode_report(back)), RECEIVED)

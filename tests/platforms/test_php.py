@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.amounts import Witness
 from app.domain.folding import fold
-from app.domain.orders import TRUST_SERVER, Context, OrderReport
+from app.domain.orders import TRUST_SERVER, Context, OrderReport, Witness
 from app.platforms.generic.webhook import parse as parse_generic
 from app.platforms.signing import verify
 from app.platforms.woocommerce.webhook import parse as parse_woocommerce

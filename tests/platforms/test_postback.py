@@ -278,20 +278,7 @@ def folded(*messages: tuple[str, int]) -> Any:
         report = order(query, received_at=received_at)
         if not report.stub:
             witnesses.append(Witness(report, TRUST_SERVER, bytes([index]), received_at))
-        adjustments += [
-            Adjustment(
-                each.refund_id,
-                each.kind,
-                None if each.full else each.amount_minor,
-                each.currency,
-                TRUST_SERVER,
-                each.version,
-                bytes([index]),
-                each.occurred_at,
-                received_at,
-            )
-            for each in report.refunds
-        ]
+        adjustments += [Adjustment(each, TRUST_SERVER, bytes([index]), received_at) for each in report.refunds]
     return fold(witnesses, adjustments)
 
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.folding import Order, Witness, fold
-from app.domain.orders import TRUST_WEBHOOK, Context, Receipt, content_hash, encode_words
-from app.domain.refunds import Adjustment
+from app.domain.orders import TRUST_WEBHOOK, Adjustment, Context, Receipt, content_hash, encode_report
 from app.platforms.woocommerce.webhook import parse
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -27,22 +26,8 @@ def told(topic: str, minute: float, body: dict[str, Any]) -> Facts:
     [report] = parsed.reports
     receipt = Receipt(TRUST_WEBHOOK, "hook", "woocommerce", received_at)
     hashed = partial(content_hash, receipt)
-    witness = Witness(report, TRUST_WEBHOOK, hashed(encode_words(report)), received_at)
-    adjustments = [
-        Adjustment(
-            refund_id=each.refund_id,
-            kind=each.kind,
-            amount_minor=each.amount_minor,
-            currency=each.currency,
-            trust=TRUST_WEBHOOK,
-            version=each.version,
-            content_hash=hashed(encode_words(each)),
-            occurred_at=each.occurred_at,
-            received_at=received_at,
-            reverses=each.reverses,
-        )
-        for each in report.refunds
-    ]
+    witness = Witness(report, TRUST_WEBHOOK, hashed(encode_report(report)), received_at)
+    adjustments = [Adjustment(each, TRUST_WEBHOOK, hashed(encode_report(each)), received_at) for each in report.refunds]
     return ([] if report.stub else [witness]), adjustments
 
 

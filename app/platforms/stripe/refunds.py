@@ -1,8 +1,8 @@
 """What Stripe says was given back: refunds one by one, sums of refunds on charges, disputes.
 
-All of it is a part of what was paid, tax and shipping included (`of_total`); folding brings it to the base of net.
+All of it is a part of what was paid, tax and shipping included (`is_gross`); folding brings it to the base of net.
 One refund is told twice, by `refund.created` under its own id and by `charge.refunded` as the charge's new sum. The sum names the payment
-(`cumulative`), the refund says that it is a part of that sum (`part_of`), and folding counts whichever says more. `previous_attributes` is not
+(`cumulative`), the refund says that it is a part of that sum (`included_in`), and folding counts whichever says more. `previous_attributes` is not
 read: the difference it allows would be added twice when an event is.
 """
 
@@ -43,7 +43,7 @@ def read_charge(event: Event, context: Context) -> Parsed:
                 currency=purse.currency,
                 occurred_at=event.created_at,
                 version=so_far,
-                of_total=True,
+                is_gross=True,
                 cumulative=True,
             )
         )
@@ -77,7 +77,7 @@ def read_dispute(event: Event, context: Context) -> Parsed:
         currency=purse.currency,
         occurred_at=seconds_of(dispute.get("created")) or event.created_at,
         version=UNDONE if won else MADE,
-        of_total=True,
+        is_gross=True,
     )
     return _given_back(context, refs, [chargeback])
 
@@ -96,8 +96,8 @@ def _refund(refund: Json) -> list[RefundReport]:
             currency=purse.currency,
             occurred_at=seconds_of(refund.get("created")),
             version=version,
-            of_total=True,
-            part_of=_payment(refund.get("payment_intent"), refund.get("charge")),
+            is_gross=True,
+            included_in=_payment(refund.get("payment_intent"), refund.get("charge")),
         )
         for minor, version in statements
     ]
