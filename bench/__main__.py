@@ -7,7 +7,20 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench import conversions, deliveries, drain, footprint, hooks, imports, load, machine, platforms, redirect, reports
+from bench import (
+    conversions,
+    deliveries,
+    drain,
+    footprint,
+    hooks,
+    imports,
+    load,
+    machine,
+    platforms,
+    redirect,
+    reports,
+    spool,
+)
 from bench.effort import QUICK, Effort
 
 SCENES: dict[str, tuple[str, Callable[[Effort], list[str]]]] = {
@@ -19,6 +32,7 @@ SCENES: dict[str, tuple[str, Callable[[Effort], list[str]]]] = {
     "platforms": ("webhook door, every platform", platforms.scene),
     "imports": ("imports", imports.scene),
     "reports": ("reports", reports.scene),
+    "spool": ("the spool beside SQLite", spool.scene),
     "footprint": ("memory, start and stop", footprint.scene),
 }
 

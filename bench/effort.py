@@ -29,6 +29,9 @@ class Effort:
     reports: int = 40
     """Asked of each kind."""
     starts: int = 5
+    spool_rounds: int = 7
+    spool_clicks: int = 50_000
+    spool_records: int = 500
 
 
 QUICK = Effort(
@@ -46,5 +49,8 @@ QUICK = Effort(
     report_orders=500,
     reports=5,
     starts=2,
+    spool_rounds=1,
+    spool_clicks=5_000,
+    spool_records=50,
 )
 """To see that it runs. Its figures mean nothing."""

@@ -1,10 +1,10 @@
-"""What the drain could not record, set aside with its reason; and putting it back, once.
+"""Lines and segments that the drain could not record, kept with their reason; `put_back` returns them to the spool exactly once.
 
     <spool>/quarantine/lines-*.jsonl       lines, each with the reason why it was refused
-    <spool>/quarantine/<kind>-*.seg        whole segments that were too old when their turn came
+    <spool>/quarantine/<kind>-*.seg        whole segments that were too old to be replayed
 
-Putting lines back is prepared in files of its own; the name `….commit` decides; what follows only moves and removes files, in any number of
-attempts. So a process that is killed at any point has put every line back once, or not at all; whoever comes next finishes what was decided.
+Putting back is prepared in separate files and committed by a rename to `….commit`; the rest only moves and removes files and can be repeated. A
+process killed at any point has put every line back once or not at all; the next call finishes what was committed.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = ("orders", "clicks")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A line in quarantine. kind: whose drain would record it; None when this release cannot read it, and `unreadable` says why."""
+    """A line in quarantine. kind: the drain that records it; None when this release cannot read it, with the cause in `unreadable`."""
 
     line: bytes
     reason: str
@@ -49,7 +49,7 @@ class HeldSegment:
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
-    """What a retry did. segments: the new ones in the spool, and old ones that are young enough again. refused: still in quarantine."""
+    """The result of a retry. segments: now in the spool, new ones and old ones within the retention. refused: lines still in quarantine."""
 
     segments: tuple[Path, ...]
     lines: tuple[Held, ...]
@@ -66,11 +66,11 @@ _decode = msgspec.json.Decoder(_Kept).decode
 
 
 def quarantine(directory: Path, refused: Sequence[tuple[bytes, str]]) -> None:
-    """Keep lines that cannot be recorded, each with its reason; on the disk on return. The same line may be kept twice after a crash."""
+    """Store lines that cannot be recorded, each with its reason; on the disk on return. After a crash a line may be stored twice."""
     rows = [_encode({"reason": reason, "line": line.decode("utf-8", "backslashreplace")}) for line, reason in refused]
     with _locked(directory) as place:
         with (place / f"lines-{clock.now():%Y-%m-%d}.jsonl").open("ab") as file:
-            # After a torn write of a process that died, the first of ours must not become its end.
+            # A process that died may have left a torn row; the first of these must not be appended to it.
             torn = file.tell() > 0 and not _ends_with_newline(Path(file.name))
             file.write((b"\n" if torn else b"") + b"".join(row + b"\n" for row in rows))
             file.flush()
@@ -79,7 +79,7 @@ def quarantine(directory: Path, refused: Sequence[tuple[bytes, str]]) -> None:
 
 
 def held(directory: Path) -> tuple[list[Held], list[HeldSegment]]:
-    """Everything in quarantine, oldest file first; the same line once. Nothing, where there is no quarantine."""
+    """Everything in quarantine, oldest file first, each line once."""
     if not (directory / QUARANTINE).exists():
         return [], []
     with _locked(directory) as place:
@@ -88,9 +88,9 @@ def held(directory: Path) -> tuple[list[Held], list[HeldSegment]]:
 
 
 def put_back(directory: Path, *, oldest: datetime) -> PutBack:
-    """Puts every line that this release can read back into the spool, and segments begun since `oldest`; each once, also when killed midway.
+    """Return every line that this release can read, and segments begun since `oldest`, to the spool: each once, even if killed midway.
 
-    Lines it cannot read stay. Those that the drain refuses again come back to the quarantine with their new reason.
+    Lines it cannot read stay. Lines that the drain refuses again come back to the quarantine with their new reason.
     """
     if not (directory / QUARANTINE).exists():
         return PutBack((), (), ())
@@ -117,7 +117,7 @@ def put_back(directory: Path, *, oldest: datetime) -> PutBack:
 def _prepare(
     place: Path, name: str, readable: Sequence[Held], refused: Sequence[Held], sources: Sequence[Path]
 ) -> None:
-    """Writes what is to be put back and what stays, then decides it."""
+    """Write the lines to put back and those that stay, then commit."""
     for kind in KINDS:
         lines = [each.line for each in readable if each.kind == kind]
         if lines:
@@ -125,20 +125,20 @@ def _prepare(
     if refused:
         rows = [_encode({"reason": each.reason, "line": each.line.decode()}) for each in refused]
         _write(place / f"{name}.rest", b"".join(row + b"\n" for row in rows))
-    _write(place / f"{name}.deciding", _encode([source.name for source in sources]))
+    _write(place / f"{name}.prepared", _encode([source.name for source in sources]))
     sync_directory(place)
-    (place / f"{name}.deciding").rename(place / f"{name}.commit")
+    (place / f"{name}.prepared").rename(place / f"{name}.commit")
     sync_directory(place)
 
 
 def _finish(directory: Path, place: Path) -> None:
-    """Carries out what was decided and not finished; removes what was prepared and not decided."""
+    """Finish what was committed; remove what was prepared but not committed."""
     for commit in sorted(place.glob("put-back-*.commit")):
         name = commit.stem
         for source in msgspec.json.decode(commit.read_bytes(), type=list[str]):
             (place / source).unlink(missing_ok=True)
         _move(place / f"{name}.rest", place / f"lines-{name}.jsonl")
-        # The lines that stay are safe, and their sources gone, before any of the others can come back.
+        # The lines that stay are safe, and the source files removed, before any other line returns to the spool.
         sync_directory(place)
         for kind in KINDS:
             _move(place / f"{name}.{kind}", directory / _segment_name(kind, name))
@@ -172,7 +172,7 @@ def _return_segment(directory: Path, segment: HeldSegment) -> Path:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[Path]:
-    """The quarantine, made when it is not there, for one process at a time: the drain appends, a retry takes whole files away."""
+    """The quarantine directory, created if needed and locked: the drain appends while a retry removes whole files."""
     place = directory / QUARANTINE
     place.mkdir(exist_ok=True)
     descriptor = os.open(place / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,6 +1,6 @@
-"""The spool seen by the background process: segments without a living writer are claimed, read, and removed after the commit.
+"""The spool's reader, in the background process: segments without a living writer are claimed, read, and removed after the commit.
 
-Segments too old to be replayed are set aside; nothing is thrown away.
+Segments too old to be replayed go to the quarantine.
 """
 
 import fcntl
@@ -15,14 +15,14 @@ from app.spool.flusher import sync_directory
 from app.spool.writer import QUARANTINE, SUFFIX, Kind
 
 HEAD_BYTES = 4_096
-"""Of a segment, where the id of its first line stands."""
+"""Bytes read from the start of a segment to find the id of its first line."""
 ABANDONED_AFTER_S = 60
-"""A hidden segment this old was left by a process that died between creating and naming it; it is empty."""
+"""Age of a hidden segment after which the process that created it must have died before naming it; it is empty."""
 
 
 @dataclass(slots=True)
 class Claimed:
-    """A segment without a living writer, locked by this reader until `discard`, `set_aside` or `release`; a second of these does nothing."""
+    """A segment without a living writer, locked by this reader until the first call of `discard`, `set_aside` or `release`."""
 
     path: Path
     descriptor: int
@@ -30,8 +30,8 @@ class Claimed:
     began_at: datetime
 
     def lines(self) -> list[bytes]:
-        """The whole lines, oldest first. A torn last one was never acknowledged and is left out, as are the empty ones of `writable` and the
-        NULs behind the last line."""
+        """The complete lines, oldest first: without a torn last one, which was never acknowledged, the empty lines of `writable`, and the
+        NULs after the last line."""
         size = os.fstat(self.descriptor).st_size
         content = b""
         while len(content) < size:
@@ -42,17 +42,17 @@ class Claimed:
         return [line for line in content[: content.rfind(b"\n") + 1].split(b"\n") if line]
 
     def discard(self) -> None:
-        """Remove it, or put it by where its writer would only make another: every line is committed or quarantined."""
+        """Remove or recycle the segment, whose lines are all committed or quarantined."""
         if self.descriptor >= 0:
             size_bytes = os.fstat(self.descriptor).st_size
             if os.pread(self.descriptor, 1, max(0, size_bytes - 1)) == b"\0":
-                recycling.put_by(self.path)
+                recycling.recycle(self.path)
             else:
                 self.path.unlink(missing_ok=True)
         self.release()
 
     def set_aside(self) -> None:
-        """Move it to the quarantine unread: too old to be replayed, because the rows that would show its lines as recorded may be gone."""
+        """Move the segment to the quarantine unread: the rows that would show that its lines were recorded before may have been deleted."""
         place = self.path.parent / QUARANTINE
         place.mkdir(exist_ok=True)
         self.path.rename(place / self.path.name)
@@ -60,16 +60,16 @@ class Claimed:
         self.release()
 
     def release(self) -> None:
-        """Unlock it, untouched."""
+        """Unlock the segment and leave it in the spool."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
-    """The oldest segments of this kind that have no living writer and no other reader, up to about so many bytes, at least one.
+    """The oldest segments of this kind without a writer or another reader: at least one if there is any, up to about `bytes_max`.
 
-    Empty when there is none, or no directory. Several readers share the work: each gets other segments.
+    Concurrent readers get different segments.
     """
     claimed: list[Claimed] = []
     bytes_total = 0
@@ -85,7 +85,7 @@ def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
             os.close(descriptor)
             continue
         # Another reader may have drained it between our open and our lock.
-        if not recycling.is_called(path, descriptor):
+        if not recycling.has_name(path, descriptor):
             os.close(descriptor)
             continue
         claimed.append(Claimed(path, descriptor, _began_at(path, descriptor)))
@@ -96,26 +96,26 @@ def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
 
 
 def oldest_waiting(directory: Path) -> datetime | None:
-    """When the oldest line was written that is not drained yet, whoever holds its segment; None when all is drained."""
+    """When the oldest undrained line was written, in claimed segments too; None when everything is drained."""
     oldest: datetime | None = None
     for kind in ("clicks", "orders"):
         for path in _segments(directory, kind):
             try:
                 with path.open("rb") as file:
-                    # NULs: nothing is written there yet, and they have no end of line to read up to.
+                    # A segment of NULs has no line yet, and no newline that would end reading.
                     begun = file.peek(1)[:1] != b"\0"
                     first = next((line for line in file if line != b"\n"), b"") if begun else b""
             except FileNotFoundError:
                 continue
             if first.endswith(b"\n"):
-                written_at = _moment(first)
+                written_at = _time_of_line(first)
                 oldest = written_at if oldest is None else min(oldest, written_at)
                 break
     return oldest
 
 
 def sweep(directory: Path) -> None:
-    """Remove the hidden, empty segments of processes that died while creating them, and spares that nobody has needed for as long."""
+    """Remove hidden, empty segments of processes that died while creating them, and recycled segments unused for as long."""
     recycling.remove(directory, unused_s=ABANDONED_AFTER_S)
     for path in directory.glob(f".*{SUFFIX}"):
         if clock.now() - began_at(path) > timedelta(seconds=ABANDONED_AFTER_S):
@@ -128,27 +128,26 @@ def _segments(directory: Path, kind: str) -> list[Path]:
 
 
 def began_at(path: Path) -> datetime:
-    """When a segment was begun, by its name; the epoch when that does not say."""
-    _, _, shown = path.stem.partition("-")
-    return _minted_at(shown)
+    """When a segment was created, from its name; the epoch if the name has no time."""
+    return _time_of_id(path.stem.partition("-")[2])
 
 
 def _began_at(path: Path, descriptor: int) -> datetime:
-    """When the first line was written: a segment is made before there is anything to write, and in a quiet month long before. When it was made,
-    where no first line can be read."""
-    written_at = _moment(os.pread(descriptor, HEAD_BYTES, 0).lstrip(b"\n"))
+    """When the first line was written; when the segment was created if that cannot be read. In a quiet month a segment is created long before
+    its first line."""
+    written_at = _time_of_line(os.pread(descriptor, HEAD_BYTES, 0).lstrip(b"\n"))
     return max(written_at, began_at(path))
 
 
-def _moment(line: bytes) -> datetime:
-    """The time in a line's id, which is the second element of every kind of line; the epoch when it has none."""
+def _time_of_line(line: bytes) -> datetime:
+    """The time in a line's id, its second element; the epoch if it has none."""
     parts = line.split(b'"', 4)
-    return _minted_at(parts[3].decode("ascii", "replace") if len(parts) > 3 else "")
+    return _time_of_id(parts[3].decode("ascii", "replace") if len(parts) > 3 else "")
 
 
-def _minted_at(shown: str) -> datetime:
+def _time_of_id(id_text: str) -> datetime:
     try:
-        ms = int(shown[:8] + shown[9:13], 16)
+        ms = int(id_text[:8] + id_text[9:13], 16)
     except ValueError:
         ms = 0
     return datetime.fromtimestamp(ms / 1000, UTC)

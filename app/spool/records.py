@@ -1,10 +1,10 @@
-"""The lines that the doors write down and the background process reads: all that the two share.
+"""The lines that the doors write and the background process reads.
 
-A line is JSON (msgspec writes and reads it in a third of a microsecond and escapes the newline), tagged by its kind, one array a line.
+A line is a JSON array tagged by its kind; msgspec writes or reads one in a third of a microsecond and escapes newlines.
 
-What one release wrote the next one reads, after an outage many hours later, and so:
-- a field is known by its place: a new one goes to the end, with a default;
-- the id comes first: segments.py takes the time from it without reading the rest.
+After an outage a newer release may read what an older one wrote, therefore:
+- fields are found by position: a new one is added at the end, with a default;
+- the id comes first: reader.py takes the time from it without decoding the line.
 """
 
 from typing import Annotated
@@ -31,7 +31,7 @@ class ClickLine(msgspec.Struct, tag="click", array_like=True, frozen=True, gc=Fa
 
 
 class MissLine(msgspec.Struct, tag="miss", array_like=True, frozen=True, gc=False):
-    """A request for a slug that leads nowhere (any more)."""
+    """A request for a slug that is unknown, expired or disabled."""
 
     id: str
     brand_id: Annotated[str | None, Meta(description="Null on the shared host, for a slug nobody has.")]
@@ -41,7 +41,7 @@ class MissLine(msgspec.Struct, tag="miss", array_like=True, frozen=True, gc=Fals
 
 
 class PixelLine(msgspec.Struct, tag="pixel", array_like=True, frozen=True, gc=False):
-    """One hit of the pixel or the beacon, with what it said, unread."""
+    """One hit of the pixel or the beacon, with its content as received."""
 
     id: Annotated[str, Meta(description="UUIDv7; the delivery's id and the time of receipt.")]
     brand_id: Annotated[str | None, Meta(description="Null when the publishable key is missing or unknown.")]

@@ -1,9 +1,9 @@
-"""Drained segments that are put by, to be written again.
+"""Drained segments that are kept and overwritten instead of removed: for speed alone, see docs/performance.md.
 
-A file of a megabyte that is made, and removed when it is drained, five times a second, makes all wait that is flushed meanwhile: on a quiet machine p99
-of a plain loop of a thousand flushes a second was 0.4 ms alone, 7 to 10 beside that, and 0.4 beside files that were written again.
+Creating a file of a megabyte and removing it once drained, five times a second, delays every flush meanwhile: on a quiet machine p99 of a plain
+loop of a thousand flushes a second was 0.4 ms alone, 7 to 10 beside that, and 0.4 beside files that were overwritten.
 
-    <data>/spool/.orders-<id>.spare    what stands in it is recorded: it is overwritten before it has a segment's name again
+    <data>/spool/.orders-<id>.spare    its content is recorded; it is overwritten before the file gets a segment's name again
 """
 
 import fcntl
@@ -14,29 +14,29 @@ from pathlib import Path
 from app import clock
 
 SUFFIX = ".spare"
-SPARES_MAX = 4
-"""Put by at a time: one for each of so many writers."""
+FILES_MAX = 4
+"""Recycled segments kept per kind: one each for as many writers. 0 switches recycling off."""
 
 
-def put_by(segment: Path) -> None:
-    """Keep a drained segment, which the caller has locked; remove it where there are enough."""
+def recycle(segment: Path) -> None:
+    """Keep a drained segment, which the caller has locked; remove it when there are enough."""
     kind, _, _ = segment.name.partition("-")
-    if len(_spares(segment.parent, kind)) >= SPARES_MAX:
+    if len(_recycled(segment.parent, kind)) >= FILES_MAX:
         segment.unlink(missing_ok=True)
     else:
         segment.rename(segment.parent / f".{segment.stem}{SUFFIX}")
 
 
 def take(directory: Path, kind: str, name: Path) -> int | None:
-    """The descriptor of a spare, locked, and called `name` from now on; None when there is none. For a while the old lines are still in it."""
-    for path in _spares(directory, kind):
+    """The descriptor of a recycled segment, locked and renamed to `name`; None when there is none. It still contains its old lines."""
+    for path in _recycled(directory, kind):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if is_called(path, descriptor):
+            if has_name(path, descriptor):
                 path.rename(name)
                 return descriptor
         except OSError:
@@ -45,8 +45,8 @@ def take(directory: Path, kind: str, name: Path) -> int | None:
     return None
 
 
-def is_called(path: Path, descriptor: int) -> bool:
-    """Whether an open file still has this name: somebody else may have removed or renamed it between our opening and our locking it."""
+def has_name(path: Path, descriptor: int) -> bool:
+    """Whether an open file still has this name: another process may have removed or renamed it between our open and our lock."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -54,13 +54,13 @@ def is_called(path: Path, descriptor: int) -> bool:
 
 
 def remove(directory: Path, *, unused_s: float = 0) -> None:
-    """Remove those that nobody has taken for so long: they hold what people ordered, and a full disk wants their room."""
+    """Remove recycled segments that were not taken for this long: they contain orders, and on a full disk they take up room."""
     latest = clock.now().timestamp() - unused_s
     for path in directory.glob(f".*{SUFFIX}"):
-        with suppress(FileNotFoundError):  # taken in this moment
+        with suppress(FileNotFoundError):  # taken at this moment
             if path.stat().st_mtime <= latest:
                 path.unlink()
 
 
-def _spares(directory: Path, kind: str) -> list[Path]:
+def _recycled(directory: Path, kind: str) -> list[Path]:
     return sorted(directory.glob(f".{kind}-*{SUFFIX}"))

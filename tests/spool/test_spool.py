@@ -20,8 +20,8 @@ from app.spool import recycling
 from app.spool.quarantine import quarantine
 from app.spool.reader import Claimed, claim, oldest_waiting, sweep
 from app.spool.records import ClickLine, HookLine, MissLine, PixelLine, decode, encode
-from app.spool.recycling import SPARES_MAX
-from app.spool.writer import QUARANTINE, RUNWAY_MIN_BYTES, SUFFIX, Kind, Spool, SpoolFull, measure
+from app.spool.recycling import FILES_MAX
+from app.spool.writer import PREALLOCATED_MIN_BYTES, QUARANTINE, SUFFIX, Kind, Spool, SpoolFull, measure
 
 LINE = b"x" * 99
 
@@ -370,10 +370,10 @@ async def test_without_anybody_waiting_clicks_are_flushed_by_themselves(tmp_path
     await spool.close()
 
 
-# ── The runway ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Preallocation ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def on_a_runway(directory: Path) -> tuple[Spool, Path]:
+async def preallocated(directory: Path) -> tuple[Spool, Path]:
     """A writer of orders that has come to write over NULs, and the segment it does that in. Some lines `begun` are written by then."""
     spool = Spool(directory, kind="orders", sync_ms=10)
     found: list[Path] = []
@@ -396,7 +396,7 @@ def after_that(lines: list[bytes]) -> list[bytes]:
 
 
 async def test_what_somebody_waits_for_is_written_where_the_file_need_not_grow(tmp_path: Path) -> None:
-    spool, path = await on_a_runway(tmp_path)
+    spool, path = await preallocated(tmp_path)
     before = path.stat()
     lines = [b"%d" % n for n in range(1_000)]
     for line in lines:
@@ -409,9 +409,9 @@ async def test_what_somebody_waits_for_is_written_where_the_file_need_not_grow(t
     assert segment_names(tmp_path) == []
 
 
-async def test_a_line_longer_than_the_runway_goes_past_it_and_the_next_begins_another(tmp_path: Path) -> None:
-    spool, path = await on_a_runway(tmp_path)
-    long = b"x" * (RUNWAY_MIN_BYTES * 3)
+async def test_a_line_longer_than_the_preallocation_goes_past_it_and_the_next_begins_another(tmp_path: Path) -> None:
+    spool, path = await preallocated(tmp_path)
+    long = b"x" * (PREALLOCATED_MIN_BYTES * 3)
     spool.append(long)
     assert path.stat().st_size > len(long)
     await eventually(lambda: len(segment_names(tmp_path)) > 1)
@@ -421,15 +421,15 @@ async def test_a_line_longer_than_the_runway_goes_past_it_and_the_next_begins_an
     assert sorted(after_that(read_all(tmp_path, "orders"))) == [b"next", long]
 
 
-def test_a_runway_is_nothing_that_waits(tmp_path: Path) -> None:
+def test_preallocated_bytes_are_no_lines_that_wait(tmp_path: Path) -> None:
     path = tmp_path / f"orders-{random_ids.new_id()}{SUFFIX}"
-    path.write_bytes(b"\0" * RUNWAY_MIN_BYTES)
+    path.write_bytes(b"\0" * PREALLOCATED_MIN_BYTES)
     assert oldest_waiting(tmp_path) is None
     assert read_all(tmp_path, "orders") == []
     assert not path.exists()
 
 
-async def test_clicks_that_nobody_waits_for_need_no_runway(tmp_path: Path) -> None:
+async def test_clicks_that_nobody_waits_for_are_not_preallocated(tmp_path: Path) -> None:
     clicks = Spool(tmp_path, kind="clicks", sync_ms=10)
     clicks.append(LINE)
     await asyncio.sleep(0.05)
@@ -438,7 +438,7 @@ async def test_clicks_that_nobody_waits_for_need_no_runway(tmp_path: Path) -> No
     await clicks.close()
 
 
-async def test_a_runway_that_cannot_be_made_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_preallocation_that_fails_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.pwrite
 
     def full(descriptor: int, content: bytes, offset: int) -> int:
@@ -457,8 +457,8 @@ async def test_a_runway_that_cannot_be_made_stops_nobody(tmp_path: Path, monkeyp
     assert read_all(tmp_path, "orders") == [b"one", b"two"]
 
 
-async def test_a_full_cap_leaves_no_room_for_a_runway(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, kind="orders", sync_ms=10, cap_bytes=RUNWAY_MIN_BYTES * 10)
+async def test_a_full_cap_leaves_no_room_for_preallocation(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, kind="orders", sync_ms=10, cap_bytes=PREALLOCATED_MIN_BYTES * 10)
     spool.append(b"one")
     await asyncio.sleep(0.05)
     assert len(segment_names(tmp_path)) == 1
@@ -475,7 +475,7 @@ def files(directory: Path) -> dict[int, str]:
 
 
 async def test_a_drained_segment_is_written_again_and_its_old_lines_never_come_back(tmp_path: Path) -> None:
-    spool, _ = await on_a_runway(tmp_path)
+    spool, _ = await preallocated(tmp_path)
     seen: set[int] = set()
     written, drained = [], []
     for n in range(400):
@@ -491,52 +491,54 @@ async def test_a_drained_segment_is_written_again_and_its_old_lines_never_come_b
     await spool.close()
     drained += read_all(tmp_path, "orders")
     assert after_that(drained) == written
-    assert len(seen) <= 2 + SPARES_MAX, "hardly a file was made after the first ones"
+    assert len(seen) <= 2 + FILES_MAX, "hardly a file was made after the first ones"
     assert not any(name.endswith(SUFFIX) for name in files(tmp_path).values())
 
 
-def write_spare(directory: Path, content: bytes, kind: Kind = "orders") -> Path:
+def write_recycled(directory: Path, content: bytes, kind: Kind = "orders") -> Path:
     path = directory / f".{kind}-{random_ids.new_id()}{recycling.SUFFIX}"
     path.write_bytes(content)
     return path
 
 
-@pytest.mark.parametrize("size_bytes", [1_000, RUNWAY_MIN_BYTES, RUNWAY_MIN_BYTES + 1_000, RUNWAY_MIN_BYTES * 9])
-async def test_a_spare_of_any_size_becomes_a_runway_without_a_trace_of_what_it_held(
+@pytest.mark.parametrize(
+    "size_bytes", [1_000, PREALLOCATED_MIN_BYTES, PREALLOCATED_MIN_BYTES + 1_000, PREALLOCATED_MIN_BYTES * 9]
+)
+async def test_a_recycled_segment_of_any_size_is_overwritten_without_a_trace_of_its_lines(
     tmp_path: Path, size_bytes: int
 ) -> None:
-    spare = write_spare(tmp_path, b"old\n" * (size_bytes // 4))
-    inode = spare.stat().st_ino
-    spool, path = await on_a_runway(tmp_path)
+    recycled = write_recycled(tmp_path, b"old\n" * (size_bytes // 4))
+    inode = recycled.stat().st_ino
+    spool, path = await preallocated(tmp_path)
     assert path.stat().st_ino == inode
-    assert RUNWAY_MIN_BYTES <= path.stat().st_size <= RUNWAY_MIN_BYTES * 2
+    assert PREALLOCATED_MIN_BYTES <= path.stat().st_size <= PREALLOCATED_MIN_BYTES * 2
     assert b"old" not in path.read_bytes()
     await spool.close()
     assert set(read_all(tmp_path, "orders")) == {b"begun"}
 
 
-async def test_a_spare_that_somebody_holds_is_left_to_them(tmp_path: Path) -> None:
-    spare = write_spare(tmp_path, b"\0" * RUNWAY_MIN_BYTES)
-    with spare.open("rb") as held:
+async def test_a_recycled_segment_that_somebody_holds_is_left_to_them(tmp_path: Path) -> None:
+    recycled = write_recycled(tmp_path, b"\0" * PREALLOCATED_MIN_BYTES)
+    with recycled.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        spool, path = await on_a_runway(tmp_path)
-        assert path.stat().st_ino != spare.stat().st_ino
+        spool, path = await preallocated(tmp_path)
+        assert path.stat().st_ino != recycled.stat().st_ino
         await spool.close()
 
 
-async def test_only_so_many_drained_segments_are_put_by_and_of_clicks_none(tmp_path: Path) -> None:
-    for _ in range(SPARES_MAX + 3):
+async def test_only_so_many_drained_segments_are_recycled_and_of_clicks_none(tmp_path: Path) -> None:
+    for _ in range(FILES_MAX + 3):
         (tmp_path / f"orders-{random_ids.new_id()}{SUFFIX}").write_bytes(b"line\n\0")
         (tmp_path / f"clicks-{random_ids.new_id()}{SUFFIX}").write_bytes(b"line\n")
-    assert read_all(tmp_path, "orders") == read_all(tmp_path, "clicks") == [b"line"] * (SPARES_MAX + 3)
+    assert read_all(tmp_path, "orders") == read_all(tmp_path, "clicks") == [b"line"] * (FILES_MAX + 3)
     names = list(files(tmp_path).values())
-    assert len(names) == SPARES_MAX
+    assert len(names) == FILES_MAX
     assert all(name.startswith(".orders-") and name.endswith(recycling.SUFFIX) for name in names)
     assert measure(tmp_path) == (0, 0)
 
 
-def test_what_people_ordered_does_not_stay_in_a_spare_that_nobody_needs(tmp_path: Path) -> None:
-    old, new = (write_spare(tmp_path, b"what somebody ordered\n") for _ in range(2))
+def test_what_people_ordered_does_not_stay_in_a_recycled_segment_that_nobody_needs(tmp_path: Path) -> None:
+    old, new = (write_recycled(tmp_path, b"what somebody ordered\n") for _ in range(2))
     minutes_ago = time.time() - 120
     os.utime(old, (minutes_ago, minutes_ago))
     sweep(tmp_path)
@@ -544,7 +546,7 @@ def test_what_people_ordered_does_not_stay_in_a_spare_that_nobody_needs(tmp_path
     assert new.exists()
 
 
-async def test_a_segment_put_by_while_a_reader_waits_is_not_read_again(
+async def test_a_segment_recycled_while_a_reader_waits_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / f"orders-{random_ids.new_id()}{SUFFIX}"
@@ -553,16 +555,16 @@ async def test_a_segment_put_by_while_a_reader_waits_is_not_read_again(
 
     def open_then_lose(path: Path, flags: int) -> int:
         descriptor = real_open(path, flags)
-        recycling.put_by(path)
+        recycling.recycle(path)
         return descriptor
 
     monkeypatch.setattr(os, "open", open_then_lose)
     assert claim(tmp_path, "orders", bytes_max=1) == []
 
 
-async def test_a_full_disk_gets_the_room_of_the_spares(small_disk: Path) -> None:
+async def test_a_full_disk_gets_the_room_of_recycled_segments(small_disk: Path) -> None:
     for _ in range(3):
-        write_spare(small_disk, b"\0" * RUNWAY_MIN_BYTES)
+        write_recycled(small_disk, b"\0" * PREALLOCATED_MIN_BYTES)
     clicks = Spool(small_disk, kind="clicks", segment_bytes=50_000)
     append_until_full(clicks)
     await asyncio.sleep(0.25)
