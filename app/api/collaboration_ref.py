@@ -110,9 +110,7 @@ class _References:
         self._faults = faults
 
     async def find(self, table: Table, kind: str, shown: Sequence[str | None]) -> list[UUID | None]:
-        rows = await resolve(
-            self._connection, table, kind, self._brand_id, [name for name in shown if name is not None]
-        )
+        rows = await resolve(self._connection, table, self._brand_id, [name for name in shown if name is not None])
         found: list[UUID | None] = []
         for index, name in enumerate(shown):
             row = None if name is None else rows.get(name)
@@ -126,7 +124,7 @@ class _References:
 
 
 async def _of_collaborations(connection: AsyncConnection, brand_id: UUID, shown: Sequence[str]) -> dict[str, Any]:
-    referred = await resolve(connection, collaboration, "collaboration", brand_id, shown)
+    referred = await resolve(connection, collaboration, brand_id, shown)
     if not referred:
         return {}
     ids = {row.id for row in referred.values()}

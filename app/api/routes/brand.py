@@ -20,9 +20,8 @@ from app.api.policies import (
     newest_policy,
     show_policy,
 )
-from app.api.rows import announce
+from app.api.rows import announce, show
 from app.database.tables import brand, click_day, conversion, route
-from app.domain import ids
 from app.domain.destinations import check_click_param
 from app.errors import Conflict, FieldError
 from app.orders.schedule import schedule_for_tolerance
@@ -92,14 +91,6 @@ class Brand(BaseModel):
     updated_at: Moment
 
 
-def _shown(row: Row[Any], policy: PolicyShown) -> Brand:
-    columns = (
-        "name", "currency", "time_zone", "click_param", "consent", "witness_tolerance_bp", "witness_tolerance_minor", "metadata",
-        "created_at", "updated_at",
-    )  # fmt: skip
-    return Brand(id=ids.show("brand", row.id), policy=policy, **{name: row._mapping[name] for name in columns})
-
-
 @router.get("")
 async def read_brand(caller: Reader, session: Session) -> Brand:
     """The brand of the key."""
@@ -108,7 +99,7 @@ async def read_brand(caller: Reader, session: Session) -> Brand:
     )
     row = (await session.execute(query)).one()
     newest = row.policy or {}
-    return _shown(row, show_policy(newest.get("version"), newest.get("rules")))
+    return show(Brand, "brand", row, policy=show_policy(newest.get("version"), newest.get("rules")))
 
 
 @router.patch("", responses=CHANGES)
@@ -130,7 +121,8 @@ async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Br
         await session.execute(routes.values(click_param=body.click_param, changed_xid=func.pg_current_xact_id()))
         await announce(session)
     given = body.policy if policy_sent else PolicyGiven()
-    return _shown(row, await append_rules(session, caller.brand_id, caller.brand_id, given))
+    policy = await append_rules(session, caller.brand_id, caller.brand_id, given)
+    return show(Brand, "brand", row, policy=policy)
 
 
 async def _refuse_fixed(connection: AsyncConnection, row: Row[Any], differing: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue, Strict, field_validator
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.auth import Reader, Writer
@@ -35,9 +35,20 @@ from app.api.policies import (
     read_rules,
     show_policy,
 )
-from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived, unarchive
+from app.api.rows import (
+    answer_found,
+    archive,
+    change,
+    create_or_find,
+    equals,
+    in_use,
+    lock_row,
+    matching,
+    read_row,
+    show,
+    unarchive,
+)
 from app.database.tables import brand, campaign
-from app.domain import ids
 from app.errors import Conflict, Invalid
 from app.orders.schedule import schedule_for_campaign
 
@@ -119,21 +130,6 @@ class Campaign(BaseModel):
     archived_at: Moment | None
 
 
-COLUMNS = (
-    "external_id",
-    "name",
-    "objective",
-    "type",
-    "currency",
-    "starts_at",
-    "ends_at",
-    "budget_minor",
-    "targets",
-    "metadata",
-)
-TIMES = ("created_at", "updated_at", "archived_at")
-
-
 def _query(brand_id: UUID) -> Select[Any]:
     """Campaigns with the newest versions of their policy and of the brand's."""
     own, brands = newest_policy(brand_id, campaign.c.id), newest_policy(brand_id, brand_id)
@@ -141,8 +137,7 @@ def _query(brand_id: UUID) -> Select[Any]:
 
 
 def _shown(row: Row[Any]) -> Campaign:
-    columns = {name: row._mapping[name] for name in COLUMNS + TIMES}
-    return Campaign(id=ids.show("campaign", row.id), policy=_policy(row), **columns)
+    return show(Campaign, "campaign", row, policy=_policy(row))
 
 
 def _policy(row: Row[Any]) -> PolicyShown | None:
@@ -188,25 +183,22 @@ async def list_campaigns(
     include_archived: bool = False,
 ) -> Page[Campaign]:
     """The brand's campaigns, newest first."""
-    query = _query(caller.brand_id)
-    if q is not None:
-        query = query.where(campaign.c.name.icontains(q, autoescape=True))
-    if objective is not None:
-        query = query.where(campaign.c.objective == objective)
-    if active_at is not None:
-        query = query.where((campaign.c.starts_at.is_(None)) | (campaign.c.starts_at <= active_at))
-        query = query.where((campaign.c.ends_at.is_(None)) | (campaign.c.ends_at > active_at))
-    if external_id is not None:
-        query = query.where(campaign.c.external_id == external_id)
-    if not include_archived:
-        query = query.where(campaign.c.archived_at.is_(None))
+    query = matching(
+        _query(caller.brand_id),
+        None if q is None else campaign.c.name.icontains(q, autoescape=True),
+        equals(campaign.c.objective, objective),
+        None if active_at is None else or_(campaign.c.starts_at.is_(None), campaign.c.starts_at <= active_at),
+        None if active_at is None else or_(campaign.c.ends_at.is_(None), campaign.c.ends_at > active_at),
+        equals(campaign.c.external_id, external_id),
+        in_use(campaign, include_archived),
+    )
     return await fetch_page(session, query, paging, [campaign.c.id], _shown)
 
 
 @router.get("/{id}", responses=FOUND)
 async def read_campaign(id: str, caller: Reader, session: Session) -> Campaign:
     """One campaign, also when archived."""
-    return _shown(await read_row(session, _query(caller.brand_id), campaign, "campaign", caller.brand_id, id))
+    return _shown(await read_row(session, _query(caller.brand_id), campaign, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
@@ -215,8 +207,7 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
 
     After a change of dates, orders that touched this campaign are decided again.
     """
-    row = await read_row(session, select(campaign), campaign, "campaign", caller.brand_id, id, lock=True)
-    refuse_archived("campaign", row)
+    row = await lock_row(session, campaign, caller.brand_id, id)
     sent = changes(body, row._mapping.get)
     policy_sent = "policy" in sent
     sent.pop("policy", None)
@@ -234,7 +225,7 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
 @router.delete("/{id}", responses=FOUND)
 async def archive_campaign(id: str, caller: Writer, session: Session) -> Campaign:
     """Archives a campaign: out of lists, kept in reports; its links and codes go on working."""
-    row = await archive(session, campaign, "campaign", caller.brand_id, id)
+    row = await archive(session, campaign, caller.brand_id, id)
     return await _read(session, caller.brand_id, row.id)
 
 
@@ -248,5 +239,5 @@ async def unarchive_campaign(id: str, caller: Writer, session: Session) -> Campa
 @router.get("/{id}/policies", responses=FOUND)
 async def list_campaign_policies(id: str, caller: Reader, session: Session) -> list[PolicyVersion]:
     """Every version of the campaign's policy, newest first. Empty: the brand's policy has always held."""
-    row = await read_row(session, select(campaign), campaign, "campaign", caller.brand_id, id)
+    row = await read_row(session, select(campaign), campaign, caller.brand_id, id)
     return list(await list_versions(session, caller.brand_id, row.id))

@@ -1,14 +1,12 @@
 """Collaborations: one influencer in one campaign, at most one per pair; the unit that is credited, paid and compared."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue, Strict
-from sqlalchemy import Row, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import select
 
-from app import clock, random_ids
 from app.api.auth import Reader, Writer
 from app.api.fields import ExternalId, Given, Metadata, Minor, Moment, Reference, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
@@ -17,16 +15,20 @@ from app.api.rows import (
     answer_found,
     archive,
     change,
+    equals,
+    in_use,
+    insert_new,
+    lock_row,
+    matching,
     points_to,
     read_row,
     refer,
     refuse_archived,
     refuse_different,
-    sql_values,
+    show,
     unarchive,
 )
 from app.database.tables import campaign, collaboration, influencer
-from app.domain import ids
 
 router: APIRouter = resource("collaborations")
 
@@ -80,18 +82,7 @@ class Collaboration(BaseModel):
     archived_at: Moment | None
 
 
-def _shown(row: Row[Any]) -> Collaboration:
-    return Collaboration(
-        id=ids.show("collaboration", row.id),
-        external_id=row.external_id,
-        campaign_id=ids.show("campaign", row.campaign_id),
-        influencer_id=ids.show("influencer", row.influencer_id),
-        commission=row.commission,
-        metadata=row.metadata,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        archived_at=row.archived_at,
-    )
+_shown = partial(show, Collaboration, "collaboration")
 
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
@@ -99,10 +90,10 @@ async def create_collaboration(
     caller: Writer, session: Session, body: NewCollaboration, response: Response
 ) -> Collaboration:
     """Joins an influencer to a campaign, or answers 200 with the collaboration that the pair has. Refused when that one says otherwise."""
-    campaign_id = await refer(session, campaign, "campaign", caller.brand_id, "campaign_id", body.campaign_id)
-    influencer_id = await refer(session, influencer, "influencer", caller.brand_id, "influencer_id", body.influencer_id)
+    campaign_id = await refer(session, campaign, caller.brand_id, "campaign_id", body.campaign_id)
+    influencer_id = await refer(session, influencer, caller.brand_id, "influencer_id", body.influencer_id)
     values = {**body.model_dump(exclude_unset=True), "campaign_id": campaign_id, "influencer_id": influencer_id}
-    row = await _insert(session, {"brand_id": caller.brand_id, **values})
+    row = await insert_new(session, collaboration, {"brand_id": caller.brand_id, **values})
     answer_found(response, row is not None)
     if row is None:
         pair = (collaboration.c.campaign_id == campaign_id) & (collaboration.c.influencer_id == influencer_id)
@@ -113,17 +104,6 @@ async def create_collaboration(
         refuse_archived("collaboration", row)
         refuse_different(row, values, by="influencer_id")
     return _shown(row)
-
-
-async def _insert(connection: AsyncConnection, values: dict[str, Any]) -> Row[Any] | None:
-    now = clock.now()
-    made = insert(collaboration).values(
-        id=random_ids.new_id(), created_at=now, updated_at=now, **sql_values(collaboration, values)
-    )
-    row: Row[Any] | None = (
-        await connection.execute(made.on_conflict_do_nothing().returning(collaboration))
-    ).one_or_none()
-    return row
 
 
 @router.get("")
@@ -137,31 +117,26 @@ async def list_collaborations(
     include_archived: bool = False,
 ) -> Page[Collaboration]:
     """The brand's collaborations, newest first."""
-    query = select(collaboration).where(collaboration.c.brand_id == caller.brand_id)
-    if campaign_id is not None:
-        query = query.where(points_to(collaboration.c.campaign_id, campaign, "campaign", caller.brand_id, campaign_id))
-    if influencer_id is not None:
-        query = query.where(
-            points_to(collaboration.c.influencer_id, influencer, "influencer", caller.brand_id, influencer_id)
-        )
-    if external_id is not None:
-        query = query.where(collaboration.c.external_id == external_id)
-    if not include_archived:
-        query = query.where(collaboration.c.archived_at.is_(None))
+    query = matching(
+        select(collaboration).where(collaboration.c.brand_id == caller.brand_id),
+        points_to(collaboration.c.campaign_id, campaign, caller.brand_id, campaign_id),
+        points_to(collaboration.c.influencer_id, influencer, caller.brand_id, influencer_id),
+        equals(collaboration.c.external_id, external_id),
+        in_use(collaboration, include_archived),
+    )
     return await fetch_page(session, query, paging, [collaboration.c.id], _shown)
 
 
 @router.get("/{id}", responses=FOUND)
 async def read_collaboration(id: str, caller: Reader, session: Session) -> Collaboration:
     """One collaboration, also when archived."""
-    return _shown(await read_row(session, select(collaboration), collaboration, "collaboration", caller.brand_id, id))
+    return _shown(await read_row(session, select(collaboration), collaboration, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_collaboration(id: str, caller: Writer, session: Session, body: CollaborationChange) -> Collaboration:
     """Changes what is sent; the commission is replaced as a whole."""
-    row = await read_row(session, select(collaboration), collaboration, "collaboration", caller.brand_id, id, lock=True)
-    refuse_archived("collaboration", row)
+    row = await lock_row(session, collaboration, caller.brand_id, id)
     sent = changes(body, row._mapping.get)
     if body.commission is not None:
         sent["commission"] = body.commission.model_dump()
@@ -171,7 +146,7 @@ async def change_collaboration(id: str, caller: Writer, session: Session, body: 
 @router.delete("/{id}", responses=FOUND)
 async def archive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:
     """Archives a collaboration: nothing new can be made in it; its links and codes go on working."""
-    return _shown(await archive(session, collaboration, "collaboration", caller.brand_id, id))
+    return _shown(await archive(session, collaboration, caller.brand_id, id))
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, cast
-from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter, Query, Response
@@ -15,7 +14,7 @@ from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.order_bodies import request_body
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.report_intake import Conversion, ConversionSummary, ReportIntakeDep, show_order_state, summary_fields
-from app.api.rows import missing, points_to
+from app.api.rows import missing, points_to, read_id
 from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
 from app.database.transactions import in_transaction
 from app.domain import bodies, ids, orders
@@ -118,9 +117,9 @@ async def list_conversions(
     for field, value in ((conversion.c.shop, shop), (conversion.c.kind, kind)):
         if value is not None:
             query = query.where(field == value)
-    for table, name, shown in ((influencer, "influencer", influencer_id), (campaign, "campaign", campaign_id)):
-        if shown is not None:
-            owner = points_to(credit.c[f"{name}_id"], table, name, caller.brand_id, shown)
+    for table, shown in ((influencer, influencer_id), (campaign, campaign_id)):
+        owner = points_to(credit.c[f"{table.name}_id"], table, caller.brand_id, shown)
+        if owner is not None:
             credited = select(credit.c.conversion_id).where(
                 credit.c.brand_id == caller.brand_id, credit.c.position == 0, owner
             )
@@ -142,17 +141,10 @@ def _summary(row: Row[Any]) -> ConversionSummary:
 async def read_conversion(id: str, caller: Reader, pool: Pool) -> Conversion:
     """One order with its witnesses, refunds, decision and every candidate. The id of an order that was merged into another leads to that one."""
     async with pool.acquire() as connection:
-        settled = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, _read_id(id))
+        settled = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, read_id("conversion", id))
     if settled is None:
         raise missing("conversion", id)
     return show_order_state(settled)
-
-
-def _read_id(shown: str) -> UUID:
-    try:
-        return ids.read("conversion", shown)
-    except ValueError:
-        raise missing("conversion", shown) from None
 
 
 # ── What people decide ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +200,7 @@ async def change_statuses(caller: Writer, pool: Pool, body: StatusesGiven) -> St
     """
     answer = await _decide(pool, caller, [(f"ids.{place}", shown) for place, shown in enumerate(body.ids)], body)
     assert answer.settled is not None
-    rows = [answer.settled[_read_id(shown)].conversion for shown in body.ids]
+    rows = [answer.settled[read_id("conversion", shown)].conversion for shown in body.ids]
     kept = ("order_id", "status", "status_reason", "locked_at")
     data = [StatusShown(id=ids.show("conversion", row["id"]), **{name: row[name] for name in kept}) for row in rows]
     return StatusesShown(changed=len(answer.changed), data=data)
@@ -222,12 +214,12 @@ async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) 
     """
     answer = await _decide(pool, caller, [("id", id)], body)
     assert answer.settled is not None
-    return show_order_state(answer.settled[_read_id(id)])
+    return show_order_state(answer.settled[read_id("conversion", id)])
 
 
 async def _decide(pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str, str]], body: StatusGiven) -> Answer:
     """Changes these orders, given as (field, id). Raises NotFound or Conflict naming every field at fault; nothing is changed then."""
-    wanted = {field: _read_id(shown) for field, shown in named}
+    wanted = {field: read_id("conversion", shown) for field, shown in named}
     wish = Wish(body.status, caller.key_id, body.reason, body.note)
 
     async def work(connection: asyncpg.Connection) -> Answer:

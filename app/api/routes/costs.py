@@ -2,11 +2,12 @@
 
 import re
 from datetime import date
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired, pair_up
@@ -32,14 +33,17 @@ from app.api.rows import (
     archive,
     change,
     create_or_find,
+    equals,
+    in_use,
+    lock_row,
+    matching,
     points_to,
     read_row,
     refer,
-    refuse_archived,
+    show,
     unarchive,
 )
 from app.database.tables import campaign, collaboration, cost
-from app.domain import ids
 
 router: APIRouter = resource("costs")
 
@@ -145,22 +149,7 @@ class Cost(BaseModel):
     archived_at: Moment | None
 
 
-def _shown(row: Row[Any]) -> Cost:
-    return Cost(
-        id=ids.show("cost", row.id),
-        external_id=row.external_id,
-        campaign_id=ids.show("campaign", row.campaign_id),
-        collaboration_id=None if row.collaboration_id is None else ids.show("collaboration", row.collaboration_id),
-        kind=row.kind,
-        amount_minor=row.amount_minor,
-        currency=row.currency,
-        incurred_on=row.incurred_on,
-        note=row.note,
-        metadata=row.metadata,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        archived_at=row.archived_at,
-    )
+_shown = partial(show, Cost, "cost")
 
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
@@ -169,7 +158,7 @@ async def create_cost(caller: Writer, session: Session, body: NewCost, response:
     values = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id"})
     if body.collaboration_id is None and body.influencer_id is None:
         assert body.campaign_id is not None
-        owner = await refer(session, campaign, "campaign", caller.brand_id, "campaign_id", body.campaign_id)
+        owner = await refer(session, campaign, caller.brand_id, "campaign_id", body.campaign_id)
         values |= {"collaboration_id": None, "campaign_id": owner}
     else:
         faults = FieldErrors()
@@ -197,44 +186,36 @@ async def list_costs(
     include_archived: bool = False,
 ) -> Page[Cost]:
     """The brand's costs, newest first."""
-    query = select(cost).where(cost.c.brand_id == caller.brand_id)
-    if campaign_id is not None:
-        query = query.where(points_to(cost.c.campaign_id, campaign, "campaign", caller.brand_id, campaign_id))
-    if collaboration_id is not None:
-        query = query.where(
-            points_to(cost.c.collaboration_id, collaboration, "collaboration", caller.brand_id, collaboration_id)
-        )
-    if kind is not None:
-        query = query.where(cost.c.kind == kind)
-    if first_day is not None:
-        query = query.where(cost.c.incurred_on >= first_day)
-    if day_after is not None:
-        query = query.where(cost.c.incurred_on < day_after)
-    if external_id is not None:
-        query = query.where(cost.c.external_id == external_id)
-    if not include_archived:
-        query = query.where(cost.c.archived_at.is_(None))
+    query = matching(
+        select(cost).where(cost.c.brand_id == caller.brand_id),
+        points_to(cost.c.campaign_id, campaign, caller.brand_id, campaign_id),
+        points_to(cost.c.collaboration_id, collaboration, caller.brand_id, collaboration_id),
+        equals(cost.c.kind, kind),
+        None if first_day is None else cost.c.incurred_on >= first_day,
+        None if day_after is None else cost.c.incurred_on < day_after,
+        equals(cost.c.external_id, external_id),
+        in_use(cost, include_archived),
+    )
     return await fetch_page(session, query, paging, [cost.c.id], _shown)
 
 
 @router.get("/{id}", responses=FOUND)
 async def read_cost(id: str, caller: Reader, session: Session) -> Cost:
     """One cost, also when archived."""
-    return _shown(await read_row(session, select(cost), cost, "cost", caller.brand_id, id))
+    return _shown(await read_row(session, select(cost), cost, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_cost(id: str, caller: Writer, session: Session, body: CostChange) -> Cost:
     """Changes what is sent; reports show it at once."""
-    row = await read_row(session, select(cost), cost, "cost", caller.brand_id, id, lock=True)
-    refuse_archived("cost", row)
+    row = await lock_row(session, cost, caller.brand_id, id)
     return _shown(await change(session, cost, caller.brand_id, row.id, changes(body, row._mapping.get)))
 
 
 @router.delete("/{id}", responses=FOUND)
 async def archive_cost(id: str, caller: Writer, session: Session) -> Cost:
     """Archives a cost: it counts no longer."""
-    return _shown(await archive(session, cost, "cost", caller.brand_id, id))
+    return _shown(await archive(session, cost, caller.brand_id, id))
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)

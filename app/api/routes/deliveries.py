@@ -18,7 +18,7 @@ from app.api.job_queue import Job, accept, enqueue
 from app.api.order_bodies import show_parsed
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
-from app.api.rows import missing
+from app.api.rows import missing, read_id, show
 from app.database.tables import conversion, delivery
 from app.domain import ids
 from app.errors import Invalid, TooMany
@@ -105,28 +105,12 @@ class Delivery(DeliverySummary):
 
 
 def _summary(row: Row[Any]) -> DeliverySummary:
-    return DeliverySummary(**_fields(row))
+    return show(DeliverySummary, "delivery", row, **_origin(row))
 
 
-def _fields(row: Row[Any]) -> dict[str, Any]:
-    is_hit = row.platform in PIXEL_DOORS
-    return {
-        "id": ids.show("delivery", row.id),
-        "platform": row.platform,
-        "source_id": None if is_hit or row.origin_id is None else ids.show("source", row.origin_id),
-        "key_id": ids.show("key", row.origin_id) if is_hit and row.origin_id is not None else None,
-        "shop": row.shop,
-        "topic": row.topic,
-        "external_id": row.external_id,
-        "status": row.status,
-        "reason": row.reason,
-        "detail": row.detail,
-        "conversion_id": _shown_conversion(row.conversion_id),
-        "body_bytes": row.body_bytes,
-        "received_at": row.received_at,
-        "recorded_at": row.recorded_at,
-        "attempts": row.attempts,
-    }
+def _origin(row: Row[Any]) -> dict[str, str | None]:
+    kind, other = ("key", "source") if row.platform in PIXEL_DOORS else ("source", "key")
+    return {f"{kind}_id": None if row.origin_id is None else ids.show(kind, row.origin_id), f"{other}_id": None}
 
 
 class ReplayRequest(Given):
@@ -242,8 +226,11 @@ async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, s
         said = await read_again(connection, caller.brand_id, message, secret=secret)
     withheld = "write" not in caller.scopes
     text, encoded = (None, None) if withheld else _shown(message.body)
-    return Delivery(
-        **_fields(row),
+    return show(
+        Delivery,
+        "delivery",
+        row,
+        **_origin(row),
         withheld=withheld,
         headers=None if withheld else row.headers,
         body=text,
@@ -328,15 +315,12 @@ def _replay(replayed: list[Replayed], dry_run: bool) -> Replay:
             status=each.verdict.status,  # type: ignore[arg-type]
             reason=each.verdict.reason,
             detail=each.verdict.detail,
-            conversion_id=_shown_conversion(each.verdict.conversion_id),
+            conversion_id=None if order_id is None else ids.show("conversion", order_id),
         )
         for each in replayed
+        for order_id in (each.verdict.conversion_id,)
     ]
     return Replay(dry_run=dry_run, **Tally().add(replayed).words(), deliveries=verdicts)
-
-
-def _shown_conversion(conversion_id: UUID | None) -> str | None:
-    return None if conversion_id is None else ids.show("conversion", conversion_id)
 
 
 @router.post("/{id}/replay", responses=FOUND)
@@ -345,7 +329,7 @@ async def replay_delivery(id: str, caller: Writer, session: Session, pool: Pool,
 
     An unsigned one is checked against the source's present secrets, as of its time of receipt. What was recorded already changes nothing.
     """
-    delivery_id = _id_of(id)
+    delivery_id = read_id("delivery", id)
     if not await replay(pool, caller.brand_id, [delivery_id], secret=secret):
         raise missing("delivery", id)
     return _summary(await _find(session, caller, id))
@@ -353,18 +337,11 @@ async def replay_delivery(id: str, caller: Writer, session: Session, pool: Pool,
 
 async def _find(session: AsyncConnection, caller: Caller, shown: str, *, whole: bool = False) -> Row[Any]:
     columns = (*SHOWN, delivery.c.headers, delivery.c.body) if whole else SHOWN
-    query = select(*columns).where(delivery.c.brand_id == caller.brand_id, delivery.c.id == _id_of(shown))
+    query = select(*columns).where(delivery.c.brand_id == caller.brand_id, delivery.c.id == read_id("delivery", shown))
     row: Row[Any] | None = (await session.execute(query)).one_or_none()
     if row is None:
         raise missing("delivery", shown)
     return row
-
-
-def _id_of(shown: str) -> UUID:
-    try:
-        return ids.read("delivery", shown)
-    except ValueError:
-        raise missing("delivery", shown) from None
 
 
 def _came_to(source_id: str) -> ColumnElement[bool]:

@@ -1,6 +1,7 @@
 """Host names of a brand's own, on which its links may stand."""
 
 import re
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Given, Moment
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import announce, answer_found, missing
+from app.api.rows import announce, answer_found, in_use, matching, missing, show
 from app.database.tables import host
 from app.errors import Conflict
 from app.settings import Settings as AllSettings
@@ -49,8 +50,7 @@ class Host(BaseModel):
     archived_at: Moment | None
 
 
-def _shown(row: Row[Any]) -> Host:
-    return Host(host=row.host, created_at=row.created_at, archived_at=row.archived_at)
+_shown = partial(show, Host, "host")
 
 
 @router.post("", status_code=201, responses=CREATES)
@@ -89,9 +89,7 @@ async def _write(connection: AsyncConnection, caller: Caller, name: str, archive
 @router.get("")
 async def list_hosts(caller: Reader, session: Session, paging: Paging, include_archived: bool = False) -> Page[Host]:
     """The brand's host names, newest first."""
-    query = select(host).where(host.c.brand_id == caller.brand_id)
-    if not include_archived:
-        query = query.where(host.c.archived_at.is_(None))
+    query = matching(select(host).where(host.c.brand_id == caller.brand_id), in_use(host, include_archived))
     return await fetch_page(session, query, paging, [host.c.created_at, host.c.host], _shown)
 
 

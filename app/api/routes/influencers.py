@@ -1,18 +1,30 @@
 """Influencers: creators known to a brand, with their handles per network."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from app.api.auth import Reader, Writer
 from app.api.fields import Count, Email, ExternalId, Given, Metadata, Moment, Name, Word, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import answer_found, archive, change, create_or_find, read_row, refuse_archived, unarchive
+from app.api.rows import (
+    answer_found,
+    archive,
+    change,
+    create_or_find,
+    equals,
+    in_use,
+    lock_row,
+    matching,
+    read_row,
+    show,
+    unarchive,
+)
 from app.database.tables import influencer
-from app.domain import ids
 
 router: APIRouter = resource("influencers")
 
@@ -82,19 +94,7 @@ class Influencer(BaseModel):
     archived_at: Moment | None
 
 
-def _shown(row: Row[Any]) -> Influencer:
-    return Influencer(
-        id=ids.show("influencer", row.id),
-        external_id=row.external_id,
-        name=row.name,
-        email=row.email,
-        handles=row.handles,
-        tags=row.tags,
-        metadata=row.metadata,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        archived_at=row.archived_at,
-    )
+_shown = partial(show, Influencer, "influencer")
 
 
 @router.post("", status_code=201, responses=CREATES)
@@ -116,36 +116,33 @@ async def list_influencers(
     include_archived: bool = False,
 ) -> Page[Influencer]:
     """The brand's influencers, newest first."""
-    query = select(influencer).where(influencer.c.brand_id == caller.brand_id)
-    if q is not None:
-        query = query.where(influencer.c.name.icontains(q, autoescape=True))
-    if tag is not None:
-        query = query.where(influencer.c.tags.contains([tag]))
-    if external_id is not None:
-        query = query.where(influencer.c.external_id == external_id)
-    if not include_archived:
-        query = query.where(influencer.c.archived_at.is_(None))
+    query = matching(
+        select(influencer).where(influencer.c.brand_id == caller.brand_id),
+        None if q is None else influencer.c.name.icontains(q, autoescape=True),
+        None if tag is None else influencer.c.tags.contains([tag]),
+        equals(influencer.c.external_id, external_id),
+        in_use(influencer, include_archived),
+    )
     return await fetch_page(session, query, paging, [influencer.c.id], _shown)
 
 
 @router.get("/{id}", responses=FOUND)
 async def read_influencer(id: str, caller: Reader, session: Session) -> Influencer:
     """One influencer, also when archived."""
-    return _shown(await read_row(session, select(influencer), influencer, "influencer", caller.brand_id, id))
+    return _shown(await read_row(session, select(influencer), influencer, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_influencer(id: str, caller: Writer, session: Session, body: InfluencerChange) -> Influencer:
     """Changes what is sent; `metadata` is merged key by key."""
-    row = await read_row(session, select(influencer), influencer, "influencer", caller.brand_id, id, lock=True)
-    refuse_archived("influencer", row)
+    row = await lock_row(session, influencer, caller.brand_id, id)
     return _shown(await change(session, influencer, caller.brand_id, row.id, changes(body, row._mapping.__getitem__)))
 
 
 @router.delete("/{id}", responses=FOUND)
 async def archive_influencer(id: str, caller: Writer, session: Session) -> Influencer:
     """Archives an influencer: out of lists, kept in reports. Links and codes go on working."""
-    return _shown(await archive(session, influencer, "influencer", caller.brand_id, id))
+    return _shown(await archive(session, influencer, caller.brand_id, id))
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)

@@ -1,5 +1,6 @@
 """API keys: secret ones for servers, publishable ones that stand in the pages of a shop."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -13,9 +14,8 @@ from app.api.auth import SCOPES, Admin, KeyRing, key_hash
 from app.api.fields import Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import announce, missing
+from app.api.rows import announce, read_row, show
 from app.database.tables import api_key
-from app.domain import ids
 from app.errors import Conflict
 
 router: APIRouter = resource("keys")
@@ -67,17 +67,7 @@ class MadeKey(ApiKey):
     publishable_key: str | None
 
 
-def _shown(row: Row[Any]) -> ApiKey:
-    return ApiKey(
-        id=ids.show("key", row.id),
-        kind=row.kind,
-        name=row.name,
-        scopes=row.scopes,
-        shop=row.shop,
-        hint=row.hint,
-        created_at=row.created_at,
-        revoked_at=row.revoked_at,
-    )
+_shown = partial(show, ApiKey, "key")
 
 
 @router.post("", status_code=201, responses=BODY)
@@ -115,13 +105,13 @@ async def list_keys(caller: Admin, session: Session, paging: Paging, include_rev
 @router.get("/{id}", responses=FOUND)
 async def read_key(id: str, caller: Admin, session: Session) -> ApiKey:
     """One key, also when revoked."""
-    return _shown(await _read(session, caller.brand_id, id))
+    return _shown(await read_row(session, select(api_key), api_key, caller.brand_id, id))
 
 
 @router.delete("/{id}", responses=CHANGES)
 async def revoke_key(id: str, caller: Admin, session: Session, request: Request, response: Response) -> ApiKey:
     """Revokes a key for good; it is refused within two seconds everywhere. The key in use cannot revoke itself."""
-    row = await _read(session, caller.brand_id, id, lock=True)
+    row = await read_row(session, select(api_key), api_key, caller.brand_id, id, lock=True)
     if row.id == caller.key_id:
         raise Conflict("a key cannot revoke itself; use another key with the scope admin", code="key_in_use")
     if row.revoked_at is not None:
@@ -133,15 +123,3 @@ async def revoke_key(id: str, caller: Admin, session: Session, request: Request,
     keys: KeyRing = request.app.state.keys
     keys.forget()
     return _shown(revoked)
-
-
-async def _read(connection: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
-    try:
-        wanted = ids.read("key", shown)
-    except ValueError:
-        raise missing("key", shown) from None
-    query = select(api_key).where(api_key.c.brand_id == brand_id, api_key.c.id == wanted)
-    row: Row[Any] | None = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
-    if row is None:
-        raise missing("key", shown)
-    return row

@@ -1,5 +1,6 @@
 """Promo codes: given or generated, and who owns them when."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -20,12 +21,16 @@ from app.api.routes.codes.queries import CodeWanted, Discount, assign, check_red
 from app.api.rows import (
     answer_found,
     change,
+    equals,
+    in_use,
+    matching,
     points_to,
     read_row,
     refuse_archived,
     refuse_different,
     refuse_to_find,
     refuse_to_return,
+    show,
 )
 from app.database.tables import campaign, code, code_assignment, collaboration, influencer
 from app.domain import ids
@@ -172,7 +177,7 @@ def _query(brand_id: UUID) -> Select[Any]:
     )
     open_still = or_(latest.c.ends_at.is_(None), latest.c.ends_at > now)
     owner = and_(collaboration.c.brand_id == brand_id, collaboration.c.id == latest.c.collaboration_id, open_still)
-    whose = (collaboration.c.id.label("owner_id"), collaboration.c.campaign_id, collaboration.c.influencer_id)
+    whose = (collaboration.c.id.label("collaboration_id"), collaboration.c.campaign_id, collaboration.c.influencer_id)
     return (
         select(code, *whose, aliases_of(brand_id))
         .select_from(code)
@@ -182,33 +187,8 @@ def _query(brand_id: UUID) -> Select[Any]:
     )
 
 
-def _owner(row: Row[Any]) -> dict[str, Any]:
-    if row.owner_id is None:
-        return {"collaboration_id": None, "campaign_id": None, "influencer_id": None}
-    return {
-        "collaboration_id": ids.show("collaboration", row.owner_id),
-        "campaign_id": ids.show("campaign", row.campaign_id),
-        "influencer_id": ids.show("influencer", row.influencer_id),
-    }
-
-
-COLUMNS = (
-    "external_id",
-    "code",
-    "discount",
-    "starts_at",
-    "ends_at",
-    "max_redemptions",
-    "credit_policy",
-    "disabled_at",
-    "aliases",
-)
-KEPT = ("metadata", "created_at", "updated_at", "archived_at")
-
-
 def _shown(row: Row[Any]) -> Code:
-    columns = {name: row._mapping[name] for name in COLUMNS + KEPT}
-    return Code(id=ids.show("code", row.id), status=_status(row), **_owner(row), **columns)
+    return show(Code, "code", row, status=_status(row))
 
 
 def _status(row: Row[Any]) -> Literal["active", "not_started", "expired", "disabled", "archived"]:
@@ -243,9 +223,7 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
     await assign(session, caller.brand_id, row.id, pair.id, None, None)
     await set_aliases(session, caller.brand_id, row.id, [], aliases)
     await schedule_for_code(session, caller.brand_id, [row.code_norm])
-    return _shown(
-        await read_row(session, _query(caller.brand_id), code, "code", caller.brand_id, ids.show("code", row.id))
-    )
+    return _shown(await read_row(session, _query(caller.brand_id), code, caller.brand_id, ids.show("code", row.id)))
 
 
 async def _pair(session: AsyncConnection, caller: Caller, body: Paired) -> Pair:
@@ -267,7 +245,7 @@ async def _same(
     ).one_or_none()
     if row is not None:
         given = {} if body.code is None else {"code": body.code}
-        refuse_different(row, {**asked, **given, "owner_id": pair.id})
+        refuse_different(row, {**asked, **given, "collaboration_id": pair.id})
         refuse_to_find("code", row)
     return row
 
@@ -290,23 +268,17 @@ async def list_codes(
 ) -> Page[Code]:
     """The brand's codes, newest first."""
     brand_id = caller.brand_id
-    query = _query(brand_id)
-    if code_typed is not None:
-        query = query.where(code.c.code_norm == normalise(code_typed))
-    if collaboration_id is not None:
-        query = query.where(points_to(collaboration.c.id, collaboration, "collaboration", brand_id, collaboration_id))
-    if campaign_id is not None:
-        query = query.where(points_to(collaboration.c.campaign_id, campaign, "campaign", brand_id, campaign_id))
-    if influencer_id is not None:
-        query = query.where(points_to(collaboration.c.influencer_id, influencer, "influencer", brand_id, influencer_id))
-    if status is not None:
-        query = query.where(_is(status))
-    if external_id is not None:
-        query = query.where(code.c.external_id == external_id)
-    if alias is not None:
-        query = query.where(code.c.id == code_of(brand_id, alias))
-    if not include_archived:
-        query = query.where(code.c.archived_at.is_(None))
+    query = matching(
+        _query(brand_id),
+        None if code_typed is None else code.c.code_norm == normalise(code_typed),
+        points_to(collaboration.c.id, collaboration, brand_id, collaboration_id),
+        points_to(collaboration.c.campaign_id, campaign, brand_id, campaign_id),
+        points_to(collaboration.c.influencer_id, influencer, brand_id, influencer_id),
+        None if status is None else _is(status),
+        equals(code.c.external_id, external_id),
+        None if alias is None else code.c.id == code_of(brand_id, alias),
+        in_use(code, include_archived),
+    )
     return await fetch_page(session, query, paging, [code.c.id], _shown)
 
 
@@ -332,25 +304,14 @@ async def check_code_typed(
     query = _query(caller.brand_id).where(code.c.code_norm == normalise(code_typed), code.c.archived_at.is_(None))
     row = (await session.execute(query)).one_or_none()
     if row is None:
-        nobody = {"collaboration_id": None, "campaign_id": None, "influencer_id": None}
-        return Check(
-            code=code_typed, valid=False, reason="unknown", id=None, discount=None, redemptions=0, max_redemptions=None, **nobody
-        )  # fmt: skip
+        unknown: dict[str, Any] = dict.fromkeys(Check.model_fields)
+        return Check(**{**unknown, "code": code_typed, "valid": False, "reason": "unknown", "redemptions": 0})
     redemptions, reason = await check_redeemable(session, caller.brand_id, row, _status(row))
-    return Check(
-        code=code_typed,
-        valid=reason is None,
-        reason=reason,
-        id=ids.show("code", row.id),
-        discount=row.discount,
-        redemptions=redemptions,
-        max_redemptions=row.max_redemptions,
-        **_owner(row),
-    )
+    return show(Check, "code", row, code=code_typed, valid=reason is None, reason=reason, redemptions=redemptions)
 
 
 async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
-    return await read_row(session, _query(brand_id), code, "code", brand_id, shown, lock=lock)
+    return await read_row(session, _query(brand_id), code, brand_id, shown, lock=lock)
 
 
 @router.get("/{id}", responses=FOUND)
@@ -415,7 +376,7 @@ async def unarchive_code(id: str, caller: Writer, session: Session) -> Code:
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.archived_at is None:
         return _shown(row)
-    whose = {"campaign_id": row.campaign_id, "influencer_id": row.influencer_id, "collaboration_id": row.owner_id}
+    whose = {field: row._mapping[field] for field in ("campaign_id", "influencer_id", "collaboration_id")}
     await refuse_to_return(session, "code", row, whose)
     return await _write(session, row, {"archived_at": None})
 
@@ -423,14 +384,7 @@ async def unarchive_code(id: str, caller: Writer, session: Session) -> Code:
 # ── Assignments ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _assignment(row: Row[Any]) -> Assignment:
-    return Assignment(
-        id=ids.show("assignment", row.id),
-        collaboration_id=ids.show("collaboration", row.collaboration_id),
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        created_at=row.created_at,
-    )
+_assignment = partial(show, Assignment, "assignment")
 
 
 @router.post("/{id}/assignments", status_code=201, responses=CHANGES)

@@ -7,13 +7,12 @@ from uuid import UUID
 
 from pydantic import Field, Strict
 from sqlalchemy import Row, insert, select, text
-from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.collaboration_ref import Pair
 from app.api.fields import Given, Minor
-from app.api.rows import sql_values
+from app.api.rows import insert_new
 from app.database.tables import campaign, code, code_assignment, influencer
 from app.domain.codes import FALLBACKS, candidates, normalise
 from app.domain.money import exponent
@@ -53,13 +52,8 @@ class CodeWanted:
 
 async def insert_code(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, typed: str) -> Row[Any] | None:
     """The code as inserted; None when its letters, or its external id, are taken."""
-    now = clock.now()
-    values = {**wanted.values, "code": typed, "code_norm": normalise(typed)}
-    made = insert_once(code).values(
-        brand_id=brand_id, id=random_ids.new_id(), created_at=now, updated_at=now, **sql_values(code, values)
-    )
-    row: Row[Any] | None = (await connection.execute(made.on_conflict_do_nothing().returning(code))).one_or_none()
-    return row
+    values = {**wanted.values, "brand_id": brand_id, "code": typed, "code_norm": normalise(typed)}
+    return await insert_new(connection, code, values)
 
 
 async def take(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, typed: str) -> Row[Any]:
@@ -161,7 +155,7 @@ async def check_redeemable(
     statuses: dict[str, Refusal] = {"not_started": "not_started", "expired": "expired", "disabled": "disabled"}
     if status in statuses:
         return redemptions, statuses[status]
-    if row.owner_id is None:
+    if row.collaboration_id is None:
         return redemptions, "unassigned"
     over = row.max_redemptions is not None and redemptions >= row.max_redemptions
     return redemptions, "over_cap" if over else None

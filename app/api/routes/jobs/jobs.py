@@ -18,7 +18,7 @@ from app.api.http import FOUND, Pool, Session, resource
 from app.api.job_queue import Job, State, show_job
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
-from app.api.rows import missing
+from app.api.rows import read_row
 from app.database.tables import job, job_line, job_piece
 from app.domain import ids
 from app.domain.csv_files import BYTE_ORDER_MARK, csv_row
@@ -135,15 +135,7 @@ async def download_job_lines(
 
 
 async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
-    try:
-        wanted = ids.read("job", shown)
-    except ValueError:
-        raise missing("job", shown) from None
-    query = select(job).where(job.c.brand_id == brand_id, job.c.id == wanted)
-    row: Row[Any] | None = (await session.execute(query.with_for_update() if lock else query)).one_or_none()
-    if row is None:
-        raise missing("job", shown)
-    return row
+    return await read_row(session, select(job), job, brand_id, shown, lock=lock)
 
 
 def _line(row: Row[Any]) -> JobResultLine:

@@ -16,9 +16,20 @@ from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.routes.links.qr import AtLook, draw_png, draw_svg
 from app.api.routes.links.queries import LOOP, NewRow, find_loops, make_links, refuse_archived_host
-from app.api.rows import announce, answer_found, change, points_to, read_row, refuse_archived, refuse_to_return
+from app.api.rows import (
+    announce,
+    answer_found,
+    change,
+    equals,
+    in_use,
+    matching,
+    points_to,
+    read_row,
+    refuse_archived,
+    refuse_to_return,
+    show,
+)
 from app.database.tables import DEFAULT_HOST, campaign, collaboration, influencer, link, route
-from app.domain import ids
 from app.domain.destinations import DESTINATION_MAX_CHARS, UTM_FIELDS, apply_utm, check_destination
 from app.domain.slugs import check_slug
 from app.errors import Invalid
@@ -168,26 +179,7 @@ class _Showing:
     def __call__(self, row: Any) -> Link:
         own_host = None if row.host == DEFAULT_HOST else row.host
         base = self._base_url if own_host is None else f"{self._scheme}://{own_host}"
-        return Link(
-            id=ids.show("link", row.id),
-            external_id=row.external_id,
-            short_url=f"{base}/{row.slug}",
-            slug=row.slug,
-            host=own_host,
-            destination_url=row.destination_url,
-            collaboration_id=ids.show("collaboration", row.collaboration_id),
-            campaign_id=ids.show("campaign", row.campaign_id),
-            influencer_id=ids.show("influencer", row.influencer_id),
-            placement=row.placement,
-            utm=row.utm,
-            status=self._status(row),
-            expires_at=row.expires_at,
-            disabled_at=row.disabled_at,
-            metadata=row.metadata,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            archived_at=row.archived_at,
-        )
+        return show(Link, "link", row, short_url=f"{base}/{row.slug}", host=own_host, status=self._status(row))
 
     def _status(self, row: Any) -> Literal["active", "disabled", "expired", "archived"]:
         if row.archived_at is not None:
@@ -257,27 +249,18 @@ async def list_links(
 ) -> Page[Link]:
     """The brand's links, newest first."""
     brand_id = caller.brand_id
-    query = _query(brand_id)
-    if collaboration_id is not None:
-        query = query.where(
-            points_to(link.c.collaboration_id, collaboration, "collaboration", brand_id, collaboration_id)
-        )
-    if campaign_id is not None:
-        query = query.where(points_to(collaboration.c.campaign_id, campaign, "campaign", brand_id, campaign_id))
-    if influencer_id is not None:
-        query = query.where(points_to(collaboration.c.influencer_id, influencer, "influencer", brand_id, influencer_id))
-    if slug is not None:
-        query = query.where(link.c.slug == slug.lower())
-    if host is not None:
-        query = query.where(link.c.host == host.lower())
-    if placement is not None:
-        query = query.where(link.c.placement == placement)
-    if status is not None:
-        query = query.where(_is(status))
-    if external_id is not None:
-        query = query.where(link.c.external_id == external_id)
-    if not include_archived:
-        query = query.where(link.c.archived_at.is_(None))
+    query = matching(
+        _query(brand_id),
+        points_to(link.c.collaboration_id, collaboration, brand_id, collaboration_id),
+        points_to(collaboration.c.campaign_id, campaign, brand_id, campaign_id),
+        points_to(collaboration.c.influencer_id, influencer, brand_id, influencer_id),
+        equals(link.c.slug, slug and slug.lower()),
+        equals(link.c.host, host and host.lower()),
+        equals(link.c.placement, placement),
+        None if status is None else _is(status),
+        equals(link.c.external_id, external_id),
+        in_use(link, include_archived),
+    )
     return await fetch_page(session, query, paging, [link.c.id], _Showing(settings))
 
 
@@ -294,7 +277,7 @@ def _is(status: str) -> ColumnElement[bool]:
 
 
 async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
-    return await read_row(session, _query(brand_id), link, "link", brand_id, shown, lock=lock)
+    return await read_row(session, _query(brand_id), link, brand_id, shown, lock=lock)
 
 
 @router.get("/{id}", responses=FOUND)

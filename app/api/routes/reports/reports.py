@@ -369,7 +369,7 @@ async def _filters(connection: AsyncConnection, brand_id: UUID, asked: SummaryQu
     faults: list[FieldError] = []
     for name, (table, kind) in FILTERED.items():
         wanted: list[str] = getattr(asked, name)
-        rows = await resolve(connection, table, kind, brand_id, wanted)
+        rows = await resolve(connection, table, brand_id, wanted)
         faults += [FieldError(name, no_such(kind, each), f"{kind}_not_found") for each in wanted if each not in rows]
         found[name] = tuple(rows[each].id for each in wanted if each in rows)
     if faults:

@@ -17,7 +17,7 @@ from app.api.routes.sources.guides import Guidance, guide_source
 from app.api.routes.sources.health import Health, read_health
 from app.api.routes.sources.samples import Sampled, check_source
 from app.api.routes.sources.settings import PlatformName, SourceSettings, refuse_foreign, refuse_unguarded
-from app.api.rows import announce, missing, refuse_archived
+from app.api.rows import announce, read_row, refuse_archived
 from app.database.tables import source
 from app.domain import ids
 from app.errors import Conflict
@@ -171,15 +171,7 @@ async def list_sources(
 
 
 async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
-    try:
-        wanted = ids.read("source", shown)
-    except ValueError:
-        raise missing("source", shown) from None
-    query = select(source).where(source.c.brand_id == brand_id, source.c.id == wanted)
-    row: Row[Any] | None = (await session.execute(query.with_for_update() if lock else query)).one_or_none()
-    if row is None:
-        raise missing("source", shown)
-    return row
+    return await read_row(session, select(source), source, brand_id, shown, lock=lock)
 
 
 @router.get("/{id}", responses=FOUND)
