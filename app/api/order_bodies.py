@@ -28,7 +28,8 @@ def show_parsed(parsed: Parsed) -> dict[str, Any]:
             shown[name] = getattr(parsed, name)
     if parsed.reports:
         shown["reports"] = [
-            {**stated_fields(report), "refunds": [stated_fields(each) for each in report.refunds]} for report in parsed.reports
+            {**stated_fields(report), "refunds": [stated_fields(each) for each in report.refunds]}
+            for report in parsed.reports
         ]
     if parsed.landings:
         shown["landings"] = [
