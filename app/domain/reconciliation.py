@@ -1,11 +1,11 @@
-"""The shop's own list of orders against ours: every order once, and a waterfall from the shop's total to what is attributed. Pure.
+"""Compares the shop's own list of orders with ours, order by order, and adds up a waterfall from the shop's total to what is attributed. Pure.
 
 Every step of the waterfall is a sum over orders, and each order adds to the steps exactly what leads from the shop's figure for it to ours. So
-the waterfall sums to the minor unit whatever the facts are, per currency.
+the waterfall of each currency sums to the minor unit whatever the facts are.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import product
@@ -18,7 +18,7 @@ STATUSES = (MATCHED, DIFFERENT, MISSING_HERE, MISSING_THERE)
 
 NEVER_RECEIVED = "never_received"
 ROUNDING_MINOR_MAX = 2
-"""A difference this small is rounding: shops round tax by line or by order."""
+"""Largest difference that counts as rounding, in minor units: shops round tax by line or by order."""
 
 REASONS: Mapping[str, str] = {
     "equal": "the same amount here and there",
@@ -43,14 +43,15 @@ REASONS: Mapping[str, str] = {
     "several": "several of the above together",
     "unexplained": "none of tax, shipping, discount or refund explains it",
 }
-"""Every reason of a line, as a sentence."""
+"""The sentence for each reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An order as the shop's list has it. Minor units of `currency`, as they were before any refund; None: the list does not say.
+    """An order of the shop's list. Amounts in minor units of `currency`, before any refund; None where the list does not say.
 
-    number: its line. ref: its name as it is compared. refunded_minor: positive. until: the end of the day, where only a day is said.
+    number: its line. ref: its name as names are compared. refunded_minor: positive. until: the first moment after `occurred_at`, which is the end
+    of the day where the list gives only a day.
     """
 
     number: int
@@ -72,18 +73,18 @@ class Listed:
 
     @property
     def refund_minor(self) -> int:
-        """What was given back of `net_minor`; what exceeds it was tax and shipping."""
+        """The refunded part of `net_minor`; anything above it was tax and shipping."""
         return self.net_minor if self.cancelled else min(self.refunded_minor, self.net_minor)
 
     @property
     def left_minor(self) -> int:
-        """What the shop has of it in the end."""
+        """What the shop keeps of the order."""
         return self.net_minor - self.refund_minor
 
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """An order as it stands here. attributed_minor: the part of `left_minor` that somebody is credited with."""
+    """An order as it is recorded here. attributed_minor: the part of `left_minor` that is credited to a collaboration."""
 
     id: UUID
     order_id: str | None
@@ -101,18 +102,18 @@ class Ours:
 
     @property
     def counted(self) -> bool:
-        """Whether reports count it."""
+        """Whether reports count the order."""
         return self.status in COUNTED and not self.test
 
     @property
     def left_minor(self) -> int:
-        """What reports count of it, refunds taken off."""
+        """What reports count of the order, after refunds."""
         return (self.net_minor or 0) - self.refunded_minor if self.counted else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What one order comes to. parts: what leads from the shop's figure to ours, by cause; only of a `different` one."""
+    """The result for one order. parts: what leads from the shop's figure to ours, by cause; only where it is `different`."""
 
     status: str
     reason: str
@@ -123,7 +124,7 @@ class Compared:
 
 @dataclass(slots=True)
 class Waterfall:
-    """From what the shop sold to what is attributed, in one currency."""
+    """The sums that lead from what the shop sold to what is attributed, in one currency."""
 
     currency: str
     shop_total_minor: int = 0
@@ -137,7 +138,7 @@ class Waterfall:
     attributed_minor: int = 0
 
     def steps(self) -> Iterator[tuple[str, int]]:
-        """The steps in their order, each with what it adds: the first is the shop's total, and `=` stands before what they come to."""
+        """The steps in order, each with what it adds, beginning with the shop's total."""
         yield "shop_total", self.shop_total_minor
         yield "tax", -self.tax_minor
         yield "shipping", -self.shipping_minor
@@ -155,7 +156,7 @@ class Reconciliation:
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def compare(self, listed: Listed, ours: Ours | None, absence: str = NEVER_RECEIVED) -> Compared:
-        """An order of the list. ours: what stands here under its name; absence: why nothing does."""
+        """Adds an order of the list. ours: the order recorded here under its name. absence: the reason where there is none."""
         line = _compare(listed, ours, absence)
         shop = self._in(listed.currency)
         shop.shop_total_minor += listed.total_minor
@@ -173,37 +174,24 @@ class Reconciliation:
                 here.differences["currency"] -= ours.left_minor
             else:
                 shop.differences.update(line.parts)
-        return self._told(line)
+        return self._counted(line)
 
     def add_unlisted(self, ours: Ours) -> Compared:
-        """An order that is counted here and that the list does not have."""
+        """Adds an order that is counted here and missing from the list."""
         assert ours.counted
-        line = Compared(MISSING_THERE, "only_unsigned" if _only_unsigned(ours) else "not_listed", None, ours)
+        line = Compared(MISSING_THERE, "only_unsigned" if "unsigned" in ours.flags else "not_listed", None, ours)
         here = self._in(ours.currency)
         here.missing_there[line.reason] += ours.left_minor
         here.all_orders_net_minor += ours.left_minor
         here.attributed_minor += ours.attributed_minor
-        return self._told(line)
+        return self._counted(line)
 
     def _in(self, currency: str) -> Waterfall:
         return self.waterfalls.setdefault(currency, Waterfall(currency))
 
-    def _told(self, line: Compared) -> Compared:
+    def _counted(self, line: Compared) -> Compared:
         self.reasons[line.status, line.reason] += 1
         return line
-
-
-def reconcile(listed: Iterable[Listed], ours: Mapping[str, Ours]) -> tuple[list[Compared], Reconciliation]:
-    """All of a list against all orders of a span, by their names: a line for every order of either, and the sums."""
-    sums = Reconciliation()
-    lines = []
-    left = {order.id: order for order in ours.values() if order.counted}
-    for each in listed:
-        order = ours.get(each.ref)
-        lines.append(sums.compare(each, order))
-        if order is not None:
-            left.pop(order.id, None)
-    return [*lines, *map(sums.add_unlisted, left.values())], sums
 
 
 def _compare(listed: Listed, ours: Ours | None, absence: str) -> Compared:
@@ -226,15 +214,11 @@ def _uncounted(ours: Ours) -> str:
     return ours.status if ours.status in ("unverified", "rejected") else "only_refunds"
 
 
-def _only_unsigned(ours: Ours) -> bool:
-    return "unsigned" in ours.flags
-
-
 def explain(listed: Listed, ours: Ours) -> dict[str, int]:
-    """What leads from the shop's figure to ours, in one currency: parts that sum to the difference exactly, {} for none.
+    """Splits the difference between the shop's figure and ours, in one currency, into causes that sum to it exactly; {} for none.
 
-    The refunds first, as they stand apart on both sides. What is left between the two nets is looked for among tax, shipping and discount, each
-    as it may be in the amount of one side: the fewest of them that sum to it.
+    Refunds come first, because both sides state them apart. The rest, the difference of the two nets, is explained by the fewest of tax, shipping
+    and discount that sum to it, each as it may be contained in the amount of one side.
     """
     parts: dict[str, int] = {}
     refund = ours.refunded_minor - listed.refund_minor
@@ -250,22 +234,22 @@ def explain(listed: Listed, ours: Ours) -> dict[str, int]:
 
 
 def _candidates(listed: Listed, ours: Ours) -> list[tuple[str, Sequence[int]]]:
-    said = (
-        ("tax", (ours.tax_minor, listed.tax_minor, (ours.tax_minor or 0) - (listed.tax_minor or 0))),
-        (
-            "shipping",
-            (ours.shipping_minor, listed.shipping_minor, (ours.shipping_minor or 0) - (listed.shipping_minor or 0)),
-        ),
-        ("discount", (ours.discount_minor,)),
-    )
+    def either(here: int | None, there: int | None) -> Sequence[int | None]:
+        return here, there, (here or 0) - (there or 0)
+
+    causes = {
+        "tax": either(ours.tax_minor, listed.tax_minor),
+        "shipping": either(ours.shipping_minor, listed.shipping_minor),
+        "discount": (ours.discount_minor,),
+    }
     return [
         (name, sorted({sign * minor for minor in amounts if minor for sign in (1, -1)}, reverse=True))
-        for name, amounts in said
+        for name, amounts in causes.items()
     ]
 
 
 def _combination(rest: int, candidates: Sequence[tuple[str, Sequence[int]]]) -> dict[str, int]:
-    """The fewest of these amounts, one a cause at most, that sum to `rest`; else rounding or unexplained."""
+    """The fewest of these amounts, at most one of each cause, that sum to `rest`; otherwise rounding or unexplained."""
     names = [name for name, _ in candidates]
     found = [
         {name: minor for name, minor in zip(names, chosen, strict=True) if minor}

@@ -1,52 +1,51 @@
-"""The job `import`: every line of an uploaded file becomes a report of an order or a refund, or a line that says why not.
+"""The job `import`: records every line of an uploaded file as an order or a refund, or keeps a line that says why not.
 
-Lines are recorded in batches, each with the lines it refused, the count and the checkpoint in one transaction: a job that is taken up again goes
-on after the last one. A line that the database refuses is found by halving its batch. What was imported before is known by its words
-(the door is `import`), so the same file again adds nothing.
+Lines are recorded in batches, each with its refused lines, the counts and the checkpoint in one transaction: a job that is taken over goes on after
+the last batch. A line that the database refuses is found by halving its batch. A report that was imported before is recognized by its content (its
+door is `import`), so the same file again adds nothing.
 """
 
 import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from app.database.errors import is_about_data
 from app.domain.csv_files import Refusal
+from app.domain.customers import PURPOSE, customer_key
 from app.domain.order_file import read_line
-from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
-from app.jobs.files import context_of, records, sheet_of
+from app.domain.orders import TRUST_SERVER, Context, OrderReport, Receipt
+from app.jobs.files import read_brand, records, refused_line, sheet_of
 from app.jobs.run import Interrupted, JobLine, Run
 from app.orders.record import Recorded, record
+from app.secret import derive
 
 log = logging.getLogger("ariane.jobs")
 
 BATCH_ROWS = 250
-"""Recorded in one transaction: their orders stay locked that long."""
+"""Lines recorded in one transaction, which keeps their orders locked."""
 YIELD_ROWS = 50
-"""Read without letting others work: some milliseconds."""
+"""Lines read before other tasks may run: some milliseconds."""
 
+WORDS = {"orders": ("new", "added", "known"), "refunds": ("new", "waiting", "known")}
+"""What is counted. added: one more report of a known order. known: nothing that was not reported before. waiting: new, its order is not known yet."""
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One line: what it reports, why it is refused, or None for one with nothing in it."""
-
-    number: int
-    said: OrderReport | Refusal | None
+Item = tuple[int, OrderReport | Refusal | None]
+"""A line's number and what it reports, why it is refused, or None for one with nothing in it."""
 
 
 async def run_import(run: Run) -> Mapping[str, Any]:
-    """Records the file, or only reads it (`dry_run`); answers how many lines came to what."""
+    """Records the file, or only reads it (`dry_run`); returns the number of lines by outcome."""
     sheet = sheet_of(run.arguments)
-    context = await context_of(run)
-    receipt = Receipt(TRUST_SERVER, "import", "import", run.created_at)
-    importing = Import(run, receipt, dry_run=run.arguments["dry_run"])
+    context = await _context(run)
+    importing = Import(run)
     batch: list[Item] = []
     async for each in records(run, sheet, skip=run.done):
-        batch.append(Item(each.number, read_line(each, sheet, context, run.arguments.get("kind"))))
+        batch.append((each.number, read_line(each, sheet, context, run.arguments.get("kind"))))
         if len(batch) % YIELD_ROWS == 0:
             await asyncio.sleep(0)
         if len(batch) == BATCH_ROWS:
@@ -56,22 +55,34 @@ async def run_import(run: Run) -> Mapping[str, Any]:
     return importing.result()
 
 
-class Import:
-    """What came of the lines so far, and the taking of more."""
+async def _context(run: Run) -> Context:
+    """Everything counts as received when the job was made, so that a repetition dates the lines the same."""
+    brand = await read_brand(run)
+    return Context(
+        received_at=run.created_at,
+        currency=brand["currency"],
+        customer_key=partial(customer_key, derive(run.secret, PURPOSE), run.brand_id),
+        shop=run.arguments.get("shop") or "main",
+        click_param=brand["click_param"],
+    )
 
-    def __init__(self, run: Run, receipt: Receipt, *, dry_run: bool) -> None:
+
+class Import:
+    """Records lines and counts their outcomes."""
+
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self.receipt = receipt
-        self.dry_run = dry_run
-        self.run.told = self.result()
+        self.receipt = Receipt(TRUST_SERVER, "import", "import", run.created_at)
+        self.dry_run: bool = run.arguments["dry_run"]
+        self.run.result = self.result()
 
     @property
     def counts(self) -> Counter[str]:
-        """As they were committed last."""
+        """The counts as last committed."""
         return Counter(self.run.checkpoint.get("counts"))
 
     async def take(self, items: Sequence[Item]) -> None:
-        """Records these lines; of lines that the database refuses, all others."""
+        """Records these lines; where the database refuses one of them, all others."""
         if not items:
             return
         try:
@@ -86,20 +97,23 @@ class Import:
                 await self.take(items[:middle])
                 await self.take(items[middle:])
             else:
-                log.error("line %d of job %s cannot be recorded", items[0].number, self.run.id, exc_info=error)
-                await self._commit([Item(items[0].number, _unrecordable(items[0].said))])
+                [(number, report)] = items
+                log.error("line %d of job %s cannot be recorded", number, self.run.id, exc_info=error)
+                await self._commit([(number, _unrecordable(report))])
 
     async def _commit(self, items: Sequence[Item]) -> None:
         async def work(connection: asyncpg.Connection) -> Mapping[str, Any]:
             counts = self.counts
-            lines = [_refused(each, counts) for each in items if isinstance(each.said, Refusal)]
-            reports = [(each.number, each.said) for each in items if isinstance(each.said, OrderReport)]
+            lines = [refused_line(number, each) for number, each in items if isinstance(each, Refusal)]
+            counts["refused"] += len(lines)
+            counts.update(f"reason.{line.reason}" for line in lines)
+            reports = [(number, each) for number, each in items if isinstance(each, OrderReport)]
             counts["blank"] += len(items) - len(lines) - len(reports)
             if self.dry_run:
                 counts.update("refunds.readable" if report.stub else "orders.readable" for _, report in reports)
             else:
-                told = [(report, self.receipt) for _, report in reports]
-                recorded = await record(connection, self.run.brand_id, told)
+                received = [(report, self.receipt) for _, report in reports]
+                recorded = await record(connection, self.run.brand_id, received)
                 for (number, report), each in zip(reports, recorded, strict=True):
                     lines += _count(number, report, each, counts)
             await self.run.add_lines(connection, lines)
@@ -108,33 +122,25 @@ class Import:
         try:
             await self.run.commit(work, done=self.run.done + len(items))
         finally:
-            self.run.told = self.result()
+            self.run.result = self.result()
 
     def result(self) -> dict[str, Any]:
-        """How many lines came to what."""
+        """The number of lines by outcome."""
         counts = self.counts
-        found: dict[str, Any] = {"dry_run": self.dry_run}
-        for kind, words in (("orders", ORDER_WORDS), ("refunds", REFUND_WORDS)):
-            asked = ("readable",) if self.dry_run else words
-            found[kind] = {word: counts[f"{kind}.{word}"] for word in asked}
         reasons = {name.partition(".")[2]: count for name, count in counts.items() if name.startswith("reason.")}
         return {
-            **found,
-            "conflicting": counts["conflicting"],
-            "refused": counts["refused"],
-            "blank": counts["blank"],
+            "dry_run": self.dry_run,
+            **{
+                kind: {word: counts[f"{kind}.{word}"] for word in (("readable",) if self.dry_run else words)}
+                for kind, words in WORDS.items()
+            },
+            **{name: counts[name] for name in ("conflicting", "refused", "blank")},
             "reasons": dict(sorted(reasons.items())),
         }
 
 
-ORDER_WORDS = ("new", "added", "known")
-"""An order nobody had reported; one more report of a known one; nothing that this file or an earlier one had not said."""
-REFUND_WORDS = ("new", "waiting", "known")
-"""waiting: new, and its order is not known yet."""
-
-
 def _count(number: int, report: OrderReport, recorded: Recorded, counts: Counter[str]) -> list[JobLine]:
-    """Counts what a line came to; the line to be kept, where somebody should look at it."""
+    """Counts the outcome of a line; returns the line of the job, where somebody should look at it."""
     if report.stub:
         waiting = recorded.added and recorded.settled.decision is None
         counts["refunds.waiting" if waiting else "refunds.new" if recorded.added else "refunds.known"] += 1
@@ -147,14 +153,6 @@ def _count(number: int, report: OrderReport, recorded: Recorded, counts: Counter
     return [JobLine(number, "conflicting", "conflicting_reports", detail, {"order_id": report.refs[0]})]
 
 
-def _refused(item: Item, counts: Counter[str]) -> JobLine:
-    said = item.said
-    assert isinstance(said, Refusal)
-    counts["refused"] += 1
-    counts[f"reason.{said.reason}"] += 1
-    return JobLine(item.number, "refused", said.reason, said.detail, {"field": said.field, "order_id": said.order_id})
-
-
-def _unrecordable(said: OrderReport | Refusal | None) -> Refusal:
-    order_id = said.refs[0] if isinstance(said, OrderReport) else None
+def _unrecordable(report: OrderReport | Refusal | None) -> Refusal:
+    order_id = report.refs[0] if isinstance(report, OrderReport) else None
     return Refusal("cannot_be_recorded", "the database refuses this line; the log says why", None, order_id)

@@ -91,7 +91,7 @@ async def _commit(run: Run, delivery_ids: Sequence[UUID], part: Part) -> list[Re
     try:
         await run.commit(work, done=run.done + len(delivery_ids))
     finally:
-        run.told = tally_of(run)
+        run.result = tally_of(run)
     return replayed
 
 

@@ -1,9 +1,8 @@
 """Jobs: work that takes longer than a request. The API puts them into the table `job`; a background process takes them from it, one at a time.
 
-Whoever runs a job holds its `claim` and renews `alive_at`. A process that dies falls silent, and another takes the job up again from its last
-checkpoint. A sign of life from the future counts for nothing: the clock was set back since, and whoever is alive soon gives another. What a job
-changes, what it counts and its checkpoint are committed together (`Run.commit`), under the claim: so nothing is done or counted twice, also when
-a process that was thought dead wakes up.
+The process that runs a job holds its `claim` and renews `alive_at`. When it dies, its heartbeats stop, and another process takes the job over from
+the last checkpoint. Heartbeats in the future are ignored: the clock was set back. What a job changes, what it counts and its checkpoint are
+committed together (`Run.commit`), under the claim: nothing is done or counted twice, not even when a process that was thought dead wakes up.
 """
 
 import asyncio
@@ -27,17 +26,18 @@ from app.settings import Settings
 log = logging.getLogger("ariane.jobs")
 
 ATTEMPTS_MAX = 5
-"""Beginnings of a job that end neither in order nor in progress: then it is what kills its process, and it is not begun again."""
+"""Starts of a job without any progress after which it counts as what kills its process, and is not started again."""
 RESULT_BYTES_MAX = 512 << 10
-"""A reconciliation has a waterfall for each currency of its list: some 160 there are, of 2 KB at most."""
+"""Largest result, in bytes. A reconciliation has a waterfall for each currency of its list: some 160, of 2 KB at most."""
 TEXT_CHARACTERS_MAX = 500
+"""Longest text of a line or an error, in characters."""
 HEARTBEATS = 4
-"""Signs of life within `job_silent_s`: three may be late before a job counts as dead."""
+"""Heartbeats within `job_silent_s`: three may be late before a job counts as dead."""
 
 CLAIM_LOCK = 0x61726A62  # "arjb"
-"""Held while a job is chosen, or two who choose at once would each take one of the same brand: neither sees the other's before it is committed."""
+"""Advisory lock held while a job is chosen. Without it two processes would each take a job of one brand: neither sees the other's uncommitted choice."""
 
-# One job of a brand at a time: what it waits for is its own work, never another brand's hundred thousand rows before it.
+# One job of a brand at a time: a brand waits for its own jobs only, never for another brand's hundred thousand rows.
 CLAIM = """
 UPDATE job SET state = 'running', claim = $1, alive_at = now(), started_at = coalesce(started_at, now()), attempts = attempts + 1
 WHERE (brand_id, id) = (
@@ -49,8 +49,8 @@ WHERE (brand_id, id) = (
     ORDER BY j.id LIMIT 1 FOR UPDATE OF j SKIP LOCKED)
 RETURNING brand_id, id, kind, arguments::text AS arguments, done, total, checkpoint::text AS checkpoint, attempts, created_at
 """
-BEAT = "UPDATE job SET alive_at = now() WHERE brand_id = $1 AND id = $2 AND claim = $3 AND state = 'running'"
-NOTE = """
+HEARTBEAT = "UPDATE job SET alive_at = now() WHERE brand_id = $1 AND id = $2 AND claim = $3 AND state = 'running'"
+SAVE = """
 UPDATE job SET done = greatest(done, $4), total = coalesce($5, total), checkpoint = coalesce($6::jsonb, checkpoint), alive_at = now(),
     attempts = CASE WHEN $4 > done THEN 0 ELSE attempts END
 WHERE brand_id = $1 AND id = $2 AND claim = $3 AND state = 'running'
@@ -64,11 +64,11 @@ FINISH = """
 UPDATE job SET state = $4, result = $5::jsonb, error = $6, claim = NULL, checkpoint = NULL, finished_at = now()
 WHERE brand_id = $1 AND id = $2 AND claim = $3 AND state = 'running' RETURNING id
 """
-FORGET_PIECES = "DELETE FROM job_piece WHERE brand_id = $1 AND job_id = $2"
-FORGET_LINES = "DELETE FROM job_line WHERE brand_id = $1 AND job_id = $2"
+DELETE_PIECES = "DELETE FROM job_piece WHERE brand_id = $1 AND job_id = $2"
+DELETE_LINES = "DELETE FROM job_line WHERE brand_id = $1 AND job_id = $2"
 ADD_LINES = """
 INSERT INTO job_line (brand_id, job_id, number, status, reason, detail, details)
-SELECT $1, $2, r.* FROM unnest($3::bigint[], $4::text[], $5::text[], $6::text[], $7::jsonb[]) AS r
+SELECT $1, $2, r.* FROM jsonb_to_recordset($3::jsonb) AS r(number bigint, status text, reason text, detail text, details jsonb)
 ON CONFLICT DO NOTHING
 """
 PIECE = "SELECT content FROM job_piece WHERE brand_id = $1 AND job_id = $2 AND number = $3"
@@ -79,24 +79,24 @@ class JobFailed(Exception):
 
 
 class Interrupted(Exception):
-    """The job does not go on here. To be let through."""
+    """The job does not go on here. Never to be caught by a job."""
 
 
 class Cancelled(Interrupted):
-    """Its owner does not want it any more. What it has done stays."""
+    """The owner cancelled the job. What it has done stays."""
 
 
 class Stopped(Interrupted):
-    """This process is told to stop; the job goes on elsewhere or later, from its checkpoint."""
+    """This process stops; the job goes on elsewhere or later, from its checkpoint."""
 
 
 class Lost(Interrupted):
-    """Somebody else has taken the job up: this process was silent for too long."""
+    """Another process took the job over, because this one was silent for too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """What a job says of one line. number: unique in the job. status: a word of the job's kind. details: flat, shown as they are."""
+    """A job's result for one line. number: unique in the job. status: a word of the job's kind. details: flat, shown as they are."""
 
     number: int
     status: str
@@ -106,27 +106,19 @@ class JobLine:
 
 
 Work = Callable[[asyncpg.Connection], Awaitable[Mapping[str, Any] | None]]
-"""A part of a job, in a transaction. What it answers is the checkpoint."""
+"""A part of a job, run in a transaction. It returns the checkpoint."""
 
 
 class Run:
-    """One job in the hands of this process.
+    """One job that this process runs.
 
-    arguments: as they were enqueued. checkpoint: as last committed, {} at first. told: what the job has to say so far; its result when it is
-    cancelled or fails.
+    arguments: as they were enqueued. checkpoint: as last committed, {} at first. result: so far; kept when the job is cancelled or fails.
     """
 
     def __init__(
-        self,
-        pool: asyncpg.Pool,
-        settings: Settings,
-        secret: str,
-        row: asyncpg.Record,
-        claim: UUID,
-        stopping: asyncio.Event,
+        self, pool: asyncpg.Pool, secret: str, row: asyncpg.Record, claim: UUID, stopping: asyncio.Event
     ) -> None:
         self.pool = pool
-        self.settings = settings
         self.secret = secret
         self.brand_id: UUID = row["brand_id"]
         self.id: UUID = row["id"]
@@ -135,29 +127,22 @@ class Run:
         self.arguments: dict[str, Any] = json.loads(row["arguments"])
         self.checkpoint: dict[str, Any] = json.loads(row["checkpoint"] or "{}")
         self.done: int = row["done"]
-        self.told: dict[str, Any] = {}
+        self.result: dict[str, Any] = {}
         self.attempts: int = row["attempts"]
         self._claim = claim
         self._stopping = stopping
 
-    async def commit(
-        self,
-        work: Work | None = None,
-        *,
-        done: int,
-        total: int | None = None,
-        checkpoint: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Does a part of the job (a second at most) and notes how far it is, in one transaction; lets others work afterwards.
+    async def commit(self, work: Work | None = None, *, done: int, total: int | None = None) -> None:
+        """Does a part of the job (a second at most) and stores its progress, in one transaction; then lets other tasks run.
 
-        `work` may run again when it loses a deadlock; the checkpoint it answers goes before `checkpoint`. Raises Cancelled or Stopped after the
-        commit, Lost instead of it; what `work` raises goes through, with nothing committed.
+        `work` may run again when it loses a deadlock; what it returns is the new checkpoint. Raises Cancelled or Stopped after the commit, Lost
+        instead of it; what `work` raises goes through, with nothing committed.
         """
 
         async def part(connection: asyncpg.Connection) -> tuple[bool, Mapping[str, Any] | None]:
-            reached = (None if work is None else await work(connection)) or checkpoint
-            noted = None if reached is None else json.dumps(reached)
-            row = await connection.fetchrow(NOTE, self.brand_id, self.id, self._claim, done, total, noted)
+            reached = None if work is None else await work(connection)
+            encoded = None if reached is None else json.dumps(reached)
+            row = await connection.fetchrow(SAVE, self.brand_id, self.id, self._claim, done, total, encoded)
             if row is None:
                 raise Lost
             return row["cancelled_at"] is not None, reached
@@ -173,25 +158,24 @@ class Run:
         await asyncio.sleep(0)
 
     async def add_lines(self, connection: asyncpg.Connection, lines: Sequence[JobLine]) -> None:
-        """Keeps lines, in the transaction of `commit`."""
-        if lines:
-            await connection.execute(
-                ADD_LINES,
-                self.brand_id,
-                self.id,
-                [line.number for line in lines],
-                [line.status for line in lines],
-                [line.reason for line in lines],
-                [_storable(line.detail) for line in lines],
-                [json.dumps({name: _storable(value) for name, value in line.details.items()}) for line in lines],
-            )
+        """Stores lines, in the transaction of `commit`."""
+        rows = [
+            {
+                **{name: getattr(line, name) for name in ("number", "status", "reason")},
+                "detail": _storable(line.detail),
+                "details": {name: _storable(value) for name, value in line.details.items()},
+            }
+            for line in lines
+        ]
+        if rows:
+            await connection.execute(ADD_LINES, self.brand_id, self.id, json.dumps(rows))
 
-    async def forget_lines(self, connection: asyncpg.Connection) -> None:
-        """For a job that begins anew rather than from a checkpoint."""
-        await connection.execute(FORGET_LINES, self.brand_id, self.id)
+    async def delete_lines(self, connection: asyncpg.Connection) -> None:
+        """Deletes all lines, for a job that starts again instead of from a checkpoint."""
+        await connection.execute(DELETE_LINES, self.brand_id, self.id)
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The uploaded file, piece by piece, each read when it is asked for."""
+        """The uploaded file, piece by piece, each read from the database when it is needed."""
         number = 0
         while True:
             piece = await self.pool.fetchval(PIECE, self.brand_id, self.id, number)
@@ -200,33 +184,33 @@ class Run:
             yield bytes(piece)
             number += 1
 
-    async def beat(self, every_s: float) -> None:
-        """Gives a sign of life again and again, until cancelled."""
+    async def keep_alive(self, every_s: float) -> None:
+        """Renews `alive_at` every so many seconds, until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            # With the database away nobody else can take the job either.
+            # While the database is away, no other process can take the job either.
             with suppress(*DRIVER_ERRORS):
-                await self.pool.execute(BEAT, self.brand_id, self.id, self._claim)
+                await self.pool.execute(HEARTBEAT, self.brand_id, self.id, self._claim)
 
     async def release(self) -> None:
-        """Puts it back into the queue."""
+        """Puts the job back into the queue."""
         await self.pool.execute(RELEASE, self.brand_id, self.id, self._claim)
 
     async def finish(self, state: str, result: Mapping[str, Any] | None, error: str | None = None) -> None:
-        """Ends it and forgets its upload; does nothing when the job is somebody else's by now."""
-        kept = None if not result else json.dumps(result)
-        assert kept is None or len(kept) <= RESULT_BYTES_MAX, "a result is a summary; lines are for the rest"
+        """Ends the job and deletes its upload; does nothing when another process has taken it over."""
+        encoded = json.dumps(result) if result else None
+        assert encoded is None or len(encoded) <= RESULT_BYTES_MAX, "a result is a summary; lines are for the rest"
 
         async def end(connection: asyncpg.Connection) -> None:
-            told = _storable(error)
-            if await connection.fetchrow(FINISH, self.brand_id, self.id, self._claim, state, kept, told):
-                await connection.execute(FORGET_PIECES, self.brand_id, self.id)
+            finished = (state, encoded, _storable(error))
+            if await connection.fetchrow(FINISH, self.brand_id, self.id, self._claim, *finished):
+                await connection.execute(DELETE_PIECES, self.brand_id, self.id)
 
         await in_transaction(self.pool, end)
 
 
 class Kind(NamedTuple):
-    """A kind of job. run: does it and answers its result, a small JSON object. unit: what its progress counts."""
+    """A kind of job. run: does the job and returns its result, a small JSON object. unit: what its progress counts."""
 
     run: Callable[[Run], Awaitable[Mapping[str, Any]]]
     unit: str
@@ -235,9 +219,9 @@ class Kind(NamedTuple):
 async def run_next(
     pool: asyncpg.Pool, settings: Settings, secret: str, kinds: Mapping[str, Kind], stopping: asyncio.Event
 ) -> int:
-    """Takes the next job whose turn it is and runs it to its end, or until this process stops: 1; 0 when there is none.
+    """Takes the next job and runs it to its end, or until this process stops. Returns 1, or 0 when there is none.
 
-    Several processes may run it at once. Raises what is wrong with the database; the job then waits for the next call, here or elsewhere.
+    Several processes may call it at once. Raises the database's errors; the job then waits for the next call, here or elsewhere.
     """
     if stopping.is_set():
         return 0
@@ -247,8 +231,8 @@ async def run_next(
         row = await connection.fetchrow(CLAIM, claim, timedelta(seconds=settings.job_silent_s))
     if row is None:
         return 0
-    run = Run(pool, settings, secret, row, claim, stopping)
-    beating = asyncio.create_task(run.beat(settings.job_silent_s / HEARTBEATS))
+    run = Run(pool, secret, row, claim, stopping)
+    heartbeat = asyncio.create_task(run.keep_alive(settings.job_silent_s / HEARTBEATS))
     try:
         await _run(run, kinds)
     except Exception as error:
@@ -258,8 +242,8 @@ async def run_next(
                 await run.release()
         raise
     finally:
-        beating.cancel()
-        await asyncio.wait([beating])
+        heartbeat.cancel()
+        await asyncio.wait([heartbeat])
     return 1
 
 
@@ -274,19 +258,19 @@ async def _run(run: Run, kinds: Mapping[str, Kind]) -> None:
     try:
         await run.finish("succeeded", await kind.run(run))
     except Cancelled:
-        await run.finish("cancelled", run.told)
+        await run.finish("cancelled", run.result)
     except Stopped:
         await run.release()
     except Lost:
         log.warning("job %s was taken up elsewhere: this process was silent for too long", run.id)
     except JobFailed as error:
-        await run.finish("failed", run.told, str(error))
+        await run.finish("failed", run.result, str(error))
     except Exception as error:
         if is_passing(error):
             raise
         log.exception("job %s failed", run.id)
         await run.finish(
-            "failed", run.told, "something went wrong on our side; the log has the details under the job's id"
+            "failed", run.result, "something went wrong on our side; the log has the details under the job's id"
         )
 
 

@@ -65,10 +65,11 @@ async def count(run: Run) -> Mapping[str, Any]:
     """Counts to five, a line each, and remembers how far it was."""
     for number in range(run.checkpoint.get("next", 0), 5):
 
-        async def part(connection: asyncpg.Connection, number: int = number) -> None:
+        async def part(connection: asyncpg.Connection, number: int = number) -> Mapping[str, Any]:
             await run.add_lines(connection, [JobLine(number, "counted", None, "a NUL \0 and \ud800 half")])
+            return {"next": number + 1}
 
-        await run.commit(part, done=number + 1, total=5, checkpoint={"next": number + 1})
+        await run.commit(part, done=number + 1, total=5)
     return {"counted": run.checkpoint["next"]}
 
 
@@ -134,13 +135,14 @@ async def test_a_job_whose_runner_died_is_taken_up_from_its_checkpoint_and_the_d
     began, went_on = asyncio.Event(), asyncio.Event()
 
     async def falls_silent(run: Run) -> Mapping[str, Any]:
-        async def part(connection: asyncpg.Connection) -> None:
+        async def part(connection: asyncpg.Connection) -> Mapping[str, Any]:
             await run.add_lines(connection, [JobLine(0, "by the first")])
+            return {"next": 99 if began.is_set() else 1}
 
-        await run.commit(part, done=1, checkpoint={"next": 1})
+        await run.commit(part, done=1)
         began.set()
         await went_on.wait()
-        await run.commit(part, done=99, checkpoint={"next": 99})
+        await run.commit(part, done=99)
         raise AssertionError("the job is somebody else's by now")
 
     first = asyncio.create_task(desk.run(falls_silent))
@@ -222,7 +224,7 @@ async def test_a_cancelled_one_ends_after_its_part_and_tells_what_it_has_done(de
 
     async def is_cancelled(run: Run) -> Mapping[str, Any]:
         await desk.pool.execute("UPDATE job SET cancelled_at = now() WHERE id = $1", job_id)
-        run.told = {"counted": 1}
+        run.result = {"counted": 1}
         return await count(run)
 
     await desk.run(is_cancelled)
