@@ -16,7 +16,7 @@ from app.api.problems import EXTERNAL, FieldErrors, no_such
 from app.database.tables import campaign, collaboration, influencer
 from app.domain import ids
 from app.errors import Conflict, NotFound
-from app.trial.fixtures import plays_in_trials
+from app.trial.fixtures import is_fixture
 
 Shown = TypeVar("Shown", bound=BaseModel)
 
@@ -291,7 +291,7 @@ async def refuse_to_return(
 
     An owner that is archived at this very moment is not waited for: its links and codes go on working then too.
     """
-    if plays_in_trials(row.brand_id, row.id):
+    if is_fixture(row.brand_id, row.id):
         raise Conflict(f"this {kind} belongs to the trial of sources and stays archived", code="fixed")
     faults = FieldErrors()
     for field, owner_id in owners.items():

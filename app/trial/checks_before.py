@@ -1,4 +1,4 @@
-"""How the source stands before anything is sent: what can be seen from here."""
+"""What can be seen of the source before anything is sent."""
 
 import asyncio
 from contextlib import suppress
@@ -10,10 +10,11 @@ from app.secret import UnsealError, unseal
 from app.trial.state import CheckResult, Trial
 
 RESOLVE_TIMEOUT_S = 2.0
+"""Longest wait for the address of the public host."""
 
 
 async def in_use(trial: Trial) -> CheckResult:
-    """An archived source takes nothing in."""
+    """An archived source accepts no messages."""
     expected = "the source is in use"
     if trial.source.archived_at is not None:
         hint = "its address answers 404; bring it back with POST /v1/sources/{id}/unarchive"
@@ -38,7 +39,7 @@ async def secrets(trial: Trial) -> CheckResult:
 
 
 async def public_address(trial: Trial) -> CheckResult:
-    """A hint only: whether the outside reaches us cannot be told from the inside."""
+    """A hint at most: whether the outside reaches us cannot be seen from the inside."""
     base_url = trial.settings.base_url
     expected = "the address given to the shop leads to a public host"
     host = urlsplit(base_url).hostname or ""
@@ -46,16 +47,11 @@ async def public_address(trial: Trial) -> CheckResult:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
             answers = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError, TimeoutError):
-        return CheckResult(
-            None,
-            expected,
-            f"{base_url}: {host} has no address here",
-            "look at ARIANE_PUBLIC_URL and the DNS of that host",
-        )
+        hint = "look at ARIANE_PUBLIC_URL and the DNS of that host"
+        return CheckResult(None, expected, f"{base_url}: {host} has no address here", hint)
     addresses = sorted({str(answer[4][0]).partition("%")[0] for answer in answers})
+    found = f"{base_url} is {', '.join(addresses[:4])}"
     if any(ip_address(address).is_global for address in addresses):
-        return CheckResult(True, expected, f"{base_url} is {', '.join(addresses[:4])}")
+        return CheckResult(True, expected, found)
     hint = "a shop on the internet cannot post there: set ARIANE_PUBLIC_URL to the address the outside reaches this service by"
-    return CheckResult(
-        None, expected, f"{base_url} is {', '.join(addresses[:4])}, which only this network reaches", hint
-    )
+    return CheckResult(None, expected, f"{found}, which only this network reaches", hint)

@@ -1,8 +1,8 @@
-"""Who plays in the trial of a source: an influencer, a campaign, a link and a code of the brand's own that nobody meets anywhere else.
+"""The rows that the trial of a source uses: an influencer, a campaign, a link and a code of the brand that appear nowhere else.
 
-One set for each brand, found again at every trial: slugs and codes are never given out twice, so a new set each time would use them up. All rows
+One set for each brand, used again at every trial: slugs and codes are never given out twice, so a new set each time would use them up. All rows
 are archived from the start, so that no list shows them; the clicks of a trial have a class of their own (`test`), which is in no count; its order
-is a test order, which is in no report. So there is nothing to clear away afterwards, also when the process is killed in the middle.
+is a test order, which is in no report. So there is nothing to clean up afterwards, even when the process is killed in the middle.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from app.domain.slugs import RESERVED, make_slug
 
 NAME = "Ariane connection test"
 CODE_LIFE = timedelta(minutes=10)
-"""An archived code is redeemed by orders before its archival: the trial's stays good for so long after each trial began."""
+"""How long after the start of a trial its code can be redeemed: orders redeem an archived code up to its archival."""
 SLUG_ATTEMPTS = 5
 PARTS = ("influencer", "campaign", "collaboration", "link", "code")
 
@@ -44,7 +44,7 @@ ON CONFLICT (brand_id, id) DO UPDATE SET archived_at = excluded.archived_at RETU
 ASSIGNMENT = """
 INSERT INTO code_assignment (brand_id, id, code_id, collaboration_id, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
 """
-KNOWN_LINK = "SELECT slug FROM link WHERE brand_id = $1 AND id = $2"
+EXISTING_LINK = "SELECT slug FROM link WHERE brand_id = $1 AND id = $2"
 # Not disabled, though its link is archived: the doors learn of a change a moment later, and a trial would meet the state before it.
 ROUTE = """
 INSERT INTO route (host, slug, brand_id, link_id, destination_url, click_param) VALUES ($1, $2, $3, $4, $5, $6)
@@ -57,7 +57,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7)
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
+class Fixtures:
     """What a trial clicks, redeems and expects to be credited."""
 
     currency: str
@@ -68,8 +68,8 @@ class Cast:
     code: str
 
 
-async def assemble(pool: asyncpg.Pool, brand_id: UUID, destination_url: str) -> Cast:
-    """The brand's cast, made at its first trial. destination_url: where its link leads; nobody goes there."""
+async def make_fixtures(pool: asyncpg.Pool, brand_id: UUID, destination_url: str) -> Fixtures:
+    """The fixtures of a brand, made at its first trial. destination_url: where the link leads; nobody goes there."""
     now = clock.now()
     part = {name: _own_id(brand_id, name) for name in PARTS}
     code = _code(part["code"])
@@ -84,12 +84,12 @@ async def assemble(pool: asyncpg.Pool, brand_id: UUID, destination_url: str) -> 
         typed = await connection.fetchval(CODE, brand_id, part["code"], code, normalise(code), now, now + CODE_LIFE)
         assigned = (_own_id(brand_id, "assignment"), part["code"], part["collaboration"])
         await connection.execute(ASSIGNMENT, brand_id, *assigned, now)
-        slug = await connection.fetchval(KNOWN_LINK, brand_id, part["link"])
+        slug = await connection.fetchval(EXISTING_LINK, brand_id, part["link"])
         if slug is None:
             slug = await _take_slug(connection, brand_id, part["link"], destination_url, brand["click_param"])
             place = (part["collaboration"], DEFAULT_HOST, slug, destination_url)
             await connection.execute(LINK, brand_id, part["link"], *place, now)
-    return Cast(brand["currency"], brand["click_param"], part["collaboration"], slug, part["code"], typed)
+    return Fixtures(brand["currency"], brand["click_param"], part["collaboration"], slug, part["code"], typed)
 
 
 async def _take_slug(
@@ -104,13 +104,13 @@ async def _take_slug(
     raise AssertionError("generated slugs collide over and over: the random numbers are not random")
 
 
-def plays_in_trials(brand_id: UUID, row_id: UUID) -> bool:
-    """Whether a row is one of the brand's cast: it stays archived, or it would be in lists, and archiving it once more would stop its link."""
+def is_fixture(brand_id: UUID, row_id: UUID) -> bool:
+    """Whether a row is one of the fixtures. They stay archived: unarchived they would be in lists, and archiving them again would stop the link."""
     return any(row_id == _own_id(brand_id, name) for name in PARTS)
 
 
 def _own_id(brand_id: UUID, name: str) -> UUID:
-    """An id that is this brand's for ever, so that its cast is found without a name that somebody might use: a UUIDv7 as old as the brand."""
+    """A UUIDv7 as old as the brand and always the same, so that the row is found without a name that somebody might use."""
     number = int.from_bytes(blake2b(f"trial {name}".encode(), key=brand_id.bytes, digest_size=16).digest(), "big")
     number = unix_ms(brand_id) << 80 | number & ((1 << 80) - 1)
     return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)

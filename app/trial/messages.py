@@ -17,51 +17,45 @@ from app.trial.state import NET_MINOR, REFUND_MINOR, CheckResult, Trial, own_add
 
 
 async def click(trial: Trial) -> CheckResult:
-    """Follows a short link as a visitor would, and keeps the click id it leads to."""
-    cast = await trial.meet()
-    expected = f"302 to the destination with ?{cast.click_param}=clk_…"
+    """Follows a short link as a visitor would, and keeps the click id from its destination."""
+    fixtures = await trial.fixtures()
+    expected = f"302 to the destination with ?{fixtures.click_param}=clk_…"
     headers = {"User-Agent": TRIAL_USER_AGENT, "Host": urlsplit(trial.settings.base_url).netloc}
-    answer = await trial.client.get(f"/{cast.slug}", headers=headers)
+    answer = await trial.client.get(f"/{fixtures.slug}", headers=headers)
     location = answer.headers.get("location", "")
     query = parse_qsl(urlsplit(location).query)
     trial.click_id = next((value for _, value in query if value.startswith("clk_")), None)
     if trial.click_id is not None:
         return CheckResult(True, expected, f"{answer.status_code} with {trial.click_id}")
     if answer.status_code == 302:
-        return CheckResult(
-            False,
-            expected,
-            "302 without a click id",
-            "the click could not be written: the disk or the spool is full, see /readyz",
-        )
-    hint = (
-        f"another program answers on {own_address(trial.settings)}, or the host of ARIANE_PUBLIC_URL is a brand's own"
-        if answer.status_code == 404
-        else None
-    )
-    return CheckResult(False, expected, f"{answer.status_code} for /{cast.slug}", hint)
+        full = "the click could not be written: the disk or the spool is full, see /readyz"
+        return CheckResult(False, expected, "302 without a click id", full)
+    address = own_address(trial.settings)
+    other = f"another program answers on {address}, or the host of ARIANE_PUBLIC_URL is a brand's own"
+    found = f"{answer.status_code} for /{fixtures.slug}"
+    return CheckResult(False, expected, found, other if answer.status_code == 404 else None)
 
 
 async def order(trial: Trial) -> CheckResult:
-    """Posts what the platform says of a test order that brings the click and the code along."""
+    """Posts the platform's messages about a test order that brings the click and the code along."""
     if trial.source.sealed and not trial.opened:
         return CheckResult(None, "200 for a signed test order", "not tried: no secret can be opened to sign with")
-    cast = await trial.meet()
+    fixtures = await trial.fixtures()
     expected = "200 for every message of a signed test order"
     now = clock.now()
-    planned = TrialOrder(
+    test_order = TrialOrder(
         number=trial.number,
-        currency=cast.currency,
+        currency=fixtures.currency,
         net_minor=NET_MINOR,
         refund_minor=REFUND_MINOR,
         ordered_at=now,
         refunded_at=now,
-        code=cast.code,
+        code=fixtures.code,
         click_id=trial.click_id,
     )
     try:
         trial.messages = platform_of(trial.source.platform).trial_messages(
-            planned, next(iter(trial.opened), ""), trial.source.source_settings
+            test_order, next(iter(trial.opened), ""), trial.source.source_settings
         )
     except Invalid as error:
         return CheckResult(None, expected, "its settings cannot be rehearsed", error.message)
@@ -72,29 +66,24 @@ async def order(trial: Trial) -> CheckResult:
 
 
 async def refund(trial: Trial) -> CheckResult:
-    """Posts what the platform says of a refund of a part of it."""
+    """Posts the platform's messages about a refund of a part of that order."""
     assert trial.messages is not None
     expected = "200 for every message of its signed refund"
     if not trial.messages.refund:
-        return CheckResult(
-            None,
-            expected,
-            "this source reads no refunds",
-            "report them by POST /v1/refunds, or add a rule to its mapping",
-        )
+        hint = "report them by POST /v1/refunds, or add a rule to its mapping"
+        return CheckResult(None, expected, "this source reads no refunds", hint)
     return await _send(trial, trial.messages.refund, expected)
 
 
 async def _send(trial: Trial, messages: Sequence[TrialRequest], expected: str) -> CheckResult:
     trial.delivery_ids = []
-    for sent in messages:
-        path = f"/in/{trial.source.token}" + (f"?{sent.query}" if sent.query else "")
-        answer = await trial.client.request(sent.method, path, content=sent.body, headers=dict(sent.headers))
+    for message in messages:
+        path = f"/in/{trial.source.token}" + (f"?{message.query}" if message.query else "")
+        answer = await trial.client.request(message.method, path, content=message.body, headers=dict(message.headers))
         if answer.status_code != 200:
             problem = _problem(answer)
-            return CheckResult(
-                False, expected, f"{answer.status_code} {problem.get('code', '')}".strip(), problem.get("detail")
-            )
+            found = f"{answer.status_code} {problem.get('code', '')}".strip()
+            return CheckResult(False, expected, found, problem.get("detail"))
         with suppress(ValueError, KeyError):
             trial.delivery_ids.append(ids.read("delivery", answer.json()["id"]))
     return CheckResult(True, expected, f"200 for {len(messages)}")

@@ -1,4 +1,4 @@
-"""The steps of a trial in their order. None waits longer than its limit, and none raises: what went wrong is a line."""
+"""The steps of a trial in their order. No step waits longer than its limit, and none raises: what went wrong is a line of the report."""
 
 import asyncio
 import ssl
@@ -11,19 +11,20 @@ import httpx2
 from app import clock
 from app.settings import Settings
 from app.trial import checks_after, checks_before, messages
-from app.trial.state import CheckResult, Trial, TrialStep, Tried, own_address
+from app.trial.state import CheckResult, Trial, TrialSource, TrialStep, own_address
 
 REQUEST_TIMEOUT_S = 5.0
 """Longest wait for one answer of our own doors."""
 STEP_TIMEOUT_S = 15.0
+"""Longest duration of one step."""
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""We listen without TLS. Reading the world's certificate authorities for a client that needs none held up the redirects for 50 to 100 ms a trial."""
+"""A TLS context without certificate authorities: we listen without TLS, and reading the authorities held up redirects for 50 to 100 ms a trial."""
 NOBODY_THERE = "the trial asks the address the service listens on: look at HOST and PORT, and whether the service was started by `ariane serve`"
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """needs: the steps that must have passed for this one to be tried. expected: what a line says when it was not."""
+    """A step of every trial. needs: the steps that must have passed before it is tried. expected: shown when it was not tried."""
 
     name: str
     run: Callable[[Trial], Awaitable[CheckResult]]
@@ -48,26 +49,28 @@ STEPS = (
 )
 
 
-async def play(settings: Settings, secret: str, pool: asyncpg.Pool, source: Tried) -> tuple[Trial, list[TrialStep]]:
-    """Plays every step; the trial as it ended and the report."""
+async def run_trial(
+    settings: Settings, secret: str, pool: asyncpg.Pool, source: TrialSource
+) -> tuple[Trial, list[TrialStep]]:
+    """Runs every step: the trial as it ended, and the report."""
     limits = httpx2.Timeout(REQUEST_TIMEOUT_S)
     base_url = own_address(settings)
-    # No proxy from the environment and no redirect followed: nothing but our own listener is ever asked.
+    # No proxy from the environment and no redirect followed: no request leaves for anything but our own listener.
     async with httpx2.AsyncClient(
         base_url=base_url, timeout=limits, trust_env=False, follow_redirects=False, verify=NO_AUTHORITIES
     ) as client:
         trial = Trial(settings, secret, pool, source, client)
         lines: list[TrialStep] = []
-        stood: dict[str, bool] = {}
+        passed: dict[str, bool] = {}
         for step in STEPS:
-            missing = next((need for need in step.needs if not stood[need]), None)
-            line = await _take(step, trial) if missing is None else _skipped(step, missing)
-            stood[step.name] = line.ok is True
+            missing = next((need for need in step.needs if not passed[need]), None)
+            line = await _run(step, trial) if missing is None else _skipped(step, missing)
+            passed[step.name] = line.ok is True
             lines.append(line)
         return trial, lines
 
 
-async def _take(step: PlannedStep, trial: Trial) -> TrialStep:
+async def _run(step: PlannedStep, trial: Trial) -> TrialStep:
     began_s = clock.monotonic_s()
     try:
         async with asyncio.timeout(STEP_TIMEOUT_S):
@@ -75,9 +78,8 @@ async def _take(step: PlannedStep, trial: Trial) -> TrialStep:
     except TimeoutError:
         found = CheckResult(False, step.expected, f"nothing within {STEP_TIMEOUT_S:.0f} s")
     except httpx2.HTTPError as error:
-        found = CheckResult(
-            False, step.expected, f"no answer from {own_address(trial.settings)} ({type(error).__name__})", NOBODY_THERE
-        )
+        no_answer = f"no answer from {own_address(trial.settings)} ({type(error).__name__})"
+        found = CheckResult(False, step.expected, no_answer, NOBODY_THERE)
     took_ms = round((clock.monotonic_s() - began_s) * 1_000)
     return TrialStep(found.ok, found.expected, found.found, found.hint, step.name, took_ms)
 

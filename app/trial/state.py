@@ -1,4 +1,4 @@
-"""What a trial knows while it goes on, and what a step may find."""
+"""What the steps of a trial know from each other, and what a step reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,16 +12,16 @@ import httpx2
 from app import random_ids
 from app.platforms.kit.trial import TrialMessages
 from app.settings import Settings
-from app.trial.fixtures import Cast, assemble
+from app.trial.fixtures import Fixtures, make_fixtures
 
 NET_MINOR, REFUND_MINOR = 4_990, 1_000
-"""The test order's net amount, and how much of it is refunded."""
+"""Net amount of the test order, and how much of it is refunded, in minor units."""
 NUMBER_BITS = 31
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a step found. ok: None where it could not be tried, or cannot be told from here."""
+    """What a step found. ok: None where it could not be tried, or cannot be seen from here."""
 
     ok: bool | None
     expected: str
@@ -38,8 +38,8 @@ class TrialStep(CheckResult):
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """A source as it stands in its row, with what a trial needs beside it."""
+class TrialSource:
+    """A source as its row holds it, with the fields that a trial needs."""
 
     brand_id: UUID
     token: str
@@ -51,27 +51,27 @@ class Tried:
 
 @dataclass
 class Trial:
-    """One trial. What a step learns stays here for those after it."""
+    """One trial. What a step finds out stays here for the steps after it."""
 
     settings: Settings
     secret: str
     pool: asyncpg.Pool
-    source: Tried
+    source: TrialSource
     client: httpx2.AsyncClient
     number: int = field(default_factory=lambda: random_ids.random_number(NUMBER_BITS) + 1)
     opened: list[str] = field(default_factory=list)
-    cast: Cast | None = None
     click_id: str | None = None
     messages: TrialMessages | None = None
     delivery_ids: list[UUID] = field(default_factory=list)
     conversion_id: UUID | None = None
     outcome: asyncpg.Record | None = None
+    _fixtures: Fixtures | None = None
 
-    async def meet(self) -> Cast:
-        """The cast of this brand's trials, assembled by the first step that needs it."""
-        if self.cast is None:
-            self.cast = await assemble(self.pool, self.source.brand_id, f"{self.settings.base_url}/")
-        return self.cast
+    async def fixtures(self) -> Fixtures:
+        """The fixtures of this brand's trials, made by the first step that needs them."""
+        if self._fixtures is None:
+            self._fixtures = await make_fixtures(self.pool, self.source.brand_id, f"{self.settings.base_url}/")
+        return self._fixtures
 
 
 def own_address(settings: Settings) -> str:

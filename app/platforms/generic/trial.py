@@ -1,6 +1,7 @@
-"""Messages of an order that never was, as a generic source would send them: in the words of our own API, or written the way its mapping reads them.
+"""Messages about a made-up order as a generic source would send them: in the words of our own API, or written the way its mapping reads them.
 
-A mapping says where everything stands, so that it also says how to write a message: a preset needs nothing more than its table to be tried.
+A mapping says where every field stands, and so it also says how to write a message. The sample that a mapping was tried on is not sent instead: it is
+an order of the shop, without the trial's code, click and amount, and above all without the mark that keeps a test out of the reports.
 """
 
 import json
@@ -24,129 +25,118 @@ from app.platforms.presets import resolve
 ADVICE = "try it with a message of your own shop instead: POST /v1/mappings/check"
 
 
-def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
-    """An order, and a refund of part of it. Invalid where the mapping has no word for what a rehearsal must say (that it is a test, above all)."""
+def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
+    """An order, and a refund of part of it. Invalid where the mapping has no place for what a trial must say (that it is a test, above all)."""
     resolved = resolve(settings)
     layout = PLAIN if resolved.get("signature") is None else read_layout(resolved["signature"])
-    order_id = f"rehearsal-{plan.number}"
+    order_id = f"rehearsal-{trial.number}"
 
-    def sent(document: object, headers: Mapping[str, str], name: str, at: datetime) -> TrialRequest:
+    def request(document: object, headers: Mapping[str, str], name: str, at: datetime) -> TrialRequest:
         body = json.dumps(document, separators=(",", ":")).encode()
         signature = sign(layout, body, secret, at=at, message_id=f"{order_id}-{name}")
         return TrialRequest(body=body, headers={"Content-Type": "application/json", **headers, **signature})
 
     if resolved.get("mapping") is None:
-        order, refund = _own_words(plan, order_id)
-        return TrialMessages(
-            order_id=order_id,
-            order=(sent(order, {}, "order", plan.ordered_at),),
-            refund=(sent(refund, {}, "refund", plan.refunded_at),),
-        )
+        ordered = request(_order(trial, order_id), {}, "order", trial.ordered_at)
+        refunded = request(_refund(trial, order_id), {}, "refund", trial.refunded_at)
+        return TrialMessages(order_id, order=(ordered,), refund=(refunded,))
     table = read_mapping(resolved["mapping"])
     ordering = next((rule for rule in table.rules if rule.read == "order"), None)
-    refunding = next((rule for rule in table.rules if rule.read == "refund"), None)
     if ordering is None:
         raise Invalid.field("settings.mapping", f"no rule reads an order; {ADVICE}")
-    paper = _written(table, ordering, plan, order_id, refunded=False)
-    scene = [(paper, "order", plan.ordered_at)]
-    if refunding is not None or ordering.refunds is not UNSET:
-        paper = _written(table, refunding or ordering, plan, order_id, refunded=True)
-        scene.append((paper, "refund", plan.refunded_at))
-    messages = [sent(paper.document, paper.headers, name, at) for paper, name, at in scene]
-    _check(table, plan, messages[0])
-    return TrialMessages(order_id=order_id, order=tuple(messages[:1]), refund=tuple(messages[1:]))
+    writer = _write_message(table, ordering, trial, order_id, refunded=False)
+    ordered = request(writer.document, writer.headers, "order", trial.ordered_at)
+    _check(table, trial, ordered)
+    refunding = next((rule for rule in table.rules if rule.read == "refund"), ordering)
+    if refunding is ordering and ordering.refunds is UNSET:
+        return TrialMessages(order_id, order=(ordered,), refund=())
+    writer = _write_message(table, refunding, trial, order_id, refunded=True)
+    refunded = request(writer.document, writer.headers, "refund", trial.refunded_at)
+    return TrialMessages(order_id, order=(ordered,), refund=(refunded,))
 
 
-def _own_words(plan: TrialOrder, order_id: str) -> tuple[dict[str, object], dict[str, object]]:
-    order: dict[str, object] = {
+def _order(trial: TrialOrder, order_id: str) -> dict[str, object]:
+    return {
         "type": "conversion",
         "order_id": order_id,
-        "occurred_at": plan.ordered_at.isoformat(),
-        "net_minor": plan.net_minor,
-        "currency": plan.currency,
-        "codes": [plan.code] if plan.code else [],
-        "test": plan.test,
+        "occurred_at": trial.ordered_at.isoformat(),
+        "net_minor": trial.net_minor,
+        "currency": trial.currency,
+        "codes": [trial.code] if trial.code else [],
+        "test": trial.test,
+        **({"click_id": trial.click_id} if trial.click_id else {}),
+        **({"customer": {"email": trial.customer_email}} if trial.customer_email else {}),
     }
-    if plan.click_id:
-        order["click_id"] = plan.click_id
-    if plan.customer_email:
-        order["customer"] = {"email": plan.customer_email}
-    refund: dict[str, object] = {
+
+
+def _refund(trial: TrialOrder, order_id: str) -> dict[str, object]:
+    return {
         "type": "refund",
         "order_id": order_id,
         "refund_id": f"{order_id}-refund",
-        "occurred_at": plan.refunded_at.isoformat(),
-        "amount_minor": plan.refund_minor,
-        "currency": plan.currency,
+        "occurred_at": trial.refunded_at.isoformat(),
+        "amount_minor": trial.refund_minor,
+        "currency": trial.currency,
     }
-    return order, refund
 
 
-def _check(table: Table, plan: TrialOrder, order: TrialRequest) -> None:
+def _check(table: Table, trial: TrialOrder, order: TrialRequest) -> None:
     """Raises Invalid unless the order is read back as it was planned: conditions may exclude each other, a field may be missing."""
-    context = Context(received_at=plan.ordered_at, currency=plan.currency, customer_key=lambda _, email: email)
-    read = read_mapped(table, order.body, {name.lower(): text for name, text in order.headers.items()}, context).parsed
-    wanted = (plan.net_minor, plan.currency, plan.test)
-    said = [(report.net_minor, report.currency, report.test) for report in read.reports]
-    if said == [wanted]:
+    context = Context(received_at=trial.ordered_at, currency=trial.currency, customer_key=lambda _, email: email)
+    headers = {name.lower(): text for name, text in order.headers.items()}
+    parsed = read_mapped(table, order.body, headers, context).parsed
+    found = [(report.net_minor, report.currency, report.test) for report in parsed.reports]
+    if found == [(trial.net_minor, trial.currency, trial.test)]:
         return
-    if said == [(plan.net_minor, plan.currency, False)]:
-        raise Invalid.field(
-            "settings.mapping", f"the order's rule has no field `test`, so that a trial would be counted; {ADVICE}"
-        )
-    raise Invalid.field(
-        "settings.mapping", f"no message can be made up that it reads as an order ({read.detail or said}); {ADVICE}"
-    )
+    reason = f"no message can be made up that it reads as an order ({parsed.detail or found}); {ADVICE}"
+    if found == [(trial.net_minor, trial.currency, False)]:
+        reason = f"the order's rule has no field `test`, so that a trial would be counted; {ADVICE}"
+    raise Invalid.field("settings.mapping", reason)
 
 
 # ── Writing what a mapping reads ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Paper:
-    """A message being written; places are those of one object in it."""
+class _Writer:
+    """Writes a message, or one object in it: places are those of that object."""
 
-    def __init__(self, table: Table, currency: str) -> None:
+    def __init__(self, table: Table, trial: TrialOrder) -> None:
         self.table = table
-        self.currency = currency
+        self.trial = trial
         self.document: Any = {}
         self.headers: dict[str, str] = {}
 
-    def write(self, asked: Any, value: object) -> None:
-        """At the preferred place of a field; nothing for a field that the mapping does not have, or that is a constant."""
-        where = [] if asked is UNSET else places(asked)
-        if not where:
-            return
-        if where[0].startswith(NAMED):
-            self.headers[where[0].removeprefix(NAMED)] = str(value)
-        else:
-            self.document = _put(self.document, pointers.tokens(where[0]), value)
+    def write(self, field: Any, value: object) -> None:
+        """At the preferred place of a field; nothing without a value, for a field that the mapping does not have, or for a constant."""
+        at = [] if field is UNSET or value is None else places(field)
+        if at and at[0].startswith(NAMED):
+            self.headers[at[0].removeprefix(NAMED)] = str(value)
+        elif at:
+            self.document = _put(self.document, pointers.tokens(at[0]), value)
 
-    def write_flag(self, asked: Any, value: bool) -> None:
-        """Yes or no. No is left unsaid where only words for yes are known."""
-        if not isinstance(asked, Value) or asked.equals is UNSET:
-            self.write(asked, value)
+    def write_flag(self, field: Any, value: bool) -> None:
+        """Yes or no. No is left out where only words for yes are known."""
+        if not isinstance(field, Value) or field.equals is UNSET:
+            self.write(field, value)
         elif value:
-            self.write(asked, asked.equals[0])
+            self.write(field, field.equals[0])
 
-    def write_time(self, asked: Any, moment: datetime) -> None:
+    def write_time(self, field: Any, moment: datetime) -> None:
         """A time in the form that is read there."""
-        form = asked.time if isinstance(asked, Value) and asked.time is not UNSET else self.table.times
+        form = field.time if isinstance(field, Value) and field.time is not UNSET else self.table.times
         micros = int(moment.timestamp() * 1_000_000)
-        self.write(
-            asked, {"rfc3339": moment.isoformat(), "unix_s": micros // 1_000_000, "unix_ms": micros // 1_000}[form]
-        )
+        forms = {"rfc3339": moment.isoformat(), "unix_s": micros // 1_000_000, "unix_ms": micros // 1_000}
+        self.write(field, forms[form])
 
-    def write_amount(self, asked: Any, minor: int) -> None:
+    def write_amount(self, field: Any, minor: int) -> None:
         """An amount in the unit and with the sign that is read there."""
-        unit, signed = self.table.amounts, minor
-        if isinstance(asked, Value):
-            unit, signed = unit if asked.unit is UNSET else asked.unit, -minor if asked.negate else minor
-        major = money.to_decimal(signed, self.currency)
-        if unit == "major":
-            self.write(asked, f"{major:f}")
-            return
-        decimals = self.table.decimals.get(self.currency, money.exponent(self.currency))
-        self.write(asked, str(int(major.scaleb(decimals).to_integral_value())))
+        unit = self.table.amounts
+        if isinstance(field, Value):
+            unit, minor = unit if field.unit is UNSET else field.unit, -minor if field.negate else minor
+        currency = self.trial.currency
+        decimals = self.table.decimals.get(currency, money.exponent(currency))
+        scaled = money.to_decimal(minor, currency).scaleb(decimals)
+        self.write(field, self.trial.major(minor) if unit == "major" else str(int(scaled.to_integral_value())))
 
     def write_money(self, fields: Amounts, minor: int) -> None:
         """Goods of this worth, without discount, tax or shipping."""
@@ -156,64 +146,57 @@ class _Paper:
             self.write_amount(getattr(fields, name), 0)
 
 
-def _put(document: Any, way: tuple[str, ...], value: object) -> Any:
-    """The document with the value at the end of the way; a list where the way goes through one."""
-    if not way:
+def _put(document: Any, path: tuple[str, ...], value: object) -> Any:
+    """The document with the value at the end of the path; a list where the path goes through one."""
+    if not path:
         return value
-    step, rest = way[0], way[1:]
+    step, rest = path[0], path[1:]
     if step == "*" or pointers.POSITION.fullmatch(step):
-        known = document[0] if isinstance(document, list) and document else {}
-        return [_put(known, rest, value)]
+        first = document[0] if isinstance(document, list) and document else {}
+        return [_put(first, rest, value)]
     if chosen := pointers.CHOSEN.fullmatch(step):
         name, wanted = chosen.groups()
         elements = document if isinstance(document, list) else []
         others = [each for each in elements if each.get(name) != wanted]
-        known = next((each for each in elements if each.get(name) == wanted), {name: wanted})
-        return [*others, _put(known, rest, value)]
-    known = document if isinstance(document, dict) else {}
-    return {**known, step: _put(known.get(step, {}), rest, value)}
+        element = next((each for each in elements if each.get(name) == wanted), {name: wanted})
+        return [*others, _put(element, rest, value)]
+    fields = document if isinstance(document, dict) else {}
+    return {**fields, step: _put(fields.get(step, {}), rest, value)}
 
 
-def _written(table: Table, rule: Rule, plan: TrialOrder, order_id: str, *, refunded: bool) -> _Paper:
-    paper = _Paper(table, plan.currency)
+def _write_message(table: Table, rule: Rule, trial: TrialOrder, order_id: str, *, refunded: bool) -> _Writer:
+    writer = _Writer(table, trial)
     is_refund = rule.read == "refund"
-    at = plan.refunded_at if refunded else plan.ordered_at
-    paper.write(rule.currency, plan.currency)
-    paper.write_time(rule.updated_at, at)
-    paper.write_time(rule.occurred_at, at if is_refund else plan.ordered_at)
-    paper.write_money(rule, plan.refund_minor if is_refund else plan.net_minor)
+    at = trial.refunded_at if refunded else trial.ordered_at
+    writer.write(rule.currency, trial.currency)
+    writer.write_time(rule.updated_at, at)
+    writer.write_time(rule.occurred_at, at if is_refund else trial.ordered_at)
+    writer.write_money(rule, trial.refund_minor if is_refund else trial.net_minor)
     if is_refund:
-        paper.write(rule.refund_id, f"{order_id}-refund")
+        writer.write(rule.refund_id, f"{order_id}-refund")
     else:
-        if plan.code:
-            paper.write(rule.codes, plan.code)
-        if plan.click_id:
-            paper.write(rule.click_id, plan.click_id)
-        if plan.customer_email:
-            paper.write(rule.customer_email, plan.customer_email)
-        paper.write_flag(rule.paid, True)
-        paper.write_flag(rule.test, plan.test)
-        paper.write_flag(rule.cancelled, False)
+        writer.write(rule.codes, trial.code)
+        writer.write(rule.click_id, trial.click_id)
+        writer.write(rule.customer_email, trial.customer_email)
+        writer.write_flag(rule.paid, True)
+        writer.write_flag(rule.test, trial.test)
+        writer.write_flag(rule.cancelled, False)
         if isinstance(rule.lines, LineFields):
-            line = _Paper(table, plan.currency)
+            line = _Writer(table, trial)
             line.write(rule.lines.id, "1")
-            line.write_money(rule.lines, plan.net_minor)
-            paper.write(rule.lines.each, line.document)
+            line.write_money(rule.lines, trial.net_minor)
+            writer.write(rule.lines.each, line.document)
         if refunded and isinstance(rule.refunds, RefundFields):
-            paper.write(rule.refunds.each, _refund_inside(table, rule.refunds, plan, order_id))
+            refund = _Writer(table, trial)
+            refund.write(rule.refunds.refund_id, f"{order_id}-refund")
+            refund.write_time(rule.refunds.occurred_at, trial.refunded_at)
+            refund.write_time(rule.refunds.updated_at, trial.refunded_at)
+            refund.write_money(rule.refunds, trial.refund_minor)
+            writer.write(rule.refunds.each, refund.document)
     # After the refund's id: some checkouts know a refund by its order alone, and both are read from one place.
-    paper.write(rule.order_id, order_id)
+    writer.write(rule.order_id, order_id)
     for condition in rule.when:
         if condition.equals is not UNSET:
-            word = condition.equals[0] if isinstance(condition.equals, list) else condition.equals
-            paper.write(condition, word)
-    return paper
-
-
-def _refund_inside(table: Table, fields: RefundFields, plan: TrialOrder, order_id: str) -> object:
-    inside = _Paper(table, plan.currency)
-    inside.write(fields.refund_id, f"{order_id}-refund")
-    inside.write_time(fields.occurred_at, plan.refunded_at)
-    inside.write_time(fields.updated_at, plan.refunded_at)
-    inside.write_money(fields, plan.refund_minor)
-    return inside.document
+            words = condition.equals if isinstance(condition.equals, list) else [condition.equals]
+            writer.write(condition, words[0])
+    return writer

@@ -1,19 +1,18 @@
-"""An order that never was, for trying a connection: what a platform would send of it, signed as it signs.
-
-Each platform that can be connected makes its own messages (app/platforms/*/trial.py); the trial of a source and the demo send them.
-"""
+"""A made-up order, for trying a connection: what a platform would send about it, signed as the platform signs (app/platforms/*/trial.py)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from app.domain import money
 
 
 @dataclass(frozen=True, slots=True)
 class TrialOrder:
     """One order and one refund of it. Amounts in minor units of `currency`, before tax and shipping.
 
-    number: unique for the brand; the platform's ids are made of it. code, click_id: None for an order that names none. test: said in the
-    platform's own way, so that the order is kept and never counted; the demo, whose brand is its own, sends real ones.
+    number: unique for the brand; the platform's ids are made from it. code, click_id: None for an order that names none. test: marked in the
+    platform's own way, so that the order is kept and never counted.
     """
 
     number: int
@@ -26,6 +25,10 @@ class TrialOrder:
     click_id: str | None = None
     customer_email: str | None = None
     test: bool = True
+
+    def major(self, minor: int) -> str:
+        """An amount in major units with all decimals of the currency."""
+        return f"{money.to_decimal(minor, self.currency):f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class TrialRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrialMessages:
-    """What a platform sends of a rehearsal, in its order. order_id: the name by which the order can be asked for afterwards."""
+    """What a platform sends about a made-up order, in this sequence. order_id: a name under which the order can be looked up afterwards."""
 
     order_id: str
     order: tuple[TrialRequest, ...]

@@ -1,4 +1,4 @@
-"""Shopify's messages of an order that never was: orders/paid and refunds/create, marked as test orders are (`test: true`)."""
+"""Shopify's messages about a made-up order: orders/paid and refunds/create, marked as Shopify marks test orders (`test: true`)."""
 
 import base64
 import hashlib
@@ -7,116 +7,81 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from app.domain import money
 from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
 
 ORDER_ID_FIRST = 9_000_000_000_000_000
-"""Shopify counts its orders through all shops and has come to 7 × 10^12: none of them is ever called like one of ours."""
+"""Lowest order id of a trial. Shopify counts its orders through all shops and has come to 7 × 10^12, so that no shop has such an order."""
 
 
-def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
-    """An order of one line with its code and click, paid, and a refund of part of that line. No tax and no shipping, so net is what was paid."""
+def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
+    """A paid order of one line with its code and click, and a refund of part of that line. No tax and no shipping, so net is what was paid."""
     del settings
-    order_id = ORDER_ID_FIRST + plan.number
+    order_id = ORDER_ID_FIRST + trial.number
+    ordered_at, refunded_at = _time(trial.ordered_at), _time(trial.refunded_at)
+    paid, zero = trial.major(trial.net_minor), trial.major(0)
+    line = {
+        "id": order_id,
+        "title": "Rehearsal",
+        "quantity": 1,
+        "price": paid,
+        "discount_allocations": [],
+        "tax_lines": [],
+    }
     order = {
         "id": order_id,
-        "name": f"#T{plan.number}",
-        "checkout_token": checkout_token(plan.number),
-        "test": plan.test,
-        "created_at": _time(plan.ordered_at),
-        "processed_at": _time(plan.ordered_at),
-        "updated_at": _time(plan.ordered_at),
+        "name": f"#T{trial.number}",
+        "checkout_token": hashlib.sha256(f"checkout {trial.number}".encode()).hexdigest()[:32],
+        "test": trial.test,
+        "created_at": ordered_at,
+        "processed_at": ordered_at,
+        "updated_at": ordered_at,
         "cancelled_at": None,
-        "currency": plan.currency,
-        "presentment_currency": plan.currency,
+        "currency": trial.currency,
         "financial_status": "paid",
         "taxes_included": False,
-        "total_tax": _amount(0, plan),
-        "subtotal_price": _amount(plan.net_minor, plan),
-        "total_price": _amount(plan.net_minor, plan),
-        "discount_codes": []
-        if plan.code is None
-        else [{"code": plan.code, "amount": _amount(0, plan), "type": "percentage"}],
-        "note_attributes": [] if plan.click_id is None else [{"name": "ariane", "value": plan.click_id}],
-        "line_items": [_line(plan)],
-        "customer": None if plan.customer_email is None else {"email": plan.customer_email},
+        "total_tax": zero,
+        "subtotal_price": paid,
+        "total_price": paid,
+        "discount_codes": [{"code": trial.code, "amount": zero, "type": "percentage"}] if trial.code else [],
+        "note_attributes": [{"name": "ariane", "value": trial.click_id}] if trial.click_id else [],
+        "line_items": [line],
+        "customer": {"email": trial.customer_email} if trial.customer_email else None,
         "refunds": [],
     }
+    given_back = {"amount": trial.major(trial.refund_minor), "currency_code": trial.currency}
+    refunded = {"line_item_id": order_id, "quantity": 1, "subtotal_set": {"shop_money": given_back}, "line_item": line}
     refund = {
         "id": order_id,
         "order_id": order_id,
-        "created_at": _time(plan.refunded_at),
-        "processed_at": _time(plan.refunded_at),
+        "created_at": refunded_at,
+        "processed_at": refunded_at,
         "order_adjustments": [],
-        "refund_line_items": [
-            {
-                "line_item_id": order_id,
-                "quantity": 1,
-                "subtotal_set": _set(plan.refund_minor, plan),
-                "total_tax_set": _set(0, plan),
-                "line_item": _line(plan),
-            }
-        ],
-        "transactions": [
-            {
-                "kind": "refund",
-                "status": "success",
-                "amount": _amount(plan.refund_minor, plan),
-                "currency": plan.currency,
-                "test": plan.test,
-            }
-        ],
+        "refund_line_items": [refunded],
+        "transactions": [{"kind": "refund", "status": "success", "amount": given_back["amount"], "test": trial.test}],
     }
     return TrialMessages(
         order_id=str(order_id),
-        order=(_sent("orders/paid", order, plan.ordered_at, plan, secret),),
-        refund=(_sent("refunds/create", refund, plan.refunded_at, plan, secret),),
+        order=(_request("orders/paid", order, ordered_at, trial, secret),),
+        refund=(_request("refunds/create", refund, refunded_at, trial, secret),),
     )
 
 
-def checkout_token(number: int) -> str:
-    """What the thank-you page of the rehearsed order would know it by."""
-    return hashlib.sha256(f"checkout {number}".encode()).hexdigest()[:32]
-
-
-def _sent(topic: str, resource: Mapping[str, object], at: datetime, plan: TrialOrder, secret: str) -> TrialRequest:
+def _request(topic: str, resource: Mapping[str, object], at: str, trial: TrialOrder, secret: str) -> TrialRequest:
     body = json.dumps(resource, separators=(",", ":")).encode()
-    digest = hmac.digest(secret.encode(), body, "sha256")
-    event_id = f"rehearsal-{plan.number}-{topic.replace('/', '-')}"
+    event_id = f"rehearsal-{trial.number}-{topic.replace('/', '-')}"
     return TrialRequest(
         body=body,
         headers={
             "Content-Type": "application/json",
             "X-Shopify-Topic": topic,
-            "X-Shopify-Hmac-Sha256": base64.b64encode(digest).decode(),
+            "X-Shopify-Hmac-Sha256": base64.b64encode(hmac.digest(secret.encode(), body, "sha256")).decode(),
             "X-Shopify-Shop-Domain": "rehearsal.myshopify.com",
             "X-Shopify-API-Version": "2026-07",
             "X-Shopify-Webhook-Id": event_id,
             "X-Shopify-Event-Id": event_id,
-            "X-Shopify-Triggered-At": _time(at),
+            "X-Shopify-Triggered-At": at,
         },
     )
-
-
-def _line(plan: TrialOrder) -> dict[str, object]:
-    return {
-        "id": ORDER_ID_FIRST + plan.number,
-        "title": "Rehearsal",
-        "quantity": 1,
-        "price": _amount(plan.net_minor, plan),
-        "price_set": _set(plan.net_minor, plan),
-        "discount_allocations": [],
-        "tax_lines": [],
-    }
-
-
-def _set(minor: int, plan: TrialOrder) -> dict[str, object]:
-    shown = {"amount": _amount(minor, plan), "currency_code": plan.currency}
-    return {"shop_money": shown, "presentment_money": shown}
-
-
-def _amount(minor: int, plan: TrialOrder) -> str:
-    return f"{money.to_decimal(minor, plan.currency):f}"
 
 
 def _time(moment: datetime) -> str:

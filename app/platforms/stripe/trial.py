@@ -1,4 +1,4 @@
-"""Stripe's events of an order that never was: `checkout.session.completed` and `refund.created`, not in live mode."""
+"""Stripe's events about a made-up order: `checkout.session.completed` and `refund.created`, not in live mode."""
 
 import hmac
 import json
@@ -9,13 +9,13 @@ from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
 from app.platforms.stripe.amounts import to_stripe
 
 
-def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
+def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """A paid session with the click in `client_reference_id` and the code in its metadata, and a refund of part of it. No tax and no shipping."""
     del settings
-    session_id, intent_id = f"cs_test_rehearsal{plan.number}", f"pi_rehearsal{plan.number}"
-    amount = to_stripe(plan.net_minor, plan.currency)
+    intent_id = f"pi_rehearsal{trial.number}"
+    amount, currency = to_stripe(trial.net_minor, trial.currency), trial.currency.lower()
     session = {
-        "id": session_id,
+        "id": f"cs_test_rehearsal{trial.number}",
         "object": "checkout.session",
         "mode": "payment",
         "status": "complete",
@@ -23,52 +23,49 @@ def trial_messages(plan: TrialOrder, secret: str, settings: Mapping[str, object]
         "amount_subtotal": amount,
         "amount_total": amount,
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
-        "currency": plan.currency.lower(),
-        "client_reference_id": plan.click_id,
-        "customer_details": {"email": plan.customer_email},
+        "currency": currency,
+        "client_reference_id": trial.click_id,
+        "customer_details": {"email": trial.customer_email},
         "discounts": [],
-        "metadata": {} if plan.code is None else {"code": plan.code},
+        "metadata": {"code": trial.code} if trial.code else {},
         "payment_intent": intent_id,
-        "livemode": not plan.test,
+        "livemode": not trial.test,
     }
     refund = {
-        "id": f"re_rehearsal{plan.number}",
+        "id": f"re_rehearsal{trial.number}",
         "object": "refund",
-        "amount": to_stripe(plan.refund_minor, plan.currency),
-        "charge": f"ch_rehearsal{plan.number}",
-        "created": _seconds(plan.refunded_at),
-        "currency": plan.currency.lower(),
+        "amount": to_stripe(trial.refund_minor, trial.currency),
+        "charge": f"ch_rehearsal{trial.number}",
+        "created": int(trial.refunded_at.timestamp()),
+        "currency": currency,
         "payment_intent": intent_id,
         "status": "succeeded",
     }
     return TrialMessages(
         # The one name that the session and its refund have in common.
         order_id=intent_id,
-        order=(_sent("checkout.session.completed", session, plan.ordered_at, plan, secret),),
-        refund=(_sent("refund.created", refund, plan.refunded_at, plan, secret),),
+        order=(_request("checkout.session.completed", session, trial.ordered_at, trial, secret),),
+        refund=(_request("refund.created", refund, trial.refunded_at, trial, secret),),
     )
 
 
-def _sent(kind: str, thing: Mapping[str, object], at: datetime, plan: TrialOrder, secret: str) -> TrialRequest:
+def _request(kind: str, thing: Mapping[str, object], at: datetime, trial: TrialOrder, secret: str) -> TrialRequest:
+    seconds = int(at.timestamp())
     event = {
-        "id": f"evt_rehearsal{plan.number}{kind.replace('.', '')}",
+        "id": f"evt_rehearsal{trial.number}{kind.replace('.', '')}",
         "object": "event",
         "api_version": "2026-10-28.endive",
-        "created": _seconds(at),
-        "livemode": not plan.test,
+        "created": seconds,
+        "livemode": not trial.test,
         "type": kind,
         "data": {"object": thing},
     }
     body = json.dumps(event, separators=(",", ":")).encode()
-    digest = hmac.digest(secret.encode(), f"{_seconds(at)}.".encode() + body, "sha256")
+    digest = hmac.digest(secret.encode(), f"{seconds}.".encode() + body, "sha256")
     return TrialRequest(
         body=body,
         headers={
             "Content-Type": "application/json; charset=utf-8",
-            "Stripe-Signature": f"t={_seconds(at)},v1={digest.hex()}",
+            "Stripe-Signature": f"t={seconds},v1={digest.hex()}",
         },
     )
-
-
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())

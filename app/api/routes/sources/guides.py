@@ -1,4 +1,4 @@
-"""What a newly connected shop is told to do: the guide of its platform with the brand's own address, key and parameter in it."""
+"""How a new source is connected: the guide of its platform with the brand's own address, key and parameter in it."""
 
 from typing import Any
 from uuid import UUID
@@ -69,20 +69,8 @@ async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Set
     )
     if found is None:
         return Guidance(setup=[], snippets=[], guide_page=None)
-    return Guidance(
-        setup=[
-            SetupStep(
-                title=step.title,
-                text=step.text,
-                paste=None if step.paste is None else Paste(where=step.paste.where, what=step.paste.what),
-            )
-            for step in found.steps
-        ],
-        snippets=[
-            Snippet(name=each.name, language=each.language, where=each.where, code=each.code) for each in found.snippets
-        ],
-        guide_page=found.page,
-    )
+    shown = {"setup": found.steps, "snippets": found.snippets, "guide_page": found.page}
+    return Guidance.model_validate(shown, from_attributes=True)
 
 
 async def _publishable_key(connection: AsyncConnection, brand_id: UUID, shop: str) -> str | None:

@@ -14,14 +14,14 @@ from app.api.http import FOUND, Pool, resource
 from app.api.rows import missing
 from app.domain import ids
 from app.errors import Conflict, TooMany
-from app.trial.run import STEP_TIMEOUT_S, STEPS, play
-from app.trial.state import Tried
+from app.trial.run import STEP_TIMEOUT_S, STEPS, run_trial
+from app.trial.state import TrialSource
 
 router: APIRouter = resource("sources")
 
 TRIALS_MAX = 4
-"""Trials that one web worker plays at the same time, of one source only one: each waits for the background process. Two of one source in two web
-workers do each other no harm, since each sends an order of its own."""
+"""Trials that one web worker runs at the same time, at most one for each source: each waits for the background process. Two of one source in two
+web workers do not disturb each other, since each sends an order of its own."""
 
 SOURCE = """
 SELECT brand_id, token, platform, secrets AS sealed, settings::text AS source_settings, archived_at FROM source WHERE brand_id = $1 AND id = $2
@@ -64,27 +64,21 @@ async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> T
     running.add(source.token)
     began_s = clock.monotonic_s()
     try:
-        trial, lines = await play(request.app.state.settings, request.app.state.secret, pool, source)
+        trial, lines = await run_trial(request.app.state.settings, request.app.state.secret, pool, source)
     finally:
         running.discard(source.token)
     failed = any(line.ok is False for line in lines)
     recorded = any(line.step == "recorded" and line.ok for line in lines)
-    shown = [
-        TrialLine(
-            step=line.step, ok=line.ok, took_ms=line.took_ms, expected=line.expected, found=line.found, hint=line.hint
-        )
-        for line in lines
-    ]
     return TrialReport(
         ok=not failed and recorded,
         order_id=None if trial.messages is None else trial.messages.order_id,
         conversion_id=None if trial.conversion_id is None else ids.show("conversion", trial.conversion_id),
         took_ms=round((clock.monotonic_s() - began_s) * 1_000),
-        lines=shown,
+        lines=[TrialLine.model_validate(line, from_attributes=True) for line in lines],
     )
 
 
-async def _read(pool: asyncpg.Pool, brand_id: UUID, shown: str) -> Tried:
+async def _read(pool: asyncpg.Pool, brand_id: UUID, shown: str) -> TrialSource:
     try:
         row = await pool.fetchrow(SOURCE, brand_id, ids.read("source", shown))
     except ValueError:
@@ -92,4 +86,4 @@ async def _read(pool: asyncpg.Pool, brand_id: UUID, shown: str) -> Tried:
     if row is None:
         raise missing("source", shown)
     columns: dict[str, Any] = {**row, "source_settings": json.loads(row["source_settings"])}
-    return Tried(**columns)
+    return TrialSource(**columns)
