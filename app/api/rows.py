@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
+import asyncpg
 from fastapi import Response
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Row, Select, Table, false, func, null, or_, select, update
@@ -152,7 +153,7 @@ def show(model: type[Shown], kind: str, row: Any, **other: Any) -> Shown:
     """A row as `model` shows it: `id` and fields such as `campaign_id` with their prefixes, else as stored; `other` as given."""
     fields = dict(other)
     for name in model.model_fields.keys() - other.keys():
-        value = getattr(row, name)
+        value = row[name] if isinstance(row, asyncpg.Record) else getattr(row, name)
         if isinstance(value, UUID):
             value = ids.show(kind if name == "id" else name.removesuffix("_id"), value)
         fields[name] = value

@@ -179,4 +179,4 @@ def _print_keys(found: "list[StoredKey]", *, wide: bool, revoked: bool) -> None:
 
 def _words(key: "StoredKey") -> dict[str, Any]:
     moments = {"created_at": key.created_at, "revoked_at": key.revoked_at}
-    return asdict(key) | {name: moment and f"{moment:{MOMENT}}" for name, moment in moments.items()}
+    return key.model_dump() | {name: moment and f"{moment:{MOMENT}}" for name, moment in moments.items()}

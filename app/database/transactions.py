@@ -3,10 +3,13 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 """A connection of one's own, or one borrowed from a pool."""
@@ -29,3 +32,13 @@ async def in_transaction(pool: asyncpg.Pool, work: Callable[[asyncpg.Connection]
                 raise
             await asyncio.sleep(RETRY_BASE_S * attempt * (1 + random.random()))  # noqa: S311
     raise AssertionError("unreachable")
+
+
+async def driver_connection(session: "AsyncConnection") -> asyncpg.Connection:
+    """The driver's connection under a SQLAlchemy one, inside its transaction: whatever it writes is committed or rolled back with it."""
+    connection: asyncpg.Connection | None = (await session.get_raw_connection()).driver_connection
+    assert connection is not None
+    if not connection.is_in_transaction():
+        # SQLAlchemy begins a transaction with its own first statement, not before.
+        await session.exec_driver_sql("SELECT 1")
+    return connection

@@ -12,7 +12,7 @@ A long writing transaction anywhere in the database holds back all settling: `ho
 
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -20,7 +20,7 @@ import asyncpg
 from app import clock
 from app.database.errors import is_passing
 from app.database.transactions import in_transaction
-from app.orders.record import lock_orders, schedule_expiry
+from app.orders.record import NAMING, lock_orders, schedule_expiry
 from app.orders.state import recompute_orders
 
 log = logging.getLogger("ariane.intake")
@@ -106,3 +106,52 @@ async def redecide_orders(connection: asyncpg.Connection, brand_id: UUID, conver
     settled = await recompute_orders(connection, brand_id, [roots[root_id] for root_id in touched])
     await schedule_expiry(connection, brand_id, settled)
     return sum(each.changed for each in settled.values())
+
+
+# ── After a change over the API ──────────────────────────────────────────────────────────────────────────────────────
+# Each function finds the orders that a change could touch and queues them; call it in the transaction of the change, behind the change, so that no
+# order is missed. It answers how many there are.
+
+WITH_CANDIDATE_OF = """
+SELECT DISTINCT d.conversion_id FROM decision d JOIN conversion c ON c.brand_id = $1 AND c.id = d.conversion_id
+CROSS JOIN unnest($2::text[]) AS wanted(campaign_id)
+WHERE d.brand_id = $1 AND d.candidates @> jsonb_build_array(jsonb_build_object('campaign_id', wanted.campaign_id))
+  AND ($3::timestamptz IS NULL OR c.occurred_at >= $3)
+"""
+WITH_MANY_WITNESSES = """
+SELECT c.root_id AS conversion_id FROM witness w JOIN conversion c ON c.brand_id = $1 AND c.id = w.conversion_id
+WHERE w.brand_id = $1 GROUP BY c.root_id HAVING count(*) > 1
+"""
+APPEND = "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, unnest($2::uuid[]), '0'"
+
+
+async def redecide_for_codes(connection: asyncpg.Connection, brand_id: UUID, code_norms: Sequence[str]) -> int:
+    """Queue the orders that name codes which were made, assigned, disabled, or given other dates or another credit policy."""
+    return await _append(connection, NAMING, brand_id, [f"code:{code_norm}" for code_norm in code_norms])
+
+
+async def redecide_for_aliases(connection: asyncpg.Connection, brand_id: UUID, aliases: Sequence[str]) -> int:
+    """Queue the orders that name ids of shop systems which were given to a code or taken from one."""
+    return await _append(connection, NAMING, brand_id, [f"alias:{alias}" for alias in aliases]) if aliases else 0
+
+
+async def redecide_for_campaigns(
+    connection: asyncpg.Connection, brand_id: UUID, campaign_ids: Sequence[UUID], since: datetime | None = None
+) -> int:
+    """Queue the orders with a candidate of campaigns whose dates or policies changed; only those placed at or after `since`, if it is given.
+
+    Reads every decision of the brand: for acts of planning, not for every minute.
+    """
+    return await _append(connection, WITH_CANDIDATE_OF, brand_id, [str(each) for each in campaign_ids], since)
+
+
+async def redecide_for_tolerance(connection: asyncpg.Connection, brand_id: UUID) -> int:
+    """Queue every order that has several witnesses, after the tolerance between witnesses was changed."""
+    return await _append(connection, WITH_MANY_WITNESSES, brand_id)
+
+
+async def _append(connection: asyncpg.Connection, query: str, brand_id: UUID, *arguments: object) -> int:
+    ids = [row["conversion_id"] for row in await connection.fetch(query, brand_id, *arguments)]
+    if ids:
+        await connection.execute(APPEND, brand_id, ids)
+    return len(ids)

@@ -1,21 +1,23 @@
-"""Brands and their keys from the command line: made, listed, revoked. It takes a key to ask the API; here it is enough to own the machine."""
+"""Brands and keys made, listed and revoked from the command line: the API demands a key, here it is enough to own the machine."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app import clock, random_ids
-from app.api.auth import SCOPES, key_hash
+from app.api.auth import SCOPES
 from app.api.fields import Currency, Name, Zone
 from app.api.problems import describe
+from app.api.routes.keys import insert_key, revoke
+from app.api.rows import show
 from app.domain import ids
 from app.errors import Conflict, Invalid, NotFound
 
 MAKING_LOCK = 0x41524B45
-"""Advisory lock of the transaction that makes a brand: two commands with one new name shall make one brand."""
+"""Advisory lock of the transaction that makes a brand, so that two commands with one new name make one brand."""
 FIRST_BRAND = "My brand"
 DEFAULT_SCOPES = ("read", "write", "admin")
 FIND_BRAND = "/* across brands: the operator knows its name only */ SELECT id, currency, time_zone FROM brand WHERE name = $1 AND archived_at IS NULL LIMIT 2"
@@ -25,8 +27,11 @@ BRANDS = """/* across brands: the operator looks at all of them */
 SELECT id, name FROM brand WHERE $1::text IS NULL OR name = $1"""
 FIND_KEY = "/* across brands: the operator knows its id only */ SELECT * FROM api_key WHERE id = $1"
 KEYS_OF = """SELECT * FROM api_key WHERE brand_id = $1 AND (revoked_at IS NULL OR $2) ORDER BY id DESC LIMIT $3"""
-REVOKE = """UPDATE api_key SET revoked_at = $3, changed_xid = pg_current_xact_id()
-            WHERE brand_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING *"""
+PUBLISHABLE = """
+SELECT hint FROM api_key WHERE brand_id = $1 AND kind = 'publishable' AND shop = 'main' AND revoked_at IS NULL ORDER BY id LIMIT 1
+"""
+NAME_GIVEN = "command line"
+"""Name of keys that are made here."""
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 CURRENCY: TypeAdapter[str] = TypeAdapter(Currency)
 ZONE: TypeAdapter[str] = TypeAdapter(Zone)
@@ -34,16 +39,15 @@ ZONE: TypeAdapter[str] = TypeAdapter(Zone)
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A brand's new secret key, shown this once, and its publishable key, the same every time."""
+    """A brand's new secret key, which is shown only now, and its publishable key, which stays."""
 
     brand_id: str
     secret_key: str
     publishable_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A key that was made at some time, without its secret. hint: the whole key when it is publishable, else its last four characters."""
+class StoredKey(BaseModel, frozen=True):
+    """A key without its secret. hint: the whole key when it is publishable, else its last four characters."""
 
     id: str
     brand_id: str
@@ -76,7 +80,7 @@ async def issue_keys(
         raise Invalid.field("scopes", f"{', '.join(unknown) or 'empty'}: choose among {', '.join(SCOPES)}")
     money = _checked("currency", CURRENCY, "EUR" if currency is None else currency)
     zone = _checked("time_zone", ZONE, "UTC" if time_zone is None else time_zone)
-    asked = {"currency": currency and money, "time_zone": time_zone and zone}
+    required = {"currency": currency and money, "time_zone": time_zone and zone}
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", MAKING_LOCK)
         found = await connection.fetch(FIND_BRAND, name)
@@ -84,7 +88,7 @@ async def issue_keys(
             raise Conflict(
                 f"several brands are named {name!r}: make the key over the API, with an admin key of the one that is meant"
             )
-        for field, wanted in asked.items() if found else ():
+        for field, wanted in required.items() if found else ():
             if wanted and found[0][field] != wanted:
                 raise Conflict(
                     f"{field}: the brand {name!r} is there already, with {found[0][field]}; leave it out, or change it by PATCH /v1/brand"
@@ -136,28 +140,14 @@ async def find_key(connection: asyncpg.Connection, shown: str) -> StoredKey:
 
 
 async def revoke_key(connection: asyncpg.Connection, key: StoredKey) -> StoredKey:
-    """`key` revoked for good; it is refused within two seconds everywhere. One that was revoked before keeps its time."""
+    """`key`, revoked: it is refused within two seconds everywhere. One that was revoked before keeps its time."""
     async with connection.transaction():
-        row = await connection.fetchrow(REVOKE, ids.read("brand", key.brand_id), ids.read("key", key.id), clock.now())
-        if row is None:
-            return await find_key(connection, key.id)
-        await connection.execute("SELECT pg_notify('directory', '')")
-    return _shown(row, key.brand)
+        row = await revoke(connection, ids.read("brand", key.brand_id), ids.read("key", key.id))
+        return await find_key(connection, key.id) if row is None else _shown(row, key.brand)
 
 
 def _shown(row: asyncpg.Record, brand: str) -> StoredKey:
-    return StoredKey(
-        id=ids.show("key", row["id"]),
-        brand_id=ids.show("brand", row["brand_id"]),
-        brand=brand,
-        kind=row["kind"],
-        name=row["name"],
-        scopes=tuple(row["scopes"]),
-        shop=row["shop"],
-        hint=row["hint"],
-        created_at=row["created_at"],
-        revoked_at=row["revoked_at"],
-    )
+    return show(StoredKey, "key", row, brand=brand)
 
 
 async def _make_brand(connection: asyncpg.Connection, name: str, currency: str, time_zone: str) -> UUID:
@@ -174,36 +164,11 @@ async def _make_brand(connection: asyncpg.Connection, name: str, currency: str, 
 
 
 async def _make_keys(connection: asyncpg.Connection, brand_id: UUID, scopes: tuple[str, ...]) -> Keys:
-    secret = random_ids.new_token("sk")
-    chosen = [scope for scope in SCOPES if scope in scopes]
-    await _insert_key(connection, brand_id, secret, "secret", chosen, None, secret[-4:])
-    public: str | None = await connection.fetchval(
-        """SELECT hint FROM api_key WHERE brand_id = $1 AND kind = 'publishable' AND shop = 'main' AND revoked_at IS NULL
-           ORDER BY id LIMIT 1""",
-        brand_id,
-    )
+    secret, _ = await insert_key(connection, brand_id, name=NAME_GIVEN, scopes=scopes, shop=None)
+    public: str | None = await connection.fetchval(PUBLISHABLE, brand_id)
     if public is None:
-        public = random_ids.new_token("pk")
-        await _insert_key(connection, brand_id, public, "publishable", [], "main", public)
-    await connection.execute("SELECT pg_notify('directory', '')")
+        public, _ = await insert_key(connection, brand_id, name=NAME_GIVEN, scopes=(), shop="main")
     return Keys(ids.show("brand", brand_id), secret, public)
-
-
-async def _insert_key(
-    connection: asyncpg.Connection, brand_id: UUID, key: str, kind: str, scopes: list[str], shop: str | None, hint: str
-) -> None:
-    await connection.execute(
-        """INSERT INTO api_key (key_hash, id, brand_id, kind, scopes, shop, name, hint, created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, 'command line', $7, $8)""",
-        key_hash(key),
-        random_ids.new_id(),
-        brand_id,
-        kind,
-        scopes,
-        shop,
-        hint,
-        clock.now(),
-    )
 
 
 def _checked(field: str, kind: TypeAdapter[str], value: str) -> str:

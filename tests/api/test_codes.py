@@ -163,6 +163,22 @@ async def test_an_order_that_came_before_its_code_is_put_up_for_a_new_decision(
     assert after == before + 1
 
 
+async def test_a_change_that_is_refused_puts_no_order_up_for_a_new_decision(
+    as_alice: AsyncClient, pool: asyncpg.Pool, alice: Brand
+) -> None:
+    pair = await make_pair(as_alice)
+    await make_code(as_alice, pair, code="LEA10", external_id="taken")
+    other = await make_code(as_alice, pair, code="MAX10")
+    await pool.execute("INSERT INTO order_touch VALUES ($1, 'alias:promo_1', $1)", alice.id)
+    refused = {"aliases": ["promo_1"], "external_id": "taken"}
+    waiting = "SELECT count(*) FROM redecide WHERE brand_id = $1 AND conversion_id = $1"
+    answer = await as_alice.patch(f"/v1/codes/{other['id']}", json=refused)
+    assert (answer.status_code, await pool.fetchval(waiting, alice.id)) == (409, 0)
+    answer = await as_alice.patch(f"/v1/codes/{other['id']}", json={"aliases": ["promo_1"]})
+    assert (answer.status_code, await pool.fetchval(waiting, alice.id)) == (200, 1)
+    await pool.execute("DELETE FROM redecide WHERE brand_id = $1", alice.id)
+
+
 async def test_a_key_that_may_only_report_may_check_codes(as_alice: AsyncClient, api: AsyncClient) -> None:
     key = await post(as_alice, "/v1/keys", {"scopes": ["conversions"]})
     headers = {"Authorization": f"Bearer {key['secret_key']}"}

@@ -6,16 +6,15 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import clock, random_ids
 from app.database.connections import connect_pool, create_engine
-from app.database.transactions import in_transaction
+from app.database.transactions import driver_connection, in_transaction
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.orders.record import record
-from app.orders.redecide import horizon_age_s, redecide
-from app.orders.schedule import schedule_for_campaign, schedule_for_code
+from app.orders.redecide import horizon_age_s, redecide, redecide_for_campaigns, redecide_for_codes
 from app.settings import read_settings
 from tests.cast import Brand, create_brand, create_code, create_collaboration
 from tests.conftest import copy_template
@@ -70,14 +69,14 @@ async def reason(pool: asyncpg.Pool, brand: Brand) -> str:
     return found
 
 
-Change = Callable[[AsyncConnection], Awaitable[int]]
+Change = Callable[[asyncpg.Connection], Awaitable[int]]
 
 
 async def change(pool: asyncpg.Pool, engine: AsyncEngine, statement: str, brand: Brand, schedule: Change) -> int:
     """Makes a change and schedules in one transaction, as the API does, then settles. How many orders were scheduled."""
     async with engine.begin() as connection:
         await connection.exec_driver_sql(statement, (brand.id,))
-        scheduled = await schedule(connection)
+        scheduled = await schedule(await driver_connection(connection))
     await redecide(pool)
     return scheduled
 
@@ -88,7 +87,7 @@ async def test_a_code_that_is_made_after_its_orders_gets_them(
     await order(queue, brand)
     assert await reason(queue, brand) == "unknown_code"
     await create_code(queue, brand, await create_collaboration(queue, brand), CODE)
-    scheduled = await change(queue, engine, "SELECT $1::uuid", brand, lambda c: schedule_for_code(c, brand.id, [CODE]))
+    scheduled = await change(queue, engine, "SELECT $1::uuid", brand, lambda c: redecide_for_codes(c, brand.id, [CODE]))
     assert (scheduled, await reason(queue, brand)) == (1, "code_owner")
 
 
@@ -98,8 +97,8 @@ async def test_changes_of_a_code_decide_its_orders_again(
     await create_code(queue, brand, await create_collaboration(queue, brand), CODE)
     await order(queue, brand)
 
-    def schedule(connection: AsyncConnection) -> Awaitable[int]:
-        return schedule_for_code(connection, brand.id, [CODE, "0THER"])
+    def schedule(connection: asyncpg.Connection) -> Awaitable[int]:
+        return redecide_for_codes(connection, brand.id, [CODE, "0THER"])
 
     for statement, expected in (
         ("UPDATE code SET disabled_at = now() - interval '2 hours' WHERE brand_id = $1", "code_inactive"),
@@ -125,7 +124,7 @@ async def test_the_assignment_that_began_last_owns_the_code_at_the_order_s_time(
            VALUES ($1, $2, $3, $4, $5, $5)""",
         brand.id, random_ids.new_id(), code_id, max_.id, NOW - timedelta(hours=2),
     )  # fmt: skip
-    scheduled = await change(queue, engine, "SELECT $1::uuid", brand, lambda c: schedule_for_code(c, brand.id, [CODE]))
+    scheduled = await change(queue, engine, "SELECT $1::uuid", brand, lambda c: redecide_for_codes(c, brand.id, [CODE]))
     assert scheduled == 2
     rows = await queue.fetch(
         """SELECT c.order_id, r.collaboration_id FROM credit r JOIN conversion c ON c.brand_id = $1 AND c.id = r.conversion_id
@@ -143,17 +142,17 @@ async def test_campaign_dates_and_policies_decide_their_orders_again(
     await order(queue, brand)
     ended = "UPDATE campaign SET ends_at = now() - interval '2 hours' WHERE brand_id = $1"
     of_other = await change(
-        queue, engine, ended, brand, lambda c: schedule_for_campaign(c, brand.id, [other.campaign_id])
+        queue, engine, ended, brand, lambda c: redecide_for_campaigns(c, brand.id, [other.campaign_id])
     )
     assert (of_other, await reason(queue, brand)) == (0, "code_owner")
-    of_lea = await change(queue, engine, ended, brand, lambda c: schedule_for_campaign(c, brand.id, [lea.campaign_id]))
+    of_lea = await change(queue, engine, ended, brand, lambda c: redecide_for_campaigns(c, brand.id, [lea.campaign_id]))
     assert (of_lea, await reason(queue, brand)) == (1, "campaign_not_active")
 
 
 async def test_another_brand_s_change_touches_nothing(queue: asyncpg.Pool, engine: AsyncEngine, brand: Brand) -> None:
     rival = await create_brand(queue, "Charlie")
     await order(queue, brand)
-    assert await change(queue, engine, "SELECT $1::uuid", rival, lambda c: schedule_for_code(c, rival.id, [CODE])) == 0
+    assert await change(queue, engine, "SELECT $1::uuid", rival, lambda c: redecide_for_codes(c, rival.id, [CODE])) == 0
 
 
 async def test_an_order_that_cannot_be_decided_is_postponed_and_holds_up_no_other(

@@ -22,9 +22,10 @@ from app.api.policies import (
 )
 from app.api.rows import announce, show
 from app.database.tables import brand, click_day, conversion, route
+from app.database.transactions import driver_connection
 from app.domain.destinations import check_click_param
 from app.errors import Conflict, FieldError
-from app.orders.schedule import schedule_for_tolerance
+from app.orders.redecide import redecide_for_tolerance
 
 router: APIRouter = resource("brand")
 
@@ -115,7 +116,7 @@ async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Br
         write = update(brand).where(brand.c.id == caller.brand_id).values(updated_at=clock.now(), **differing)
         row = (await session.execute(write.returning(brand))).one()
     if {"witness_tolerance_bp", "witness_tolerance_minor"} & differing.keys():
-        await schedule_for_tolerance(session, caller.brand_id)
+        await redecide_for_tolerance(await driver_connection(session), caller.brand_id)
     if "click_param" in differing:
         routes = update(route).where(route.c.brand_id == caller.brand_id)
         await session.execute(routes.values(click_param=body.click_param, changed_xid=func.pg_current_xact_id()))

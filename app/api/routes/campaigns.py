@@ -49,8 +49,9 @@ from app.api.rows import (
     unarchive,
 )
 from app.database.tables import brand, campaign
+from app.database.transactions import driver_connection
 from app.errors import Conflict, Invalid
-from app.orders.schedule import schedule_for_campaign
+from app.orders.redecide import redecide_for_campaigns
 
 router: APIRouter = resource("campaigns")
 
@@ -218,7 +219,7 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
     if policy_sent:
         await append_rules(session, caller.brand_id, row.id, body.policy)
     if (starts_at, ends_at) != (row.starts_at, row.ends_at):
-        await schedule_for_campaign(session, caller.brand_id, [row.id])
+        await redecide_for_campaigns(await driver_connection(session), caller.brand_id, [row.id])
     return await _read(session, caller.brand_id, row.id)
 
 

@@ -1,21 +1,23 @@
 """API keys: secret ones for servers, publishable ones that stand in the pages of a shop."""
 
+from collections.abc import Collection
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+import asyncpg
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, model_validator
-from sqlalchemy import Row, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import select
 
 from app import clock, random_ids
 from app.api.auth import SCOPES, Admin, KeyRing, key_hash
 from app.api.fields import Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import announce, read_row, show
+from app.api.rows import CHANNEL, read_row, show
 from app.database.tables import api_key
+from app.database.transactions import driver_connection
 from app.errors import Conflict
 
 router: APIRouter = resource("keys")
@@ -74,23 +76,11 @@ _shown = partial(show, ApiKey, "key")
 async def create_key(caller: Admin, session: Session, body: NewKey) -> MadeKey:
     """Makes a key. A secret key is in this answer and nowhere else."""
     secret = body.kind == "secret"
-    key = random_ids.new_token("sk" if secret else "pk")
-    scopes = [scope for scope in SCOPES if scope in (body.scopes or ["read", "write"])] if secret else []
+    scopes = (body.scopes or ["read", "write"]) if secret else []
     shop = None if secret else body.shop or "main"
-    row = await _insert(session, caller.brand_id, key, kind=body.kind, scopes=scopes, shop=shop, name=body.name)
-    return MadeKey(
-        **_shown(row).model_dump(), secret_key=key if secret else None, publishable_key=None if secret else key
-    )
-
-
-async def _insert(connection: AsyncConnection, brand_id: UUID, key: str, **values: Any) -> Row[Any]:
-    hint = key[-4:] if values["kind"] == "secret" else key
-    made = insert(api_key).values(
-        key_hash=key_hash(key), id=random_ids.new_id(), brand_id=brand_id, hint=hint, created_at=clock.now(), **values
-    )
-    row: Row[Any] = (await connection.execute(made.returning(api_key))).one()
-    await announce(connection)
-    return row
+    connection = await driver_connection(session)
+    key, row = await insert_key(connection, caller.brand_id, name=body.name, scopes=scopes, shop=shop)
+    return show(MadeKey, "key", row, secret_key=key if secret else None, publishable_key=None if secret else key)
 
 
 @router.get("")
@@ -109,17 +99,49 @@ async def read_key(id: str, caller: Admin, session: Session) -> ApiKey:
 
 
 @router.delete("/{id}", responses=CHANGES)
-async def revoke_key(id: str, caller: Admin, session: Session, request: Request, response: Response) -> ApiKey:
+async def revoke_key(id: str, caller: Admin, session: Session, request: Request) -> ApiKey:
     """Revokes a key for good; it is refused within two seconds everywhere. The key in use cannot revoke itself."""
     row = await read_row(session, select(api_key), api_key, caller.brand_id, id, lock=True)
     if row.id == caller.key_id:
         raise Conflict("a key cannot revoke itself; use another key with the scope admin", code="key_in_use")
     if row.revoked_at is not None:
         return _shown(row)
-    write = update(api_key).where(api_key.c.brand_id == caller.brand_id, api_key.c.id == row.id)
-    write = write.values(revoked_at=clock.now(), changed_xid=func.pg_current_xact_id())
-    revoked = (await session.execute(write.returning(api_key))).one()
-    await announce(session)
+    revoked = await revoke(await driver_connection(session), caller.brand_id, row.id)
     keys: KeyRing = request.app.state.keys
     keys.forget()
     return _shown(revoked)
+
+
+# ── In the database, for the API and for the command line ────────────────────────────────────────────────────────────
+
+INSERT = """
+INSERT INTO api_key (brand_id, id, kind, key_hash, hint, name, scopes, shop, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *
+"""
+REVOKE = """
+UPDATE api_key SET revoked_at = $3, changed_xid = pg_current_xact_id()
+WHERE brand_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING *
+"""
+ANNOUNCE = f"SELECT pg_notify('{CHANNEL}', '')"
+
+
+async def insert_key(
+    connection: asyncpg.Connection, brand_id: UUID, *, name: str, scopes: Collection[str], shop: str | None
+) -> tuple[str, asyncpg.Record]:
+    """A new key of the brand, and its row: publishable when it belongs to a shop, else secret."""
+    secret = shop is None
+    key = random_ids.new_token("sk" if secret else "pk")
+    kind, hint = ("secret", key[-4:]) if secret else ("publishable", key)
+    ordered = [scope for scope in SCOPES if scope in scopes]
+    values = (brand_id, random_ids.new_id(), kind, key_hash(key), hint, name, ordered, shop, clock.now())
+    row = await connection.fetchrow(INSERT, *values)
+    await connection.execute(ANNOUNCE)
+    assert row is not None
+    return key, row
+
+
+async def revoke(connection: asyncpg.Connection, brand_id: UUID, key_id: UUID) -> asyncpg.Record | None:
+    """The key's row once it is revoked; None when it was before."""
+    row = await connection.fetchrow(REVOKE, brand_id, key_id, clock.now())
+    await connection.execute(ANNOUNCE)
+    return row

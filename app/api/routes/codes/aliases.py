@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.database.tables import code, code_alias
+from app.database.transactions import driver_connection
 from app.domain.strict_json import read_text
 from app.errors import Conflict
-from app.orders.schedule import schedule_for_aliases
+from app.orders.redecide import redecide_for_aliases
 from app.platforms.registry import PLATFORMS
 
 ALIASES_MAX = 50
@@ -67,4 +68,4 @@ async def set_aliases(
         taken = sorted(set(new) - set((await connection.execute(made)).scalars()))
         if taken:
             raise Conflict.field("aliases", f"{taken[0]!r} is the id of another code already", code="alias_taken")
-    await schedule_for_aliases(connection, brand_id, [*gone, *new])
+    await redecide_for_aliases(await driver_connection(connection), brand_id, [*gone, *new])

@@ -33,11 +33,12 @@ from app.api.rows import (
     show,
 )
 from app.database.tables import campaign, code, code_assignment, collaboration, influencer
+from app.database.transactions import driver_connection
 from app.domain import ids
 from app.domain.attribution import CreditPolicy
 from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
 from app.errors import Invalid
-from app.orders.schedule import schedule_for_code
+from app.orders.redecide import redecide_for_codes
 
 router: APIRouter = resource("codes")
 
@@ -222,7 +223,7 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
         row = await take(session, caller.brand_id, wanted, body.code)
     await assign(session, caller.brand_id, row.id, pair.id, None, None)
     await set_aliases(session, caller.brand_id, row.id, [], aliases)
-    await schedule_for_code(session, caller.brand_id, [row.code_norm])
+    await redecide_for_codes(await driver_connection(session), caller.brand_id, [row.code_norm])
     return _shown(await read_row(session, _query(caller.brand_id), code, caller.brand_id, ids.show("code", row.id)))
 
 
@@ -340,7 +341,7 @@ async def change_code(id: str, caller: Writer, session: Session, body: CodeChang
 
 async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Code:
     changed = await change(session, code, row.brand_id, row.id, values)
-    await schedule_for_code(session, row.brand_id, [changed.code_norm])
+    await redecide_for_codes(await driver_connection(session), row.brand_id, [changed.code_norm])
     return _shown((await session.execute(_query(row.brand_id).where(code.c.id == row.id))).one())
 
 
@@ -397,7 +398,7 @@ async def assign_code(id: str, caller: Writer, session: Session, body: NewAssign
     if body.ends_at is not None and body.ends_at <= starts_at:
         raise Invalid.field("ends_at", "must be later than starts_at, which is now when left out")
     made = await assign(session, caller.brand_id, row.id, pair.id, starts_at, body.ends_at)
-    await schedule_for_code(session, caller.brand_id, [row.code_norm])
+    await redecide_for_codes(await driver_connection(session), caller.brand_id, [row.code_norm])
     return _assignment(made)
 
 
