@@ -1,4 +1,4 @@
-"""How ids are shown: a prefix that says what it is, and the UUIDv7 in Crockford's base32 (26 characters, sorts like the id)."""
+"""Ids as clients see them: a prefix for the kind, and the UUIDv7 in Crockford's base32 (26 characters, sorts like the id)."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -21,12 +21,12 @@ PREFIXES = {
     "job": "job",
     "request": "req",
 }
-"""What is shown with which prefix; one prefix, one table."""
+"""Prefixes by kind of row; one prefix, one table."""
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""Where the time in an id begins, and Unix time."""
+"""Start of Unix time, and of the time in an id."""
 _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _VALUES = {character: value for value, character in enumerate(ALPHABET)} | {"o": 0, "i": 1, "l": 1}
 
@@ -67,7 +67,7 @@ def minted_ms(value: UUID) -> int:
 
 
 def minted_at(value: UUID) -> datetime:
-    """The same as a time."""
+    """The time at which a UUIDv7 was made. ValueError for other kinds of UUID."""
     return EPOCH + timedelta(milliseconds=minted_ms(value))
 
 
@@ -77,5 +77,5 @@ def floor_ms(ms: int) -> UUID:
 
 
 def floor_at(moment: datetime) -> UUID:
-    """The least UUIDv7 made at or after this moment; a fraction of a millisecond counts as the next one. Nothing was made before 1970."""
+    """The least UUIDv7 made at or after this moment; a fraction of a millisecond counts as the next one, and any time before 1970 as 1970."""
     return floor_ms(max(0, -((EPOCH - moment) // timedelta(milliseconds=1))))

@@ -1,6 +1,6 @@
-"""Half-open ranges of time, and the days, weeks and months a time zone cuts them into.
+"""Half-open ranges of time, and the days, weeks and months that a time zone cuts them into.
 
-A day is what the clocks of a place call a day: 23 or 25 hours when they are changed. It begins at its first instant, which is not 00:00
+A day is a calendar day of a place: 23 or 25 hours long when the clocks are changed. It begins at its first instant, which is not 00:00
 where the clocks are put forward at midnight.
 """
 
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 DEFAULT_DAYS = 30
 RANGE_DAYS_MAX = 3_700
-"""Longest range that is answered, in days: ten years and a little."""
+"""Longest range that is answered, in days: a little over ten years."""
 BUCKETS_MAX = 1_100
 """Most days, weeks or months in one answer: three years of days."""
 YEAR_MIN, YEAR_MAX = 2000, 2199
@@ -27,7 +27,7 @@ _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """[start, end): two UTC instants, start < end, and the zone whose days it is cut into."""
+    """[start, end): two UTC instants, start < end. zone: the one whose days the period is cut into."""
 
     start: datetime
     end: datetime
@@ -36,7 +36,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One day, week or month of a period, cut off where the period begins or ends within it.
+    """One day, week or month, cut off where its period begins or ends within it.
 
     label: "2026-11-22" for a day, the Monday's date for a week, "2026-11" for a month.
     """
@@ -48,7 +48,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Whole local days [first, after) of bucket number `bucket`."""
+    """Whole local days [first, after) of a bucket. bucket: its number."""
 
     first: date
     after: date
@@ -57,7 +57,7 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Instants [start, end) of bucket number `bucket` that make no whole local day."""
+    """Instants [start, end) of a bucket that make no whole local day. bucket: its number."""
 
     start: datetime
     end: datetime
@@ -75,7 +75,7 @@ def read_zone(name: str) -> ZoneInfo:
 def read_moment(text: str, zone: ZoneInfo) -> datetime:
     """The UTC instant of an RFC 3339 time, or the first instant of a date in `zone`.
 
-    ValueError for anything else: a time without offset would mean another moment to each reader. Digits past the microsecond are cut.
+    ValueError for anything else: a time without offset would be another moment for each reader. Digits past the microsecond are cut.
     """
     if _DATE.fullmatch(text):
         return start_of_day(_sane(_read_date(text)), zone)
@@ -98,7 +98,7 @@ def read_moment(text: str, zone: ZoneInfo) -> datetime:
 def read_period(
     start: str | None, end: str | None, zone: ZoneInfo, now: datetime
 ) -> tuple[Period | None, dict[str, str]]:
-    """The period that two texts name, and what is wrong with which (`from`, `to`); the period is None when something is.
+    """The period from one text to another, and the error messages by field (`from`, `to`); the period is None when there are any.
 
     Without `to`, it ends with today (in `zone`); without `from`, it begins DEFAULT_DAYS local days before its end.
     """
@@ -143,9 +143,9 @@ def first_day_from(moment: datetime, zone: ZoneInfo) -> date:
 
 
 def buckets(period: Period, unit: TimeUnit) -> tuple[Bucket, ...]:
-    """The days, weeks (from Monday) or months of a period, in order: they share no instant and leave none out.
+    """The days, weeks (from Monday) or months of a period, in order, without overlaps and gaps.
 
-    ValueError when there are more than BUCKETS_MAX. A day that the place skipped altogether has no bucket.
+    ValueError when there are more than BUCKETS_MAX. A day that the zone skipped altogether has no bucket.
     """
     found: list[Bucket] = []
     for first, after in _steps(local_date(period.start, period.zone), unit):
@@ -163,9 +163,9 @@ def buckets(period: Period, unit: TimeUnit) -> tuple[Bucket, ...]:
 
 
 def cover(parts: Sequence[tuple[datetime, datetime]], zone: ZoneInfo) -> tuple[tuple[Days, ...], tuple[Stretch, ...]]:
-    """Each part (numbered by its place) as whole days of `zone`, and the stretches before and after them.
+    """Each part (its position is its bucket) as whole days of `zone`, and the stretches before and after them.
 
-    What is counted per day of a brand's zone thus answers any range in any zone, but for at most two stretches a part, each under a day.
+    Sums per day of a brand's zone thus answer any range in any zone, except for at most two stretches a part, each under a day.
     """
     days: list[Days] = []
     stretches: list[Stretch] = []
@@ -175,7 +175,7 @@ def cover(parts: Sequence[tuple[datetime, datetime]], zone: ZoneInfo) -> tuple[t
             days.append(Days(first, after, bucket))
             edges = ((start, start_of_day(first, zone)), (start_of_day(after, zone), end))
         else:
-            edges = ((start, end), (end, end))
+            edges = ((start, end),)
         stretches.extend(Stretch(since, until, bucket) for since, until in edges if since < until)
     return tuple(days), tuple(stretches)
 
@@ -194,14 +194,14 @@ def _sane(day: date) -> date:
 
 
 def _days_before(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
-    """So many local days earlier, at the same local time of day."""
+    """The same local time of day, a number of local days earlier."""
     local = moment.astimezone(zone)
     earlier = datetime.combine(local.date() - timedelta(days=days), local.time(), zone)
     return earlier.astimezone(UTC)
 
 
 def _steps(day: date, unit: TimeUnit) -> Iterator[tuple[date, date]]:
-    """The unit that holds `day`, then the next ones, without end: first day and day after the last."""
+    """The unit that contains `day`, then all that follow, endlessly: first day and day after the last."""
     if unit == "month":
         first = day.replace(day=1)
         while True:

@@ -1,6 +1,6 @@
-"""Who clicked, without knowing who: what the redirect keeps of an address, a browser and a referrer.
+"""Visitors without their identity: the parts of an address, a browser and a referrer that the redirect keeps.
 
-Pure, and light: the doors import it. What a user agent means is read later, from the spool (browsers.py).
+Pure, and quick to import for the public doors. User agents are interpreted later, from the spool (browsers.py).
 """
 
 import hashlib
@@ -18,7 +18,7 @@ HOST_MAX_CHARS = 253
 
 @lru_cache(maxsize=8_192)
 def truncate_address(address: str) -> str:
-    """The network an address is in: IPv4 /24 as `203.0.113.0`, IPv6 /48 as `2001:db8:1::`. '' when it is no address.
+    """The network of an address: IPv4 /24 as `203.0.113.0`, IPv6 /48 as `2001:db8:1::`. '' when the text is no address.
 
     An IPv4 address written as IPv6 (`::ffff:203.0.113.7`) is an IPv4 address; a zone (`%eth0`) is dropped.
     """
@@ -32,22 +32,20 @@ def truncate_address(address: str) -> str:
     return str(ip_network((parsed, bits), strict=False).network_address)
 
 
-def visitor_hash(key: bytes, brand_id: str, at_ms: int, address: str, user_agent: str) -> int:
-    """A positive 63-bit number that is the same for one browser of one network, brand and UTC day, and says nothing without the key.
-
-    key: at most 64 bytes. address: already truncated. The day is part of it so that nobody can be followed from one day to the next,
-    the brand so that nobody can be followed from one brand to another; uniqueness is counted per UTC day, so nothing is lost by it.
-    """
-    return visitor_of(visitors_of_day(key, brand_id, at_ms), address, user_agent)
-
-
 def visitors_of_day(key: bytes, brand_id: str, at_ms: int) -> hashlib.blake2b:
-    """The part of `visitor_hash` that a brand's clicks of a UTC day have in common: more than half of its cost."""
+    """The part of a visitor's hash that a brand's clicks of a UTC day have in common: more than half of its cost. key: at most 64 bytes.
+
+    The day is part of it so that nobody can be followed from one day to the next, the brand so that nobody can be followed from one brand
+    to another; unique clicks are counted per UTC day, so nothing is lost by it.
+    """
     return hashlib.blake2b(f"{brand_id}\n{at_ms // DAY_MS}\n".encode(), digest_size=8, key=key)
 
 
 def visitor_of(day: hashlib.blake2b, address: str, user_agent: str) -> int:
-    """The `visitor_hash` of one click of that brand and day."""
+    """A positive 63-bit number: the same for one browser in one network on that day of the brand, and meaningless without the key.
+
+    address: already truncated.
+    """
     hashed = day.copy()
     hashed.update(address.encode() + b"\n" + _digest(user_agent))
     number: int = _unpack(hashed.digest())[0]
@@ -56,9 +54,9 @@ def visitor_of(day: hashlib.blake2b, address: str, user_agent: str) -> int:
 
 @lru_cache(maxsize=4_096)
 def _digest(user_agent: str) -> bytes:
-    # Most clicks come from a few hundred browsers, and their names are long.
+    # Most clicks come from a few hundred browsers, and their names are long: each is hashed once.
     # `surrogatepass`: a header may hold any bytes, and a lone surrogate must not cost the click.
-    return hashlib.blake2b(user_agent.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(user_agent.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 @lru_cache(maxsize=4_096)
@@ -74,7 +72,7 @@ def referrer_host(referrer: str) -> str:
     except ValueError:
         return ""
     host = host.removeprefix("www.")
-    # What is no host name is noise, and may hold what PostgreSQL refuses.
+    # Anything that is no host name is noise, and may hold characters that PostgreSQL refuses.
     if len(host) > HOST_MAX_CHARS or not all(character.isalnum() or character in ".-_:" for character in host):
         return ""
     return host

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 
-from app.domain.kpi import Facts, Figure, Missing, net_minor
+from app.domain.kpi import Facts, Figure, Missing
 from app.reports.clicks import CLICK_COUNTS
 from app.reports.money import WHOLE_BP, Costs, Orders, splits_costs
 from app.reports.question import ENTITIES, Key, Question, Tallies, check_rows
@@ -170,7 +170,7 @@ def _ranks(place: int, rows: list[Row]) -> Mapping[object, int]:
     weights: dict[object, list[int | Fraction]] = {}
     for row in rows:
         weight = weights.setdefault(row.key[place], [0, 0, 0])
-        for index, figure in enumerate((net_minor(row.facts), row.facts.conversions, row.facts.clicks)):
+        for index, figure in enumerate((row.facts.net_minor, row.facts.conversions, row.facts.clicks)):
             if not isinstance(figure, Missing):
                 weight[index] += figure
     ordered = sorted(weights, key=lambda part: (part is None, *(-each for each in weights[part]), str(part)))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from app.domain import kpi
 from app.domain.kpi import METRICS, Facts, Missing, compute
 
+BY_NAME = {metric.name: metric for metric in METRICS}
 # 5,000.00 of revenue for 1,000.00: the vector that a page teaching "150 % ROI" gets wrong.
 LAUNCH = Facts(
     clicks=2_000,
@@ -83,14 +84,15 @@ def test_a_ratio_is_a_ratio_of_sums_and_not_the_mean_of_ratios() -> None:
     small = Facts(clicks=10, unique_clicks=10, conversions=5)
     large = Facts(clicks=990, unique_clicks=990, conversions=5)
     both = Facts(clicks=1_000, unique_clicks=1_000, conversions=10)
-    mean = (kpi.cvr(small) + kpi.cvr(large)) / 2  # type: ignore[operator]
-    assert kpi.cvr(both) == Fraction(1, 100)
+    cvr = BY_NAME["cvr"].of
+    mean = (cvr(small) + cvr(large)) / 2  # type: ignore[operator]
+    assert cvr(both) == Fraction(1, 100)
     assert mean == Fraction(5, 990) / 2 + Fraction(1, 4)
 
 
 def test_leads_do_not_dilute_the_average_order() -> None:
     facts = Facts(conversions=11, orders=1, gross_minor=9_000, order_gross_minor=9_000)
-    assert kpi.aov_minor(facts) == 9_000
+    assert BY_NAME["aov_minor"].of(facts) == 9_000
 
 
 def test_a_shared_conversion_is_shown_with_its_share() -> None:
@@ -124,4 +126,64 @@ def test_names_are_unique_and_every_metric_says_what_it_is() -> None:
     assert len(set(names)) == len(names)
     assert all(metric.formula and metric.source for metric in METRICS)
     assert all((metric.unit == "minor") == metric.name.endswith("_minor") for metric in METRICS)
-    assert set(names) >= kpi.ORDER_METRICS
+    assert kpi.ORDER_METRICS == {"conversions", "orders", "gross_minor", "refunds_minor", "net_minor", "aov_minor"}
+
+
+def test_every_count_is_shown_under_its_own_name() -> None:
+    counted = [metric.name for metric in METRICS if metric.name in Facts.__dataclass_fields__]
+    assert " ".join(counted) == (
+        "clicks unique_clicks bots previews prefetches heads conversions orders gross_minor refunds_minor cost_minor"
+    )
+    values = compute(Facts(**{name: place for place, name in enumerate(counted, 1)})).values
+    assert [values[name] for name in counted] == list(range(1, len(counted) + 1))
+    assert {metric.unit for metric in METRICS if metric.name in counted[:8]} == {"count"}
+
+
+def test_every_definition_says_whose_it_is() -> None:
+    for metric in METRICS:
+        assert metric.source.startswith(("usual", "ours", "all costs", "Awin: ", "GRIN: ", "Everflow: ")), metric.name
+
+
+def test_only_the_named_metrics_are_computed_and_the_others_do_not_stop_them() -> None:
+    figures = compute(Facts(cost_minor=Missing("unsplittable")), frozenset({"orders", "cost_minor", "roi"}))
+    assert figures.values == {"orders": 0, "cost_minor": None, "roi": None}
+    assert figures.reasons == {"cost_minor": "unsplittable", "roi": "unsplittable"}
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "share"),
+    [
+        (Fraction(1, 2), 4, Fraction(1, 8)),
+        (1, Fraction(4, 3), Fraction(3, 4)),
+        (Missing("unsplittable"), Missing("no_cost"), Missing("unsplittable")),
+        (1, Missing("no_cost"), Missing("no_cost")),
+        (5, 0, Missing("no_conversions")),
+        (-5, -2, Fraction(5, 2)),
+    ],
+)
+def test_the_coverage_is_the_share_of_all_orders_that_is_attributed(
+    part: kpi.Figure, whole: kpi.Figure, share: kpi.Figure
+) -> None:
+    assert kpi.coverage(part, whole) == share
+
+
+def test_a_difference_is_missing_for_the_first_reason() -> None:
+    lacking, other = Missing("unsplittable"), Missing("no_cost")
+    assert kpi.difference(5, 7) == -2
+    assert kpi.difference(lacking, other) == lacking
+    assert kpi.difference(5, other) == other
+
+
+@pytest.mark.parametrize(
+    ("figure", "unit", "value"),
+    [
+        (Missing("no_clicks"), "ratio", "None"),
+        (2, "ratio", "2.000000"),
+        (Fraction(5, 2), "minor", "3"),
+        (7, "minor", "7"),
+        (Fraction(4, 2), "count", "2"),
+        (Fraction(1, 3), "count", "0.3333"),
+    ],
+)
+def test_a_figure_is_shown_as_its_unit_says(figure: kpi.Figure, unit: kpi.Unit, value: str) -> None:
+    assert str(kpi.shown(figure, unit)) == value

@@ -10,7 +10,7 @@ import pytest
 
 from app import clock
 from app.domain import ids
-from app.domain.visitors import visitor_hash
+from app.domain.visitors import visitor_of, visitors_of_day
 from app.secret import derive
 from app.settings import Settings
 from app.spool.records import ClickLine, MissLine
@@ -59,7 +59,7 @@ async def test_a_click_is_redirected_with_a_fresh_id_and_recorded_under_it(
         "",
     )
     key = derive(SECRET, "visitor")
-    assert line.visitor == visitor_hash(key, str(alice.id), before_ms, "203.0.113.0", CHROME)
+    assert line.visitor == visitor_of(visitors_of_day(key, str(alice.id), before_ms), "203.0.113.0", CHROME)
 
 
 async def test_every_click_gets_an_id_of_its_own_and_a_visitor_keeps_hers_within_a_day(
