@@ -1,7 +1,7 @@
-"""What clicked: a person, a bot, the preview of a messenger; on which device, in which app, from which country.
+"""Who clicked: a person, a bot, the preview of a messenger; on which device, in which app, from which country.
 
-Read from the spool, never on the way to the redirect: the first sight of a user agent costs about half a millisecond, so each is read once and
-remembered. Being taken for a bot costs an influencer a click, so in doubt it is a person: generic bot lists see bots in the browsers inside
+Applied to the spool, never on the way to the redirect: reading a user agent costs about half a millisecond, so each is read once and cached.
+A person taken for a bot costs an influencer a click, so in doubt it is a person: generic bot lists see bots in the browsers inside
 Instagram and Facebook, in Android build ids and in phones named Cubot.
 """
 
@@ -19,9 +19,9 @@ from ua_parser.regex import Resolver
 HUMAN, BOT, PREVIEW, PREFETCH, HEAD, TEST = range(6)
 """Classes of clicks, as stored (`CLICK_CLASSES` names them)."""
 
-REMEMBERED = 16_384
+USER_AGENTS_CACHED = 16_384
 TRIAL_USER_AGENT = "Ariane-Trial/1"
-"""User agent of the clicks in the trial of a source: they have a class of their own, which is in no count."""
+"""User agent of the clicks in the trial of a source: they have a class of their own, which no count includes."""
 USER_AGENT_MAX_CHARS = 1_024
 
 # Fetchers that draw the card under a shared link. iMessage borrows three of these names and the sharer's own address.
@@ -41,7 +41,7 @@ _BOT = re.compile(
     r"|meta-externalagent|adsbot|mediapartners|googleother|google-inspectiontool|bytespider|feedfetcher|monitor|uptime|validator"
 )
 
-# In this order: Messenger's and Instagram's own names come before the Facebook tokens they also carry.
+# The first match counts: Messenger's and Instagram's own names come before the Facebook tokens they also carry.
 IN_APP = (
     ("instagram", "Instagram"), ("barcelona ", "Threads"),
     ("messengerforios", "Messenger"), ("orca-android", "Messenger"), ("messengerliteforios", "Messenger"),
@@ -52,14 +52,14 @@ IN_APP = (
     ("micromessenger", "WeChat"), ("telegram-", "Telegram"), ("reddit/", "Reddit"), ("naver(inapp", "Naver"), (" gsa/", "Google app"),
 )  # fmt: skip
 
-# A user agent made of nothing but a platform and these words is a browser; it is not shown to the generic list, which is slow and too eager.
+# A user agent of a platform and these words alone is a browser; the generic list, slow and too eager, is not asked about it.
 _BROWSER_WORDS = re.compile(
     r"mozilla/5\.0 \((?!compatible)[^()]*(?:\([^()]*\)[^()]*)?\)"
     r"(?: (?:\(khtml, like gecko\)|(?:applewebkit|gecko|chrome|chromium|crios|firefox|fxios|version|mobile|safari|edg|edga|edgios|opr|opx"
     r"|samsungbrowser|vivaldi|yabrowser|ucbrowser|miuibrowser|huaweibrowser|heytapbrowser|vivobrowser|duckduckgo|ddg|brave|focus|klar"
     r"|silk|ubuntu|whale|gsa|instagram|snapchat|ptst)(?:/[\w.+\-]+)?|mobile|wv))+"
 )
-# A name is stored as it is found; what a database may refuse, and a lone surrogate, is no part of one.
+# Names are stored as they are found, without the characters that a database may refuse, and without lone surrogates.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _ANDROID_PLATFORM = re.compile(r"\(linux;[^()]*android[^()]*\)")
 
@@ -74,7 +74,7 @@ _DESKTOPS = {"Windows", "macOS", "Linux", "ChromeOS"}
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """What a user agent says. None: it does not say."""
+    """The parts of a user agent; None for those it does not name."""
 
     click_class: int  # HUMAN, BOT, PREVIEW or TEST
     device: str | None  # mobile, tablet, desktop, tv
@@ -83,9 +83,9 @@ class Browser:
     in_app: str | None  # the app around the browser
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=USER_AGENTS_CACHED)
 def read_user_agent(user_agent: str) -> Browser:
-    """Class, device, system, browser and app of a User-Agent header. Never raises; an empty one is a bot, no browser sends that."""
+    """Class, device, system, browser and app of a User-Agent header. Never raises; an empty one is a bot, as no browser sends that."""
     user_agent = _CONTROLS.sub(" ", user_agent[:USER_AGENT_MAX_CHARS])
     lower = user_agent.lower()
     in_app = next((name for token, name in IN_APP if token in lower), None)
@@ -104,7 +104,7 @@ def read_user_agent(user_agent: str) -> Browser:
 
 
 def click_class(browser: Browser, hint: str) -> int:
-    """The class of one click. A request that says itself that it is no visit (`head`, `prefetch`) is believed before the user agent."""
+    """The class of one click. hint: `head` or `prefetch` for a request that declares itself no visit, which outweighs the user agent."""
     if hint == "head":
         return HEAD
     return PREFETCH if hint == "prefetch" else browser.click_class
@@ -116,7 +116,7 @@ def countries(addresses: Sequence[str]) -> list[str | None]:
 
 
 def load() -> None:
-    """Read the lists now (0.6 s) instead of at the first click."""
+    """Load the lists now (0.6 s) instead of at the first click."""
     read_user_agent("Mozilla/5.0 (load)")
     countries(["192.0.2.0"])
 
@@ -140,7 +140,7 @@ def _class(lower: str, in_app: str | None) -> int:
 def _device(lower: str, system: str | None) -> str | None:
     if "ipad" in lower or "tablet" in lower:
         return "tablet"
-    if "smart-tv" in lower or "smarttv" in lower or "appletv" in lower or " tv" in lower:
+    if any(name in lower for name in ("smart-tv", "smarttv", "appletv", " tv")):
         return "tv"
     if system == "iOS" or "iphone" in lower:
         return "mobile"

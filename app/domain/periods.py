@@ -173,9 +173,9 @@ def cover(parts: Sequence[tuple[datetime, datetime]], zone: ZoneInfo) -> tuple[t
         first, after = first_day_from(start, zone), local_date(end, zone)
         if first < after:
             days.append(Days(first, after, bucket))
-            edges = ((start, start_of_day(first, zone)), (start_of_day(after, zone), end))
+            edges = [(start, start_of_day(first, zone)), (start_of_day(after, zone), end)]
         else:
-            edges = ((start, end),)
+            edges = [(start, end)]
         stretches.extend(Stretch(since, until, bucket) for since, until in edges if since < until)
     return tuple(days), tuple(stretches)
 

@@ -126,7 +126,7 @@ def test_names_are_unique_and_every_metric_says_what_it_is() -> None:
     assert len(set(names)) == len(names)
     assert all(metric.formula and metric.source for metric in METRICS)
     assert all((metric.unit == "minor") == metric.name.endswith("_minor") for metric in METRICS)
-    assert kpi.ORDER_METRICS == {"conversions", "orders", "gross_minor", "refunds_minor", "net_minor", "aov_minor"}
+    assert {"conversions", "orders", "gross_minor", "refunds_minor", "net_minor", "aov_minor"} == kpi.ORDER_METRICS
 
 
 def test_every_count_is_shown_under_its_own_name() -> None:

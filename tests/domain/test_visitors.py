@@ -69,6 +69,97 @@ def test_device_system_and_browser_are_named_plainly() -> None:
     assert (mac.device, mac.os, mac.browser) == ("desktop", "macOS", "Safari")
 
 
+ANDROID = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Mobile Safari/537.36"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "named"),
+    [
+        (ANDROID, "mobile Android Chrome"),
+        (
+            ANDROID.replace("Pixel 8", "Pixel 8; wv").replace("Chrome", "Version/4.0 Chrome"),
+            "mobile Android Chrome view",
+        ),
+        (f"{ANDROID} EdgA/131.0.0.0", "mobile Android Edge"),
+        (f"{ANDROID} OPR/76.2.4027", "mobile Android Opera"),
+        ("Mozilla/5.0 (Android 14; Mobile; rv:132.0) Gecko/132.0 Firefox/132.0", "mobile Android Firefox"),
+        (f"{IPHONE} CriOS/131.0.0.0 Mobile/15E148 Safari/604.1", "mobile iOS Chrome"),
+        (f"{IPHONE} FxiOS/132.0 Mobile/15E148 Safari/605.1.15", "mobile iOS Firefox"),
+        (f"{IPHONE} Version/17.5 Mobile/15E148 Safari/604.1", "mobile iOS Safari"),
+        (f"{IPHONE} Mobile/15E148", "mobile iOS WebKit view"),
+        (f"{IPHONE} Mobile/15E148 Twitter for iPhone/10.65", "mobile iOS X"),
+        ("Mozilla/5.0 (iphone) Zorglub", "mobile None None"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/131.0.0.0 Safari/537.36", "desktop Windows Chrome"),
+        ("Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) Chrome/131.0.0.0 Safari/537.36", "desktop ChromeOS Chrome"),
+        *(
+            (f"Mozilla/5.0 (X11; {name}Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0", "desktop Linux Firefox")
+            for name in ("Ubuntu; ", "Fedora; ", "Debian; ", "")
+        ),
+        ("Mozilla/5.0 (Android 14; Tablet; rv:132.0) Gecko/132.0 Firefox/132.0", "tablet Android Firefox"),
+        ("Mozilla/5.0 (SMART-TV; Linux; Tizen 6.0) Version/6.0 Safari/537.36", "tv Tizen Safari"),
+        ("Mozilla/5.0 (Web0S; Linux/SmartTV) Chrome/94.0.4606.128 Safari/537.36", "tv Web0S Chrome"),
+        ("Mozilla/5.0 (AppleTV; Zorglub)", "tv ATV OS X None"),
+        (ANDROID.replace("Pixel 8", "Nice TV Box"), "tv Android Chrome"),
+        ("Mozilla/5.0 (FreeBSD) Firefox/132.0", "None FreeBSD Firefox"),
+    ],
+)
+def test_a_user_agent_names_device_system_and_browser(user_agent: str, named: str) -> None:
+    browser = read_user_agent(user_agent)
+    assert (browser.click_class, f"{browser.device} {browser.os} {browser.browser}") == (HUMAN, named)
+
+
+@pytest.mark.parametrize(
+    ("app", "names"),
+    [
+        ("Instagram", "Instagram 300.0|Instagram FBAN/x"), ("Threads", "Barcelona 300.0"), ("Google app", "GSA/300.0"),
+        ("Messenger", "[FBAN/MessengerForiOS]|[FB_IAB/Orca-Android]|[FBAN/MessengerLiteForiOS]"),
+        ("Facebook", "FBAN/FBIOS|FBAV/400.0|FB_IAB/FB4A|MetaIAB Facebook"),
+        ("TikTok", "musical_ly_30|BytedanceWebview/1|trill_30|ByteLocale/fr|TikTok 30"),
+        ("Snapchat", "Snapchat/12.1"), ("Pinterest", "[Pinterest/iOS]|Pinterest for iOS"), ("LinkedIn", "LinkedInApp"),
+        ("X", "Twitter for iPhone|TwitterAndroid"), ("KakaoTalk", "KAKAOTALK 10"), ("LINE", "Safari Line/14.1"),
+        ("WeChat", "MicroMessenger/8.0"), ("Telegram", "Telegram-Android/10"), ("Reddit", "Reddit/2024"), ("Naver", "NAVER(inapp; search)"),
+    ],
+)  # fmt: skip
+def test_the_app_around_a_browser_is_named(app: str, names: str) -> None:
+    for name in names.split("|"):
+        browser = read_user_agent(f"{IPHONE} {name}")
+        assert (browser.click_class, browser.in_app) == (HUMAN, app), name
+
+
+def test_fetchers_of_previews_are_known_by_their_names() -> None:
+    names = (
+        "facebookexternalhit/1.1|Facebot|Twitterbot/1.0|Slackbot-LinkExpanding 1.0|Slack-ImgProxy|Discordbot/2.0|TelegramBot|LinkedInBot/1.0"
+        "|SkypeUriPreview|Snap URL Preview Service|ThirdLandingPageFeInfra|meta-externalfetcher/1.1|kakaotalk-scrap/1.0|line-poker/1.0"
+        "|Pinterest/0.2|Pinterestbot/1.0|redditbot/1.0|vkShare|Viber URL Downloader|Iframely/1.3|Embedly/0.2|Mastodon/4.2|Cardyb/1.1"
+        "|Mattermost-Bot/1.1|Microsoft Preview|Google-PageRenderer|GoogleMessages/1|FlipboardProxy/1.2|Tumblr/14|bitlybot/3.0|GoogleImageProxy"
+    )
+    for name in names.split("|"):
+        browser = read_user_agent(f"Mozilla/5.0 (compatible; {name}; Instagram; iPad)")
+        assert (browser.click_class, browser.device, browser.in_app) == (PREVIEW, None, None), name
+    assert read_user_agent("WhatsApp/2.24 iPhone").click_class == PREVIEW
+    assert read_user_agent(f"{IPHONE} Mobile/15E148 WhatsApp/2.24").click_class == HUMAN
+
+
+def test_a_program_is_a_bot_even_where_it_bears_the_name_of_an_app() -> None:
+    names = (
+        "robot/1 robots@example crawl spider slurp headless phantomjs lighthouse pagespeed puppeteer playwright selenium Python curl/8 wget/1"
+        " Go-http-client okhttp Apache-HttpClient java/17 libwww node-fetch axios/1 Scrapy httpx aiohttp Ruby Perl meta-externalagent AdsBot"
+        " Mediapartners GoogleOther Google-InspectionTool Bytespider FeedFetcher monitor uptime validator"
+    )
+    for name in names.split():
+        assert read_user_agent(f"Mozilla/5.0 Instagram 300.0 {name}").click_class == BOT, name
+    assert read_user_agent("Mozilla/5.0 (Linux; Android 13; CUBOT X70) Instagram 300.0").click_class == HUMAN
+    # The model of a phone is not read.
+    assert read_user_agent(ANDROID.replace("Pixel 8", "curl/8 robot Build/X")).click_class == HUMAN
+
+
+def test_a_name_is_stored_without_control_characters_and_only_the_beginning_is_read() -> None:
+    assert read_user_agent(f"{IPHONE} Mobile/15E148\x1f\ud800Barcelona\x7f300").in_app == "Threads"
+    assert read_user_agent("x" * 1_014 + " instagram").in_app == "Instagram"
+    assert read_user_agent("x" * 1_015 + " instagram").in_app is None
+
+
 def test_a_request_that_says_it_is_no_visit_is_believed() -> None:
     person = read_user_agent(PEOPLE[0][1])
     assert click_class(person, "") == HUMAN
@@ -77,6 +168,7 @@ def test_a_request_that_says_it_is_no_visit_is_believed() -> None:
 
 
 def test_only_the_trial_of_a_source_clicks_in_test_mode() -> None:
+    assert TRIAL_USER_AGENT == "Ariane-Trial/1"
     assert read_user_agent(TRIAL_USER_AGENT).click_class == TEST
     assert read_user_agent(f"Mozilla/5.0 {TRIAL_USER_AGENT}").click_class != TEST
     assert read_user_agent(f"{TRIAL_USER_AGENT} by hand").click_class != TEST
