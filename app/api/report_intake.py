@@ -1,6 +1,6 @@
-"""How an order is shown, to those who report one and to those who read one; and how a reported one is taken in."""
+"""Shows orders to those who report and those who read them, and takes reported ones in."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,12 +12,13 @@ from pydantic import BaseModel, Field
 from app import clock
 from app.api.auth import Caller
 from app.api.fields import Moment
+from app.api.rows import show
 from app.domain import ids
 from app.domain.amounts import AmountCheck
+from app.domain.bodies import refuse_fields
 from app.domain.customers import customer_key
 from app.domain.order_fields import BodyField
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, stated_fields
-from app.domain.refunds import Effect
 from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid
 from app.orders.batching import Recorder
@@ -169,37 +170,29 @@ class Conversion(ConversionSummary):
     witnesses: list[WitnessShown] = Field(description="Everyone who reported it, the most trusted first.")
 
 
-def show_order_state(settled: OrderState) -> Conversion:
-    """A whole order."""
-    order = settled.order
+def show_order_state(state: OrderState) -> Conversion:
+    """An order with its witnesses, refunds and decisions."""
+    order = state.order
     return Conversion(
-        **summary_fields(settled.conversion, settled.decision),
-        refunds=[_effect(effect) for effect in (*order.effects, *order.idle)],
-        status_changes=[_status_change(change) for change in settled.changes],
-        witnesses=[_witness(account) for account in order.amount_checks],
+        **summary_fields(state.conversion, state.decision),
+        refunds=[show(RefundEffect, "", each, type=each.kind) for each in (*order.effects, *order.idle)],
+        status_changes=[_status_change(change) for change in state.changes],
+        witnesses=[_witness(check) for check in order.amount_checks],
     )
 
 
 def summary_fields(conversion: Mapping[str, Any], decision: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The fields of ConversionSummary, from rows or from what `record()` answers."""
-    kept = (
-        "order_id", "shop", "kind", "status", "status_reason", "locks_at", "locked_at", "occurred_at", "currency", "items_minor", "discount_minor", "tax_minor",
-        "shipping_minor", "net_minor", "refunded_minor", "test", "flags", "created_at",
-    )  # fmt: skip
-    return {
+    """The fields of ConversionSummary, from rows or from what `record()` returns."""
+    computed = {
         "id": ids.show("conversion", conversion["id"]),
         "attribution": None if decision is None else _attribution(decision),
-        **{name: conversion[name] for name in kept},
     }
+    return {name: conversion[name] for name in ConversionSummary.model_fields if name not in computed} | computed
 
 
 def _attribution(decision: Mapping[str, Any]) -> AttributionShown:
     return AttributionShown(
-        verdict=decision["verdict"],
-        method=decision["method"],
-        model=decision["model"],
-        policy_version=decision["policy_version"],
-        reason=decision["reason"],
+        **{name: decision[name] for name in ("verdict", "method", "model", "policy_version", "reason")},
         credits=[CreditShown(**{**credit, **_ids_of(credit)}) for credit in decision["credits"]],
         candidates=[
             CandidateShown(**{**each, **_ids_of(each), "click_id": _click(each["click_id"])})
@@ -227,17 +220,6 @@ def _click(signal: str | None) -> str | None:
         return signal
 
 
-def _effect(effect: Effect) -> RefundEffect:
-    return RefundEffect(
-        refund_id=effect.refund_id,
-        type=effect.kind,
-        amount_minor=effect.amount_minor,
-        occurred_at=effect.occurred_at,
-        reverses=effect.reverses,
-        flag=effect.flag,
-    )
-
-
 def _status_change(change: StatusChange) -> StatusChangeShown:
     return StatusChangeShown(
         at=change.changed_at,
@@ -249,28 +231,28 @@ def _status_change(change: StatusChange) -> StatusChangeShown:
     )
 
 
-def _witness(account: AmountCheck) -> WitnessShown:
-    witness = account.witness
+def _witness(check: AmountCheck) -> WitnessShown:
+    witness = check.witness
     return WitnessShown(
         door=witness.door,
         platform=witness.platform,
         trust=TRUST_NAMES[witness.trust],  # type: ignore[arg-type]
         received_at=witness.received_at,
         delivery_id=_shown("delivery", witness.delivery_id),
-        amounts=account.amounts,  # type: ignore[arg-type]
-        net_minor=account.net_minor,
-        difference_minor=account.difference_minor,
+        amounts=check.amounts,  # type: ignore[arg-type]
+        net_minor=check.net_minor,
+        difference_minor=check.difference_minor,
         said=stated_fields(witness.report),
     )
 
 
 # ── What is taken in ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-Reading = Callable[[object, Context], OrderReport]
+ReadBody = Callable[[object, Context], OrderReport]
 
 
 class ReportIntake:
-    """Takes reports in for one request: reads the body, records it together with those of other requests."""
+    """Takes in the report of one request: reads the body and records it, together with those of other requests."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -279,8 +261,8 @@ class ReportIntake:
         self._pool: asyncpg.Pool = state.pool
         self._customer_secret: bytes = state.customer_secret
 
-    async def take(self, caller: Caller, read: Reading, fields: Iterable[BodyField]) -> tuple[OrderReport, Recorded]:
-        """Reads the body with `read`, refusing fields that are not among these, and records it; answers after the commit. Raises Invalid."""
+    async def take(self, caller: Caller, read: ReadBody, fields: Iterable[BodyField]) -> tuple[OrderReport, Recorded]:
+        """Reads the body with `read`, refusing fields that are not among these, and records it; returns after the commit. Raises Invalid."""
         body = await self._request.json()
         now = clock.now()
         context = Context(
@@ -288,20 +270,22 @@ class ReportIntake:
             currency=await self._currency(caller, body),
             customer_key=partial(customer_key, self._customer_secret, caller.brand_id),
         )
-        known = {field.name for field in fields}
-        unknown = [_unknown(name) for name in body if name not in known] if isinstance(body, dict) else []
+        names = {field.name for field in fields}
+        unknown = [_unknown(name) for name in body if name not in names] if isinstance(body, dict) else []
         try:
             report = read(body, context)
         except Invalid as error:
-            raise _refusal((*error.fields, *unknown), error) from None
+            if not error.fields:
+                raise
+            raise refuse_fields((*error.fields, *unknown)) from None
         if unknown:
-            raise _refusal(unknown)
-        # No origin: the same words are one witness under any key of the brand, also after the key was replaced.
+            raise refuse_fields(unknown)
+        # No origin: the same content is one witness under any key of the brand, also after the key was replaced.
         receipt = Receipt(TRUST_SERVER, "api", "api", now)
         return report, await self._recorder.record(caller.brand_id, report, receipt)
 
     async def _currency(self, caller: Caller, body: object) -> str:
-        """The brand's currency, asked for only when the body has none."""
+        """The brand's currency, read only when the body has none."""
         if isinstance(body, dict) and isinstance(body.get("currency"), str):
             return str(body["currency"])
         currency: str = await self._pool.fetchval(CURRENCY, caller.brand_id)
@@ -310,13 +294,6 @@ class ReportIntake:
 
 def _unknown(name: str) -> FieldError:
     return FieldError(name[:100], "is not a field of this request", "unknown_field")
-
-
-def _refusal(fields: Sequence[FieldError], error: Invalid | None = None) -> Invalid:
-    if error is not None and not fields:
-        return error
-    told = "; ".join(f"{field.field} {field.reason}" for field in fields[:10])
-    return Invalid(told, fields=tuple(fields))
 
 
 # Async, or FastAPI would send this one line to a thread and back.

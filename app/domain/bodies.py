@@ -47,7 +47,8 @@ def read_order(body: object, context: Context) -> OrderReport:
     if found["items_minor"] is not None:
         found["net_minor"] = _net(found, errors)
     found |= read_fields(ORDER_DETAILS, given, errors)
-    _refuse(errors)
+    if errors:
+        raise refuse_fields(errors)
     click_id, customer, updated_at = (found.pop(name) for name in ("click_id", "customer", "updated_at"))
     found["shop"] = found["shop"] or context.shop
     found["kind"] = found["kind"] or "sale"
@@ -105,7 +106,8 @@ def read_refund(body: object, context: Context) -> OrderReport:
             if isinstance(line, Mapping) and line.get("id") is None
         ]
     found |= read_fields(REFUND_DETAILS, given, errors)
-    _refuse(errors)
+    if errors:
+        raise refuse_fields(errors)
     has_currency = found["amount_minor"] is not None or found["currency"] is not None
     refund = RefundReport(
         refund_id=found["refund_id"],
@@ -134,9 +136,9 @@ def _object(body: object) -> Mapping[str, Any]:
     return body
 
 
-def _refuse(errors: Sequence[FieldError]) -> None:
-    if errors:
-        raise Invalid("; ".join(f"{error.field} {error.reason}" for error in errors[:10]), fields=tuple(errors))
+def refuse_fields(errors: Sequence[FieldError]) -> Invalid:
+    """The error that names all of these fields."""
+    return Invalid("; ".join(f"{error.field} {error.reason}" for error in errors[:10]), fields=tuple(errors))
 
 
 def _lines(found: Sequence[dict[str, Any] | None] | None) -> tuple[OrderLine, ...]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, cast
+from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select
 
 from app.api.auth import Caller, Reader, Reporter, Writer
 from app.api.fields import Given, Moment, Note, Reference, blame
@@ -14,7 +15,7 @@ from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.order_bodies import request_body
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.report_intake import Conversion, ConversionSummary, ReportIntakeDep, show_order_state, summary_fields
-from app.api.rows import missing, points_to, read_id
+from app.api.rows import equals, matching, missing, points_to, read_id
 from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
 from app.database.transactions import in_transaction
 from app.domain import bodies, ids, orders
@@ -43,7 +44,7 @@ def _known_flag(flag: str) -> str:
 Flag = Annotated[str, AfterValidator(_known_flag), Field(json_schema_extra={"enum": list(FLAGS)})]
 ConversionId = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 IDS_MAX = 1_000
-"""Orders of one change of status: all or none of them."""
+"""Orders in one change of status."""
 
 EXAMPLE = {"order_id": "1001", "net_minor": 4990, "currency": "EUR", "codes": ["LEA10"]}
 BODY_SCHEMA = request_body("NewConversion", ORDER_FIELDS, example=EXAMPLE)
@@ -96,40 +97,34 @@ async def list_conversions(
         .select_from(conversion.outerjoin(decision, same))
         .where(conversion.c.brand_id == caller.brand_id, conversion.c.root_id == conversion.c.id)
     )
-    if status == "stub":
-        query = query.where(conversion.c.status == status)
-    else:
-        query = query.where(conversion.c.occurred_at.is_not(None))
-        if status is not None:
-            query = query.where(conversion.c.status == status)
-    if test is not None:
-        query = query.where(conversion.c.test.is_(test))
-    if flag is not None:
-        query = query.where(conversion.c.flags.contains([flag]))
-    if order_id is not None:
-        named = select(order_ref.c.conversion_id).where(
-            order_ref.c.brand_id == caller.brand_id,
-            order_ref.c.ref.in_({order_id.strip(), orders.order_ref(order_id.strip())}),
-        )
-        other = conversion.alias("other")
-        roots = select(other.c.root_id).where(other.c.brand_id == caller.brand_id, other.c.id.in_(named))
-        query = query.where(conversion.c.id.in_(roots))
-    for field, value in ((conversion.c.shop, shop), (conversion.c.kind, kind)):
-        if value is not None:
-            query = query.where(field == value)
-    for table, shown in ((influencer, influencer_id), (campaign, campaign_id)):
-        owner = points_to(credit.c[f"{table.name}_id"], table, caller.brand_id, shown)
-        if owner is not None:
-            credited = select(credit.c.conversion_id).where(
-                credit.c.brand_id == caller.brand_id, credit.c.position == 0, owner
-            )
-            query = query.where(conversion.c.id.in_(credited))
-    if from_ is not None:
-        query = query.where(conversion.c.occurred_at >= from_)
-    if to is not None:
-        query = query.where(conversion.c.occurred_at < to)
+    credited = select(credit.c.conversion_id).where(credit.c.brand_id == caller.brand_id, credit.c.position == 0)
+    owners = (
+        points_to(credit.c[f"{table.name}_id"], table, caller.brand_id, shown)
+        for table, shown in ((influencer, influencer_id), (campaign, campaign_id))
+    )
+    query = matching(
+        query,
+        None if status == "stub" else conversion.c.occurred_at.is_not(None),
+        equals(conversion.c.status, status),
+        equals(conversion.c.shop, shop),
+        equals(conversion.c.kind, kind),
+        None if test is None else conversion.c.test.is_(test),
+        None if flag is None else conversion.c.flags.contains([flag]),
+        None if order_id is None else conversion.c.id.in_(_roots_named(caller.brand_id, order_id.strip())),
+        *(None if owner is None else conversion.c.id.in_(credited.where(owner)) for owner in owners),
+        None if from_ is None else conversion.c.occurred_at >= from_,
+        None if to is None else conversion.c.occurred_at < to,
+    )
     keys = [conversion.c.id] if status == "stub" else [conversion.c.occurred_at, conversion.c.id]
     return await fetch_page(session, query, paging, keys, _summary)
+
+
+def _roots_named(brand_id: UUID, name: str) -> Select[Any]:
+    """The orders that go by this name, each as the one it may have been merged into."""
+    names = {name, orders.order_ref(name)}
+    named = select(order_ref.c.conversion_id).where(order_ref.c.brand_id == brand_id, order_ref.c.ref.in_(names))
+    merged = conversion.alias("merged")
+    return select(merged.c.root_id).where(merged.c.brand_id == brand_id, merged.c.id.in_(named))
 
 
 def _summary(row: Row[Any]) -> ConversionSummary:
@@ -141,10 +136,10 @@ def _summary(row: Row[Any]) -> ConversionSummary:
 async def read_conversion(id: str, caller: Reader, pool: Pool) -> Conversion:
     """One order with its witnesses, refunds, decision and every candidate. The id of an order that was merged into another leads to that one."""
     async with pool.acquire() as connection:
-        settled = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, read_id("conversion", id))
-    if settled is None:
+        state = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, read_id("conversion", id))
+    if state is None:
         raise missing("conversion", id)
-    return show_order_state(settled)
+    return show_order_state(state)
 
 
 # ── What people decide ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,8 +196,7 @@ async def change_statuses(caller: Writer, pool: Pool, body: StatusesGiven) -> St
     answer = await _decide(pool, caller, [(f"ids.{place}", shown) for place, shown in enumerate(body.ids)], body)
     assert answer.settled is not None
     rows = [answer.settled[read_id("conversion", shown)].conversion for shown in body.ids]
-    kept = ("order_id", "status", "status_reason", "locked_at")
-    data = [StatusShown(id=ids.show("conversion", row["id"]), **{name: row[name] for name in kept}) for row in rows]
+    data = [StatusShown(**{**row, "id": ids.show("conversion", row["id"])}) for row in rows]
     return StatusesShown(changed=len(answer.changed), data=data)
 
 
@@ -218,7 +212,7 @@ async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) 
 
 
 async def _decide(pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str, str]], body: StatusGiven) -> Answer:
-    """Changes these orders, given as (field, id). Raises NotFound or Conflict naming every field at fault; nothing is changed then."""
+    """Changes these orders, given as (field, id). Raises NotFound or Conflict naming every field at fault, with nothing changed."""
     wanted = {field: read_id("conversion", shown) for field, shown in named}
     wish = Wish(body.status, caller.key_id, body.reason, body.note)
 
@@ -228,16 +222,17 @@ async def _decide(pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str,
     answer = await in_transaction(pool, work)
     unknown = [field for field, each in wanted.items() if each in answer.unknown]
     if unknown:
-        told = tuple(FieldError(field, "no such conversion", "conversion_not_found") for field in unknown)
-        raise NotFound(f"no such conversion: {', '.join(unknown[:10])}", code="conversion_not_found", fields=told)
+        code = "conversion_not_found"
+        fields = tuple(FieldError(field, "no such conversion", code) for field in unknown)
+        raise NotFound(f"no such conversion: {', '.join(unknown[:10])}", code=code, fields=fields)
     refused = answer.refused or {}
-    faults = tuple(
+    errors = [
         FieldError(field, _allowed(refused[each]), "status_not_allowed")
         for field, each in wanted.items()
         if each in refused
-    )
-    if faults:
-        raise Conflict.at(*faults, shown_max=10)
+    ]
+    if errors:
+        raise Conflict.at(*errors, shown_max=10)
     return answer
 
 
