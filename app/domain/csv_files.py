@@ -60,6 +60,15 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a kind of CSV. names: all that are allowed. required: groups, one column of each must be there. example: a header."""
+
+    names: tuple[str, ...]
+    required: tuple[tuple[str, ...], ...]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a line cannot be used. reason: a stable word. detail: a sentence. field: the first at fault. order_id: where it can be read."""
 
@@ -148,69 +157,77 @@ class Cutter:
 # ── The first line ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def read_header(first: Record, known: Sequence[str], required: Sequence[Sequence[str]], example: str) -> Sheet:
-    """Reads the first line of a CSV. Raises Invalid `wrong_header`, showing the line and what is expected.
+def read_header(first: Record, columns: Columns) -> Sheet:
+    """Reads the first line of a CSV; names are compared without case and outer spaces.
 
-    known: all columns that are allowed. required: groups of columns of which exactly one must be there. Names are compared without case and
-    outer spaces.
+    Raises Invalid `wrong_header`, showing the line and what is expected.
     """
-    text = _header_text(first, example)
-    separators = [each for each in SEPARATORS if each in text]
-    if len(separators) > 1:
-        raise _wrong_header(text, example, [], "holds two kinds of separators")
-    separator = separators[0] if separators else ","
+    text = ""
     try:
-        names = [name.strip().lower() for name in split_row(text, separator)]
+        text = _header_text(first)
+        names, separator = _split_header(text)
     except ValueError as error:
-        raise _wrong_header(text, example, [], str(error)) from None
-    if len(names) > COLUMNS_MAX:
-        raise _wrong_header(text, example, [], f"has {len(names)} columns, {COLUMNS_MAX} are read at most")
-    errors = [FieldError(name[:60], _unknown(name, known), "unknown_column") for name in names if name not in known]
+        raise _wrong_header(text or _shown(first), columns, str(error)) from None
+    errors = [
+        FieldError(name[:60], _unknown(name, columns), "unknown_column") for name in names if name not in columns.names
+    ]
     errors += [
         FieldError(name, "stands twice", "duplicate_column")
-        for name in sorted({n for n in names if names.count(n) > 1})
+        for name in sorted({name for name in names if names.count(name) > 1})
     ]
     errors += [
         FieldError(name, f"give either {name} or {name}_minor", "ambiguous")
         for name in names
         if f"{name}_minor" in names
     ]
-    for either in required:
+    for either in columns.required:
         given = [name for name in either if name in names]
         if not given:
             errors.append(FieldError(either[0], " or ".join(("is missing", *either[1:])), "missing_column"))
         elif len(given) > 1 and f"{given[0]}_minor" != given[1]:
             errors.append(FieldError(given[0], f"give either {' or '.join(given)}", "ambiguous"))
     if errors:
-        raise _wrong_header(
-            text, example, errors, "; ".join(f"{each.field or '(empty)'} {each.reason}" for each in errors[:5])
-        )
+        reasons = "; ".join(f"{each.field or '(empty)'} {each.reason}" for each in errors[:5])
+        raise _wrong_header(text, columns, reasons, errors)
     return Sheet("csv", separator, tuple(names))
 
 
-def _header_text(first: Record, example: str) -> str:
+def _header_text(first: Record) -> str:
     if first.content.startswith(UTF_16):
-        raise _wrong_header("", example, [], "is UTF-16; save the file as CSV UTF-8")
+        raise ValueError("is UTF-16; save the file as CSV UTF-8")
     if first.wrong is not None:
-        raise _wrong_header("", example, [], first.wrong[1])
+        raise ValueError(first.wrong[1])
     try:
         return first.content.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError:
-        shown = first.content.decode("utf-8", "replace")
-        raise _wrong_header(shown, example, [], "is not UTF-8; save the file as CSV UTF-8") from None
+        raise ValueError("is not UTF-8; save the file as CSV UTF-8") from None
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name[:60], known, 1)
+def _shown(first: Record) -> str:
+    return "" if first.content.startswith(UTF_16) else first.content.decode("utf-8", "replace")
+
+
+def _split_header(text: str) -> tuple[list[str], str]:
+    separators = [each for each in SEPARATORS if each in text]
+    if len(separators) > 1:
+        raise ValueError("holds two kinds of separators")
+    separator = separators[0] if separators else ","
+    names = [name.strip().lower() for name in split_row(text, separator)]
+    if len(names) > COLUMNS_MAX:
+        raise ValueError(f"has {len(names)} columns, {COLUMNS_MAX} are read at most")
+    return names, separator
+
+
+def _unknown(name: str, columns: Columns) -> str:
+    close = difflib.get_close_matches(name[:60], columns.names, 1)
     return f"is not a column; is {close[0]} meant?" if close else "is not a column"
 
 
-def _wrong_header(text: str, example: str, fields: Sequence[FieldError], reason: str) -> Invalid:
+def _wrong_header(text: str, columns: Columns, reason: str, fields: Sequence[FieldError] = ()) -> Invalid:
     shown = "".join(character if character.isprintable() else "␀" for character in text[:SHOWN_CHARACTERS_MAX])
     clean = tuple(FieldError("".join(filter(str.isprintable, each.field)), each.reason, each.code) for each in fields)
-    return Invalid(
-        f"line 1 reads {shown!r}: {reason}. Expected is a line such as {example!r}", code="wrong_header", fields=clean
-    )
+    detail = f"line 1 reads {shown!r}: {reason}. Expected is a line such as {columns.example!r}"
+    return Invalid(detail, code="wrong_header", fields=clean)
 
 
 # ── The other lines ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from app.domain import money
 from app.domain.bodies import read_order, read_refund
-from app.domain.csv_files import NO, YES, Record, Refusal, Sheet, read_row
+from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, read_row
 from app.domain.order_fields import AMOUNT, CODES, FLAG, ORDER_FIELDS, REFUND_FIELDS, ObjectOf, Scalar
 from app.domain.orders import ADJUSTMENT_KINDS, Context, OrderReport
 from app.domain.strict_json import Unreadable
@@ -26,7 +26,7 @@ FLAGS = [name for name, kind in _TYPES.items() if kind == FLAG]
 LISTS = [name for name, kind in _TYPES.items() if kind == CODES]
 OBJECTS = {name: kind for name, kind in _TYPES.items() if isinstance(kind, ObjectOf)}
 
-COLUMNS = (
+_NAMES = (
     *TEXTS,
     *(name.removesuffix("_minor") for name in AMOUNTS),
     *AMOUNTS,
@@ -34,8 +34,7 @@ COLUMNS = (
     *LISTS,
     *(f"{name}_{field.name}" for name, kind in OBJECTS.items() for field in kind.fields),
 )
-REQUIRED = (("order_id",),)
-EXAMPLE = "order_id,occurred_at,currency,net,codes"
+COLUMNS = Columns(_NAMES, required=(("order_id",),), example="order_id,occurred_at,currency,net,codes")
 
 _SEPARATORS = re.compile(r"[|;]")
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)

@@ -7,24 +7,18 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from app.domain import money
-from app.domain.csv_files import NO, YES, Record, Refusal, Sheet, WrongRow, read_row
+from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, WrongRow, read_row
 from app.domain.orders import order_ref
 from app.domain.reconciliation import Listed
 from app.domain.strict_json import Unreadable, read_text, read_time
 
 AMOUNTS = ("total", "net", "tax", "shipping", "refunded")
 """Columns in major units; each may be given in minor units instead, as `…_minor`."""
-COLUMNS = (
-    "order_id",
-    "occurred_at",
-    "currency",
-    "status",
-    "cancelled",
-    *AMOUNTS,
-    *(f"{name}_minor" for name in AMOUNTS),
+COLUMNS = Columns(
+    ("order_id", "occurred_at", "currency", "status", "cancelled", *AMOUNTS, *(f"{name}_minor" for name in AMOUNTS)),
+    required=(("order_id",), ("total", "total_minor", "net", "net_minor")),
+    example="order_id,occurred_at,currency,total,tax,shipping,refunded,status",
 )
-REQUIRED = (("order_id",), ("total", "total_minor", "net", "net_minor"))
-EXAMPLE = "order_id,occurred_at,currency,total,tax,shipping,refunded,status"
 
 CANCELLED = frozenset(
     {
@@ -73,7 +67,7 @@ def read_listed(record: Record, sheet: Sheet, brand: ListDefaults) -> Listed | R
 
 
 def _known_fields(found: Mapping[str, object]) -> Mapping[str, object]:
-    unknown = next((name for name in found if name not in COLUMNS), None)
+    unknown = next((name for name in found if name not in COLUMNS.names), None)
     if unknown is not None:
         raise _Wrong(unknown[:60], "is not a field of an order list", "unknown_field")
     return {name: value for name, value in found.items() if value is not None}

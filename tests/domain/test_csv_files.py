@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import clock
-from app.domain.csv_files import LINE_BYTES_MAX, Cutter, Record, Sheet, cells, read_header
+from app.domain.csv_files import LINE_BYTES_MAX, Columns, Cutter, Record, Sheet, cells, read_header
 from app.errors import Invalid
 
-KNOWN = ("order_id", "net", "net_minor", "codes")
 EXAMPLE = "order_id,net"
+COLUMNS = Columns(("order_id", "net", "net_minor", "codes"), (("order_id",),), EXAMPLE)
 
 
 def cut(whole: bytes, form: str = "csv", size: int = 1 << 20) -> list[Record]:
@@ -84,7 +84,7 @@ def test_a_header_of_a_great_many_columns_is_refused_at_once() -> None:
     """Each name is compared with every other, and with what it may be meant for."""
     began_s = clock.monotonic_s()
     with pytest.raises(Invalid, match="60001 columns, 100 are read") as caught:
-        read_header(Record(1, b"," * 60_000), KNOWN, (("order_id",),), EXAMPLE)
+        read_header(Record(1, b"," * 60_000), COLUMNS)
     assert caught.value.fields == ()
     assert clock.monotonic_s() - began_s < 1
 
@@ -99,7 +99,7 @@ def test_a_header_of_a_great_many_columns_is_refused_at_once() -> None:
     ],
 )
 def test_headers_that_spreadsheets_write(header: bytes, separator: str, columns: tuple[str, ...]) -> None:
-    assert read_header(Record(1, header), KNOWN, (("order_id",),), EXAMPLE) == Sheet("csv", separator, columns)
+    assert read_header(Record(1, header), COLUMNS) == Sheet("csv", separator, columns)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_headers_that_spreadsheets_write(header: bytes, separator: str, columns:
 )
 def test_a_wrong_header_is_shown_with_what_is_expected(header: bytes, code: str | None, said: str) -> None:
     with pytest.raises(Invalid) as caught:
-        read_header(Record(1, header), KNOWN, (("order_id",),), EXAMPLE)
+        read_header(Record(1, header), COLUMNS)
     assert caught.value.code == "wrong_header"
     assert said in caught.value.message
     assert f"such as '{EXAMPLE}'" in caught.value.message

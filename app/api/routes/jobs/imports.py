@@ -9,7 +9,7 @@ from app.api.fields import Word
 from app.api.http import BODY, Session, resource
 from app.api.job_queue import QUEUED, Job, accept, enqueue
 from app.api.problems import responses
-from app.api.routes.jobs.uploads import AtUpload, Columns, UploadRoute, file_body
+from app.api.routes.jobs.uploads import AtUpload, UploadRoute, file_body
 from app.domain import order_file
 from app.errors import TooMany
 
@@ -17,7 +17,7 @@ from app.errors import TooMany
 class ImportRoute(UploadRoute):
     """Reads the columns of orders and refunds."""
 
-    columns = Columns(order_file.COLUMNS, order_file.REQUIRED, order_file.EXAMPLE)
+    columns = order_file.COLUMNS
 
 
 router: APIRouter = resource("imports", route_class=ImportRoute)

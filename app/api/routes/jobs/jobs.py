@@ -1,7 +1,8 @@
-"""Jobs: work that takes longer than a request, how far it is, and what it says of every line."""
+"""Jobs: their progress, result and lines."""
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import asyncpg
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
-from sqlalchemy import Row, case, delete, func, select, update
+from sqlalchemy import Row, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
@@ -18,7 +19,7 @@ from app.api.http import FOUND, Pool, Session, resource
 from app.api.job_queue import Job, State, show_job
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
-from app.api.rows import read_row
+from app.api.rows import equals, matching, read_row, show
 from app.database.tables import job, job_line, job_piece
 from app.domain import ids
 from app.domain.csv_files import BYTE_ORDER_MARK, csv_row
@@ -26,7 +27,7 @@ from app.errors import Conflict
 
 router: APIRouter = resource("jobs")
 
-COLUMNS = """
+DETAIL_NAMES = """
 SELECT DISTINCT k.name FROM job_line l CROSS JOIN jsonb_object_keys(l.details) AS k(name)
 WHERE l.brand_id = $1 AND l.job_id = $2 AND ($3::text IS NULL OR l.status = $3) ORDER BY k.name
 """
@@ -35,7 +36,7 @@ SELECT number, status, reason, detail, details::text AS details FROM job_line
 WHERE brand_id = $1 AND job_id = $2 AND number > $3 AND ($4::text IS NULL OR status = $4) ORDER BY number LIMIT $5
 """
 DOWNLOAD_ROWS = 1_000
-"""Lines read at a time for a download."""
+"""Lines of a download read at a time."""
 
 
 class JobResultLine(BaseModel):
@@ -60,9 +61,7 @@ async def list_jobs(
 ) -> Page[Job]:
     """The brand's jobs, newest first."""
     query = select(job).where(job.c.brand_id == caller.brand_id)
-    for column, value in ((job.c.kind, kind), (job.c.state, state)):
-        if value is not None:
-            query = query.where(column == value)
+    query = matching(query, equals(job.c.kind, kind), equals(job.c.state, state))
     return await fetch_page(session, query, paging, [job.c.id], show_job)
 
 
@@ -80,19 +79,14 @@ async def cancel_job(id: str, caller: Writer, session: Session) -> Job:
         return show_job(row)
     if row.state not in ("queued", "running"):
         raise Conflict(f"this job has {row.state} already", code="job_finished")
-    if row.state == "queued":
-        # Nobody will read the upload any more. A running job forgets its own when it ends.
-        await session.execute(
-            delete(job_piece).where(job_piece.c.brand_id == caller.brand_id, job_piece.c.job_id == row.id)
-        )
     now = clock.now()
-    waits = job.c.state == "queued"
-    write = update(job).where(job.c.brand_id == caller.brand_id, job.c.id == row.id)
-    write = write.values(
-        cancelled_at=func.coalesce(job.c.cancelled_at, now),
-        state=case((waits, "cancelled"), else_=job.c.state),
-        finished_at=case((waits, now), else_=job.c.finished_at),
-    )
+    values: dict[str, Any] = {"cancelled_at": row.cancelled_at or now}
+    if row.state == "queued":
+        # No process will read the upload. A running job deletes its own when it ends.
+        upload = (job_piece.c.brand_id == caller.brand_id, job_piece.c.job_id == row.id)
+        await session.execute(delete(job_piece).where(*upload))
+        values |= {"state": "cancelled", "finished_at": now}
+    write = update(job).where(job.c.brand_id == caller.brand_id, job.c.id == row.id).values(values)
     return show_job((await session.execute(write.returning(job))).one())
 
 
@@ -107,9 +101,9 @@ async def list_job_lines(
     """What a job says of single lines, in the order of the file: those of an import that were refused, every order of a reconciliation."""
     row = await _read(session, caller.brand_id, id)
     query = select(job_line).where(job_line.c.brand_id == caller.brand_id, job_line.c.job_id == row.id)
-    if status is not None:
-        query = query.where(job_line.c.status == status)
-    return await fetch_page(session, query, paging, [job_line.c.number], _line, ascending=True)
+    query = matching(query, equals(job_line.c.status, status))
+    show_line = partial(show, JobResultLine, "job_line")
+    return await fetch_page(session, query, paging, [job_line.c.number], show_line, ascending=True)
 
 
 @router.get(
@@ -138,25 +132,12 @@ async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: b
     return await read_row(session, select(job), job, brand_id, shown, lock=lock)
 
 
-def _line(row: Row[Any]) -> JobResultLine:
-    return JobResultLine(
-        number=row.number, status=row.status, reason=row.reason, detail=row.detail, details=row.details
-    )
-
-
 async def _download(pool: asyncpg.Pool, brand_id: UUID, job_id: UUID, status: str | None) -> AsyncIterator[bytes]:
-    columns = [row["name"] for row in await pool.fetch(COLUMNS, brand_id, job_id, status)]
-    yield BYTE_ORDER_MARK + csv_row(["number", "status", "reason", "detail", *columns])
+    names = [row["name"] for row in await pool.fetch(DETAIL_NAMES, brand_id, job_id, status)]
+    columns = ["number", "status", "reason", "detail", *names]
+    yield BYTE_ORDER_MARK + csv_row(columns)
     last = -1
-    while True:
-        rows = await pool.fetch(LINES, brand_id, job_id, last, status, DOWNLOAD_ROWS)
-        if not rows:
-            return
-        said = [(row, json.loads(row["details"])) for row in rows]
-        yield b"".join(
-            csv_row(
-                [row["number"], row["status"], row["reason"], row["detail"], *(details.get(name) for name in columns)]
-            )
-            for row, details in said
-        )
+    while rows := await pool.fetch(LINES, brand_id, job_id, last, status, DOWNLOAD_ROWS):
+        lines = [{**json.loads(row["details"]), **{name: row[name] for name in columns[:4]}} for row in rows]
+        yield b"".join(csv_row(map(line.get, columns)) for line in lines)
         last = rows[-1]["number"]

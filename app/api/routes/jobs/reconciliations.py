@@ -9,7 +9,7 @@ from app.api.fields import Moment, Word
 from app.api.http import BODY, Session, resource
 from app.api.job_queue import QUEUED, Job, accept, enqueue
 from app.api.problems import responses
-from app.api.routes.jobs.uploads import AtUpload, Columns, UploadRoute, file_body
+from app.api.routes.jobs.uploads import AtUpload, UploadRoute, file_body
 from app.domain import order_list
 from app.errors import Invalid, TooMany
 
@@ -17,7 +17,7 @@ from app.errors import Invalid, TooMany
 class ReconciliationRoute(UploadRoute):
     """Reads the columns of an order list."""
 
-    columns = Columns(order_list.COLUMNS, order_list.REQUIRED, order_list.EXAMPLE)
+    columns = order_list.COLUMNS
     scope = "read"
 
 

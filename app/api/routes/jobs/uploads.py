@@ -1,7 +1,7 @@
-"""Files that are uploaded for a job: stored whole, piece by piece, before the job is put into the queue, in bounded memory.
+"""Stores a file that is uploaded for a job, piece by piece and in bounded memory, before the job is put into the queue.
 
-Whether a job could take it is asked before anything is read, and the first line is looked at before anything is stored. Every piece is committed
-by itself: a transaction as long as an upload over a slow line would hold back all settling (app/orders/redecide.py). What breaks off leaves pieces
+Whether a job could take the file is checked before anything is read, and the first line before anything is stored. Every piece is committed by itself:
+a transaction as long as an upload over a slow line would hold back all redeciding (app/orders/redecide.py). An upload that breaks off leaves pieces
 without a job, which housekeeping removes.
 """
 
@@ -26,40 +26,32 @@ from app.api.job_queue import refuse_when_full
 from app.api.problems import MissingScope, UnsupportedType
 from app.clock import monotonic_s
 from app.database.errors import DRIVER_ERRORS
-from app.domain.csv_files import LINES_MAX, ROWS_MAX, Cutter, Format, Record, Sheet, read_header
-from app.domain.strict_json import Unreadable, read_json
+from app.domain.csv_files import LINES_MAX, ROWS_MAX, Columns, Cutter, Format, Record, Sheet, read_header, read_row
+from app.domain.strict_json import Unreadable
 from app.errors import Invalid, Malformed, TooLarge, TooSlow
 
 PIECE_BYTES = 256 << 10
+"""Stored together, in bytes."""
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How .xlsx and .ods begin, and .xls."""
+"""First bytes of .xlsx and .ods, and of .xls."""
 
 PART_MAX_S = 60.0
-"""For the next part of a file: a large one over a slow line may take long, but must not stand still."""
+"""Longest wait for the next part of a file, in seconds: a large file over a slow line may take long, but must not stand still."""
 UPLOAD_MAX_S = 6 * 3_600.0
-"""For the whole of it: a byte a minute is no file either."""
+"""Longest time for a whole file, in seconds: a byte a minute is no upload either."""
 
 FORMATS: dict[str, Format] = {"text/csv": "csv", "application/x-ndjson": "ndjson"}
 
 STORE = "INSERT INTO job_piece (brand_id, job_id, number, content) VALUES ($1, $2, $3, $4)"
-FORGET = """
+DELETE_ORPHANS = """
 DELETE FROM job_piece p WHERE p.brand_id = $1 AND p.job_id = $2
     AND NOT EXISTS (SELECT 1 FROM job j WHERE j.brand_id = p.brand_id AND j.id = p.job_id)
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns of a kind of CSV: all that there may be, of which there must be one each, and a header to show to whoever got it wrong."""
-
-    known: tuple[str, ...]
-    required: tuple[tuple[str, ...], ...]
-    example: str
-
-
-@dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that is stored. job_id: under which its pieces are kept. rows: its records, header and blank lines not counted."""
+    """A stored file. job_id: the job that its pieces are stored for. rows: its records, without header and blank lines."""
 
     job_id: UUID
     sheet: Sheet
@@ -69,7 +61,7 @@ class Upload:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What its job is told of it."""
+        """The arguments of its job."""
         return {**asdict(self.sheet), "bytes": self.bytes_total, "sha256": self.sha256}
 
 
@@ -80,12 +72,12 @@ class UploadRoute(Route):
     scope: ClassVar[str] = "write"
 
     async def read(self, request: Request) -> StrictRequest:
-        """Stores the body; what goes on from here is a request whose body is the file's hash."""
+        """Stores the body; the endpoint gets a request whose body is the file's hash."""
         caller: Caller = request.state.caller
         if self.scope not in caller.scopes:
             raise MissingScope(self.scope)
         check_address(request)
-        await _refuse_in_vain(request, caller)
+        await _refuse_when_full(request, caller)
         request.state.upload = upload = await _receive(request, caller.brand_id, self.columns)
         strict = StrictRequest(request.scope, request.receive)
         strict.raw_body = upload.sha256.encode()
@@ -98,17 +90,17 @@ class UploadRoute(Route):
             try:
                 return await answer(request)
             finally:
-                # Refused, or answered before under the same Idempotency-Key: then no job has taken it.
+                # No job has taken the upload when it was refused, or answered before under the same Idempotency-Key.
                 job_id = getattr(request.state, "uploading", None)
                 if job_id is not None:
                     with suppress(*DRIVER_ERRORS):
-                        await request.app.state.pool.execute(FORGET, request.state.caller.brand_id, job_id)
+                        await request.app.state.pool.execute(DELETE_ORPHANS, request.state.caller.brand_id, job_id)
 
         return tidy
 
 
-async def _refuse_in_vain(request: Request, caller: Caller) -> None:
-    """Raises TooMany before a file is read that no job could take; not for a repetition, which is answered as the first time."""
+async def _refuse_when_full(request: Request, caller: Caller) -> None:
+    """Raises TooMany before a file is read that no job could take; a repeated request gets its first answer instead."""
     key = read_key(request)
     async with request.app.state.engine.connect() as connection:
         if key is None or not await is_answered(connection, caller, key):
@@ -124,41 +116,40 @@ async def _receive(request: Request, brand_id: UUID, columns: Columns) -> Upload
         )
     pool: asyncpg.Pool = request.app.state.pool
     job_id = random_ids.new_id()
-    reading = _UploadReader(form, columns)
+    reader = _UploadReader(form, columns)
     number = 0
     async for piece in _pieces(request, request.app.state.settings.upload_max_bytes):
-        reading.take(piece)
+        reader.add(piece)
         request.state.uploading = job_id
         await pool.execute(STORE, brand_id, job_id, number, piece)
         number += 1
-    sheet = reading.close()
-    return Upload(job_id, sheet, reading.rows, reading.bytes_total, reading.hash.hexdigest())
+    sheet = reader.close()
+    return Upload(job_id, sheet, reader.rows, reader.bytes_total, reader.hash.hexdigest())
 
 
 async def _pieces(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > bytes_max:
         raise TooLarge(f"the file has {declared} bytes, {bytes_max} are read at most", code="body_too_large")
-    waiting: list[bytes] = []
-    held = total = 0
+    piece = bytearray()
+    total = 0
     try:
-        async for chunk in _parts(request):
-            total += len(chunk)
-            held += len(chunk)
+        async for part in _parts(request):
+            total += len(part)
             if total > bytes_max:
                 raise TooLarge(f"the file has more than {bytes_max} bytes", code="body_too_large")
-            waiting.append(chunk)
-            if held >= PIECE_BYTES:
-                yield b"".join(waiting)
-                waiting, held = [], 0
+            piece += part
+            if len(piece) >= PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
     except ClientDisconnect:
         raise Malformed("the upload broke off; nothing of it was kept", code="upload_broken_off") from None
-    if held:
-        yield b"".join(waiting)
+    if piece:
+        yield bytes(piece)
 
 
 async def _parts(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. The time that storing it takes is ours and not the sender's. Raises TooSlow."""
+    """The parts of the body as they arrive. The time that storing them takes does not count against the sender. Raises TooSlow."""
     parts = aiter(request.stream())
     deadline_s = monotonic_s() + UPLOAD_MAX_S
     while True:
@@ -176,7 +167,7 @@ async def _parts(request: Request) -> AsyncIterator[bytes]:
 
 
 class _UploadReader:
-    """Looks at a file as it comes in: its first line, how many rows it has, its hash."""
+    """Reads a file as it arrives: its first line, its number of rows, its hash."""
 
     def __init__(self, form: Format, columns: Columns) -> None:
         self.form = form
@@ -187,8 +178,8 @@ class _UploadReader:
         self.hash = hashlib.sha256()
         self._cutter = Cutter(form)
 
-    def take(self, piece: bytes) -> None:
-        """The next piece. Raises Invalid for a workbook or a first line that will not do, TooLarge for too many rows or lines."""
+    def add(self, piece: bytes) -> None:
+        """Reads the next piece. Raises Invalid for a workbook or a wrong first line, TooLarge for too many rows or lines."""
         if not self.bytes_total and piece.startswith(WORKBOOKS):
             what = "a workbook (.xlsx, .ods, .xls): save the sheet as CSV UTF-8"
             raise Invalid(f"the file is {what}; expected is {self._expected()}", code="workbook")
@@ -200,7 +191,7 @@ class _UploadReader:
             raise TooLarge(f"the file has more than {LINES_MAX} lines; send it in parts", code="too_many_rows")
 
     def close(self) -> Sheet:
-        """How the file is written. Raises what `take` raises, and Invalid for a file without a row."""
+        """How the file is written. Raises what `add` raises, and Invalid for a file without a row."""
         for record in self._cutter.close():
             self._count(record)
         if self.sheet is None or self.rows == 0:
@@ -209,28 +200,25 @@ class _UploadReader:
         return self.sheet
 
     def _count(self, record: Record) -> None:
+        if self.sheet is None and self.form == "csv":
+            self.sheet = read_header(record, self.columns)
+            return
         if self.sheet is None:
-            self.sheet = self._begin(record)
-            if self.form == "csv":
-                return
+            self._check_object(record)
+            self.sheet = Sheet("ndjson")
         self.rows += 1
         if self.rows > ROWS_MAX:
             raise TooLarge(f"the file has more than {ROWS_MAX} rows; send it in parts", code="too_many_rows")
 
-    def _begin(self, first: Record) -> Sheet:
-        if self.form == "csv":
-            return read_header(first, self.columns.known, self.columns.required, self.columns.example)
+    def _check_object(self, first: Record) -> None:
         try:
-            found = None if first.wrong else read_json(first.content)
+            read_row(first, Sheet("ndjson"))
         except Unreadable:
-            found = None
-        if not isinstance(found, dict):
             shown = first.content[:100].decode("utf-8", "replace").replace("\0", "␀")
             raise Invalid(
                 f"the first line reads {shown!r}: it is not a JSON object. Expected is {self._expected()}",
                 code="not_ndjson",
-            )
-        return Sheet("ndjson")
+            ) from None
 
     def _expected(self) -> str:
         if self.form == "csv":
@@ -256,4 +244,3 @@ async def _upload(request: Request) -> Upload:
 
 
 AtUpload = Annotated[Upload, Depends(_upload)]
-"""The file that was uploaded."""
