@@ -31,7 +31,7 @@ async def _scene(effort: Effort) -> list[str]:
 
 async def _size(base: Database, order: dict[str, Any], effort: Effort, first: int) -> list[str]:
     rates, recording, settling = [], [], []
-    size_bytes = len(orders.shopify(order, 1).body)
+    size_bytes = len(orders.shopify_order(order, 1).body)
     for turn in range(effort.rounds):
         source_id = random_ids.new_id()
         numbers = range(first + turn * effort.deliveries + 1, first + (turn + 1) * effort.deliveries + 1)
@@ -55,7 +55,7 @@ async def _size(base: Database, order: dict[str, Any], effort: Effort, first: in
 
 
 def _line(brand_id: UUID, source_id: UUID, order: dict[str, Any], number: int) -> HookLine:
-    sent = orders.shopify(order, number)
+    sent = orders.shopify_order(order, number)
     return HookLine(
         id=str(random_ids.new_id()),
         brand_id=str(brand_id),
@@ -64,7 +64,7 @@ def _line(brand_id: UUID, source_id: UUID, order: dict[str, Any], number: int) -
         shop="main",
         signed=True,
         reason="",
-        headers=dict(sent.headers),
+        headers={name.lower(): text for name, text in sent.headers.items()},
         query="",
         body=sent.body,
     )

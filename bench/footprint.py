@@ -15,7 +15,6 @@ import urllib.request
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from app.platforms.kit.trial import TrialRequest
 from bench import load
 from bench.asking import BROWSER_HEADERS, taps
 from bench.effort import Effort
@@ -23,6 +22,7 @@ from bench.figures import spread_percent
 from bench.machine import children, pss_mb
 from bench.servers import CORE, Service, ariane, end, environment, serve
 from bench.steady import exchange, written
+from demo.simulator.messages import Message
 
 LANES = 8
 LOADED_S = 1.0
@@ -136,7 +136,7 @@ def _stop_under_load(url: str, path: str, parent: int, process: subprocess.Popen
 async def _stop(url: str, path: str, parent: int, process: subprocess.Popen[bytes] | None) -> Stop:
     stop = Stop()
     parts = urlsplit(url)
-    wire = written(parts.netloc, path, TrialRequest(method="GET", headers=BROWSER_HEADERS))
+    wire = written(parts.netloc, path, Message(method="GET", headers=BROWSER_HEADERS))
     lanes = [asyncio.create_task(_lane(str(parts.hostname), parts.port or 80, wire, stop)) for _ in range(LANES)]
     await asyncio.sleep(LOADED_S)
     began = time.perf_counter()

@@ -54,7 +54,7 @@ def scene(effort: Effort) -> list[str]:
         service.call("POST", "/v1/codes", service.make_pair("Orders") | {"code": "LEA10"})
         source = service.call("POST", "/v1/sources", {"platform": "shopify", "secrets": [orders.SECRET]})
         path = urlsplit(source["url"]).path
-        size_bytes = len(orders.shopify(orders.small_sample(), 1).body)
+        size_bytes = len(orders.shopify_order(orders.small_sample(), 1).body)
         running, stopped = Door(), Door()
         for turn in range(effort.rounds):
             _round(service, path, running, 10_000_000 + turn * 1_000_000, effort)
@@ -93,7 +93,7 @@ def await_arrival(service: Service, acknowledged: int, said: str = "") -> str:
 
 def _round(service: Service, path: str, door: Door, first_number: int, effort: Effort) -> None:
     small = orders.small_sample()
-    messages = [orders.shopify(small, first_number + each) for each in range(PER_SECOND * effort.door_s)]
+    messages = [orders.shopify_order(small, first_number + each) for each in range(PER_SECOND * effort.door_s)]
     with service.share() as share:
         door.rounds.append(steady.stream(service.url, path, messages, per_second=PER_SECOND))
     door.shares.append(share)

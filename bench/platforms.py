@@ -7,17 +7,18 @@ from bench.effort import Effort
 from bench.figures import times
 from bench.hooks import await_arrival
 from bench.servers import Service, ariane
+from demo.simulator.checkouts import CHECKOUTS
 
 PER_SECOND = 200
-PLATFORMS: dict[str, tuple[str, dict[str, object]]] = {
-    "Shopify": ("shopify", {}),
-    "WooCommerce": ("woocommerce", {}),
-    "Stripe": ("stripe", {}),
-    "postback (GET)": ("postback", {}),
-    "generic, own words": ("generic", {}),
-    "generic, mapping (Paddle)": ("generic", {"preset": "paddle"}),
+PLATFORMS = {
+    "Shopify": "shopify",
+    "WooCommerce": "woocommerce",
+    "Stripe": "stripe",
+    "postback (GET)": "postback",
+    "generic, own words": "generic",
+    "generic, mapping (Paddle)": "paddle",
 }
-"""By name: the platform of the source, and its settings."""
+"""By the name that is printed: the simulated checkout."""
 
 
 def scene(effort: Effort) -> list[str]:
@@ -28,13 +29,11 @@ def scene(effort: Effort) -> list[str]:
 
 
 def _line(service: Service, name: str, place: int, effort: Effort) -> str:
-    platform, settings = PLATFORMS[name]
-    wanted = {"platform": platform, "secrets": [orders.SECRET], "settings": settings}
+    checkout = CHECKOUTS[PLATFORMS[name]]
+    wanted = {"platform": checkout.platform, "secrets": [orders.SECRET], "settings": dict(checkout.settings)}
     source = service.call("POST", "/v1/sources", wanted)
     first = (place + 1) * 1_000_000
-    planned = [orders.rehearsed(platform, settings, first + each) for each in range(PER_SECOND * effort.door_s)]
-    # One message an order: some platforms tell of one order in several.
-    messages = [order[0] for order in planned]
+    messages = [orders.first_report(checkout.name, first + each) for each in range(PER_SECOND * effort.door_s)]
     with service.share() as share:
         seen = steady.stream(service.url, urlsplit(source["url"]).path, messages, per_second=PER_SECOND)
     arrived = await_arrival(service, len(messages) - seen.failed)

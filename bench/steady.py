@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from app.platforms.kit.trial import TrialRequest
 from bench import load
+from demo.simulator.messages import Message
 
 CONNECTIONS = 16
 PRIORITY = -15
@@ -27,7 +27,7 @@ class Steady:
     client_share: float
 
 
-def stream(url: str, path: str, messages: Sequence[TrialRequest], *, per_second: int) -> Steady:
+def stream(url: str, path: str, messages: Sequence[Message], *, per_second: int) -> Steady:
     """Sends all messages to this door at this rate."""
     parts = urlsplit(url)
     assert parts.hostname == "127.0.0.1", "the load speaks to this machine only"
@@ -40,7 +40,7 @@ def stream(url: str, path: str, messages: Sequence[TrialRequest], *, per_second:
     return Steady(latencies, failed, share)
 
 
-def written(host: str, path: str, message: TrialRequest) -> bytes:
+def written(host: str, path: str, message: Message) -> bytes:
     """A request as it goes over the wire."""
     target = f"{path}?{message.query}" if message.query else path
     headers = {"host": host, **message.headers, "content-length": str(len(message.body))}

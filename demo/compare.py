@@ -1,29 +1,30 @@
-"""The service's report against the demo's own books: every figure, in every breakdown by one dimension and by two."""
+"""Compares the service's reports with the demo's books: every figure, in every breakdown by one dimension and by two."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from fractions import Fraction
 from functools import partial
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from rich.progress import Progress
 
-from app import clock
-from demo.figures import Figures, same
-from demo.ledger import ENTITIES, TIMES, Books, Key, Money
-from demo.performance import Performance, in_parallel
+from demo import clock
+from demo.figures import Figures, figures, order_figures, same
+from demo.ledger import ENTITIES, TIMES, BookedOrder, Key, Ledger, Query
+from demo.run import Run, in_parallel
 
-SETTLE_TIMEOUT_S = 30.0
+REPORT_TIMEOUT_S = 30.0
 POLL_S = 0.5
-NAMED_DIFFERENCES = 20
+DIFFERENCES_SHOWN_MAX = 20
 NAMELESS = "weak:"
-"""What an order is called that a network reports by its click alone."""
+"""The prefix of the order ids that the service gives to orders without one."""
 ALONE = tuple((name,) for name in (*ENTITIES, *TIMES))
 PAIRS = tuple(pair for pair in combinations((*ENTITIES, *TIMES), 2) if not set(pair) <= set(TIMES))
-OF_A_SHOP = (
+BY_SHOP = (
     ("influencer", "campaign"),
     ("campaign", "day"),
     ("collaboration", "week"),
@@ -31,7 +32,7 @@ OF_A_SHOP = (
     ("code", "day"),
     ("link", "day"),
 )
-"""What is asked of each shop by itself, every dimension once at least; of the brand every dimension and every pair is."""
+"""Breakdowns of each shop by itself, every dimension at least once; the brand is compared by every dimension and every pair."""
 
 BY_ORDER = (
     ("day",),
@@ -41,130 +42,123 @@ BY_ORDER = (
     ("campaign", "week"),
     ("collaboration", "month"),
 )
-"""What is asked again with every refund at the date of its order."""
+"""Breakdowns that are compared again with every refund at the date of its order."""
 
 
-class Asked(NamedTuple):
-    """One report: of which shop (None: the brand), by what, and when refunds count."""
-
-    shop: str | None
-    groups: tuple[str, ...]
-    refunds_by: str = "event"
-
-
-async def read_report(
-    show: Performance, groups: Sequence[str] = (), shop: str | None = None, refunds_by: str = "event"
-) -> dict[str, Any]:
-    """The service's own report over the days of the play."""
-    query = (
-        f"from={show.today - timedelta(days=3)}&to={show.today + timedelta(days=2)}&tz={quote(show.ledger.zone.key)}"
+async def read_report(run: Run, query: Query) -> dict[str, Any]:
+    """The service's own report over the days of the run."""
+    parameters = (
+        f"from={run.today - timedelta(days=3)}&to={run.today + timedelta(days=2)}&tz={quote(run.ledger.zone.key)}"
+        f"&refunds_by={query.refunds_by}"
     )
-    query += f"&refunds_by={refunds_by}"
-    query += "".join(f"&group_by={group}" for group in groups) + (f"&shop={shop}" if shop else "")
-    answer: dict[str, Any] = await show.call("GET", f"/v1/reports/summary?{query}")
+    parameters += "".join(f"&group_by={group}" for group in query.groups) + (
+        f"&shop={query.shop}" if query.shop else ""
+    )
+    answer: dict[str, Any] = await run.call("GET", f"/v1/reports/summary?{parameters}")
     return answer
 
 
-async def settle(show: Performance, progress: Progress) -> None:
-    """Waits until the sums are those of the books, and no longer than SETTLE_TIMEOUT_S: what differs then is a difference."""
+async def await_report(run: Run, progress: Progress) -> None:
+    """Waits until the totals are those of the books, for REPORT_TIMEOUT_S at most: what differs then is a difference."""
     task = progress.add_task("until all of it is counted", total=1)
-    books, began = show.ledger.closed(), clock.monotonic_s()
-    while clock.monotonic_s() - began < SETTLE_TIMEOUT_S:
-        if not (compare_report("all", await read_report(show), books, ()) or await _rejected(show)):
+    began = clock.monotonic_s()
+    while clock.monotonic_s() - began < REPORT_TIMEOUT_S:
+        if not (compare_report("all", await read_report(run, Query()), run.ledger, Query()) or await _rejected(run)):
             break
         await asyncio.sleep(POLL_S)
     progress.advance(task)
 
 
-async def compare_all(show: Performance, shops: Iterable[str], progress: Progress) -> tuple[list[str], int]:
+async def compare_all(run: Run, shops: Iterable[str], progress: Progress) -> tuple[list[str], int]:
     """One sentence for each figure that differs, and how many figures were compared."""
-    asked = [Asked(None, groups) for groups in ((), *ALONE, *PAIRS)]
-    asked += [Asked(None, groups, "order") for groups in BY_ORDER]
-    asked += [Asked(shop, groups) for shop in shops for groups in ((), *OF_A_SHOP)]
-    books = {key: show.ledger.closed(*key) for key in {(each.shop, each.refunds_by) for each in asked}}
-    differences: list[str] = await _rejected(show)
+    queries = [Query(groups) for groups in ((), *ALONE, *PAIRS)]
+    queries += [Query(groups, refunds_by="order") for groups in BY_ORDER]
+    queries += [Query(groups, shop) for shop in shops for groups in ((), *BY_SHOP)]
+    differences: list[str] = await _rejected(run)
     compared = 0
 
-    async def one(shop: str | None, groups: tuple[str, ...], refunds_by: str) -> None:
+    async def one(query: Query) -> None:
         nonlocal compared
-        answer = await read_report(show, groups, shop, refunds_by)
-        name = f"{shop or 'all'}, refunds by order" if refunds_by == "order" else shop or "all"
-        found = compare_report(name, answer, books[shop, refunds_by], groups)
+        answer = await read_report(run, query)
+        name = f"{query.shop or 'all'}, refunds by order" if query.refunds_by == "order" else query.shop or "all"
         compared += sum(len(row) - 2 for row in (*answer["rows"], answer["totals"]))
-        differences.extend(found)
+        differences.extend(compare_report(name, answer, run.ledger, query))
 
-    task = progress.add_task("every figure, by one and by two", total=len(asked))
-    await in_parallel([partial(one, *each) for each in asked], progress, task)
+    task = progress.add_task("every figure, by one and by two", total=len(queries))
+    await in_parallel([partial(one, query) for query in queries], progress, task)
     return sorted(differences), compared
 
 
-async def find_orders(show: Performance) -> list[str]:
+async def find_orders(run: Run) -> list[str]:
     """Which orders are not what the books say, one sentence each: where to look when sums differ."""
-    entries: dict[tuple[str, str], list[Money]] = {}
-    for entry in show.ledger.money:
-        if entry.order:
-            entries.setdefault((entry.shop, entry.order), []).append(entry)
     found: list[str] = []
     seen: set[str] = set()
-    for (shop, order), known in entries.items():
-        page = await show.call("GET", f"/v1/conversions?shop={shop}&order_id={quote(order, safe='')}")
+    for order in run.ledger.orders:
+        if not order.order_id:
+            continue
+        page = await run.call("GET", f"/v1/conversions?shop={order.shop}&order_id={quote(order.order_id, safe='')}")
         seen |= {each["id"] for each in page["data"]}
-        refunded = sum(entry.net_minor for entry in known if entry.refund)
-        expected = (known[0].net_minor, refunded, known[0].currency, known[0].deal and known[0].deal.collaboration)
-        if list(map(_shape, page["data"])) != [expected]:
-            found.append(f"order {order} of {shop} is {list(map(_shape, page['data']))}, the books say {expected}")
+        stored, expected = list(map(_stored, page["data"])), _booked(order)
+        if stored != [expected]:
+            found.append(f"order {order.order_id} of {order.shop} is {stored}, the books say {expected}")
     cursor = ""
     while cursor is not None:
-        page = await show.call("GET", f"/v1/conversions?test=false&limit=100{cursor and f'&cursor={cursor}'}")
+        page = await run.call("GET", f"/v1/conversions?test=false&limit=100{cursor and f'&cursor={cursor}'}")
         cursor = page["next_cursor"]
-        unknown = [each for each in page["data"] if each["id"] not in seen and each["status"] != "unverified"]
+        unbooked = [each for each in page["data"] if each["id"] not in seen and each["status"] != "unverified"]
         found += [
-            f"order {each['order_id']} of {each['shop']} is {_shape(each)}, and in no book"
-            for each in unknown
+            f"order {each['order_id']} of {each['shop']} is {_stored(each)}, and in no book"
+            for each in unbooked
             if not each["order_id"].startswith(NAMELESS)
         ]
     return sorted(found)
 
 
-def _shape(order: Mapping[str, Any]) -> tuple[int, int, str, str | None]:
-    """What an order is worth, and whose it is."""
-    whose = [credit["collaboration_id"] for credit in order["attribution"]["credits"]]
-    return order["net_minor"], order["refunded_minor"], order["currency"], whose[0] if whose else None
+def _stored(order: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the service says of an order: its amounts, and the collaboration it is credited to."""
+    credited = [credit["collaboration_id"] for credit in order["attribution"]["credits"]]
+    return order["net_minor"], order["refunded_minor"], order["currency"], credited[0] if credited else None
 
 
-def compare_report(name: str, answer: Mapping[str, Any], books: Books, groups: Sequence[str]) -> list[str]:
+def _booked(order: BookedOrder) -> tuple[Any, ...]:
+    """What the books say of it; the demo's orders have one share each."""
+    refunded = sum(amount for _, (amount,) in order.refunds)
+    deal = order.shares[0].deal
+    return order.amounts[0], refunded, order.currency, deal and deal.collaboration
+
+
+def compare_report(name: str, answer: Mapping[str, Any], ledger: Ledger, query: Query) -> list[str]:
     """One sentence for each figure of this report that is not what the books say."""
-    totals = books.totals()
-    found = differ(f"{name}: totals", totals.figures(), answer["totals"])
-    found += differ(f"{name}: unattributed", books.unattributed().of_orders(), answer["unattributed"])
-    found += differ(f"{name}: all orders", books.all_orders().of_orders(), answer["all_orders"])
+    expected = ledger.report(query)
+    of_brand = query.shop is None
+    totals = figures(expected.totals, with_clicks=of_brand, with_costs=of_brand)
+    found = differ(f"{name}: totals", totals, answer["totals"])
+    found += differ(f"{name}: unattributed", order_figures(expected.unattributed), answer["unattributed"])
+    found += differ(f"{name}: all orders", order_figures(expected.all_orders()), answer["all_orders"])
     listed = {entry["currency"]: entry for entry in answer["unconverted"]}
-    foreign = {currency: counted.figures() for currency, counted in books.foreign().items()}
-    for currency in sorted({*foreign, *listed}):
-        expected = {
-            figure: foreign.get(currency, {}).get(figure, 0)
-            for figure in ("conversions", "gross_minor", "refunds_minor")
-        }
-        found += differ(f"{name}: unconverted {currency}", expected, listed.get(currency, {}))
-    if not groups:
+    for currency in sorted({*expected.unconverted, *listed}):
+        counted = order_figures(expected.unconverted.get(currency, Counter()))
+        wanted = {figure: counted[figure] for figure in ("conversions", "gross_minor", "refunds_minor")}
+        found += differ(f"{name}: unconverted {currency}", wanted, listed.get(currency, {}))
+    if not query.groups:
         return found
     rows: dict[Key, Mapping[str, Any]] = {
-        tuple(_part(row["key"][group]) for group in groups): row for row in answer["rows"]
+        tuple(_id_of(row["key"][group]) for group in query.groups): row for row in answer["rows"]
     }
-    expected_rows = books.rows(groups)
-    nothing = books.nothing(groups)
-    for key in sorted({*rows, *expected_rows}, key=str):
-        where = ", ".join(f"{group} {value or '(unknown)'}" for group, value in zip(groups, key, strict=True))
-        found += differ(f"{name}: {where}", expected_rows.get(key, nothing).figures(), rows.get(key, {}))
-    if books.costs is not None:
+    for key in sorted({*rows, *expected.rows}, key=str):
+        where = ", ".join(f"{group} {value or '(unknown)'}" for group, value in zip(query.groups, key, strict=True))
+        counts = expected.rows.get(key, Counter())
+        wanted = figures(counts, with_clicks=query.with_clicks, with_costs=query.with_costs)
+        found += differ(f"{name}: {where}", wanted, rows.get(key, {}))
+    if of_brand:
         unsplit = {entry["metric"]: entry["value"] for entry in answer["unsplit"]}
-        left = totals.cost_minor - sum(row.cost_minor for row in expected_rows.values())
-        found += differ(f"{name}: unsplit by {' and '.join(groups)}", {"cost_minor": left}, unsplit)
+        left = expected.totals["cost_minor"] - sum(counts["cost_minor"] for counts in expected.rows.values())
+        found += differ(f"{name}: unsplit by {' and '.join(query.groups)}", {"cost_minor": left}, unsplit)
     return found
 
 
 def differ(where: str, expected: Figures, found: Mapping[str, Any]) -> list[str]:
-    """A sentence for each figure that is not as expected. What is not there at all says nought of everything."""
+    """A sentence for each figure that is not as expected. A row that is absent has nought for every figure."""
     differences = []
     for name, figure in expected.items():
         got = found.get(name)
@@ -175,13 +169,13 @@ def differ(where: str, expected: Figures, found: Mapping[str, Any]) -> list[str]
     return differences
 
 
-async def _rejected(show: Performance) -> list[str]:
-    """Messages that could not be read must be kept as such, one of each shop that sent one."""
-    page = await show.call("GET", "/v1/deliveries?status=rejected&limit=100")
+async def _rejected(run: Run) -> list[str]:
+    """Checks that messages which could not be read are kept as rejected, one of each shop that sent one."""
+    page = await run.call("GET", "/v1/deliveries?status=rejected&limit=100")
     shops = sorted(entry["shop"] for entry in page["data"])
-    expected = sorted(show.unreadable)
+    expected = sorted(run.unreadable)
     return [] if shops == expected else [f"rejected messages are of {shops}, the books say {expected}"]
 
 
-def _part(part: Any) -> str | None:
+def _id_of(part: Any) -> str | None:
     return part["id"] if isinstance(part, dict) else None if part is None else str(part)

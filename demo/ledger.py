@@ -1,182 +1,200 @@
-"""What happened, and what every figure must be: the demo's own books, kept while it plays, with arithmetic of their own."""
+"""The books: what happened to one brand, and what every row of a report over it must contain, with arithmetic of their own.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
-from functools import cached_property
+Ids are whatever the caller uses as names of influencers, campaigns, links and codes. The demo keeps these books while it runs; the tests of the
+reports keep them beside the database. Counts are exact; demo/figures.py turns them into the figures of a report.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from demo.figures import Counted
+from demo.figures import CLICK_CLASSES, ORDER_COUNTS, WHOLE_BP, Counts
 
 ENTITIES = ("influencer", "campaign", "collaboration", "link", "code")
 TIMES = ("day", "week", "month")
-BELOW_CAMPAIGN = frozenset({"influencer", "collaboration"})
-Key = tuple[str | None, ...]
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+Id = Hashable
+Key = tuple[Id, ...]
+Add = Callable[[date, dict[str, Id], dict[str, int]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Deal:
-    """One influencer in one campaign, with the names a report shows."""
+    """A collaboration: one influencer in one campaign."""
 
-    influencer: str
-    campaign: str
-    collaboration: str
+    influencer: Id
+    campaign: Id
+    collaboration: Id
 
 
 @dataclass(frozen=True, slots=True)
-class Clicked:
-    """One request for a link that was answered with a redirect."""
+class BookedClick:
+    """One redirect. counted_as: a class of CLICK_CLASSES; any other is in no report."""
 
+    at: datetime
     deal: Deal
-    link: str
+    link: Id
     counted_as: str
-    visitor: str
-    at: datetime
+    visitor: Hashable
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
-    """An order, or with `refund` true money given back (negative: won back), and who it belongs to (None: nobody).
+class Share:
+    """A share of an order, in basis points. deal None: it belongs to nobody."""
 
-    order: the name by which its shop can be asked for it, '' where it has none. placed_at: when the order was placed, also of money given back.
-    """
-
-    shop: str
-    order: str
     deal: Deal | None
-    link: str | None
-    code: str | None
-    net_minor: int
-    currency: str
-    at: datetime
-    placed_at: datetime
-    refund: bool = False
+    link: Id = None
+    code: Id = None
+    weight_bp: int = WHOLE_BP
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """A cost of a collaboration, or of a whole campaign when `deal` is None."""
+class BookedOrder:
+    """One order: its amount and each refund divided among the shares. A negative refund was won back. order_id: '' where the shop has none."""
 
-    deal: Deal | None
-    campaign: str
-    amount_minor: int
+    at: datetime
+    amounts: tuple[int, ...]
+    shares: tuple[Share, ...]
+    currency: str = "EUR"
+    kind: str = "sale"
+    counted: bool = True
+    shop: str = "main"
+    refunds: tuple[tuple[datetime, tuple[int, ...]], ...] = ()
+    order_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BookedCost:
+    """A cost of a collaboration, or of a whole campaign where `deal` is None."""
+
     on: date
+    campaign: Id
+    deal: Deal | None
+    amount_minor: int
+    currency: str = "EUR"
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a report is asked. The range is [start, end). shop: of that shop alone, which has neither clicks nor costs of its own."""
+
+    groups: tuple[str, ...] = ()
+    shop: str | None = None
+    refunds_by: str = "event"
+    start: datetime = EARLIEST
+    end: datetime = LATEST
+
+    @property
+    def with_clicks(self) -> bool:
+        """Whether the rows can have clicks: a click has no code."""
+        return self.shop is None and "code" not in self.groups
+
+    @property
+    def with_costs(self) -> bool:
+        """Whether the rows can have costs: a cost has neither link nor code."""
+        return self.shop is None and not {"link", "code"} & set(self.groups)
+
+
+@dataclass(slots=True)
+class Expected:
+    """What a report must contain. rows: those for which something was counted; totals: everything that is attributed, and every cost."""
+
+    rows: dict[Key, Counts] = field(default_factory=dict)
+    totals: Counts = field(default_factory=Counter)
+    unattributed: Counts = field(default_factory=Counter)
+    unconverted: dict[str, Counts] = field(default_factory=dict)
+
+    def all_orders(self) -> Counts:
+        """The counts of every order in the report's currency, attributed or not."""
+        return Counter({name: self.totals[name] + self.unattributed[name] for name in ORDER_COUNTS})
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Everything that happened. `closed` gives the sums over it."""
+    """Everything that happened to one brand. zone: that of the report's days."""
 
     currency: str
     zone: ZoneInfo
-    clicks: list[Clicked] = field(default_factory=list)
-    money: list[Money] = field(default_factory=list)
-    costs: list[Spent] = field(default_factory=list)
+    clicks: list[BookedClick] = field(default_factory=list)
+    orders: list[BookedOrder] = field(default_factory=list)
+    costs: list[BookedCost] = field(default_factory=list)
 
-    def closed(self, shop: str | None = None, refunds_by: str = "event") -> "Books":
-        """The books of the brand, or of one shop, which has neither clicks nor costs of its own. refunds_by `order`: dated as their orders are."""
-        money = tuple(entry for entry in self.money if shop in (None, entry.shop))
-        if refunds_by == "order":
-            money = tuple(replace(entry, at=entry.placed_at) for entry in money)
-        if shop is not None:
-            return Books(self.currency, self.zone, None, money, None)
-        return Books(self.currency, self.zone, tuple(self.clicks), money, tuple(self.costs))
+    def report(self, query: Query) -> Expected:
+        """Every entry within the range, added to the row it belongs to."""
+        found = Expected()
 
+        def add(day: date, ids: dict[str, Id], counts: dict[str, int]) -> None:
+            found.totals.update(counts)
+            known = {**ids, "day": day, "week": day - timedelta(days=day.weekday()), "month": f"{day:%Y-%m}"}
+            if query.groups and all(group in known for group in query.groups):
+                key = tuple(str(known[group]) if group in TIMES else known[group] for group in query.groups)
+                found.rows.setdefault(key, Counter()).update(counts)
 
-@dataclass(frozen=True)
-class Books:
-    """The sums over what happened. clicks, costs None: they cannot be told."""
-
-    currency: str
-    zone: ZoneInfo
-    clicks: Sequence[Clicked] | None
-    money: Sequence[Money]
-    costs: Sequence[Spent] | None
-
-    def rows(self, groups: Sequence[str]) -> dict[Key, Counted]:
-        """Every row of a breakdown that something happened for; without groups the totals: what is attributed, with every cost."""
-        found: dict[Key, Counted] = {}
-        with_clicks, with_costs = self.splits(groups)
-
-        def row(key: Key) -> Counted:
-            return found.setdefault(key, Counted(with_clicks=with_clicks, with_costs=with_costs))
-
-        for click in self.clicks if with_clicks and self.clicks else ():
-            row(self._key(groups, click, click.at)).click(click.counted_as, first=id(click) in self._first_visits)
-        for entry in self._own_currency():
-            if entry.deal is not None:
-                row(self._key(groups, entry, entry.at)).book(entry.net_minor, refund=entry.refund)
-        for spent in self.costs if with_costs and self.costs else ():
-            if spent.deal is not None or not BELOW_CAMPAIGN & set(groups):
-                row(self._key(groups, spent, None)).spend(spent.amount_minor)
+        if query.shop is None:
+            self._add_clicks(query, add)
+            self._add_costs(query, add, found)
+        self._add_orders(query, add, found)
         return found
 
-    def splits(self, groups: Sequence[str]) -> tuple[bool, bool]:
-        """Whether clicks and costs can be told apart by these groups: a click has no code, a cost neither link nor code."""
-        with_clicks = self.clicks is not None and "code" not in groups
-        with_costs = self.costs is not None and not {"link", "code"} & set(groups)
-        return with_clicks, with_costs
+    def _add_clicks(self, query: Query, add: Add) -> None:
+        first = first_visits(self.clicks)
+        for number, click in enumerate(self.clicks):
+            if click.counted_as in CLICK_CLASSES and query.start <= click.at < query.end:
+                counts = {CLICK_CLASSES[click.counted_as]: 1, "unique_clicks": int(number in first)}
+                add(self._day(click.at), {**_ids(click.deal), "link": click.link}, counts)
 
-    def totals(self) -> Counted:
-        """What is attributed, with every cost."""
-        return self.rows(()).get((), self.nothing(()))
+    def _add_costs(self, query: Query, add: Add, found: Expected) -> None:
+        for cost in self.costs:
+            midnight = datetime.combine(cost.on, time(), self.zone).astimezone(UTC)
+            if cost.archived or not query.start <= midnight < query.end:
+                continue
+            counts = {"cost_minor": cost.amount_minor}
+            if cost.currency == self.currency:
+                add(cost.on, {"campaign": cost.campaign} if cost.deal is None else _ids(cost.deal), counts)
+            else:
+                found.unconverted.setdefault(cost.currency, Counter()).update(counts)
 
-    def nothing(self, groups: Sequence[str]) -> Counted:
-        """A row for which nothing happened."""
-        with_clicks, with_costs = self.splits(groups)
-        return Counted(with_clicks=with_clicks, with_costs=with_costs)
+    def _add_orders(self, query: Query, add: Add, found: Expected) -> None:
+        for order in self.orders:
+            if not order.counted or query.shop not in (None, order.shop):
+                continue
+            for at, share, counts in _order_counts(order, query.refunds_by):
+                if not query.start <= at < query.end:
+                    continue
+                if order.currency != self.currency:
+                    found.unconverted.setdefault(order.currency, Counter()).update(counts)
+                elif share.deal is None:
+                    found.unattributed.update(counts)
+                else:
+                    add(self._day(at), {**_ids(share.deal), "link": share.link, "code": share.code}, counts)
 
-    def unattributed(self) -> Counted:
-        """The orders nobody gets."""
-        return _counted(entry for entry in self._own_currency() if entry.deal is None)
-
-    def all_orders(self) -> Counted:
-        """Every order in the brand's currency."""
-        return _counted(self._own_currency())
-
-    def foreign(self) -> dict[str, Counted]:
-        """Orders in other currencies, by currency: listed apart, in no other figure."""
-        currencies = sorted({entry.currency for entry in self.money} - {self.currency})
-        return {name: _counted(entry for entry in self.money if entry.currency == name) for name in currencies}
-
-    def _own_currency(self) -> Iterator[Money]:
-        return (entry for entry in self.money if entry.currency == self.currency)
-
-    def _key(self, groups: Sequence[str], entry: Clicked | Money | Spent, at: datetime | None) -> Key:
-        day = entry.on if isinstance(entry, Spent) else (at or entry.at).astimezone(self.zone).date()
-        return tuple(_of(group, entry, day) for group in groups)
-
-    @cached_property
-    def _first_visits(self) -> set[int]:
-        """The first human click per link, visitor and UTC day."""
-        first: dict[tuple[str, str, str], Clicked] = {}
-        for click in self.clicks or ():
-            if click.counted_as == "human":
-                known = first.setdefault((click.link, click.visitor, click.at.date().isoformat()), click)
-                if click.at < known.at:
-                    first[click.link, click.visitor, click.at.date().isoformat()] = click
-        return {id(click) for click in first.values()}
+    def _day(self, at: datetime) -> date:
+        return at.astimezone(self.zone).date()
 
 
-def _counted(money: Iterator[Money]) -> Counted:
-    counted = Counted(with_clicks=True, with_costs=True)
-    for entry in money:
-        counted.book(entry.net_minor, refund=entry.refund)
-    return counted
+def first_visits(clicks: Iterable[BookedClick]) -> set[int]:
+    """The positions of the clicks that are the first human one of their link, visitor and UTC day."""
+    first: dict[tuple[Id, Hashable, date], tuple[datetime, int]] = {}
+    for number, click in enumerate(clicks):
+        if click.counted_as == "human":
+            visit = (click.link, click.visitor, click.at.date())
+            first[visit] = min(first.get(visit, (click.at, number)), (click.at, number))
+    return {number for _, number in first.values()}
 
 
-def _of(group: str, entry: Clicked | Money | Spent, day: date) -> str | None:
-    match group:
-        case "day":
-            return day.isoformat()
-        case "week":
-            return (day - timedelta(days=day.weekday())).isoformat()
-        case "month":
-            return f"{day:%Y-%m}"
-        case "link":
-            return None if isinstance(entry, Spent) else entry.link
-        case "code":
-            return entry.code if isinstance(entry, Money) else None
-        case "campaign" if isinstance(entry, Spent):
-            return entry.campaign
-    return None if entry.deal is None else str(getattr(entry.deal, group))
+def _order_counts(order: BookedOrder, refunds_by: str) -> Iterator[tuple[datetime, Share, dict[str, int]]]:
+    """What each share of the order and of its refunds adds to a report, and when. refunds_by `order`: at the time of the order."""
+    is_sale = order.kind == "sale"
+    for share, amount in zip(order.shares, order.amounts, strict=True):
+        counts = {"conversions": share.weight_bp, "gross_minor": amount, "net_minor": amount}
+        yield order.at, share, counts | ({"orders": share.weight_bp, "sales_minor": amount} if is_sale else {})
+    for at, amounts in order.refunds:
+        for share, amount in zip(order.shares, amounts, strict=True):
+            yield order.at if refunds_by == "order" else at, share, {"refunds_minor": amount, "net_minor": -amount}
+
+
+def _ids(deal: Deal) -> dict[str, Id]:
+    return {"influencer": deal.influencer, "campaign": deal.campaign, "collaboration": deal.collaboration}

@@ -1,4 +1,4 @@
-"""The orders of the day, over all shops: everything that is sent about each of them, in no order, and what it must come to."""
+"""The orders of the day: everything that is sent about each of them, in random order, and what it must come to in the books."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,139 +9,147 @@ from typing import Any
 
 from rich.progress import Progress
 
-from app import clock
-from demo.day import Order, draw_order
-from demo.ledger import Money
-from demo.performance import Act, Performance, deal_of, in_parallel
-from demo.setting import COUNTER, SHOPS, map_late_promotions
-from demo.shops.letters import Letter, Names, Shop, Telling
-from demo.witnesses import (
-    COUNTER_STORIES,
+from demo import clock
+from demo.brand_setup import COUNTER, map_late_promotions
+from demo.ledger import BookedOrder, Share
+from demo.other_reports import (
+    COUNTER_OUTCOMES,
     deliver,
     forge,
-    refund,
-    report,
-    tell_at_the_counter,
-    thank,
+    send_conversion,
+    send_pixel,
+    send_refund,
+    simulate_counter,
 )
+from demo.run import Action, Run, deal_of, in_parallel
+from demo.scenario import draw_order
+from demo.simulator.checkouts import SHOPS
+from demo.simulator.messages import Evidence, Message, Order, Shop, Simulation
 
 FIRST_NUMBER = 1_001
 AROUND_MIDNIGHT = timedelta(seconds=120)
+"""A run that would begin within this time before midnight waits for the next day."""
 COUNTED_BY_CLICK = "everflow"
 APART_S = 0.02
+"""Seconds between two messages that must arrive in their order: the service tells them apart by milliseconds."""
+PROMOTING = frozenset(shop.name for shop in SHOPS if shop.platform == "stripe")
+"""Shops whose messages carry an id of the code instead of the code."""
 BY_NAME = {shop.name: shop for shop in SHOPS}
 
 
-async def send_orders(show: Performance, count: int, progress: Progress) -> None:
-    """So many orders by every door, with duplicates, late witnesses and refunds that overtake their order."""
-    await _pass_midnight(show)
-    show.now = clock.now()
-    acts: list[Act] = []
-    for order in _draw(show, count):
-        acts += _acts(show, order)
-    show.chance.shuffle(acts)
-    task = progress.add_task("webhooks, pixels, calls, refunds", total=len(acts))
-    await in_parallel(acts, progress, task)
-    await map_late_promotions(show)
+async def send_orders(run: Run, count: int, progress: Progress) -> None:
+    """Sends this many orders through every shop, with duplicates, late reports and refunds that arrive before their order."""
+    await _pass_midnight(run)
+    run.now = clock.now()
+    actions: list[Action] = []
+    for order in _draw(run, count):
+        actions += _actions(run, order)
+    run.rng.shuffle(actions)
+    task = progress.add_task("webhooks, pixels, calls, refunds", total=len(actions))
+    await in_parallel(actions, progress, task)
+    await map_late_promotions(run)
 
 
-async def _pass_midnight(show: Performance) -> None:
-    """A cancellation that carries no date counts on the day it is heard of: near midnight nobody could say in advance which that is."""
-    now = clock.now().astimezone(show.ledger.zone)
+async def _pass_midnight(run: Run) -> None:
+    """Waits for the new day near midnight: a cancellation without a date counts on the day of its receipt, which must be known in advance."""
+    now = clock.now().astimezone(run.ledger.zone)
     if (now + AROUND_MIDNIGHT).date() != now.date():
-        midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), show.ledger.zone)
+        midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), run.ledger.zone)
         await asyncio.sleep((midnight - now).total_seconds() + 1)
 
 
-def _draw(show: Performance, count: int) -> Iterator[Order]:
-    coded = [index for index, partner in enumerate(show.partners) if partner.code]
-    unused = iter(show.chance.sample(range(len(show.people)), len(show.people)))
-    names = [*BY_NAME, COUNTER]
+def _draw(run: Run, count: int) -> Iterator[Order]:
+    coded = [index for index, partner in enumerate(run.partners) if partner.code]
+    unused = iter(run.rng.sample(range(len(run.human_clicks)), len(run.human_clicks)))
+    shops = [*BY_NAME, COUNTER]
     for number in range(FIRST_NUMBER, FIRST_NUMBER + count):
-        name = names[number % len(names)]
-        stories = BY_NAME[name].stories if name in BY_NAME else COUNTER_STORIES
-        order = draw_order(show.chance, number, show.now, name, stories, coded, len(show.people))
-        if order.way == "pixel_only" and (name == COUNTER or BY_NAME[name].platform == "postback"):
-            # Only where a shop signs its messages is a pixel alone no order.
-            order = replace(order, way="click", by_pixel=False)
-        if number < FIRST_NUMBER + len(names):
-            order = replace(order, spoiled=True)
+        name = shops[number % len(shops)]
+        outcomes = BY_NAME[name].outcomes if name in BY_NAME else COUNTER_OUTCOMES
+        order = draw_order(run.rng, number, run.now, name, outcomes, coded, len(run.human_clicks))
+        if order.attributed_by == "pixel_only" and (name == COUNTER or BY_NAME[name].platform == "postback"):
+            # In shops whose messages are not signed, a pixel alone is an order.
+            order = replace(order, attributed_by="click", by_pixel=False)
+        if number < FIRST_NUMBER + len(shops):
+            order = replace(order, forged=True)
         if name == COUNTER:
-            order = replace(order, by_server=True, spoiled=False)
-        if name == COUNTED_BY_CLICK and order.way == "click":
-            # There a second order after the same click would be the first one told again.
+            order = replace(order, by_server=True, forged=False)
+        if name == COUNTED_BY_CLICK and order.attributed_by == "click":
+            # In this network a second order after the same click would be a repeat of the first one.
             order = replace(order, click=next(unused))
         yield order
 
 
-def _names(show: Performance, order: Order) -> Names:
-    """What the shop knows: not the click that only its thank-you page has seen. Shoppers often type codes in small letters."""
-    partner = None if order.code_owner is None else show.partners[order.code_owner]
+def _evidence(run: Run, order: Order) -> Evidence:
+    """What the shop's messages carry: not the click that only its thank-you page has seen. Shoppers often type codes in lower case."""
+    partner = None if order.code_owner is None else run.partners[order.code_owner]
     code = None if partner is None else partner.code
-    return Names(
+    return Evidence(
         code=code.lower() if code and order.number % 3 == 0 else code,
         promotion_id=partner.promotion_id if partner is not None and order.shop in PROMOTING else None,
-        click_id=show.people[order.click][2] if order.click is not None and order.way in ("click", "both") else None,
+        click_id=run.human_clicks[order.click][2]
+        if order.click is not None and order.attributed_by in ("click", "both")
+        else None,
     )
 
 
-PROMOTING = frozenset(shop.name for shop in SHOPS if shop.platform == "stripe")
-
-
-def _acts(show: Performance, order: Order) -> list[Act]:
-    """Everything that is sent about an order. It is entered into the books as well."""
-    names, shop = _names(show, order), BY_NAME.get(order.shop)
+def _actions(run: Run, order: Order) -> list[Action]:
+    """Everything that is sent about an order; enters the order into the books as well."""
+    evidence, shop = _evidence(run, order), BY_NAME.get(order.shop)
     calls: list[dict[str, Any]] = []
     if shop is None:
-        telling, calls = tell_at_the_counter(order)
+        simulation, calls = simulate_counter(order)
     else:
-        telling = shop.tell(order, names)
-    acts: list[Act] = []
+        simulation = shop.simulate(order, evidence)
+    actions: list[Action] = []
     if order.by_pixel:
-        acts += [partial(thank, show, order, telling.name)] * order.repeats
-    if order.way == "pixel_only":
-        return acts
-    _enter(show, order, telling)
+        actions += [partial(send_pixel, run, order, simulation.order_id)] * order.repeats
+    if order.attributed_by == "pixel_only":
+        return actions
+    _book(run, order, simulation)
     if order.by_server:
-        acts += [partial(report, show, order, telling.name, names)] * order.repeats
+        actions += [partial(send_conversion, run, order, simulation.order_id, evidence)] * order.repeats
     for call in calls:
-        acts += [partial(refund, show, call)] * order.repeats
+        actions += [partial(send_refund, run, call)] * order.repeats
     if shop is not None:
-        for letters in telling.letters:
-            alone = len(letters) == 1
-            acts += [partial(_deliver, show, shop, letters, 1 if alone else order.repeats)] * (
+        for messages in simulation.messages:
+            alone = len(messages) == 1
+            actions += [partial(_deliver, run, shop, messages, 1 if alone else order.repeats)] * (
                 order.repeats if alone else 1
             )
-        if order.spoiled:
-            acts.append(partial(forge, show, shop, order, names))
-            show.unreadable.add(shop.name)
-    return acts
+        if order.forged:
+            actions.append(partial(forge, run, shop, order, evidence))
+            run.unreadable.add(shop.name)
+    return actions
 
 
-async def _deliver(show: Performance, shop: Shop, letters: tuple[Letter, ...], times: int) -> None:
-    """Messages that must come one after the other, each so many times."""
-    for number, letter in enumerate(letters):
+async def _deliver(run: Run, shop: Shop, messages: tuple[Message, ...], times: int) -> None:
+    """Sends messages one after the other, each so many times."""
+    for number, message in enumerate(messages):
         if number:
-            # The moments of receipt are what tells them apart, and those are milliseconds.
             await asyncio.sleep(APART_S)
         for _ in range(times):
-            await deliver(show, shop, letter, secret=shop.secret)
+            await deliver(run, shop, message, secret=shop.secret)
 
 
-def _enter(show: Performance, order: Order, telling: Telling) -> None:
-    """What the order must come to, in the ledger. A test counts for nothing."""
+def _book(run: Run, order: Order, simulation: Simulation) -> None:
+    """Enters what the order must come to. A test order counts for nothing."""
     if order.test:
         return
-    partner, link = None, None
-    if order.click is not None:
-        partner, link, _ = show.people[order.click]
+    share = Share(None)
     if order.code_owner is not None:
-        partner, link = show.partners[order.code_owner], None
-    deal = None if partner is None else deal_of(partner)
-    code = partner.code_id if partner is not None and order.code_owner is not None else None
-    cart = order.cart
-    entry = Money(order.shop, telling.name, deal, link, code, cart.net_minor(), cart.currency, order.at, order.at)
-    show.ledger.money.append(entry)
-    for back in telling.back:
-        at = show.now if back.at is None else back.at
-        show.ledger.money.append(replace(entry, net_minor=back.net_minor, at=at, refund=True))
+        partner = run.partners[order.code_owner]
+        share = Share(deal_of(partner), None, partner.code_id)
+    elif order.click is not None:
+        partner, link_id, _ = run.human_clicks[order.click]
+        share = Share(deal_of(partner), link_id)
+    run.ledger.orders.append(
+        BookedOrder(
+            order.at,
+            (order.cart.net_minor(),),
+            (share,),
+            order.cart.currency,
+            shop=order.shop,
+            refunds=tuple((refund.at or run.now, (refund.net_minor,)) for refund in simulation.refunds),
+            order_id=simulation.order_id,
+        )
+    )

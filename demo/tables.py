@@ -1,4 +1,4 @@
-"""The day as tables: what each influencer brought, and what came through each platform."""
+"""The report as tables: what each influencer brought, and what came through each platform."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.compare import read_report
-from demo.performance import Performance
+from demo.ledger import Query
+from demo.run import Run
 
 COLUMNS = {
     "clicks": "clicks",
@@ -19,12 +20,12 @@ COLUMNS = {
     "cost_minor": "cost",
     "roi": "roi",
 }
-OF_A_SHOP = ("conversions", "gross_minor", "refunds_minor", "net_minor")
+SHOP_COLUMNS = ("conversions", "gross_minor", "refunds_minor", "net_minor")
 
 
-async def show_influencers(show: Performance, console: Console) -> None:
+async def show_influencers(run: Run, console: Console) -> None:
     """The report by influencer."""
-    answer = await read_report(show, ("influencer",))
+    answer = await read_report(run, Query(("influencer",)))
     table = _table(f"The launch day, in {answer['currency']}", "influencer", *COLUMNS.values())
     for row in sorted(answer["rows"], key=lambda row: -row["net_minor"]):
         name = str((row["key"]["influencer"] or {}).get("name"))
@@ -37,15 +38,15 @@ async def show_influencers(show: Performance, console: Console) -> None:
     console.print(table)
 
 
-async def show_shops(show: Performance, shops: dict[str, str], console: Console) -> None:
-    """All orders of each shop, attributed or not. shops: what each is connected by."""
-    table = _table("Through each platform, all orders", "shop", "by", *(COLUMNS[name] for name in OF_A_SHOP))
+async def show_shops(run: Run, shops: dict[str, str], console: Console) -> None:
+    """All orders of each shop, attributed or not. shops: by name, what each is connected by."""
+    table = _table("Through each platform, all orders", "shop", "by", *(COLUMNS[name] for name in SHOP_COLUMNS))
     for shop, platform in shops.items():
-        answer = await read_report(show, shop=shop)
-        table.add_row(shop, platform, *(_cell(name, answer["all_orders"][name]) for name in OF_A_SHOP))
+        answer = await read_report(run, Query(shop=shop))
+        table.add_row(shop, platform, *(_cell(name, answer["all_orders"][name]) for name in SHOP_COLUMNS))
     table.add_section()
-    whole = await read_report(show)
-    table.add_row("all", "", *(_cell(name, whole["all_orders"][name]) for name in OF_A_SHOP))
+    whole = await read_report(run, Query())
+    table.add_row("all", "", *(_cell(name, whole["all_orders"][name]) for name in SHOP_COLUMNS))
     console.print(table)
 
 

@@ -26,5 +26,5 @@ def test_percentiles_and_spread_are_of_the_values_themselves() -> None:
 
 
 def test_the_orders_are_as_long_as_the_figures_say() -> None:
-    assert 24_000 < len(orders.shopify(orders.sample(), 1).body) < 26_000
-    assert 2_000 < len(orders.shopify(orders.small_sample(), 1).body) < 3_500
+    assert 24_000 < len(orders.shopify_order(orders.sample(), 1).body) < 26_000
+    assert 2_000 < len(orders.shopify_order(orders.small_sample(), 1).body) < 3_500

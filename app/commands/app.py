@@ -12,7 +12,7 @@ from app.commands import serve as serving
 from app.commands.database import Data, reached
 from app.commands.output import ROOMY_COLUMNS, AsJson, columns, console, print_json
 from app.server.app import version
-from app.settings import Settings, read_settings, variable
+from app.settings import Settings, child_environment, read_settings, variable
 
 app = typer.Typer(
     name="ariane",
@@ -157,22 +157,18 @@ def demo(
 
     Plays against the service at HOST and PORT; when none answers there, it starts one of its own and throws it away afterwards.
     """
-    import asyncio
-
-    from rich.console import Console
-
-    from demo import stage
-    from demo.performance import DemoError
-    from demo.play import play
-
-    shown = Console()
     try:
-        with stage.service(read_settings(data=data)) as settings:
-            secret_key = stage.make_keys(settings)["secret_key"]
-            differences = asyncio.run(
-                play(settings.base_url, secret_key, clicks=clicks, orders=orders, seed=seed, console=shown)
-            )
-    except (DemoError, stage.StageError) as error:
+        from demo.play import play
+        from demo.run import DemoError
+    except ModuleNotFoundError as error:
+        if error.name != "demo":
+            raise
+        print("ariane: the demo is not installed here; run `make demo` in a copy of the source", file=sys.stderr)
+        raise typer.Exit(1) from None
+    settings = read_settings(data=data)
+    try:
+        differences = play(settings.base_url, child_environment(settings), clicks=clicks, orders=orders, seed=seed)
+    except DemoError as error:
         print(f"ariane: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     raise typer.Exit(1 if differences else 0)

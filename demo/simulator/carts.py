@@ -1,9 +1,10 @@
-"""Carts with prices: what an order and a refund must be worth, worked out from what was put into the cart and from nothing that is sent."""
+"""Carts with prices: what an order and a refund must be worth, computed from the cart alone and never from a message."""
 
 from dataclasses import dataclass
 from fractions import Fraction
 
 VAT_PERCENT = 20
+"""The default rate, in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """What is bought, in a currency of two decimals. The discount falls on all lines; VAT is 20 % of goods, shipping carries none."""
+    """What is bought, in a currency of two decimals. The discount applies to all lines; goods carry VAT, shipping does not."""
 
     number: int
     items: tuple[Item, ...]
@@ -26,6 +27,7 @@ class Cart:
     discount_percent: int
     vat_included: bool
     shipping_minor: int
+    vat_percent: int = VAT_PERCENT
 
     @property
     def lines(self) -> range:
@@ -41,8 +43,8 @@ class Cart:
     def vat_minor(self, index: int) -> int:
         """The VAT of a line, rounded half up by line, as the shop shows it."""
         paid = self.paid_minor(index)
-        base = 100 + VAT_PERCENT if self.vat_included else 100
-        return (2 * paid * VAT_PERCENT + base) // (2 * base)
+        base = 100 + self.vat_percent if self.vat_included else 100
+        return (2 * paid * self.vat_percent + base) // (2 * base)
 
     def net_minor(self, index: int | None = None) -> int:
         """After discount, before VAT and shipping: of one line, or of the cart."""
@@ -51,10 +53,10 @@ class Cart:
         return self.paid_minor(index) - (self.vat_minor(index) if self.vat_included else 0)
 
     def net_off_minor(self, index: int) -> int:
-        """The discount of a line without VAT, so that before discount is net and this."""
+        """The discount of a line without VAT: the price before discount is net_minor plus this."""
         item = self.items[index]
         off = item.price_minor * item.quantity - self.paid_minor(index)
-        return share(off, 100, 100 + VAT_PERCENT) if self.vat_included else off
+        return share(off, 100, 100 + self.vat_percent) if self.vat_included else off
 
     def charged_minor(self, index: int) -> int:
         """What the shopper pays for a line, VAT included."""
@@ -74,17 +76,25 @@ def share(amount: int, part: int, whole: int) -> int:
     return int(Fraction(amount * part, whole) + Fraction(1, 2))
 
 
-def steps(amounts: list[int], part: int, whole: int) -> list[int]:
-    """The shares of amounts given one after another: what the rounded share of their sum grows by with each, so that all of them are all of it."""
-    found, given, before = [], 0, 0
+def cumulative_shares(amounts: list[int], part: int, whole: int) -> list[int]:
+    """Each amount's share, such that the shares of the first n amounts add up to the rounded share of their sum."""
+    found, total, before = [], 0, 0
     for amount in amounts:
-        given = min(given + amount, whole)
-        after = share(given, part, whole)
+        total = min(total + amount, whole)
+        after = share(total, part, whole)
         found.append(after - before)
         before = after
     return found
 
 
-def text(minor: int, decimals: int = 2) -> str:
+def decimal(minor: int, decimals: int = 2) -> str:
     """Minor units as shops write amounts: 4990 is 49.90, or with more decimals 49.900000."""
     return f"{minor // 100}.{minor % 100:02d}{'0' * (decimals - 2)}"
+
+
+def single_item(
+    number: int, price_minor: int, *, discount_percent: int = 0, shipping_minor: int = 0, vat_percent: int = 0
+) -> Cart:
+    """A cart of one item, priced in euros before VAT."""
+    item = Item("SERUM-30", "Serum 30 ml", price_minor, 1)
+    return Cart(number, (item,), "EUR", discount_percent, False, shipping_minor, vat_percent)

@@ -1,53 +1,68 @@
-"""Shopify: webhooks made from its own documented bodies."""
+"""Shopify: webhooks over the bodies of its own documentation."""
 
 import base64
 import hashlib
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from demo.carts import VAT_PERCENT, Cart, text
-from demo.day import Order
-from demo.shops.letters import Back, Letter, Names, Shop, Telling, hmac_sha256, letter, sample
+from demo.simulator.carts import Cart, decimal
+from demo.simulator.messages import (
+    Evidence,
+    ExpectedRefund,
+    Json,
+    Message,
+    Order,
+    Shop,
+    Simulation,
+    document,
+    hmac_sha256,
+    in_any_order,
+    post,
+)
 
 
-def tell(order: Order, names: Names) -> Telling:
-    """orders/create, perhaps an update, and what became of it. The click stands among the order's attributes."""
+def sign(message: Message, secret: str, at: datetime) -> Message:
+    """X-Shopify-Hmac-Sha256 over the raw body."""
+    del at
+    return message.with_headers({"X-Shopify-Hmac-Sha256": base64.b64encode(hmac_sha256(secret, message.body)).decode()})
+
+
+def simulate(order: Order, evidence: Evidence) -> Simulation:
+    """orders/create, perhaps an update, and what became of the order. The click is among the order's note attributes."""
     cart = order.cart
 
-    def said(topic: str, version: int, **fields: Any) -> Letter:
+    def changed(topic: str, version: int, **fields: Any) -> Message:
         body = order_body(
             cart,
             created_at=order.at,
             updated_at=order.at + timedelta(seconds=version),
             status="paid" if version else "pending",
-            code=names.code,
-            click_id=names.click_id,
+            code=evidence.code,
+            click_id=evidence.click_id,
             test=order.test,
             **fields,
         )
-        return _letter(topic, body, f"{cart.number}-{topic}-{version}")
+        return message(topic, body, f"{cart.number}-{topic}-{version}")
 
-    letters = [said("orders/create", 0)]
+    messages = [changed("orders/create", 0)]
     if order.updated:
-        letters.append(said("orders/updated", 1))
-    back: list[Back] = []
-    if order.story == "cancelled":
-        letters.append(said("orders/cancelled", 5, cancelled_at=order.returns[0]))
-        back.append(Back(cart.net_minor(), order.returns[0]))
-    elif order.story in ("line_back", "lines_back"):
-        for index in order.lines_back:
-            refund_id, at = 900_000 + cart.number * 10 + index, order.returns[index]
-            letters.append(_letter("refunds/create", refund_body(cart, refund_id, index, at), f"{refund_id}"))
-            back.append(Back(cart.net_minor(index), at))
-    return Telling(f"#{cart.number}", tuple((each,) for each in letters), tuple(back))
+        messages.append(changed("orders/updated", 1))
+    refunds: list[ExpectedRefund] = []
+    if order.outcome == "cancelled":
+        messages.append(changed("orders/cancelled", 5, cancelled_at=order.returned_at[0]))
+        refunds.append(ExpectedRefund(cart.net_minor(), order.returned_at[0]))
+    elif order.outcome in ("line_returned", "lines_returned"):
+        for index in order.returned_lines:
+            refund_id, at = 900_000 + cart.number * 10 + index, order.returned_at[index]
+            messages.append(message("refunds/create", refund_body(cart, refund_id, index, at), f"{refund_id}"))
+            refunds.append(ExpectedRefund(cart.net_minor(index), at))
+    return Simulation(f"#{cart.number}", in_any_order(*messages), tuple(refunds))
 
 
-def sign(unsigned: Letter, secret: str, at: datetime) -> Letter:
-    """X-Shopify-Hmac-Sha256 over the raw body."""
-    del at
-    digest = base64.b64encode(hmac_sha256(secret, unsigned.body)).decode()
-    return replace(unsigned, headers={**unsigned.headers, "X-Shopify-Hmac-Sha256": digest})
+def sale(cart: Cart, at: datetime, code: str) -> Message:
+    """orders/create of a paid order."""
+    body = order_body(cart, created_at=at, updated_at=at, status="paid", code=code)
+    return message("orders/create", body, f"{cart.number}-orders/create")
 
 
 def order_body(
@@ -60,9 +75,9 @@ def order_body(
     click_id: str | None = None,
     cancelled_at: datetime | None = None,
     test: bool = False,
-) -> dict[str, Any]:
+) -> Json:
     """The body of orders/create, orders/paid, orders/updated or orders/cancelled for this cart."""
-    order = sample("shopify_order_rest_2024-04.json")
+    order = document("shopify_order_rest_2024-04.json")
     totals = cart.totals()
     order.update(
         id=order_key(cart),
@@ -91,7 +106,7 @@ def order_body(
         discount_applications=[],
         refunds=[],
         fulfillments=[],
-        tax_lines=[_tax_line(totals["tax"], cart.currency)],
+        tax_lines=[_tax_line(totals["tax"], cart)],
         line_items=[_line(cart, index) for index in range(len(cart.items))],
         shipping_lines=[_shipping_line(cart)],
         customer={"id": 207_000_000 + cart.number, "email": f"customer{cart.number}@example.com"},
@@ -104,9 +119,9 @@ def order_body(
     return order
 
 
-def refund_body(cart: Cart, refund_id: int, index: int, at: datetime) -> dict[str, Any]:
-    """The body of refunds/create that gives one whole line back, with its VAT and without shipping."""
-    refund = sample("shopify_refund_rest_2024-04.json")
+def refund_body(cart: Cart, refund_id: int, index: int, at: datetime) -> Json:
+    """The body of refunds/create that refunds one whole line with its VAT, without shipping."""
+    refund = document("shopify_refund_rest_2024-04.json")
     paid, vat = cart.paid_minor(index), cart.vat_minor(index)
     returned = paid + (0 if cart.vat_included else vat)
     line = _line(cart, index)
@@ -137,7 +152,7 @@ def refund_body(cart: Cart, refund_id: int, index: int, at: datetime) -> dict[st
                 "kind": "refund",
                 "status": "success",
                 "gateway": "bogus",
-                "amount": text(returned),
+                "amount": decimal(returned),
                 "currency": cart.currency,
                 "test": False,
                 "created_at": at.isoformat(timespec="seconds"),
@@ -153,11 +168,12 @@ def order_key(cart: Cart) -> int:
 
 
 def checkout_token(cart: Cart) -> str:
-    """What joins a thank-you page to its webhook."""
+    """The token by which a thank-you page and its webhook are recognised as one order."""
     return hashlib.md5(f"checkout {cart.number}".encode(), usedforsecurity=False).hexdigest()
 
 
-def _letter(topic: str, body: dict[str, Any], event_id: str) -> Letter:
+def message(topic: str, body: Json, event_id: str) -> Message:
+    """A webhook of this topic, unsigned."""
     headers = {
         "X-Shopify-Topic": topic,
         "X-Shopify-Shop-Domain": "launch-day.myshopify.com",
@@ -165,10 +181,10 @@ def _letter(topic: str, body: dict[str, Any], event_id: str) -> Letter:
         "X-Shopify-Webhook-Id": event_id,
         "X-Shopify-Event-Id": event_id,
     }
-    return letter(body, **headers)
+    return post(body, headers)
 
 
-def _price(order: dict[str, Any], cart: Cart) -> None:
+def _price(order: Json, cart: Cart) -> None:
     totals = cart.totals()
     for name, minor in (
         ("total_line_items_price", totals["lines"]),
@@ -181,13 +197,13 @@ def _price(order: dict[str, Any], cart: Cart) -> None:
         ("total_price", totals["total"]),
         ("current_total_price", totals["total"]),
     ):
-        order[name] = text(minor)
+        order[name] = decimal(minor)
         order[f"{name}_set"] = _set(minor, cart.currency)
     order["total_shipping_price_set"] = _set(cart.shipping_minor, cart.currency)
 
 
-def _redeem(order: dict[str, Any], cart: Cart, code: str) -> None:
-    order["discount_codes"] = [{"code": code, "amount": text(cart.totals()["discount"]), "type": "percentage"}]
+def _redeem(order: Json, cart: Cart, code: str) -> None:
+    order["discount_codes"] = [{"code": code, "amount": decimal(cart.totals()["discount"]), "type": "percentage"}]
     order["discount_applications"] = [
         {
             "target_type": "line_item",
@@ -201,9 +217,9 @@ def _redeem(order: dict[str, Any], cart: Cart, code: str) -> None:
     ]
 
 
-def _line(cart: Cart, index: int) -> dict[str, Any]:
+def _line(cart: Cart, index: int) -> Json:
     item = cart.items[index]
-    line: dict[str, Any] = sample("shopify_order_rest_2024-04.json")["line_items"][0]
+    line: Json = document("shopify_order_rest_2024-04.json")["line_items"][0]
     whole = item.price_minor * item.quantity
     off = whole - cart.paid_minor(index)
     line.update(
@@ -211,14 +227,14 @@ def _line(cart: Cart, index: int) -> dict[str, Any]:
         title=item.title,
         name=item.title,
         sku=item.sku,
-        price=text(item.price_minor),
+        price=decimal(item.price_minor),
         price_set=_set(item.price_minor, cart.currency),
         quantity=item.quantity,
         current_quantity=item.quantity,
         properties=[],
-        tax_lines=[_tax_line(cart.vat_minor(index), cart.currency)],
+        tax_lines=[_tax_line(cart.vat_minor(index), cart)],
         discount_allocations=[
-            {"amount": text(off), "amount_set": _set(off, cart.currency), "discount_application_index": 0}
+            {"amount": decimal(off), "amount_set": _set(off, cart.currency), "discount_application_index": 0}
         ]
         if off
         else [],
@@ -226,19 +242,24 @@ def _line(cart: Cart, index: int) -> dict[str, Any]:
     return line
 
 
-def _shipping_line(cart: Cart) -> dict[str, Any]:
-    line: dict[str, Any] = sample("shopify_order_rest_2024-04.json")["shipping_lines"][0]
-    amount = {"price": text(cart.shipping_minor), "price_set": _set(cart.shipping_minor, cart.currency)}
+def _shipping_line(cart: Cart) -> Json:
+    line: Json = document("shopify_order_rest_2024-04.json")["shipping_lines"][0]
+    amount = {"price": decimal(cart.shipping_minor), "price_set": _set(cart.shipping_minor, cart.currency)}
     line.update(amount, discounted_price=amount["price"], discounted_price_set=amount["price_set"], tax_lines=[])
     return line
 
 
-def _tax_line(minor: int, currency: str) -> dict[str, Any]:
-    return {"title": "VAT", "rate": VAT_PERCENT / 100, "price": text(minor), "price_set": _set(minor, currency)}
+def _tax_line(minor: int, cart: Cart) -> Json:
+    return {
+        "title": "VAT",
+        "rate": cart.vat_percent / 100,
+        "price": decimal(minor),
+        "price_set": _set(minor, cart.currency),
+    }
 
 
-def _set(minor: int, currency: str) -> dict[str, Any]:
-    money = {"amount": text(minor), "currency_code": currency}
+def _set(minor: int, currency: str) -> Json:
+    money = {"amount": decimal(minor), "currency_code": currency}
     return {"shop_money": money, "presentment_money": dict(money)}
 
 
@@ -246,8 +267,8 @@ SHOP = Shop(
     name="main",
     platform="shopify",
     secret="launch-day-shopify-secret",  # noqa: S106 a secret of the demo's own brand
-    stories=("line_back", "lines_back", "cancelled"),
-    tell=tell,
+    outcomes=("line_returned", "lines_returned", "cancelled"),
+    simulate=simulate,
     sign=sign,
-    unreadable=_letter("orders/create", {"id": 1, "name": "#1", "currency": "EUR", "line_items": "none"}, "unreadable"),
+    unreadable=message("orders/create", {"id": 1, "name": "#1", "currency": "EUR", "line_items": "none"}, "unreadable"),
 )

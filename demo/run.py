@@ -1,4 +1,4 @@
-"""One performance: the way to the service, the chance, the books, and what was made so far."""
+"""One run of the demo: the connection to the service, the random generator, the books, and what was created so far."""
 
 import asyncio
 import random
@@ -10,34 +10,34 @@ from typing import Any
 import httpx2
 from rich.progress import Progress, TaskID
 
-from demo.day import Partner
 from demo.ledger import Deal, Ledger
+from demo.scenario import Partner
 
 CONCURRENCY = 16
 
-Act = Callable[[], Awaitable[None]]
+Action = Callable[[], Awaitable[None]]
 
 
 class DemoError(Exception):
-    """The service answered something the demo cannot go on with; the text says what."""
+    """The demo cannot go on: there is no service, or it answered something unexpected; the text says what."""
 
 
 @dataclass(slots=True)
-class Performance:
-    """What every act needs. people: the human clicks, as (whose link, the link, the click). doors, pixel_keys: by shop.
+class Run:
+    """What every action needs. human_clicks: as (partner, link id, click id). webhook_urls, pixel_keys: by shop.
 
-    unreadable: shops that sent a message nobody can read.
+    unreadable: shops that sent a message which no parser can read.
     """
 
     client: httpx2.AsyncClient
     base_url: str
     secret_key: str
-    chance: random.Random
+    rng: random.Random
     ledger: Ledger
     now: datetime
     partners: list[Partner] = field(default_factory=list)
-    people: list[tuple[Partner, str, str]] = field(default_factory=list)
-    doors: dict[str, str] = field(default_factory=dict)
+    human_clicks: list[tuple[Partner, str, str]] = field(default_factory=list)
+    webhook_urls: dict[str, str] = field(default_factory=dict)
     pixel_keys: dict[str, str] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
 
@@ -52,22 +52,22 @@ class Performance:
 
     @property
     def today(self) -> date:
-        """The brand's date."""
+        """Today in the brand's time zone."""
         return self.now.astimezone(self.ledger.zone).date()
 
 
 def deal_of(partner: Partner) -> Deal:
-    """The partner's place in the books."""
+    """The partner as the books name it."""
     return Deal(partner.influencer_id, partner.campaign_id, partner.collaboration_id)
 
 
-async def in_parallel(acts: Sequence[Act], progress: Progress, task: TaskID) -> None:
-    """Does all, begun in this order, CONCURRENCY at a time; the first failure ends the rest and is raised."""
-    waiting = iter(acts)
+async def in_parallel(actions: Sequence[Action], progress: Progress, task: TaskID) -> None:
+    """Runs all actions, started in this order, CONCURRENCY at a time; the first failure ends the rest and is raised."""
+    waiting = iter(actions)
 
     async def one_after_another() -> None:
-        for act in waiting:
-            await act()
+        for action in waiting:
+            await action()
             progress.advance(task)
 
     try:

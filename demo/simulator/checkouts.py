@@ -1,0 +1,39 @@
+"""All checkouts that are simulated: those of the demo's shops, and every way of connecting a shop that a test or the bench wants."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from demo.simulator import generic, paddle, postback, prestashop, shopify, stripe, woocommerce
+from demo.simulator.messages import Checkout, Shop
+
+SHOPS: tuple[Shop, ...] = (
+    shopify.SHOP,
+    woocommerce.SHOP,
+    stripe.SHOP,
+    paddle.SHOP,
+    prestashop.SHOP,
+    generic.SHOP,
+    *postback.SHOPS,
+)
+
+
+def _postback(network: str, settings: Mapping[str, str]) -> Checkout:
+    return Checkout(network, "postback", partial(postback.sign, network), partial(postback.sale, network), settings)
+
+
+CHECKOUTS: Mapping[str, Checkout] = {
+    each.name: each
+    for each in (
+        Checkout("shopify", "shopify", shopify.sign, shopify.sale),
+        Checkout("woocommerce", "woocommerce", woocommerce.sign, woocommerce.sale),
+        Checkout("stripe", "stripe", stripe.sign, stripe.sale),
+        Checkout("generic", "generic", generic.sign, generic.sale),
+        Checkout("standard", "generic", generic.sign_standard, generic.sale),
+        Checkout("paddle", "generic", paddle.sign, paddle.sale, {"preset": "paddle"}),
+        Checkout("prestashop", "generic", prestashop.sign, prestashop.sale, {"preset": "prestashop"}),
+        _postback("postback", {}),
+        _postback("awin", {"preset": "awin"}),
+        _postback("everflow", {"preset": "everflow"}),
+    )
+}
+"""By name. `generic` and `standard` send the same bodies under different signatures."""
