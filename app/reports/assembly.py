@@ -1,4 +1,4 @@
-"""From what was counted to the rows of a report: pure, and exact to the minor unit.
+"""Makes the rows of a report out of counts: pure, and exact to the minor unit.
 
 rows + unsplit = totals (attributed)        totals + unattributed = all orders
 """
@@ -11,7 +11,8 @@ from fractions import Fraction
 from app.domain.kpi import Facts, Figure, Missing
 from app.reports.clicks import CLICK_COUNTS
 from app.reports.money import WHOLE_BP, Costs, Orders, splits_costs
-from app.reports.question import ENTITIES, Key, Question, Tallies, check_rows
+from app.reports.question import ENTITIES, Key, Question, Tallies
+from app.reports.statements import check_rows
 
 UNSPLITTABLE = Missing("unsplittable")
 """The figure exists for the whole and cannot be told apart by this group or filter."""
@@ -19,7 +20,7 @@ UNSPLITTABLE = Missing("unsplittable")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: where it stands and what was counted there."""
+    """One row: its key and what was counted for it."""
 
     key: Key
     facts: Facts
@@ -27,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Unsplit:
-    """What stands in the totals and in no row, so that the difference between them is never a riddle. detail: why, in a sentence."""
+    """A part of the totals that no row can take; it explains the difference between them. detail: why, in a sentence."""
 
     metric: str
     value: int
@@ -73,7 +74,7 @@ def knows_costs(question: Question) -> bool:
 
 
 def assemble(question: Question, clicks: Tallies, orders: Orders, costs: Costs) -> Assembly:
-    """The report. `clicks` are by row when the groups split clicks, else under the empty key; empty when the filters exclude them."""
+    """The report. `clicks` are by row when the groups split clicks, else under the empty key; empty when the filters exclude clicks."""
     rows_have_clicks = knows_clicks(question) and all(map(splits_clicks, question.group_by))
     rows_have_costs = knows_costs(question) and all(map(splits_costs, question.group_by))
     counted: Tallies = {}
@@ -122,7 +123,7 @@ def _facts(counts: Mapping[str, int], *, clicks: bool, costs: bool) -> Facts:
 
 
 def _sum(*parts: Counter[str]) -> Counter[str]:
-    """Added up, keeping negative counts (`+` of Counters would drop them)."""
+    """The sum, negative counts included (`+` of Counters would drop them)."""
     total: Counter[str] = Counter()
     for part in parts:
         total.update(part)
@@ -155,7 +156,7 @@ def _unconverted(orders: Mapping[str, Counter[str]], costs: Mapping[str, Counter
 
 
 def _in_order(question: Question, rows: list[Row]) -> list[Row]:
-    """Group by group as asked: time ascending; entities by revenue, conversions, clicks (over all their rows) descending, unknown last."""
+    """Sorted group by group: time ascending; entities by revenue, conversions, clicks (over all their rows) descending, unknown last."""
     ranks: list[Mapping[object, int] | None] = []
     for place, group in enumerate(question.group_by):
         ranks.append(_ranks(place, rows) if group in ENTITIES else None)

@@ -1,12 +1,13 @@
-"""Clicks by row. Whole days of the brand's own zone come from `click_day`; what is left at the edges comes from the single clicks.
+"""Clicks by row. Whole days of the brand's own zone come from `click_day`, what is left at the edges from the single clicks.
 
-So a report in the brand's zone never reads single clicks, a report in another zone reads at most two days of them per row of time, and
-both ways give the same figures.
+So a report in the brand's zone reads no single clicks, a report in another zone at most two days of them per row of time, and both give the
+same figures.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -32,11 +33,12 @@ from app.database.tables import CLICK_CLASSES, click, click_day, collaboration, 
 from app.domain.ids import floor_at
 from app.domain.periods import Days, Stretch, cover
 from app.errors import Invalid
-from app.reports.question import ROWS_MAX, Filters, Question, Tallies, fetch, is_one_of, place_of
+from app.reports.question import Filters, Question, Tallies, key_of
+from app.reports.statements import ROWS_MAX, fetch, narrowed
 
 CLICK_COUNTS = ("clicks", "unique_clicks", "bots", "previews", "prefetches", "heads")
 _CLASS_COUNTS = {"human": "clicks", "bot": "bots", "preview": "previews", "prefetch": "prefetches", "head": "heads"}
-"""The classes that are counted, in the order of CLICK_CLASSES; `test`, which comes last, is not."""
+"""Count of each class, in the order of CLICK_CLASSES; `test`, which comes last, is not counted."""
 
 Edge = TypeVar("Edge", date, datetime, UUID)
 
@@ -69,12 +71,12 @@ async def count_clicks(
         for row in await fetch(connection, _by_row(part, brand_id, question)):
             found = (places.buckets[row[0] - 1], *row[1:]) if has_buckets else row
             counts = dict(zip(counted, map(int, row[groups:]), strict=True))
-            tallies.setdefault(place_of(found, columns), Counter()).update(counts)
+            tallies.setdefault(key_of(found, columns), Counter()).update(counts)
     return tallies
 
 
 class Places:
-    """The spans as one ascending list of bounds, so that a binary search finds the span of a row; `buckets[place - 1]` is its bucket."""
+    """Spans as one ascending list of bounds, in which a binary search finds the span of a row; `buckets[place - 1]` is its bucket."""
 
     def __init__(self, spans: Sequence[tuple[Any, Any, int]]) -> None:
         self.bounds: list[Any] = []
@@ -85,7 +87,7 @@ class Places:
             else:
                 self.bounds.append(start)
                 self.buckets.append(bucket)
-            # What follows an end belongs to no span, and is never asked for.
+            # Nothing between an end and the next start passes the conditions.
             self.bounds.append(end)
             self.buckets.append(-1)
         if {*self.buckets} == {spans[0][2], -1}:
@@ -103,86 +105,54 @@ def _parts(
 ) -> list[tuple[Subquery, Places]]:
     """What to add up, as relations of place, link_id (if `by_link`) and counts."""
     parts = []
+    part = partial(_part, brand_id=brand_id, filters=filters, by_link=by_link)
     if days:
-        parts.append(_days_part(brand_id, filters, days, by_link=by_link))
+        spans = [(span.first, span.after, span.bucket) for span in days]
+        sums = [func.sum(click_day.c[name]).label(name) for name in CLICK_COUNTS]
+        on_days = [and_(click_day.c.day >= first, click_day.c.day < after) for first, after in _runs(spans)]
+        parts.append(part(click_day, click_day.c.day, spans, sums, [or_(*on_days)]))
     if stretches:
-        parts.append(_clicks_part(brand_id, filters, stretches, by_link=by_link))
-        parts.append(_visits_part(brand_id, filters, stretches, by_link=by_link))
+        ranges = [(floor_at(span.start), floor_at(span.end), span.bucket) for span in stretches]
+        classes = [
+            func.count().filter(click.c["class"] == number).label(_CLASS_COUNTS[name])
+            for number, name in enumerate(CLICK_CLASSES)
+            if name in _CLASS_COUNTS
+        ]
+        in_ranges = [and_(click.c.id >= low, click.c.id < high) for low, high in _runs(ranges)]
+        counted = click.c["class"] < len(_CLASS_COUNTS)
+        parts.append(part(click, click.c.id, ranges, classes, [counted, or_(*in_ranges)]))
+        # Visits are dated by their first click; the UTC day is only the way into the key.
+        first = visit.c.first_click_id
+        met = [
+            and_(visit.c.day.between(start.date(), end.date()), first >= floor_at(start), first < floor_at(end))
+            for start, end in _runs([(span.start, span.end, span.bucket) for span in stretches])
+        ]
+        parts.append(part(visit, first, ranges, [func.count().label("unique_clicks")], [or_(*met)]))
     return parts
-
-
-def _days_part(brand_id: UUID, filters: Filters, days: Sequence[Days], *, by_link: bool) -> tuple[Subquery, Places]:
-    spans = [(span.first, span.after, span.bucket) for span in days]
-    sums: list[ColumnElement[Any]] = [func.sum(click_day.c[name]).label(name) for name in CLICK_COUNTS]
-    conditions = [
-        click_day.c.brand_id == brand_id,
-        or_(*(and_(click_day.c.day >= first, click_day.c.day < after) for first, after in _runs(spans))),
-    ]
-    places = Places(spans)
-    part = _part(click_day, places.of(click_day.c.day), sums, conditions, brand_id, filters, by_link=by_link)
-    return part, places
-
-
-def _clicks_part(
-    brand_id: UUID, filters: Filters, stretches: Sequence[Stretch], *, by_link: bool
-) -> tuple[Subquery, Places]:
-    spans = [(floor_at(span.start), floor_at(span.end), span.bucket) for span in stretches]
-    counts: list[ColumnElement[Any]] = [
-        func.count().filter(click.c["class"] == number).label(_CLASS_COUNTS[name])
-        for number, name in enumerate(CLICK_CLASSES)
-        if name in _CLASS_COUNTS
-    ]
-    conditions = [
-        click.c.brand_id == brand_id,
-        click.c["class"] < len(_CLASS_COUNTS),
-        or_(*(and_(click.c.id >= low, click.c.id < high) for low, high in _runs(spans))),
-    ]
-    places = Places(spans)
-    part = _part(click, places.of(click.c.id), counts, conditions, brand_id, filters, by_link=by_link)
-    return part, places
-
-
-def _visits_part(
-    brand_id: UUID, filters: Filters, stretches: Sequence[Stretch], *, by_link: bool
-) -> tuple[Subquery, Places]:
-    """Visits are dated by their first click; the UTC day is only the way into the key."""
-    spans = [(floor_at(span.start), floor_at(span.end), span.bucket) for span in stretches]
-    runs = _runs([(span.start, span.end, span.bucket) for span in stretches])
-    counts: list[ColumnElement[Any]] = [func.count().label("unique_clicks")]
-    first = visit.c.first_click_id
-    conditions = [
-        visit.c.brand_id == brand_id,
-        or_(
-            *(
-                and_(visit.c.day.between(start.date(), end.date()), first >= floor_at(start), first < floor_at(end))
-                for start, end in runs
-            )
-        ),
-    ]
-    places = Places(spans)
-    part = _part(visit, places.of(first), counts, conditions, brand_id, filters, by_link=by_link)
-    return part, places
 
 
 def _part(
     table: Table,
-    place: ColumnElement[int],
+    field: ColumnElement[Any],
+    spans: Sequence[tuple[Any, Any, int]],
     counts: Sequence[ColumnElement[Any]],
     conditions: Sequence[ColumnElement[bool]],
+    *,
     brand_id: UUID,
     filters: Filters,
-    *,
     by_link: bool,
-) -> Subquery:
-    groups: list[ColumnElement[Any]] = [place.label("place"), *([table.c.link_id] if by_link else [])]
+) -> tuple[Subquery, Places]:
+    places = Places(spans)
+    groups = [places.of(field).label("place"), *([table.c.link_id] if by_link else [])]
     chosen = _of_chosen_links(table.c.link_id, brand_id, filters)
-    # By number: saying a place of many bounds twice would send them twice.
+    # By number: naming a place of many bounds twice would send the bounds twice.
     numbers: list[ColumnElement[Any]] = [literal_column(str(number)) for number in range(1, len(groups) + 1)]
-    return select(*groups, *counts).where(*conditions, *chosen).group_by(*numbers).subquery("part")
+    query = select(*groups, *counts).where(table.c.brand_id == brand_id, *conditions, *chosen).group_by(*numbers)
+    return query.subquery("part"), places
 
 
 def _runs(spans: Sequence[tuple[Edge, Edge, int]]) -> list[tuple[Edge, Edge]]:
-    """The same spans, joined where one begins at the end of another: the fewest ranges that the database must look up."""
+    """Spans joined where one begins at the end of another: the fewest ranges that the database must look up."""
     runs: list[tuple[Edge, Edge]] = []
     for start, end, _ in sorted(spans):
         if runs and runs[-1][1] == start:
@@ -206,14 +176,9 @@ def _by_row(part: Subquery, brand_id: UUID, question: Question) -> Select[Any]:
 
 
 def _of_chosen_links(link_id: ColumnElement[Any], brand_id: UUID, filters: Filters) -> list[ColumnElement[bool]]:
-    """The condition that a row's link is among those asked for; [] when all are."""
-    wanted = [
-        (collaboration.c.influencer_id, filters.influencer_id),
-        (collaboration.c.campaign_id, filters.campaign_id),
-        (link.c.collaboration_id, filters.collaboration_id),
-        (link.c.id, filters.link_id),
-    ]
-    conditions = [is_one_of(field, ids) for field, ids in wanted if ids]
+    """The condition that a row's link passes the filters; [] when every link does."""
+    columns = {f"{name}_id": column for name, column in _OF_ENTITY.items()}
+    conditions = narrowed(filters, **columns, link_id=link.c.id)
     if not conditions:
         return []
     of_brand = (collaboration.c.brand_id == link.c.brand_id) & (collaboration.c.id == link.c.collaboration_id)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.tables import missed_day
 from app.domain.periods import Period, first_day_from
-from app.reports.question import ROWS_MAX, check_rows, is_one_of
+from app.reports.statements import ROWS_MAX, fetch, is_one_of
 
 REASONS = ("unknown_slug", "expired", "disabled")
 
@@ -44,6 +44,5 @@ async def list_missed(
         missed_day.c.slug,
         missed_day.c.reason,
     )
-    rows = (await connection.execute(query.order_by(*order).limit(ROWS_MAX + 1))).fetchall()
-    check_rows(len(rows))
+    rows = await fetch(connection, query.order_by(*order).limit(ROWS_MAX + 1))
     return tuple(Missed(row.day, row.host, row.slug, row.reason, row.hits) for row in rows)

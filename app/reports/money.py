@@ -1,6 +1,6 @@
-"""Orders, refunds and costs by row, from `credit` and `cost`. Every figure is in one currency; the others are summed apart.
+"""Orders, refunds and costs by row, from `credit` and `cost`. Every figure is in one currency; other currencies are summed apart.
 
-An order counts by its own date; a refund by its own, so that it never changes the net of the month before, or by that of its order, as asked.
+An order counts at its own date. A refund counts at its own, so that it never changes the net of the month before, or at that of its order.
 """
 
 from collections import Counter
@@ -27,17 +27,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.tables import collaboration, conversion, cost, credit
 from app.domain.periods import first_day_from
-from app.reports.question import ROWS_MAX, Question, Tallies, fetch, is_one_of, place_of
+from app.reports.question import Filters, Question, Tallies, key_of
+from app.reports.statements import ROWS_MAX, fetch, is_one_of, narrowed
 
 WHOLE_BP = 10_000
 ORDER_KIND = "sale"
 ORDER_COUNTS = ("conversions_bp", "orders_bp", "gross_minor", "order_gross_minor", "refunds_minor")
-"""What is added up of orders. `…_bp`: orders in basis points, because a shared order counts in each row by its share."""
+"""Sums of orders. `…_bp`: orders in basis points, because a shared order counts in each row by its share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """ORDER_COUNTS of what somebody is credited with by row, of what nobody is, and of both in other currencies than the report's."""
+    """ORDER_COUNTS of credited orders by row, of orders that nobody is credited with, and of both in other currencies by currency."""
 
     attributed: Tallies = field(default_factory=dict)
     unattributed: Counter[str] = field(default_factory=Counter)
@@ -46,7 +47,7 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """`cost_minor` by row, of whole campaigns that no row can take, and of both in other currencies than the report's."""
+    """`cost_minor` by row, of whole campaigns that no row can take, and of both in other currencies by currency."""
 
     split: Tallies = field(default_factory=dict)
     unsplit_minor: int = 0
@@ -54,7 +55,7 @@ class Costs:
 
 
 async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Question) -> Orders:
-    """Orders dated in the period, and refunds dated in it or of those orders, as asked; test, rejected and unverified ones excluded."""
+    """Orders dated in the period, and refunds dated in it or of those orders, by `refunds_by`; test, rejected and unverified ones excluded."""
     found = Orders()
     places = question.places
     for row in await fetch(connection, _orders(brand_id, question)):
@@ -62,7 +63,7 @@ async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Qu
         if row.currency != question.currency:
             found.unconverted.setdefault(row.currency, Counter()).update(counts)
         elif row.attributed:
-            found.attributed.setdefault(place_of(row, places), Counter()).update(counts)
+            found.attributed.setdefault(key_of(row, places), Counter()).update(counts)
         else:
             found.unattributed.update(counts)
     return found
@@ -80,7 +81,7 @@ def _credits(brand_id: UUID, question: Question) -> FromClause:
         .join(conversion, and_(conversion.c.brand_id == brand_id, conversion.c.id == credit.c.conversion_id))
         .where(credit.c.brand_id == brand_id, credit.c.position > 0, conversion.c.refunded_minor != 0)
     )
-    # Conditions on the whole reach into both parts, and so their indexes.
+    # PostgreSQL pushes conditions on the union into both parts, and so to their indexes.
     return union_all(placed, refunded).subquery("credits")
 
 
@@ -91,7 +92,7 @@ def _orders(brand_id: UUID, question: Question) -> Select[Any]:
         bounds = bindparam("bounds", question.bounds, ARRAY(DateTime(timezone=True)))
         groups.append((func.width_bucket(rows.c.occurred_at, bounds) - 1).label("bucket"))
     attributed = rows.c.collaboration_id.is_not(None)
-    # What nobody gets is one sum: a code without owner must not cut it up.
+    # Orders that nobody is credited with are one sum: a code without an owner must not split it.
     groups += [case((attributed, rows.c[f"{name}_id"])).label(name) for name in question.entities]
     groups += [attributed.label("attributed"), rows.c.currency]
     is_order = rows.c.position == 0
@@ -111,24 +112,16 @@ def _orders(brand_id: UUID, question: Question) -> Select[Any]:
             rows.c.counted,
             rows.c.occurred_at >= question.period.start,
             rows.c.occurred_at < question.period.end,
-            *_of_chosen_orders(brand_id, question, rows),
+            *_filters(brand_id, question.filters, rows),
         )
         .group_by(*groups)
         .limit(ROWS_MAX + 1)
     )
 
 
-def _of_chosen_orders(brand_id: UUID, question: Question, rows: FromClause) -> list[ColumnElement[bool]]:
-    filters = question.filters
-    wanted = [
-        (rows.c.influencer_id, filters.influencer_id),
-        (rows.c.campaign_id, filters.campaign_id),
-        (rows.c.collaboration_id, filters.collaboration_id),
-        (rows.c.link_id, filters.link_id),
-        (rows.c.code_id, filters.code_id),
-        (rows.c.kind, filters.kind),
-    ]
-    conditions: list[ColumnElement[bool]] = [is_one_of(field, values) for field, values in wanted if values]
+def _filters(brand_id: UUID, filters: Filters, rows: FromClause) -> list[ColumnElement[bool]]:
+    named = ("influencer_id", "campaign_id", "collaboration_id", "link_id", "code_id", "kind")
+    conditions = narrowed(filters, **{name: rows.c[name] for name in named})
     if filters.shop:
         of_shop = select(conversion.c.id).where(
             conversion.c.brand_id == brand_id, is_one_of(conversion.c.shop, filters.shop)
@@ -152,7 +145,7 @@ async def count_costs(connection: AsyncConnection, brand_id: UUID, question: Que
         if row.currency != question.currency:
             unconverted.setdefault(row.currency, Counter())["cost_minor"] += int(row.cost_minor)
         elif splits and not (row.of_campaign and below_campaign):
-            split.setdefault(place_of(row, places), Counter())["cost_minor"] += int(row.cost_minor)
+            split.setdefault(key_of(row, places), Counter())["cost_minor"] += int(row.cost_minor)
         else:
             unsplit_minor += int(row.cost_minor)
     return Costs(split, unsplit_minor, unconverted)
@@ -182,12 +175,7 @@ def _costs(brand_id: UUID, question: Question) -> Select[Any]:
     source: FromClause = cost.outerjoin(
         collaboration, and_(collaboration.c.brand_id == brand_id, collaboration.c.id == cost.c.collaboration_id)
     )
-    filters = question.filters
-    wanted = [
-        (collaboration.c.influencer_id, filters.influencer_id),
-        (cost.c.campaign_id, filters.campaign_id),
-        (cost.c.collaboration_id, filters.collaboration_id),
-    ]
+    columns = {f"{name}_id": column for name, column in _OF_ENTITY.items()}
     return (
         select(*groups, func.sum(cost.c.amount_minor).label("cost_minor"))
         .select_from(source)
@@ -196,7 +184,7 @@ def _costs(brand_id: UUID, question: Question) -> Select[Any]:
             cost.c.archived_at.is_(None),
             cost.c.incurred_on >= first,
             cost.c.incurred_on < after,
-            *(is_one_of(field, values) for field, values in wanted if values),
+            *narrowed(question.filters, **columns),
         )
         .group_by(*groups)
         .limit(ROWS_MAX + 1)

@@ -1,4 +1,4 @@
-"""What the rows of a report are about: names for ids, also of what has been archived since."""
+"""Names of the entities in a report's rows, archived ones included."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.tables import campaign, code, collaboration, influencer, link
 from app.reports.assembly import Row
-from app.reports.question import Question, is_one_of
+from app.reports.question import Question
+from app.reports.statements import is_one_of
 
 UNKNOWN_NAME = "(unknown)"
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An influencer, campaign, collaboration, link or code in a row's key. `id` None: the orders or clicks that have none."""
+    """An influencer, campaign, collaboration, link or code in a row's key. `id` None: orders or clicks that have none."""
 
     id: UUID | None
     name: str
@@ -44,7 +45,7 @@ async def find_names(
 
 
 def _named(group: str, brand_id: UUID, ids: set[UUID]) -> Any:
-    """Who they are: a link goes by its slug, a collaboration by the names of both its sides."""
+    """Ids and names: a link is named by its slug, a collaboration by both its sides."""
     name: ColumnElement[Any]
     source: FromClause
     if group == "collaboration":

@@ -33,7 +33,7 @@ CANCELED = "57014"
 
 @dataclass(frozen=True, slots=True)
 class BrandBasics:
-    """What a report takes from the brand when it is not told otherwise."""
+    """The brand's currency and time zone: a report's defaults."""
 
     currency: str
     zone: ZoneInfo
@@ -49,7 +49,7 @@ class GroupFigures:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The whole answer. complete_until: every click and order received before it is counted; None while nothing has been drained yet."""
+    """The whole report. complete_until: every click and order received before it is counted; None while nothing has been drained yet."""
 
     question: Question
     as_of: datetime
@@ -64,7 +64,7 @@ class Summary:
 
 @asynccontextmanager
 async def one_moment(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Every statement within sees the same moment and runs at most TIMEOUT_MS. The connection's transaction must not have read anything yet.
+    """Run the block at one moment of the database, each statement for at most TIMEOUT_MS. The transaction must not have read anything yet.
 
     A statement that is cut off becomes Invalid with advice: the same question would be cut off again.
     """
@@ -101,9 +101,9 @@ async def summarise(
     as_of: datetime,
     click_days: int,
 ) -> Summary:
-    """Answers the question, within `one_moment`. click_days: how long single clicks are kept.
+    """Answer the question, within `one_moment`. click_days: days for which single clicks are kept.
 
-    Invalid when it has too many rows, or needs single clicks that are gone.
+    Raises Invalid when it has too many rows, or needs single clicks that are gone.
     """
     counted = question
     if not all(map(splits_clicks, question.group_by)):
@@ -114,7 +114,7 @@ async def summarise(
         clicks = await count_clicks(connection, brand_id, basics.zone, counted, kept_from)
     orders = await count_orders(connection, brand_id, question)
     costs = await count_costs(connection, brand_id, question) if knows_costs(question) else Costs()
-    # Thousands of rows are a second's arithmetic. In a thread, the redirects of this process go on in between.
+    # Thousands of rows take a second; in a thread, this process goes on redirecting meanwhile.
     assembly = await asyncio.to_thread(assemble, question, clicks, orders, costs)
     names = await find_names(connection, brand_id, question, assembly.rows)
     return Summary(
@@ -144,7 +144,7 @@ def _rows(
 
 
 def _all_orders(question: Question, assembly: Assembly) -> Figures:
-    """The figures of all orders, and how many of them the report explains; not under a filter that nobody's orders cannot pass."""
+    """The figures of all orders, and the share that the report explains; no share under a filter that no unattributed order can pass."""
     figures = compute(assembly.all_orders, ORDER_METRICS)
     filters = question.filters
     if filters.influencer_id or filters.campaign_id or filters.collaboration_id or filters.link_id or filters.code_id:
@@ -157,7 +157,7 @@ def _all_orders(question: Question, assembly: Assembly) -> Figures:
 
 
 async def complete_until(connection: AsyncConnection, brand_id: UUID, as_of: datetime) -> datetime | None:
-    """The oldest moment of which something may still be missing: undrained lines, visitors not counted yet, deliveries not recorded yet."""
+    """The oldest moment at which something may still be missing: undrained lines, uncounted visitors, unrecorded deliveries."""
     drained: datetime | None = (await connection.execute(select(func.min(drain_state.c.drained_until)))).scalar()
     if drained is None:
         return None

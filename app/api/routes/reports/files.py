@@ -1,4 +1,4 @@
-"""Reports as files that people open in a spreadsheet: the figures of the JSON, a line for everything that has figures."""
+"""Reports as CSV for spreadsheets: the figures of the JSON, one line for everything that has figures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,11 +18,11 @@ from app.reports.summary import MODEL, Summary
 FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "UTF-8 with a byte order mark, as spreadsheets want it.", "content": {"text/csv": {}}}
 }
-"""What OpenAPI is told of a report that is a file."""
+"""OpenAPI response of a report that is a file."""
 EITHER: dict[int | str, dict[str, Any]] = {
     200: {"description": "As CSV when `Accept` asks for `text/csv`.", "content": {"text/csv": {}}}
 }
-"""And of one that is a file for those who ask so."""
+"""OpenAPI response of a report that is JSON or a file, by `Accept`."""
 VARY = {"Vary": "Accept"}
 
 _METRICS = tuple(metric.name for metric in METRICS)
@@ -37,22 +37,24 @@ def asks_for_csv(request: Request) -> bool:
 
 
 def answer_file(name: str, period: Period, content: bytes) -> Response:
-    """A file about a period, with a name to be kept under."""
+    """A file named after its period."""
     start, end = (f"{edge.astimezone(period.zone):%Y-%m-%d}" for edge in (period.start, period.end))
     headers = {"Content-Disposition": f'attachment; filename="{name}_{start}_{end}.csv"', **VARY}
     return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def write_missed(rows: Sequence[Missed]) -> bytes:
-    """Requests that led nowhere, a line each."""
+    """A line for each row of the report on requests that led nowhere."""
     lines = (csv_row((row.day.isoformat(), row.host, row.slug, row.reason, row.hits)) for row in rows)
     return b"".join((BYTE_ORDER_MARK, csv_row(("day", "host", "slug", "reason", "hits")), *lines))
 
 
 def write_summary(summary: Summary) -> bytes:
-    """A line for each row and each sum. `row_type` says which it is, so that nothing is added up twice: row + unsplit = totals, and
-    totals + unattributed = all_orders. What is null is empty, with its reason in `reasons`; what the file is about stands on every line, because
-    files of several months end up under each other."""
+    """A line for each row and each sum, told apart by `row_type`: row + unsplit = totals, and totals + unattributed = all_orders.
+
+    A null is empty, with its reason in `reasons`. The period and the like stand on every line, because people paste files of several months
+    under each other.
+    """
     keys = [name for group in summary.question.group_by for name in _key_columns(group)]
     header = ("row_type", *keys, "currency", *_METRICS, "coverage", "reasons", *_ABOUT)
     period = summary.question.period
@@ -77,7 +79,7 @@ def _key_values(group: str, part: Named | str) -> tuple[object, ...]:
 
 
 Line = tuple[str, Sequence[object], str, Mapping[str, object], str]
-"""What kind of line, the values of its key (none: no row of a group), its currency, its figures, and why some are missing."""
+"""Kind of line, values of its key (none: no row of a group), currency, figures, and why some are missing."""
 
 
 def _lines(summary: Summary) -> Iterator[Line]:
@@ -91,8 +93,8 @@ def _lines(summary: Summary) -> Iterator[Line]:
         key = (value for group, part in row.key.items() for value in _key_values(group, part))
         yield line("row", row.figures, *key)
     if summary.unsplit:
-        told = dict.fromkeys(each.detail for each in summary.unsplit)
-        yield "unsplit", (), currency, {each.metric: each.value for each in summary.unsplit}, "; ".join(told)
+        details = dict.fromkeys(each.detail for each in summary.unsplit)
+        yield "unsplit", (), currency, {each.metric: each.value for each in summary.unsplit}, "; ".join(details)
     yield line("totals", summary.totals)
     yield line("unattributed", summary.unattributed)
     yield line("all_orders", summary.all_orders)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -24,7 +25,6 @@ from app.domain import ids
 from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric, shown
 from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
 from app.errors import FieldError, Invalid, NotFound
-from app.reports.assembly import Unconverted
 from app.reports.missed import REASONS, Missed, list_missed
 from app.reports.names import Named
 from app.reports.question import GROUPS, GROUPS_MAX, Filters, Question
@@ -36,20 +36,14 @@ router: APIRouter = resource("reports")
 FILTERS_MAX = 100
 TEXT_MAX = 205
 """`ext_` and an external id."""
-FILTERED = {
-    "influencer_id": (influencer, "influencer"),
-    "campaign_id": (campaign, "campaign"),
-    "collaboration_id": (collaboration, "collaboration"),
-    "link_id": (link, "link"),
-    "code_id": (code, "code"),
-}
-"""Filters that name rows of ours: their table and kind of id."""
+FILTERED = {f"{table.name}_id": table for table in (influencer, campaign, collaboration, link, code)}
+"""Filters that name rows, with their tables."""
 
 _UTC = ZoneInfo("UTC")
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
-# ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The parameters ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _moment(text: str) -> str:
@@ -63,7 +57,7 @@ def _zone(name: str) -> str:
 
 
 def _words(values: object) -> object:
-    """Each value may hold several, separated by commas."""
+    """The values, each of which may hold several separated by commas."""
     if not isinstance(values, list):
         return values
     return [part.strip() for value in values for part in str(value).split(",")]
@@ -83,7 +77,7 @@ def _groups(groups: list[str]) -> list[str]:
 
 
 def _texts(values: list[str]) -> list[str]:
-    # Checked as a list: an error within an item would be told under the item's number, not under the parameter's name.
+    # Checked as a list: an error within an item would name the item's number, not the parameter.
     if len(values) > FILTERS_MAX:
         raise ValueError(f"holds more than {FILTERS_MAX} values")
     for value in values:
@@ -144,7 +138,7 @@ class SummaryQuery(Range):
     kind: Texts = Field([], description="Only conversions of these kinds, such as `sale` or `lead`.")
 
 
-class MissedAsked(Range):
+class MissedQuery(Range):
     """Parameters of the report on requests that led nowhere."""
 
     reason: Annotated[list[str], BeforeValidator(_words), AfterValidator(_reasons)] = Field(
@@ -152,7 +146,7 @@ class MissedAsked(Range):
     )
 
 
-# ── What is answered (the shapes; the answer is written by msgspec, exactly) ─────────────────────────────────────────
+# ── The shapes of answers, which msgspec writes, exactly ─────────────────────────────────────────
 
 
 def _field(metric: Metric) -> tuple[Any, Any]:
@@ -279,7 +273,7 @@ class MissedShown(BaseModel):
 
 @router.get("/summary", response_model=SummaryShown, responses={**EITHER, **FOUND})
 async def read_summary(
-    caller: Reader, session: Session, settings: Settings, request: Request, asked: Annotated[SummaryQuery, Query()]
+    caller: Reader, session: Session, settings: Settings, request: Request, query: Annotated[SummaryQuery, Query()]
 ) -> Response:
     """Clicks, orders, revenue, refunds, costs and the KPIs made of them, in one currency and one time zone.
 
@@ -287,7 +281,7 @@ async def read_summary(
     ratios of sums, as fractions; what cannot be divided is null, with the reason. `unattributed` holds the orders that nobody is credited with.
     Rows are there for what has something to tell in the range; days, weeks and months on their own are all there.
     """
-    summary = await _summary(session, settings, caller.brand_id, asked)
+    summary = await _summary(session, settings, caller.brand_id, query)
     if asks_for_csv(request):
         return await _summary_file(summary)
     body = await asyncio.to_thread(lambda: _JSON.encode(_shown(summary)))
@@ -296,13 +290,13 @@ async def read_summary(
 
 @router.get("/summary.csv", responses={**FILE, **FOUND}, response_class=Response)
 async def download_summary(
-    caller: Reader, session: Session, settings: Settings, asked: Annotated[SummaryQuery, Query()]
+    caller: Reader, session: Session, settings: Settings, query: Annotated[SummaryQuery, Query()]
 ) -> Response:
     """The same as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`, `unconverted`.
 
     A name that a spreadsheet would run as a formula begins with an apostrophe.
     """
-    return await _summary_file(await _summary(session, settings, caller.brand_id, asked))
+    return await _summary_file(await _summary(session, settings, caller.brand_id, query))
 
 
 async def _summary_file(summary: Summary) -> Response:
@@ -310,16 +304,16 @@ async def _summary_file(summary: Summary) -> Response:
     return answer_file("summary", summary.question.period, content)
 
 
-async def _summary(session: AsyncConnection, settings: AllSettings, brand_id: UUID, asked: SummaryQuery) -> Summary:
+async def _summary(session: AsyncConnection, settings: AllSettings, brand_id: UUID, query: SummaryQuery) -> Summary:
     async with one_moment(session):
         basics = await read_basics(session, brand_id)
-        zone = read_zone(asked.tz) if asked.tz else basics.zone
+        zone = read_zone(query.tz) if query.tz else basics.zone
         question = Question(
-            _period(asked, zone),
-            asked.currency or basics.currency,
-            tuple(asked.group_by),
-            await _filters(session, brand_id, asked),
-            asked.refunds_by,
+            _period(query, zone),
+            query.currency or basics.currency,
+            tuple(query.group_by),
+            await _filters(session, brand_id, query),
+            query.refunds_by,
         )
         return await summarise(
             session, brand_id, basics, question, as_of=clock.now(), click_days=settings.click_retention_days
@@ -328,53 +322,50 @@ async def _summary(session: AsyncConnection, settings: AllSettings, brand_id: UU
 
 @router.get("/missed", response_model=MissedShown, responses=EITHER)
 async def read_missed(
-    caller: Reader, session: Session, request: Request, asked: Annotated[MissedAsked, Query()]
+    caller: Reader, session: Session, request: Request, query: Annotated[MissedQuery, Query()]
 ) -> Response:
     """Requests that led nowhere: unknown slugs of your own hosts, expired and disabled links, per day of the brand's time zone."""
-    period, rows = await _missed(session, caller.brand_id, asked)
+    period, rows = await _missed(session, caller.brand_id, query)
     if asks_for_csv(request):
         return answer_file("missed", period, write_missed(rows))
-    answer = {
-        **_range(period),
-        "hits": sum(row.hits for row in rows),
-        "rows": rows,
-    }
+    answer = {**_range(period), "hits": sum(row.hits for row in rows), "rows": rows}
     return Response(_JSON.encode(answer), media_type="application/json", headers=VARY)
 
 
 @router.get("/missed.csv", responses=FILE, response_class=Response)
-async def download_missed(caller: Reader, session: Session, asked: Annotated[MissedAsked, Query()]) -> Response:
+async def download_missed(caller: Reader, session: Session, query: Annotated[MissedQuery, Query()]) -> Response:
     """The same as a file for a spreadsheet."""
-    period, rows = await _missed(session, caller.brand_id, asked)
+    period, rows = await _missed(session, caller.brand_id, query)
     return answer_file("missed", period, write_missed(rows))
 
 
-async def _missed(session: AsyncConnection, brand_id: UUID, asked: MissedAsked) -> tuple[Period, tuple[Missed, ...]]:
+async def _missed(session: AsyncConnection, brand_id: UUID, query: MissedQuery) -> tuple[Period, tuple[Missed, ...]]:
     async with one_moment(session):
         basics = await read_basics(session, brand_id)
-        period = _period(asked, basics.zone)
-        return period, await list_missed(session, brand_id, period, asked.reason)
+        period = _period(query, basics.zone)
+        return period, await list_missed(session, brand_id, period, query.reason)
 
 
-def _period(asked: Range, zone: ZoneInfo) -> Period:
-    period, faults = read_period(asked.since, asked.to, zone, clock.now())
+def _period(query: Range, zone: ZoneInfo) -> Period:
+    period, faults = read_period(query.since, query.to, zone, clock.now())
     if period is None:
         raise Invalid.at(*(FieldError(name, reason, "invalid") for name, reason in faults.items()))
     return period
 
 
-async def _filters(connection: AsyncConnection, brand_id: UUID, asked: SummaryQuery) -> Filters:
+async def _filters(connection: AsyncConnection, brand_id: UUID, query: SummaryQuery) -> Filters:
     """The filters with their ids read; NotFound names every one that leads nowhere. Archived rows are found: their history stays."""
     found: dict[str, tuple[UUID, ...]] = {}
     faults: list[FieldError] = []
-    for name, (table, kind) in FILTERED.items():
-        wanted: list[str] = getattr(asked, name)
+    for name, table in FILTERED.items():
+        wanted: list[str] = getattr(query, name)
         rows = await resolve(connection, table, brand_id, wanted)
-        faults += [FieldError(name, no_such(kind, each), f"{kind}_not_found") for each in wanted if each not in rows]
+        unknown = [each for each in wanted if each not in rows]
+        faults += [FieldError(name, no_such(table.name, each), f"{table.name}_not_found") for each in unknown]
         found[name] = tuple(rows[each].id for each in wanted if each in rows)
     if faults:
         raise NotFound.at(*faults)
-    return Filters(**found, shop=tuple(asked.shop), kind=tuple(asked.kind))
+    return Filters(**found, shop=tuple(query.shop), kind=tuple(query.kind))
 
 
 # ── How it is shown ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -400,11 +391,10 @@ def _shown(summary: Summary) -> dict[str, Any]:
         "totals": _figures(summary.totals),
         "unattributed": _figures(summary.unattributed),
         "all_orders": _figures(summary.all_orders),
-        "unsplit": [
-            {"metric": part.metric, "value": part.value, "reason": "unsplittable", "detail": part.detail}
-            for part in summary.unsplit
+        "unsplit": [{**asdict(part), "reason": "unsplittable"} for part in summary.unsplit],
+        "unconverted": [
+            {**asdict(each), "conversions": shown(each.conversions, "count")} for each in summary.unconverted
         ],
-        "unconverted": [_unconverted(each) for each in summary.unconverted],
     }
 
 
@@ -420,21 +410,10 @@ def _figures(figures: Figures) -> Mapping[str, Any]:
 
 
 def _id_shown(name: str, value: UUID | str) -> str:
-    return ids.show(FILTERED[name][1], value) if isinstance(value, UUID) else value
+    return ids.show(FILTERED[name].name, value) if isinstance(value, UUID) else value
 
 
 def _part(group: str, part: Named | str) -> Any:
     if isinstance(part, str):
         return part
-    id_ = None if part.id is None else ids.show(group, part.id)
-    return {"id": id_, "name": part.name, "external_id": part.external_id, "archived": part.archived}
-
-
-def _unconverted(each: Unconverted) -> dict[str, Any]:
-    return {
-        "currency": each.currency,
-        "conversions": shown(each.conversions, "count"),
-        "gross_minor": each.gross_minor,
-        "refunds_minor": each.refunds_minor,
-        "cost_minor": each.cost_minor,
-    }
+    return {**asdict(part), "id": None if part.id is None else ids.show(group, part.id)}
