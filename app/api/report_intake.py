@@ -22,8 +22,8 @@ from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context,
 from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid
 from app.orders.batching import Recorder
+from app.orders.recompute import OrderState
 from app.orders.record import Recorded
-from app.orders.state import OrderState
 
 TRUST_NAMES = {TRUST_WEBHOOK: "signed", TRUST_SERVER: "authenticated", TRUST_PIXEL: "unsigned"}
 CURRENCY = "SELECT currency FROM brand WHERE id = $1"

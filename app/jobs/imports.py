@@ -142,11 +142,11 @@ class Import:
 def _count(number: int, report: OrderReport, recorded: Recorded, counts: Counter[str]) -> list[JobLine]:
     """Counts the outcome of a line; returns the line of the job, where somebody should look at it."""
     if report.stub:
-        waiting = recorded.added and recorded.settled.decision is None
+        waiting = recorded.added and recorded.state.decision is None
         counts["refunds.waiting" if waiting else "refunds.new" if recorded.added else "refunds.known"] += 1
     else:
         counts["orders.new" if recorded.created else "orders.added" if recorded.added else "orders.known"] += 1
-    if not recorded.added or "conflicting_reports" not in recorded.settled.conversion["flags"]:
+    if not recorded.added or "conflicting_reports" not in recorded.state.conversion["flags"]:
         return []
     counts["conflicting"] += 1
     detail = "recorded; another report of equal weight says something else of it, in this file or before"

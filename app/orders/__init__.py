@@ -1,0 +1,16 @@
+"""The heart of the service: from reports to orders, and to who gets them.
+
+    record.py      reports of one brand, in the caller's transaction: everything begins here
+    locks.py         the rows of the orders that the reports name: found or made, locked, merged
+    facts.py         what was reported and decided: added once, never changed
+    recompute.py   the one way from facts to an order, under its lock:
+    facts.py         read all facts of it
+    domain/folding     fold them into one order
+    code_aliases.py, evidence.py    the codes, clicks and policies that may explain it
+    state.py           decide it (domain/attribution), and the rows that follow
+    store.py, caps.py  write what changed
+    queue.py         enqueue it once more, where a click may have arrived meanwhile
+
+Whoever wants orders worked out again locks them and calls `recompute_orders`, or enqueues them: redecide.py empties the queue, and enqueues what a
+change of a code or a campaign concerns; statuses.py changes statuses, and locks; batching.py records concurrent posts together.
+"""

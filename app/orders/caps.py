@@ -1,14 +1,16 @@
 """Redemption caps: orders beyond the cap of a code they redeem are flagged `over_cap`. The flag takes no credit away: the shop honoured the code.
 
-Which orders are beyond is a matter of their order by (occurred_at, shop, kind, order_id), never of arrival. So an early order that arrives late
-moves the boundary, and the orders that change sides are decided again. The flag stands outside the digest of an order's state, because it
-depends on other orders; it is looked at whenever an order with a capped code is settled.
+Orders are counted by (occurred_at, shop, kind, order_id), never by arrival. So an early order that arrives late moves the boundary, and the orders
+that change sides are decided again. The flag is no part of the digest of an order's state, because it depends on other orders; it is checked
+whenever an order with a capped code is worked out.
 """
 
 from collections.abc import Mapping
 from uuid import UUID
 
 import asyncpg
+
+from app.orders.queue import enqueue
 
 OVER_CAP = "over_cap"
 
@@ -32,16 +34,13 @@ FROM unnest($2::uuid[], $3::boolean[]) AS r(id, over)
 WHERE c.brand_id = $1 AND c.id = r.id AND r.over <> ($4 = ANY(c.flags))
 """
 
-AGAIN = "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, unnest($2::uuid[]), '0'"
-
 
 async def mark_over_cap(
     connection: asyncpg.Connection, brand_id: UUID, capped: Mapping[UUID, Mapping[str, int]], *, changed: bool
 ) -> set[UUID]:
-    """Sets or clears the flag of these locked orders, and has others looked at whose side of a cap has changed.
+    """Sets or clears the flag of these locked orders, and enqueues others that changed sides of a cap; which of these orders are beyond one.
 
-    capped: by order, its codes that have a cap, and those it redeems no more, with the cap. changed: something about these orders has just been written.
-    Answers which of these orders are beyond a cap.
+    capped: each order's codes that have a cap, also those it redeems no longer, with the cap. changed: something about these orders was just written.
     """
     over = dict.fromkeys(capped, False)
     others: set[UUID] = set()
@@ -50,10 +49,9 @@ async def mark_over_cap(
             if row["id"] in over:
                 over[row["id"]] |= row["over"]
             elif row["over"] or row["alone"] or changed:
-                # An order that is flagged for another code of its own looks wrong from here and is not: asking for it only when something
-                # has changed keeps two such orders from calling each other for ever.
+                # An order that is flagged for another code of its own looks wrong from here and is not. Enqueuing it only when something has
+                # changed keeps two such orders from enqueuing each other without end.
                 others.add(row["id"])
     await connection.execute(MARK, brand_id, list(over), list(over.values()), OVER_CAP)
-    if others:
-        await connection.execute(AGAIN, brand_id, sorted(others))
+    await enqueue(connection, brand_id, others, at_once=True)
     return {order for order, is_over in over.items() if is_over}

@@ -1,8 +1,7 @@
-"""Codes by the names that shop systems have for them: Stripe's webhooks say `promo_1P…`, never what the shopper typed.
+"""Codes that shop systems name by an id of their own: a webhook may state such an id and never what the shopper typed.
 
-The brand says which of its codes an id is (table code_alias). It may say so after the orders came, so the id is a fact of the order and what it stands
-for is looked up whenever the order is settled. Ids are compared as they are: they tell capitals apart, and folding them as codes are would make one
-of two.
+The brand maps an id to one of its codes (table code_alias), perhaps after the orders came: so the id is a fact of the order, and what it stands for is
+looked up whenever the order is worked out. Ids are compared exactly: they are case-sensitive, and folding them as codes are would make one of two.
 """
 
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ SELECT a.alias, c.code_norm FROM code_alias a JOIN code c ON c.brand_id = $1 AND
 WHERE a.brand_id = $1 AND a.alias = ANY($2::text[])
 """
 
-# The order names the code from now on: whatever looks for the orders of a code (its changes, its cap) finds it.
+# The order names the code from now on, so that a change of the code, and its cap, find the order.
 NAME = """
 INSERT INTO order_touch (brand_id, touch, conversion_id)
 SELECT $1, r.touch, r.conversion_id FROM unnest($2::text[], $3::uuid[]) AS r(touch, conversion_id)
@@ -27,14 +26,14 @@ ON CONFLICT DO NOTHING
 
 
 async def name_codes(connection: asyncpg.Connection, brand_id: UUID, orders: dict[UUID, Order]) -> dict[UUID, Order]:
-    """These locked orders with the codes that their ids of codes stand for; asks only if an order has such an id."""
+    """These locked orders with the codes that their code ids stand for. No statement where no order has such an id."""
     wanted = sorted({code_id for order in orders.values() for code_id in order.code_ids})
     if not wanted:
         return orders
-    known: Mapping[str, str] = {
+    mapped: Mapping[str, str] = {
         row["alias"]: row["code_norm"] for row in await connection.fetch(ALIASES, brand_id, wanted)
     }
-    named = {key: code_named(order, known) for key, order in orders.items()}
+    named = {key: code_named(order, mapped) for key, order in orders.items()}
     touches = sorted((f"code:{code}", key) for key, order in named.items() for code in set(order.aliases.values()))
     if touches:
         names, ids = zip(*touches, strict=True)

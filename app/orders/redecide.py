@@ -1,13 +1,13 @@
-"""Decides orders again when something they depend on may have arrived: the queue `redecide`, and the poller that empties it.
+"""Works orders out again when something they depend on may have arrived: the poller that empties the queue `redecide`.
 
-An order and a click that are recorded at the same time cannot see each other: each reads before the other commits. So a changed order puts itself
-into the queue, and is taken from it only once every transaction that ran beside it has ended. That moment is known exactly: the poller stamps new
-entries with its own transaction id, and takes an entry when its stamp is below `pg_snapshot_xmin`, the oldest transaction still running. (Not
-`pg_snapshot_xmax`: that is one past the newest transaction that has *ended*, and lets a click slip through whose drain is still running.)
-A fact that starts later finds the order's `order_touch` committed, and puts the order into the queue itself. It must take its transaction id, by
-writing, before the statement that looks for orders.
+An order and a click that are recorded at the same time cannot see each other: each reads before the other commits. So a changed order is enqueued,
+and is taken from the queue only once every transaction that ran beside it has ended. That moment is known exactly: the poller stamps new entries
+with its own transaction id, and takes an entry when its stamp is below `pg_snapshot_xmin`, the oldest transaction still running. (Not
+`pg_snapshot_xmax`: that is one past the newest transaction that has *ended*, and would miss a click whose drain is still running.)
+A fact that starts later finds the order's `order_touch` committed, and enqueues the order itself. It must take its transaction id, by writing,
+before the statement that looks for orders.
 
-A long writing transaction anywhere in the database holds back all settling: `horizon_age_s` says for how long already.
+A long writing transaction anywhere in the database holds back the whole queue.
 """
 
 import logging
@@ -20,17 +20,18 @@ import asyncpg
 from app import clock
 from app.database.errors import is_passing
 from app.database.transactions import in_transaction
-from app.orders.record import NAMING, lock_orders, schedule_expiry
-from app.orders.state import recompute_orders
+from app.orders.locks import lock_orders
+from app.orders.queue import NAMING, enqueue
+from app.orders.recompute import recompute_orders
 
 log = logging.getLogger("ariane.intake")
 
 BATCH_MAX = 500
-"""Orders settled in one transaction."""
+"""Orders worked out in one transaction."""
 BATCHES_MAX = 20
 """Transactions of one pass: the background process has other things to do."""
 POSTPONED = timedelta(minutes=10)
-"""After how long an order that could not be decided is tried again."""
+"""How long an order that could not be decided is postponed."""
 
 STAMP = "UPDATE redecide SET after = pg_current_xact_id() WHERE after IS NULL"
 NEXT_BRAND = """
@@ -38,7 +39,7 @@ SELECT brand_id FROM redecide
 WHERE after < pg_snapshot_xmin(pg_current_snapshot()) AND (not_before IS NULL OR not_before <= $1)
 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 """
-# An array, not IN: the planner, who has nearly always met the queue empty, would read all of it again for each one taken.
+# An array, not IN: the planner has nearly always seen the queue empty, and would read all of it again for each entry taken.
 TAKE = """
 DELETE FROM redecide WHERE id = ANY (ARRAY (
     SELECT id FROM redecide
@@ -47,13 +48,10 @@ DELETE FROM redecide WHERE id = ANY (ARRAY (
 )) RETURNING id, conversion_id
 """
 POSTPONE = "UPDATE redecide SET after = '0', not_before = $2 WHERE id = ANY($1::bigint[])"
-HORIZON_AGE = """
-SELECT coalesce(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::float8 FROM pg_stat_activity WHERE backend_xid IS NOT NULL
-"""
 
 
 async def redecide(pool: asyncpg.Pool) -> int:
-    """One pass over the queue: how many orders were decided again. 0 when nothing is due. Several processes may run it at once."""
+    """Works out the orders that are due; how many they were. Several processes may run it at once."""
     await pool.execute(STAMP)
     total = 0
     for _ in range(BATCHES_MAX):
@@ -64,14 +62,8 @@ async def redecide(pool: asyncpg.Pool) -> int:
     return total
 
 
-async def horizon_age_s(pool: asyncpg.Pool) -> float:
-    """Seconds for which the oldest writing transaction has been running; settling waits for its end."""
-    age: float = await pool.fetchval(HORIZON_AGE)
-    return age
-
-
 async def _redecide_some(pool: asyncpg.Pool, limit: int) -> int:
-    """Settles at most so many entries of the brand whose turn it is; an order that cannot be decided is postponed, alone."""
+    """Works out at most `limit` entries of the brand whose turn it is; an order that cannot be decided is postponed, alone."""
     entries: list[int] = []
 
     async def work(connection: asyncpg.Connection) -> int:
@@ -98,14 +90,13 @@ async def _redecide_some(pool: asyncpg.Pool, limit: int) -> int:
 
 
 async def redecide_orders(connection: asyncpg.Connection, brand_id: UUID, conversion_ids: Sequence[UUID]) -> int:
-    """Locks these orders, decides them from all facts, writes what changed; in the caller's transaction. How many changed."""
+    """Locks these orders and works them out from all facts, in the caller's transaction; how many changed."""
     if not conversion_ids:
         return 0
-    roots, root_of = await lock_orders(connection, brand_id, conversion_ids)
-    touched = sorted({root_of[conversion_id] for conversion_id in conversion_ids})
-    settled = await recompute_orders(connection, brand_id, [roots[root_id] for root_id in touched])
-    await schedule_expiry(connection, brand_id, settled)
-    return sum(each.changed for each in settled.values())
+    locked = await lock_orders(connection, brand_id, conversion_ids)
+    touched = sorted({locked.root_of[each] for each in conversion_ids})
+    states = await recompute_orders(connection, brand_id, [locked.roots[each] for each in touched])
+    return sum(each.changed for each in states.values())
 
 
 # ── After a change over the API ──────────────────────────────────────────────────────────────────────────────────────
@@ -122,7 +113,6 @@ WITH_MANY_WITNESSES = """
 SELECT c.root_id AS conversion_id FROM witness w JOIN conversion c ON c.brand_id = $1 AND c.id = w.conversion_id
 WHERE w.brand_id = $1 GROUP BY c.root_id HAVING count(*) > 1
 """
-APPEND = "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, unnest($2::uuid[]), '0'"
 
 
 async def redecide_for_codes(connection: asyncpg.Connection, brand_id: UUID, code_norms: Sequence[str]) -> int:
@@ -152,6 +142,5 @@ async def redecide_for_tolerance(connection: asyncpg.Connection, brand_id: UUID)
 
 async def _append(connection: asyncpg.Connection, query: str, brand_id: UUID, *arguments: object) -> int:
     ids = [row["conversion_id"] for row in await connection.fetch(query, brand_id, *arguments)]
-    if ids:
-        await connection.execute(APPEND, brand_id, ids)
+    await enqueue(connection, brand_id, ids, at_once=True)
     return len(ids)

@@ -1,4 +1,4 @@
-"""What people, and the passing of its hold, make of an order: `change_statuses` and `lock_due`. Each change is a fact, added under the order's lock."""
+"""Statuses that people give to orders (`change_statuses`), and locking after the hold (`lock_due`). Each change is a fact, added under the order's lock."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from app.database.errors import is_passing
 from app.database.transactions import in_transaction
 from app.domain.statuses import LOCKED, NEXT, StatusChange
 from app.orders.facts import add_changes
-from app.orders.record import lock_orders, schedule_expiry
-from app.orders.state import OrderState, Root, recompute_orders
+from app.orders.locks import Root, lock_orders
+from app.orders.recompute import OrderState, recompute_orders
 
 log = logging.getLogger("ariane.intake")
 
@@ -23,7 +23,7 @@ BATCH_MAX = 500
 BATCHES_MAX = 20
 """Transactions of one pass: the background process has other things to do."""
 POSTPONED = timedelta(hours=1)
-"""After how long an order that could not be locked is tried again."""
+"""How long an order that could not be locked is postponed."""
 
 KNOWN = "SELECT id FROM conversion WHERE brand_id = $1 AND id = ANY($2::uuid[])"
 NEXT_BRAND = "/* across brands: whose holds have passed */ SELECT brand_id FROM conversion WHERE locks_at <= $1 LIMIT 1"
@@ -33,8 +33,8 @@ POSTPONE = "UPDATE conversion SET locks_at = $3 WHERE brand_id = $1 AND id = ANY
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody wants orders to become. reason: of a rejection, one of `statuses.REASONS`."""
+class RequestedStatus:
+    """The status that somebody wants orders to have. reason: why orders are rejected, one of `statuses.REASONS`."""
 
     status: str
     key_id: UUID
@@ -43,49 +43,55 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a wish. When any order is unknown or refuses (its status does not allow it), nothing was written at all.
+class StatusResult:
+    """The result of `change_statuses`. When any order is unknown or refuses (its status does not allow it), nothing was written at all.
 
-    settled: by the id asked for. changed: those that were not what was wanted already.
+    states: by the id given. changed: the ids of orders that did not have the requested status already.
     """
 
     unknown: frozenset[UUID] = frozenset()
     refused: Mapping[UUID, str] | None = None
-    settled: Mapping[UUID, OrderState] | None = None
+    states: Mapping[UUID, OrderState] | None = None
     changed: frozenset[UUID] = frozenset()
 
 
-async def change_statuses(connection: asyncpg.Connection, brand_id: UUID, ids: Sequence[UUID], wish: Wish) -> Answer:
-    """Makes all of these orders what is wished, or none, in the caller's transaction. The id of a merged order leads to the one it was merged into.
+async def change_statuses(
+    connection: asyncpg.Connection, brand_id: UUID, ids: Sequence[UUID], requested: RequestedStatus
+) -> StatusResult:
+    """Gives all of these orders the requested status, or none, in the caller's transaction. The id of a merged order leads to its survivor.
 
-    An order that is so already, for the same reason, stays as it is: asking twice changes nothing.
+    An order that has the status already, for the same reason, stays as it is: asking twice changes nothing.
     """
     rows = await connection.fetch(KNOWN, brand_id, list(ids))
     unknown = frozenset(ids) - {row["id"] for row in rows}
     if unknown:
-        return Answer(unknown=unknown)
-    roots, root_of = await lock_orders(connection, brand_id, ids)
-    touched = {root_of[each]: roots[root_of[each]] for each in ids}
-    changing = [root for root in touched.values() if (root.status, root.status_reason) != (wish.status, wish.reason)]
-    refused = {root.id: root.status for root in changing if wish.status not in NEXT[root.status]}
+        return StatusResult(unknown=unknown)
+    locked = await lock_orders(connection, brand_id, ids)
+    root_of = locked.root_of
+    touched = {root_of[each]: locked.root(each) for each in ids}
+    changing = [
+        root for root in touched.values() if (root.status, root.status_reason) != (requested.status, requested.reason)
+    ]
+    refused = {root.id: root.status for root in changing if requested.status not in NEXT[root.status]}
     if refused:
-        return Answer(refused={each: refused[root_of[each]] for each in ids if root_of[each] in refused})
+        return StatusResult(refused={each: refused[root_of[each]] for each in ids if root_of[each] in refused})
     now = clock.now()
     changes = [
-        (root.id, StatusChange(wish.status, now, root.status, wish.reason, wish.note, wish.key_id)) for root in changing
+        (root.id, StatusChange(requested.status, now, root.status, requested.reason, requested.note, requested.key_id))
+        for root in changing
     ]
     if changes:
         await add_changes(connection, brand_id, changes)
-    settled = await _settle(connection, brand_id, list(touched.values()))
-    ours = {root.id for root in changing}
-    return Answer(
-        settled={each: settled[root_of[each]] for each in ids},
-        changed=frozenset(each for each in ids if root_of[each] in ours),
+    states = await _recompute(connection, brand_id, list(touched.values()))
+    changed = {root.id for root in changing}
+    return StatusResult(
+        states={each: states[root_of[each]] for each in ids},
+        changed=frozenset(each for each in ids if root_of[each] in changed),
     )
 
 
 async def lock_due(pool: asyncpg.Pool) -> int:
-    """Locks approved orders whose hold has passed; how many. One that cannot be settled is postponed, alone. Several processes may run it at once."""
+    """Locks approved orders whose hold has passed; how many. An order that cannot be locked is postponed, alone. Several processes may run it at once."""
     total = 0
     for _ in range(BATCHES_MAX):
         brand_id = await pool.fetchval(NEXT_BRAND, clock.now())
@@ -100,16 +106,16 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
     due = [row["id"] for row in await pool.fetch(DUE, brand_id, now, limit)]
 
     async def work(connection: asyncpg.Connection) -> int:
-        roots, _ = await lock_orders(connection, brand_id, due)
-        # As they stand under their locks: a report, or another process, may have come first.
+        roots = (await lock_orders(connection, brand_id, due)).roots
+        # Read under their locks: a report, or another process, may have come first.
         rows = await connection.fetch(STILL_DUE, brand_id, due, now)
-        ripe = [roots[row["id"]] for row in rows]
-        if ripe:
+        ready = [roots[row["id"]] for row in rows]
+        if ready:
             await add_changes(
-                connection, brand_id, [(root.id, StatusChange(LOCKED, now, root.status)) for root in ripe]
+                connection, brand_id, [(root.id, StatusChange(LOCKED, now, root.status)) for root in ready]
             )
-            await _settle(connection, brand_id, ripe)
-        return len(ripe)
+            await _recompute(connection, brand_id, ready)
+        return len(ready)
 
     try:
         return await in_transaction(pool, work) if due else 0
@@ -123,7 +129,5 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
         return 0
 
 
-async def _settle(connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]) -> dict[UUID, OrderState]:
-    settled = await recompute_orders(connection, brand_id, sorted(roots, key=lambda root: root.id))
-    await schedule_expiry(connection, brand_id, settled)
-    return settled
+async def _recompute(connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]) -> dict[UUID, OrderState]:
+    return await recompute_orders(connection, brand_id, sorted(roots, key=lambda root: root.id))

@@ -213,7 +213,7 @@ async def test_what_a_pixel_told_while_a_source_was_archived_stays_beyond_doubt(
         report = OrderReport("main", "sale", (order_id,), order_id=order_id, currency="EUR", net_minor=1_000)
         async with pool.acquire() as connection, connection.transaction():
             recorded = await record(connection, alice.id, [(report, Receipt(TRUST_PIXEL, "pixel", "pixel", at))])  # type: ignore[arg-type]
-        return ids.show("conversion", recorded[0].settled.conversion["id"])
+        return ids.show("conversion", recorded[0].state.conversion["id"])
 
     before = await told("before", clock.now())
     orders = [before]

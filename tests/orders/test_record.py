@@ -9,9 +9,9 @@ from app import clock
 from app.database.transactions import in_transaction
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, OrderReport, Receipt
+from app.orders.recompute import read_order
 from app.orders.record import Recorded, record
 from app.orders.redecide import redecide
-from app.orders.state import read_order
 from tests.cast import Brand, create_code, create_collaboration
 from tests.intake.stepping import Stepped
 
@@ -34,8 +34,8 @@ async def test_an_order_with_a_code_is_credited_to_the_code_s_owner(pool: asyncp
     await create_code(pool, alice, lea, normalise("LEA10"))
     [first] = await post(pool, alice, ORDER)
     assert first.created
-    assert first.settled.decision is not None
-    assert first.settled.decision["verdict"] == "attributed"
+    assert first.state.decision is not None
+    assert first.state.decision["verdict"] == "attributed"
     rows = await pool.fetch("SELECT * FROM credit WHERE brand_id = $1", alice.id)
     assert [(row["collaboration_id"], row["amount_minor"], row["counted"]) for row in rows] == [(lea.id, 10_000, True)]
 
@@ -45,7 +45,7 @@ async def test_the_same_words_again_change_nothing(pool: asyncpg.Pool, alice: Br
     [again] = await post(pool, alice, ORDER, receipt=replace(SERVER, received_at=NOW + timedelta(days=400)))
     assert again.conversion_id == first.conversion_id
     assert not again.created
-    assert not again.settled.changed
+    assert not again.state.changed
     assert await pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", alice.id) == 1
 
 
@@ -69,9 +69,9 @@ async def test_a_redemption_cap_flags_by_the_time_of_orders_not_of_their_arrival
 
     await post(pool, alice, order("c", 3), order("d", 2))
     [late] = await post(pool, alice, order("e", 1))
-    assert late.settled.conversion["flags"] == ["over_cap"]
-    assert late.settled.decision is not None
-    assert late.settled.decision["verdict"] == "attributed"
+    assert late.state.conversion["flags"] == ["over_cap"]
+    assert late.state.decision is not None
+    assert late.state.decision["verdict"] == "attributed"
     assert await flagged(pool, alice) == ["e"]
     await post(pool, alice, order("a", 5), order("b", 4))
     assert await settled_all(pool, alice) > 0

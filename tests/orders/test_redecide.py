@@ -14,7 +14,7 @@ from app.database.transactions import driver_connection, in_transaction
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.orders.record import record
-from app.orders.redecide import horizon_age_s, redecide, redecide_for_campaigns, redecide_for_codes
+from app.orders.redecide import redecide, redecide_for_campaigns, redecide_for_codes
 from app.settings import read_settings
 from tests.cast import Brand, create_brand, create_code, create_collaboration
 from tests.conftest import copy_template
@@ -176,10 +176,3 @@ async def test_an_order_that_cannot_be_decided_is_postponed_and_holds_up_no_othe
     [left] = await queue.fetch("SELECT brand_id, not_before FROM redecide")
     assert left["brand_id"] == brand.id
     assert left["not_before"] > clock.now() + timedelta(minutes=5)
-
-
-async def test_the_age_of_the_horizon_is_told(queue: asyncpg.Pool, brand: Brand) -> None:
-    assert await horizon_age_s(queue) == 0
-    async with queue.acquire() as connection, connection.transaction():
-        await connection.execute("UPDATE brand SET name = name WHERE id = $1", brand.id)
-        assert await horizon_age_s(queue) > 0

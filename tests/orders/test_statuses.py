@@ -125,6 +125,6 @@ async def test_a_lock_and_a_decision_survive_a_merge_on_whichever_side_they_stoo
         await in_transaction(pool, lambda connection, each=each: redecide_orders(connection, alice.id, [each]))  # type: ignore[misc]
     names = OrderReport("main", "sale", ("1", "2"), stub=True), Receipt(TRUST_WEBHOOK, "hook", "shopify", clock.now())
     [merged] = await in_transaction(pool, lambda connection: record(connection, alice.id, [names]))
-    assert merged.settled.conversion["status"] == "locked"
-    assert [change.status for change in merged.settled.changes] == ["rejected", "locked"]
+    assert merged.state.conversion["status"] == "locked"
+    assert [change.status for change in merged.state.changes] == ["rejected", "locked"]
     assert (await row(pool, alice))["status"] == "locked"

@@ -24,8 +24,8 @@ from app.domain.order_fields import ORDER_FIELDS
 from app.domain.statuses import NEXT, REASONS, REJECTED
 from app.errors import Conflict, FieldError, NotFound
 from app.orders import statuses
-from app.orders.state import read_order
-from app.orders.statuses import Answer, Wish
+from app.orders.recompute import read_order
+from app.orders.statuses import RequestedStatus, StatusResult
 
 router: APIRouter = resource("conversions")
 
@@ -63,7 +63,7 @@ async def report_conversion(caller: Reporter, intake: ReportIntakeDep, response:
     _, recorded = await intake.take(caller, bodies.read_order, ORDER_FIELDS)
     if not recorded.created:
         response.status_code = 200
-    return show_order_state(recorded.settled)
+    return show_order_state(recorded.state)
 
 
 @router.get("")
@@ -194,8 +194,8 @@ async def change_statuses(caller: Writer, pool: Pool, body: StatusesGiven) -> St
     409 `status_not_allowed` names every order whose status does not allow it, with what it allows.
     """
     answer = await _decide(pool, caller, [(f"ids.{place}", shown) for place, shown in enumerate(body.ids)], body)
-    assert answer.settled is not None
-    rows = [answer.settled[read_id("conversion", shown)].conversion for shown in body.ids]
+    assert answer.states is not None
+    rows = [answer.states[read_id("conversion", shown)].conversion for shown in body.ids]
     data = [StatusShown(**{**row, "id": ids.show("conversion", row["id"])}) for row in rows]
     return StatusesShown(changed=len(answer.changed), data=data)
 
@@ -207,17 +207,21 @@ async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) 
     Every change is kept, with the key, the time, the reason and the note. 409 `status_not_allowed` says what its status allows.
     """
     answer = await _decide(pool, caller, [("id", id)], body)
-    assert answer.settled is not None
-    return show_order_state(answer.settled[read_id("conversion", id)])
+    assert answer.states is not None
+    return show_order_state(answer.states[read_id("conversion", id)])
 
 
-async def _decide(pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str, str]], body: StatusGiven) -> Answer:
+async def _decide(
+    pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str, str]], body: StatusGiven
+) -> StatusResult:
     """Changes these orders, given as (field, id). Raises NotFound or Conflict naming every field at fault, with nothing changed."""
     wanted = {field: read_id("conversion", shown) for field, shown in named}
-    wish = Wish(body.status, caller.key_id, body.reason, body.note)
+    requested = RequestedStatus(body.status, caller.key_id, body.reason, body.note)
 
-    async def work(connection: asyncpg.Connection) -> Answer:
-        return await statuses.change_statuses(connection, caller.brand_id, list(dict.fromkeys(wanted.values())), wish)
+    async def work(connection: asyncpg.Connection) -> StatusResult:
+        return await statuses.change_statuses(
+            connection, caller.brand_id, list(dict.fromkeys(wanted.values())), requested
+        )
 
     answer = await in_transaction(pool, work)
     unknown = [field for field, each in wanted.items() if each in answer.unknown]

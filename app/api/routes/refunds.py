@@ -75,7 +75,7 @@ async def report_refund(caller: Reporter, intake: ReportIntakeDep, response: Res
     """
     report, recorded = await intake.take(caller, bodies.read_refund, REFUND_FIELDS)
     [refund] = report.refunds
-    state = recorded.settled
+    state = recorded.state
     status: Literal["recorded", "waiting_for_order", "waiting_for_refund"] = "recorded"
     effect = _effect_of(state.order.effects, refund)
     flag = None if effect is None else effect.flag

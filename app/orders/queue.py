@@ -1,0 +1,32 @@
+"""The queue `redecide`: orders to be worked out again, because something they depend on may have arrived or changed.
+
+It is a local table: never together with a brand's tables in one statement.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from app.database.transactions import Connection
+
+APPEND = "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, unnest($2::uuid[]), $3::text::xid8"
+NAMING = "SELECT DISTINCT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])"
+"""Finds the orders that name any of these touches."""
+APPEND_LATER = """
+INSERT INTO redecide (brand_id, conversion_id, after, not_before)
+SELECT $1, r.conversion_id, '0', r.not_before FROM unnest($2::uuid[], $3::timestamptz[]) AS r(conversion_id, not_before)
+"""
+
+
+async def enqueue(
+    connection: Connection, brand_id: UUID, conversion_ids: Collection[UUID], *, at_once: bool = False
+) -> None:
+    """Appends these orders. They are due once every transaction that runs beside this one has ended; at_once: as soon as this one has."""
+    if conversion_ids:
+        await connection.execute(APPEND, brand_id, sorted(conversion_ids), "0" if at_once else None)
+
+
+async def enqueue_later(connection: Connection, brand_id: UUID, not_before: Mapping[UUID, datetime]) -> None:
+    """Appends orders that are due at a moment of their own."""
+    if not_before:
+        await connection.execute(APPEND_LATER, brand_id, list(not_before), list(not_before.values()))

@@ -1,0 +1,165 @@
+"""The one way from facts to an order: read all facts, fold, decide, write what changed, enqueue what may have to be decided once more."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from app import clock
+from app.domain import folding
+from app.domain.amounts import EXACT, Tolerance
+from app.domain.folding import Order
+from app.domain.orders import TRUST_SERVER
+from app.domain.statuses import StatusChange, in_time
+from app.orders.caps import OVER_CAP, mark_over_cap
+from app.orders.code_aliases import name_codes
+from app.orders.evidence import collect
+from app.orders.facts import OrderFacts, read_facts
+from app.orders.locks import Root, write_stubs
+from app.orders.queue import enqueue, enqueue_later
+from app.orders.state import rows_of, stub_columns
+from app.orders.store import write_states
+from app.platforms.registry import PARTIAL
+
+# An order that a platform of `PARTIAL` leaves out is not in doubt for that.
+SIGNED_SOURCES = """
+SELECT shop, created_at, pauses, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> ALL($2)
+"""
+TOLERANCE = "SELECT witness_tolerance_bp, witness_tolerance_minor FROM brand WHERE id = $1"
+BRAND_CURRENCY = "SELECT currency FROM brand WHERE id = $1"
+
+NO_FACTS: Mapping[UUID, OrderFacts] = {}
+
+Intervals = Sequence[tuple[datetime, datetime | None]]
+"""Half-open intervals of time; None: until today."""
+
+
+class OrderState(msgspec.Struct, frozen=True):
+    """An order as it stands now: its conversion and decision as they are stored, and as it was folded. decision: None for a stub.
+
+    changes: the decisions of people, in the order of time. changed: this computation wrote something.
+    """
+
+    conversion: Mapping[str, Any]
+    decision: Mapping[str, Any] | None
+    order: Order
+    changes: tuple[StatusChange, ...]
+    changed: bool
+
+
+async def recompute_orders(
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    roots: Sequence[Root],
+    *,
+    new_facts: Mapping[UUID, OrderFacts] = NO_FACTS,
+    is_reported: bool = False,
+) -> dict[UUID, OrderState]:
+    """Works out these orders from all their facts, and writes those whose state changed; their states by root id.
+
+    The caller holds the lock of every root, or made it in this transaction. new_facts: all facts of orders that this transaction made; the
+    others' are read. is_reported: reports were just added, so an order that changed is enqueued, to be decided once more when every
+    transaction that ran beside this one has ended.
+    """
+    facts = {
+        **await read_facts(connection, brand_id, [root.id for root in roots if root.id not in new_facts]),
+        **new_facts,
+    }
+    signed = await _signed_sources(connection, brand_id, facts.values())
+    folded = await _fold(connection, brand_id, {root: facts[root.id] for root in roots}, signed)
+    stubs = {root: order for root, order in folded.items() if order.occurred_at is None}
+    await write_stubs(connection, brand_id, {root.id: root for root in stubs})
+    states = {root.id: OrderState(stub_columns(root), None, order, (), False) for root, order in stubs.items()}
+    orders = {root.id: order for root, order in folded.items() if root not in stubs}
+    if not orders:
+        return states
+    orders = await name_codes(connection, brand_id, orders)
+    evidence = await collect(connection, brand_id, orders, {root.id: root.codes for root in roots})
+    currency = ""
+    if any(order.currency is None for order in orders.values()):
+        currency = await connection.fetchval(BRAND_CURRENCY, brand_id)
+    now = clock.now()
+    rows = [rows_of(root, orders[root.id], evidence[root.id], currency, now) for root in roots if root.id in orders]
+    changed = [each for each in rows if each.changed]
+    await write_states(connection, brand_id, changed, now)
+    capped = {key: each.capped for key, each in evidence.items() if each.capped}
+    over: set[UUID] = set()
+    if capped:
+        over = await mark_over_cap(connection, brand_id, capped, changed=bool(changed))
+    for each in rows:
+        root_id = each.root.id
+        flags = sorted({*each.conversion["flags"], OVER_CAP}) if root_id in over else each.conversion["flags"]
+        conversion = {**each.conversion, "flags": flags}
+        changes = in_time(facts[root_id].changes)
+        states[root_id] = OrderState(conversion, each.decision, orders[root_id], changes, each.changed)
+    if is_reported:
+        touched = {
+            each.root.id for each in changed if evidence[each.root.id].touches or orders[each.root.id].visitor_id
+        }
+        await enqueue(connection, brand_id, touched)
+    await enqueue_later(connection, brand_id, {each.root.id: each.waits_until for each in changed if each.waits_until})
+    return states
+
+
+FOUND = """
+SELECT r.* FROM conversion c JOIN conversion r ON r.brand_id = $1 AND r.id = c.root_id WHERE c.brand_id = $1 AND c.id = $2
+"""
+DECIDED = "SELECT * FROM decision WHERE brand_id = $1 AND conversion_id = $2"
+
+
+async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_id: UUID) -> OrderState | None:
+    """An order as it stands, by its id or by that of an order merged into it. Writes nothing. None: this brand has no such order.
+
+    The connection must not be in a transaction.
+    """
+    # One snapshot: an order merged between two of these statements would have neither witnesses nor a decision.
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        row = await connection.fetchrow(FOUND, brand_id, conversion_id)
+        if row is None:
+            return None
+        root = Root(
+            row["id"], row["shop"], row["kind"], row["order_id"], row["status"], row["digest"], row["created_at"]
+        )
+        facts = await read_facts(connection, brand_id, [root.id])
+        order = (await _fold(connection, brand_id, {root: facts[root.id]}, {}))[root]
+        decided = await connection.fetchrow(DECIDED, brand_id, root.id)
+    decision = None
+    if decided is not None:
+        loaded = {name: msgspec.json.decode(decided[name]) for name in ("credits", "candidates")}
+        decision = {**decided, **loaded}
+    return OrderState(dict(row), decision, order, in_time(facts[root.id].changes), False)
+
+
+async def _fold(
+    connection: asyncpg.Connection, brand_id: UUID, facts: Mapping[Root, OrderFacts], signed: Mapping[str, Intervals]
+) -> dict[Root, Order]:
+    """The orders that these facts make. The brand's tolerance is read only when two witnesses of one of them differ."""
+    tolerance = EXACT
+
+    def folded(root: Root) -> Order:
+        each = facts[root]
+        return folding.fold(each.witnesses, each.adjustments, signed.get(root.shop, ()), each.changes, tolerance)
+
+    orders = {root: folded(root) for root in facts}
+    differing = [root for root, order in orders.items() if any(each.difference_minor for each in order.amount_checks)]
+    if differing:
+        row = await connection.fetchrow(TOLERANCE, brand_id)
+        assert row is not None
+        tolerance = Tolerance(*row)
+        orders |= {root: folded(root) for root in differing}
+    return orders
+
+
+async def _signed_sources(
+    connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[OrderFacts]
+) -> dict[str, list[tuple[datetime, datetime | None]]]:
+    """When each shop had a source that signs what it sends; read only if an order rests on unsigned reports alone."""
+    found: dict[str, list[tuple[datetime, datetime | None]]] = {}
+    if any(each.witnesses and all(one.trust < TRUST_SERVER for one in each.witnesses) for each in facts):
+        for row in await connection.fetch(SIGNED_SOURCES, brand_id, PARTIAL):
+            edges = [row["created_at"], *row["pauses"], row["archived_at"]]
+            found.setdefault(row["shop"], []).extend(zip(edges[::2], edges[1::2], strict=True))
+    return found
