@@ -1,7 +1,6 @@
 """Reads a request body once and strictly: what two readers could understand differently is refused, naming the field."""
 
 import json
-from collections.abc import Sequence
 from math import isinf
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -9,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 from fastapi import Request
 
 from app.api.problems import UnsupportedType
+from app.domain.strict_json import DuplicateName, NotANumber, load_json
 from app.domain.text import storable
 from app.errors import Malformed
 from app.tracking.responses import read_body
@@ -66,9 +66,11 @@ def parse_json(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Malformed(f"the body is not UTF-8: byte {error.start} does not fit", code="not_utf8") from None
     try:
-        value = json.loads(
-            text, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite, parse_int=_bounded
-        )
+        value = load_json(text, parse_float=_finite, parse_int=_bounded)
+    except DuplicateName as error:
+        raise _malformed(str(error), "stands twice in one object", "duplicate_key") from None
+    except NotANumber as error:
+        raise Malformed(f"{error} is not JSON", code="not_json") from None
     except json.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON: {error.msg} at character {error.pos}", code="not_json") from None
     except RecursionError:
@@ -76,19 +78,6 @@ def parse_json(raw: bytes) -> Any:
     # A character below the Basic Latin block or a surrogate can only come from an escape: without one there is nothing to look for.
     _check(value, (), escapes="\\u" in text)
     return value
-
-
-def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _malformed(twice, "stands twice in one object", "duplicate_key")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise Malformed(f"{name} is not JSON", code="not_json")
 
 
 def _finite(text: str) -> float:

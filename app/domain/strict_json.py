@@ -1,29 +1,33 @@
-"""Reading what others wrote: JSON, texts, times, amounts.
+"""Strict readers of JSON, texts, times and amounts that others wrote.
 
-Nothing here trusts its input, and nothing raises anything but `Unreadable` (a body) or ValueError (a value of it).
+Nothing here trusts its input, and nothing raises anything but `Unreadable` (a body) or ValueError (a value in it).
 """
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from app.domain import money
 
 TEXT_CHARACTERS_MAX = 200
+"""Longest text of an order, in characters."""
 DIGITS_MAX = 30
+"""Digits of an amount on each side of the decimal point."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-"""Times outside are mistakes (an empty epoch, milliseconds read as seconds), never the time of an order."""
+"""Range of the times that are believed; beyond it stands a mistake (an empty epoch, milliseconds read as seconds)."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,12})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 _UNKEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Unreadable(ValueError):
-    """A body that cannot be read at all. `reason` is a stable word, `detail` a sentence."""
+    """A body that cannot be read at all. reason: a stable word. detail: a sentence."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -35,25 +39,25 @@ def read_json(body: bytes) -> object:
     """The JSON value of a body: fractions as Decimal, never float.
 
     Unreadable: `not_json` for anything that is not one UTF-8 JSON value (NaN and Infinity included), `duplicate_keys` for an object that
-    says one name twice: which of the two counts would be a guess.
+    has one name twice: which of the two counts would be a guess.
     """
     try:
         value = _decode(body)
-        if _says_each_name_once(body, value):
+        if _is_complete(body, value):
             return value
     except (ValueError, ArithmeticError, RecursionError):
         pass
-    return _read_with_care(body)
+    return _read_slowly(body)
 
 
-# Twice as fast as json's decoder, which has to call back for every object to see a name twice; all that it refuses or may have dropped is
-# read again by that one, whose verdict counts. `number`: a Decimal is written as it was read, not as a text.
+# Twice as fast as json's decoder, which has to call back for every object to see a name twice. What this one refuses, or may have dropped, is
+# read again by json's, whose verdict counts. `number`: a Decimal is written as it was read, not as a text.
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def _says_each_name_once(body: bytes, value: object) -> bool:
-    """Whether the value is certainly all that the body says. False where it may have lost a pair whose name came again.
+def _is_complete(body: bytes, value: object) -> bool:
+    """Whether the value certainly holds all of the body. False where it may have lost a pair whose name came again.
 
     Every pair has one colon outside of texts, and nothing else has; a lost pair takes at least that one with it. Colons inside of texts are the
     same before and after, unless they were escaped.
@@ -61,19 +65,19 @@ def _says_each_name_once(body: bytes, value: object) -> bool:
     written = _encode(value)
     if written == body:
         return True
-    # What most shop systems escape without need. Nothing else is written so, and no escape that matters comes to be by taking these away.
+    # What most shop systems escape without need. Nothing else is written so, and removing these cannot create an escape that matters.
     if b"\\" in body and written == body.replace(b"\\/", b"/").replace(b"\\u0026", b"&"):
         return True
     return written.count(b":") == body.count(b":") and (b"\\" not in body or b"\\u003" not in body)
 
 
-def _read_with_care(body: bytes) -> object:
+def _read_slowly(body: bytes) -> object:
     try:
-        return json.loads(
-            body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object
-        )
-    except Unreadable:
-        raise
+        return load_json(body.decode("utf-8-sig"), parse_float=Decimal)
+    except DuplicateName as error:
+        raise Unreadable("duplicate_keys", f"{str(error)[:60]!r} stands twice in one object") from None
+    except NotANumber as error:
+        raise Unreadable("not_json", f"the body is not JSON: {error} is no number") from None
     except RecursionError:
         raise Unreadable("not_json", "the body is nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -83,28 +87,42 @@ def _read_with_care(body: bytes) -> object:
         raise Unreadable("not_json", f"the body is not JSON: {error}"[:TEXT_CHARACTERS_MAX]) from None
 
 
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no number")
+class DuplicateName(ValueError):
+    """An object has a name twice; the message is the name."""
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+class NotANumber(ValueError):
+    """`NaN` or an infinity, which are not JSON; the message is the word."""
+
+
+def load_json(text: str, *, parse_float: Callable[[str], object], parse_int: Callable[[str], object] = int) -> Any:
+    """The value of a JSON text. Raises DuplicateName, NotANumber, JSONDecodeError, RecursionError, and what the two functions raise."""
+    return json.loads(
+        text, parse_float=parse_float, parse_int=parse_int, parse_constant=_refuse_constant, object_pairs_hook=_unique
+    )
+
+
+def _refuse_constant(name: str) -> object:
+    raise NotANumber(name)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Unreadable("duplicate_keys", f"{twice[:60]!r} stands twice in one object")
+        raise DuplicateName(next(name for name, _ in pairs if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
     return found
 
 
 def read_text(value: object, *, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
     """A text or whole number as a stripped text. ValueError says why not: another type, empty, too long, NUL and other control characters,
-    lone surrogates (neither of the last two could be stored)."""
+    lone surrogates (the last two could not be stored)."""
     text = value.strip() if type(value) is str else _read_number(value)
     if not text:
         raise ValueError("must not be empty")
     if len(text) > characters_max:
         raise ValueError(f"is longer than {characters_max} characters")
-    # None of these is printable; much that is not is kept all the same, and so is looked at.
+    # None of the refused characters is printable, but much that is not printable is kept: only such texts are searched.
     if not text.isprintable() and (unkept := _UNKEPT.search(text)) is not None:
         half = unkept[0] >= "\ud800"
         raise ValueError(
@@ -123,7 +141,7 @@ def _read_number(value: object) -> str:
 
 
 def read_time(value: object) -> datetime:
-    """An RFC 3339 time with its offset, as UTC. ValueError says why not; a time without an offset is never guessed."""
+    """An RFC 3339 time with its offset, as UTC. ValueError says why not; an offset is never guessed."""
     matched = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
     if matched is None:
         raise ValueError("must be a time such as 2026-11-21T18:00:00Z")
