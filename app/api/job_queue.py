@@ -1,4 +1,4 @@
-"""For resources whose work takes longer than a request: putting a job into the queue, and how it is shown."""
+"""Puts jobs into the queue, for resources whose work takes longer than a request, and shows them."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,15 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.fields import Moment
+from app.api.rows import show
 from app.database.tables import job
-from app.domain import ids
 from app.errors import TooMany
 from app.jobs.kinds import KINDS
 
 OPEN_MAX = 20
-"""Jobs of one brand that are queued or running."""
+"""Jobs of one brand that may be queued or running."""
 RETRY_AFTER_S = 30
 
+OPEN_STATES = ("queued", "running")
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -59,9 +60,9 @@ async def enqueue(
     total: int | None = None,
     job_id: UUID | None = None,
 ) -> Row[Any]:
-    """Puts a job of a registered kind into the queue, in the request's transaction; the row. Raises TooMany over OPEN_MAX.
+    """Puts a job of a registered kind into the queue, in the request's transaction, and returns its row. Raises TooMany over OPEN_MAX.
 
-    job_id: under which its upload is kept already.
+    job_id: the id that its upload was stored under.
     """
     await refuse_when_full(session, brand_id)
     made = insert(job).values(
@@ -80,13 +81,13 @@ async def enqueue(
 async def refuse_when_full(session: AsyncConnection, brand_id: UUID, *, final: bool = True) -> None:
     """Raises TooMany when the brand has as many jobs as it may have.
 
-    final: held until the transaction ends, so that two requests cannot both be the last; else only what can be known before an upload is read.
+    final: takes a lock until the transaction ends, so that two requests cannot both be the last. Without it the answer is a hint, for a check before
+    an upload is read.
     """
     if final:
         key = int.from_bytes(brand_id.bytes[-8:], "big", signed=True)
         await session.execute(select(func.pg_advisory_xact_lock(key)))
-    waiting = job.c.state.in_(("queued", "running"))
-    query = select(func.count()).select_from(job).where(job.c.brand_id == brand_id, waiting)
+    query = select(func.count()).select_from(job).where(job.c.brand_id == brand_id, job.c.state.in_(OPEN_STATES))
     if (await session.execute(query)).scalar_one() >= OPEN_MAX:
         raise TooMany(
             f"{OPEN_MAX} jobs are queued or running already; wait for one of them to end, or cancel one",
@@ -96,7 +97,7 @@ async def refuse_when_full(session: AsyncConnection, brand_id: UUID, *, final: b
 
 
 def accept(response: Response, row: Row[Any]) -> Job:
-    """The answer 202 with the job and where to ask for it."""
+    """Answers 202 with the job and its address."""
     shown = show_job(row)
     response.status_code = 202
     response.headers["Location"] = f"/v1/jobs/{shown.id}"
@@ -105,16 +106,6 @@ def accept(response: Response, row: Row[Any]) -> Job:
 
 def show_job(row: Row[Any]) -> Job:
     """A row of `job`."""
-    return Job(
-        id=ids.show("job", row.id),
-        kind=row.kind,
-        state=row.state,
-        progress=Progress(done=row.done, total=row.total, unit=row.unit),
-        cancelling=row.cancelled_at is not None and row.state in ("queued", "running"),
-        error=row.error,
-        result=row.result,
-        arguments=row.arguments,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
+    cancelling = row.cancelled_at is not None and row.state in OPEN_STATES
+    progress = Progress(done=row.done, total=row.total, unit=row.unit)
+    return show(Job, "job", row, progress=progress, cancelling=cancelling)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from app.domain.order_fields import BodyField, properties
+from app.domain.order_fields import Field, properties
 from app.domain.orders import Parsed, stated_fields
 
 
-def request_body(title: str, fields: Iterable[BodyField], **examples: Any) -> dict[str, Any]:
+def request_body(title: str, fields: Iterable[Field], **examples: Any) -> dict[str, Any]:
     """OpenAPI's requestBody of these fields; examples: `example` or `examples`."""
     fields = tuple(fields)
     schema = {

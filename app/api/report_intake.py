@@ -13,11 +13,10 @@ from app import clock
 from app.api.auth import Caller
 from app.api.fields import Moment
 from app.api.rows import show
-from app.domain import ids
+from app.domain import ids, order_fields
 from app.domain.amounts import AmountCheck
 from app.domain.bodies import refuse_fields
 from app.domain.customers import customer_key
-from app.domain.order_fields import BodyField
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, stated_fields
 from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid
@@ -261,7 +260,9 @@ class ReportIntake:
         self._pool: asyncpg.Pool = state.pool
         self._customer_secret: bytes = state.customer_secret
 
-    async def take(self, caller: Caller, read: ReadBody, fields: Iterable[BodyField]) -> tuple[OrderReport, Recorded]:
+    async def take(
+        self, caller: Caller, read: ReadBody, fields: Iterable[order_fields.Field]
+    ) -> tuple[OrderReport, Recorded]:
         """Reads the body with `read`, refusing fields that are not among these, and records it; returns after the commit. Raises Invalid."""
         body = await self._request.json()
         now = clock.now()

@@ -1,11 +1,12 @@
-"""The fields of an order's and a refund's body, described once: bodies.py reads by this table, the API documents it, an import has its columns.
+"""The table of the fields in an order's and a refund's body. Three things follow from it: what bodies.py accepts, the OpenAPI schema, and the
+columns of an import.
 
 To add a field: a line in the table, and an attribute of the same name in the report (orders.py). Faults are reported in the order of the table.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from app.domain import money
 from app.domain.orders import ADJUSTMENT_KINDS, CODES_MAX, KIND, LINES_MAX
@@ -15,30 +16,21 @@ from app.errors import FieldError
 Schema = dict[str, Any]
 
 QUANTITY_MAX = 1_000_000
+"""Largest quantity that is believed, in pieces."""
 
 
-class FieldType(Protocol):
-    """What a field may hold. schema: the same for OpenAPI."""
-
-    @property
-    def schema(self) -> Schema: ...
-
-    def read(self, value: object, path: str, errors: list[FieldError]) -> Any:
-        """The value, which is not null; what is wrong with it is added to `errors`, and the answer is None or partial then."""
-
-
-class BodyField(NamedTuple):
+class Field(NamedTuple):
     """One field of a body. documented: whether OpenAPI shows it; a field that it does not show is read all the same."""
 
     name: str
-    type: FieldType
+    type: "Scalar | ObjectOf | ListOf"
     meaning: str = ""
     required: bool = False
     documented: bool = True
 
 
 def read_fields(
-    fields: Iterable[BodyField], body: Mapping[str, object], errors: list[FieldError], prefix: str = ""
+    fields: Iterable[Field], body: Mapping[str, object], errors: list[FieldError], prefix: str = ""
 ) -> dict[str, Any]:
     """The value of each field; None where it is missing, null (which means the same) or wrong."""
     found: dict[str, Any] = {}
@@ -52,7 +44,7 @@ def read_fields(
     return found
 
 
-def properties(fields: Iterable[BodyField]) -> Schema:
+def properties(fields: Iterable[Field]) -> Schema:
     """The fields as the `properties` of a JSON schema; what is not required may be null."""
     found: Schema = {}
     for field in fields:
@@ -65,8 +57,7 @@ def properties(fields: Iterable[BodyField]) -> Schema:
 # ── Types ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _OutOfRange(ValueError):
-    """A number of the right type beyond its limits."""
+class _OutOfRange(ValueError): ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,7 @@ class Scalar:
 class ObjectOf:
     """An object. In an import its fields are columns of their own, such as `customer_email`."""
 
-    fields: tuple[BodyField, ...]
+    fields: tuple[Field, ...]
 
     @property
     def schema(self) -> Schema:
@@ -189,88 +180,88 @@ CODES = ListOf(TEXT, CODES_MAX)
 
 # ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-SHOP = BodyField("shop", TEXT, "`main` by default.")
-BRANDS_CURRENCY = BodyField("currency", CURRENCY, "ISO 4217; the brand's by default.")
-OCCURRED_AT = BodyField("occurred_at", TIME, "The time of receipt by default, and at most.")
+SHOP = Field("shop", TEXT, "`main` by default.")
+BRANDS_CURRENCY = Field("currency", CURRENCY, "ISO 4217; the brand's by default.")
+OCCURRED_AT = Field("occurred_at", TIME, "The time of receipt by default, and at most.")
 
-CUSTOMER = ObjectOf((BodyField("id", TEXT), BodyField("email", TEXT), BodyField("is_new", FLAG)))
+CUSTOMER = ObjectOf((Field("id", TEXT), Field("email", TEXT), Field("is_new", FLAG)))
 ORDER_LINE = ObjectOf(
     (
-        BodyField("quantity", QUANTITY),
-        BodyField("id", TEXT),
-        BodyField("net_minor", AMOUNT),
-        BodyField("sku", TEXT),
-        BodyField("name", TEXT),
+        Field("quantity", QUANTITY),
+        Field("id", TEXT),
+        Field("net_minor", AMOUNT),
+        Field("sku", TEXT),
+        Field("name", TEXT),
     )
 )
 REFUND_LINE = ObjectOf(
     (
-        BodyField("quantity", QUANTITY, "1 by default."),
-        BodyField("id", TEXT, "Of the order's line."),
-        BodyField("net_minor", AMOUNT, "The units' part of the order's line by default."),
-        BodyField("sku", TEXT, documented=False),
-        BodyField("name", TEXT, documented=False),
+        Field("quantity", QUANTITY, "1 by default."),
+        Field("id", TEXT, "Of the order's line."),
+        Field("net_minor", AMOUNT, "The units' part of the order's line by default."),
+        Field("sku", TEXT, documented=False),
+        Field("name", TEXT, documented=False),
     )
 )
 
 ORDER_AMOUNTS = (
-    BodyField("order_id", TEXT, "The shop's own id of the order; `#1001` and `1001` are one.", required=True),
+    Field("order_id", TEXT, "The shop's own id of the order; `#1001` and `1001` are one.", required=True),
     BRANDS_CURRENCY,
-    BodyField("items_minor", AMOUNT, "Before discount."),
-    BodyField("discount_minor", AMOUNT),
-    BodyField(
+    Field("items_minor", AMOUNT, "Before discount."),
+    Field("discount_minor", AMOUNT),
+    Field(
         "net_minor",
         AMOUNT,
         "After discount, before tax, shipping and refunds. Or give items_minor and discount_minor.",
     ),
-    BodyField("tax_minor", AMOUNT),
-    BodyField("shipping_minor", AMOUNT),
+    Field("tax_minor", AMOUNT),
+    Field("shipping_minor", AMOUNT),
 )
 ORDER_DETAILS = (
-    BodyField("click_id", TEXT, "As the shop's landing page received it."),
+    Field("click_id", TEXT, "As the shop's landing page received it."),
     SHOP,
-    BodyField("kind", WORD, "`sale` by default; `lead`, `signup`, `install` …"),
+    Field("kind", WORD, "`sale` by default; `lead`, `signup`, `install` …"),
     OCCURRED_AT,
-    BodyField(
+    Field(
         "updated_at",
         TIME,
         "Which of two differing reports of one order is newer. Without it a fixed rule decides, and the order is flagged.",
     ),
-    BodyField("codes", CODES, "Redeemed codes, in the order of the cart."),
-    BodyField("visitor_id", TEXT, "The first-party id that /a.js keeps."),
-    BodyField("customer", CUSTOMER, "Neither id nor e-mail is kept: only a keyed hash."),
-    BodyField("lines", ListOf(ORDER_LINE, LINES_MAX, nulls=True)),
-    BodyField("test", FLAG, "Recorded and decided, never counted."),
+    Field("codes", CODES, "Redeemed codes, in the order of the cart."),
+    Field("visitor_id", TEXT, "The first-party id that /a.js keeps."),
+    Field("customer", CUSTOMER, "Neither id nor e-mail is kept: only a keyed hash."),
+    Field("lines", ListOf(ORDER_LINE, LINES_MAX, nulls=True)),
+    Field("test", FLAG, "Recorded and decided, never counted."),
 )
 ORDER_FIELDS = (*ORDER_AMOUNTS, *ORDER_DETAILS)
 
 REFUND_NAMES = (
-    BodyField("order_id", TEXT, "The order it takes from; it need not be known yet.", required=True),
-    BodyField("refund_id", TEXT, "The shop's own id of the refund, unique within its order.", required=True),
-    BodyField(
+    Field("order_id", TEXT, "The order it takes from; it need not be known yet.", required=True),
+    Field("refund_id", TEXT, "The shop's own id of the refund, unique within its order.", required=True),
+    Field(
         "type",
         ADJUSTMENT,
         "`refund` by default. A `cancellation` takes what the refunds leave; a `chargeback` is taken by the bank; a `reversal` gives back.",
     ),
-    BodyField(
+    Field(
         "reverses",
         TEXT,
         "Of a reversal: the `refund_id` of what it undoes. It gives back at most what that one took, and waits while that one is unknown.",
     ),
 )
 REFUND_AMOUNTS = (
-    BodyField(
+    Field(
         "amount_minor",
         AMOUNT,
         "Positive, on the base of the order's `net_minor`: before tax and shipping. Or `full: true`, or `lines` alone. "
         "0, with a newer `updated_at`, says that it came to nothing: the refund failed, the cancellation or chargeback was taken back.",
     ),
-    BodyField(
+    Field(
         "full",
         FLAG,
         "All that is left of the order; of a reversal all that was taken. A cancellation or reversal without an amount is meant so.",
     ),
-    BodyField(
+    Field(
         "lines",
         ListOf(REFUND_LINE, LINES_MAX, nulls=True),
         "What came back. Without an amount the refund is worth what these lines are worth in the order; a line that the order does not have is "
@@ -280,8 +271,8 @@ REFUND_AMOUNTS = (
 REFUND_DETAILS = (
     BRANDS_CURRENCY,
     OCCURRED_AT,
-    BodyField("updated_at", TIME, "Which of two differing reports of one refund is newer."),
+    Field("updated_at", TIME, "Which of two differing reports of one refund is newer."),
     SHOP,
-    BodyField("kind", WORD, "Of the order: `sale` by default."),
+    Field("kind", WORD, "Of the order: `sale` by default."),
 )
 REFUND_FIELDS = (*REFUND_NAMES, *REFUND_AMOUNTS, *REFUND_DETAILS)

@@ -147,6 +147,19 @@ class Waterfall:
         yield from ((f"missing_there.{name}", minor) for name, minor in sorted(self.missing_there.items()))
         yield from ((f"differences.{name}", -minor) for name, minor in sorted(self.differences.items()))
 
+    def figures(self) -> dict[str, object]:
+        """The sums and the steps, as the result of a job has them."""
+        assert sum(minor for _, minor in self.steps()) == self.all_orders_net_minor
+        plain = ("currency", "shop_total_minor", "tax_minor", "shipping_minor", "refunds_minor", "all_orders_net_minor")
+        counters = ("missing_here", "missing_there", "differences")
+        return {
+            **{name: getattr(self, name) for name in plain},
+            **{f"{name}_minor": getattr(self, name).total() for name in counters},
+            "unattributed_minor": self.all_orders_net_minor - self.attributed_minor,
+            "attributed_minor": self.attributed_minor,
+            "steps": [{"step": step, "minor": minor} for step, minor in self.steps()],
+        }
+
 
 @dataclass(slots=True)
 class Reconciliation:

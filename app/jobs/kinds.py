@@ -1,4 +1,4 @@
-"""The kinds of jobs. To add one: a function over a `Run` (run.py) in a file of its own, and its line here."""
+"""The kinds of jobs. To add one, write a function that takes a `Run` (run.py) in a file of its own, and add its line here."""
 
 from collections.abc import Mapping
 

@@ -23,16 +23,7 @@ from app.database.transactions import Connection
 from app.domain import ids
 from app.domain.csv_files import Refusal
 from app.domain.order_list import ListDefaults, read_listed
-from app.domain.reconciliation import (
-    NEVER_RECEIVED,
-    REASONS,
-    STATUSES,
-    Compared,
-    Listed,
-    Ours,
-    Reconciliation,
-    Waterfall,
-)
+from app.domain.reconciliation import NEVER_RECEIVED, REASONS, STATUSES, Compared, Listed, Ours, Reconciliation
 from app.domain.statuses import COUNTED
 from app.jobs.files import read_brand, records, refused_line, sheet_of
 from app.jobs.refused_messages import RefusedMessage, messages_naming
@@ -279,31 +270,12 @@ class Comparison:
             "as_of": self.as_of.isoformat(),
             "orders": {status: sum(each.values()) for status, each in reasons.items()},
             "reasons": reasons,
-            "waterfalls": [show_waterfall(each) for _, each in sorted(self.sums.waterfalls.items())],
+            "waterfalls": [each.figures() for _, each in sorted(self.sums.waterfalls.items())],
         }
 
 
 def _ours(row: asyncpg.Record) -> Ours:
     return Ours(**{**row, "flags": tuple(row["flags"])})
-
-
-def show_waterfall(fall: Waterfall) -> dict[str, Any]:
-    """A waterfall as the result of the job has it."""
-    assert sum(minor for _, minor in fall.steps()) == fall.all_orders_net_minor
-    return {
-        "currency": fall.currency,
-        "shop_total_minor": fall.shop_total_minor,
-        "tax_minor": fall.tax_minor,
-        "shipping_minor": fall.shipping_minor,
-        "refunds_minor": fall.refunds_minor,
-        "missing_here_minor": fall.missing_here.total(),
-        "missing_there_minor": fall.missing_there.total(),
-        "differences_minor": fall.differences.total(),
-        "all_orders_net_minor": fall.all_orders_net_minor,
-        "unattributed_minor": fall.all_orders_net_minor - fall.attributed_minor,
-        "attributed_minor": fall.attributed_minor,
-        "steps": [{"step": step, "minor": minor} for step, minor in fall.steps()],
-    }
 
 
 def _job_line(number: int, line: Compared, more: Details) -> JobLine:

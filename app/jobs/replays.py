@@ -1,4 +1,4 @@
-"""The job `replay`: kept deliveries read and recorded once more, a batch and a checkpoint at a time."""
+"""The job `replay`: reads and records stored deliveries again, batch by batch, with a checkpoint after each."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,14 +14,15 @@ from app.intake.deliveries.selection import Selection, next_selected
 from app.jobs.run import Interrupted, JobLine, Run
 
 LISTED = frozenset({"rejected", "unsigned"})
-"""What the job's lines tell of: those that somebody has to look at."""
+"""Statuses of the deliveries that get a line of the job: somebody has to look at them."""
 LAST = UUID(int=2**128 - 1)
+"""An id above every delivery's."""
 
 
 def selection_of(arguments: Mapping[str, Any], until: datetime) -> Selection | None:
-    """The deliveries that a job's arguments name, none received at `until` or later; None when they name a source there cannot be.
+    """The deliveries that a job's arguments select, received before `until`; None when they name a source that cannot exist.
 
-    Raises ValueError for an id that is none of a delivery.
+    Raises ValueError for an id that is not a delivery's.
     """
     try:
         source_id = arguments.get("source_id")
@@ -30,7 +31,7 @@ def selection_of(arguments: Mapping[str, Any], until: datetime) -> Selection | N
         return None
     chosen = arguments.get("ids")
     since, to = (None if arguments.get(name) is None else _floor(arguments[name]) for name in ("from", "to"))
-    # Named ones may come from a machine whose clock is ahead.
+    # Deliveries chosen by id may come from a machine whose clock is ahead.
     end = ids.floor_at(until) if chosen is None else LAST
     return Selection(
         until=end if to is None else min(to, end),
@@ -46,61 +47,60 @@ def _floor(text: str) -> UUID:
 
 
 async def replay_deliveries(run: Run) -> Mapping[str, Any]:
-    """Replays what its arguments select, as it stood when the job was made; answers a Tally's words, and `dry_run`."""
+    """Replays the deliveries that its arguments selected when the job was made; returns their numbers by outcome, and `dry_run`."""
     selection = selection_of(run.arguments, run.created_at)
     if selection is None:
-        return {"dry_run": dry_run_of(run.arguments), **Tally().words()}
+        return _result(run)
     if run.checkpoint:
         selection = selection.after(UUID(run.checkpoint["last"]))
     while True:
         async with run.pool.acquire() as connection:
             batch = await next_selected(connection, run.brand_id, selection)
         if not batch:
-            return tally_of(run)
+            return _result(run)
         await replay_batch(
             partial(_commit, run),
             run.brand_id,
             batch,
             secret=run.secret,
-            dry_run=dry_run_of(run.arguments),
+            dry_run=_is_dry(run),
             through=(Interrupted,),
         )
         selection = selection.after(batch[-1])
 
 
-def dry_run_of(arguments: Mapping[str, Any]) -> bool:
-    """Whether a job only says what it would do."""
-    return bool(arguments.get("dry_run"))
+def _is_dry(run: Run) -> bool:
+    return bool(run.arguments.get("dry_run"))
 
 
-def tally_of(run: Run) -> dict[str, Any]:
-    """What a run has to say so far."""
-    return {"dry_run": dry_run_of(run.arguments), **Tally.of(run.checkpoint.get("tally", {})).words()}
+def _result(run: Run) -> dict[str, Any]:
+    return {"dry_run": _is_dry(run), **_tally(run).words()}
+
+
+def _tally(run: Run) -> Tally:
+    return Tally.of(run.checkpoint.get("tally", {}))
 
 
 async def _commit(run: Run, delivery_ids: Sequence[UUID], part: Part) -> list[Replayed]:
-    """Does one part; its lines, the tally and the place to go on from are committed with it."""
+    """Does one part, and commits with it its lines, the tally and the place to go on from."""
     replayed: list[Replayed] = []
 
     async def work(connection: asyncpg.Connection) -> Mapping[str, Any]:
         replayed[:] = await part(connection)
         await run.add_lines(connection, _lines(run.done, delivery_ids, replayed))
-        tally = Tally.of(run.checkpoint.get("tally", {})).add(replayed)
-        return {"last": str(delivery_ids[-1]), "tally": tally.words()}
+        return {"last": str(delivery_ids[-1]), "tally": _tally(run).add(replayed).words()}
 
     try:
         await run.commit(work, done=run.done + len(delivery_ids))
     finally:
-        run.result = tally_of(run)
+        run.result = _result(run)
     return replayed
 
 
 def _lines(done: int, delivery_ids: Sequence[UUID], replayed: Sequence[Replayed]) -> list[JobLine]:
-    verdicts = {each.id: each.verdict for each in replayed}
+    results = {each.id: each.verdict for each in replayed}
     return [
-        JobLine(
-            done + index, verdict.status, verdict.reason, verdict.detail, {"delivery_id": ids.show("delivery", each)}
-        )
-        for index, each in enumerate(delivery_ids, 1)
-        if (verdict := verdicts.get(each)) is not None and verdict.status in LISTED
+        JobLine(done + place, result.status, result.reason, result.detail, {"delivery_id": ids.show("delivery", each)})
+        for place, each in enumerate(delivery_ids, 1)
+        if (result := results.get(each)) is not None and result.status in LISTED
     ]

@@ -1,4 +1,4 @@
-"""Housekeeping: finished jobs are kept for a while with their lines; uploads that broke off are not."""
+"""Housekeeping: deletes finished jobs after a while, with their lines, and uploads that broke off."""
 
 from datetime import timedelta
 
@@ -10,9 +10,9 @@ from app.domain import ids
 from app.settings import Settings
 
 BROKEN_OFF_AFTER = timedelta(hours=6)
-"""An upload that has not become a job by then never will."""
+"""Age at which an upload without a job is deleted: it will never become one."""
 JOBS_MAX = 10
-"""Removed in one transaction: each may have a hundred thousand lines."""
+"""Jobs deleted in one transaction: each may have a hundred thousand lines."""
 
 OLD = "DELETE FROM job WHERE (brand_id, id) IN (SELECT brand_id, id FROM job WHERE finished_at < $1 LIMIT $2) RETURNING brand_id, id"
 LINES = "DELETE FROM job_line WHERE brand_id = $1 AND job_id = $2"
@@ -22,7 +22,7 @@ DELETE FROM job_piece p WHERE p.job_id < $1 AND NOT EXISTS (SELECT 1 FROM job j 
 
 
 async def sweep_jobs(pool: asyncpg.Pool, settings: Settings) -> int:
-    """Forgets jobs that ended more than `job_retention_days` ago, and pieces of uploads that broke off. How many jobs."""
+    """Deletes jobs that ended more than `job_retention_days` ago, and pieces of uploads that broke off. Returns the number of jobs."""
     now = clock.now()
     before = now - timedelta(days=settings.job_retention_days)
 
@@ -33,7 +33,7 @@ async def sweep_jobs(pool: asyncpg.Pool, settings: Settings) -> int:
         return len(rows)
 
     total = 0
-    while gone := await in_transaction(pool, some):
-        total += gone
+    while deleted := await in_transaction(pool, some):
+        total += deleted
     await pool.execute(BROKEN_OFF, ids.floor_at(now - BROKEN_OFF_AFTER))
     return total

@@ -7,7 +7,6 @@ import iso4217
 
 from app.domain.money import AMOUNT_MINOR_MAX
 from app.domain.reconciliation import REASONS, Waterfall
-from app.jobs.reconciliations import show_waterfall
 from app.jobs.run import RESULT_BYTES_MAX
 
 BESIDE_BYTES = 16 << 10
@@ -23,4 +22,4 @@ def test_a_list_in_every_currency_there_is_with_every_difference_fits_into_a_res
     for fall in falls:
         fall.all_orders_net_minor = sum(minor for _, minor in fall.steps())
     assert len(falls) > 150
-    assert len(json.dumps([show_waterfall(fall) for fall in falls])) < RESULT_BYTES_MAX - BESIDE_BYTES
+    assert len(json.dumps([fall.figures() for fall in falls])) < RESULT_BYTES_MAX - BESIDE_BYTES

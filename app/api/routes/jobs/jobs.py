@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.auth import Reader, Writer
 from app.api.http import FOUND, Pool, Session, resource
-from app.api.job_queue import Job, State, show_job
+from app.api.job_queue import OPEN_STATES, Job, State, show_job
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
 from app.api.rows import equals, matching, read_row, show
@@ -77,7 +77,7 @@ async def cancel_job(id: str, caller: Writer, session: Session) -> Job:
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.state == "cancelled":
         return show_job(row)
-    if row.state not in ("queued", "running"):
+    if row.state not in OPEN_STATES:
         raise Conflict(f"this job has {row.state} already", code="job_finished")
     now = clock.now()
     values: dict[str, Any] = {"cancelled_at": row.cancelled_at or now}
