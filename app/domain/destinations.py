@@ -1,6 +1,6 @@
-"""Where a link leads: which addresses are accepted, and how a click id and a forwarded query are put into one at the price of a concatenation.
+"""Destinations of links: which addresses are accepted, and how a click id and a forwarded query are added at the cost of a concatenation.
 
-An address is checked once, when a link is written; the redirect then works on bytes that are known to be safe in a `Location` header.
+An address is checked once, when its link is written; the redirect then works on bytes that are safe in a `Location` header.
 """
 
 import re
@@ -11,39 +11,40 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 DESTINATION_MAX_CHARS = 2_048
 FORWARDED_MAX_BYTES = 2_048
-"""Of an incoming query, whole parameters up to this many bytes are forwarded; what lies beyond is left out."""
+"""Longest part of an incoming query that is forwarded, in bytes; only whole parameters are."""
 UTM_FIELDS = ("source", "medium", "campaign", "term", "content", "id")
 UTM_MAX_CHARS = 256
 
-# RFC 3986: what may stand in a path, query or fragment as it is. `%` is in it so that what is encoded already is not encoded twice.
+# RFC 3986: the characters allowed in a path, query or fragment. `%` is among them so that nothing is encoded twice.
 _SAFE = "!$%&'()*+,-./:;=?@_~[]"
 _UNSAFE_BYTES = re.compile(rb"[^A-Za-z0-9!$%&'()*+,\-./:;=?@_~\[\]]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _LOOSE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_PORT = re.compile(r":([^:\]]+)\Z")
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A checked address, taken apart for one link's click parameter.
+    """A checked address, split for one link's click parameter.
 
-    prefix + click id + suffix is the address with the id; `plain` is the address without any (a visitor who asked not to be followed).
-    A parameter that bears the click parameter's name in the address itself is in neither: a pasted old id would credit an old click.
+    prefix + click id + suffix is the address with the id; `plain` is the address without one (a visitor who asked not to be followed).
+    Neither has a parameter of the address itself that bears the click parameter's name: a pasted old id would credit an old click.
+    base: everything before `?`. pairs: the parameters as (decoded name, raw pair). suffix: `#` and the rest, or nothing.
     """
 
     prefix: bytes
     suffix: bytes
     plain: bytes
-    # Of the address: all before `?`; its parameters as (decoded name, raw pair); `#` and the rest, or nothing.
     base: bytes
     pairs: tuple[tuple[bytes, bytes], ...]
     click_param: bytes
 
 
 def check_destination(url: str) -> str:
-    """The address as it is stored and sent: scheme and host in lower case, host in ASCII, everything else percent-encoded where it must be.
+    """The address as it is stored and sent: scheme and host in lower case, host in ASCII, the rest percent-encoded where necessary.
 
     Raises ValueError with one sentence that says what is wrong and what would be right.
     """
@@ -69,7 +70,7 @@ def check_destination(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         raise ValueError("has a host that cannot be read") from None
-    # A browser reads a backslash as a slash and would go to another host than the one we saw.
+    # A browser reads a backslash as a slash, and would go to another host than the one checked here.
     if "\\" in parts.netloc:
         raise ValueError("must not contain a backslash in its host")
     if "@" in parts.netloc:
@@ -95,9 +96,9 @@ def check_click_param(name: str) -> str:
 
 
 def apply_utm(url: str, utm: Mapping[str, str | None]) -> str:
-    """A checked address with `utm_…` parameters added; one of the same name in it is replaced. Names may stand with or without `utm_`.
+    """A checked address with `utm_…` parameters added, replacing its own of the same name. Names may be given with or without `utm_`.
 
-    Empty and missing values add nothing. Raises ValueError with one sentence, naming the field at fault.
+    Empty and missing values add nothing. Raises ValueError with one sentence that names the field.
     """
     added: dict[str, str] = {}
     for name, value in utm.items():
@@ -127,7 +128,7 @@ def apply_utm(url: str, utm: Mapping[str, str | None]) -> str:
 
 
 def take_apart(url: str, click_param: str) -> Destination:
-    """Prepare a checked address for its redirects. Pure byte work, about 5 µs: done when a link is first asked for."""
+    """A checked address, prepared for its redirects. Takes about 5 µs, once, when a link is first requested."""
     base, query, fragment = _split(url.encode("ascii"))
     name = click_param.encode("ascii")
     pairs = tuple(pair for pair in _pairs(query) if pair[0] != name)
@@ -146,9 +147,9 @@ def take_apart(url: str, click_param: str) -> Destination:
 def address(destination: Destination, click_id: bytes, query: bytes) -> bytes:
     """The bytes of a `Location`: the destination with this click id (none when empty) and the visitor's own query.
 
-    The visitor's parameters win over the link's of the same name; the click parameter is never taken from outside. The result is plain ASCII
-    without spaces or control characters, whatever the query holds, and at most FORWARDED_MAX_BYTES (three times that where bytes must be
-    encoded) longer than the destination.
+    The visitor's parameters override the link's of the same name, except for the click parameter, which is dropped. Whatever the query holds,
+    the result is ASCII without spaces or control characters, and at most FORWARDED_MAX_BYTES (three times that where bytes must be encoded)
+    longer than the destination.
     """
     if not query:
         return destination.prefix + click_id + destination.suffix if click_id else destination.plain
@@ -165,7 +166,7 @@ def address(destination: Destination, click_id: bytes, query: bytes) -> bytes:
 
 def _forwardable(query: bytes, click_param: bytes) -> list[tuple[bytes, bytes]]:
     if len(query) > FORWARDED_MAX_BYTES:
-        # Whole parameters only: half a value is worse than none.
+        # Half a value is worse than none.
         query = query[: FORWARDED_MAX_BYTES + 1].rpartition(b"&")[0]
     if _UNSAFE_BYTES.search(query):
         query = _UNSAFE_BYTES.sub(lambda found: b"%%%02X" % found[0][0], query)
@@ -173,14 +174,14 @@ def _forwardable(query: bytes, click_param: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _split(url: bytes) -> tuple[bytes, bytes, bytes]:
-    """base, query without `?`, fragment with `#`."""
+    """Base, query without `?`, and fragment with `#`."""
     rest, hash_sign, fragment = url.partition(b"#")
     base, _, query = rest.partition(b"?")
     return base, query, hash_sign + fragment
 
 
 def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
-    """(decoded name, raw pair) of every parameter, in order; empty ones are dropped."""
+    """Every parameter as (decoded name, raw pair), in order; empty ones are dropped."""
     pairs = []
     for raw in query.split(b"&"):
         if raw:
@@ -206,7 +207,7 @@ def _check_host(host: str) -> str:
     if host.isascii() and "xn--" not in host:
         ascii_host = host.lower()
     else:
-        # Imported here: its tables take longer to load than everything else the redirect needs, and only few hosts ask for them.
+        # Imported here: its tables take longer to load than everything else the redirect needs, and few hosts need them.
         import idna
 
         try:
@@ -220,9 +221,10 @@ def _check_host(host: str) -> str:
 
 
 def _check_port(netloc: str) -> str:
-    _, colon, port = netloc.rpartition(":") if not netloc.endswith("]") else ("", "", "")
-    if not colon or not port:
+    match = _PORT.search(netloc)
+    if match is None:
         return ""
+    port = match[1]
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ValueError("has a port that is no number from 1 to 65535")
     return f":{int(port)}"

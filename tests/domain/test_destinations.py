@@ -40,6 +40,13 @@ LOCATION = re.compile(rb"https?://[\x21-\x7e]+")
         ("https://shop.example\\@evil.example/", "backslash"),
         ("https://shop.example:99999/", "port"),
         ("https://shop.example:x/", "port"),
+        ("https://shop.example:0/", "a port that is no number from 1 to 65535"),
+        ("https://shop.example:65536/", "port"),
+        ("https://shop.example:٨٠/", "port"),
+        (f"https://{'a.' * 126}ab/", "no valid domain name"),
+        (f"https://{'a' * 64}.example/", "no valid domain name"),
+        ("https://shop.example" + "/" * 2_029, "is 2049 characters long; at most 2048"),
+        ("https://shop.example" + "/" * 2_026 + "é", "is 2052 characters long once encoded; at most 2048"),
         ("https://shop.example/\x00", "control characters"),
         ("https://shop.example/a\r\nSet-Cookie:x=1", "control characters"),
         ("java\tscript:alert(1)", "control characters"),
@@ -70,6 +77,12 @@ def test_an_address_that_cannot_be_a_destination_is_refused_with_its_reason(url:
         ("http://[2001:DB8::1]:8080/x", "http://[2001:db8::1]:8080/x"),
         ("https://shop.example:/x", "https://shop.example/x"),
         ("https://my_shop.example/", "https://my_shop.example/"),
+        ("https://shop.example.:65535/", "https://shop.example.:65535/"),
+        ("https://shop.example:01/", "https://shop.example:1/"),
+        (f"https://{'a.' * 126}a/", f"https://{'a.' * 126}a/"),
+        ("https://shop.example" + "/" * 2_028, "https://shop.example" + "/" * 2_028),
+        ("https://[::1]/", "https://[::1]/"),
+        ("https://XN--Mnchen-3ya.example/", "https://xn--mnchen-3ya.example/"),
         (
             "https://münchen.example/straße?q=größe#über",
             "https://xn--mnchen-3ya.example/stra%C3%9Fe?q=gr%C3%B6%C3%9Fe#%C3%BCber",
@@ -119,6 +132,7 @@ def test_a_forwarded_query_is_cut_between_parameters() -> None:
     destination = take_apart("https://shop.example/", "ariane")
     found = address(destination, b"clk_1", b"a=1&b=" + b"x" * FORWARDED_MAX_BYTES)
     assert found == b"https://shop.example/?ariane=clk_1&a=1"
+    assert FORWARDED_MAX_BYTES == 2_048
     exact = b"a=" + b"x" * (FORWARDED_MAX_BYTES - 2)
     assert address(destination, b"", exact + b"&b=2") == b"https://shop.example/?" + exact
     assert address(destination, b"", b"x" * (FORWARDED_MAX_BYTES + 1)) == b"https://shop.example/"
@@ -158,13 +172,20 @@ def test_utm_replaces_what_the_address_says_and_keeps_the_rest() -> None:
         == "https://shop.example/p?a=1&utm_source=L%C3%A9a%20%26%20co&utm_medium=influencer#top"
     )
     assert apply_utm(url, {}) == url
+    assert apply_utm("https://shop.example/", {"id": "x" * 256}) == "https://shop.example/?utm_id=" + "x" * 256
+    assert apply_utm("https://shop.example/", {"source": "x" * 2}) == "https://shop.example/?utm_source=xx"
+    longest = "https://shop.example/" + "a" * (DESTINATION_MAX_CHARS - 32)
+    assert len(apply_utm(longest, {"id": "xyz"})) == DESTINATION_MAX_CHARS == 2_048
+    with pytest.raises(ValueError, match="is 2049 characters long with its UTM parameters; at most 2048"):
+        apply_utm(longest, {"id": "wxyz"})
 
 
 @pytest.mark.parametrize(
     ("utm", "reason"),
     [
         ({"colour": "red"}, "colour: is none of"),
-        ({"source": "x" * 257}, "source: is 257 characters"),
+        ({"source": "x" * 257}, "source: is 257 characters long; at most 256"),
+        ({"c" * 41: "red"}, f"{'c' * 40}: is none of source, medium, campaign, term, content, id"),
         ({"source": "a\x00"}, "source: must not contain control"),
         ({"source": "\ud800"}, "source: contains characters"),
     ],
@@ -184,3 +205,4 @@ def test_a_click_parameter_must_be_a_plain_name(name: str) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
         check_click_param(name)
     assert check_click_param("dub_id") == "dub_id"
+    assert check_click_param("x" * 64) == "x" * 64
