@@ -1,8 +1,8 @@
 """Which collaboration an order belongs to, and why: `decide(touches, conversion, policies) -> Decision`. Pure and replayable.
 
-A touch is whatever may explain the order: a code typed at the checkout, a click the order names, a click of the visitor it names. Each is judged
-on its own (window, dates, owner), then the strongest method that has an eligible touch takes the order, and the policy's model shares it out
-among that method's touches. Every touch comes back as a candidate with the reason it won or lost; nothing is dropped.
+A touch is anything that may explain the order: a code typed at the checkout, a click the order names, a click of the visitor it names. Each is
+judged on its own (window, dates, owner), then the strongest method with an eligible touch takes the order, and the policy's model divides it
+among that method's touches. Every touch is returned as a candidate with the reason it won or lost; nothing is dropped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,18 +18,18 @@ from msgspec.structs import replace
 from app.domain import ids, money
 
 LATE_CLICK_MAX = timedelta(seconds=300)
-"""A click named by its order may be this much younger than the order: the clocks of two machines never agree."""
+"""Tolerance for a click that is younger than the order naming it: the clocks of two machines never agree."""
 PENDING_CLICK_MAX = timedelta(days=7)
-"""How long after the order a click it names may still arrive; the spool of a machine that was down is drained by then."""
+"""Longest wait for a click that the order names, after the order; the spool of a machine that was down is drained by then."""
 CLICK_WINDOW_DAYS_MAX = 365
+"""Longest click window of a policy, in days; older clicks are not even queried."""
 HOLD_DAYS_MAX = 3_650
-"""Longest window a policy may set; clicks older than that are not even looked for."""
 WEIGHT_BP = 10_000
 WHOLE = Fraction(1)
 
 
 class Method(StrEnum):
-    """How a touch explains an order, the surest first."""
+    """Ways in which a touch explains an order, the most certain first."""
 
     CODE = "code"
     CLICK = "click"
@@ -37,23 +37,23 @@ class Method(StrEnum):
 
 
 class AttributionStatus(StrEnum):
-    """What became of the order."""
+    """Whether the order is attributed."""
 
     ATTRIBUTED = "attributed"
     UNATTRIBUTED = "unattributed"
-    # It names a click that has not arrived; decided on what is known until then.
+    # The order names a click that has not arrived; until then it is decided without that click.
     PENDING_CLICK = "pending_click"
 
 
 class Reason(StrEnum):
-    """Why a candidate won or lost, and why an order was decided as it was. Stable words, told by the API."""
+    """Why a candidate won or lost, and why an order was decided as it was. Stable words of the API."""
 
-    # Of a candidate that got credit, and of an order that was attributed.
+    # Candidates with credit, and attributed orders.
     CODE_OWNER = "code_owner"
     TOUCH_MODEL = "touch_model"
-    # Of candidates that could have, had no better one been there.
+    # Eligible candidates that lost to a better one.
     OUTRANKED = "outranked"
-    # Of candidates that could not.
+    # Candidates that are not eligible.
     EXPIRED_WINDOW = "expired_window"
     CLICK_AFTER_ORDER = "click_after_order"
     CAMPAIGN_NOT_ACTIVE = "campaign_not_active"
@@ -66,13 +66,13 @@ class Reason(StrEnum):
     OWNER_NOT_WINNER = "owner_not_winner"
     METHOD_OFF = "method_off"
     UNSIGNED = "unsigned"
-    # Of orders alone.
+    # Orders only.
     NO_SIGNAL = "no_signal"
     WAITING_FOR_CLICK = "waiting_for_click"
 
 
 class CreditPolicy(StrEnum):
-    """What a redeemed code does for its owner."""
+    """When a redeemed code gives its owner credit."""
 
     ALWAYS = "always"
     IF_INVOLVED = "if_involved"
@@ -81,13 +81,13 @@ class CreditPolicy(StrEnum):
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
-    """One code or click, resolved as far as it could be, as things stood when the order was placed.
+    """One code or click with all that was found about it, as of the time of the order.
 
-    id: of the click (also while unknown) or of the code's assignment. signal: what the order named, the code folded, the click as a UUID.
-    shown: a code as people write it; '' for clicks. alias: what the shop system calls the code, where the order named it so.
-    occurred_at: of the click; of a code the order's own time; None for an unknown click.
+    id: of the click (even if it is unknown) or of the code's assignment. signal: the order's own text, the code folded, the click as a UUID.
+    shown: a code as people write it; '' for clicks. alias: the shop system's name of the code, where the order used that.
+    occurred_at: time of the click; for a code the order's own; None for an unknown click.
     collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
-    doubted: only an unsigned witness names it, while an authenticated one named others.
+    unsigned_only: only an unsigned report names it, while an authenticated one names others.
     """
 
     method: Method
@@ -122,7 +122,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies in force when the order occurred: the brand's own, and those of its campaigns that have one."""
+    """The policies in force at the time of the order: the brand's own, and those of its campaigns that have one."""
 
     brand: Policy = Policy()
     campaigns: Mapping[UUID, Policy] = field(default_factory=dict)
@@ -132,13 +132,13 @@ class Policies:
         return self.brand if campaign_id is None else self.campaigns.get(campaign_id, self.brand)
 
     def governing(self, eligible: Sequence[Touch]) -> Policy:
-        """Whose precedence and model hold: the campaign's when all eligible touches are of one campaign, else the brand's."""
+        """The policy whose precedence and model apply: the campaign's when all eligible touches are of one campaign, else the brand's."""
         campaigns = {touch.campaign_id for touch in eligible}
         return self.of(campaigns.pop()) if len(campaigns) == 1 else self.brand
 
 
 class OrderToDecide(msgspec.Struct, frozen=True, gc=False):
-    """What deciding needs of an order. as_of: the moment of deciding; only tells whether the wait for a named click is over."""
+    """An order as `decide` needs it. as_of: the time of the decision, which only matters to the wait for a named click."""
 
     occurred_at: datetime
     net_minor: int | None
@@ -146,7 +146,7 @@ class OrderToDecide(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A touch and what became of it."""
+    """A touch and its outcome."""
 
     touch: Touch
     eligible: bool
@@ -154,7 +154,7 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Credit(msgspec.Struct, frozen=True, gc=False):
-    """A share of the order. weight is exact; weight_bp, for display, sums to 10,000 over the credits of an order; so does net_minor to its net."""
+    """A share of the order. weight is exact. Over the credits of an order, weight_bp sums to 10,000 and net_minor to its net."""
 
     touch: Touch
     weight: Fraction
@@ -163,7 +163,7 @@ class Credit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Who gets the order and why. credits is empty when nobody does. late_click: a named click is younger than its order by more than 300 s."""
+    """Who gets the order and why; nobody without credits. late_click: a named click is younger than the order by more than LATE_CLICK_MAX."""
 
     verdict: AttributionStatus
     method: Method | None
@@ -178,7 +178,7 @@ class Decision(msgspec.Struct, frozen=True):
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 Model = Callable[[Sequence[Touch], datetime], list[Fraction]]
-"""Weights of touches, oldest first and never none, for an order placed at this moment. They sum to exactly 1."""
+"""Weights of the touches (at least one, oldest first) of an order placed at this time. They sum to exactly 1."""
 
 
 def _last(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
@@ -202,14 +202,14 @@ def _position(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
 
 
 MODELS: Mapping[str, Model] = {"last": _last, "first": _first, "linear": _linear, "position": _position}
-"""By the name a policy calls them."""
+"""Models by their names in policies."""
 
 
-# ── Policies, as they are kept ───────────────────────────────────────────────────────────────────────────────────────
+# ── Stored policies ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
-    """The policy that rules describe; what they do not say is as in `Policy()`. Names it does not know are let be (later releases know more).
+    """The policy of these rules, with the defaults of `Policy()` for missing ones. Unknown names are ignored: a later release may have written them.
 
     Raises ValueError beginning with the name of the rule at fault.
     """
@@ -221,9 +221,8 @@ def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
     if isinstance(days, bool) or not isinstance(days, int) or not 0 <= days <= CLICK_WINDOW_DAYS_MAX:
         raise ValueError(f"click_window_days: a whole number from 0 to {CLICK_WINDOW_DAYS_MAX}")
     precedence = rules.get("precedence", defaults.precedence)
-    known = {method.value for method in Method}
-    if not isinstance(precedence, list | tuple) or not precedence or not set(precedence) <= known:
-        raise ValueError(f"precedence: a list of {', '.join(known)}, the strongest first")
+    if not isinstance(precedence, list | tuple) or not precedence or not set(precedence) <= set(Method):
+        raise ValueError(f"precedence: a list of {', '.join(Method)}, the strongest first")
     if len(set(precedence)) < len(precedence):
         raise ValueError("precedence: names a method twice")
     hold_days = rules.get("hold_days", defaults.hold_days)
@@ -236,15 +235,12 @@ def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
 
 
 def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Policies) -> Decision:
-    """Who gets an order. touches: codes in the order of the cart, clicks in any order. Never raises on empty input.
+    """Who gets an order. touches: codes in the order of the cart, clicks in any order; may be empty.
 
-    The strongest method of the governing policy that has an eligible touch takes the order: of codes the first in the cart, alone; of clicks
-    what the model says, oldest first, ties by id. A code whose policy withholds the credit, or that belongs to nobody, never blocks a click.
-    An unknown click makes the verdict `pending_click` only while it could still change who gets the order, and for 7 days at most.
+    The strongest method of the governing policy with an eligible touch takes the order: the first code in the cart gets all of it; clicks share
+    it as the model says, oldest first, ties by id. A code whose policy withholds the credit, or that belongs to nobody, never blocks a click.
+    An unknown click makes the verdict `pending_click` only while it could still change who gets the order, and for PENDING_CLICK_MAX at most.
     """
-    if not touches:
-        brand = policies.brand
-        return Decision(AttributionStatus.UNATTRIBUTED, None, brand.model, brand.version, Reason.NO_SIGNAL, (), ())
     judged = [(touch, _fault(touch, conversion, policies)) for touch in touches]
     policy = policies.governing([touch for touch, fault in judged if fault is None])
     outcome = _award(judged, conversion, policy)
@@ -254,11 +250,8 @@ def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Polici
     method = shares[0].touch.method if shares else None
     if pending:
         verdict, reason = AttributionStatus.PENDING_CLICK, Reason.WAITING_FOR_CLICK
-    elif shares:
-        verdict, reason = (
-            AttributionStatus.ATTRIBUTED,
-            Reason.CODE_OWNER if method is Method.CODE else Reason.TOUCH_MODEL,
-        )
+    elif method is not None:
+        verdict, reason = AttributionStatus.ATTRIBUTED, _won(method)
     else:
         verdict, reason = AttributionStatus.UNATTRIBUTED, candidates[0].reason if candidates else Reason.NO_SIGNAL
     late = any(touch.method is Method.CLICK and fault is Reason.CLICK_AFTER_ORDER for touch, fault in judged)
@@ -270,21 +263,18 @@ Judged = Sequence[tuple[Touch, Reason | None]]
 
 class _Outcome(msgspec.Struct, frozen=True):
     winners: tuple[tuple[Touch, Fraction], ...]
-    # Codes that were in order, but whose credit policy withheld the credit.
+    # Eligible codes whose credit policy withholds the credit, with the reason.
     withheld: Mapping[str, Reason]
 
 
-NOBODY_WINS = _Outcome((), {})
-
-
 def _fault(touch: Touch, conversion: OrderToDecide, policies: Policies) -> Reason | None:
-    """What keeps this touch, looked at alone, from explaining the order; None when nothing does."""
+    """The reason why this touch on its own cannot explain the order, or None."""
     if touch.unsigned_only:
         return Reason.UNSIGNED
     fault = _code_fault(touch, conversion) if touch.method is Method.CODE else _click_fault(touch, conversion, policies)
     if fault is not None:
         return fault
-    # Tested at touch time: a campaign that is over still gets the orders of the clicks made while it ran.
+    # As of the touch: a campaign that is over still gets the orders of clicks made while it ran.
     if not _within(touch.occurred_at, touch.campaign_starts_at, touch.campaign_ends_at):
         return Reason.CAMPAIGN_NOT_ACTIVE
     return None
@@ -306,7 +296,7 @@ def _click_fault(touch: Touch, conversion: OrderToDecide, policies: Policies) ->
     occurred_at = touch.occurred_at
     if occurred_at is None or touch.collaboration_id is None:
         return Reason.UNKNOWN_CLICK
-    # A click that the order names came before it, whatever the clocks say; a visitor's other clicks need not have.
+    # A click that the order names came before it, whatever the clocks say; for a visitor's other clicks that is not certain.
     tolerance = LATE_CLICK_MAX if touch.method is Method.CLICK else timedelta(0)
     if occurred_at > conversion.occurred_at + tolerance:
         return Reason.CLICK_AFTER_ORDER
@@ -321,10 +311,8 @@ def _within(moment: datetime | None, starts_at: datetime | None, ends_at: dateti
 
 
 def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcome:
-    """Who wins among the touches without fault, and which codes were withheld."""
+    """The winners among the touches without a fault, and the withheld codes."""
     eligible = [touch for touch, fault in judged if fault is None]
-    if not eligible:
-        return NOBODY_WINS
     clicks = [
         [touch for touch in eligible if touch.method is method]
         for method in policy.precedence
@@ -357,8 +345,6 @@ def _by_model(
 ) -> tuple[tuple[Touch, Fraction], ...]:
     if not touches:
         return ()
-    if len(touches) == 1:
-        return ((touches[0], WHOLE),)
     ordered = sorted(touches, key=_when)
     weights = MODELS[policy.model](ordered, conversion.occurred_at)
     assert sum(weights) == 1
@@ -371,27 +357,26 @@ def _when(touch: Touch) -> tuple[datetime, UUID]:
     return touch.occurred_at, touch.id
 
 
-def share_out(total: int, weights: Sequence[Fraction]) -> list[int]:
-    """`money.split`, at once for the one share that nearly every order has."""
-    return [total] if len(weights) == 1 else money.split(total, weights)
-
-
 def _share(outcome: _Outcome, net_minor: int | None) -> tuple[Credit, ...]:
     if not outcome.winners:
         return ()
     weights = [weight for _, weight in outcome.winners]
-    points = share_out(WEIGHT_BP, weights)
+    points = money.split(WEIGHT_BP, weights)
     amounts: list[int | None] = [None] * len(weights)
     if net_minor is not None:
-        amounts = list(share_out(net_minor, weights))
+        amounts = list(money.split(net_minor, weights))
     return tuple(
         Credit(touch, weight, point, amount)
         for (touch, weight), point, amount in zip(outcome.winners, points, amounts, strict=True)
     )
 
 
+def _won(method: Method) -> Reason:
+    return Reason.CODE_OWNER if method is Method.CODE else Reason.TOUCH_MODEL
+
+
 def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Candidate, ...]:
-    """Every touch with its reason: methods in the order of precedence, codes as in the cart, clicks newest first."""
+    """Every touch with its reason: methods by precedence, codes as in the cart, clicks newest first."""
     winners = {(touch.method, touch.signal) for touch, _ in outcome.winners}
     codes = [item for item in judged if item[0].method is Method.CODE]
     clicks = sorted(
@@ -405,8 +390,7 @@ def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Cand
         if fault is not None:
             found.append(Candidate(touch, False, fault))
         elif (touch.method, touch.signal) in winners:
-            won = Reason.CODE_OWNER if touch.method is Method.CODE else Reason.TOUCH_MODEL
-            found.append(Candidate(touch, True, won))
+            found.append(Candidate(touch, True, _won(touch.method)))
         elif touch.method not in rank:
             found.append(Candidate(touch, False, Reason.METHOD_OFF))
         elif touch.method is Method.CODE and touch.signal in outcome.withheld:
@@ -417,14 +401,11 @@ def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Cand
 
 
 def _could_change(judged: Judged, outcome: _Outcome, conversion: OrderToDecide, policy: Policy) -> bool:
-    """Whether a click that the order names and nobody has seen yet could give the order to someone else, if it arrived.
+    """Whether the arrival of a click that the order names could give the order to someone else.
 
-    Tried out rather than reasoned about: suppose it arrives, from somebody new or from the owner of one of the codes, and decide again.
+    Tried rather than derived: suppose the click arrives, from somebody new or from the owner of one of the codes, and decide again.
     """
     if conversion.as_of >= conversion.occurred_at + PENDING_CLICK_MAX:
-        return False
-    unknown = Reason.UNKNOWN_CLICK
-    if all(fault is not unknown for _, fault in judged):
         return False
     owners = {touch.influencer_id for touch, fault in judged if touch.method is Method.CODE and fault is None}
     now = [(touch.method, touch.signal, weight) for touch, weight in outcome.winners]
@@ -436,9 +417,7 @@ def _could_change(judged: Judged, outcome: _Outcome, conversion: OrderToDecide, 
             continue
         for owner in (None, *owners):
             arrived = replace(touch, occurred_at=clicked_at, influencer_id=owner)
-            tried = _award(
-                [*((each, why) for each, why in judged if each is not touch), (arrived, None)], conversion, policy
-            )
+            tried = _award([*judged, (arrived, None)], conversion, policy)
             if [(each.method, each.signal, weight) for each, weight in tried.winners] != now:
                 return True
     return False

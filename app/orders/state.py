@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from app.domain import attribution
+from app.domain import attribution, money
 from app.domain.attribution import Decision, OrderToDecide, Policies, Touch
 from app.domain.folding import Order, OrderColumns
 from app.domain.statuses import COUNTED
@@ -131,12 +131,12 @@ def _credits(root: Root, order: Order, decision: Decision, currency: str) -> lis
     points = [credit.weight_bp for credit in decision.credits] or [attribution.WEIGHT_BP]
     counted = order.status in COUNTED and not order.test
     left = order.net_minor or 0
-    held = attribution.share_out(left, weights)
+    held = money.split(left, weights)
     rows = []
     events = [(0, order.occurred_at, held)]
     for position, effect in enumerate(order.effects, start=1):
         left -= effect.amount_minor
-        after = attribution.share_out(left, weights)
+        after = money.split(left, weights)
         events.append((position, effect.occurred_at, [new - old for new, old in zip(after, held, strict=True)]))
         held = after
     for position, occurred_at, amounts in events:

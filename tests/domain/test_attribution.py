@@ -81,6 +81,27 @@ def reasons(decision: Decision) -> dict[str, tuple[bool, Reason]]:
     return {each.touch.signal: (each.eligible, each.reason) for each in decision.candidates}
 
 
+def test_the_words_that_a_client_may_read_are_these() -> None:
+    words = {each.__name__: " ".join(each) for each in (Method, AttributionStatus, Reason, CreditPolicy)}
+    assert words == {
+        "Method": "code click visitor",
+        "AttributionStatus": "attributed unattributed pending_click",
+        "Reason": (
+            "code_owner touch_model outranked expired_window click_after_order campaign_not_active code_inactive code_unassigned"
+            " unknown_code unknown_click never_credited owner_not_involved owner_not_winner method_off unsigned no_signal waiting_for_click"
+        ),
+        "CreditPolicy": "always if_involved if_winner never",
+    }
+
+
+def test_a_touch_says_nothing_that_was_not_found() -> None:
+    fields = {name: getattr(Touch(Method.CODE, "X"), name) for name in Touch.__struct_fields__}
+    assert fields.pop("method") is Method.CODE
+    assert fields.pop("credit_policy") is CreditPolicy.ALWAYS
+    assert (fields.pop("signal"), fields.pop("shown"), fields.pop("unsigned_only")) == ("X", "", False)
+    assert set(fields.values()) == {None}
+
+
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -211,6 +232,25 @@ def test_precedence_may_be_turned_around_and_methods_left_out() -> None:
     assert winners(decided(code(LEA), policies=click_first)) == [(Method.CODE, LEA)]
     off = decided(click(MAX, method=Method.VISITOR), policies=click_first)
     assert (off.verdict, off.reason) == (AttributionStatus.UNATTRIBUTED, Reason.METHOD_OFF)
+    assert [(each.touch.method, each.eligible) for each in off.candidates] == [(Method.VISITOR, False)]
+
+
+def test_candidates_stand_by_precedence_then_codes_as_in_the_cart_and_clicks_newest_first() -> None:
+    touches = [
+        click(LEA, days=3), click(MAX, days=1), code(MAX, "ZOE"), code(LEA, "ANA"), unknown_click(), click(MAX, method=Method.VISITOR),
+    ]  # fmt: skip
+    first, second, zoe, ana, unknown, visitor = [touch.signal for touch in touches]
+    in_order = [each.touch.signal for each in decided(*touches).candidates]
+    assert in_order == [zoe, ana, second, first, unknown, visitor]
+    turned = decided(*touches, policies=Policies(Policy(precedence=(Method.VISITOR, Method.CLICK))))
+    assert [each.touch.signal for each in turned.candidates] == [visitor, second, first, unknown, zoe, ana]
+    assert reasons(turned)[zoe] == (False, Reason.METHOD_OFF)
+
+
+def test_clicks_of_one_moment_stand_by_their_ids_the_newest_first() -> None:
+    low, high = click(LEA, number=1), click(MAX, number=2)
+    for touches in ([low, high], [high, low]):
+        assert [each.touch.signal for each in decided(*touches).candidates] == [high.signal, low.signal]
 
 
 # ── Each on its own ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -269,6 +309,9 @@ def test_only_a_late_click_that_the_order_names_is_flagged() -> None:
     assert decided(click(LEA, days=-1), code(MAX)).late_click
     assert not decided(click(LEA, days=-1, method=Method.VISITOR), code(MAX)).late_click
     assert not decided(click(LEA, days=-0.001)).late_click
+    assert decided(click(LEA, days=-0.001)).late_click is False
+    assert not decided(click(LEA), code(MAX, policy=CreditPolicy.NEVER)).late_click
+    assert Decision(AttributionStatus.UNATTRIBUTED, None, "last", 0, Reason.NO_SIGNAL, (), ()).late_click is False
 
 
 # ── Policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -290,6 +333,7 @@ def test_the_campaign_s_policy_governs_when_it_is_alone() -> None:
 @pytest.mark.parametrize(
     "rules",
     [
+        {"hold_days": -1}, {"hold_days": 3_651}, {"hold_days": True}, {"hold_days": 1.5},
         {"model": "magic"}, {"model": None}, {"click_window_days": -1}, {"click_window_days": 366}, {"click_window_days": True},
         {"click_window_days": "30"}, {"precedence": []}, {"precedence": ["code", "code"]}, {"precedence": ["luck"]}, {"precedence": "code"},
     ],
@@ -303,6 +347,25 @@ def test_rules_fill_in_what_they_leave_out() -> None:
     assert read_policy({}) == Policy()
     rules = {"model": "linear", "precedence": ["click"], "from_a_later_release": 1}
     assert read_policy(rules, 3) == Policy(3, "linear", 30, (Method.CLICK,))
+    assert Policy() == Policy(0, "last", 30, (Method.CODE, Method.CLICK, Method.VISITOR), 30)
+    edges = {"click_window_days": 365, "hold_days": 3_650, "precedence": ("visitor", "code")}
+    assert read_policy(edges) == Policy(0, "last", 365, (Method.VISITOR, Method.CODE), 3_650)
+    assert read_policy({"click_window_days": 0, "hold_days": 0}) == Policy(click_window_days=0, hold_days=0)
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ({"model": "magic"}, "model: one of last, first, linear, position"),
+        ({"click_window_days": -1}, "click_window_days: a whole number from 0 to 365"),
+        ({"precedence": ["luck"]}, "precedence: a list of code, click, visitor, the strongest first"),
+        ({"precedence": ["code", "code"]}, "precedence: names a method twice"),
+        ({"hold_days": -1}, "hold_days: a whole number from 0 to 3650"),
+    ],
+)
+def test_a_refused_rule_says_what_would_be_right(rules: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        read_policy(rules)
 
 
 # ── Clicks that have not arrived ─────────────────────────────────────────────────────────────────────────────────────
@@ -339,6 +402,27 @@ def test_an_unknown_click_is_waited_for_while_it_could_change_the_outcome(
 )
 def test_an_unknown_click_that_could_change_nothing_is_not_waited_for(others: list[Touch], policies: Policies) -> None:
     assert decided(*others, unknown_click(), policies=policies).verdict is not AttributionStatus.PENDING_CLICK
+
+
+def test_only_a_click_that_the_order_names_is_waited_for() -> None:
+    seen = ids.floor_at(ORDERED - timedelta(days=1))
+    for touch in (Touch(Method.VISITOR, str(seen), "", seen), Touch(Method.CLICK, "nonsense"), code(None)):
+        assert decided(touch).verdict is AttributionStatus.UNATTRIBUTED
+    # Minted within the tolerance after the order, it still could win.
+    late = LATE_CLICK_MAX / timedelta(days=1)
+    assert decided(unknown_click(days=-late)).verdict is AttributionStatus.PENDING_CLICK
+    assert decided(unknown_click(days=-late - 1 / 86_400)).verdict is AttributionStatus.UNATTRIBUTED
+    assert decided(unknown_click(days=-1), unknown_click()).verdict is AttributionStatus.PENDING_CLICK
+    assert (timedelta(minutes=5), timedelta(days=7)) == (LATE_CLICK_MAX, PENDING_CLICK_MAX)
+
+
+def test_a_click_that_only_its_late_arrival_by_the_code_s_owner_would_matter_for_is_waited_for() -> None:
+    involved = code(LEA, policy=CreditPolicy.IF_INVOLVED)
+    first = Policies(Policy(model="first"))
+    assert (
+        decided(involved, click(MAX, days=2), unknown_click(), policies=first).verdict
+        is AttributionStatus.PENDING_CLICK
+    )
 
 
 def test_the_wait_ends_seven_days_after_the_order() -> None:
