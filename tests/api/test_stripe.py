@@ -14,9 +14,9 @@ from app.intake.deliveries.recording import record_deliveries
 from app.orders.redecide import redecide
 from app.secret import load_secret
 from app.settings import Settings
+from demo.simulator.stripe import charge_refunded, dispute, event, invoice, refund, session
 from tests.api.calls import fields_at_fault, make_pair, post
 from tests.cast import Brand
-from tests.platforms.stripe_life import charge_refunded, dispute, event, invoice, refund, session
 from tests.tracking.asking import ask, running_doors, settings_for, spooled
 
 WHSEC = "whsec_c2VjcmV0LW9mLWEtc2hvcA=="

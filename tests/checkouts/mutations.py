@@ -1,6 +1,6 @@
-"""What goes wrong with a message between a shop's database and us: cut, flipped, of another type, too deep, too large, in another encoding.
+"""Damage that a message may take between a shop's database and us: cut, bits flipped, another type, too deep, too large, another encoding.
 
-Every mutation is a choice of a seeded generator, so that a case is its number.
+Every mutation is a choice of a seeded generator, so that its number is enough to repeat a case.
 """
 
 import copy
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from app.platforms.kit.trial import TrialRequest
+from demo.simulator.messages import Message
 from tests.checkouts.samples import SAMPLES, Sample
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DEPTH = 100_000
 
-# Put where a value stood, before encoding: other types, edges of the types, and what no column can hold.
+# Replacements of a value before encoding: other types, limits of the types, and what no column can hold.
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, 10**300, 0.5, -0.0, 1e308, 1e-308, "", " ", "0", "-1", "1e9",
     "NaN", "Infinity", "-0.00", "1_000", "0x10", "１２", "9" * 40, "1" * 5_000, "0." + "3" * 400, "x" * 100_000, "\0", "a\0b", "\ud800", "\udfff x",
@@ -25,7 +25,7 @@ VALUES: tuple[Any, ...] = (
     "2026-02-30T00:00:00Z", "EUR", "XXX", "eur ", "£", "gid://shopify/Order/1", "#", "##1", "orders/paid", [], [None], [[]], [1, "a", {}], {},
     {"": None}, {"id": {}}, {"amount": "x"}, [{}] * 1_200, ["a"] * 1_200, [{"id": 1}, {"id": 1}],
 )  # fmt: skip
-# Put where a value stood, after encoding: what a JSON writer would not write.
+# Replacements of a value after encoding: what no JSON library writes.
 RAW = (
     b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400", b"1e999999", b"1e-999999", b"0e999999999", b"-0", b"00", b"1.", b"." , b"+1", b"0x1",
     b"1" * 400, b"1" * 5_000, b"0." + b"0" * 5_000 + b"1", b'"\\u0000"', b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\ud83d"', b'"\xff\xfe"', b'"\xc3"',
@@ -44,88 +44,88 @@ WHOLE = (
 )  # fmt: skip
 
 
-def places(document: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The way to every value in a document, the whole of it included."""
+def paths(document: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The path to every value in a document, the document itself included."""
     yield at
     pairs = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     )
     for name, value in pairs:
-        yield from places(value, (*at, name))
+        yield from paths(value, (*at, name))
 
 
-PLACES = {id(sample): tuple(places(sample.document)) for sample in SAMPLES}
+PATHS = {id(sample): tuple(paths(sample.document)) for sample in SAMPLES}
 
 
-def put(document: Any, way: tuple[str | int, ...], value: Any) -> Any:
-    """A copy of the document with this value there; `...` takes it out."""
-    if not way:
+def put(document: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    """A copy of the document with this value at the path; `...` removes what is there."""
+    if not path:
         return {} if value is ... else value
     found = copy.deepcopy(document)
     inner = found
-    for step in way[:-1]:
+    for step in path[:-1]:
         inner = inner[step]
     if value is ...:
-        del inner[way[-1]]
+        del inner[path[-1]]
     else:
-        inner[way[-1]] = value
+        inner[path[-1]] = value
     return found
 
 
 def encode(document: Any, *, ascii_only: bool = True) -> bytes:
-    """JSON, whatever it holds."""
+    """JSON of any value, lone surrogates included."""
     return json.dumps(document, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
 
 
 Mutation = Callable[[random.Random, Sample], tuple[bytes, dict[str, str], str | None]]
 
 
-def _swap(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _swap(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
     document = sample.document
-    for _ in range(chance.choice((1, 1, 1, 2, 5))):
-        way = chance.choice(tuple(places(document)) if document is not sample.document else PLACES[id(sample)])
-        document = put(document, way, chance.choice((*VALUES, ...)))
-    return encode(document, ascii_only=chance.random() < 0.7), {}, None
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        path = rng.choice(tuple(paths(document)) if document is not sample.document else PATHS[id(sample)])
+        document = put(document, path, rng.choice((*VALUES, ...)))
+    return encode(document, ascii_only=rng.random() < 0.7), {}, None
 
 
-def _raw(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
-    marked = encode(put(sample.document, chance.choice(PLACES[id(sample)]), "@@here@@"))
-    return marked.replace(b'"@@here@@"', chance.choice(RAW)), {}, None
+def _raw(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+    marked = encode(put(sample.document, rng.choice(PATHS[id(sample)]), "@@here@@"))
+    return marked.replace(b'"@@here@@"', rng.choice(RAW)), {}, None
 
 
-def _twice(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _twice(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
     body = encode(sample.document)
     commas = [place for place, byte in enumerate(body) if byte in b"{,"] or [0]
-    place = chance.choice(commas) + 1
-    name = chance.choice((b"id", b"order_id", b"type", b"currency", b"i\\u0064", b"total_price", b"data", b""))
+    place = rng.choice(commas) + 1
+    name = rng.choice((b"id", b"order_id", b"type", b"currency", b"i\\u0064", b"total_price", b"data", b""))
     return (
-        body[:place] + b'"' + name + b'":' + chance.choice((b"1,", b'"x",', b"null,", b"{},")) + body[place:],
+        body[:place] + b'"' + name + b'":' + rng.choice((b"1,", b'"x",', b"null,", b"{},")) + body[place:],
         {},
         None,
     )
 
 
-def _cut(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _cut(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
     body = encode(sample.document)
-    start, end = sorted(chance.choices(range(len(body) + 1), k=2))
+    start, end = sorted(rng.choices(range(len(body) + 1), k=2))
     return (
-        chance.choice((body[:end], body[start:], body[:start] + body[end:], body + body, body + body[:start])),
+        rng.choice((body[:end], body[start:], body[:start] + body[end:], body + body, body + body[:start])),
         {},
         None,
     )
 
 
-def _flip(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _flip(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
     body = bytearray(encode(sample.document, ascii_only=False))
-    for _ in range(chance.choice((1, 1, 2, 8))):
-        body[chance.randrange(len(body))] ^= 1 << chance.randrange(8)
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
     return bytes(body), {}, None
 
 
-def _wrap(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _wrap(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
     body, text = encode(sample.document), encode(sample.document).decode()
-    depth = chance.choice((10, 900, 1_100, 30_000))
-    return chance.choice(
+    depth = rng.choice((10, 900, 1_100, 30_000))
+    return rng.choice(
         (
             gzip.compress(body, mtime=0), text.encode("utf-16"), text.encode("utf-32"), text.encode("utf-16-le"), b"\xef\xbb\xbf" + body,
             b"[" + body + b"]", json.dumps(text).encode(), b"payload=" + body, b"[" * depth + body + b"]" * depth, body.replace(b": ", b":\0"),
@@ -134,22 +134,22 @@ def _wrap(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str],
     ), {"Content-Encoding": "gzip"}, None  # fmt: skip
 
 
-def _whole(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
-    return chance.choice(WHOLE), {}, None
+def _whole(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+    return rng.choice(WHOLE), {}, None
 
 
-def _typed(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
-    body, _, _ = chance.choice((_swap, _flip, _whole, _cut))(chance, sample)
-    return body, {"Content-Type": chance.choice(CONTENT_TYPES)}, None
+def _typed(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+    body, _, _ = rng.choice((_swap, _flip, _whole, _cut))(rng, sample)
+    return body, {"Content-Type": rng.choice(CONTENT_TYPES)}, None
 
 
-def _topic(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _topic(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
     """The right body under another topic, or with a header nobody would write."""
-    name = chance.choice((
+    name = rng.choice((
         *sample.headers, "X-Ariane-Type", "X-Shopify-Topic", "X-WC-Webhook-Topic", "X-Shopify-Triggered-At", "X-Shopify-Event-Id", "X-Ariane-Delivery",
         "X-WC-Webhook-Delivery-Id",
     ))  # fmt: skip
-    told = (
+    topics = (
         "",
         "\0",
         "\xff\xfe",
@@ -162,13 +162,13 @@ def _topic(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str]
         "conversion",
         "refund",
     )
-    return encode(sample.document), {name: chance.choice(told)}, None
+    return encode(sample.document), {name: rng.choice(topics)}, None
 
 
 BODIES: tuple[Mutation, ...] = (_swap, _swap, _swap, _raw, _raw, _twice, _cut, _flip, _wrap, _whole, _typed, _topic)
 
 
-def _queried(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _queried(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
     """A query that went wrong; no body, or one that contradicts it."""
     query = sample.query or ""
     parts = query.split("&")
@@ -183,16 +183,16 @@ def _queried(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, st
         "customer",
         "total",
     ]
-    said = (
+    values = (
         "", "%00", "a%00b", "%FF%FE", "%ED%A0%80", "%", "%ZZ", "{order_id}", "%%ID%%", "NaN", "1e999999", "-1", "1,234", "1.234,56", "9" * 400, "9" * 5_000,
         "null", "[]", "{}", "x" * 9_000, "\xe9", "+", "1" + "0" * 30, "0x1", "1|2", "A:1|A:2|:3", "|" * 200, "A:" * 150, "DEFAULT:1e99", "2026-99-99",
         "99999999999999", "0000000000", "true", "EUR", "&", "&amp;amount=1", "=", ";", "#", "approved", "rejected", "é".encode().decode("latin-1"),
     )  # fmt: skip
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        part = f"{chance.choice(names)}={chance.choice(said)}"
-        index = chance.randrange(len(parts) + 1)
-        parts[index : index + chance.randrange(2)] = [part]
-    body = chance.choice(
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        part = f"{rng.choice(names)}={rng.choice(values)}"
+        index = rng.randrange(len(parts) + 1)
+        parts[index : index + rng.randrange(2)] = [part]
+    body = rng.choice(
         (
             b"",
             b"",
@@ -206,17 +206,17 @@ def _queried(chance: random.Random, sample: Sample) -> tuple[bytes, dict[str, st
             b"[" * DEPTH,
         )
     )
-    return body, {"Content-Type": chance.choice(CONTENT_TYPES)} if body else {}, "&".join(parts)
+    return body, {"Content-Type": rng.choice(CONTENT_TYPES)} if body else {}, "&".join(parts)
 
 
-def malformed(number: int, at: datetime = NOW) -> tuple[Sample, TrialRequest]:
-    """The case of this number: a message of one of the checkouts, spoilt and then rightly signed at this time."""
-    chance = random.Random(number)
+def malformed(number: int, at: datetime = NOW) -> tuple[Sample, Message]:
+    """The case of this number: a message of one of the checkouts, damaged and then correctly signed at this time."""
+    rng = random.Random(number)
     sample = SAMPLES[number % len(SAMPLES)]
-    if sample.document is None or (sample.query is not None and chance.random() < 0.4):
-        body, headers, query = _queried(chance, sample)
+    if sample.document is None or (sample.query is not None and rng.random() < 0.4):
+        body, headers, query = _queried(rng, sample)
     else:
-        body, headers, _ = chance.choice(BODIES)(chance, sample)
+        body, headers, _ = rng.choice(BODIES)(rng, sample)
         query = sample.query
-    told = {"Content-Type": "application/json", **sample.headers, **headers}
-    return sample, sample.checkout.sends(body, at, told, query=query)
+    sent = {"Content-Type": "application/json", **sample.headers, **headers}
+    return sample, sample.checkout.sends(body, at, sent, query=query)

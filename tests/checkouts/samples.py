@@ -1,19 +1,17 @@
-"""Real messages of every checkout: the vendors' own samples, and what our documentation tells shops to send."""
+"""A message of every checkout: the vendors' documented ones, and what our documentation asks shops to send."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from demo.simulator import DOCUMENTS
+from demo.simulator import prestashop, stripe
+from demo.simulator.messages import document
 from tests.checkouts.signing import CHECKOUTS, Checkout
-from tests.platforms.stripe_life import charge_refunded, dispute, invoice, refund, session
-from tests.platforms.test_prestashop import MESSAGE, SLIP
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A message before it is signed. query: None for what does not speak in its query."""
+    """A message before it is signed. query: None for what sends no query."""
 
     checkout: Checkout
     document: Any = None
@@ -21,36 +19,35 @@ class Sample:
     query: str | None = None
 
 
-def _read(name: str) -> Any:
-    return json.loads((DOCUMENTS / name).read_text())
-
-
 def _all() -> Iterator[Sample]:
-    shopify, woo, stripe = (CHECKOUTS[name] for name in ("shopify", "woocommerce", "stripe"))
-    yield Sample(shopify, _read("shopify_order_rest_2024-04.json"), {"X-Shopify-Topic": "orders/paid"})
-    yield Sample(shopify, _read("shopify_refund_rest_2024-04.json"), {"X-Shopify-Topic": "refunds/create"})
+    shopify, woo = CHECKOUTS["shopify"], CHECKOUTS["woocommerce"]
+    yield Sample(shopify, document("shopify_order_rest_2024-04.json"), {"X-Shopify-Topic": "orders/paid"})
+    yield Sample(shopify, document("shopify_refund_rest_2024-04.json"), {"X-Shopify-Topic": "refunds/create"})
     for name, topic in (("order", "created"), ("order_refunded", "updated"), ("order", "restored")):
-        yield Sample(woo, _read(f"woocommerce_{name}_v3.json"), {"X-WC-Webhook-Topic": f"order.{topic}"})
+        yield Sample(woo, document(f"woocommerce_{name}_v3.json"), {"X-WC-Webhook-Topic": f"order.{topic}"})
     yield Sample(woo, {"id": 723}, {"X-WC-Webhook-Topic": "order.deleted"})
-    yield Sample(stripe, session())
-    yield Sample(stripe, invoice())
-    yield Sample(stripe, charge_refunded(2000))
-    yield Sample(stripe, refund("re_1", 500))
-    yield Sample(stripe, dispute("needs_response", "created"))
+    for event in (
+        stripe.session(),
+        stripe.invoice(),
+        stripe.charge_refunded(2000),
+        stripe.refund("re_1", 500),
+        stripe.dispute("needs_response", "created"),
+    ):
+        yield Sample(CHECKOUTS["stripe"], event)
     order = {
         "order_id": "W-1", "net_minor": 4_990, "tax_minor": 998, "shipping_minor": 490, "currency": "EUR", "codes": ["LEA10"],
         "click_id": "clk_01kaz8h0000000000000000000", "visitor_id": "v-1", "occurred_at": "2026-11-21T18:00:00Z", "kind": "sale",
         "customer": {"id": "7", "email": "bob@example.com", "is_new": True}, "updated_at": "2026-11-21T18:00:00Z",
         "lines": [{"id": "1", "quantity": 2, "net_minor": 4_990, "sku": "S", "name": "Serum"}], "test": False,
     }  # fmt: skip
-    back = {"type": "refund", "order_id": "W-1", "refund_id": "r1", "amount_minor": 500, "currency": "EUR"}
+    refund = {"type": "refund", "order_id": "W-1", "refund_id": "r1", "amount_minor": 500, "currency": "EUR"}
     for name in ("generic", "standard"):
         yield Sample(CHECKOUTS[name], order)
-        yield Sample(CHECKOUTS[name], back | {"occurred_at": "2026-11-22T18:00:00Z", "lines": [{"id": "1"}]})
-    yield Sample(CHECKOUTS["paddle"], _read("paddle_transaction_completed.json"))
-    yield Sample(CHECKOUTS["paddle"], _read("paddle_adjustment_updated.json"))
-    yield Sample(CHECKOUTS["prestashop"], {**MESSAGE, "order_slip": [SLIP]})
-    said = {
+        yield Sample(CHECKOUTS[name], refund | {"occurred_at": "2026-11-22T18:00:00Z", "lines": [{"id": "1"}]})
+    yield Sample(CHECKOUTS["paddle"], document("paddle_transaction_completed.json"))
+    yield Sample(CHECKOUTS["paddle"], document("paddle_adjustment_updated.json"))
+    yield Sample(CHECKOUTS["prestashop"], {**prestashop.EXAMPLE, "order_slip": [prestashop.EXAMPLE_SLIP]})
+    parameters = {
         "order_id": "P-1",
         "amount": "49.90",
         "currency": "EUR",
@@ -58,14 +55,14 @@ def _all() -> Iterator[Sample]:
         "status": "approved",
         "customer": "bob@example.com",
     }
-    said |= {
+    parameters |= {
         "tax": "9.98",
         "shipping": "4.90",
         "occurred_at": "2026-11-21T18:00:00Z",
         "updated_at": "1795305134",
         "test": "0",
     }
-    yield Sample(CHECKOUTS["postback"], said, {"Content-Type": "application/json"}, "event=sale")
+    yield Sample(CHECKOUTS["postback"], parameters, {"Content-Type": "application/json"}, "event=sale")
     yield Sample(
         CHECKOUTS["postback"], None, {}, "order_id=P-1&refund_id=r1&amount=5.00&occurred_at=2026-11-21T18:00:00Z"
     )

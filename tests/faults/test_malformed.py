@@ -92,7 +92,9 @@ def test_no_parser_raises_and_every_refusal_is_documented() -> None:
     seen: Counter[str] = Counter()
     for number in range(CASES):
         sample, sent = malformed(number)
-        line = sample.checkout.taken(sent, line_id=str(random_ids.new_id()), brand_id=NOBODY, source_id=NOBODY, at=NOW)
+        line = sample.checkout.spooled(
+            sent, line_id=str(random_ids.new_id()), brand_id=NOBODY, source_id=NOBODY, at=NOW
+        )
         try:
             said = read(line, sample.checkout.settings)
         except Exception as error:
@@ -114,7 +116,7 @@ def test_the_mutations_are_rightly_signed() -> None:
     unsigned = []
     for number in range(0, CASES, 7):
         sample, sent = malformed(number)
-        line = sample.checkout.taken(sent, line_id=NOBODY, brand_id=NOBODY, source_id=NOBODY, at=NOW)
+        line = sample.checkout.spooled(sent, line_id=NOBODY, brand_id=NOBODY, source_id=NOBODY, at=NOW)
         unsigned += [] if line.signed else [(number, sample.checkout.name, line.reason)]
     # A body that says a token of its own beside the query's says two: the only way to spoil the proof.
     assert unsigned == []

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,9 +15,9 @@ import pytest
 
 from app import clock
 from app.database.embedded import Cluster
-from app.platforms.kit.trial import TrialOrder, TrialRequest
-from app.platforms.registry import PLATFORMS
-from tests.checkouts.signing import CHECKOUTS, SECRET, TOKENS
+from demo.simulator.carts import single_item
+from demo.simulator.messages import Message
+from tests.checkouts.signing import CHECKOUTS, SECRET
 from tests.served import Served, serve
 
 pytestmark = pytest.mark.faults
@@ -49,28 +48,16 @@ def connect(served: Served) -> dict[str, str]:
     return found
 
 
-def messages() -> Mapping[str, TrialRequest]:
-    """An order of each checkout, as it is sent when it is no rehearsal; signed now."""
+def messages() -> Mapping[str, Message]:
+    """An order of each checkout, signed now."""
     now = clock.now()
-    found = {}
-    for number, (name, checkout) in enumerate(CHECKOUTS.items(), 1):
-        plan = TrialOrder(number, "EUR", NET_MINOR, 1, now - timedelta(seconds=2), now, code="LEA10", test=False)
-        messages = PLATFORMS[checkout.platform].trial_messages(plan, SECRET, checkout.settings)
-        assert messages is not None
-        [sent] = messages.order
-        query = sent.query.rpartition(f"&{TOKENS[name]}=")[0] if name in TOKENS else None
-        # Signed by the test's own hand.
-        found[name] = checkout.sends(sent.body, now, {"Content-Type": "application/json", **_topics(sent)}, query=query)
-    return found
+    return {
+        name: checkout.signed(checkout.sale(single_item(number, NET_MINOR), now, "LEA10"), now)
+        for number, (name, checkout) in enumerate(CHECKOUTS.items(), 1)
+    }
 
 
-def _topics(sent: TrialRequest) -> dict[str, str]:
-    return {name: text for name, text in sent.headers.items() if "topic" in name.lower() or "-id" in name.lower()}
-
-
-async def send_all(
-    served: Served, doors: Mapping[str, str], sent: Mapping[str, TrialRequest]
-) -> Counter[tuple[str, int]]:
+async def send_all(served: Served, doors: Mapping[str, str], sent: Mapping[str, Message]) -> Counter[tuple[str, int]]:
     """Every message over TIMES connections beside each other; how each was answered."""
     requests = {
         name: _request(each.method, f"{doors[name]}?{each.query}", each.body, each.headers)

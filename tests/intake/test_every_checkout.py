@@ -104,7 +104,7 @@ class Selling:
         if isinstance(fact, Hit):
             key_id = str(self.brand.publishable_id)
             return PixelLine(line_id, str(self.brand.id), key_id, "main", fact.door, "", fact.body)
-        line = fact.checkout.taken(
+        line = fact.checkout.spooled(
             fact.sent,
             line_id=line_id,
             brand_id=str(self.brand.id),

@@ -14,6 +14,7 @@ import pytest
 from app.domain.orders import Context, Parsed, RefundReport, version_at
 from app.platforms.generic.webhook import parse
 from app.platforms.signing import verify
+from demo.simulator.prestashop import EXAMPLE, EXAMPLE_SLIP
 
 PRESET = {"preset": "prestashop"}
 CONTEXT = Context(
@@ -25,47 +26,11 @@ CONTEXT = Context(
 SECRET = "a-long-random-secret"
 NOW_S = 1_795_000_000
 
-MESSAGE: dict[str, Any] = {
-    "event": "order",
-    "sent_at": "2026-11-21T18:00:03Z",
-    "order": {
-        "id_order": 42,
-        "reference": "XKBKNABJK",
-        "date_add": "2026-11-21T18:00:00Z",
-        "currency": "EUR",
-        "total_products": "100.000000",
-        "discount": "10.000000",
-        "total_tax": "18.980000",
-        "total_shipping_tax_excl": "4.900000",
-        "valid": True,
-        "cancelled": None,
-    },
-    "order_cart_rule": [{"code": "LEA10"}, {"code": None}, {"code": ""}],
-    "order_detail": [
-        {
-            "id_order_detail": 77,
-            "product_reference": "SERUM-30",
-            "product_name": "Serum 30 ml",
-            "product_quantity": "2",
-            "total_price_tax_excl": "100.000000",
-        }
-    ],
-    "order_slip": [],
-    "customer": {"id_customer": 7, "email": "bob@example.com"},
-    "ariane": "clk_01kaz8h0000000000000000000",
-}
-SLIP = {
-    "id_order_slip": 3,
-    "total_products_tax_excl": "25.000000",
-    "date_add": "2026-11-23T09:00:00Z",
-    "date_upd": "2026-11-23T09:00:00Z",
-}
-
 
 def message(**fields: Any) -> bytes:
     """The message with other fields; those of `order` are merged."""
-    order = {**MESSAGE["order"], **fields.pop("order", {})}
-    return json.dumps({**MESSAGE, "order": order, **fields}).encode()
+    order = {**EXAMPLE["order"], **fields.pop("order", {})}
+    return json.dumps({**EXAMPLE, "order": order, **fields}).encode()
 
 
 def read(body: bytes) -> Parsed:
@@ -101,7 +66,7 @@ def test_an_order_that_waits_for_its_payment_is_not_paid_yet() -> None:
 
 
 def test_credit_slips_are_refunds_in_every_message_that_follows() -> None:
-    [order] = read(message(event="slip", sent_at="2026-11-23T09:00:01Z", order_slip=[SLIP])).reports
+    [order] = read(message(event="slip", sent_at="2026-11-23T09:00:01Z", order_slip=[EXAMPLE_SLIP])).reports
     slip = next(each for each in order.refunds if each.kind == "refund")
     at = datetime(2026, 11, 23, 9, tzinfo=UTC)
     assert slip == RefundReport("3", amount_minor=2_500, currency="EUR", occurred_at=at, version=version_at(at))
@@ -130,8 +95,12 @@ def test_a_cancelled_order_is_taken_back_and_a_live_one_given_back() -> None:
             "wrong_value",
             '/order_detail/* (1): /product_quantity is "many"',
         ),
-        ({"order_slip": [{**SLIP, "total_products_tax_excl": None}]}, "missing_value", "how much was given back"),
-        ({"order_slip": [{**SLIP, "id_order_slip": None}]}, "missing_value", "/id_order_slip is null"),
+        (
+            {"order_slip": [{**EXAMPLE_SLIP, "total_products_tax_excl": None}]},
+            "missing_value",
+            "how much was given back",
+        ),
+        ({"order_slip": [{**EXAMPLE_SLIP, "id_order_slip": None}]}, "missing_value", "/id_order_slip is null"),
         ({"order_slip": [7]}, "missing_value", "/order_slip/* (1): "),
     ],
 )

@@ -13,26 +13,12 @@ from app.domain.money import exponent
 from app.domain.orders import Context, Customer, OrderReport, RefundReport
 from app.platforms.stripe.amounts import THREE_DECIMAL, ZERO_DECIMAL, stripe_exponent, to_iso, to_stripe
 from app.platforms.stripe.webhook import READERS, identify, parse
-from tests.platforms.stripe_life import (
-    CONTEXT,
-    NOON_S,
-    PROMO,
-    Json,
-    charge_refunded,
-    dispute,
-    event,
-    folded,
-    intent,
-    invoice,
-    read,
-    refund,
-    sample,
-    session,
-    totals,
-)
+from demo.simulator.messages import Json, document
+from demo.simulator.stripe import COMPLETED_S, charge_refunded, dispute, event, intent, invoice, refund, session, totals
+from tests.platforms.stripe_life import CONTEXT, PROMO, folded, read
 
 CLICK = "clk_01k80kd5n3eq1azk8cw3y4vw17"
-NOON = datetime.fromtimestamp(NOON_S, UTC)
+NOON = datetime.fromtimestamp(COMPLETED_S, UTC)
 
 
 def said(body: Json, context: Context = CONTEXT) -> OrderReport:
@@ -51,7 +37,7 @@ def money(report: OrderReport) -> tuple[Any, ...]:
 
 
 def test_the_sample_session_is_one_paid_order_in_test_mode() -> None:
-    parsed = read(sample("event_checkout_session_completed"))
+    parsed = read(document("stripe_event_checkout_session_completed.json"))
     assert (parsed.topic, parsed.external_id) == ("checkout.session.completed", "evt_1")
     [report] = parsed.reports
     session_id = "cs_test_a1YS1URlnyQCN5fUUduORoQ7Pw41PJqDWkIVQCpJPqkfIhd6tVY8XB1OLY"
@@ -126,7 +112,7 @@ def test_a_session_without_its_totals_in_detail_is_an_estimate() -> None:
 
 
 def test_stripes_bare_fixture_has_no_amounts_and_is_an_order_all_the_same() -> None:
-    thing = sample("fixture_checkout_session") | {"payment_status": "paid"}
+    thing = document("stripe_fixture_checkout_session.json") | {"payment_status": "paid"}
     report = said(event("checkout.session.completed", thing))
     assert money(report) == (None, None, None, None, None)
 
@@ -141,14 +127,14 @@ def test_a_session_that_sells_nothing_is_ignored() -> None:
 
 def test_a_delayed_payment_approves_the_order_when_it_arrives_and_leaves_its_time() -> None:
     completed = session(payment_status="unpaid")
-    arrived = session("async_payment_succeeded") | {"created": NOON_S + 86_400}
+    arrived = session("async_payment_succeeded") | {"created": COMPLETED_S + 86_400}
     for order in (folded(completed, arrived), folded(arrived, completed)):
         assert (order.status, order.occurred_at, order.net_minor) == ("approved", NOON, 4000)
 
 
 def test_a_delayed_payment_that_fails_leaves_an_order_of_nothing() -> None:
     completed = session(payment_status="unpaid")
-    failed = session("async_payment_failed", payment_status="unpaid") | {"created": NOON_S + 86_400}
+    failed = session("async_payment_failed", payment_status="unpaid") | {"created": COMPLETED_S + 86_400}
     for order in (folded(completed, failed), folded(failed, completed, failed)):
         assert (order.status, order.net_minor, order.refunded_minor) == ("pending", 4000, 4000)
         assert [effect.kind for effect in order.effects] == ["cancellation"]
@@ -198,13 +184,13 @@ EXPANDED = {"object": "promotion_code", "id": "promo_2", "code": "FALL20"}
         # An id alone, as webhooks have it.
         ({"coupon": None, "promotion_code": "promo_2"}, (), ("promo_2",)),
         # Expanded, before 2025-09-30 and since.
-        ({"promotion_code": EXPANDED | {"coupon": sample("fixture_coupon")}}, ("FALL20",), ("promo_2",)),
+        ({"promotion_code": EXPANDED | {"coupon": document("stripe_fixture_coupon.json")}}, ("FALL20",), ("promo_2",)),
         ({"promotion_code": EXPANDED | {"promotion": {"type": "coupon", "coupon": "Z4OV52SU"}}}, ("FALL20",), ("promo_2",)),
         # A discount of the session, a discount object before and since; without a promotion code the coupon stands for it.
         ({"coupon": "Z4OV52SU", "promotion_code": None}, (), ("Z4OV52SU",)),
-        (sample("fixture_discount") | {"coupon": sample("fixture_coupon"), "source": None}, (), ("Z4OV52SU",)),
-        (sample("fixture_discount") | {"source": {"coupon": "Z4OV52SU", "type": "coupon"}}, (), ("Z4OV52SU",)),
-        (sample("fixture_discount") | {"source": {"coupon": "Z4OV52SU", "type": "coupon"}, "promotion_code": "promo_2"}, (), ("promo_2",)),
+        (document("stripe_fixture_discount.json") | {"coupon": document("stripe_fixture_coupon.json"), "source": None}, (), ("Z4OV52SU",)),
+        (document("stripe_fixture_discount.json") | {"source": {"coupon": "Z4OV52SU", "type": "coupon"}}, (), ("Z4OV52SU",)),
+        (document("stripe_fixture_discount.json") | {"source": {"coupon": "Z4OV52SU", "type": "coupon"}, "promotion_code": "promo_2"}, (), ("promo_2",)),
         # An id of a discount says nothing.
         ("di_1Pgc6rB7WZ01zgkW7Al8Fal9", (), ()),
     ],
@@ -253,14 +239,14 @@ def test_the_first_invoice_of_a_subscription_is_its_session_s_order() -> None:
     ],
 )  # fmt: skip
 def test_each_renewal_is_an_order_of_its_own_with_the_subscriptions_metadata(subscribed: Json) -> None:
-    paid_at = {"status_transitions": {"paid_at": NOON_S + 60}}
+    paid_at = {"status_transitions": {"paid_at": COMPLETED_S + 60}}
     renewals = [
         said(invoice(id=f"in_{number}", billing_reason="subscription_cycle", **paid_at, **subscribed))
         for number in (2, 3)
     ]
     assert not set(renewals[0].refs) & set(renewals[1].refs)
     assert [report.click_ids for report in renewals] == [(CLICK,), (CLICK,)]
-    assert renewals[0].occurred_at == datetime.fromtimestamp(NOON_S + 60, UTC)
+    assert renewals[0].occurred_at == datetime.fromtimestamp(COMPLETED_S + 60, UTC)
     assert renewals[0].paid is True
     assert money(renewals[0]) == ("USD", 1000, 0, 0, 1000)
 
@@ -339,10 +325,10 @@ def test_the_session_knows_better_than_its_payment_whichever_comes_first() -> No
 
 
 def test_the_sample_refund_takes_its_share_of_the_net() -> None:
-    report = said(sample("event_charge_refunded_partial"))
+    report = said(document("stripe_event_charge_refunded_partial.json"))
     assert report.stub
     assert report.refs == ("pi_123", "ch_1PgafuB7WZ01zgkWXYmPNZs8")
-    order = folded(session(), sample("event_charge_refunded_partial"))
+    order = folded(session(), document("stripe_event_charge_refunded_partial.json"))
     # 20.00 of 49.99 paid, brought to the base of 40.00.
     assert (order.net_minor, order.refunded_minor) == (4000, 1600)
 
@@ -391,8 +377,8 @@ def test_a_refund_on_its_way_counts() -> None:
 
 
 def test_a_refund_is_dated_when_it_was_made() -> None:
-    assert folded(session(), refund("re_1", 1, at_s=NOON_S + 7)).effects[0].occurred_at == datetime.fromtimestamp(
-        NOON_S + 7, UTC
+    assert folded(session(), refund("re_1", 1, at_s=COMPLETED_S + 7)).effects[0].occurred_at == datetime.fromtimestamp(
+        COMPLETED_S + 7, UTC
     )
 
 
@@ -501,18 +487,23 @@ def test_headers_say_neither_topic_nor_id() -> None:
 
 
 def test_types_it_does_not_know_are_ignored() -> None:
-    parsed = read(sample("fixture_event"))
+    parsed = read(document("stripe_fixture_event.json"))
     assert (parsed.topic, parsed.ignored) == ("plan.created", "unknown_topic")
 
 
 def test_two_events_of_one_change_say_the_same() -> None:
-    for kind in (session(), refund("re_1", 2000), dispute("lost"), invoice(status_transitions={"paid_at": NOON_S})):
+    for kind in (
+        session(),
+        refund("re_1", 2000),
+        dispute("lost"),
+        invoice(status_transitions={"paid_at": COMPLETED_S}),
+    ):
         twice = kind | {"id": "evt_other", "pending_webhooks": 7}
         assert read(kind).reports == read(twice).reports
 
 
 def test_a_change_told_by_two_events_of_two_seconds_is_counted_once() -> None:
-    order = folded(session(), charge_refunded(2000), charge_refunded(2000, at_s=NOON_S + 901))
+    order = folded(session(), charge_refunded(2000), charge_refunded(2000, at_s=COMPLETED_S + 901))
     assert order == folded(session(), charge_refunded(2000))
 
 
@@ -522,7 +513,7 @@ def test_a_change_told_by_two_events_of_two_seconds_is_counted_once() -> None:
         (b"payload=1", "not_json"),
         (b"[]", "not_an_event"),
         (b"{}", "not_an_event"),
-        (json.dumps(sample("fixture_charge")).encode(), "not_an_event"),
+        (json.dumps(document("stripe_fixture_charge.json")).encode(), "not_an_event"),
         (b'{"object": "event", "type": "charge.refunded", "data": {}}', "not_an_event"),
         (b'{"object": "v2.core.event", "type": "charge.refunded", "related_object": {}}', "thin_event"),
         (json.dumps(event("charge.refunded", {"amount_refunded": 5, "currency": "eur"})).encode(), "not_an_order"),

@@ -8,20 +8,9 @@ from hypothesis import strategies as st
 
 from app.domain.folding import Order
 from app.platforms.stripe.amounts import stripe_exponent, to_iso
-from tests.platforms.stripe_life import (
-    NOON_S,
-    PROMO,
-    Json,
-    charge_refunded,
-    dispute,
-    event,
-    folded,
-    intent,
-    invoice,
-    refund,
-    session,
-    totals,
-)
+from demo.simulator.messages import Json
+from demo.simulator.stripe import COMPLETED_S, charge_refunded, dispute, event, intent, invoice, refund, session, totals
+from tests.platforms.stripe_life import PROMO, folded
 
 CURRENCIES = ("EUR", "JPY", "ISK", "KWD", "UGX", "MGA")
 
@@ -40,11 +29,11 @@ def life(currency: str, net: int, tax: int, shipping: int, first: int, second: i
         "refund 1": refund("re_1", first, **said),
         "refund 1 again": refund("re_1", first, "refund.updated", **said),
         "sum after 1": charge_refunded(first, **said),
-        "refund 2": refund("re_2", second, at_s=NOON_S + 1800, **said),
-        "sum after 2": charge_refunded(first + second, at_s=NOON_S + 1801, **said),
-        "refund 3": refund("re_3", 1, at_s=NOON_S + 2000, **said),
-        "sum after 3": charge_refunded(first + second + 1, at_s=NOON_S + 2000, **said),
-        "refund 3 failed": refund("re_3", 1, "refund.failed", status="failed", at_s=NOON_S + 2000, **said),
+        "refund 2": refund("re_2", second, at_s=COMPLETED_S + 1800, **said),
+        "sum after 2": charge_refunded(first + second, at_s=COMPLETED_S + 1801, **said),
+        "refund 3": refund("re_3", 1, at_s=COMPLETED_S + 2000, **said),
+        "sum after 3": charge_refunded(first + second + 1, at_s=COMPLETED_S + 2000, **said),
+        "refund 3 failed": refund("re_3", 1, "refund.failed", status="failed", at_s=COMPLETED_S + 2000, **said),
         "dispute": dispute("needs_response", "created", total, **said),
         "dispute won": dispute("won", "closed", total, **said),
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """Every way of connecting a shop against one table of tampering: the same answer everywhere, or the reason why it is another.
 
-Each vendor's own library is the other side in the tests of its scheme; here it is our own hand (tests/checkouts/signing.py) that signs.
+Each vendor's own library is the other side in the tests of its scheme; here the simulator signs (demo/simulator).
 """
 
 import base64
@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.platforms.kit.digests import QUERY
-from app.platforms.kit.trial import TrialRequest
 from app.platforms.signing import verify
+from demo.simulator.messages import Message
 from tests.checkouts.signing import CHECKOUTS, SECRET, Checkout
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -31,7 +31,7 @@ EITHER = {"generic"}
 """Takes hex and base64 alike: two spellings of one digest."""
 
 
-def verdict(checkout: Checkout, sent: TrialRequest, *secrets: str, at: datetime = NOW) -> str | None:
+def verdict(checkout: Checkout, sent: Message, *secrets: str, at: datetime = NOW) -> str | None:
     return verify(
         checkout.platform,
         body=sent.body,
@@ -42,11 +42,11 @@ def verdict(checkout: Checkout, sent: TrialRequest, *secrets: str, at: datetime 
     )
 
 
-def good(checkout: Checkout, at: datetime = NOW) -> TrialRequest:
+def good(checkout: Checkout, at: datetime = NOW) -> Message:
     return checkout.sends(BODY, at)
 
 
-def rewritten(sent: TrialRequest, change: Callable[[str], str]) -> TrialRequest:
+def rewritten(sent: Message, change: Callable[[str], str]) -> Message:
     """With another digest, in the header that holds it."""
     name = next(name for name in sent.headers if name.lower().endswith(("signature", "sha256")))
     return replace(sent, headers={**sent.headers, name: change(sent.headers[name])})
@@ -68,7 +68,7 @@ def in_the_other_encoding(text: str) -> str:
     return before + base64.b64decode(digest).hex()
 
 
-def table() -> Iterator[tuple[str, Callable[[Checkout], TrialRequest], str | None]]:
+def table() -> Iterator[tuple[str, Callable[[Checkout], Message], str | None]]:
     """What was done to the message, how, and the word; None: it passes."""
     yield "nothing", good, None
     yield (
@@ -94,12 +94,12 @@ def table() -> Iterator[tuple[str, Callable[[Checkout], TrialRequest], str | Non
         ("no body", b""),
     ):
         yield what, lambda c, body=body: replace(good(c), body=body), "wrong_signature"  # type: ignore[misc]
-    yield "no headers", lambda c: TrialRequest(BODY), "missing_signature"
+    yield "no headers", lambda c: Message(BODY), "missing_signature"
     yield "cut short", lambda c: rewritten(good(c), lambda text: text[:-2]), "malformed_signature"
     yield "one character more", lambda c: rewritten(good(c), lambda text: text + "A"), "malformed_signature"
     yield "a word", lambda c: rewritten(good(c), lambda text: digest_of(text)[0] + "signature"), "malformed_signature"
     yield "nothing behind the name", lambda c: rewritten(good(c), lambda text: digest_of(text)[0]), ""
-    yield "of another message", lambda c: TrialRequest(BODY, c.sends(b"{}", NOW).headers), "wrong_signature"
+    yield "of another message", lambda c: Message(BODY, c.sends(b"{}", NOW).headers), "wrong_signature"
 
 
 @pytest.mark.parametrize("checkout", SIGNING, ids=lambda each: each.name)
@@ -107,7 +107,7 @@ def table() -> Iterator[tuple[str, Callable[[Checkout], TrialRequest], str | Non
     ("what", "tamper", "expected"), list(table()), ids=lambda each: each if isinstance(each, str) else ""
 )
 def test_one_verdict_whoever_signs(
-    checkout: Checkout, what: str, tamper: Callable[[Checkout], TrialRequest], expected: str | None
+    checkout: Checkout, what: str, tamper: Callable[[Checkout], Message], expected: str | None
 ) -> None:
     found = verdict(checkout, tamper(checkout))
     if expected == "":
