@@ -8,7 +8,17 @@ import pytest
 from app.domain.orders import Context
 from app.platforms.kit.trial import TrialOrder
 from app.platforms.postback.parameters import is_unfilled
-from app.platforms.postback.presets import APPROVED, DEFAULT, FIELDS, PENDING, PRESETS, REJECTED, Preset
+from app.platforms.postback.presets import (
+    APPROVED,
+    DEFAULT,
+    EVENTS,
+    FIELDS,
+    PENDING,
+    PRESETS,
+    REJECTED,
+    STATUSES,
+    Preset,
+)
 from app.platforms.postback.signature import TOKENS
 from app.platforms.postback.trial import trial_messages
 from app.platforms.postback.webhook import parse
@@ -53,13 +63,11 @@ def test_no_name_means_two_things(preset: Preset) -> None:
     assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
     assert names == [name.lower() for name in names], "names are compared in lower case"
     assert not TOKENS & set(names), "a token is taken out before the message is read"
-    assert preset.legacy <= set(names)
 
 
-@EACH
-def test_its_words_lead_to_states_and_kinds_there_are(preset: Preset) -> None:
-    assert set(preset.statuses.values()) == {APPROVED, PENDING, REJECTED}
-    assert all(word == word.lower() for word in (*preset.statuses, *preset.events))
+def test_the_words_of_networks_lead_to_states_and_kinds_there_are() -> None:
+    assert set(STATUSES.values()) == {APPROVED, PENDING, REJECTED}
+    assert all(word == word.lower() for word in (*STATUSES, *EVENTS))
 
 
 @EACH

@@ -25,7 +25,7 @@ of a variable that is not there."""
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What a message says of one field: under which name, and the value, a text or whatever JSON had there."""
+    """One field of a message: its name there, and its value, a text or whatever JSON had there."""
 
     name: str
     value: object
@@ -33,27 +33,27 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class PostbackFields:
-    """What a message says, by field. unfilled: fields of which it has nothing but a macro as it was pasted."""
+    """The fields of a message. unfilled: those that hold nothing but a macro as it was pasted."""
 
     given: Mapping[str, Parameter]
     unfilled: Mapping[str, Parameter]
 
 
 def read_parameters(query: str, content_type: str, body: bytes, preset: Preset) -> PostbackFields:
-    """What the query (as latin-1) and the body say in this preset's names. Empty is the same as missing.
+    """The fields in the query (as latin-1) and the body, by this preset's names. Empty is the same as missing.
 
-    Raises Unreadable: `duplicate_keys` for one name with two values, wherever they stand, because the sender's own system and whoever can
-    add to its address may have written one each, and only one of them means it; `escaped_ampersand` for an address pasted with `&amp;`.
+    Raises Unreadable: `duplicate_keys` for one name with two values, wherever they stand, because one may come from the sender's
+    own system and the other from somebody who can add to its address; `escaped_ampersand` for an address pasted with `&amp;`.
     """
     pairs = list(_pairs(query)) + list(_body_pairs(content_type, body))
     read: dict[str, object] = {}
-    known = {name for names in preset.names.values() for name in names}
+    preset_names = {name for names in preset.names.values() for name in names}
     for name, value in pairs:
         if name.startswith("amp;"):
             raise Unreadable(
                 "escaped_ampersand", "the address was pasted with &amp; in place of &; put a plain & between parameters"
             )
-        if name in known and read.setdefault(name, value) != value:
+        if name in preset_names and read.setdefault(name, value) != value:
             raise Unreadable("duplicate_keys", f"{name} is given twice, with two values")
     given: dict[str, Parameter] = {}
     unfilled: dict[str, Parameter] = {}
@@ -75,13 +75,13 @@ def is_unfilled(value: object) -> bool:
 
 
 def _pairs(text: str) -> Iterator[tuple[str, object]]:
-    """Of `name=value&…`, latin-1 of the bytes as they came: raw UTF-8 is read as well as escaped; what is neither becomes half surrogates,
+    """The pairs of `name=value&…`, latin-1 of the bytes as they came. Raw UTF-8 is read as well as escaped; anything else becomes half surrogates,
     which every field refuses by name."""
     if text.count("&") >= PARAMETERS_MAX:
         raise Unreadable("too_many_fields", f"more than {PARAMETERS_MAX} parameters")
     for part in text.split("&"):
         name, _, value = part.partition("=")
-        # Looked at before it is unescaped: %%DATE%% begins with what looks like an escape.
+        # Checked before it is unescaped: %%DATE%% begins with what looks like an escape.
         plain = value if is_unfilled(value) else _unescape(value)
         if plain.strip():
             yield _unescape(name).strip().lower(), plain

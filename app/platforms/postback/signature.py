@@ -20,9 +20,9 @@ TOKENS = frozenset({"token", "verification_token", "security_token"})
 """Our name for it, Everflow's and TUNE's. None of them means anything else to any network, so all are taken out whatever the preset."""
 MASK = "hidden"
 SECRET_CHARACTERS_MIN = 4
-"""What is shorter may stand anywhere, and is guessed anyway."""
+"""Shortest secret that is searched for, in characters: a shorter one may stand anywhere by chance."""
 SEVERAL = "several"
-"""In place of the proof: the message said two different tokens."""
+"""Stands in place of the proof where a message holds two different tokens."""
 KEPT_HEADERS = frozenset({"content-type"})
 
 
@@ -37,7 +37,7 @@ def _spelt(escape: str) -> str:
 _BLANKS = r"(?:\s|\+|%(?:20|09|0a|0d))*"
 # `&amp;` pasted for `&` makes `amp;token` of a name: refused later, kept all the same.
 _IN_PAIRS = rf"(?i)(?:(?<=&)|^)((?:amp;)?{_BLANKS}(?:{_spelt('%')}){_BLANKS})=([^&]*)"
-# Anywhere in the text and whether or not it is good JSON: what cannot be read is kept and shown too.
+# Searched in the whole text, valid JSON or not: an unreadable message is kept and shown too.
 _IN_JSON = rb'(?is)("\s*(?:%s)\s*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{}\[\]"][^\s,}\]]*)' % _spelt(r"\\u00").encode()
 
 # `token[]=`, `token[0]=`, `with[token]=`, `…?token=`: what some senders make of a parameter. Bounded, because each is looked for from each start.
@@ -70,7 +70,7 @@ def verify(
 
 
 def conceal(query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, str], bytes]:
-    """The message without its token, and with the proof of it among the headers; query as latin-1. Twice is as once."""
+    """The message without its token, and with the proof of it among the headers; query as latin-1. Concealing again changes nothing."""
     found: set[str] = set()
     query = _conceal_pairs(query, found)
     if is_json(headers.get("content-type", ""), body):
@@ -87,7 +87,7 @@ def conceal(query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, d
 def forget(query: str, body: bytes, secrets: Sequence[str]) -> tuple[str, bytes]:
     """Query (as latin-1) and body of a message that proved nothing, without the source's own secrets, wherever and however they stand in it.
 
-    Not for one that can be checked again: its proof is over what it holds.
+    Not for a message that can be checked again: its proof covers its content.
     """
     spellings = {
         spelling.encode()
@@ -98,12 +98,12 @@ def forget(query: str, body: bytes, secrets: Sequence[str]) -> tuple[str, bytes]
     if not spellings:
         return query, body
     # The longest first: one spelling may be the beginning of another.
-    known = re.compile(b"|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)
-    return known.sub(MASK.encode(), query.encode("latin-1")).decode("latin-1"), known.sub(MASK.encode(), body)
+    pattern = re.compile(b"|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)
+    return pattern.sub(MASK.encode(), query.encode("latin-1")).decode("latin-1"), pattern.sub(MASK.encode(), body)
 
 
 def is_json(content_type: str, body: bytes) -> bool:
-    """Whether a body is meant as JSON: it says so, or looks so; else it is read as a query is."""
+    """Whether a body is meant as JSON, by its content type or its first character; else it is read like a query."""
     text = body.removeprefix(codecs.BOM_UTF8).lstrip()
     return content_type.lower().startswith("application/json") or text[:1] in (b"{", b"[")
 
@@ -113,7 +113,7 @@ def _proven(query: str, body: bytes) -> bytes:
 
 
 def _conceal_pairs(text: str, found: set[str]) -> str:
-    """Of `name=value&…`; what holds no token comes back as it was, to the byte."""
+    """`name=value&…` without its tokens; text without a token comes back unchanged, to the byte."""
 
     def concealed(matched: re.Match[str]) -> str:
         token = unquote_plus(matched[2]).strip()
@@ -126,7 +126,7 @@ def _conceal_pairs(text: str, found: set[str]) -> str:
 
 
 def _conceal_nests(body: bytes) -> bytes:
-    """Of JSON with a list or an object for a token: MASK in place of all of it; of all that follows, where it does not end."""
+    """JSON with MASK in place of each list or object that stands for a token, and in place of the rest where one does not end."""
     # As latin-1 a byte is a character, and only where the value ends matters.
     text, kept, end = body.decode("latin-1"), [], 0
     for matched in re.finditer(_BEFORE_NEST, body):

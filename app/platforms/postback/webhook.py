@@ -24,17 +24,17 @@ from app.domain.orders import (
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_major, read_text, read_time
 from app.platforms.kit.digests import QUERY
 from app.platforms.postback.parameters import PostbackFields, read_parameters
-from app.platforms.postback.presets import APPROVED, DEFAULT, PENDING, PRESETS, REJECTED, Preset
+from app.platforms.postback.presets import APPROVED, EVENTS, PENDING, REJECTED, STATUSES, Preset, preset_of
 
 UNVERSIONED = -(1 << 62)
-"""A postback has no version of its own, so of two about one order the one received later is believed. Counting from far below zero, because
-a report of the same trust that does state a version, or a call of the brand's own server, must not yield to a network's echo of it."""
+"""Version of a postback without `updated_at`, to which its time of receipt is added: of two about one order, the one received later counts. Far below
+zero, because a report of the same trust that states a version, or a call of the brand's own server, must not yield to a network's echo of it."""
 
 PARTS_MAX = 100
 PARTS_CHARACTERS_MAX = 10_000
 SHOWN_CHARACTERS_MAX = 60
 CANCELLED = "cancelled"
-"""The refund id of a cancellation: there is one for an order, so that a later word about it can take it back."""
+"""The refund id of a cancellation: an order has at most one, so that a later message can take it back."""
 
 _EVENT = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,20}", re.ASCII)
@@ -46,7 +46,7 @@ _NO = frozenset({"0", "false", "no", "n", "returning", "existing"})
 
 
 def identify(headers: Mapping[str, str]) -> tuple[str, str]:
-    """Topic and the sender's own id of a delivery: a postback has neither outside its parameters."""
+    """Neither topic nor the sender's own id: a postback has neither outside its parameters."""
     del headers
     return "", ""
 
@@ -55,25 +55,25 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     """Reports from one delivery's raw bytes; `headers` with lower-case names, the query among them. Never raises: `rejected` says why not."""
     topic = ""
     try:
-        named = str(context.settings.get("preset") or DEFAULT)
-        preset = PRESETS.get(named)
+        preset = preset_of(context.settings)
         if preset is None:
-            raise Unreadable("unknown_preset", f"this release knows no preset {named[:SHOWN_CHARACTERS_MAX]!r}")
-        said = read_parameters(headers.get(QUERY, ""), headers.get("content-type", ""), body, preset)
-        reading = _PostbackReader(said, preset, context)
-        topic = reading.event()
-        report = reading.refund(topic) if "refund_id" in (*said.given, *said.unfilled) else reading.order(topic)
+            name = str(context.settings["preset"])[:SHOWN_CHARACTERS_MAX]
+            raise Unreadable("unknown_preset", f"this release knows no preset {name!r}")
+        fields = read_parameters(headers.get(QUERY, ""), headers.get("content-type", ""), body, preset)
+        reader = _PostbackReader(fields, preset, context)
+        topic = reader.event()
+        report = reader.refund(topic) if "refund_id" in (*fields.given, *fields.unfilled) else reader.order(topic)
     except Unreadable as error:
         return Parsed(topic=topic, rejected=error.reason, detail=error.detail)
-    unfilled = [f"{each.name} was not filled in: {_shown(each.value)}" for each in said.unfilled.values()]
-    return Parsed(topic=topic, reports=(report,), notes=(*reading.notes, *unfilled))
+    unfilled = [f"{each.name} was not filled in: {_shown(each.value)}" for each in fields.unfilled.values()]
+    return Parsed(topic=topic, reports=(report,), notes=(*reader.notes, *unfilled))
 
 
 class _PostbackReader:
     """Reads the fields of one message; each raises Unreadable naming the parameter as the sender wrote it."""
 
-    def __init__(self, said: PostbackFields, preset: Preset, context: Context) -> None:
-        self._said = said
+    def __init__(self, fields: PostbackFields, preset: Preset, context: Context) -> None:
+        self._fields = fields
         self._preset = preset
         self._context = context
         self.notes: list[str] = []
@@ -89,7 +89,7 @@ class _PostbackReader:
         tax, shipping = self._amount("tax", currency), self._amount("shipping", currency)
         lines = self._parts(currency)
         net, estimated = self._net(currency, tax, shipping, lines)
-        says_money = net is not None or tax is not None or shipping is not None or "currency" in self._said.given
+        has_money = net is not None or tax is not None or shipping is not None or "currency" in self._fields.given
         return OrderReport(
             shop=self._context.shop,
             kind=kind,
@@ -97,7 +97,7 @@ class _PostbackReader:
             order_id=order_id,
             occurred_at=self._moment("occurred_at"),
             version=self._version(),
-            currency=currency if says_money else None,
+            currency=currency if has_money else None,
             tax_minor=tax,
             shipping_minor=shipping,
             net_minor=net,
@@ -110,7 +110,7 @@ class _PostbackReader:
             lines=lines,
             refunds=self._cancellation(status),
             test=self._flag("test") or False,
-            # A bare "this one was rejected" says nothing of an order that nobody has told us of.
+            # A bare "this one was rejected" is no report of an order that is not known otherwise.
             stub=status == REJECTED and net is None,
         )
 
@@ -136,16 +136,8 @@ class _PostbackReader:
     def _cancellation(self, status: str | None) -> tuple[RefundReport, ...]:
         if status not in (APPROVED, REJECTED):
             return ()
-        rejected = status == REJECTED
-        return (
-            RefundReport(
-                CANCELLED,
-                kind="cancellation",
-                full=rejected,
-                amount_minor=None if rejected else 0,
-                version=self._version(),
-            ),
-        )
+        amount = {"full": True} if status == REJECTED else {"amount_minor": 0}
+        return (RefundReport(CANCELLED, kind="cancellation", version=self._version(), **amount),)
 
     # ── Which order ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,8 +163,8 @@ class _PostbackReader:
         return self._preset.names[field][0]
 
     def _filled(self, field: str) -> str | None:
-        """A field by which things are told apart: a macro in it would make one order of all."""
-        unfilled = self._said.unfilled.get(field)
+        """A field that identifies an order or refund: a macro in it would make all orders one."""
+        unfilled = self._fields.unfilled.get(field)
         if unfilled is not None:
             raise Unreadable(
                 "unresolved_macro",
@@ -191,7 +183,7 @@ class _PostbackReader:
     def event(self) -> str:
         """The kind of conversion. Networks number their events: 7 is `event_7`, and 0, or nothing, the sale itself."""
         text = (self._text("event") or "sale").lower()
-        kind = self._preset.events.get(text, f"event_{text}" if _NUMBER.fullmatch(text) else text)
+        kind = EVENTS.get(text, f"event_{text}" if _NUMBER.fullmatch(text) else text)
         if not _EVENT.fullmatch(kind):
             raise Unreadable("invalid_event", f"{self._name('event')} must be a word such as sale or lead, or a number")
         return kind
@@ -200,14 +192,13 @@ class _PostbackReader:
         text = self._text("status")
         if text is None:
             return None
-        status = self._preset.statuses.get(text.lower())
+        status = STATUSES.get(text.lower())
         if status is None:
-            known = ", ".join(sorted(self._preset.statuses))
-            raise Unreadable("unknown_status", f"status is {_shown(text)}; known are {known}")
+            raise Unreadable("unknown_status", f"status is {_shown(text)}; known are {', '.join(sorted(STATUSES))}")
         return status
 
     def _text(self, field: str, *, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
-        found = self._said.given.get(field)
+        found = self._fields.given.get(field)
         if found is None:
             return None
         try:
@@ -216,7 +207,7 @@ class _PostbackReader:
             raise Unreadable("invalid_text", f"{found.name} {error}") from None
 
     def _flag(self, field: str) -> bool | None:
-        found = self._said.given.get(field)
+        found = self._fields.given.get(field)
         if found is None or isinstance(found.value, bool):
             return None if found is None else bool(found.value)
         text = (self._text(field) or "").lower()
@@ -225,7 +216,7 @@ class _PostbackReader:
         return text in _YES
 
     def _codes(self) -> tuple[str, ...]:
-        found = self._said.given.get("code")
+        found = self._fields.given.get("code")
         if found is None:
             return ()
         values = found.value if isinstance(found.value, list) else [found.value]
@@ -243,7 +234,7 @@ class _PostbackReader:
         return Customer(key=key, is_new=self._flag("acquisition"))
 
     def _moment(self, field: str) -> datetime | None:
-        found = self._said.given.get(field)
+        found = self._fields.given.get(field)
         if found is None:
             return None
         text = str(found.value).strip()
@@ -262,16 +253,16 @@ class _PostbackReader:
         try:
             return self._context.currency if text is None else money.read_currency(text)
         except ValueError as error:
-            raise Unreadable("unknown_currency", f"{self._said.given['currency'].name} {error}") from None
+            raise Unreadable("unknown_currency", f"{self._fields.given['currency'].name} {error}") from None
 
     def _amount(self, field: str, currency: str) -> int | None:
-        found = self._said.given.get(field)
+        found = self._fields.given.get(field)
         return None if found is None else _read_amount(found.name, found.value, currency)
 
     def _net(
         self, currency: str, tax: int | None, shipping: int | None, lines: tuple[OrderLine, ...]
     ) -> tuple[int | None, bool]:
-        """Net and whether it is estimated: the amount, else its parts, else what was paid without the tax and shipping in it."""
+        """Net and whether it is estimated. Net is the amount, else the sum of its parts, else what was paid less tax and shipping."""
         parts = sum(line.net_minor or 0 for line in lines) if lines else None
         amount = self._amount("amount", currency)
         if amount is not None:
@@ -287,7 +278,7 @@ class _PostbackReader:
         return net, tax is None or shipping is None
 
     def _parts(self, currency: str) -> tuple[OrderLine, ...]:
-        """`GROUP:12.00|GROUP2:3.00` as lines, a group's amounts together."""
+        """`GROUP:12.00|GROUP2:3.00` as lines, one for each group."""
         text = self._text("parts", characters_max=PARTS_CHARACTERS_MAX)
         if text is None:
             return ()
