@@ -1,7 +1,7 @@
-"""The pixel's query string and the beacon's body: what the thank-you page says about the order, and which click the visitor landed with.
+"""The pixel's query string and the beacon's body: what the thank-you page reports about the order, and which click the visitor landed with.
 
 Anybody who has seen the page can send this, so it names one order and never joins two (`refs` has one name), and its amount is only
-`estimated` unless it also says the tax and shipping in it.
+`estimated` unless tax and shipping are given too.
 
 Fields: `event` (or `kind`; default sale), `order_id` (or `checkout_token`), `amount` (paid, a decimal string), `tax`, `shipping`, `currency`,
 `code` (several by comma or by repetition), `click_id`, `visitor_id`, `customer` (an e-mail or an id; also `email`, `customer_id`),
@@ -32,7 +32,7 @@ def parse(body: bytes, content_type: str, context: Context) -> Parsed:
     try:
         fields = read_fields(body, content_type)
         if "too_large" in fields:
-            # What the door keeps instead of a query over its limit: half a report could name a wrong amount.
+            # The door keeps this in place of a query over its limit: half a report could hold a wrong amount.
             raise Unreadable("too_large", f"the query had {_text(fields, 'too_large')} bytes")
         event = _event(fields)
         if event == LAND:
@@ -44,7 +44,7 @@ def parse(body: bytes, content_type: str, context: Context) -> Parsed:
 
 
 def read_fields(body: bytes, content_type: str) -> Fields:
-    """JSON in any type of content (a browser may only send text/plain without asking first), else urlencoded as in a query."""
+    """JSON under any content type (a browser may only send text/plain without a preflight), else urlencoded as in a query."""
     stripped = body.lstrip()
     if stripped[:1] in {b"{", b"["} or content_type.startswith("application/json"):
         found = read_json(body)
@@ -72,7 +72,7 @@ def read_fields(body: bytes, content_type: str) -> Fields:
 
 
 def _unwrapped(name: str, value: object) -> Fields:
-    """A list or object that had to travel in a query as JSON: what /a.js sends by the image when nothing else works."""
+    """A list or object that is JSON in a query: /a.js sends it by the image when nothing else works."""
     text = value[0] if isinstance(value, list) and len(value) == 1 else value
     if not isinstance(text, str) or text[:1] not in {"[", "{"}:
         return {}
@@ -94,7 +94,7 @@ def _land(fields: Fields, context: Context) -> Parsed:
     if not click_id:
         return Parsed(topic=LAND, rejected="missing_click_id", detail="click_id is required for land")
     if not visitor_id:
-        # Without consent the page has no visitor id to tell us, and so there is nothing to remember.
+        # Without consent the page has no visitor id, and there is nothing to remember.
         return Parsed(topic=LAND, ignored="no_visitor")
     return Parsed(topic=LAND, landings=(Landing(visitor_id, click_id, context.received_at),))
 
@@ -115,14 +115,14 @@ def _read_order(fields: Fields, event: str, context: Context) -> tuple[OrderRepo
     net = None if amount is None else amount - (tax or 0) - (shipping or 0)
     if net is not None and net < 0:
         raise Unreadable("invalid_amount", "amount is less than tax and shipping")
-    said_money = net is not None or tax is not None or shipping is not None or fields.get("currency") is not None
+    has_money = (net, tax, shipping, fields.get("currency")) != (None, None, None, None)
     report = OrderReport(
         shop=context.shop,
         kind=event,
         refs=(ref,),
         order_id=order_id,
         occurred_at=_occurred_at(fields),
-        currency=currency if said_money else None,
+        currency=currency if has_money else None,
         tax_minor=tax,
         shipping_minor=shipping,
         net_minor=net,
@@ -136,13 +136,13 @@ def _read_order(fields: Fields, event: str, context: Context) -> tuple[OrderRepo
     return report, tuple(notes)
 
 
-def _weak_ref(event: str, whose: str | None, context: Context) -> str:
-    """A name for an event without an order id: the same visitor, event and minute are taken for the same thing, so that a reload counts once."""
-    if whose is None:
+def _weak_ref(event: str, sender: str | None, context: Context) -> str:
+    """A name for an event without an order id: one visitor, event and minute make one order, so that a reload counts once."""
+    if sender is None:
         raise Unreadable(
             "missing_order_id", "order_id is required when neither click_id, visitor_id nor customer is given"
         )
-    return f"weak:{whose}:{event}:{context.received_at:%Y-%m-%dT%H:%MZ}"
+    return f"weak:{sender}:{event}:{context.received_at:%Y-%m-%dT%H:%MZ}"
 
 
 def _customer(fields: Fields, context: Context) -> Customer:
@@ -177,9 +177,9 @@ def _listed(value: object) -> list[object]:
 
 
 def _currency(fields: Fields, context: Context) -> str:
-    said = _text(fields, "currency")
+    text = _text(fields, "currency")
     try:
-        return context.currency if said is None else money.read_currency(said)
+        return context.currency if text is None else money.read_currency(text)
     except ValueError as error:
         raise Unreadable("unknown_currency", f"currency {error}") from None
 
@@ -209,10 +209,10 @@ def _flag(fields: Fields, name: str) -> bool:
     value = fields.get(name)
     if value is None or isinstance(value, bool):
         return value or False
-    said = str(value).strip().lower()
-    if said not in _TRUE | _FALSE:
+    text = str(value).strip().lower()
+    if text not in _TRUE | _FALSE:
         raise Unreadable("invalid_flag", f"{name} must be 1 or 0")
-    return said in _TRUE
+    return text in _TRUE
 
 
 def _text(fields: Fields, name: str, prefix: str = "") -> str | None:

@@ -1,4 +1,4 @@
-"""What every signature scheme needs: the words for what is wrong, reading digests, comparing without telling by time. Standard library only."""
+"""What every signature scheme needs: words for what is wrong, reading digests, comparing in constant time. Standard library only."""
 
 import base64
 import binascii
@@ -12,12 +12,12 @@ WRONG = "wrong_signature"
 STALE = "stale_timestamp"
 
 QUERY = ":query"
-"""Under this name the query string of a message stands among its headers; no header can be called so."""
+"""Name under which the query string of a message stands among its headers; no header can have it."""
 PROOF = ":token"
-"""Under this name stands what a message with a concealed secret is checked by (`conceal` of its platform): kept only while it has yet to be checked."""
+"""Name, among the headers, of the proof by which a message with a concealed secret is checked (`conceal` of its platform); kept while it is unsigned."""
 
 TOLERANCE_S = 300
-"""How far a signed time may lie from the time of receipt, on both sides."""
+"""Largest distance of a signed time from the time of receipt, in seconds, on both sides."""
 SIGNATURES_MAX = 16
 """Signatures read from one header; a rotation needs two."""
 DIGEST_BYTES = 32
@@ -25,7 +25,7 @@ TIMESTAMP_DIGITS_MAX = 12
 
 
 def signed(keys: Iterable[bytes], message: bytes, signatures: Sequence[bytes]) -> bool:
-    """Whether any key made any of the signatures (HMAC-SHA256); every pair is compared, so that the time taken tells nothing."""
+    """Whether any key made any of the signatures (HMAC-SHA256). Every pair is compared, so that the time taken reveals nothing."""
     found = False
     for key in keys:
         digest = hmac.digest(key, message, "sha256")
@@ -35,7 +35,7 @@ def signed(keys: Iterable[bytes], message: bytes, signatures: Sequence[bytes]) -
 
 
 def check_base64(body: bytes, given: str, keys: Sequence[bytes]) -> str | None:
-    """None when one of the keys made this one signature, in base64, of the body; else why not. given: '' where none came."""
+    """None when one of the keys made this base64 signature of the body, else why not. given: '' for a missing header."""
     if not keys:
         return UNARMED
     if not given:

@@ -1,4 +1,4 @@
-"""What the guide of a platform is made of: steps for a person, and code to paste, with the brand's own values filled in."""
+"""The parts of a guide: steps for a person and code to paste, with the brand's own values filled in."""
 
 import json
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from html import escape
 
 NO_KEY = "pk_your_key"
-"""Stands where the shop's publishable key would, until it has one."""
+"""Placeholder for the publishable key of a shop that has none yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a guide fills in. url: where the shop posts to. publishable_key: of the source's shop; None while it has none.
+    """The values that a guide fills in. url: where the shop posts to. publishable_key: of the source's shop; None while it has none.
 
-    consent: how pages begin, as `data-consent` of the script says it.
+    consent: the initial consent of pages, as in `data-consent` of the script.
     """
 
     source_id: str
@@ -27,13 +27,13 @@ class Connection:
 
     @property
     def key(self) -> str:
-        """The publishable key, or what stands in its place."""
+        """The publishable key, or its placeholder."""
         return self.publishable_key or NO_KEY
 
 
 @dataclass(frozen=True, slots=True)
 class GuidePaste:
-    """where: the field's name as the shop system shows it. what: exactly what belongs there."""
+    """A value to paste. where: the field's name as the shop system shows it. what: exactly what belongs there."""
 
     where: str
     what: str
@@ -50,7 +50,7 @@ class GuideStep:
 
 @dataclass(frozen=True, slots=True)
 class GuideSnippet:
-    """Code to paste. where: the page or dialog it belongs into."""
+    """Code to paste. where: the page or dialog that it belongs in."""
 
     name: str
     language: str
@@ -60,7 +60,7 @@ class GuideSnippet:
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """How a platform is connected. page: the same at length, in the repository."""
+    """How a platform is connected. page: the longer version, in the repository."""
 
     page: str
     steps: tuple[GuideStep, ...]
@@ -75,12 +75,12 @@ STUB = "<script>window.ariane=window.ariane||function(){(ariane.q=ariane.q||[]).
 def script(connection: Connection) -> str:
     """The tag for every page of a shop: it remembers, with consent, which click the visitor landed with."""
     param = "" if connection.click_param == "ariane" else f' data-param="{escape(connection.click_param)}"'
-    said = f'data-key="{connection.key}" data-consent="{connection.consent}"{param}'
-    return f'{STUB}\n<script async src="{connection.base_url}/a.js" {said}></script>\n'
+    attributes = f'data-key="{connection.key}" data-consent="{connection.consent}"{param}'
+    return f'{STUB}\n<script async src="{connection.base_url}/a.js" {attributes}></script>\n'
 
 
 def key_step(connection: Connection) -> tuple[GuideStep, ...]:
-    """What to do first where the code needs a publishable key and the shop has none; nothing when it has one."""
+    """The step of making a publishable key, for code that needs one; nothing when the shop has one."""
     if connection.publishable_key is not None:
         return ()
     body = json.dumps({"kind": "publishable", "shop": connection.shop}, ensure_ascii=False)

@@ -1,16 +1,17 @@
-"""Reading a vendor's resource, where everything may be missing or null, and nothing is as documented for ever."""
+"""Reading a vendor's resource, in which everything may be missing or null and may change its shape."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
+from app.domain import money
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
 
 Json = Mapping[str, object]
 
 CLICK_NAMES = frozenset({"ariane", "click_id", "clickid", "ariane_click_id"})
 VISITOR_NAMES = frozenset({"visitor_id", "ariane_visitor", "ariane_visitor_id"})
-"""What a shop's page may have called them among an order's attributes, as `named` compares names. The brand's own word comes beside them."""
+"""Names that a shop's page may give click and visitor among an order's attributes, as `named` compares them. The brand's own parameter is added."""
 QUERY_FIELDS_MAX = 200
 
 
@@ -55,8 +56,16 @@ def moment_of(value: object) -> datetime | None:
         return None
 
 
+def currency_in(value: object, name: str = "currency") -> str | None:
+    """A currency, None when it is missing. Unreadable naming the field when it is no currency."""
+    try:
+        return None if value is None else money.read_currency(read_text(value, characters_max=10))
+    except ValueError as error:
+        raise Unreadable("unknown_currency", f"{name} {error}") from None
+
+
 def quantity_of(value: object, name: str, index: int | None = None) -> int:
-    """A number of pieces, 1 when it is not said. Unreadable for anything but 0 to a million. name, index: of what, for the sentence."""
+    """A number of pieces, 1 when it is missing. Unreadable for anything but 0 to a million, naming the field by `name` and `index`."""
     if value is None:
         return 1
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
@@ -65,9 +74,9 @@ def quantity_of(value: object, name: str, index: int | None = None) -> int:
     return value
 
 
-def share(amount: int, part: int, whole: int) -> int:
-    """amount × part ÷ whole, rounded half up; the amount itself when the whole is nothing."""
-    return amount if whole <= 0 else (2 * amount * part + whole) // (2 * whole)
+def share(amount: int, part: int, total: int) -> int:
+    """amount × part ÷ total, rounded half up; the amount itself when the total is nothing."""
+    return amount if total <= 0 else (2 * amount * part + total) // (2 * total)
 
 
 def named(pairs: Iterable[tuple[object, object]], names: frozenset[str]) -> Iterator[str]:
@@ -86,7 +95,7 @@ def clicks_in_page(page: object, click_param: str) -> list[str]:
         return []
     own = {click_param.casefold(), "ariane"}
     if "%" not in page and "+" not in page:
-        # Nothing is escaped in it, so that a name of ours would stand there as it is.
+        # Nothing in it is escaped, so a name of ours could be found as it is.
         folded = page.casefold()
         if not any(name in folded for name in own):
             return []

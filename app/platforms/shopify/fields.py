@@ -1,35 +1,33 @@
-"""Reading the fields of Shopify's resources: money sets, ids, texts, where everything may be missing."""
+"""Reading the fields of Shopify's resources, of which any may be missing: amounts, currencies, ids, headers."""
 
 from collections.abc import Mapping
 
 from app.domain import money
 from app.domain.orders import LINES_MAX
-from app.domain.strict_json import Unreadable, read_major, read_text
-from app.platforms.kit.vendor_json import Json, nested, text_of
+from app.domain.strict_json import Unreadable, read_major
+from app.platforms.kit.vendor_json import Json, currency_in, nested, text_of
 
 ID_MAX = 1 << 64
 
 
-# The names asked for most, so that they are not put together, and hashed, for every line of every order.
-_SETS = {
-    name: f"{name}_set" for name in ("price", "amount", "total_discount", "total_tax", "subtotal_price", "total_price")
-}
+# The most frequent names, so that they are not concatenated and hashed for every line of every order.
+_SETS = {name: f"{name}_set" for name in ("price", "amount", "total_discount", "total_tax", "subtotal_price")}
 
 
 class ShopifyAmountReader:
-    """Reads amounts of one currency. With no currency (a subscription left it out) there are no amounts."""
+    """Reads amounts of one currency. Without a currency (a subscription may leave it out) there are no amounts."""
 
     def __init__(self, currency: str | None) -> None:
         self.currency = currency
 
     def amount(self, thing: Json, name: str, *, negative: bool = False) -> int | None:
-        """`<name>_set.shop_money`, else `<name>`; None when neither is said. Unreadable for no amount at all, and for less than nothing."""
+        """`<name>_set.shop_money`, else `<name>`; None when both are missing. Unreadable for what is no amount, or negative where it may not be."""
         currency = self.currency
         if currency is None:
             return None
         value = stated = None
-        said = thing.get(_SETS.get(name) or f"{name}_set")
-        shop = said.get("shop_money") if isinstance(said, dict) else None
+        money_set = thing.get(_SETS.get(name) or f"{name}_set")
+        shop = money_set.get("shop_money") if isinstance(money_set, dict) else None
         if isinstance(shop, dict):
             value, stated = shop.get("amount"), shop.get("currency_code")
         if value is None:
@@ -59,36 +57,30 @@ class ShopifyAmountReader:
         return total
 
     def signed(self, thing: Json, name: str) -> int:
-        """The same where a sign means something; 0 when it is not said."""
+        """An amount that may be negative; 0 when it is missing."""
         return self.amount(thing, name, negative=True) or 0
 
 
 def currency_of(order: Json, *names: str) -> str | None:
     """The shop's currency: the order's field, else that of the first of these money sets. Unreadable when it is no currency."""
-    said = order.get("currency")
-    if said is None:
-        said = next(filter(None, (shop_currency(order, name) for name in names)), None)
-    if said is None:
-        return None
-    try:
-        return money.read_currency(read_text(said, characters_max=10))
-    except ValueError as error:
-        raise Unreadable("unknown_currency", f"currency {error}") from None
+    stated = currency_in(order.get("currency"))
+    return stated or next(filter(None, (shop_currency(order, name) for name in names)), None)
 
 
 def shop_currency(thing: Json, name: str) -> str | None:
     """The shop's currency in the money set `<name>_set`; None when there is none."""
-    try:
-        return money.read_currency(str(nested(thing, f"{name}_set", "shop_money", "currency_code")))
-    except ValueError:
-        return None
+    return _currency_or_none(nested(thing, f"{name}_set", "shop_money", "currency_code"))
 
 
 def transaction_currency(transaction: Json) -> str | None:
-    """What a payment was made in, which may be what the shopper saw and not the shop's; None when it is not said."""
+    """The currency of a payment, which may be the shopper's and not the shop's; None when it is missing."""
+    return _currency_or_none(transaction.get("currency"))
+
+
+def _currency_or_none(value: object) -> str | None:
     try:
-        return money.read_currency(str(transaction.get("currency")))
-    except ValueError:
+        return currency_in(value)
+    except Unreadable:
         return None
 
 
@@ -100,5 +92,5 @@ def id_of(value: object) -> str | None:
 
 
 def header(headers: Mapping[str, str], name: str) -> str:
-    """A header of Shopify's under its old or its new name; '' when it is missing."""
+    """One of Shopify's headers under its old or its new name; '' when it is missing."""
     return text_of(headers.get("x-shopify-" + name) or headers.get("shopify-" + name)) or ""

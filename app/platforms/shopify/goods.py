@@ -1,6 +1,6 @@
 """What a Shopify order is worth.
 
-**Net**: what reports and commissions count. Sum over the goods of price × quantity − discount allocated to the line − (only where
+**Net**: the amount that reports and commissions use: the sum over the goods of price × quantity − discount allocated to the line − (only where
 `taxes_included`) the line's tax. Goods are all lines but gift cards (money in another form: they are revenue when they are spent) and tips.
 Formula: a line's `discount_allocations` hold its share of order-level discounts as well, while shipping discounts are allocated to
 `shipping_lines` and never lower it (shopify.dev, REST Order, LineItem); `total_discounts` mixes the two, so it is not used. `subtotal_price`
@@ -26,7 +26,7 @@ class ShopifyGoods(msgspec.Struct, frozen=True):
     items_minor: int | None = None
     discount_minor: int | None = None
     net_minor: int | None = None
-    # Goods with their tax, where prices include it: what a refund without lines is a part of.
+    # Goods with their tax, where prices include it: the base of a refund without lines.
     paid_minor: int | None = None
     tax_minor: int | None = None
     estimated: bool = False
@@ -34,12 +34,12 @@ class ShopifyGoods(msgspec.Struct, frozen=True):
     gift_cards: frozenset[str] = frozenset()
 
 
-def read_goods(order: Json, purse: ShopifyAmountReader, included: bool, notes: list[str]) -> ShopifyGoods:
-    """`included`: prices contain tax. Adds to `notes` which kinds of line were left out. Unreadable for amounts that are none."""
+def read_goods(order: Json, amounts: ShopifyAmountReader, included: bool, notes: list[str]) -> ShopifyGoods:
+    """The goods of an order. included: prices contain tax. Adds to `notes` which kinds of line were left out. Unreadable for an invalid amount."""
     lines = objects(order.get("line_items"), LINES_MAX, "line_items")
-    prices = [purse.amount(line, "price") for line in lines]
+    prices = [amounts.amount(line, "price") for line in lines]
     if not lines or any(price is None for price in prices):
-        return _goods_without_lines(order, purse, included)
+        return _goods_without_lines(order, amounts, included)
     kept: list[tuple[Json, int, int, int]] = []
     gift_cards: set[str] = set()
     for index, (line, price) in enumerate(zip(lines, prices, strict=True)):
@@ -52,8 +52,8 @@ def read_goods(order: Json, purse: ShopifyAmountReader, included: bool, notes: l
             assert price is not None
             quantity = quantity_of(line.get("quantity"), "line_items", index)
             before = price * quantity
-            kept.append((line, quantity, before, min(_line_discount(line, purse), before)))
-    taxes = _line_taxes(order, purse, [(line, before - discount) for line, _, before, discount in kept])
+            kept.append((line, quantity, before, min(_line_discount(line, amounts), before)))
+    taxes = _line_taxes(order, amounts, [(line, before - discount) for line, _, before, discount in kept])
     read: list[OrderLine] = []
     items = discounts = 0
     for index, ((line, quantity, before, discount), tax) in enumerate(zip(kept, taxes, strict=True)):
@@ -85,49 +85,49 @@ def read_goods(order: Json, purse: ShopifyAmountReader, included: bool, notes: l
     )
 
 
-def _goods_without_lines(order: Json, purse: ShopifyAmountReader, included: bool) -> ShopifyGoods:
-    """From the totals: gift cards cannot be told apart, so the amount is marked as estimated."""
-    tax, subtotal = purse.amount(order, "total_tax"), purse.amount(order, "subtotal_price")
+def _goods_without_lines(order: Json, amounts: ShopifyAmountReader, included: bool) -> ShopifyGoods:
+    """From the totals: gift cards cannot be recognised, so the amount is marked as estimated."""
+    tax, subtotal = amounts.amount(order, "total_tax"), amounts.amount(order, "subtotal_price")
     if subtotal is None:
         return ShopifyGoods()
-    goods_tax = max((tax or 0) - _shipping_tax(order, purse), 0)
+    goods_tax = max((tax or 0) - _shipping_tax(order, amounts), 0)
     net = max(subtotal - goods_tax, 0) if included else subtotal
     return ShopifyGoods(net_minor=net, paid_minor=subtotal, tax_minor=goods_tax, estimated=True)
 
 
-def _line_discount(line: Json, purse: ShopifyAmountReader) -> int:
+def _line_discount(line: Json, amounts: ShopifyAmountReader) -> int:
     allocations = line.get("discount_allocations")
     if isinstance(allocations, list):
-        return purse.total(allocations, "discount_allocations", "amount")
-    return purse.amount(line, "total_discount") or 0
+        return amounts.total(allocations, "discount_allocations", "amount")
+    return amounts.amount(line, "total_discount") or 0
 
 
-def _line_taxes(order: Json, purse: ShopifyAmountReader, lines: Sequence[tuple[Json, int]]) -> list[int]:
-    """Each line's tax; where lines do not say it, their part of the order's."""
+def _line_taxes(order: Json, amounts: ShopifyAmountReader, lines: Sequence[tuple[Json, int]]) -> list[int]:
+    """Each line's tax; where lines do not state it, their part of the order's tax."""
     if all(isinstance(line.get("tax_lines"), list) for line, _ in lines):
-        return [_tax(line, purse) for line, _ in lines]
-    total = max((purse.amount(order, "total_tax") or 0) - _shipping_tax(order, purse), 0)
+        return [_tax(line, amounts) for line, _ in lines]
+    total = max((amounts.amount(order, "total_tax") or 0) - _shipping_tax(order, amounts), 0)
     return money.split(total, [Fraction(paid) for _, paid in lines]) if lines else []
 
 
-def _tax(thing: Json, purse: ShopifyAmountReader) -> int:
-    return purse.total(thing.get("tax_lines"), "tax_lines", "price")
+def _tax(thing: Json, amounts: ShopifyAmountReader) -> int:
+    return amounts.total(thing.get("tax_lines"), "tax_lines", "price")
 
 
-def _shipping_tax(order: Json, purse: ShopifyAmountReader) -> int:
-    return sum(_tax(line, purse) for line in _shipping_lines(order))
+def _shipping_tax(order: Json, amounts: ShopifyAmountReader) -> int:
+    return sum(_tax(line, amounts) for line in _shipping_lines(order))
 
 
-def shipping_of(order: Json, purse: ShopifyAmountReader, included: bool) -> int | None:
-    """Shipping after its discounts and without its tax; None when nothing is said of it."""
+def shipping_of(order: Json, amounts: ShopifyAmountReader, included: bool) -> int | None:
+    """Shipping after its discounts and without its tax; None when it is missing."""
     lines = _shipping_lines(order)
     if not lines:
-        return purse.amount(order, "total_shipping_price")
+        return amounts.amount(order, "total_shipping_price")
     total = 0
     for line in lines:
-        price = purse.amount(line, "discounted_price")
-        total += (purse.amount(line, "price") or 0) if price is None else price
-    return max(total - _shipping_tax(order, purse), 0) if included else total
+        price = amounts.amount(line, "discounted_price")
+        total += (amounts.amount(line, "price") or 0) if price is None else price
+    return max(total - _shipping_tax(order, amounts), 0) if included else total
 
 
 def _shipping_lines(order: Json) -> list[Json]:
@@ -136,6 +136,6 @@ def _shipping_lines(order: Json) -> list[Json]:
 
 
 def taxes_included(order: Json, context: Context) -> bool:
-    """Whether prices contain tax: what the order says, else the source's setting `taxes_included`, else no."""
-    said = order.get("taxes_included")
-    return said if isinstance(said, bool) else context.settings.get("taxes_included") is True
+    """Whether prices contain tax: by the order, else by the source's setting `taxes_included`, else no."""
+    stated = order.get("taxes_included")
+    return stated if isinstance(stated, bool) else context.settings.get("taxes_included") is True

@@ -36,7 +36,7 @@ class _Exchange:
 def refunds_of(
     order: Json,
     topic: str,
-    purse: ShopifyAmountReader,
+    amounts: ShopifyAmountReader,
     goods: ShopifyGoods,
     included: bool,
     stated_at: datetime | None,
@@ -44,7 +44,7 @@ def refunds_of(
 ) -> Iterator[RefundReport]:
     """The refunds an order tells of, and its cancellation, dated when it was cancelled (`stated_at` when it does not say)."""
     for refund in objects(order.get("refunds"), REFUNDS_MAX, "refunds"):
-        read = _read_refund(refund, purse, included, goods, _exchange(order), IN_ORDER, notes)
+        read = _read_refund(refund, amounts, included, goods, _exchange(order), IN_ORDER, notes)
         if read is not None:
             yield read
     cancelled_at = moment_of(order.get("cancelled_at"))
@@ -70,8 +70,8 @@ def read_refund_webhook(
     currency = next(filter(None, (shop_currency(item, "subtotal") for item in items)), None)
     if currency is None:
         currency = next((transaction_currency(paid) for paid in _paid_back(refund) if transaction_currency(paid)), None)
-    purse = ShopifyAmountReader(currency or context.currency)
-    read = _read_refund(refund, purse, _refund_included(refund, purse, context), ShopifyGoods(), None, ALONE, notes)
+    amounts = ShopifyAmountReader(currency or context.currency)
+    read = _read_refund(refund, amounts, _refund_included(refund, amounts, context), ShopifyGoods(), None, ALONE, notes)
     if read is None:
         return None
     return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(read,), stub=True)
@@ -79,7 +79,7 @@ def read_refund_webhook(
 
 def _read_refund(
     refund: Json,
-    purse: ShopifyAmountReader,
+    amounts: ShopifyAmountReader,
     included: bool,
     goods: ShopifyGoods,
     exchange: _Exchange | None,
@@ -97,7 +97,9 @@ def _read_refund(
     transactions = [item for item in _transactions(refund) if item.get("kind") == "refund"]
     if transactions and not _paid_back(refund):
         notes.append("refund_failed")
-        return RefundReport(refund_id, amount_minor=0, currency=purse.currency, occurred_at=occurred_at, version=FAILED)
+        return RefundReport(
+            refund_id, amount_minor=0, currency=amounts.currency, occurred_at=occurred_at, version=FAILED
+        )
     lines: list[OrderLine] = []
     items = objects(refund.get("refund_line_items"), LINES_MAX, "refund_line_items")
     for item in items:
@@ -106,18 +108,18 @@ def _read_refund(
         line_id = id_of(item.get("line_item_id")) or id_of(inner.get("id")) or ""
         if inner.get("gift_card") is True or line_id in goods.gift_cards or isinstance(inner.get("tip"), dict):
             continue
-        net = purse.amount(item, "subtotal") or 0
+        net = amounts.amount(item, "subtotal") or 0
         if included:
-            net = max(net - (purse.amount(item, "total_tax") or 0), 0)
+            net = max(net - (amounts.amount(item, "total_tax") or 0), 0)
         quantity = quantity_of(item.get("quantity"), "refund_line_items.quantity")
         lines.append(OrderLine(line_id, quantity, net, text_of(inner.get("sku")), text_of(inner.get("name"))))
     adjusted = sum(
-        purse.signed(item, "amount") for item in _adjustments(refund) if item.get("kind") == "refund_discrepancy"
+        amounts.signed(item, "amount") for item in _adjustments(refund) if item.get("kind") == "refund_discrepancy"
     )
     if items:
-        amount, currency = max(sum(line.net_minor or 0 for line in lines) - adjusted, 0), purse.currency
+        amount, currency = max(sum(line.net_minor or 0 for line in lines) - adjusted, 0), amounts.currency
     else:
-        amount, currency = _without_lines(refund, purse, included, goods, exchange, notes)
+        amount, currency = _without_lines(refund, amounts, included, goods, exchange, notes)
     if not amount:
         return None
     return RefundReport(
@@ -132,18 +134,18 @@ def _read_refund(
 
 def _without_lines(
     refund: Json,
-    purse: ShopifyAmountReader,
+    amounts: ShopifyAmountReader,
     included: bool,
     goods: ShopifyGoods,
     exchange: _Exchange | None,
     notes: list[str],
 ) -> tuple[int, str | None]:
     """What the transactions paid back, less shipping and the goods' share of tax. (amount, currency)"""
-    paid, currency = 0, purse.currency
+    paid, currency = 0, amounts.currency
     for transaction in _paid_back(refund):
         other = transaction_currency(transaction)
-        if other is None or other == purse.currency:
-            paid += purse.amount(transaction, "amount") or 0
+        if other is None or other == amounts.currency:
+            paid += amounts.amount(transaction, "amount") or 0
         elif exchange is not None and exchange.presentment == other:
             paid += share(
                 ShopifyAmountReader(other).amount(transaction, "amount") or 0, exchange.shop_minor, exchange.shown_minor
@@ -155,9 +157,9 @@ def _without_lines(
     tax = 0
     for item in _adjustments(refund):
         if item.get("kind") == "shipping_refund":
-            paid -= abs(purse.signed(item, "amount")) + abs(purse.signed(item, "tax_amount"))
+            paid -= abs(amounts.signed(item, "amount")) + abs(amounts.signed(item, "tax_amount"))
         else:
-            tax += abs(purse.signed(item, "tax_amount"))
+            tax += abs(amounts.signed(item, "tax_amount"))
     paid = max(paid, 0)
     if tax:
         return max(paid - tax, 0), currency
@@ -168,13 +170,13 @@ def _without_lines(
     return share(paid, goods.net_minor, with_tax), currency
 
 
-def _refund_included(refund: Json, purse: ShopifyAmountReader, context: Context) -> bool:
+def _refund_included(refund: Json, amounts: ShopifyAmountReader, context: Context) -> bool:
     """Whether prices include tax, which refunds/create does not say: the line's rate tells which of the two its tax was worked out from."""
     for item in objects(refund.get("refund_line_items"), LINES_MAX, "refund_line_items"):
         inner = item.get("line_item")
         taxes = objects(inner.get("tax_lines"), LINES_MAX, "tax_lines") if isinstance(inner, dict) else []
         rate = sum((Decimal(r) for tax in taxes if isinstance(r := tax.get("rate"), Decimal | int)), Decimal(0))
-        subtotal, tax = purse.amount(item, "subtotal") or 0, purse.amount(item, "total_tax") or 0
+        subtotal, tax = amounts.amount(item, "subtotal") or 0, amounts.amount(item, "total_tax") or 0
         if not (0 < rate < 1 and subtotal and tax):
             continue
         on_top, within = abs(subtotal * rate - tax), abs(subtotal * rate / (1 + rate) - tax)

@@ -127,12 +127,12 @@ def _read_order(
     order_id = id_of(order.get("id"))
     if not order_id or not ORDER_WORDS & order.keys():
         raise Unreadable("not_an_order", "it has no id, or no field of an order")
-    purse = ShopifyAmountReader(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
+    amounts = ShopifyAmountReader(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
     updated_at = moment_of(order.get("updated_at"))
     attributes = _attributes(order)
     included = taxes_included(order, context)
-    goods = read_goods(order, purse, included, notes)
-    tax, shipping = purse.amount(order, "total_tax"), shipping_of(order, purse, included)
+    goods = read_goods(order, amounts, included, notes)
+    tax, shipping = amounts.amount(order, "total_tax"), shipping_of(order, amounts, included)
     _note_presentment(order, notes)
     return OrderReport(
         shop=context.shop,
@@ -141,7 +141,7 @@ def _read_order(
         order_id=order_id,
         occurred_at=moment_of(order.get("processed_at")) or moment_of(order.get("created_at")),
         version=version_at(updated_at or triggered_at),
-        currency=purse.currency,
+        currency=amounts.currency,
         items_minor=goods.items_minor,
         discount_minor=goods.discount_minor,
         tax_minor=tax,
@@ -154,7 +154,7 @@ def _read_order(
         visitor_id=next(named(attributes, VISITOR_NAMES), None),
         customer=_customer(order, context),
         lines=goods.lines,
-        refunds=tuple(refunds_of(order, topic, purse, goods, included, updated_at or triggered_at, notes)),
+        refunds=tuple(refunds_of(order, topic, amounts, goods, included, updated_at or triggered_at, notes)),
         test=order.get("test") is True,
     )
 
