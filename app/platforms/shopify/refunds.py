@@ -19,9 +19,9 @@ from app.platforms.shopify.goods import ShopifyGoods
 
 REFUNDS_MAX = 500
 ALONE, IN_ORDER, FAILED = 0, 1, 2
-"""Versions of what is said of one refund: refunds/create does not tell the order's tax rule and totals, the order does; a failed payment is
-the last word. Not the order's `updated_at`: every update repeats its refunds, and the same words must stay one fact."""
-REFUND_WORDS = frozenset({"refund_line_items", "transactions", "order_adjustments", "processed_at", "created_at"})
+"""Versions of the reports of one refund: an order also holds its tax rule and totals, which refunds/create does not; a failed payment is final.
+Not the order's `updated_at`: every update repeats its refunds, and an equal report must stay one fact."""
+REFUND_FIELDS = frozenset({"refund_line_items", "transactions", "order_adjustments", "processed_at", "created_at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +42,28 @@ def refunds_of(
     stated_at: datetime | None,
     notes: list[str],
 ) -> Iterator[RefundReport]:
-    """The refunds an order tells of, and its cancellation, dated when it was cancelled (`stated_at` when it does not say)."""
+    """The refunds in an order, and its cancellation, dated when it was cancelled (`stated_at` where that is missing)."""
     for refund in objects(order.get("refunds"), REFUNDS_MAX, "refunds"):
         read = _read_refund(refund, amounts, included, goods, _exchange(order), IN_ORDER, notes)
         if read is not None:
             yield read
     cancelled_at = moment_of(order.get("cancelled_at"))
     if cancelled_at or topic == "orders/cancelled":
-        yield RefundReport(
-            refund_id="cancelled",
-            kind="cancellation",
-            full=True,
-            occurred_at=cancelled_at or stated_at,
-            version=IN_ORDER,
-        )
+        dated = cancelled_at or stated_at
+        yield RefundReport("cancelled", kind="cancellation", full=True, occurred_at=dated, version=IN_ORDER)
 
 
 def read_refund_webhook(
     refund: Json, topic: str, triggered_at: datetime | None, context: Context, notes: list[str]
 ) -> OrderReport | None:
-    """A refund on its own: an order that says nothing but this. None when it takes back nothing of the goods."""
+    """A refund on its own: an order that holds nothing else. None when no goods were refunded."""
     del topic, triggered_at
     order_id = id_of(refund.get("order_id"))
-    if not order_id or not id_of(refund.get("id")) or not REFUND_WORDS & refund.keys():
+    if not order_id or not id_of(refund.get("id")) or not REFUND_FIELDS & refund.keys():
         raise Unreadable("not_an_order", "it has no order_id and id of a refund")
     items = objects(refund.get("refund_line_items"), LINES_MAX, "refund_line_items")
-    currency = next(filter(None, (shop_currency(item, "subtotal") for item in items)), None)
-    if currency is None:
-        currency = next((transaction_currency(paid) for paid in _paid_back(refund) if transaction_currency(paid)), None)
+    stated = [shop_currency(item, "subtotal") for item in items] + [transaction_currency(t) for t in _paid_back(refund)]
+    currency = next(filter(None, stated), None)
     amounts = ShopifyAmountReader(currency or context.currency)
     read = _read_refund(refund, amounts, _refund_included(refund, amounts, context), ShopifyGoods(), None, ALONE, notes)
     if read is None:
@@ -86,9 +80,9 @@ def _read_refund(
     version: int,
     notes: list[str],
 ) -> RefundReport | None:
-    """None when nothing was given back of the goods: it concerns shipping, tips or gift cards alone, or the payment failed.
+    """One refund; None when no goods were refunded, but shipping, tips or gift cards alone.
 
-    A payment still on its way counts. Should it fail later, the order says so, and the refund becomes one of 0.
+    A payment still on its way counts. Should it fail later, the order reports that, and the refund becomes one of 0.
     """
     refund_id = id_of(refund.get("id"))
     if not refund_id:
@@ -123,12 +117,7 @@ def _read_refund(
     if not amount:
         return None
     return RefundReport(
-        refund_id=refund_id,
-        amount_minor=amount,
-        currency=currency,
-        occurred_at=occurred_at,
-        version=version,
-        lines=tuple(lines),
+        refund_id, amount_minor=amount, currency=currency, occurred_at=occurred_at, version=version, lines=tuple(lines)
     )
 
 
@@ -140,7 +129,7 @@ def _without_lines(
     exchange: _Exchange | None,
     notes: list[str],
 ) -> tuple[int, str | None]:
-    """What the transactions paid back, less shipping and the goods' share of tax. (amount, currency)"""
+    """Amount and currency of what the transactions paid back, less shipping and the goods' share of tax."""
     paid, currency = 0, amounts.currency
     for transaction in _paid_back(refund):
         other = transaction_currency(transaction)
@@ -152,7 +141,7 @@ def _without_lines(
             )
             notes.append("refund_converted")
         else:
-            # The order's own totals will convert it when the order tells of this refund; until then it is what was paid.
+            # The order's own totals convert it once the order holds this refund; until then it is the amount that was paid.
             paid, currency = paid + (ShopifyAmountReader(other).amount(transaction, "amount") or 0), other
     tax = 0
     for item in _adjustments(refund):
@@ -171,7 +160,7 @@ def _without_lines(
 
 
 def _refund_included(refund: Json, amounts: ShopifyAmountReader, context: Context) -> bool:
-    """Whether prices include tax, which refunds/create does not say: the line's rate tells which of the two its tax was worked out from."""
+    """Whether prices include tax, which refunds/create does not state: the line's rate shows from which of the two its tax was computed."""
     for item in objects(refund.get("refund_line_items"), LINES_MAX, "refund_line_items"):
         inner = item.get("line_item")
         taxes = objects(inner.get("tax_lines"), LINES_MAX, "tax_lines") if isinstance(inner, dict) else []
@@ -194,10 +183,10 @@ def _exchange(order: Json) -> _Exchange | None:
         codes = [money.read_currency(str(side.get("currency_code"))) for side in (shop, shown)]
     except ValueError:
         return None
-    amounts = [
+    shop_minor, shown_minor = (
         ShopifyAmountReader(code).amount(side, "amount") for code, side in zip(codes, (shop, shown), strict=True)
-    ]
-    return _Exchange(codes[1], amounts[0], amounts[1]) if amounts[0] and amounts[1] else None
+    )
+    return _Exchange(codes[1], shop_minor, shown_minor) if shop_minor and shown_minor else None
 
 
 def _transactions(refund: Json) -> list[Json]:

@@ -32,7 +32,7 @@ from app.platforms.shopify.refunds import read_refund_webhook, refunds_of
 
 ORDER_TOPICS = frozenset({"orders/create", "orders/paid", "orders/updated", "orders/cancelled"})
 REFUND_TOPIC = "refunds/create"
-# What an app gets beside orders. Nothing in them is carried out by itself: a fact that is taken back would change decisions made since.
+# Messages that an app gets beside orders. None of them deletes anything: removing a fact would change decisions made since.
 IGNORED = {
     "customers/data_request": (
         "customer_data_request",
@@ -53,35 +53,17 @@ IGNORED = {
 }
 NOTE_ATTRIBUTES_MAX = 100
 
-# Words of which an order has at least one, and products, customers and carts have none.
-ORDER_WORDS = frozenset(
+ORDER_FIELDS = frozenset(
     {
-        "cancelled_at",
-        "checkout_token",
-        "confirmation_number",
-        "confirmed",
-        "current_total_price",
-        "discount_codes",
-        "financial_status",
-        "fulfillment_status",
-        "landing_site",
-        "note_attributes",
-        "order_number",
-        "order_status_url",
-        "processed_at",
-        "subtotal_price",
+        "cancelled_at", "checkout_token", "confirmation_number", "confirmed", "current_total_price", "discount_codes", "financial_status",
+        "fulfillment_status", "landing_site", "note_attributes", "order_number", "order_status_url", "processed_at", "subtotal_price",
         "total_price",
     }
-)
+)  # fmt: skip
+"""Fields of which an order has at least one; products, customers and carts have none."""
 PAID = {
-    "paid": True,
-    "partially_refunded": True,
-    "refunded": True,
-    "pending": False,
-    "authorized": False,
-    "partially_paid": False,
-    "voided": False,
-    "expired": False,
+    **dict.fromkeys(("paid", "partially_refunded", "refunded"), True),
+    **dict.fromkeys(("pending", "authorized", "partially_paid", "voided", "expired"), False),
 }
 
 
@@ -99,8 +81,7 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     if topic in IGNORED:
         reason, detail = IGNORED[topic]
         return Parsed(topic=topic, external_id=external_id, ignored=reason, detail=detail)
-    known = topic in ORDER_TOPICS or topic == REFUND_TOPIC
-    if topic and not known:
+    if topic and topic not in ORDER_TOPICS and topic != REFUND_TOPIC:
         return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")
     try:
         found = read_json(body)
@@ -125,7 +106,7 @@ def _read_order(
     order: Json, topic: str, triggered_at: datetime | None, context: Context, notes: list[str]
 ) -> OrderReport:
     order_id = id_of(order.get("id"))
-    if not order_id or not ORDER_WORDS & order.keys():
+    if not order_id or not ORDER_FIELDS & order.keys():
         raise Unreadable("not_an_order", "it has no id, or no field of an order")
     amounts = ShopifyAmountReader(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
     updated_at = moment_of(order.get("updated_at"))
@@ -165,11 +146,10 @@ def _refs(order: Json, order_id: str) -> tuple[str, ...]:
     name = order_ref(name) if name else None
     if number and name and "".join(filter(str.isdigit, name)) != number:
         # An imported order keeps its old name and gets a number of its own: the name "1005" beside number 1002 says that numbers here are
-        # other orders' names.
+        # names of other orders.
         number = None
-    return tuple(
-        dict.fromkeys(ref for ref in (order_id, name, number, text_of(order.get("checkout_token"))) if ref is not None)
-    )
+    refs = (order_id, name, number, text_of(order.get("checkout_token")))
+    return tuple(dict.fromkeys(ref for ref in refs if ref is not None))
 
 
 # ── Who and how ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -185,7 +165,7 @@ def _codes(order: Json) -> tuple[str, ...]:
 
 
 def _click_ids(order: Json, attributes: list[tuple[object, object]], context: Context) -> tuple[str, ...]:
-    """From the cart's attributes, where the shop's page has put it, then from the page the shopper landed on."""
+    """From the cart's attributes, where the shop's page puts it, then from the page the shopper landed on."""
     found = [
         *named(attributes, CLICK_NAMES | {context.click_param.casefold()}),
         *clicks_in_page(order.get("landing_site"), context.click_param),
@@ -199,7 +179,7 @@ def _attributes(order: Json) -> list[tuple[object, object]]:
 
 
 def _customer(order: Json, context: Context) -> Customer:
-    """New or returning is not read: `orders_count` is missing from current payloads, and we know the customer's first order ourselves."""
+    """The customer's key. New or returning is not read: `orders_count` is missing from current payloads, and the first order is recorded anyway."""
     customer = order.get("customer")
     customer = customer if isinstance(customer, dict) else {}
     emails = (text_of(source) for source in (customer.get("email"), order.get("email"), order.get("contact_email")))

@@ -14,19 +14,8 @@ _AMOUNT = re.compile(rf"-?\d{{1,{DIGITS_MAX}}}(\.\d{{0,{DIGITS_MAX}}})?", re.ASC
 _OFFSET = re.compile(r"([Zz]|[+-]\d\d:?\d\d)$")
 
 
-def currency_of(order: Json) -> str | None:
-    """The order's currency, None when it is not said. Unreadable when it is no currency."""
-    said = order.get("currency")
-    if said is None:
-        return None
-    try:
-        return money.read_currency(str(said)[:20])
-    except ValueError as error:
-        raise Unreadable("unknown_currency", f"currency {error}") from None
-
-
 def amount_of(thing: Json, name: str) -> Decimal | None:
-    """An amount in major units, None when it is not said. Unreadable for anything else.
+    """An amount in major units, None when it is missing. Unreadable for anything else.
 
     Not `read_amount`: that one reads what people and templates write, and so refuses "12.345". WooCommerce always writes a point and no
     thousands separators, with as many decimals as the shop has set for its prices.
@@ -54,7 +43,7 @@ def minor_of(amount: Decimal, currency: str, name: str) -> int:
 def gmt_of(thing: Json, name: str) -> datetime | None:
     """The time `<name>_gmt`, which is UTC although it has no Z; None when it is missing or no time.
 
-    `<name>` without `_gmt` is the clock on the shop's wall, in a zone the message does not tell: it is never read.
+    `<name>` without `_gmt` is local time of the shop, in a zone that the message does not hold: it is never read.
     """
     value = thing.get(f"{name}_gmt")
     if not isinstance(value, str):
@@ -63,7 +52,7 @@ def gmt_of(thing: Json, name: str) -> datetime | None:
 
 
 def meta_of(thing: Json) -> list[tuple[object, object]]:
-    """The (key, value) pairs of `meta_data`, where plugins and the shop's own snippets put what they know. A value may be any JSON."""
+    """The (key, value) pairs of `meta_data`, where plugins and the shop's own snippets keep their data. A value may be any JSON."""
     entries = thing.get("meta_data")
     found = entries[:META_ENTRIES_MAX] if isinstance(entries, list) else []
     return [(entry.get("key"), entry.get("value")) for entry in found if isinstance(entry, dict)]

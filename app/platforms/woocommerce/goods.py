@@ -34,21 +34,21 @@ class WooCommerceGoods:
 
 
 def read_goods(order: Json, currency: str | None, notes: list[str]) -> WooCommerceGoods:
-    """Adds to `notes` what was left out. Unreadable for amounts that are none."""
+    """The goods of an order. Adds to `notes` what was left out. Unreadable for an invalid amount."""
     if currency is None:
         return WooCommerceGoods()
     if order.get("fee_lines"):
         notes.append("fee_lines")
     lines = objects(order.get("line_items"), LINES_MAX, "line_items")
     totals = [amount_of(line, "total") for line in lines]
-    known = [total for total in totals if total is not None]
-    if not isinstance(order.get("line_items"), list) or len(known) < len(totals):
+    stated = [total for total in totals if total is not None]
+    if not isinstance(order.get("line_items"), list) or len(stated) < len(totals):
         return _goods_without_lines(order, currency)
-    net = minor_of(sum(known, Decimal(0)), currency, "line_items")
+    net = minor_of(sum(stated, Decimal(0)), currency, "line_items")
     if net < 0:
         raise Unreadable("invalid_amount", "line_items add up to less than nothing")
     subtotals = [amount_of(line, "subtotal") for line in lines]
-    before = sum((b if b is not None else t for b, t in zip(subtotals, known, strict=True)), Decimal(0))
+    before = sum((b if b is not None else t for b, t in zip(subtotals, stated, strict=True)), Decimal(0))
     items = max(minor_of(before, currency, "line_items"), net)
     taxes = sum((amount_of(line, "total_tax") or Decimal(0) for line in lines), Decimal(0))
     return WooCommerceGoods(
@@ -56,12 +56,12 @@ def read_goods(order: Json, currency: str | None, notes: list[str]) -> WooCommer
         discount_minor=items - net,
         net_minor=net,
         tax_minor=max(minor_of(taxes, currency, "line_items"), 0),
-        lines=tuple(_lines(lines, known, currency)),
+        lines=tuple(_lines(lines, stated, currency)),
     )
 
 
 def _lines(lines: Sequence[Json], totals: Sequence[Decimal], currency: str) -> list[OrderLine]:
-    """Each line rounded so that together they are exactly the net: what the sum has grown by when the line is added."""
+    """The lines, rounded so that they add up to the net exactly: each is the growth of the rounded sum."""
     read, so_far, exact = [], 0, Decimal(0)
     for index, (line, total) in enumerate(zip(lines, totals, strict=True)):
         exact += total
@@ -82,12 +82,12 @@ def _lines(lines: Sequence[Json], totals: Sequence[Decimal], currency: str) -> l
 
 
 def _quantity(value: object) -> int:
-    """Plugins sell half kilos; no amount depends on the number of pieces, so 1 stands for what is no number of pieces."""
+    """A number of pieces; 1 for any other, because plugins sell half kilos and no amount depends on it."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= QUANTITY_MAX else 1
 
 
 def _goods_without_lines(order: Json, currency: str) -> WooCommerceGoods:
-    """From the totals, where a filter has taken the lines out: fees cannot be told apart, so the amount is marked as estimated."""
+    """From the totals, where a filter has taken the lines out: fees cannot be recognised, so the amount is marked as estimated."""
     total, tax, shipping = (amount_of(order, name) for name in ("total", "total_tax", "shipping_total"))
     if total is None:
         return WooCommerceGoods()

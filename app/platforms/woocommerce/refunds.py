@@ -22,13 +22,13 @@ from app.platforms.woocommerce.goods import WooCommerceGoods
 
 REFUNDS_MAX = 500
 ENDED = frozenset({"cancelled", "failed", "refunded", "trash"})
-"""Statuses in which nothing of the order is left: `refunded` means fully, whatever the refunds add up to."""
+"""Statuses in which nothing of the order is left: `refunded` means fully refunded, whatever the refunds add up to."""
 
 
 def refunds_of(
     order: Json, currency: str | None, goods: WooCommerceGoods, version: int, notes: list[str]
 ) -> list[RefundReport]:
-    """The refunds an order tells of. Unreadable for amounts that are none."""
+    """The refunds in an order. Unreadable for an invalid amount."""
     found: list[RefundReport] = []
     given = Decimal(0)
     so_far = 0
@@ -45,40 +45,35 @@ def refunds_of(
             amount, so_far = upto - so_far, upto
         if not amount:
             notes.append("refund_beyond_goods")
-        found.append(
-            RefundReport(
-                refund_id=refund_id,
-                amount_minor=amount,
-                currency=currency,
-                occurred_at=gmt_of(refund, "date_created"),
-                version=version,
-                lines=lines,
-            )
+        at = gmt_of(refund, "date_created")
+        report = RefundReport(
+            refund_id, amount_minor=amount, currency=currency, occurred_at=at, version=version, lines=lines
         )
+        found.append(report)
     return found
 
 
 def refund_ids_of(order: Json) -> tuple[str, ...] | None:
-    """Every refund there is; None when the order does not say."""
+    """The ids of all refunds; None when the order does not list them."""
     return tuple(refund_id for refund_id, _ in _listed(order)) if isinstance(order.get("refunds"), list) else None
 
 
 def cancellation(status: str, version: int, *, is_new: bool) -> list[RefundReport]:
-    """What the status says of it. A new order was never cancelled, so there is nothing to take back."""
+    """The cancellation that the status means, or its end. A new order was never cancelled, so there is nothing to take back."""
     if status in ENDED:
         return [RefundReport("cancelled", kind="cancellation", full=True, version=version)]
     return [] if is_new else [RefundReport("cancelled", kind="cancellation", amount_minor=0, version=version)]
 
 
 def _listed(order: Json) -> list[tuple[str, Json]]:
-    """By id, which grow: the list itself comes newest first."""
+    """The refunds by their ascending ids, oldest first: the list itself is newest first."""
     refunds = objects(order.get("refunds"), REFUNDS_MAX, "refunds")
     named = {refund_id: refund for refund in refunds if (refund_id := text_of(refund.get("id")))}
     return sorted(named.items(), key=lambda item: (len(item[0]), item[0]))
 
 
 def _money(refund: Json) -> Decimal:
-    """What was paid back: `total`, negative, in an order's list; `amount`, positive, in the resource itself."""
+    """The amount paid back: `total`, negative, in an order's list; `amount`, positive, in the resource itself."""
     money = amount_of(refund, "total")
     money = amount_of(refund, "amount") if money is None else money
     if money is None:
@@ -87,7 +82,7 @@ def _money(refund: Json) -> Decimal:
 
 
 def _beside_goods(refund: Json) -> Decimal:
-    """What a full refund resource says went back for shipping and fees, with their tax."""
+    """Shipping and fees that were paid back, with their tax, by a full refund resource."""
     lines = [each for name in ("shipping_lines", "fee_lines") for each in objects(refund.get(name), LINES_MAX, name)]
     return abs(
         sum((amount_of(each, name) or Decimal(0) for each in lines for name in ("total", "total_tax")), Decimal(0))

@@ -1,7 +1,7 @@
 """WooCommerce: `X-WC-Webhook-Signature: <base64>`, HMAC-SHA256 of the body; and its ping, which nobody signs.
 
 The key is the secret after `wp_specialchars_decode(…, ENT_QUOTES)`: WordPress may have stored `<` as `&lt;`, and signs with `<` all the same. Our
-list may hold either spelling, as it was typed into the shop or copied out of its page or database, so both are tried. One pass, and only the
+list may hold either spelling, as it was typed into the shop or copied from its page or database, so both are tried. One pass, and only the
 entities that WordPress decodes: a whole HTML decoder would make other secrets out of `&copy` and `&eacute;`.
 """
 
@@ -37,7 +37,7 @@ def is_ping(body: bytes, headers: Mapping[str, str]) -> bool:
 
 
 def decode_entities(text: str) -> str:
-    """What WordPress makes of a stored secret before it signs with it."""
+    """The stored secret as WordPress decodes it before signing."""
     return _ENTITY.sub(lambda found: _CHARACTERS[str(found.lastgroup)], text)
 
 

@@ -28,12 +28,13 @@ from app.platforms.kit.vendor_json import (
     VISITOR_NAMES,
     Json,
     clicks_in_page,
+    currency_in,
     named,
     nested,
     objects,
     text_of,
 )
-from app.platforms.woocommerce.fields import amount_of, currency_of, gmt_of, meta_of, minor_of
+from app.platforms.woocommerce.fields import amount_of, gmt_of, meta_of, minor_of
 from app.platforms.woocommerce.goods import read_goods
 from app.platforms.woocommerce.refunds import cancellation, refund_ids_of, refunds_of
 
@@ -44,20 +45,16 @@ TEST_NAMES = frozenset({"ariane_test"})
 LANDING_KEY = "_wc_order_attribution_session_entry"
 """Where WooCommerce's own order attribution keeps the page on which the shopper's visit began."""
 
-# Words of which an order has at least one, and products, coupons and customers have none.
-ORDER_WORDS = frozenset({"order_key", "line_items", "coupon_lines", "shipping_lines", "payment_method", "cart_tax"})
+ORDER_FIELDS = frozenset({"order_key", "line_items", "coupon_lines", "shipping_lines", "payment_method", "cart_tax"})
+"""Fields of which an order has at least one; products, coupons and customers have none."""
 DRAFTS = frozenset({"checkout-draft", "auto-draft", "draft", "new"})
-"""The block checkout makes an order of everybody who opens it; it becomes one when it is placed."""
+"""Statuses of an order that is not placed yet: the block checkout makes one as soon as it is opened."""
 PAID = {
-    "pending": False,
-    "failed": False,
-    "on-hold": False,
-    "processing": True,
-    "completed": True,
-    "refunded": True,
+    **dict.fromkeys(("pending", "failed", "on-hold"), False),
+    **dict.fromkeys(("processing", "completed", "refunded"), True),
 }
 LIFE = ("pending", "failed", "on-hold", "processing", "completed", "cancelled", "refunded", "trash")
-"""The order in which statuses follow each other within one second, which is all that `date_modified_gmt` can tell apart."""
+"""Statuses in the order in which they follow each other within one second, the resolution of `date_modified_gmt`."""
 OTHER_STATUS = LIFE.index("completed")
 TRASH = "trash"
 
@@ -87,11 +84,11 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
 
 def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> OrderReport:
     order_id = text_of(order.get("id"))
-    if not order_id or not ORDER_WORDS & order.keys():
-        raise Unreadable("not_an_order", _why_none(order))
+    if not order_id or not ORDER_FIELDS & order.keys():
+        raise Unreadable("not_an_order", _why_no_order(order))
     status = _status(order)
     version = _version(order, status)
-    currency = currency_of(order)
+    currency = currency_in(order.get("currency"))
     goods = read_goods(order, currency, notes)
     refunds = refunds_of(order, currency, goods, version, notes)
     refunds += cancellation(status, version, is_new=topic == CREATED)
@@ -124,7 +121,7 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
 
 
 def _read_deletion(found: Json, context: Context) -> OrderReport:
-    """An order moved to the trash: nothing but its id is told, so all of it is cancelled until it is restored."""
+    """An order moved to the trash: the message holds nothing but its id, so all of it is cancelled until it is restored."""
     order_id = text_of(found.get("id"))
     if not order_id:
         raise Unreadable("not_an_order", "a deletion without the id of the order")
@@ -133,11 +130,11 @@ def _read_deletion(found: Json, context: Context) -> OrderReport:
 
 
 def _existence(order: Json, topic: str, context: Context) -> list[RefundReport]:
-    """Takes back a deletion that is older than this message of an order outside the trash. A deletion tells no time: it is as old as its receipt.
+    """Takes back a deletion that is older than this message about an order outside the trash. A deletion holds no time: it dates from its receipt.
 
-    A restoration proves that there was one, which may be under way still (`RefundReport.reverses`). Any other change is newer than what was
-    received before it **and** before it was made: the shop's clock, which may be minutes off, thus never outdoes a deletion that came later, and
-    an order lives again whose restoration was lost. WooCommerce sends nothing twice, and of the trash itself it sends no change of the order.
+    A restoration proves that there was a deletion, which may still be under way (`RefundReport.reverses`). Any other change is newer than what
+    was received before the change **and** before its message: so the shop's clock, which may be minutes off, never outweighs a later deletion,
+    and an order whose restoration was lost is alive again. WooCommerce sends nothing twice, and no change of an order that is in the trash.
     """
     modified = gmt_of(order, "date_modified")
     received = version_at(context.received_at)
@@ -150,7 +147,7 @@ def _existence(order: Json, topic: str, context: Context) -> list[RefundReport]:
 
 
 def _status(order: Json) -> str:
-    """The status, without the prefix under which the database knows it."""
+    """The status, without the prefix that it has in the shop's database."""
     return (text_of(order.get("status")) or "").removeprefix("wc-")
 
 
@@ -170,7 +167,7 @@ def _refs(order: Json, order_id: str) -> tuple[str, ...]:
 
 
 def _paid(order: Json, status: str) -> bool | None:
-    """What the status says; of statuses that say nothing of it (cancelled, trash, a plugin's own), the date of payment."""
+    """Whether it is paid, by the status; by the date of payment where the status leaves it open (cancelled, trash, a plugin's own)."""
     if status in PAID:
         return PAID[status]
     if gmt_of(order, "date_paid") is not None:
@@ -184,13 +181,13 @@ def _total(order: Json, name: str, currency: str | None) -> int | None:
 
 
 def _codes(order: Json) -> tuple[str, ...]:
-    """Every coupon, in the shop's lower case; also one that gave nothing."""
+    """Every coupon, in the shop's lower case, also one without effect."""
     used = (text_of(item.get("code")) for item in objects(order.get("coupon_lines"), LINES_MAX, "coupon_lines"))
     return tuple(dict.fromkeys(code for code in used if code is not None))[:CODES_MAX]
 
 
 def _click_ids(order: Json, context: Context) -> tuple[str, ...]:
-    """Where the shop's page has put it, then from the page on which the shopper's visit began."""
+    """From the order's metadata, where the shop's page puts it, then from the page on which the shopper's visit began."""
     meta = meta_of(order)
     found = list(named(meta, CLICK_NAMES | {context.click_param.casefold()}))
     for key, value in meta:
@@ -200,13 +197,13 @@ def _click_ids(order: Json, context: Context) -> tuple[str, ...]:
 
 
 def _customer(order: Json, context: Context) -> Customer:
-    """customer_id 0 is every guest, and so nobody."""
+    """The customer's key. The customer_id of every guest is 0."""
     customer_id = text_of(order.get("customer_id"))
     email = text_of(nested(order.get("billing"), "email"))
     return Customer(key=context.customer_key(None if customer_id == "0" else customer_id, email))
 
 
-def _why_none(found: Json) -> str:
+def _why_no_order(found: Json) -> str:
     """WooCommerce posts its own API's error where the webhook's user may not see the order, or the order has gone."""
     message = text_of(found.get("message"))
     if message and text_of(found.get("code")):
