@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.domain import money
-from app.domain.strict_json import Unreadable, read_text
-from app.platforms.kit.vendor_json import Json
+from app.domain.strict_json import Unreadable
+from app.platforms.kit.vendor_json import Json, currency_in
 
 ZERO_DECIMAL = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"}
@@ -25,53 +25,46 @@ def stripe_exponent(currency: str) -> int:
 
 def to_iso(amount: int, currency: str) -> int:
     """Stripe's units as ISO 4217's. Exact for every amount Stripe can charge; a fraction of a króna (in the tax on an invoice) is rounded half up."""
-    steps = money.exponent(currency) - stripe_exponent(currency)
-    if steps >= 0:
-        return int(amount * 10**steps)
-    unit = int(10**-steps)
-    return (2 * amount + unit) // (2 * unit)
+    return _shift(amount, money.exponent(currency) - stripe_exponent(currency))
 
 
 def to_stripe(minor: int, currency: str) -> int:
-    """ISO 4217's units as Stripe's, for messages of our own making; what Stripe has no unit for (0.50 MGA) is rounded half up."""
-    steps = stripe_exponent(currency) - money.exponent(currency)
-    if steps >= 0:
-        return int(minor * 10**steps)
-    unit = int(10**-steps)
-    return (2 * minor + unit) // (2 * unit)
+    """ISO 4217's units as Stripe's, for messages of a trial; an amount that Stripe has no unit for (0.50 MGA) is rounded half up."""
+    return _shift(minor, stripe_exponent(currency) - money.exponent(currency))
+
+
+def _shift(amount: int, decimals: int) -> int:
+    if decimals >= 0:
+        return int(amount * 10**decimals)
+    unit = int(10**-decimals)
+    return (2 * amount + unit) // (2 * unit)
 
 
 @dataclass(frozen=True, slots=True)
 class StripeAmountReader:
-    """Reads amounts of one currency. With no currency (an object that does not say) there are no amounts."""
+    """Reads amounts of one currency. Without a currency (an object may leave it out) there are no amounts."""
 
     currency: str | None
 
     def amount(self, thing: Mapping[str, object], name: str) -> int | None:
-        """An amount in ISO minor units; None when it is not said. Unreadable for a negative or no amount."""
+        """An amount in ISO minor units; None when it is missing. Unreadable for what is negative or no amount."""
         value = self.signed(thing, name)
         if value is not None and value < 0:
             raise Unreadable("invalid_amount", f"{name} is negative")
         return value
 
     def signed(self, thing: Mapping[str, object], name: str) -> int | None:
-        """The same where a sign means something: an invoice of less than nothing is a credit."""
+        """An amount that may be negative: such an invoice is a credit."""
         value = thing.get(name)
         if value is None or self.currency is None:
             return None
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        minor = to_iso(value, self.currency) if isinstance(value, int) else 0
-        if not whole or abs(minor) > money.AMOUNT_MINOR_MAX:
-            raise Unreadable("invalid_amount", f"{name}: {ascii(value)[:60]} is not an amount of Stripe's")
-        return minor
+        if isinstance(value, int) and not isinstance(value, bool):
+            minor = to_iso(value, self.currency)
+            if abs(minor) <= money.AMOUNT_MINOR_MAX:
+                return minor
+        raise Unreadable("invalid_amount", f"{name}: {ascii(value)[:60]} is not an amount of Stripe's")
 
 
-def purse_of(thing: Json, name: str = "currency") -> StripeAmountReader:
-    """For the currency an object says. Unreadable when that is no currency."""
-    value = thing.get(name)
-    if value is None:
-        return StripeAmountReader(None)
-    try:
-        return StripeAmountReader(money.read_currency(read_text(value, characters_max=10)))
-    except ValueError as error:
-        raise Unreadable("unknown_currency", f"{name} {error}") from None
+def amounts_of(thing: Json, name: str = "currency") -> StripeAmountReader:
+    """A reader for the currency of an object. Unreadable when that is no currency."""
+    return StripeAmountReader(currency_in(thing.get(name), name))

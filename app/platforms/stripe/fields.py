@@ -1,4 +1,4 @@
-"""Reading what Stripe's objects have in common: ids that may be expanded, seconds, metadata, discounts in every shape the API has had."""
+"""Reading the fields that Stripe's objects share: ids that may be expanded, seconds, metadata, discounts in every shape the API has had."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -12,16 +12,16 @@ DISCOUNTS_MAX = 100
 ORDER_NAMES = frozenset({"order_id", "order_number"})
 CODE_NAMES = frozenset({"code", "codes", "promo_code", "coupon_code", "discount_code"})
 DUB_PREFIX = "dub_id_"
-"""What Dub's customers put before a click id in `client_reference_id`; a shop that came from there need not change its checkout."""
+"""Prefix of a click id in `client_reference_id` at Dub's customers; a shop that came from there need not change its checkout."""
 
 
 def id_of(value: object) -> str | None:
-    """An id, or that of the object that stands in its place when the sender expanded it."""
+    """An id, also of the object that stands in its place when the sender expanded it."""
     return text_of(value.get("id") if isinstance(value, dict) else value)
 
 
 def seconds_of(value: object) -> datetime | None:
-    """A Unix time in seconds; None for anything that is no time of an order."""
+    """A Unix time in seconds; None for anything else, and for a time before or after any order."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**11:
         return None
     moment = EPOCH + timedelta(seconds=value)
@@ -29,7 +29,7 @@ def seconds_of(value: object) -> datetime | None:
 
 
 def names(*ids: object) -> tuple[str, ...]:
-    """The ids that are said, each once, the surest first."""
+    """The ids that are there, each once, the surest first."""
     return tuple(dict.fromkeys(found for found in map(id_of, ids) if found is not None))
 
 
@@ -44,7 +44,7 @@ def metadata_of(*things: object) -> list[tuple[object, object]]:
 def clicks_of(metadata: Iterable[tuple[object, object]], context: Context, reference: object = None) -> tuple[str, ...]:
     """The click ids in metadata, and in `client_reference_id` where that is one.
 
-    Shops put all sorts of things there (a cart, a user), so it counts when it says that it is a click: by our `clk_`, by being an id of ours
+    Shops put all sorts of things there (a cart, a user), so it counts only when it is recognisably a click: by our `clk_`, by being an id of ours
     in any spelling, or by a prefix: the brand's own name of the click id, or Dub's.
     """
     found = list(named(metadata, CLICK_NAMES | {context.click_param.casefold()}))
@@ -66,7 +66,7 @@ def visitor_of(metadata: Iterable[tuple[object, object]]) -> str | None:
 
 
 def order_of(metadata: Iterable[tuple[object, object]]) -> str | None:
-    """The shop's own number of the order in metadata, as names of orders are compared."""
+    """The shop's own number of the order in metadata, in the form in which names of orders are compared."""
     return next(map(order_ref, named(metadata, ORDER_NAMES)), None)
 
 
@@ -80,9 +80,9 @@ def typed_codes(metadata: Iterable[tuple[object, object]]) -> Iterator[str]:
 
 
 def discounts_of(thing: Json) -> list[Json]:
-    """What was taken off an order, wherever its object says so: `discounts`, the older `discount`, the breakdown of its totals.
+    """The discounts of an order, wherever its object holds them: `discounts`, the older `discount`, the breakdown of its totals.
 
-    Discounts that are ids (`di_…`) say nothing of their code, and stand in the first two only where the sender did not expand them.
+    Discounts that are ids (`di_…`) do not name their code, and stand in the first two only where the sender did not expand them.
     """
     found = objects(thing.get("discounts"), DISCOUNTS_MAX, "discounts")
     alone = thing.get("discount")

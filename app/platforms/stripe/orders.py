@@ -1,4 +1,4 @@
-"""What Stripe's checkout sessions, invoices and payment intents say of an order.
+"""Orders from Stripe's checkout sessions, invoices and payment intents.
 
 **Net** = total − tax − shipping. Tax within prices is in `amount_tax` as well; tax within the price of shipping stands in both, and is taken off once.
 **Names of one order**: session, payment intent, invoice, charge, and the shop's own number where its metadata has one; never the subscription,
@@ -18,12 +18,12 @@ from app.domain.money import split
 from app.domain.orders import Context, Customer, OrderReport, Parsed, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, nested, objects, share, text_of
-from app.platforms.stripe.amounts import StripeAmountReader, purse_of
+from app.platforms.stripe.amounts import StripeAmountReader, amounts_of
 from app.platforms.stripe.fields import clicks_of, codes_of, id_of, metadata_of, names, order_of, seconds_of, visitor_of
 
 INTENT, OPEN_SESSION, INVOICE, PAID_SESSION, SETTLED_SESSION = range(5)
-"""Versions: how much what is said of one order counts, whenever it was said. An intent knows no tax; a session that was not paid yet knows less of
-paying than the invoice, one that was knows all; the outcome of a delayed payment (SEPA, bank transfer) is the last word."""
+"""Versions of the reports of one order, by what they are and not by when they came. An intent has no tax; a session that is not paid yet is worth less
+than the invoice, a paid one more; the outcome of a delayed payment (SEPA, bank transfer) is final."""
 
 PAID = {"paid": True, "no_payment_required": True, "unpaid": False}
 PAYMENTS_MAX = 100
@@ -32,7 +32,7 @@ TAXES_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of Stripe's: what happened when, and the object as it was then. test: not in live mode."""
+    """One event: what happened when, and the object as it was then. test: not in live mode."""
 
     type: str
     created_at: datetime | None
@@ -41,7 +41,7 @@ class Event:
 
 
 class Money(msgspec.Struct, frozen=True):
-    """What an order comes to, in ISO minor units; the fields of an OrderReport."""
+    """The amounts of an order in ISO minor units, named as the fields of an OrderReport."""
 
     currency: str | None = None
     items_minor: int | None = None
@@ -52,10 +52,6 @@ class Money(msgspec.Struct, frozen=True):
     total_minor: int | None = None
     total_currency: str | None = None
     estimated: bool = False
-
-    def stated(self) -> dict[str, object]:
-        """By the names of an OrderReport's fields."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
 # ── Checkout sessions ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,6 +71,7 @@ def read_session(event: Event, context: Context) -> Parsed:
     metadata = metadata_of(session.get("metadata"))
     codes, code_ids = codes_of(session, metadata)
     own = order_of(metadata)
+    emails = (nested(session, "customer_details", "email"), session.get("customer_email"))
     notes: list[str] = []
     report = OrderReport(
         shop=context.shop,
@@ -89,12 +86,7 @@ def read_session(event: Event, context: Context) -> Parsed:
         code_ids=code_ids,
         click_ids=clicks_of(metadata, context, session.get("client_reference_id")),
         visitor_id=visitor_of(metadata),
-        customer=_customer(
-            context,
-            session.get("customer"),
-            nested(session, "customer_details", "email"),
-            session.get("customer_email"),
-        ),
+        customer=_customer(context, session.get("customer"), *emails),
         refunds=(_cancelled(event),) if failed else (),
         test=event.test,
     )
@@ -106,33 +98,32 @@ def _cancelled(event: Event) -> RefundReport:
 
 
 def _session_money(session: Json, notes: list[str]) -> Money:
-    purse = purse_of(session)
-    total = purse.amount(session, "amount_total")
+    amounts = amounts_of(session)
+    total = amounts.amount(session, "amount_total")
     details = session.get("total_details")
-    known = isinstance(details, dict)
-    details = details if isinstance(details, dict) else {}
-    tax, shipping = purse.amount(details, "amount_tax") or 0, purse.amount(details, "amount_shipping") or 0
-    shipping -= _tax_within(session.get("shipping_cost"), shipping, purse)
-    money = _money(purse, total, tax if known else None, shipping if known else None)
-    subtotal, discount = purse.amount(session, "amount_subtotal"), purse.amount(details, "amount_discount")
+    stated = isinstance(details, dict)
+    details = _object(details)
+    tax, shipping = amounts.amount(details, "amount_tax") or 0, amounts.amount(details, "amount_shipping") or 0
+    shipping -= _tax_within(session.get("shipping_cost"), shipping, amounts)
+    money = _money(amounts, total, tax if stated else None, shipping if stated else None)
+    subtotal, discount = amounts.amount(session, "amount_subtotal"), amounts.amount(details, "amount_discount")
     if money.net_minor is not None and subtotal is not None and discount is not None:
         # Where prices include tax so does the discount: without its share, items − discount = net.
         discount = share(discount, money.net_minor, subtotal - discount)
         money = replace(money, items_minor=money.net_minor + discount, discount_minor=discount)
     shown = session.get("presentment_details")
     if isinstance(shown, dict):
-        notes.append(
-            f"presentment {text_of(shown.get('presentment_currency'))} {text_of(shown.get('presentment_amount'))}"
-        )
+        currency, amount = (text_of(shown.get(f"presentment_{name}")) for name in ("currency", "amount"))
+        notes.append(f"presentment {currency} {amount}")
     return _converted(session, money, subtotal, notes)
 
 
-def _money(purse: StripeAmountReader, total: int | None, tax: int | None, shipping: int | None) -> Money:
-    """tax None: nobody says, so net is an estimate."""
-    if total is None or purse.currency is None:
+def _money(amounts: StripeAmountReader, total: int | None, tax: int | None, shipping: int | None) -> Money:
+    """tax: None where it is not stated, which makes net an estimate."""
+    if total is None or amounts.currency is None:
         return Money()
     return Money(
-        currency=purse.currency,
+        currency=amounts.currency,
         tax_minor=tax,
         shipping_minor=shipping,
         net_minor=max(total - (tax or 0) - (shipping or 0), 0),
@@ -141,19 +132,19 @@ def _money(purse: StripeAmountReader, total: int | None, tax: int | None, shippi
     )
 
 
-def _tax_within(cost: object, shipping: int, purse: StripeAmountReader) -> int:
-    """The tax within what shipping cost, when it is within: then the price with tax is the price itself, which the total of shipping repeats."""
-    if not isinstance(cost, dict) or purse.signed(cost, "amount_total") != shipping:
+def _tax_within(cost: object, shipping: int, amounts: StripeAmountReader) -> int:
+    """The tax within the price of shipping; 0 where it is added to it. It is within when the price with tax equals `shipping`, the price itself."""
+    if not isinstance(cost, dict) or amounts.signed(cost, "amount_total") != shipping:
         return 0
-    return min(purse.signed(cost, "amount_tax") or 0, shipping)
+    return min(amounts.signed(cost, "amount_tax") or 0, shipping)
 
 
 def _converted(session: Json, money: Money, subtotal: int | None, notes: list[str]) -> Money:
-    """The money of a session that was made in one currency and paid in another, in the one it was made in."""
+    """The amounts of a session that was made in one currency and paid in another, in the first of them."""
     conversion = session.get("currency_conversion")
     if not isinstance(conversion, dict) or money.net_minor is None:
         return money
-    source = purse_of(conversion, "source_currency")
+    source = amounts_of(conversion, "source_currency")
     total = source.amount(conversion, "amount_total")
     if total is None or source.currency == money.currency:
         return money
@@ -180,16 +171,16 @@ def _converted(session: Json, money: Money, subtotal: int | None, notes: list[st
 
 
 def read_invoice(event: Event, context: Context) -> Parsed:
-    """A paid invoice: one period of a subscription, or an invoice sent by hand. What was paid from the customer's balance is paid too."""
+    """A paid invoice: one period of a subscription, or an invoice sent by hand. Payment from the customer's balance counts too."""
     invoice = event.thing
     invoice_id = _id_of(invoice, "invoice")
-    purse = purse_of(invoice)
-    total = purse.signed(invoice, "total")
+    amounts = amounts_of(invoice)
+    total = amounts.signed(invoice, "total")
     if total is not None and total < 0:
         return Parsed(ignored="credit_invoice")
     subscribed = nested(invoice, "parent", "subscription_details", "metadata")
     own = metadata_of(invoice.get("metadata"))
-    # A subscription hands its metadata to every invoice: its clicks and codes, never a number of one order.
+    # A subscription passes its metadata on to every invoice: clicks and codes are taken from it, an order number is not.
     metadata = [*own, *metadata_of(subscribed, nested(invoice, "subscription_details", "metadata"))]
     codes, code_ids = codes_of(invoice, metadata)
     paid_at = seconds_of(nested(invoice, "status_transitions", "paid_at"))
@@ -209,21 +200,21 @@ def read_invoice(event: Event, context: Context) -> Parsed:
         test=event.test,
     )
     reason = text_of(invoice.get("billing_reason"))
-    shipping = purse.amount(invoice, "amount_shipping") or 0
-    shipping -= _tax_within(invoice.get("shipping_cost"), shipping, purse)
-    money = _money(purse, total, _invoice_tax(invoice, purse, total), shipping)
+    shipping = amounts.amount(invoice, "amount_shipping") or 0
+    shipping -= _tax_within(invoice.get("shipping_cost"), shipping, amounts)
+    money = _money(amounts, total, _invoice_tax(invoice, amounts, total), shipping)
     return Parsed(reports=(_with_money(report, money),), notes=(reason,) if reason else ())
 
 
-def _invoice_tax(invoice: Json, purse: StripeAmountReader, total: int | None) -> int | None:
-    """In whichever way its API version says it."""
-    before = purse.amount(invoice, "total_excluding_tax")
+def _invoice_tax(invoice: Json, amounts: StripeAmountReader, total: int | None) -> int | None:
+    """The tax of an invoice, in whichever field its API version has it; None where there is none."""
+    before = amounts.amount(invoice, "total_excluding_tax")
     if before is not None and total is not None:
         return max(total - before, 0)
     for name in ("total_taxes", "total_tax_amounts"):
         if isinstance(invoice.get(name), list):
-            return sum(purse.amount(tax, "amount") or 0 for tax in objects(invoice.get(name), TAXES_MAX, name))
-    return purse.amount(invoice, "tax")
+            return sum(amounts.amount(tax, "amount") or 0 for tax in objects(invoice.get(name), TAXES_MAX, name))
+    return amounts.amount(invoice, "tax")
 
 
 def _payments(invoice: Json) -> list[object]:
@@ -233,9 +224,8 @@ def _payments(invoice: Json) -> list[object]:
 
 
 def read_invoice_payment(event: Event, context: Context) -> Parsed:
-    """Which payment intent (or charge) paid an invoice: since 2025 neither names the other, so this joins a refund to its invoice."""
-    payment = event.thing.get("payment")
-    payment = payment if isinstance(payment, dict) else {}
+    """The payment intent (or charge) that paid an invoice: since 2025 neither names the other, and this joins a refund to its invoice."""
+    payment = _object(event.thing.get("payment"))
     refs = names(event.thing.get("invoice"), payment.get("payment_intent"), payment.get("charge"))
     if len(refs) < 2:
         return Parsed(ignored="nothing_to_join")
@@ -246,7 +236,7 @@ def read_invoice_payment(event: Event, context: Context) -> Parsed:
 
 
 def read_intent(event: Event, context: Context) -> Parsed:
-    """A payment of a checkout of the shop's own, when its metadata names a click, visitor or code; else the session or invoice tells of the order."""
+    """A payment of the shop's own checkout, if its metadata names a click, visitor or code; others are reported by their session or invoice."""
     intent = event.thing
     intent_id = _id_of(intent, "payment intent")
     metadata = metadata_of(intent.get("metadata"))
@@ -254,13 +244,12 @@ def read_intent(event: Event, context: Context) -> Parsed:
     clicks, visitor = clicks_of(metadata, context), visitor_of(metadata)
     if not (codes or clicks or visitor):
         return Parsed(ignored="no_code_or_click")
-    purse = purse_of(intent)
-    total = purse.amount(intent, "amount_received")
-    total = purse.amount(intent, "amount") if total is None else total
-    details = intent.get("amount_details")
-    details = details if isinstance(details, dict) else {}
-    tax = purse.amount(_object(details.get("tax")), "total_tax_amount")
-    shipping = purse.amount(_object(details.get("shipping")), "amount")
+    amounts = amounts_of(intent)
+    total = amounts.amount(intent, "amount_received")
+    total = amounts.amount(intent, "amount") if total is None else total
+    details = _object(intent.get("amount_details"))
+    tax = amounts.amount(_object(details.get("tax")), "total_tax_amount")
+    shipping = amounts.amount(_object(details.get("shipping")), "amount")
     report = OrderReport(
         shop=context.shop,
         kind="sale",
@@ -275,7 +264,7 @@ def read_intent(event: Event, context: Context) -> Parsed:
         customer=_customer(context, intent.get("customer"), intent.get("receipt_email")),
         test=event.test,
     )
-    return Parsed(reports=(_with_money(report, _money(purse, total, tax, shipping)),))
+    return Parsed(reports=(_with_money(report, _money(amounts, total, tax, shipping)),))
 
 
 # ── What they have in common ─────────────────────────────────────────────────────────────────────────────────────────
@@ -297,4 +286,4 @@ def _customer(context: Context, customer: object, *emails: object) -> Customer:
 
 
 def _with_money(report: OrderReport, money: Money) -> OrderReport:
-    return replace(report, **money.stated())
+    return replace(report, **msgspec.structs.asdict(money))

@@ -1,4 +1,4 @@
-"""What Stripe says was given back: refunds one by one, sums of refunds on charges, disputes.
+"""Stripe's refunds: one by one, as sums on charges, and as disputes.
 
 All of it is a part of what was paid, tax and shipping included (`is_gross`); folding brings it to the base of net.
 One refund is told twice, by `refund.created` under its own id and by `charge.refunded` as the charge's new sum. The sum names the payment
@@ -9,13 +9,13 @@ read: the difference it allows would be added twice when an event is.
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, nested, objects
-from app.platforms.stripe.amounts import purse_of
+from app.platforms.stripe.amounts import amounts_of
 from app.platforms.stripe.fields import id_of, names, seconds_of
 from app.platforms.stripe.orders import Event
 
 REFUNDS_MAX = 500
 MADE, UNDONE = 1, 2
-"""Versions: a refund that failed and a dispute that was won are the last word, whenever they are heard."""
+"""Versions: the failure of a refund and a won dispute are final, whenever their messages arrive."""
 FAILED = ("failed", "canceled")
 DISPUTED = frozenset(
     {"needs_response", "under_review", "lost", "appeal_needs_response", "appeal_under_review", "charge_refunded"}
@@ -28,19 +28,19 @@ def read_charge(event: Event, context: Context) -> Parsed:
     charge = event.thing
     refs = names(charge.get("payment_intent"), charge.get("id"), charge.get("invoice"))
     payment = _payment(charge.get("payment_intent"), charge.get("id"))
-    purse = purse_of(charge)
-    so_far = purse.amount(charge, "amount_refunded")
+    amounts = amounts_of(charge)
+    so_far = amounts.amount(charge, "amount_refunded")
     refunds = [
-        said
+        report
         for refund in objects(nested(charge, "refunds", "data"), REFUNDS_MAX, "refunds")
-        for said in _refund({"charge": charge.get("id"), "payment_intent": charge.get("payment_intent"), **refund})
+        for report in _refund({"charge": charge.get("id"), "payment_intent": charge.get("payment_intent"), **refund})
     ]
     if so_far:
         refunds.append(
             RefundReport(
                 refund_id=payment,
                 amount_minor=so_far,
-                currency=purse.currency,
+                currency=amounts.currency,
                 occurred_at=event.created_at,
                 version=so_far,
                 is_gross=True,
@@ -57,7 +57,7 @@ def read_refund(event: Event, context: Context) -> Parsed:
 
 
 def read_dispute(event: Event, context: Context) -> Parsed:
-    """A chargeback, from the day it is opened; as if it had never been once it is won. An inquiry (`warning_…`) moves no money."""
+    """A chargeback from the day it is opened; 0 once the dispute is won. An inquiry (`warning_…`) moves no money."""
     dispute = event.thing
     status = str(dispute.get("status"))
     if status.startswith("warning_") or status == "prevented":
@@ -65,8 +65,8 @@ def read_dispute(event: Event, context: Context) -> Parsed:
     if status not in DISPUTED and status != "won":
         raise Unreadable("unknown_status", f"a dispute of status {status[:40]!r}")
     refs = names(dispute.get("payment_intent"), dispute.get("charge"))
-    dispute_id, purse = id_of(dispute.get("id")), purse_of(dispute)
-    amount = purse.amount(dispute, "amount")
+    dispute_id, amounts = id_of(dispute.get("id")), amounts_of(dispute)
+    amount = amounts.amount(dispute, "amount")
     if dispute_id is None or amount is None:
         raise Unreadable("not_an_order", "the dispute has no id or no amount")
     won = status == "won"
@@ -74,7 +74,7 @@ def read_dispute(event: Event, context: Context) -> Parsed:
         refund_id=dispute_id,
         kind="chargeback",
         amount_minor=0 if won else amount,
-        currency=purse.currency,
+        currency=amounts.currency,
         occurred_at=seconds_of(dispute.get("created")) or event.created_at,
         version=UNDONE if won else MADE,
         is_gross=True,
@@ -83,28 +83,28 @@ def read_dispute(event: Event, context: Context) -> Parsed:
 
 
 def _refund(refund: Json) -> list[RefundReport]:
-    """One still on its way counts. One that failed is told as it was made and as it failed, so that both are known when only the failure is heard."""
-    refund_id, purse = id_of(refund.get("id")), purse_of(refund)
-    amount = purse.amount(refund, "amount")
+    """A refund still on its way counts. A failed one is reported as made and as failed, so that both are recorded when only the failure arrives."""
+    refund_id, amounts = id_of(refund.get("id")), amounts_of(refund)
+    amount = amounts.amount(refund, "amount")
     if refund_id is None or amount is None:
         raise Unreadable("not_an_order", "the refund has no id or no amount")
-    statements = [(amount, MADE), (0, UNDONE)] if refund.get("status") in FAILED else [(amount, MADE)]
+    versions = [(amount, MADE), (0, UNDONE)] if refund.get("status") in FAILED else [(amount, MADE)]
     return [
         RefundReport(
             refund_id=refund_id,
             amount_minor=minor,
-            currency=purse.currency,
+            currency=amounts.currency,
             occurred_at=seconds_of(refund.get("created")),
             version=version,
             is_gross=True,
             included_in=_payment(refund.get("payment_intent"), refund.get("charge")),
         )
-        for minor, version in statements
+        for minor, version in versions
     ]
 
 
 def _payment(intent: object, charge: object) -> str:
-    """What sums and the refunds in them call the payment: a payment intent succeeds with one charge, so either name would do, but always the same."""
+    """The name of a payment, the same in sums and in their refunds. A payment intent succeeds with one charge, so that either would do."""
     found = id_of(intent) or id_of(charge)
     if found is None:
         raise Unreadable("not_an_order", "it names neither a payment_intent nor a charge")
@@ -112,7 +112,7 @@ def _payment(intent: object, charge: object) -> str:
 
 
 def _given_back(context: Context, refs: tuple[str, ...], refunds: list[RefundReport]) -> Parsed:
-    """An order that says nothing but this."""
+    """A report that holds nothing but these refunds."""
     if not refunds:
         return Parsed(ignored="nothing_refunded")
     if not refs:

@@ -1,7 +1,7 @@
 """Stripe's events, as reports.
 
-The order of events is not promised, retries go on for three days, and one change may be told by two events: what is said of an order is put in
-order by what it is (versions in `orders` and `refunds`), never by when it came or by the event's own id.
+The order of events is not promised, retries go on for three days, and one change may come as two events: reports of an order are ranked by what they
+are (versions in `orders` and `refunds`), never by when they came or by the event's own id.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ READERS: Mapping[str, Callable[[Event, Context], Parsed]] = {
 
 
 def identify(headers: Mapping[str, str]) -> tuple[str, str]:
-    """Neither topic nor id: Stripe says both in the body alone, so the body's hash tells its messages apart."""
+    """Neither topic nor id: both stand in the body alone, and the body's hash identifies a message."""
     del headers
     return "", ""
 
@@ -52,10 +52,10 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
         if not isinstance(event, dict):
             raise Unreadable("not_an_event", "the body is not a JSON object")
         topic, external_id = text_of(event.get("type")) or "", text_of(event.get("id")) or ""
-        said = _read(event, topic, context)
+        parsed = _read(event, topic, context)
     except Unreadable as error:
         return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
-    return replace(said, topic=topic, external_id=external_id)
+    return replace(parsed, topic=topic, external_id=external_id)
 
 
 def _read(event: dict[str, object], topic: str, context: Context) -> Parsed:
