@@ -1,4 +1,4 @@
-"""What `settings.mapping` may say: which messages are orders or refunds, and where in them each field stands.
+"""The content of `settings.mapping`: which messages are orders or refunds, and where in them each field stands.
 
 A mapping is a list of rules; the first whose conditions hold reads the message. A field is a place (`"/data/id"`, see `pointers`), several of them in
 order of preference (`["/data/billed_at", "/data/created_at"]`), or an object that says more: a constant, a unit, a time zone.
@@ -52,6 +52,7 @@ class Value(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Field = Place | Annotated[list[Place], Meta(min_length=1, max_length=ALTERNATIVES_MAX)] | Value
+MaybeField = Field | UnsetType
 
 
 class Condition(Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,25 +66,25 @@ class Condition(Struct, frozen=True, forbid_unknown_fields=True):
 class Amounts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Money of an order, a refund or a line: `net`, or what it follows from. Several values at one place are added up."""
 
-    net: Annotated[Field | UnsetType, Meta(description="After discount, before tax and shipping.")] = UNSET
-    items: Annotated[Field | UnsetType, Meta(description="Goods before discount; net is items − discount.")] = UNSET
-    discount: Field | UnsetType = UNSET
+    net: Annotated[MaybeField, Meta(description="After discount, before tax and shipping.")] = UNSET
+    items: Annotated[MaybeField, Meta(description="Goods before discount; net is items − discount.")] = UNSET
+    discount: MaybeField = UNSET
     total: Annotated[
-        Field | UnsetType,
+        MaybeField,
         Meta(description="What was paid; net is total − tax − shipping. A const of 0 says that there is none."),
     ] = UNSET
-    tax: Field | UnsetType = UNSET
-    shipping: Field | UnsetType = UNSET
+    tax: MaybeField = UNSET
+    shipping: MaybeField = UNSET
 
 
 class LineFields(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The lines: one for every value that `each` finds; the other places begin at that value."""
 
     each: Place
-    id: Annotated[Field | UnsetType, Meta(description="Its position by default.")] = UNSET
-    quantity: Annotated[Field | UnsetType, Meta(description="1 by default.")] = UNSET
-    sku: Field | UnsetType = UNSET
-    name: Field | UnsetType = UNSET
+    id: Annotated[MaybeField, Meta(description="Its position by default.")] = UNSET
+    quantity: Annotated[MaybeField, Meta(description="1 by default.")] = UNSET
+    sku: MaybeField = UNSET
+    name: MaybeField = UNSET
 
 
 class RefundFields(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -91,8 +92,8 @@ class RefundFields(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     each: Place
     refund_id: Field
-    occurred_at: Field | UnsetType = UNSET
-    updated_at: Field | UnsetType = UNSET
+    occurred_at: MaybeField = UNSET
+    updated_at: MaybeField = UNSET
 
 
 class Rule(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -105,29 +106,27 @@ class Rule(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
     when: Annotated[list[Condition], Meta(max_length=CONDITIONS_MAX, description="All of them must hold.")] = (
         msgspec.field(default_factory=list)
     )
-    order_id: Field | UnsetType = UNSET
-    refs: Annotated[Field | UnsetType, Meta(description="Other names of the order: its number, its cart.")] = UNSET
-    kind: Annotated[Field | UnsetType, Meta(description="`sale` by default.")] = UNSET
-    occurred_at: Field | UnsetType = UNSET
-    updated_at: Annotated[
-        Field | UnsetType, Meta(description="Tells which of two messages about one thing is newer.")
-    ] = UNSET
-    currency: Annotated[Field | UnsetType, Meta(description="The brand's by default.")] = UNSET
-    codes: Annotated[Field | UnsetType, Meta(description="Every value found is a code.")] = UNSET
+    order_id: MaybeField = UNSET
+    refs: Annotated[MaybeField, Meta(description="Other names of the order: its number, its cart.")] = UNSET
+    kind: Annotated[MaybeField, Meta(description="`sale` by default.")] = UNSET
+    occurred_at: MaybeField = UNSET
+    updated_at: Annotated[MaybeField, Meta(description="Tells which of two messages about one thing is newer.")] = UNSET
+    currency: Annotated[MaybeField, Meta(description="The brand's by default.")] = UNSET
+    codes: Annotated[MaybeField, Meta(description="Every value found is a code.")] = UNSET
     click_id: Annotated[
-        Field | UnsetType, Meta(description="The id itself, or the address of the landing page that held it.")
+        MaybeField, Meta(description="The id itself, or the address of the landing page that held it.")
     ] = UNSET
-    visitor_id: Field | UnsetType = UNSET
-    customer_id: Field | UnsetType = UNSET
-    customer_email: Field | UnsetType = UNSET
-    new_customer: Field | UnsetType = UNSET
-    paid: Field | UnsetType = UNSET
-    test: Field | UnsetType = UNSET
-    cancelled: Annotated[Field | UnsetType, Meta(description="Of an order: yes takes back what is left of it.")] = UNSET
+    visitor_id: MaybeField = UNSET
+    customer_id: MaybeField = UNSET
+    customer_email: MaybeField = UNSET
+    new_customer: MaybeField = UNSET
+    paid: MaybeField = UNSET
+    test: MaybeField = UNSET
+    cancelled: Annotated[MaybeField, Meta(description="Of an order: yes takes back what is left of it.")] = UNSET
     lines: LineFields | UnsetType = UNSET
     refunds: RefundFields | UnsetType = UNSET
-    refund_id: Field | UnsetType = UNSET
-    full: Annotated[Field | UnsetType, Meta(description="Of a refund: yes means all that is left.")] = UNSET
+    refund_id: MaybeField = UNSET
+    full: Annotated[MaybeField, Meta(description="Of a refund: yes means all that is left.")] = UNSET
 
 
 class Mapping(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -142,7 +141,7 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         dict[str, Annotated[int, Meta(ge=0, le=DECIMALS_MAX)]],
         Meta(description="Decimals of minor units by currency, where this checkout counts otherwise than ISO 4217."),
     ] = msgspec.field(default_factory=dict)
-    topic: Annotated[Field | UnsetType, Meta(description="What a delivery is called in lists.")] = UNSET
+    topic: Annotated[MaybeField, Meta(description="What a delivery is called in lists.")] = UNSET
 
 
 ORDER_ONLY = frozenset(
@@ -150,11 +149,11 @@ ORDER_ONLY = frozenset(
 )  # fmt: skip
 REFUND_ONLY = frozenset({"refund_id", "full"})
 MONEY = frozenset({"net", "items", "total"})
-"""Any of these says how much it was."""
+"""Fields of which any gives the amount."""
 
 
 def read_mapping(given: object) -> Mapping:
-    """The mapping that `settings.mapping` says. ValueError (msgspec's names the place) for a field that is none, or of another type."""
+    """The mapping in `settings.mapping`. ValueError (msgspec's names the place) for an unknown field or a wrong type."""
     try:
         return msgspec.convert(given, Mapping)
     except RecursionError:
@@ -162,7 +161,7 @@ def read_mapping(given: object) -> Mapping:
 
 
 def given_fields(group: Struct) -> Iterator[tuple[str, Any]]:
-    """The fields of a rule or group that say something, with what they say."""
+    """The fields of a rule or group that are set, with their values."""
     for name in group.__struct_fields__:
         value = getattr(group, name)
         if value is not UNSET:
@@ -177,7 +176,7 @@ def places(field: Any) -> list[str]:
 
 
 def faults(mapping: Mapping) -> Iterator[tuple[str, str]]:
-    """What in a mapping cannot mean anything: (path, what would be right)."""
+    """The faults of a mapping: (path, what would be right)."""
     for currency in mapping.decimals:
         try:
             read_currency(currency)
@@ -194,19 +193,19 @@ def _rule_faults(path: str, rule: Rule) -> Iterator[tuple[str, str]]:
         yield from _place_faults(f"{path}.when.{index}.at", places(condition))
         if (condition.equals is UNSET) == (condition.present is UNSET):
             yield f"{path}.when.{index}", "give either equals or present"
-    said = {name for name, _ in given_fields(rule)} - {"read", "when"}
+    fields = {name for name, _ in given_fields(rule)} - {"read", "when"}
     if rule.read == "ignored":
-        for name in sorted(said):
+        for name in sorted(fields):
             yield f"{path}.{name}", "means nothing in a rule that ignores"
         return
-    for name in sorted(said & (REFUND_ONLY if rule.read == "order" else ORDER_ONLY)):
+    for name in sorted(fields & (REFUND_ONLY if rule.read == "order" else ORDER_ONLY)):
         yield f"{path}.{name}", f"means nothing in a rule that reads a{'n' if rule.read == 'order' else ''} {rule.read}"
     if rule.order_id is UNSET:
         yield f"{path}.order_id", "is required: without it nothing can be recorded"
     if rule.read in ("refund", "chargeback", "reversal"):
         if rule.refund_id is UNSET:
             yield f"{path}.refund_id", "is required: the same refund told twice must be one"
-        if not said & (MONEY | {"full"}):
+        if not fields & (MONEY | {"full"}):
             yield f"{path}.net", "is required (or items, total, full): how much was given back"
     for name, field in given_fields(rule):
         if isinstance(field, LineFields | RefundFields):

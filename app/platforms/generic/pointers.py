@@ -1,4 +1,4 @@
-"""Where in somebody's body a value stands: JSON pointers (RFC 6901), which may also go through lists.
+"""Where in a body a value stands: JSON pointers (RFC 6901), which may also go through lists.
 
 `*` for a position means every element, `[name=value]` those elements whose `name` is `value`: neither is a position, so that nothing that RFC 6901
 defines changes its meaning, and an object's member of that very name is still found. `header:Name` is a header of the message.
@@ -13,7 +13,7 @@ from app.platforms.generic.signature import HEADER_CHARACTERS_MAX, NAMED
 POINTER_CHARACTERS_MAX = 300
 TOKENS_MAX = 16
 FOUND_MAX = 1_000
-"""Values that one pointer may find, and elements among which it may choose: an order has no more lines."""
+"""Most values that one pointer may find, and elements among which it may choose: an order has no more lines."""
 NAMES_SHOWN_MAX = 12
 SHOWN_CHARACTERS_MAX = 60
 
@@ -50,8 +50,8 @@ def check(place: str) -> None:
 
 
 def find(document: object, headers: Mapping[str, str], place: str) -> list[object]:
-    """What stands there, without nulls; [] for nothing. ValueError for a place that is none, TooMany for more than FOUND_MAX values, found or
-    looked through: a mapping has room for a thousand places, and each would go through all of a body."""
+    """The values at a place, without nulls. ValueError for an invalid place, TooManyMatches beyond FOUND_MAX values, found or looked through: a
+    mapping has room for a thousand places, and each would go through all of a body."""
     if place.startswith(NAMED):
         text = headers.get(place.removeprefix(NAMED).lower())
         return [] if text is None else [text]
@@ -80,7 +80,7 @@ def _step(value: object, token: str) -> Iterator[object]:
 
 
 def same(value: object, wanted: object) -> bool:
-    """Whether a value of a body is what somebody wrote down: 7 and "7" are, true and 1 are not."""
+    """Whether a value of a body equals one in a mapping: 7 and "7" do, true and 1 do not."""
     if isinstance(value, bool) or isinstance(wanted, bool):
         return shown(value).strip('"') == shown(wanted).strip('"')
     if value is None or isinstance(value, dict | list):
@@ -92,21 +92,21 @@ def same(value: object, wanted: object) -> bool:
 
 
 def gap(document: object, place: str) -> str:
-    """Why nothing stands at a place, for the one who wrote it: where the way ends, and what there is instead."""
+    """Why there is no value at a place, for the author of the mapping: where the path ends, and what is there instead."""
     if place.startswith(NAMED):
         return f"the message has no header {place.removeprefix(NAMED)}"
     found: list[object] = [document]
-    way = ""
+    path = ""
     for token in tokens(place):
         after = [value for each in found for value in _step(each, token)][:FOUND_MAX]
         if not after:
-            return f"nothing stands at {place}: {way or 'the body'} is {shown(found[0])}"
-        found, way = after, f"{way}/{token.replace('~', '~0').replace('/', '~1')}"
+            return f"nothing stands at {place}: {path or 'the body'} is {shown(found[0])}"
+        found, path = after, f"{path}/{token.replace('~', '~0').replace('/', '~1')}"
     return f"{place} is {shown(found[0])}"
 
 
 def shown(value: object) -> str:
-    """A value as a person may see it, cut short."""
+    """A value as it is shown to a person, cut short."""
     if isinstance(value, dict):
         names = ", ".join(str(name)[:40] for name in list(value)[:NAMES_SHOWN_MAX])
         more = ", …" if len(value) > NAMES_SHOWN_MAX else ""

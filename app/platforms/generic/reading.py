@@ -1,13 +1,12 @@
-"""A message read through a mapping: from anybody's body to an order or a refund. Pure; whatever stands there, nothing is raised.
+"""Reads a message through a mapping: from any body to an order or a refund. Pure, and never raises.
 
-Where nothing stands, nothing was said; where something stands that cannot be meant (a word for an amount, a list for a name), the message is rejected
-with the place, what stood there and what was expected: half an order is not recorded, and a mended mapping reads it again.
+A field without a value is left out. A value that cannot be used (a word for an amount, a list for a name) rejects the message with the place, what
+stood there and what was expected: half an order is not recorded, and the message can be read again through a corrected mapping.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -27,7 +26,7 @@ from app.domain.orders import (
     version_at,
 )
 from app.domain.strict_json import Unreadable, read_json, read_text
-from app.platforms.generic.mapping import Amounts, LineFields, RefundFields, Rule, given_fields, places
+from app.platforms.generic.mapping import MONEY, Amounts, LineFields, RefundFields, Rule, given_fields, places
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.values import Reader, read_as, whole
 from app.platforms.kit.vendor_json import clicks_in_page
@@ -37,11 +36,11 @@ FORM_FIELDS_MAX = 1_000
 QUANTITY_MAX = 1_000_000
 _ADDRESS_MARKS = frozenset("=/?")
 CANCELLED = "cancelled"
-"""The id of the one cancellation an order can have."""
+"""Refund id of a cancellation: an order has at most one."""
 
 
 class Mapped(msgspec.Struct, frozen=True):
-    """What was read, and for the one who writes the mapping: by which rule, and which of its fields found nothing, and why."""
+    """What was read, and for the author of the mapping: by which rule, and which of its fields have no value, and why."""
 
     parsed: Parsed
     rule: int | None = None
@@ -80,29 +79,28 @@ def _document(body: bytes, headers: Mapping[str, str]) -> object:
         raise Unreadable("not_a_form", "the body is not the form that its Content-Type says") from None
     document: dict[str, object] = {}
     for name, text in pairs:
-        # A name that stands several times is a list of its values.
-        known = document.get(name)
-        document[name] = text if known is None else [*(known if isinstance(known, list) else [known]), text]
+        # The values of a repeated name become a list.
+        before = document.get(name)
+        document[name] = text if before is None else [*(before if isinstance(before, list) else [before]), text]
     return document
 
 
-def _why_no_rule(top: "Reader", table: Table) -> str:
-    asked = dict.fromkeys(place for rule in table.rules for each in rule.when for place in places(each))
-    stood = "; ".join(top.gap(place) for place in list(asked)[:5])
-    return f"no rule of the mapping is about this message: {stood}"
+def _why_no_rule(top: Reader, table: Table) -> str:
+    conditions = dict.fromkeys(place for rule in table.rules for each in rule.when for place in places(each))
+    gaps = "; ".join(top.gap(place) for place in list(conditions)[:5])
+    return f"no rule of the mapping is about this message: {gaps}"
 
 
 # ── Money ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _Money:
-    items: int | None = None
-    discount: int | None = None
-    tax: int | None = None
-    shipping: int | None = None
-    net: int | None = None
-    estimated: bool = False
+class _Money(NamedTuple):
+    items: int | None
+    discount: int | None
+    tax: int | None
+    shipping: int | None
+    net: int | None
+    estimated: bool
 
 
 def _money(reader: Reader, fields: Amounts, currency: str) -> _Money:
@@ -130,7 +128,7 @@ def _currency(reader: Reader, rule: Rule, context: Context) -> str:
         return context.currency
     found = reader.find("currency", rule.currency)
     if not found:
-        # Not the brand's: it was to be said, and to guess it would be to guess amounts.
+        # Not the brand's currency: to guess the currency would be to guess the amounts.
         raise reader.need("currency")
     return str(read_as(found[0], lambda value: money.read_currency(read_text(value, characters_max=10)), "a currency"))
 
@@ -140,7 +138,7 @@ def _lines(reader: Reader, fields: Any, currency: str) -> tuple[OrderLine, ...]:
         return ()
     lines = []
     for number, element in enumerate(reader.elements("lines", fields.each), 1):
-        quantity = [] if fields.quantity is UNSET else element.find("quantity", fields.quantity)
+        quantity = element.find("quantity", fields.quantity)
         lines.append(
             OrderLine(
                 id=element.text("id", fields.id) or str(number),
@@ -167,12 +165,12 @@ def _refs(reader: Reader, rule: Rule) -> tuple[str, tuple[str, ...]]:
     order_id = reader.text("order_id", rule.order_id)
     if order_id is None:
         raise reader.need("order_id")
-    others = [] if rule.refs is UNSET else reader.texts("refs", rule.refs)
-    return order_id, tuple(dict.fromkeys(map(order_ref, [order_id, *others])))[:CODES_MAX]
+    names = [order_id, *reader.texts("refs", rule.refs)]
+    return order_id, tuple(dict.fromkeys(map(order_ref, names)))[:CODES_MAX]
 
 
 def _kind(reader: Reader, rule: Rule) -> str:
-    found = [] if rule.kind is UNSET else reader.find("kind", rule.kind)
+    found = reader.find("kind", rule.kind)
     if not found:
         return "sale"
     return str(read_as(found[0], _kind_word, "a word such as sale or lead"))
@@ -189,9 +187,7 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
     order_id, refs = _refs(reader, rule)
     currency = _currency(reader, rule, context)
     amounts = _money(reader, rule, currency)
-    has_money = any(
-        each is not None for each in (amounts.net, amounts.items, amounts.discount, amounts.tax, amounts.shipping)
-    )
+    has_money = any(each is not None for each in amounts[:-1])
     ordered_at = reader.moment("occurred_at", rule.occurred_at)
     changed_at = reader.moment("updated_at", rule.updated_at)
     return OrderReport(
@@ -222,13 +218,13 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
     )
 
 
-def _all(reader: Reader, name: str, asked: Any) -> tuple[str, ...]:
-    return () if asked is UNSET else tuple(dict.fromkeys(reader.texts(name, asked)))[:CODES_MAX]
+def _all(reader: Reader, name: str, field: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(reader.texts(name, field)))[:CODES_MAX]
 
 
 def _click_ids(texts: Sequence[str], context: Context) -> Iterator[str]:
-    """The ids, also from within the address of a landing page. An address without one names nothing: taken for a click of its own, it would
-    stand against the one that the thank-you page has seen."""
+    """The ids, also from within the address of a landing page. An address without one names no click: read as an id, it would contradict the
+    click that the thank-you page reports."""
     for text in texts:
         yield from clicks_in_page(text, context.click_param) if _ADDRESS_MARKS & set(text) else [text]
 
@@ -244,7 +240,7 @@ def _cancellation(
     if cancelled:
         yield RefundReport(CANCELLED, "cancellation", full=True, version=version_at(changed_at))
     elif cancelled is False and changed_at is not None and ordered_at is not None and changed_at > ordered_at:
-        # It may have been cancelled before. Not said of a new order: there is nothing to take back.
+        # It may have been cancelled before. Not for a new order, where there is nothing to take back.
         yield RefundReport(CANCELLED, "cancellation", amount_minor=0, currency=currency, version=version_at(changed_at))
 
 
@@ -262,8 +258,8 @@ def _refund(
     amount = None if full else _money(reader, fields, currency).net
     full = full or (kind == "cancellation" and amount is None)
     if amount is None and not full:
-        asked = [name for name, _ in given_fields(fields) if name in ("net", "items", "total", "full")]
-        gaps = "; ".join(f"{name}: {gap}" for name, gap in reader.unfound if name in asked)
+        mapped = {name for name, _ in given_fields(fields)} & {*MONEY, "full"}
+        gaps = "; ".join(f"{name}: {gap}" for name, gap in reader.unfound if name in mapped)
         raise Unreadable("missing_value", f"how much was given back is not said: {gaps or 'no field says it'}")
     refund_id = reader.text("refund_id", fields.refund_id)
     if refund_id is None:

@@ -1,4 +1,4 @@
-"""Any checkout that signs. How, is said by `settings.signature`, or by a preset; without either: our own header, else Standard Webhooks.
+"""Signatures of any checkout: described by `settings.signature` or a preset; without either, in our own header or by Standard Webhooks.
 
 All of them are one scheme with other values (`Layout`): HMAC-SHA256 under a secret, over a message made of the raw body and perhaps a timestamp and
 an id; one or several digests in one header, in hex or base64.
@@ -39,13 +39,13 @@ from app.platforms.presets import resolve
 HEADER_CHARACTERS_MAX = 100
 MESSAGE_CHARACTERS_MAX = 100
 TOLERANCE_S_MAX = 3_600
-"""A replay is refused that long at the latest; nobody's clock is further off who wants to be paid."""
+"""Largest tolerance that may be set, in seconds: a message older than this is never accepted again."""
 STANDARD_PREFIX = "whsec_"
 PLACEHOLDERS = ("{timestamp}", "{id}", "{body}")
 BARRED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
-"""A delivery is kept with the headers its settings name; these would keep somebody's password."""
+"""Headers that settings may not name: a delivery is kept with the headers it names, and these hold passwords."""
 NAMED = "header:"
-"""How a mapping names a header instead of a place in the body."""
+"""Prefix of a place that is a header and not in the body."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*", re.ASCII)
 
@@ -121,7 +121,7 @@ KEPT_HEADERS = frozenset(
 
 
 def read_layout(given: object) -> Layout:
-    """The layout that `settings.signature` says. ValueError (msgspec's names the place) for a field that is none, or of another type."""
+    """The layout in `settings.signature`. ValueError (msgspec's names the place) for an unknown field or a wrong type."""
     try:
         return msgspec.convert(given, Layout)
     except RecursionError:
@@ -129,7 +129,7 @@ def read_layout(given: object) -> Layout:
 
 
 def faults(layout: Layout) -> Iterator[tuple[str, str]]:
-    """What in a layout contradicts itself: (field, what would be right)."""
+    """The contradictions in a layout: (field, what would be right)."""
     for field in ("header", "timestamp_header", "id_header"):
         name = getattr(layout, field)
         if name is not None and (not _NAME.fullmatch(name) or name.lower() in BARRED_HEADERS):
@@ -233,7 +233,7 @@ def _verify(
     parts = text.split(layout.separator)[:SIGNATURES_MAX] if layout.separator else [text]
     timestamp, message_id = "", ""
     if layout.timestamp_key is not None:
-        # The last one, should it stand twice: the message is signed with it, so that only the sender can have put it there.
+        # The last one, should there be two: it is signed with the message, so only the sender can have put it there.
         timestamp = next(reversed([value for key, value in map(_pair, parts) if key == layout.timestamp_key]), "")
     elif layout.timestamp_header is not None:
         timestamp = headers.get(layout.timestamp_header.lower(), "")
@@ -267,7 +267,7 @@ def _read_signatures(layout: Layout, parts: Sequence[str]) -> Iterator[bytes]:
             if key != layout.signature_key:
                 continue
         elif layout.separator and not part.startswith(layout.prefix):
-            # Of another version: who signs with two of them means that either is right.
+            # A signature of another version: a sender that signs with two accepts either.
             continue
         digest = read(text.removeprefix(layout.prefix))
         if digest is not None:
@@ -275,7 +275,7 @@ def _read_signatures(layout: Layout, parts: Sequence[str]) -> Iterator[bytes]:
 
 
 def _read_moment(layout: Layout, text: str) -> float | None:
-    """The timestamp in Unix seconds; None for what is none."""
+    """The timestamp in Unix seconds; None for anything else."""
     if layout.timestamp_form == "rfc3339":
         try:
             moment = datetime.fromisoformat(text)
@@ -283,13 +283,13 @@ def _read_moment(layout: Layout, text: str) -> float | None:
             return None
         return None if moment.tzinfo is None else moment.timestamp()
     if layout.timestamp_form == "unix_ms":
-        # The last three digits say nothing that a tolerance of seconds could miss.
+        # The last three digits do not matter to a tolerance of seconds.
         return read_timestamp(text[:-3]) if text[-3:].isascii() and text[-3:].isdigit() else None
     return read_timestamp(text)
 
 
 def _message(template: str, body: bytes, values: Mapping[str, str]) -> bytes:
-    """The signed bytes; values are put in once, so that an id that looks like a placeholder stays what it is."""
+    """The signed bytes. Values are filled in once, so that an id that looks like a placeholder stays as it is."""
     before, _, after = template.partition("{body}")
     filled = (
         re.sub(r"\{timestamp\}|\{id\}", lambda found: values[found[0]], text) if "{" in text else text

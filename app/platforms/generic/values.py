@@ -1,4 +1,4 @@
-"""Single values of somebody's body, through a mapping: texts, times, amounts, yes or no; and why one of them cannot be meant."""
+"""Single values of a message, read through a mapping: texts, times, amounts, yes or no; and why a value cannot be used."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class FoundValue(NamedTuple):
-    """A value and where it stood."""
+    """A value and the place where it stood."""
 
     place: str
     value: object
@@ -41,9 +41,11 @@ class Reader:
     unfound: list[tuple[str, str]]
     where: str = ""
 
-    def find(self, name: str, asked: Any) -> list[FoundValue]:
-        """What the first place that holds anything holds; an empty text is nothing."""
-        for place in places(asked):
+    def find(self, name: str, field: Any) -> list[FoundValue]:
+        """The values at the first place that holds any; an empty text is no value."""
+        if field is UNSET:
+            return []
+        for place in places(field):
             try:
                 found = [value for value in pointers.find(self.root, self.headers, place) if value != ""]
             except pointers.TooManyMatches as error:
@@ -52,24 +54,23 @@ class Reader:
                 raise Unreadable("bad_mapping", f"{place} {error}") from None
             if found:
                 return [FoundValue(f"{self.where}{place}", value) for value in found]
-        if isinstance(asked, Value) and asked.const is not UNSET:
-            return [FoundValue("const", asked.const)]
-        self.unfound.append((name, "; ".join(map(self.gap, places(asked)))))
+        if isinstance(field, Value) and field.const is not UNSET:
+            return [FoundValue("const", field.const)]
+        self.unfound.append((name, "; ".join(map(self.gap, places(field)))))
         return []
 
     def gap(self, place: str) -> str:
-        """Why there is nothing, or what there is."""
+        """Why there is no value at a place, or which."""
         try:
-            told = pointers.gap(self.root, place)
+            reason = pointers.gap(self.root, place)
         except ValueError as error:
-            told = f"{place} {error}"
-        return f"in {self.where}: {told}" if self.where else told
+            reason = f"{place} {error}"
+        return f"in {self.where}: {reason}" if self.where else reason
 
     def need(self, name: str) -> Unreadable:
-        """To be raised: a field without which nothing can be recorded found nothing."""
-        why = next(
-            (gap for field, gap in reversed(self.unfound) if field == name), "the mapping says nowhere where it stands"
-        )
+        """The error for a required field that has no value."""
+        gaps = (gap for unfound, gap in reversed(self.unfound) if unfound == name)
+        why = next(gaps, "the mapping says nowhere where it stands")
         return Unreadable("missing_value", f"{name}: {why}")
 
     def holds(self, conditions: Sequence[Condition]) -> bool:
@@ -80,8 +81,8 @@ class Reader:
         found = self.find("when", condition)
         if condition.equals is UNSET:
             return bool(found) == (condition.present is True)
-        wanted = condition.equals if isinstance(condition.equals, list) else [condition.equals]
-        return any(pointers.same(each.value, word) for each in found for word in wanted)
+        words = condition.equals if isinstance(condition.equals, list) else [condition.equals]
+        return any(pointers.same(each.value, word) for each in found for word in words)
 
     def elements(self, name: str, place: str) -> list["Reader"]:
         """A reader for each value of a list."""
@@ -96,46 +97,44 @@ class Reader:
             for number, each in enumerate(found, 1)
         ]
 
-    def texts(self, name: str, asked: Any) -> list[str]:
+    def texts(self, name: str, field: Any) -> list[str]:
         """Every value as a text."""
-        return [read_as(each, read_text, "a text") for each in self.find(name, asked)]
+        return [read_as(each, read_text, "a text") for each in self.find(name, field)]
 
-    def text(self, name: str, asked: Any) -> str | None:
+    def text(self, name: str, field: Any) -> str | None:
         """The first value as a text."""
-        if asked is UNSET:
-            return None
-        return next(iter(self.texts(name, asked)), None)
+        return next(iter(self.texts(name, field)), None)
 
-    def flag(self, name: str, asked: Any) -> bool | None:
+    def flag(self, name: str, field: Any) -> bool | None:
         """Yes or no."""
-        found = [] if asked is UNSET else self.find(name, asked)
+        found = self.find(name, field)
         if not found:
             return None
-        if isinstance(asked, Value) and asked.equals is not UNSET:
-            return any(pointers.same(each.value, word) for each in found for word in asked.equals)
+        if isinstance(field, Value) and field.equals is not UNSET:
+            return any(pointers.same(each.value, word) for each in found for word in field.equals)
         return read_as(found[0], _flag, "true or false (or say in `equals` what means true)")
 
-    def moment(self, name: str, asked: Any) -> datetime | None:
+    def moment(self, name: str, field: Any) -> datetime | None:
         """A time, as UTC."""
-        found = [] if asked is UNSET else self.find(name, asked)
+        found = self.find(name, field)
         if not found:
             return None
         form, zone = self.table.times, None
-        if isinstance(asked, Value):
-            form = form if asked.time is UNSET else asked.time
-            zone = None if asked.zone is UNSET else asked.zone
+        if isinstance(field, Value):
+            form = form if field.time is UNSET else field.time
+            zone = None if field.zone is UNSET else field.zone
         if form == "rfc3339":
             return read_as(found[0], lambda value: _time(value, zone), "a time")
         return read_as(found[0], lambda value: _unix(value, milliseconds=form == "unix_ms"), f"a time as {form}")
 
-    def amount(self, name: str, asked: Any, currency: str) -> int | None:
+    def amount(self, name: str, field: Any, currency: str) -> int | None:
         """An amount in our minor units, the sum where there are several."""
-        found = [] if asked is UNSET else self.find(name, asked)
+        found = self.find(name, field)
         if not found:
             return None
         unit, negate = self.table.amounts, False
-        if isinstance(asked, Value):
-            unit, negate = unit if asked.unit is UNSET else asked.unit, asked.negate
+        if isinstance(field, Value):
+            unit, negate = unit if field.unit is UNSET else field.unit, field.negate
         read = self._minor if unit == "minor" else read_major
         expected = f"an amount in {unit} units, such as {'4990' if unit == 'minor' else '49.90'}"
         total = sum(read_as(each, lambda value: read(value, currency), expected) for each in found)
@@ -146,13 +145,13 @@ class Reader:
         return total
 
     def _minor(self, value: object, currency: str) -> int:
-        """Minor units as this checkout counts them, in ours."""
+        """An amount in the minor units of this checkout, in ours."""
         decimals = self.table.decimals.get(currency, money.exponent(currency))
         return money.from_decimal(Decimal(whole(value)).scaleb(-decimals), currency)
 
 
 def read_as(found: FoundValue, read: Callable[[object], T], expected: str) -> T:
-    """The value, read. Unreadable with its place, what stood there and what was expected."""
+    """The value as `read` understands it. Unreadable with its place, what stood there and what was expected."""
     try:
         return read(found.value)
     except (ValueError, ArithmeticError) as error:

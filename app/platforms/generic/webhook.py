@@ -1,8 +1,8 @@
-"""Any checkout that signs its messages: read through the mapping of its settings or preset, where there is one (`reading`); else the body is that of
-POST /v1/conversions or POST /v1/refunds.
+"""Messages of any checkout that signs them: read through the mapping of its settings or preset, where there is one (`reading`); else the body is that
+of POST /v1/conversions or POST /v1/refunds.
 
-Which of the two: the header `X-Ariane-Type: conversion|refund` (or a refund's own type: `cancellation`, `chargeback`, `reversal`), else the body's
-`type`, else a `refund_id` in it.
+The type decides which of the two: the header `X-Ariane-Type: conversion|refund` (or a refund's own type: `cancellation`, `chargeback`,
+`reversal`), else the body's `type`, else a `refund_id` in it.
 The sender's own id of the message: `webhook-id` (Standard Webhooks) or `X-Ariane-Delivery`.
 """
 
@@ -50,7 +50,7 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
 
 
 def through(mapping: object, body: bytes, headers: Mapping[str, str], context: Context) -> Mapped:
-    """What is read through this mapping (as settings hold it). Never raises: a mapping that is none reads nothing, and says so."""
+    """What is read through this mapping (as settings hold it). Never raises: an invalid mapping rejects the message."""
     topic, external_id = identify(headers)
     try:
         mapped = read_mapped(read_mapping(mapping), body, headers, context)
@@ -65,18 +65,18 @@ def _type_of(body: Mapping[str, object], headers: Mapping[str, str]) -> str:
         if header not in TYPES:
             raise Unreadable("unknown_type", f"X-Ariane-Type: {header[:40]!r} is none of {', '.join(TYPES)}")
         return header
-    # A checkout may have a `type` of its own in an order; only our words mean something.
-    said = body.get("type")
-    if isinstance(said, str) and said in TYPES:
-        return said
+    # A checkout may have a `type` of its own in an order; only our words are used.
+    stated = body.get("type")
+    if isinstance(stated, str) and stated in TYPES:
+        return stated
     return "conversion" if body.get("refund_id") is None else "refund"
 
 
 def _typed(body: Mapping[str, object], topic: str) -> dict[str, object]:
-    """A refund's body with the adjustment it tells of; a `type` of the checkout's own is let be."""
-    said = body.get("type")
-    ours = isinstance(said, str) and said in ADJUSTMENT_KINDS
-    return {**body, "type": said if ours and topic == REFUND else topic}
+    """A refund's body with the kind of adjustment as its `type`, in place of a `type` of the checkout's own."""
+    stated = body.get("type")
+    ours = isinstance(stated, str) and stated in ADJUSTMENT_KINDS
+    return {**body, "type": stated if ours and topic == REFUND else topic}
 
 
 def _text(value: object) -> str:

@@ -1,9 +1,9 @@
 """Stripe's refunds: one by one, as sums on charges, and as disputes.
 
-All of it is a part of what was paid, tax and shipping included (`is_gross`); folding brings it to the base of net.
-One refund is told twice, by `refund.created` under its own id and by `charge.refunded` as the charge's new sum. The sum names the payment
-(`cumulative`), the refund says that it is a part of that sum (`included_in`), and folding counts whichever says more. `previous_attributes` is not
-read: the difference it allows would be added twice when an event is.
+Their amounts are parts of what was paid, tax and shipping included (`is_gross`); folding brings them to the base of net.
+One refund is reported twice, by `refund.created` under its own id and by `charge.refunded` as the charge's new sum. The sum names the payment
+(`cumulative`), the refund names the sum that it is part of (`included_in`), and folding counts the larger. `previous_attributes` is not read: a
+difference computed from it would be added twice when an event comes twice.
 """
 
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport
