@@ -53,7 +53,7 @@ DEFAULT_HOST = "*"
 """`route.host` of links on the shared host: every host name that is in no brand's `host` row."""
 
 
-class Moment(TypeDecorator[datetime]):
+class Timestamp(TypeDecorator[datetime]):
     """`timestamptz` that refuses naive times: asyncpg would silently read them as UTC."""
 
     impl = DateTime(timezone=True)
@@ -77,19 +77,19 @@ class TransactionId(UserDefinedType[int]):
         return "xid8"
 
 
-def _id(name: str, *, nullable: bool = False) -> Column[Any]:
+def _uuid(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, Uuid, nullable=nullable)
 
 
-def _moment(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, Moment, nullable=nullable)
+def _timestamp(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, Timestamp, nullable=nullable)
 
 
-def _words(name: str, *, nullable: bool = False, default: str | None = None) -> Column[Any]:
+def _text(name: str, *, nullable: bool = False, default: str | None = None) -> Column[Any]:
     return Column(name, Text, nullable=nullable, server_default=default)
 
 
-def _count(name: str) -> Column[Any]:
+def _counter(name: str) -> Column[Any]:
     return Column(name, BigInteger, nullable=False, server_default="0")
 
 
@@ -99,23 +99,41 @@ def _json(name: str, default: str | None = None) -> Column[Any]:
     )
 
 
-def _changed() -> Column[Any]:
+def _changed_xid() -> Column[Any]:
     return Column("changed_xid", TransactionId, nullable=False, server_default=text("pg_current_xact_id()"))
 
 
-def _key(*columns: str) -> PrimaryKeyConstraint:
+def _primary_key(*columns: str) -> PrimaryKeyConstraint:
     return PrimaryKeyConstraint(*columns)
 
 
-def _belongs(column: str, parent: str, *, before: bool = False) -> ForeignKeyConstraint:
-    """before: rows may be added before the one they belong to, in the same transaction."""
+def _foreign_key(column: str, parent: str, *, before: bool = False) -> ForeignKeyConstraint:
+    """Belongs to a row of the same brand. before: may be added before that row, in the same transaction."""
     later = "DEFERRED" if before else None
     return ForeignKeyConstraint(
         ["brand_id", column], [f"{parent}.brand_id", f"{parent}.id"], deferrable=before or None, initially=later
     )
 
 
-def _of_brand() -> ForeignKeyConstraint:
+def _receipt() -> tuple[Column[Any], ...]:
+    """The columns of a fact that say where a report came from, when, and how much weight that gives it."""
+    return (
+        # SHA-256 over door, origin and the stored report: an equal report from one place is one fact.
+        Column("content_hash", LargeBinary, nullable=False),
+        _uuid("id"),
+        # The higher one is believed: 30 signed webhook, 20 server call with a secret key, 10 pixel or beacon.
+        Column("trust", SmallInteger, nullable=False),
+        _text("door"),
+        _text("platform"),
+        _uuid("origin_id", nullable=True),
+        _uuid("delivery_id", nullable=True),
+        # The source's own version of the order (updated_at in microseconds); 0 when it has none.
+        Column("version", BigInteger, nullable=False, server_default="0"),
+        _timestamp("received_at"),
+    )
+
+
+def _brand_key() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["brand_id"], ["brand.id"])
 
 
@@ -124,178 +142,178 @@ def _of_brand() -> ForeignKeyConstraint:
 brand = Table(
     "brand",
     metadata,
-    _id("id"),
-    _words("name"),
-    _words("currency"),
-    _words("time_zone", default="UTC"),
+    _uuid("id"),
+    _text("name"),
+    _text("currency"),
+    _text("time_zone", default="UTC"),
     # The query parameter that carries the click id to the shop. A shop that reads `dub_id` already may keep it.
-    _words("click_param", default="ariane"),
-    _words("consent", default="wait"),
-    # By how much two reports of one order may differ before it is flagged: the greater of both.
+    _text("click_param", default="ariane"),
+    _text("consent", default="wait"),
+    # How far the amounts of two reports of one order may differ without a flag: the greater of the two.
     Column("witness_tolerance_bp", Integer, nullable=False, server_default="100"),
     Column("witness_tolerance_minor", BigInteger, nullable=False, server_default="1"),
     _json("metadata", "{}"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("archived_at", nullable=True),
-    _key("id"),
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _timestamp("archived_at", nullable=True),
+    _primary_key("id"),
     CheckConstraint("consent IN ('granted', 'denied', 'wait')", name="consent"),
 )
 
 influencer = Table(
     "influencer",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _words("external_id", nullable=True),
-    _words("name"),
-    _words("email", nullable=True),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _text("external_id", nullable=True),
+    _text("name"),
+    _text("email", nullable=True),
     _json("handles", "[]"),
     Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
     _json("metadata", "{}"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("archived_at", nullable=True),
-    _key("brand_id", "id"),
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _timestamp("archived_at", nullable=True),
+    _primary_key("brand_id", "id"),
     UniqueConstraint("brand_id", "external_id"),
-    _of_brand(),
+    _brand_key(),
 )
 
 campaign = Table(
     "campaign",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _words("external_id", nullable=True),
-    _words("name"),
-    _words("objective"),
-    _words("type", nullable=True),
-    _words("currency"),
-    _moment("starts_at", nullable=True),
-    _moment("ends_at", nullable=True),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _text("external_id", nullable=True),
+    _text("name"),
+    _text("objective"),
+    _text("type", nullable=True),
+    _text("currency"),
+    _timestamp("starts_at", nullable=True),
+    _timestamp("ends_at", nullable=True),
     Column("budget_minor", BigInteger),
     _json("targets", "[]"),
     _json("metadata", "{}"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("archived_at", nullable=True),
-    _key("brand_id", "id"),
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _timestamp("archived_at", nullable=True),
+    _primary_key("brand_id", "id"),
     UniqueConstraint("brand_id", "external_id"),
-    _of_brand(),
+    _brand_key(),
 )
 
 # Append-only: the version in force when an order occurred governs it. `scope_id` is a campaign, or the brand itself for its default.
 policy = Table(
     "policy",
     metadata,
-    _id("brand_id"),
-    _id("scope_id"),
+    _uuid("brand_id"),
+    _uuid("scope_id"),
     Column("version", Integer, nullable=False),
-    _moment("effective_from", nullable=True),
+    _timestamp("effective_from", nullable=True),
     _json("rules", "{}"),
-    _moment("created_at"),
-    _key("brand_id", "scope_id", "version"),
-    _of_brand(),
+    _timestamp("created_at"),
+    _primary_key("brand_id", "scope_id", "version"),
+    _brand_key(),
 )
 
 collaboration = Table(
     "collaboration",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _words("external_id", nullable=True),
-    _id("campaign_id"),
-    _id("influencer_id"),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _text("external_id", nullable=True),
+    _uuid("campaign_id"),
+    _uuid("influencer_id"),
     _json("commission"),
     _json("metadata", "{}"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("archived_at", nullable=True),
-    _key("brand_id", "id"),
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _timestamp("archived_at", nullable=True),
+    _primary_key("brand_id", "id"),
     UniqueConstraint("brand_id", "external_id"),
     UniqueConstraint("brand_id", "campaign_id", "influencer_id"),
-    _belongs("campaign_id", "campaign"),
-    _belongs("influencer_id", "influencer"),
+    _foreign_key("campaign_id", "campaign"),
+    _foreign_key("influencer_id", "influencer"),
     Index(None, "brand_id", "influencer_id"),
 )
 
 link = Table(
     "link",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _words("external_id", nullable=True),
-    _id("collaboration_id"),
-    _words("host"),
-    _words("slug"),
-    _words("destination_url"),
-    _words("placement", nullable=True),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _text("external_id", nullable=True),
+    _uuid("collaboration_id"),
+    _text("host"),
+    _text("slug"),
+    _text("destination_url"),
+    _text("placement", nullable=True),
     _json("utm", "{}"),
-    _moment("expires_at", nullable=True),
-    _moment("disabled_at", nullable=True),
+    _timestamp("expires_at", nullable=True),
+    _timestamp("disabled_at", nullable=True),
     _json("metadata", "{}"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("archived_at", nullable=True),
-    _key("brand_id", "id"),
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _timestamp("archived_at", nullable=True),
+    _primary_key("brand_id", "id"),
     UniqueConstraint("brand_id", "external_id"),
     UniqueConstraint("brand_id", "host", "slug"),
-    _belongs("collaboration_id", "collaboration"),
+    _foreign_key("collaboration_id", "collaboration"),
     Index(None, "brand_id", "collaboration_id"),
 )
 
 code = Table(
     "code",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _words("external_id", nullable=True),
-    _words("code"),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _text("external_id", nullable=True),
+    _text("code"),
     # Folded in Python (case, spaces, look-alikes), never by the database's locale; two codes a shopper could confuse collide here.
-    _words("code_norm"),
+    _text("code_norm"),
     _json("discount"),
-    _moment("starts_at", nullable=True),
-    _moment("ends_at", nullable=True),
+    _timestamp("starts_at", nullable=True),
+    _timestamp("ends_at", nullable=True),
     Column("max_redemptions", Integer),
-    _words("credit_policy", default="always"),
-    _moment("disabled_at", nullable=True),
+    _text("credit_policy", default="always"),
+    _timestamp("disabled_at", nullable=True),
     _json("metadata", "{}"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("archived_at", nullable=True),
-    _key("brand_id", "id"),
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _timestamp("archived_at", nullable=True),
+    _primary_key("brand_id", "id"),
     UniqueConstraint("brand_id", "external_id"),
     UniqueConstraint("brand_id", "code_norm"),
-    _of_brand(),
+    _brand_key(),
 )
 
-# What a shop system calls a code where it does not say how it is typed: Stripe's `promo_…`. Compared exactly, capitals and all.
+# The id of a shop system for a code that it does not spell out (Stripe's `promo_…`). Compared exactly, case-sensitive.
 code_alias = Table(
     "code_alias",
     metadata,
-    _id("brand_id"),
-    _words("alias"),
-    _id("code_id"),
-    _moment("created_at"),
-    _key("brand_id", "alias"),
-    _belongs("code_id", "code"),
+    _uuid("brand_id"),
+    _text("alias"),
+    _uuid("code_id"),
+    _timestamp("created_at"),
+    _primary_key("brand_id", "alias"),
+    _foreign_key("code_id", "code"),
     Index(None, "brand_id", "code_id"),
 )
 
-# Append-only. The assignment that started last before an order's time owns the code at that time; nobody does once it has ended.
+# Append-only. The assignment that started last before an order's time owns the code at that time; once it has ended, nobody does.
 code_assignment = Table(
     "code_assignment",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _id("code_id"),
-    _id("collaboration_id"),
-    _moment("starts_at", nullable=True),
-    _moment("ends_at", nullable=True),
-    _moment("created_at"),
-    _key("brand_id", "id"),
-    _belongs("code_id", "code"),
-    _belongs("collaboration_id", "collaboration"),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _uuid("code_id"),
+    _uuid("collaboration_id"),
+    _timestamp("starts_at", nullable=True),
+    _timestamp("ends_at", nullable=True),
+    _timestamp("created_at"),
+    _primary_key("brand_id", "id"),
+    _foreign_key("code_id", "code"),
+    _foreign_key("collaboration_id", "collaboration"),
     Index(None, "brand_id", "code_id"),
     Index(None, "brand_id", "collaboration_id"),
 )
@@ -303,25 +321,25 @@ code_assignment = Table(
 cost = Table(
     "cost",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _words("external_id", nullable=True),
-    _id("campaign_id"),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _text("external_id", nullable=True),
+    _uuid("campaign_id"),
     # Null: a cost of the whole campaign (an agency, an event), which no breakdown below the campaign can split.
-    _id("collaboration_id", nullable=True),
-    _words("kind"),
+    _uuid("collaboration_id", nullable=True),
+    _text("kind"),
     Column("amount_minor", BigInteger, nullable=False),
-    _words("currency"),
+    _text("currency"),
     Column("incurred_on", Date, nullable=False),
-    _words("note", nullable=True),
+    _text("note", nullable=True),
     _json("metadata", "{}"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("archived_at", nullable=True),
-    _key("brand_id", "id"),
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _timestamp("archived_at", nullable=True),
+    _primary_key("brand_id", "id"),
     UniqueConstraint("brand_id", "external_id"),
-    _belongs("campaign_id", "campaign"),
-    _belongs("collaboration_id", "collaboration"),
+    _foreign_key("campaign_id", "campaign"),
+    _foreign_key("collaboration_id", "collaboration"),
     Index(None, "brand_id", "campaign_id"),
     Index(None, "brand_id", "collaboration_id"),
     Index(None, "brand_id", "incurred_on"),
@@ -332,12 +350,12 @@ cost = Table(
 host = Table(
     "host",
     metadata,
-    _words("host"),
-    _id("brand_id"),
-    _moment("created_at"),
-    _moment("archived_at", nullable=True),
-    _changed(),
-    _key("host"),
+    _text("host"),
+    _uuid("brand_id"),
+    _timestamp("created_at"),
+    _timestamp("archived_at", nullable=True),
+    _changed_xid(),
+    _primary_key("host"),
     Index(None, "brand_id"),
     Index(None, "changed_xid"),
 )
@@ -346,17 +364,17 @@ host = Table(
 route = Table(
     "route",
     metadata,
-    _words("host"),
-    _words("slug"),
-    _id("brand_id"),
-    _id("link_id"),
-    # With UTM applied; the click parameter's name stands beside it.
-    _words("destination_url"),
-    _words("click_param"),
-    _moment("expires_at", nullable=True),
+    _text("host"),
+    _text("slug"),
+    _uuid("brand_id"),
+    _uuid("link_id"),
+    # With UTM applied; the name of the click parameter is the next column.
+    _text("destination_url"),
+    _text("click_param"),
+    _timestamp("expires_at", nullable=True),
     Column("disabled", Boolean, nullable=False, server_default=text("false")),
-    _changed(),
-    _key("host", "slug"),
+    _changed_xid(),
+    _primary_key("host", "slug"),
     Index(None, "brand_id", "link_id"),
     Index(None, "changed_xid"),
 )
@@ -366,18 +384,18 @@ api_key = Table(
     metadata,
     # SHA-256 of the whole key: a key is 256 random bits, so there is nothing to stretch.
     Column("key_hash", LargeBinary, nullable=False),
-    _id("id"),
-    _id("brand_id"),
-    _words("kind"),
+    _uuid("id"),
+    _uuid("brand_id"),
+    _text("kind"),
     Column("scopes", ARRAY(Text), nullable=False, server_default="{}"),
-    _words("shop", nullable=True),
-    _words("name", default=""),
+    _text("shop", nullable=True),
+    _text("name", default=""),
     # The whole key when it is publishable (it stands in every page of the shop anyway), else its last four characters.
-    _words("hint"),
-    _moment("created_at"),
-    _moment("revoked_at", nullable=True),
-    _changed(),
-    _key("key_hash"),
+    _text("hint"),
+    _timestamp("created_at"),
+    _timestamp("revoked_at", nullable=True),
+    _changed_xid(),
+    _primary_key("key_hash"),
     UniqueConstraint("id"),
     Index(None, "brand_id"),
     Index(None, "changed_xid"),
@@ -387,22 +405,22 @@ api_key = Table(
 source = Table(
     "source",
     metadata,
-    _words("token"),
-    _id("id"),
-    _id("brand_id"),
-    _words("platform"),
-    _words("name", default=""),
-    _words("shop", default="main"),
-    # Each one encrypted (app/secret.py); a list, because secrets are rotated with both in force for a while.
+    _text("token"),
+    _uuid("id"),
+    _uuid("brand_id"),
+    _text("platform"),
+    _text("name", default=""),
+    _text("shop", default="main"),
+    # Each is encrypted (app/secret.py). A list, because during a rotation the old and the new one are in force.
     Column("secrets", ARRAY(Text), nullable=False, server_default="{}"),
     _json("settings", "{}"),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("archived_at", nullable=True),
-    # When it was archived earlier: from, until, from, until … What a pixel told meanwhile was in no doubt, and stays so.
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _timestamp("archived_at", nullable=True),
+    # Earlier times in the archive: from, until, from, until … An order that only a pixel reported meanwhile is not unverified.
     Column("pauses", ARRAY(DateTime(timezone=True)), nullable=False, server_default="{}"),
-    _changed(),
-    _key("token"),
+    _changed_xid(),
+    _primary_key("token"),
     UniqueConstraint("id"),
     Index(None, "brand_id"),
     Index(None, "changed_xid"),
@@ -417,77 +435,77 @@ CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head", "test")
 click = Table(
     "click",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _id("link_id"),
-    _moment("occurred_at"),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _uuid("link_id"),
+    _timestamp("occurred_at"),
     Column("class", SmallInteger, nullable=False),
     # A keyed hash of truncated address and browser; null when the visitor asked not to be followed (Sec-GPC).
     Column("visitor", BigInteger),
-    _words("country", nullable=True),
-    _words("device", nullable=True),
-    _words("os", nullable=True),
-    _words("browser", nullable=True),
-    _words("in_app", nullable=True),
-    _words("referrer_host", nullable=True),
-    _key("brand_id", "id"),
+    _text("country", nullable=True),
+    _text("device", nullable=True),
+    _text("os", nullable=True),
+    _text("browser", nullable=True),
+    _text("in_app", nullable=True),
+    _text("referrer_host", nullable=True),
+    _primary_key("brand_id", "id"),
     postgresql_partition_by="RANGE (id)",
 )
 
-# Clicks per link and day in the brand's own zone: what reports add up. Kept by the drain, rebuilt from `click`.
+# Clicks per link and day in the brand's own zone, which reports add up. Updated by the drain; can be rebuilt from `click`.
 click_day = Table(
     "click_day",
     metadata,
-    _id("brand_id"),
+    _uuid("brand_id"),
     Column("day", Date, nullable=False),
-    _id("link_id"),
-    _count("clicks"),
-    _count("bots"),
-    _count("previews"),
-    _count("prefetches"),
-    _count("heads"),
-    _count("unique_clicks"),
-    _key("brand_id", "day", "link_id"),
+    _uuid("link_id"),
+    _counter("clicks"),
+    _counter("bots"),
+    _counter("previews"),
+    _counter("prefetches"),
+    _counter("heads"),
+    _counter("unique_clicks"),
+    _primary_key("brand_id", "day", "link_id"),
     # Rows are updated all day long: room for updates within the page.
     postgresql_with={"fillfactor": "70"},
 )
 
-# The first human click of a visitor on a link and UTC day. Followed asynchronously from unique_pending.
+# The first human click of a visitor on a link and UTC day. Filled asynchronously from unique_pending.
 visit = Table(
     "visit",
     metadata,
-    _id("brand_id"),
+    _uuid("brand_id"),
     Column("day", Date, nullable=False),
-    _id("link_id"),
+    _uuid("link_id"),
     Column("visitor", BigInteger, nullable=False),
-    _id("first_click_id"),
-    _key("brand_id", "day", "link_id", "visitor"),
+    _uuid("first_click_id"),
+    _primary_key("brand_id", "day", "link_id", "visitor"),
 )
 
-# Requests that led nowhere: an unknown slug of a brand's own host, an expired or disabled link.
+# Redirects that were refused: an unknown slug of a brand's own host, an expired or disabled link.
 # Hits on the shared host that belong to nobody stand under the nil brand. `slug` is '(other)' past a limit per host and day.
 missed_day = Table(
     "missed_day",
     metadata,
-    _id("brand_id"),
+    _uuid("brand_id"),
     Column("day", Date, nullable=False),
-    _words("host"),
-    _words("slug"),
-    _words("reason"),
-    _count("hits"),
-    _key("brand_id", "day", "host", "slug", "reason"),
+    _text("host"),
+    _text("slug"),
+    _text("reason"),
+    _counter("hits"),
+    _primary_key("brand_id", "day", "host", "slug", "reason"),
     CheckConstraint("reason IN ('unknown_slug', 'expired', 'disabled')", name="reason"),
 )
 
-# The shop's own first-party visitor id met this click id (the landing beacon of /a.js).
+# A visitor of the shop, by its first-party id, landed with this click id (the landing beacon of /a.js).
 visitor_click = Table(
     "visitor_click",
     metadata,
-    _id("brand_id"),
-    _words("visitor_id"),
-    _id("click_id"),
-    _moment("seen_at"),
-    _key("brand_id", "visitor_id", "click_id"),
+    _uuid("brand_id"),
+    _text("visitor_id"),
+    _uuid("click_id"),
+    _timestamp("seen_at"),
+    _primary_key("brand_id", "visitor_id", "click_id"),
     Index(None, "brand_id", "click_id"),
 )
 
@@ -497,31 +515,31 @@ DELIVERY_STATUSES = ("received", "recorded", "ignored", "rejected", "unsigned")
 delivery = Table(
     "delivery",
     metadata,
-    _id("brand_id"),
-    # The replay key: the id of the line in the spool.
-    _id("id"),
+    _uuid("brand_id"),
+    # The id of the line in the spool, which makes a replay of the spool idempotent.
+    _uuid("id"),
     # The source, or the publishable key for pixel and beacon; null when neither was known.
-    _id("origin_id", nullable=True),
-    _words("platform"),
-    _words("shop", default="main"),
-    _words("topic", default=""),
+    _uuid("origin_id", nullable=True),
+    _text("platform"),
+    _text("shop", default="main"),
+    _text("topic", default=""),
     # The sender's own id of the delivery ('' when it has none), with the body's hash: WooCommerce may share an id within a second.
-    _words("external_id", default=""),
+    _text("external_id", default=""),
     Column("body_hash", LargeBinary, nullable=False),
     _json("headers", "{}"),
     Column("body", LargeBinary, nullable=False),
-    _words("status"),
-    _words("reason", nullable=True),
-    _words("detail", nullable=True),
-    _id("conversion_id", nullable=True),
-    _moment("received_at"),
-    _moment("recorded_at", nullable=True),
+    _text("status"),
+    _text("reason", nullable=True),
+    _text("detail", nullable=True),
+    _uuid("conversion_id", nullable=True),
+    _timestamp("received_at"),
+    _timestamp("recorded_at", nullable=True),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    _key("brand_id", "id"),
+    _primary_key("brand_id", "id"),
     UniqueConstraint("brand_id", "origin_id", "external_id", "body_hash", name="uq_delivery_once"),
-    # How a source is doing: its newest delivery of each status.
+    # For the health of a source: its newest delivery of each status.
     Index("ix_delivery_source", "brand_id", "origin_id", "status", "id"),
-    # One for each thing that people look for, with the id that the list is sorted by. Not one for every pair: the rarer of two decides.
+    # One for each filter of the list, with the id that it is sorted by. None for pairs of filters: the rarer of the two decides.
     Index(None, "brand_id", "status", "id"),
     Index(None, "brand_id", "reason", "id", postgresql_where=text("reason IS NOT NULL")),
     Index(None, "brand_id", "origin_id", "id"),
@@ -537,39 +555,39 @@ delivery = Table(
 conversion = Table(
     "conversion",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _id("root_id"),
-    _words("shop"),
-    _words("kind"),
-    _words("order_id", nullable=True),
-    _moment("occurred_at", nullable=True),
-    _words("status", default="stub"),
-    _words("status_reason", nullable=True),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _uuid("root_id"),
+    _text("shop"),
+    _text("kind"),
+    _text("order_id", nullable=True),
+    _timestamp("occurred_at", nullable=True),
+    _text("status", default="stub"),
+    _text("status_reason", nullable=True),
     # Since when only refunds change its money; and when an approved order will be locked.
-    _moment("locked_at", nullable=True),
-    _moment("locks_at", nullable=True),
-    _words("currency", nullable=True),
+    _timestamp("locked_at", nullable=True),
+    _timestamp("locks_at", nullable=True),
+    _text("currency", nullable=True),
     Column("items_minor", BigInteger),
     Column("discount_minor", BigInteger),
     Column("tax_minor", BigInteger),
     Column("shipping_minor", BigInteger),
     Column("net_minor", BigInteger),
-    _count("refunded_minor"),
+    _counter("refunded_minor"),
     Column("codes", ARRAY(Text), nullable=False, server_default="{}"),
-    _words("visitor_id", nullable=True),
-    _words("customer_key", nullable=True),
+    _text("visitor_id", nullable=True),
+    _text("customer_key", nullable=True),
     Column("customer_is_new", Boolean),
-    _words("origin", default="unknown"),
+    _text("origin", default="unknown"),
     Column("test", Boolean, nullable=False, server_default=text("false")),
     # unsigned, net_estimated, over_cap, amount_disagreement, changed_after_lock, refund_over_order … (docs/orders.md)
     Column("flags", ARRAY(Text), nullable=False, server_default="{}"),
     # Hash of everything folded and decided: equal digest, nothing to write.
     Column("digest", LargeBinary),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _key("brand_id", "id"),
-    _of_brand(),
+    _timestamp("created_at"),
+    _timestamp("updated_at"),
+    _primary_key("brand_id", "id"),
+    _brand_key(),
     Index(None, "brand_id", "root_id"),
     Index("ix_conversion_occurred", "brand_id", "occurred_at", "id"),
     Index("ix_conversion_locks", "brand_id", "locks_at", postgresql_where=text("locks_at IS NOT NULL")),
@@ -578,104 +596,84 @@ conversion = Table(
     ),
 )
 
-# Every name an order goes by: its id, its number, its checkout token. Whoever inserts first owns it.
+# The names of an order: its id, its number, its checkout token. The order that is inserted first under a name owns it.
 order_ref = Table(
     "order_ref",
     metadata,
-    _id("brand_id"),
-    _words("shop"),
-    _words("kind"),
-    _words("ref"),
-    _id("conversion_id"),
-    _key("brand_id", "shop", "kind", "ref"),
+    _uuid("brand_id"),
+    _text("shop"),
+    _text("kind"),
+    _text("ref"),
+    _uuid("conversion_id"),
+    _primary_key("brand_id", "shop", "kind", "ref"),
 )
 
-# What an order names that may arrive or change later: 'click:<uuid>', 'visitor:<id>', 'code:<folded>' or
-# 'alias:<id of a code>'. The drain, the landing beacon and
-# a change of a code look here.
+# Names in an order of what may arrive or change later: 'click:<uuid>', 'visitor:<id>', 'code:<folded>', 'alias:<id of a code>'. The drain, the
+# landing beacon and a change of a code find the order by them.
 order_touch = Table(
     "order_touch",
     metadata,
-    _id("brand_id"),
-    _words("touch"),
-    _id("conversion_id"),
-    _key("brand_id", "touch", "conversion_id"),
+    _uuid("brand_id"),
+    _text("touch"),
+    _uuid("conversion_id"),
+    _primary_key("brand_id", "touch", "conversion_id"),
 )
 
-# One report of an order. Only added; `received_at` may sink to an earlier receipt of the same words.
+# One report of an order. Only added; `received_at` may go back to an earlier receipt of an equal report.
 witness = Table(
     "witness",
     metadata,
-    _id("brand_id"),
-    _id("conversion_id"),
-    # SHA-256 over door, origin and the report's words: the same words twice are one witness.
-    Column("content_hash", LargeBinary, nullable=False),
-    _id("id"),
-    # Higher is believed: 30 signed webhook, 20 server call with a secret key, 10 pixel or beacon.
-    Column("trust", SmallInteger, nullable=False),
-    _words("door"),
-    _words("platform"),
-    _id("origin_id", nullable=True),
-    _id("delivery_id", nullable=True),
-    # The source's own version of the order (updated_at in microseconds); 0 when it has none.
-    Column("version", BigInteger, nullable=False, server_default="0"),
-    _moment("received_at"),
+    _uuid("brand_id"),
+    _uuid("conversion_id"),
+    *_receipt(),
     Column("report", JSONB, nullable=False),
-    _key("brand_id", "conversion_id", "content_hash"),
-    # Facts come first: what is written of a new order, once, follows from them.
-    _belongs("conversion_id", "conversion", before=True),
+    _primary_key("brand_id", "conversion_id", "content_hash"),
+    # Facts are added first: the row of a new order, written once, follows from them.
+    _foreign_key("conversion_id", "conversion", before=True),
 )
 
 # One report of a refund, cancellation, chargeback or the reversal of one, stored as a witness is.
 adjustment = Table(
     "adjustment",
     metadata,
-    _id("brand_id"),
-    _id("conversion_id"),
-    _words("kind"),
-    _words("refund_id"),
-    Column("content_hash", LargeBinary, nullable=False),
-    _id("id"),
-    Column("trust", SmallInteger, nullable=False),
-    _words("door"),
-    _words("platform"),
-    _id("origin_id", nullable=True),
-    _id("delivery_id", nullable=True),
-    Column("version", BigInteger, nullable=False, server_default="0"),
-    _moment("received_at"),
+    _uuid("brand_id"),
+    _uuid("conversion_id"),
+    _text("kind"),
+    _text("refund_id"),
+    *_receipt(),
     # Null in rows that the previous release writes while it runs beside this one; they are read from the columns below (orders/facts.py).
     Column("report", JSONB),
     # What the previous release knows of a report; to be dropped by a later migration.
     Column("amount_minor", BigInteger),
-    _words("currency", nullable=True),
-    _moment("occurred_at", nullable=True),
+    _text("currency", nullable=True),
+    _timestamp("occurred_at", nullable=True),
     _json("lines", "[]"),
     Column("of_total", Boolean, nullable=False, server_default=text("false")),
     Column("cumulative", Boolean, nullable=False, server_default=text("false")),
-    _words("part_of", nullable=True),
+    _text("part_of", nullable=True),
     Column("by_lines", Boolean, nullable=False, server_default=text("false")),
-    _words("reverses", nullable=True),
-    _key("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
-    _belongs("conversion_id", "conversion", before=True),
+    _text("reverses", nullable=True),
+    _primary_key("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
+    _foreign_key("conversion_id", "conversion", before=True),
     CheckConstraint("kind IN ('refund', 'cancellation', 'chargeback', 'reversal')", name="kind"),
 )
 
-# What somebody decided of an order, or that its hold had passed (no key). Only added; the order's status is folded from them and its witnesses.
+# A decision of somebody about an order, or the lock after its hold (no key). Only added; the order's status is folded from them and its witnesses.
 status_change = Table(
     "status_change",
     metadata,
-    _id("brand_id"),
-    _id("conversion_id"),
-    _id("id"),
-    _words("status"),
+    _uuid("brand_id"),
+    _uuid("conversion_id"),
+    _uuid("id"),
+    _text("status"),
     # The status it found, for the record.
-    _words("was"),
-    _words("reason", nullable=True),
-    _words("note", nullable=True),
-    _id("key_id", nullable=True),
-    _moment("changed_at"),
-    _key("brand_id", "conversion_id", "id"),
-    _belongs("conversion_id", "conversion"),
+    _text("was"),
+    _text("reason", nullable=True),
+    _text("note", nullable=True),
+    _uuid("key_id", nullable=True),
+    _timestamp("changed_at"),
+    _primary_key("brand_id", "conversion_id", "id"),
+    _foreign_key("conversion_id", "conversion"),
     CheckConstraint("status IN ('pending', 'approved', 'rejected', 'locked', 'paid')", name="status"),
 )
 
@@ -685,65 +683,65 @@ status_change = Table(
 decision = Table(
     "decision",
     metadata,
-    _id("brand_id"),
-    _id("conversion_id"),
-    _words("verdict"),
-    _words("method", nullable=True),
-    _words("model"),
+    _uuid("brand_id"),
+    _uuid("conversion_id"),
+    _text("verdict"),
+    _text("method", nullable=True),
+    _text("model"),
     Column("policy_version", Integer, nullable=False),
-    _words("reason"),
+    _text("reason"),
     _json("credits", "[]"),
     _json("candidates", "[]"),
-    _moment("decided_at"),
-    _key("brand_id", "conversion_id"),
-    _belongs("conversion_id", "conversion"),
+    _timestamp("decided_at"),
+    _primary_key("brand_id", "conversion_id"),
+    _foreign_key("conversion_id", "conversion"),
     CheckConstraint("verdict IN ('attributed', 'unattributed', 'pending_click')", name="verdict"),
 )
 
-# The money that reports add up: one row per share and event. `position` 0 is the order, 1… its refunds in the order they took effect.
+# The money that reports add up: one row per share and event. `position` is 0 for the order, 1… for its refunds as they took effect.
 # An order that nobody gets has rows with collaboration_id null, so that attributed and unattributed add up to all orders.
 credit = Table(
     "credit",
     metadata,
-    _id("brand_id"),
-    _id("conversion_id"),
+    _uuid("brand_id"),
+    _uuid("conversion_id"),
     Column("position", Integer, nullable=False),
     Column("share", SmallInteger, nullable=False),
-    _id("collaboration_id", nullable=True),
-    _id("campaign_id", nullable=True),
-    _id("influencer_id", nullable=True),
-    _id("link_id", nullable=True),
-    _id("code_id", nullable=True),
-    _words("method", nullable=True),
+    _uuid("collaboration_id", nullable=True),
+    _uuid("campaign_id", nullable=True),
+    _uuid("influencer_id", nullable=True),
+    _uuid("link_id", nullable=True),
+    _uuid("code_id", nullable=True),
+    _text("method", nullable=True),
     Column("weight_bp", Integer, nullable=False),
     # Positive for the order, negative for a refund (positive again for its reversal).
     Column("amount_minor", BigInteger, nullable=False),
-    _words("currency"),
-    _words("kind"),
-    # Of the order (position 0) or of the refund.
-    _moment("occurred_at"),
+    _text("currency"),
+    _text("kind"),
+    # The time of the order (position 0) or of the refund.
+    _timestamp("occurred_at"),
     # False for test, unverified and rejected orders: kept, never counted.
     Column("counted", Boolean, nullable=False),
-    _key("brand_id", "conversion_id", "position", "share"),
-    _belongs("conversion_id", "conversion"),
+    _primary_key("brand_id", "conversion_id", "position", "share"),
+    _foreign_key("conversion_id", "conversion"),
     Index("ix_credit_occurred", "brand_id", "occurred_at"),
     Index("ix_credit_collaboration", "brand_id", "collaboration_id", "occurred_at"),
 )
 
 # ── The machinery ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# What an Idempotency-Key was answered with. Secrets are left out of the stored body.
+# The answer to a request with an Idempotency-Key. Secrets are left out of the stored body.
 idempotency = Table(
     "idempotency",
     metadata,
-    _id("brand_id"),
-    _id("key_id"),
-    _words("key"),
+    _uuid("brand_id"),
+    _uuid("key_id"),
+    _text("key"),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("status", SmallInteger, nullable=False),
     _json("body"),
-    _moment("created_at"),
-    _key("brand_id", "key_id", "key"),
+    _timestamp("created_at"),
+    _primary_key("brand_id", "key_id", "key"),
     Index(None, "brand_id", "created_at"),
 )
 
@@ -752,12 +750,12 @@ redecide = Table(
     "redecide",
     metadata,
     Column("id", BigInteger, Identity(always=True), nullable=False),
-    _id("brand_id"),
-    _id("conversion_id"),
+    _uuid("brand_id"),
+    _uuid("conversion_id"),
     Column("after", TransactionId),
     # Earliest moment it is looked at (the end of the wait for a click); null: as soon as possible.
-    _moment("not_before", nullable=True),
-    _key("id"),
+    _timestamp("not_before", nullable=True),
+    _primary_key("id"),
     Index("ix_redecide_new", "id", postgresql_where=text("after IS NULL")),
 )
 
@@ -766,78 +764,78 @@ unique_pending = Table(
     "unique_pending",
     metadata,
     Column("id", BigInteger, Identity(always=True), nullable=False),
-    _id("brand_id"),
+    _uuid("brand_id"),
     Column("click_ids", ARRAY(Uuid), nullable=False),
     Column("link_ids", ARRAY(Uuid), nullable=False),
     Column("visitors", ARRAY(BigInteger), nullable=False),
-    _key("id"),
+    _primary_key("id"),
 )
 
-# Work that takes longer than a request: an import, a reconciliation, a replay. Whoever runs it holds `claim` and renews `alive_at`; a job whose
-# runner fell silent is taken up again, from `checkpoint`.
+# Work that takes longer than a request: an import, a reconciliation, a replay. The process that runs it holds `claim` and renews `alive_at`; a job
+# whose process has stopped is taken up again, from `checkpoint`.
 job = Table(
     "job",
     metadata,
-    _id("brand_id"),
-    _id("id"),
-    _words("kind"),
-    _words("state", default="queued"),
+    _uuid("brand_id"),
+    _uuid("id"),
+    _text("kind"),
+    _text("state", default="queued"),
     _json("arguments", "{}"),
-    _count("done"),
+    _counter("done"),
     Column("total", BigInteger),
-    _words("unit", default="rows"),
+    _text("unit", default="rows"),
     _json("checkpoint"),
     _json("result"),
-    _words("error", nullable=True),
-    _id("claim", nullable=True),
-    _moment("alive_at", nullable=True),
-    # Beginnings that did not come to an orderly end: a job that kills its runner is not taken up for ever.
+    _text("error", nullable=True),
+    _uuid("claim", nullable=True),
+    _timestamp("alive_at", nullable=True),
+    # Attempts that did not end in order: a job that kills its runner is given up after some.
     Column("attempts", Integer, nullable=False, server_default="0"),
-    _moment("cancelled_at", nullable=True),
-    _moment("created_at"),
-    _moment("started_at", nullable=True),
-    _moment("finished_at", nullable=True),
-    _key("brand_id", "id"),
+    _timestamp("cancelled_at", nullable=True),
+    _timestamp("created_at"),
+    _timestamp("started_at", nullable=True),
+    _timestamp("finished_at", nullable=True),
+    _primary_key("brand_id", "id"),
     Index("ix_job_open", "id", postgresql_where=text("state IN ('queued', 'running')")),
     Index(None, "finished_at"),
     CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
 )
 
-# What a job says of single lines: those of an import that were refused, every order of a reconciliation.
+# Results of a job for single lines: those of an import that were refused, every order of a reconciliation.
 job_line = Table(
     "job_line",
     metadata,
-    _id("brand_id"),
-    _id("job_id"),
+    _uuid("brand_id"),
+    _uuid("job_id"),
     Column("number", BigInteger, nullable=False),
-    _words("status"),
-    _words("reason", nullable=True),
-    _words("detail", nullable=True),
+    _text("status"),
+    _text("reason", nullable=True),
+    _text("detail", nullable=True),
     _json("details", "{}"),
-    _key("brand_id", "job_id", "number"),
+    _primary_key("brand_id", "job_id", "number"),
     Index(None, "brand_id", "job_id", "status", "number"),
 )
 
-# A file that was uploaded for a job, in pieces of some 100 KB; gone when the job has ended. Pieces without a job are of an upload that broke off.
+# A file uploaded for a job, in pieces of some 100 KB, deleted when the job has ended. Pieces without a job belong to an upload that broke off.
 job_piece = Table(
     "job_piece",
     metadata,
-    _id("brand_id"),
-    _id("job_id"),
+    _uuid("brand_id"),
+    _uuid("job_id"),
     Column("number", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),
-    _key("brand_id", "job_id", "number"),
+    _primary_key("brand_id", "job_id", "number"),
     Index(None, "job_id"),
 )
 
-# How far each host has brought its spool in: reports are complete until the least of these.
+# Until when each host has drained its spool: reports are complete until the earliest of these.
 drain_state = Table(
     "drain_state",
     metadata,
-    _words("host"),
-    _moment("drained_until"),
-    _moment("updated_at"),
-    _key("host"),
+    _text("host"),
+    _timestamp("drained_until"),
+    _timestamp("updated_at"),
+    _primary_key("host"),
 )
 
 LOOKUPS = frozenset({host, route, api_key, source})
