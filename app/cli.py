@@ -1,4 +1,4 @@
-"""The command `ariane`: `serve` by itself, which must start fast and stay small, everything else by way of commands/every.py."""
+"""The command `ariane`. `serve` is imported alone, because it must start fast and stay small; every other command by way of commands/app.py."""
 
 import sys
 
@@ -9,7 +9,7 @@ from app.settings import SettingsError
 
 
 def main() -> None:
-    """Run a command. What the operator can mend ends it with one sentence and status 1."""
+    """Run a command. An error that the operator can correct ends it with one sentence and status 1."""
     try:
         if sys.argv[1:2] == ["serve"]:
             from app.commands import serve

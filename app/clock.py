@@ -10,7 +10,7 @@ def now() -> datetime:
 
 
 def now_ms() -> int:
-    """The present moment as milliseconds since the Unix epoch, the resolution of our ids."""
+    """The present moment in milliseconds since the Unix epoch, the resolution of our ids."""
     return time.time_ns() // 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""One tree for everything a caller can be told.
+"""The errors that a caller may see, in one tree.
 
     AppError                 code, status, message, retryable
     ├── Invalid        422   the request is understood and wrong; `fields` names every field at fault
@@ -28,8 +28,8 @@ RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 class FieldError:
     """One field at fault.
 
-    field: where, as a path (`customer.email`, `links.3.slug`) or the name of a query parameter.
-    reason: what is wrong and what would be right, one sentence. code: a stable machine word.
+    field: its path (`customer.email`, `links.3.slug`) or the name of a query parameter.
+    reason: what is wrong and what would be right, in one sentence. code: a stable machine word.
     """
 
     field: str
@@ -148,7 +148,7 @@ class Unavailable(AppError):
 
 
 def title(status: int) -> str:
-    """The phrase of a status, the same on every Python: 404 → Not Found. `Error` for one that has none."""
+    """The phrase of a status on every Python: 404 → Not Found. `Error` for a status without one."""
     try:
         return RENAMED.get(status) or HTTPStatus(status).phrase
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where randomness comes from: ids, keys, tokens. Kept out of `domain`, which is pure."""
+"""The only source of randomness: ids, keys, tokens. Kept out of `domain`, which is pure."""
 
 import secrets
 from uuid import UUID
@@ -10,7 +10,7 @@ from app import clock
 SECRET_BYTES = 32
 SLUG_BITS = 40
 AHEAD_MAX_MS = 1_000
-"""How far ids may run ahead of the clock to stay in the order in which they were made: it is set back by a little all the time."""
+"""Milliseconds by which ids may run ahead of the clock, so that they stay in order when it is set back a little."""
 
 
 def new_id() -> UUID:
@@ -19,12 +19,12 @@ def new_id() -> UUID:
 
 
 def new_id_bytes() -> bytes:
-    """The same as 16 bytes."""
+    """A fresh UUIDv7 as 16 bytes."""
     made = uuid_utils.uuid7().bytes
     now_ms = clock.now_ms()
     if int.from_bytes(made[:6]) > now_ms + AHEAD_MAX_MS:
-        # The library never goes back in time by itself. A message's time of receipt is that of its id: once a clock that ran a day ahead had been set
-        # right, everything received within the next day would still be dated at the moment of that correction, a day ahead.
+        # The library never goes back in time by itself, and a message's time of receipt is that of its id: after a clock that ran a day ahead
+        # was corrected, everything received for a day would be dated at the moment of the correction, a day ahead.
         made = uuid_utils.uuid7(nanoseconds=now_ms * 1_000_000).bytes
     return made
 
@@ -35,5 +35,5 @@ def new_token(prefix: str) -> str:
 
 
 def random_number(bits: int = SLUG_BITS) -> int:
-    """A random number of at most so many bits, for slugs and readable codes."""
+    """A random number of at most `bits` bits, for slugs and readable codes."""
     return secrets.randbits(bits)

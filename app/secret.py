@@ -1,4 +1,4 @@
-"""The one secret key: it encrypts stored secrets and keys visitor hashes and cursors. Losing it loses those; nobody else may read it."""
+"""The secret key, which encrypts stored secrets and keys visitor hashes and cursors. Losing it loses those; nobody else may read it."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ class UnsealError(Exception):
 
 
 def derive(secret: str, purpose: str) -> bytes:
-    """32 bytes of their own for each purpose (`seal`, `cursor`, …), so that no two uses share a key."""
+    """The 32-byte key of one purpose (`seal`, `cursor`, …); no two purposes share a key."""
     return hashlib.blake2b(purpose.encode(), key=hashlib.sha256(secret.encode()).digest(), digest_size=32).digest()
 
 
@@ -32,7 +32,7 @@ def seal(secret: str, text: str) -> str:
 
 
 def unseal(secret: str, sealed: str) -> str:
-    """What was given to `seal`. Raises UnsealError."""
+    """The text that was given to `seal`. Raises UnsealError."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -78,7 +78,7 @@ def _make(path: Path) -> str:
     finally:
         os.close(descriptor)
     try:
-        # A link, because unlike a rename it never replaces the key that another process made meanwhile.
+        # A link, unlike a rename, never replaces the key that another process made meanwhile.
         os.link(draft, path)
     except FileExistsError:
         pass

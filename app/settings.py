@@ -1,6 +1,6 @@
 """Every setting of the service, in one table: `Settings`. The only reader of the environment.
 
-msgspec reads the environment here, not pydantic-settings: the doors must answer within 0.4 s of the start, and pydantic alone would cost half of that.
+msgspec reads it, not pydantic-settings: the doors must answer within 0.4 s of the start, and pydantic alone would cost half of that.
 """
 
 import os
@@ -19,144 +19,99 @@ class SettingsError(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """One frozen table, read once at start. Each field is the environment variable named by `variable(field)`."""
+    """Settings, read once at start. A field is set by the environment variable `variable(field)`; its text says what it means, with its unit."""
 
     database_url: Annotated[
         str,
-        Meta(
-            description="PostgreSQL 15 or later, `postgresql://user@host/name`. Empty: the embedded PostgreSQL in the data directory."
-        ),
+        "PostgreSQL 15 or later, `postgresql://user@host/name`. Empty: the embedded PostgreSQL in the data directory.",
     ] = ""
     data: Annotated[
-        Path,
-        Meta(
-            description="Directory for everything that must survive a restart: spool, snapshot, key, embedded database."
-        ),
+        Path, "Directory for everything that must survive a restart: spool, snapshot, key, embedded database."
     ] = Path("data")
-    host: Annotated[str, Meta(description="Address the service listens on.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="Port the service listens on; 0 takes a free one.")] = 8000
-    workers: Annotated[int, Meta(ge=1, le=64, description="Web worker processes.")] = 1
+    host: Annotated[str, "Address the service listens on."] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535), "Port the service listens on; 0 takes a free one."] = 8000
+    workers: Annotated[int, Meta(ge=1, le=64), "Web worker processes."] = 1
     public_url: Annotated[
-        str,
-        Meta(
-            description="Address under which the outside reaches the service, without a trailing slash. Empty: http://host:port."
-        ),
+        str, "Address under which the outside reaches the service, without a trailing slash. Empty: http://host:port."
     ] = ""
     secret_key: Annotated[
         str,
-        Meta(
-            description="Key that encrypts stored secrets and keys visitor hashes and cursors, at least 32 characters. Empty: made once, kept in the data directory."
-        ),
+        "Key that encrypts stored secrets and keys visitor hashes and cursors, at least 32 characters. Empty: made once, kept in the data directory.",
     ] = ""
     key: Annotated[
-        str,
-        Meta(
-            description="Secret key (sk_…) with which commands that ask the REST API speak: import, reconcile, deliveries"
-        ),
+        str, "Secret key (sk_…) with which commands that ask the REST API speak: import, reconcile, deliveries"
     ] = ""
     trusted_proxies: Annotated[
-        str,
-        Meta(description="Networks (CIDR, comma separated) whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+        str, "Networks (CIDR, comma separated) whose X-Forwarded-For and X-Forwarded-Proto are believed."
     ] = ""
     pg_bin: Annotated[
-        str,
-        Meta(
-            description="Directory of PostgreSQL's programs for the embedded database. Empty: the wheel, then the system's."
-        ),
+        str, "Directory of PostgreSQL's programs for the embedded database. Empty: the wheel, then the system's."
     ] = ""
     fast_redirects: Annotated[
         Literal["on", "off"],
-        Meta(
-            description="Answer clicks on known links inside uvicorn's protocol: twice as fast, see docs/performance.md."
-        ),
+        "Answer clicks on known links inside uvicorn's protocol: twice as fast, see docs/performance.md.",
     ] = "on"
     spool_sync: Annotated[
         Literal["interval", "always"],
-        Meta(description="When a click is flushed to the disk: every `spool_sync_ms`, or before it is answered."),
+        "When a click is flushed to the disk: every `spool_sync_ms`, or before it is answered.",
     ] = "interval"
-    spool_sync_ms: Annotated[
-        int, Meta(ge=10, le=10_000, description="Milliseconds between two flushes of clicks to the disk.")
-    ] = 100
+    spool_sync_ms: Annotated[int, Meta(ge=10, le=10_000), "Milliseconds between two flushes of clicks to the disk."] = (
+        100
+    )
     spool_cap_bytes: Annotated[
         int,
-        Meta(
-            ge=1 << 20,
-            description="Bytes the spool may hold; clicks stop being recorded at 80 % of it so that orders still fit.",
-        ),
+        Meta(ge=1 << 20),
+        "Bytes the spool may hold; clicks stop being recorded at 80 % of it so that orders still fit.",
     ] = 4 << 30
     spool_segment_bytes: Annotated[
-        int, Meta(ge=1 << 16, description="Bytes after which a segment of the spool is closed and the next one begun.")
+        int, Meta(ge=1 << 16), "Bytes after which a segment of the spool is closed and the next one begun."
     ] = 4 << 20
     drain_interval_ms: Annotated[
-        int,
-        Meta(ge=10, le=60_000, description="Milliseconds between two passes of the background process over the spool."),
+        int, Meta(ge=10, le=60_000), "Milliseconds between two passes of the background process over the spool."
     ] = 200
-    drain_chunk_rows: Annotated[
-        int, Meta(ge=1, le=20_000, description="Lines of the spool recorded in one statement.")
-    ] = 4_000
+    drain_chunk_rows: Annotated[int, Meta(ge=1, le=20_000), "Lines of the spool recorded in one statement."] = 4_000
     click_retention_days: Annotated[
-        int, Meta(ge=30, le=3_650, description="Days single clicks are kept; their daily counts stay for ever.")
+        int, Meta(ge=30, le=3_650), "Days single clicks are kept; their daily counts stay for ever."
     ] = 400
     delivery_retention_days: Annotated[
         int,
-        Meta(
-            ge=7,
-            le=3_650,
-            description="Days a recorded webhook or hit is kept as received; what it said stays with its order for ever.",
-        ),
+        Meta(ge=7, le=3_650),
+        "Days a recorded webhook or hit is kept as received; what it said stays with its order for ever.",
     ] = 400
     rejected_retention_days: Annotated[
         int,
-        Meta(
-            ge=1,
-            le=3_650,
-            description="Days a webhook or hit that recorded nothing (rejected, ignored) is kept, to be replayed after a fix.",
-        ),
+        Meta(ge=1, le=3_650),
+        "Days a webhook or hit that recorded nothing (rejected, ignored) is kept, to be replayed after a fix.",
     ] = 90
     unsigned_retention_days: Annotated[
         int,
-        Meta(
-            ge=1,
-            le=365,
-            description="Days a webhook with a wrong signature, or a hit of nobody's key, is kept, to be replayed once its secret is mended.",
-        ),
+        Meta(ge=1, le=365),
+        "Days a webhook with a wrong signature, or a hit of nobody's key, is kept, to be replayed once its secret is mended.",
     ] = 7
-    unsigned_cap_rows: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Webhooks with a wrong signature kept per source.")
-    ] = 1_000
-    body_max_bytes: Annotated[
-        int, Meta(ge=1 << 10, le=64 << 20, description="Largest body the API and the webhook door read.")
-    ] = 5 << 20
+    unsigned_cap_rows: Annotated[int, Meta(ge=1, le=1_000_000), "Webhooks with a wrong signature kept per source."] = (
+        1_000
+    )
+    body_max_bytes: Annotated[int, Meta(ge=1 << 10, le=64 << 20), "Largest body the API and the webhook door read."] = (
+        5 << 20
+    )
     pixel_max_bytes: Annotated[
-        int, Meta(ge=1 << 10, le=1 << 20, description="Largest body the beacon reads; browsers stop at 64 KiB.")
+        int, Meta(ge=1 << 10, le=1 << 20), "Largest body the beacon reads; browsers stop at 64 KiB."
     ] = 64 << 10
     upload_max_bytes: Annotated[
-        int, Meta(ge=1 << 10, le=1 << 30, description="Largest file that an import or a reconciliation reads.")
+        int, Meta(ge=1 << 10, le=1 << 30), "Largest file that an import or a reconciliation reads."
     ] = 64 << 20
-    job_retention_days: Annotated[
-        int, Meta(ge=1, le=365, description="Days a finished job and its lines are kept.")
-    ] = 30
+    job_retention_days: Annotated[int, Meta(ge=1, le=365), "Days a finished job and its lines are kept."] = 30
     job_silent_s: Annotated[
-        int,
-        Meta(
-            ge=2, le=600, description="Seconds after which a job whose process gives no sign of life is taken up again."
-        ),
+        int, Meta(ge=2, le=600), "Seconds after which a job whose process gives no sign of life is taken up again."
     ] = 15
     directory_poll_ms: Annotated[
         int,
-        Meta(
-            ge=50,
-            le=60_000,
-            description="Milliseconds between two polls for changed links, keys and sources; notifications usually come first.",
-        ),
+        Meta(ge=50, le=60_000),
+        "Milliseconds between two polls for changed links, keys and sources; notifications usually come first.",
     ] = 2_000
-    directory_cache_rows: Annotated[int, Meta(ge=100, description="Unknown slugs and keys remembered as unknown.")] = (
-        10_000
-    )
-    database_pool: Annotated[int, Meta(ge=1, le=200, description="Database connections of one web worker.")] = 8
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least severe message that is logged.")
-    ] = "info"
+    directory_cache_rows: Annotated[int, Meta(ge=100), "Unknown slugs and keys remembered as unknown."] = 10_000
+    database_pool: Annotated[int, Meta(ge=1, le=200), "Database connections of one web worker."] = 8
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], "Least severe message that is logged."] = "info"
 
     @property
     def base_url(self) -> str:
@@ -165,7 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
 
-# Spelled as the rest of the world spells them; every other setting is ARIANE_ and its name.
+# Variables with their usual names; every other setting is ARIANE_ and its name.
 PLAIN_VARIABLES = {"database_url": "DATABASE_URL", "host": "HOST", "port": "PORT", "pg_bin": "PG_BIN"}
 
 
@@ -177,8 +132,8 @@ def variable(field: str) -> str:
 def read_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
     """The settings from the environment; `overrides` (a command's options, named as their settings) win where they are not None.
 
-    Raises SettingsError naming the variable, or the option. An empty variable counts as unset; an empty option is refused: somebody's shell had
-    nothing to put there.
+    Raises SettingsError naming the variable or the option. An empty variable counts as unset. An empty option is refused: it comes from a shell
+    variable that is not set.
     """
     source = os.environ if environ is None else environ
     values: dict[str, object] = {}
@@ -203,13 +158,13 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: object)
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """The environment for a child process that must read exactly these settings."""
+    """The environment for a child process, which reads exactly these settings from it."""
     ours = {variable(field): str(getattr(settings, field)) for field in Settings.__struct_fields__}
     return {**os.environ, **ours}
 
 
 def check_address(name: str, address: str) -> None:
-    """Raises SettingsError, beginning with `name`, for what is no address of a service."""
+    """Raises SettingsError, beginning with `name`, unless `address` is one of a service."""
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
@@ -220,7 +175,7 @@ def check_address(name: str, address: str) -> None:
 
 
 def _check_dsn(dsn: str) -> None:
-    """Raises SettingsError, which never repeats it, for a DSN in which a plain character of the password ends its host, or begins it too early."""
+    """Raises SettingsError, without repeating the DSN, when a character of the password that is not escaped changes where its host begins or ends."""
     if not dsn.startswith(("postgresql://", "postgres://")):
         raise SettingsError("DATABASE_URL: only postgresql://… is spoken")
     parts = urlsplit(dsn)
@@ -238,7 +193,7 @@ def _check_dsn(dsn: str) -> None:
 
 
 def _reason(field: str, error: msgspec.ValidationError) -> str:
-    """Why a value will not do: what there is to choose among, or between which bounds a number has to be."""
+    """Why a value is refused: the choices there are, or the bounds of a number."""
     kind, bounds, *_ = get_args(get_type_hints(Settings, include_extras=True)[field])
     if choices := get_args(kind):
         return f"choose among {', '.join(map(str, choices))}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.commands.client import asking
+from app.commands.client import connect
 from app.errors import AppError
 from app.platforms.postback.presets import PRESETS
 from tests.commands.commanding import command
@@ -229,7 +229,7 @@ def test_a_command_that_cannot_do_it_says_why_in_one_sentence(served: Served, tm
 
 def test_lines_that_cannot_be_had_are_no_file_and_one_sentence(served: Served, tmp_path: Path) -> None:
     content = {"content": b"order_id,net\n1,ten\n", "headers": {"Content-Type": "text/csv"}}
-    with asking(served.url, served.secret_key) as api:
+    with connect(served.url, served.secret_key) as api:
         job = api.send("POST", "/v1/imports", {}, **content)
     path = f"/v1/jobs/{job['id']}/lines.csv"
     for asked, key, file, sentence in (
@@ -237,7 +237,7 @@ def test_lines_that_cannot_be_had_are_no_file_and_one_sentence(served: Served, t
         (path, "sk_nobody", "lines.csv", "key_unknown"),
         (path, served.secret_key, "no/such/folder.csv", "No such file"),
     ):
-        with asking(served.url, key) as api, pytest.raises(AppError, match=sentence):
+        with connect(served.url, key) as api, pytest.raises(AppError, match=sentence):
             api.download(asked, tmp_path / file)
     assert list(tmp_path.iterdir()) == []
 

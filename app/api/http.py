@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import asyncpg
 from fastapi import APIRouter, Depends, Request, Response, Security
@@ -245,7 +245,7 @@ class SchemaGate:
         if clock.monotonic_s() - self._checked_s >= RECHECK_S:
             async with self._pool.acquire() as connection:
                 # Newer is fine: migrations only add, and the release before keeps running during an upgrade.
-                at = await revision(cast(asyncpg.Connection, connection))
+                at = await revision(connection)
                 self._open = at is not None and at >= head()
             self._checked_s = clock.monotonic_s()
         if not self._open:

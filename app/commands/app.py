@@ -1,9 +1,9 @@
-"""Every command but what `serve` does. Everything big is imported by the command that needs it."""
+"""Every command of `ariane`, except what `serve` does. A command imports large modules itself, when it needs them."""
 
 import json
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import typer
 
@@ -26,8 +26,8 @@ app.add_typer(deliveries.app, name="deliveries", help="What shops sent to a runn
 app.add_typer(quarantine.app, name="quarantine", help="Lines of this machine's spool that could not be recorded.")
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(f"ariane {version()}")
         raise typer.Exit
 
@@ -41,7 +41,7 @@ def ariane(
     """Attribution for influencer marketing: links and codes out, clicks and orders in, revenue and ROI back."""
 
 
-# `--help` too is answered by serving.py, which main() asks first; here it is only listed.
+# Only listed here: main() hands `serve` and its `--help` to serve.py.
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def serve(context: typer.Context) -> None:
     """Run the service: PostgreSQL unless DATABASE_URL is set, web workers, the background process. Ctrl-C stops all in order."""
@@ -66,7 +66,7 @@ def migrate(data: Data = None) -> None:
 
 
 UNITS = {"ms": "milliseconds", "s": "seconds", "bytes": "bytes", "rows": "rows", "days": "days"}
-"""How a setting's name ends, and the unit that says."""
+"""Unit of a setting, by the end of its name."""
 
 
 @app.command("settings")
@@ -101,7 +101,7 @@ Environment variables, read once at the start; `ariane settings` prints this lis
 
 
 def _print_settings() -> None:
-    """A row per setting where there is room, else its meaning below it: beside it, two words a line were left."""
+    """A table where there is room, else each meaning below its setting: beside it only two words would fit on a line."""
     from textwrap import fill
 
     from rich.table import Table
@@ -118,14 +118,9 @@ def _print_settings() -> None:
 
 
 def _setting_rows() -> Iterator[tuple[str, str, str, str]]:
-    from msgspec.inspect import Metadata, StructType, type_info
-
-    described = type_info(Settings)
-    assert isinstance(described, StructType)
-    for field in described.fields:
-        assert isinstance(field.type, Metadata)
-        meaning = (field.type.extra_json_schema or {})["description"]
-        yield variable(field.name), str(field.default), UNITS.get(field.name.rpartition("_")[2], ""), meaning
+    hints = get_type_hints(Settings, include_extras=True)
+    for field, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True):
+        yield variable(field), str(default), UNITS.get(field.rpartition("_")[2], ""), hints[field].__metadata__[-1]
 
 
 def _dsn(settings: Settings) -> str:

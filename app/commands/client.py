@@ -1,4 +1,4 @@
-"""The REST API as commands ask it: one client, errors as the sentence the API said, jobs followed with a bar."""
+"""The client through which commands call the REST API: errors in the API's own words, jobs followed with a progress bar."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 class Api:
-    """The REST API. Every method raises AppError with the API's own sentence when it is refused, and one that names the address when nobody answers."""
+    """The REST API. Every method raises AppError: with the API's own sentence when it refuses, with the address when nothing answers there."""
 
     def __init__(self, client: "httpx2.Client") -> None:
         self._client = client
@@ -69,7 +69,7 @@ class Api:
                 return
 
     def download(self, path: str, file: Path, **parameters: str | int | None) -> None:
-        """The answer to a GET as a file. One that is refused leaves the file as it was; raises AppError also where it cannot be written."""
+        """Write the answer to a GET to a file. A refusal leaves the file as it was. Raises AppError, also when the file cannot be written."""
         with self._answering(), self._client.stream("GET", path, params=_given(parameters)) as answer:
             if not answer.is_success:
                 answer.read()
@@ -82,7 +82,7 @@ class Api:
                 raise AppError(f"{file}: {error.strerror}") from None
 
     def upload(self, path: str, file: Path, content_type: str, bar: "Progress", **parameters: str | int | None) -> Json:
-        """The answer to a POST of a file, with a bar while it is sent."""
+        """The answer to a POST of a file, with a progress bar while it is sent."""
         task = bar.add_task("sending", total=file.stat().st_size)
 
         def chunks() -> Iterator[bytes]:
@@ -97,7 +97,7 @@ class Api:
             bar.remove_task(task)
 
     def follow(self, job: Json, bar: "Progress") -> Json:
-        """A job when it has ended, with a bar until then. Raises AppError when it failed."""
+        """The job once it has ended, with a progress bar until then. Raises AppError when it failed."""
         task = bar.add_task("waiting", total=None)
         while job["state"] not in ENDED:
             time.sleep(POLL_S)
@@ -111,8 +111,8 @@ class Api:
 
 
 @contextmanager
-def asking(url: str | None, key: str | None) -> Iterator[Api]:
-    """The API at `url` as `key`, both from the settings where they are None. Raises SettingsError without a key."""
+def connect(url: str | None, key: str | None) -> Iterator[Api]:
+    """The API at `url`, called with `key`; the settings say what is None. Raises SettingsError without a key."""
     import httpx2
 
     for option, given in (("--url", url), ("--key", key)):
@@ -140,7 +140,7 @@ def asking(url: str | None, key: str | None) -> Iterator[Api]:
 
 @contextmanager
 def progress() -> Iterator["Progress"]:
-    """A bar on standard error, so that what a command says can be piped on; none where nobody looks."""
+    """A progress bar on standard error, so that standard output can be piped; none when standard error is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -155,12 +155,12 @@ def _given(parameters: dict[str, str | int | None]) -> dict[str, str | int]:
 
 
 def _read(answer: "httpx2.Response") -> "httpx2.Response":
-    """The same answer. Raises AppError with what the API said when it is an error."""
+    """`answer`, unless it is an error. Raises AppError with the API's own sentence then."""
     if answer.is_success:
         return answer
     try:
         problem = answer.json()
-        said = f"{problem['detail']} ({problem['code']})"
+        reason = f"{problem['detail']} ({problem['code']})"
     except (ValueError, KeyError, TypeError):
-        said = f"the answer was {answer.status_code}; is this the address of the service?"
-    raise AppError(" ".join(said.split()))
+        reason = f"the answer was {answer.status_code}; is this the address of the service?"
+    raise AppError(" ".join(reason.split()))

@@ -1,4 +1,4 @@
-"""The database as commands reach it that need no key: by DATABASE_URL, or in the data directory, whether `serve` runs or not."""
+"""How commands without an API key reach the database: by DATABASE_URL, or in the data directory, whether `serve` runs or not."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import typer
 from app.database.errors import DRIVER_ERRORS
 from app.settings import Settings, SettingsError
 
-# No Path, for which an empty one is the directory one happens to be in.
+# Not a Path: an empty one would be the current directory.
 Data = Annotated[str | None, typer.Option("--data", help="Data directory [ARIANE_DATA, ./data].", show_default=False)]
 
 
@@ -18,9 +18,8 @@ Data = Annotated[str | None, typer.Option("--data", help="Data directory [ARIANE
 def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
     """The DSN of the migrated database. The embedded one is started for the length of the block, unless `serve` runs it already.
 
-    make: an embedded one is made where none is, and that is said; else SettingsError. Raises SettingsError, too, when it cannot be reached.
+    make: whether to make an embedded one where there is none, and print so. Raises SettingsError when there is none or it cannot be reached.
     """
-
     from app.database.connections import whereabouts
     from app.database.embedded import reaching
     from app.database.migrate import migrate as bring_up

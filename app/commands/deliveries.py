@@ -1,16 +1,16 @@
-"""`ariane deliveries`: what shops sent, what became of it, and reading it again.
+"""`ariane deliveries`: list and show what shops sent, and read it again.
 
-They end with 0; with 3 when a replay leaves something to look at (rejected again, still unsigned); with 1 when it could not be done.
+Exit status: 0; 3 when a replay leaves something to look at (rejected again, still unsigned); 1 when it could not be done.
 """
 
 import json
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from app.commands.client import Api, Json, Key, Url, asking, progress
+from app.commands.client import Api, Json, Key, Url, connect, progress
 from app.commands.output import ROOMY_COLUMNS, AsJson, columns, print_json, print_table, printable
 from app.errors import AppError
 
@@ -53,7 +53,7 @@ def list_deliveries(
         "status": status, "reason": reason, "source_id": source, "platform": platform, "topic": topic, "shop": shop,
         "conversion_id": conversion, "external_id": external_id, "from": from_, "to": to,
     }  # fmt: skip
-    with asking(url, key) as api:
+    with connect(url, key) as api:
         found = list(islice(api.pages("/v1/deliveries", **filters), limit + 1))
     rows = found[:limit]
     if as_json:
@@ -68,15 +68,15 @@ def list_deliveries(
 
 
 def _print_list(rows: list[Json], *, wide: bool) -> None:
-    """Where there is little room: why a message was not recorded, or what it was, in one column."""
+    """In a narrow terminal one column says why a message was not recorded, or else what it was."""
     roomy = wide or columns() >= ROOMY_COLUMNS
     cells = []
     for row in rows:
         why = ": ".join(filter(None, (row["reason"], row["detail"])))
         message = f"{row['platform']} {row['topic']}".strip()
         received = row["received_at"].replace("T", " ")
-        told = (received[:19], row["id"], row["status"], message, why)
-        cells.append(told if roomy else (received[:16], row["id"], row["status"], why or message))
+        whole = (received[:19], row["id"], row["status"], message, why)
+        cells.append(whole if roomy else (received[:16], row["id"], row["status"], why or message))
     headers = ("UTC", "id", "status", "message", "why") if roomy else ("UTC", "id", "status", "why, or message")
     print_table(headers, cells, cut=("message", "why", "why, or message"), wide=wide)
 
@@ -91,7 +91,7 @@ def show_delivery(
     """Show one message: what became of it, what is read in it, and its raw body (for a key that may write)."""
     if not id.startswith("dlv_"):
         raise AppError(f"{id!r} is no id of a delivery: dlv_…, as `ariane deliveries list` shows it")
-    with asking(url, key) as api:
+    with connect(url, key) as api:
         found = api.get(f"/v1/deliveries/{quote(id, safe='')}")
     if as_json:
         print_json(found)
@@ -134,13 +134,13 @@ def replay_deliveries(
         raise AppError(
             "give ids, or a filter such as --status rejected --reason not_json: not simply everything there is"
         )
-    with asking(url, key) as api:
-        told = _replay(api, given)
+    with connect(url, key) as api:
+        result = _replay(api, given)
     if as_json:
-        print_json(told)
+        print_json(result)
     else:
-        _print_replay(told)
-    raise typer.Exit(LOOK_AT_IT if told["rejected"] or told["unsigned"] else 0)
+        _print_replay(result)
+    raise typer.Exit(LOOK_AT_IT if result["rejected"] or result["unsigned"] else 0)
 
 
 def _replay(api: Api, body: Json) -> Json:
@@ -157,21 +157,21 @@ def _replay(api: Api, body: Json) -> Json:
         raise AppError(
             f"the job {job['id']} was cancelled after {job['progress']['done']} deliveries; what it did stays"
         )
-    told: Json = job["result"]
-    return told
+    return dict(job["result"])
 
 
-def _print_replay(told: dict[str, Any]) -> None:
-    said = "would be " if told["dry_run"] else ""
-    print(
-        f"{said}recorded {told['recorded']}, ignored {told['ignored']}, rejected again {told['rejected']}, still unsigned {told['unsigned']}"
+def _print_replay(result: Json) -> None:
+    would = "would be " if result["dry_run"] else ""
+    counts = "recorded {recorded}, ignored {ignored}, rejected again {rejected}, still unsigned {unsigned}".format(
+        **result
     )
-    if told["reasons"]:
+    print(f"{would}{counts}")
+    if result["reasons"]:
         cells = [
             [str(each["count"]), each["status"], each["reason"], each["example_id"], each["detail"] or ""]
-            for each in told["reasons"]
+            for each in result["reasons"]
         ]
-        # Where there is little room, `deliveries show` with the example's id says the rest.
+        # In a narrow terminal, `deliveries show` with the example's id says the rest.
         shown = 5 if columns() >= ROOMY_COLUMNS else 4
         headers = ("how many", "status", "reason", "for example", "which says")
         print_table(headers[:shown], [cell[:shown] for cell in cells], cut=("which says",))

@@ -1,6 +1,6 @@
-"""`ariane import` and `ariane reconcile`: a file to the REST API, a bar until its job has ended, and what came of it.
+"""`ariane import` and `ariane reconcile`: send a file to the REST API, follow its job with a progress bar, and show the result.
 
-They end with 0 when there is nothing to look at, 3 when there is (refused lines, differences), 1 when it could not be done.
+Exit status: 0 when there is nothing to look at, 3 when there is (refused lines, differences), 1 when it could not be done.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.client import Api, Json, Key, Url, asking, progress
+from app.commands.client import Api, Json, Key, Url, connect, progress
 from app.commands.output import AsJson, console, print_json, printable
 from app.errors import AppError
 
@@ -60,9 +60,9 @@ def import_file(
 ) -> None:
     """Import a file of orders and refunds (docs/import.md). Ends with 3 when lines were refused."""
     _refuse_unwritable(report)
-    with asking(url, key) as api:
-        asked = {"shop": shop, "kind": kind, "dry_run": "true" if dry_run else None}
-        job = _send(api, "/v1/imports", file, written, asked)
+    with connect(url, key) as api:
+        parameters = {"shop": shop, "kind": kind, "dry_run": "true" if dry_run else None}
+        job = _send(api, "/v1/imports", file, written, parameters)
         if not as_json:
             _show_import(job["result"])
             _show_lines(api, job, {"refused": job["result"]["refused"]})
@@ -86,9 +86,9 @@ def reconcile_file(
 ) -> None:
     """Compare the shop's own order list with what was recorded (docs/reconcile.md). Ends with 3 when they differ."""
     _refuse_unwritable(report)
-    with asking(url, key) as api:
-        asked = {"shop": shop, "kind": kind, "from": since, "to": until}
-        job = _send(api, "/v1/reconciliations", file, written, asked)
+    with connect(url, key) as api:
+        parameters = {"shop": shop, "kind": kind, "from": since, "to": until}
+        job = _send(api, "/v1/reconciliations", file, written, parameters)
         orders = dict((job["result"] or {}).get("orders", {}))
         differing = {status: count for status, count in orders.items() if status != "matched" and count}
         if not as_json:
@@ -99,7 +99,7 @@ def reconcile_file(
 
 
 def _refuse_unwritable(report: Path | None) -> None:
-    """Raises AppError for a report that could not be written: before the work, not behind it."""
+    """Raises AppError when the report could not be written: before the work, not after it."""
     if report is None:
         return
     if report.is_dir():
@@ -110,15 +110,15 @@ def _refuse_unwritable(report: Path | None) -> None:
         raise AppError(f"--report {report}: may not be written")
 
 
-def _send(api: Api, path: str, file: Path, written: Format | None, asked: dict[str, str | None]) -> Json:
-    """The job when it has ended."""
+def _send(api: Api, path: str, file: Path, written: Format | None, parameters: dict[str, str | None]) -> Json:
+    """Send the file; the job once it has ended."""
     if written is None and file.suffix.lower() in WORKBOOKS:
         raise AppError(f"{file.name}: is a workbook; save the sheet as CSV UTF-8")
     form = written or SUFFIXES.get(file.suffix.lower())
     if form is None:
         raise AppError(f"{file.name}: say --format csv or --format ndjson; its name does not tell")
     with progress() as bar:
-        job = api.upload(path, file, TYPES[form], bar, **asked)
+        job = api.upload(path, file, TYPES[form], bar, **parameters)
         try:
             job = api.follow(job, bar)
         except KeyboardInterrupt:
@@ -160,20 +160,20 @@ def _show_reconciliation(result: Json) -> None:
 
 
 def _show_lines(api: Api, job: Json, counts: dict[str, int]) -> None:
-    """The first lines that somebody should look at."""
+    """Print the first lines that somebody should look at."""
     if not sum(counts.values()):
         return
     shown = _table("line", "status", "reason", "order", "detail")
     lines = (line for status in counts for line in api.pages(f"/v1/jobs/{job['id']}/lines", status=status))
     for line in islice(lines, SHOWN_LINES):
         order_id = line["details"].get("order_id") or ""
-        told = (str(line["number"]), line["status"], line["reason"] or "", str(order_id), line["detail"] or "")
-        shown.add_row(*map(printable, told))
+        cells = (str(line["number"]), line["status"], line["reason"] or "", str(order_id), line["detail"] or "")
+        shown.add_row(*map(printable, cells))
     console().print(shown)
 
 
 def _report(api: Api, job: Json, report: Path | None, total: int, as_json: bool) -> None:
-    """All lines, when a file is named; else where those are that were not shown. The job itself as JSON."""
+    """Write all lines to the report, if one is named, or say where the lines are that were not shown; print the job as JSON if wanted."""
     if report is not None:
         api.download(f"/v1/jobs/{job['id']}/lines.csv", report)
     if as_json:

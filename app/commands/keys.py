@@ -1,4 +1,4 @@
-"""`ariane keys`: made, listed and revoked in the database itself, by whoever owns the machine."""
+"""`ariane keys`: make, list and revoke API keys in the database itself, as the owner of the machine."""
 
 import asyncio
 import sys
@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True)
 
 CONNECT_TIMEOUT_S = 5
 WHOLE_KEY_COLUMNS = 160
-"""From here on a terminal has room for a whole publishable key, too."""
+"""Least width at which a table shows publishable keys whole, in characters."""
 MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ def revoke_key(
         others = [each for each in siblings if each.brand_id == key.brand_id and each.id != key.id]
         print(f"{key.id} is {_described(key)}. {_consequence(key, others)}", file=sys.stderr)
         _confirm(yes)
-        # Reached anew: an embedded database that waited for an answer with us would keep `ariane serve` from starting.
+        # A second connection: an embedded database kept open during the question would keep `ariane serve` from starting.
         done = _ask(settings, lambda connection: revoking(connection, key))
     else:
         print(f"{key.id} was revoked already, at {key.revoked_at:{MOMENT}}", file=sys.stderr)
@@ -113,7 +113,7 @@ def revoke_key(
 
 
 def _ask(settings: Settings, question: "Callable[[asyncpg.Connection], Awaitable[T]]", *, make: bool = False) -> T:
-    """What `question` finds in the database."""
+    """The answer of `question`, asked over a connection to the database."""
     import asyncpg
 
     async def answer(dsn: str) -> T:
@@ -144,7 +144,7 @@ def _described(key: "StoredKey") -> str:
 
 
 def _consequence(key: "StoredKey", others: "list[StoredKey]") -> str:
-    """What will no longer work without it. others: the brand's other keys in force."""
+    """What will no longer work once it is revoked. others: the brand's other keys in force."""
     if key.kind == "publishable":
         return f"Pages of the shop {key.shop!r} that carry it will not be heard any more."
     again = f"until `ariane keys create --brand {key.brand!r}` makes another"

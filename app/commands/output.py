@@ -1,4 +1,4 @@
-"""What commands answer: JSON for programs, tables for people; in a terminal as wide as it is, in a pipe one whole line per row, to be searched."""
+"""Output of commands: JSON for programs, tables for people, as wide as the terminal; in a pipe one whole line per row, to be searched."""
 
 import json
 import shutil
@@ -14,37 +14,39 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 PIPE_COLUMNS = 2_000
 ROOMY_COLUMNS = 120
-"""From here on a terminal has room for more than what is needed most."""
+"""Least width at which tables show more than the most important columns, in characters."""
 
 
 def columns() -> int:
-    """How wide the terminal is, PIPE_COLUMNS where there is none."""
+    """Width of the terminal, PIPE_COLUMNS where there is none."""
     return shutil.get_terminal_size((PIPE_COLUMNS, 1)).columns
 
 
 def console(width: int | None = None) -> "Console":
-    """Where tables are shown, as wide as the terminal unless `width` is given."""
+    """The console for tables, as wide as the terminal unless `width` is given."""
     from rich.console import Console
 
     return Console(width=width or columns(), markup=False, highlight=False)
 
 
 def print_json(words: object) -> None:
-    """For a program, and for whoever reads over its shoulder."""
+    """Print JSON, indented."""
     print(json.dumps(words, indent=2, ensure_ascii=False))
 
 
 def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[str]], *, cut: Collection[str], wide: bool = False
 ) -> None:
-    """One line per row. Where the terminal is too narrow, the columns named in `cut` end in … and the others, to be copied into the next command,
-    stay in one piece. wide: nothing is cut; lines may then be longer than the terminal."""
+    """Print one line per row. In a narrow terminal the columns named in `cut` end in …; the others stay whole, to be copied into another command.
+
+    wide: nothing is cut; lines may then be longer than the terminal.
+    """
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(box=None, header_style="bold", pad_edge=False)
     for header in headers:
-        # Rich takes room from columns that may wrap first. None of these does, being cut to a line below.
+        # Rich narrows columns that may wrap first; these never wrap, because each cell is one line.
         shown.add_column(header, overflow="ellipsis", no_wrap=header not in cut, min_width=len(header))
     for row in rows:
         texts = [Text(" ".join(printable(cell).split()), overflow="ellipsis", no_wrap=True) for cell in row]
@@ -53,5 +55,5 @@ def print_table(
 
 
 def printable(text: str) -> str:
-    """What others wrote, without what a terminal would obey."""
+    """Text from elsewhere, without control characters that a terminal would obey."""
     return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)

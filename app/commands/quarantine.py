@@ -1,4 +1,4 @@
-"""`ariane quarantine`: lines of this machine's spool that could not be recorded, and putting them back."""
+"""`ariane quarantine`: list lines of this machine's spool that could not be recorded, and put them back."""
 
 import time
 from collections import Counter
@@ -91,7 +91,7 @@ def _print_retry(put: int, segments: int, drained: bool, refused: "list[Held]") 
 
 
 def _await_drain(segments: tuple[Path, ...], wait_s: int) -> bool:
-    """Whether all of them have left the spool within that time."""
+    """Whether all these segments have left the spool within `wait_s`."""
     deadline_s = clock.monotonic_s() + wait_s
     while any(path.exists() for path in segments):
         if clock.monotonic_s() >= deadline_s:
@@ -101,7 +101,7 @@ def _await_drain(segments: tuple[Path, ...], wait_s: int) -> bool:
 
 
 def _spool(settings: Settings) -> Path:
-    """Where the lines are. Raises SettingsError where there is no data directory: nothing in quarantine would be said of the wrong one."""
+    """The spool's directory. Raises SettingsError without a data directory: an empty list would be an answer about the wrong one."""
     if not settings.data.is_dir():
         raise SettingsError(f"there is no directory {settings.data.absolute()}: say --data, as `ariane serve` has it")
     return settings.data / "spool"

@@ -1,4 +1,4 @@
-"""`ariane serve`. It reads its own words: typer took a third of the time to the first redirect, and stay in the parent for good."""
+"""`ariane serve`. It parses its options with argparse: typer took a third of the time to the first redirect, and stayed in memory."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from app.settings import read_settings
 def main(arguments: Sequence[str]) -> None:
     """Run the service with these options until it is told to stop.
 
-    Raises ServeError, SettingsError or PostgresError when it cannot start. An option that is none ends the process with status 2.
+    Raises ServeError, SettingsError or PostgresError when it cannot start. An unknown option ends the process with status 2.
     """
     parser = argparse.ArgumentParser(
         prog="ariane serve",

@@ -1,7 +1,7 @@
-"""The way to PostgreSQL: SQLAlchemy's engine for the API, plain asyncpg for what is set-based and hot.
+"""Connections to PostgreSQL: SQLAlchemy's engine for the API, plain asyncpg for what is set-based and hot.
 
-Two ways into one database on purpose: a statement through SQLAlchemy costs two to three times the driver's own time
-(docs/decisions), which resources can afford and the recording of clicks and orders cannot.
+A statement through SQLAlchemy costs two to three times the driver's own time (docs/decisions), which resources can afford and the recording of
+clicks and orders cannot.
 """
 
 from typing import TYPE_CHECKING
@@ -19,20 +19,20 @@ COMMAND_TIMEOUT_S = 60
 
 
 def whereabouts(dsn: str) -> str:
-    """Which database that is, for people: name, host and port, or where its socket is. Never a user's name or password."""
+    """The database of a DSN in words: name, host and port, or its socket. Never a user's name or password."""
     parts = urlsplit(dsn)
-    asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    name = unquote(parts.path[1:]) or asked.get("dbname") or unquote(parts.username or "")
-    host = parts.hostname or asked.get("host") or "this machine"
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    name = unquote(parts.path[1:]) or options.get("dbname") or unquote(parts.username or "")
+    host = parts.hostname or options.get("host") or "this machine"
     if host.startswith("/"):
         return f"{name!r} on the socket in {host}"
-    port = parts.port or asked.get("port") or 5432
+    port = parts.port or options.get("port") or 5432
     return f"{name!r} at {f'[{host}]' if ':' in host else host}, port {port}"
 
 
 def create_engine(settings: Settings, *, size: int | None = None) -> "AsyncEngine":
     """An engine over `settings.database_url`; connects on first use. `size`: connections, else `settings.database_pool`."""
-    # Here, because the background process never needs it and would pay a second of processor time at every start.
+    # Imported here: the background process never needs it, and it takes a second of processor time.
     from sqlalchemy.ext.asyncio import create_async_engine
 
     parts = urlsplit(settings.database_url)
@@ -63,6 +63,6 @@ async def connect_pool(dsn: str, *, size: int, name: str) -> asyncpg.Pool:
 
 
 async def _tidy(connection: asyncpg.Connection) -> None:
-    """Ends a transaction that was left open. asyncpg would send RESET ALL at every release: a round trip, for session state nobody here sets."""
+    """End a transaction that was left open. asyncpg's own way is RESET ALL at every release: a round trip, for session state that is never set here."""
     if connection.is_in_transaction():
         await connection.reset()

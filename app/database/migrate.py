@@ -1,10 +1,12 @@
-"""Brings a database to this release's schema, once, whoever asks and however many ask at once."""
+"""Brings a database to this release's schema, once, however many processes ask for it at the same time."""
 
 import asyncio
 from pathlib import Path
 from string import Template
 
 import asyncpg
+
+from app.database.transactions import Connection
 
 MIGRATION_LOCK = 0x41524941
 """Advisory lock held while migrating: several hosts may start at the same time."""
@@ -19,7 +21,7 @@ NUMBERED = (
     ("redecide", "after"),
 )
 """Tables with a column that holds the number of a transaction."""
-# Foreign is a row that this server cannot have written: it sees the row, and its own transactions have not come that far.
+# A visible row with a transaction number that this server has not reached was written by another server.
 IS_FOREIGN = Template("""/* across brands: of a restored dump */
 SELECT EXISTS (SELECT FROM $table WHERE $column >= pg_snapshot_xmax(pg_current_snapshot()))""")
 ADOPT = Template("""/* across brands: of a restored dump */
@@ -31,17 +33,8 @@ def head() -> str:
     return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
-async def current(dsn: str) -> str | None:
-    """The revision a database is at; None when it is empty. Raises what asyncpg raises when it cannot be reached."""
-    connection = await asyncpg.connect(dsn, timeout=5)
-    try:
-        return await revision(connection)
-    finally:
-        await connection.close()
-
-
-async def revision(connection: asyncpg.Connection) -> str | None:
-    """The same, over an open connection."""
+async def revision(connection: Connection) -> str | None:
+    """The revision that a database is at; None when it is empty."""
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
         return None
     found = await connection.fetchval("SELECT version_num FROM alembic_version")
@@ -49,9 +42,9 @@ async def revision(connection: asyncpg.Connection) -> str | None:
 
 
 def migrate(dsn: str, target: str = "head") -> bool:
-    """Brings the database to `target`; True when something was done. Blocking; call it in a thread from async code.
+    """Bring the database to `target`; True when something was done. Blocking; call it in a thread from async code.
 
-    At head already, it costs one connection and does not import Alembic. A database restored from a dump gets numbers of its own transactions.
+    When it is at head already, that costs one connection and does not import Alembic. A restored dump gets transaction numbers of this server.
     """
     return asyncio.run(_migrate(dsn, target))
 
@@ -73,9 +66,9 @@ async def _migrate(dsn: str, target: str) -> bool:
 
 
 async def _renumber(connection: asyncpg.Connection) -> bool:
-    """Takes numbers of another server's transactions, which came with a dump, for our own; True when there were any.
+    """Replace transaction numbers that a dump brought from another server by one of this server; True when there were any.
 
-    Until this server had come as far, which may be never, waiting orders would not be decided, and every poll would read every route again.
+    Until this server reached those numbers, perhaps never, waiting orders would not be decided and every poll would read every route again.
     """
     restored = False
     for table, column in NUMBERED:

@@ -1,7 +1,7 @@
-"""The months of `click`: created ahead, so that no drain ever meets an id without a partition.
+"""Monthly partitions of `click`, created ahead so that no drain meets an id without one.
 
-`CREATE … PARTITION OF` waits behind every open drain, and everybody else behind it; `CREATE TABLE LIKE` and `ATTACH` do not, as long as there is
-no DEFAULT partition. They may still meet a lock (a backup, a long report being vacuumed around), so they wait briefly and try again.
+`CREATE … PARTITION OF` waits for every open drain and blocks everybody else meanwhile; `CREATE TABLE LIKE` and `ATTACH` do not, as long as there
+is no DEFAULT partition. They may still meet a lock (of a backup, or of vacuum during a long report), so they wait briefly and try again.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from app.database.transactions import Connection
 from app.domain.ids import floor_at
 
 MONTHS_BACK = 1
-"""A spool that waited out an outage reaches into the month before; anything older makes the drain ask for its month by name."""
+"""Months before the present one that are kept ready, for a spool that waited out an outage. The drain itself makes older ones."""
 MONTHS_AHEAD = 3
 LOCK_TIMEOUT_MS = 2_000
 ATTEMPTS = 5
@@ -27,7 +27,7 @@ def month_start(at: datetime) -> datetime:
 
 
 def month_after(start: datetime, months: int = 1) -> datetime:
-    """The start of a month so many months later (earlier when negative)."""
+    """The start of the month `months` later (earlier when negative)."""
     number = start.year * 12 + start.month - 1 + months
     return start.replace(year=number // 12, month=number % 12 + 1)
 
@@ -69,7 +69,7 @@ async def drop_partitions(connection: Connection, *, before: datetime) -> list[s
             break
         await connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
         try:
-            # CONCURRENTLY, or every drain waits for the longest report. What an interrupted one left half done is finalised first.
+            # CONCURRENTLY, or every drain waits for the longest report. A detach that was interrupted is finalised first.
             await connection.execute(
                 f"ALTER TABLE click DETACH PARTITION {name} {await _detach_mode(connection, name)}"
             )

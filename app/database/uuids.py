@@ -1,5 +1,6 @@
-"""Ids as the database's driver gives them: UUIDs like any other, but made, hashed and compared in C, and an order is looked up by its id dozens of
-times. Here and not in random_ids.py, because a command that asks no database need not load its driver.
+"""Ids in the driver's own UUID class, which is made, hashed and compared in C: an order is looked up by its id dozens of times.
+
+Apart from random_ids.py, because a command that needs no database should not load the driver.
 """
 
 from uuid import UUID
@@ -10,10 +11,10 @@ from app import random_ids
 
 
 def new_id() -> UUID:
-    """`random_ids.new_id`."""
+    """A fresh UUIDv7, as `random_ids.new_id` makes it."""
     return pgproto.UUID(random_ids.new_id_bytes())
 
 
 def read_id(text: str) -> UUID:
-    """The id that this text is. ValueError when it is none."""
+    """The id in a text. Raises ValueError when it is none."""
     return pgproto.UUID(text)

@@ -1,10 +1,5 @@
 """Text that PostgreSQL can store: no NUL, and no lone surrogate, which has no UTF-8."""
 
-import re
-
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""A character that no text column and no JSON column can hold."""
-
 
 def storable(text: str, characters_max: int | None = None, *, nul: str = "␀") -> str:
     """The first `characters_max` characters of `text`, each NUL replaced by `nul` and each lone surrogate by `?`."""

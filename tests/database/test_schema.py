@@ -12,7 +12,7 @@ from sqlalchemy import Connection, ForeignKeyConstraint, PrimaryKeyConstraint, U
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
 from app.database.connections import create_engine
-from app.database.migrate import current, head, migrate
+from app.database.migrate import head, migrate, revision
 from app.database.tables import LOCALS, LOOKUPS, TransactionId, metadata
 from app.settings import read_settings
 from tests.conftest import database_dsn
@@ -55,7 +55,15 @@ def test_migrations_go_up_down_and_up_again_and_leave_nothing_behind(empty_dsn: 
         return [row["relname"] for row in rows]
 
     assert migrate(empty_dsn) is True
-    assert asyncio.run(current(empty_dsn)) == head()
+
+    async def reached() -> str | None:
+        connection = await asyncpg.connect(empty_dsn)
+        try:
+            return await revision(connection)
+        finally:
+            await connection.close()
+
+    assert asyncio.run(reached()) == head()
     assert migrate(empty_dsn, "base") is True
     assert asyncio.run(tables()) == ["alembic_version"]
     assert migrate(empty_dsn) is True
