@@ -1,4 +1,4 @@
-"""What is kept only for a while, and removed by the background process when that is over. A brand at a time: brands may live on different machines."""
+"""Removes what has outlived its retention. One brand at a time, because brands may live on different machines."""
 
 from datetime import timedelta
 
@@ -11,13 +11,13 @@ from app.settings import Settings
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 LOST_HOST_AFTER = timedelta(days=30)
-"""A spool that has not been heard of for this long no longer holds back `complete_until`: its machine is gone."""
+"""Silence after which a spool no longer holds back `complete_until`: its machine is gone."""
 
 FORGET_ANSWERS = "DELETE FROM idempotency WHERE brand_id = $1 AND created_at < $2"
 FORGET_VISITS = "DELETE FROM visit WHERE brand_id = $1 AND day < $2"
 FORGET_HOSTS = "DELETE FROM drain_state WHERE updated_at < $1"
 
-# Every brand has a key: this is the list of brands that can be read without asking every machine.
+# Every brand has a key, so this lists all brands without a query to every machine.
 BRANDS = "SELECT DISTINCT brand_id FROM api_key ORDER BY brand_id"
 
 

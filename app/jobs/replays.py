@@ -98,7 +98,7 @@ async def _commit(run: Run, delivery_ids: Sequence[UUID], part: Part) -> list[Re
 
 
 def _lines(done: int, delivery_ids: Sequence[UUID], replayed: Sequence[Replayed]) -> list[JobLine]:
-    results = {each.id: each.verdict for each in replayed}
+    results = {each.id: each.result for each in replayed}
     return [
         JobLine(done + place, result.status, result.reason, result.detail, {"delivery_id": ids.show("delivery", each)})
         for place, each in enumerate(delivery_ids, 1)

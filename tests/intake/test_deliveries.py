@@ -308,7 +308,7 @@ async def test_a_message_that_cannot_be_recorded_is_set_aside_alone(
 
     monkeypatch.undo()
     [mended] = await replay(pool, alice.id, [bad["id"]], secret="s" * 43)
-    assert mended.verdict.status == "recorded"
+    assert mended.result.status == "recorded"
     assert len(await orders(pool, alice)) == 5
 
 
@@ -340,13 +340,13 @@ async def test_a_wrong_signature_is_kept_and_replayed_once_the_secret_is_mended(
     assert await orders(pool, alice) == []
 
     [still_wrong] = await replay(pool, alice.id, [delivery["id"]], secret=secret)
-    assert (still_wrong.verdict.status, still_wrong.verdict.reason) == ("unsigned", "wrong_signature")
+    assert (still_wrong.result.status, still_wrong.result.reason) == ("unsigned", "wrong_signature")
     assert await orders(pool, alice) == []
 
     await shopify.change_secrets(pool, secret, "mistyped", SECRET)
     [replayed] = await replay(pool, alice.id, [delivery["id"]], secret=secret)
     [order] = await orders(pool, alice)
-    assert (replayed.verdict.status, replayed.verdict.conversion_id) == ("recorded", order["id"])
+    assert (replayed.result.status, replayed.result.conversion_id) == ("recorded", order["id"])
     [delivery] = await deliveries(pool, alice.id)
     assert (delivery["status"], delivery["attempts"]) == ("recorded", 3)
 
@@ -364,7 +364,7 @@ async def test_a_secret_sealed_with_a_key_that_is_gone_does_not_hide_the_one_bes
     for sealed, verdict in (([gone], ("unsigned", "unreadable_secret")), ([gone, present], ("recorded", None))):
         await pool.execute("UPDATE source SET secrets = $2 WHERE id = $1", shopify.id, sealed)
         [replayed] = await replay(pool, alice.id, [delivery["id"]], secret=secret)
-        assert (replayed.verdict.status, replayed.verdict.reason) == verdict
+        assert (replayed.result.status, replayed.result.reason) == verdict
 
 
 async def test_the_shop_tries_again_after_the_secret_is_mended(

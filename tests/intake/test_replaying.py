@@ -95,7 +95,7 @@ async def test_a_range_is_read_again_in_few_transactions_and_ends_as_if_it_had_b
     replayed = await replay(pool, alice.id, [UUID(line.id) for line in lines], secret=secret)
     assert batches == [BATCH_ROWS, 5]
     assert [each.id for each in replayed] == [UUID(line.id) for line in lines]
-    assert {each.verdict.status for each in replayed} == {"recorded"}
+    assert {each.result.status for each in replayed} == {"recorded"}
     kept = await deliveries(pool, alice.id)
     assert {(row["status"], row["reason"], row["attempts"]) for row in kept} == {("recorded", None, 2)}
     known = await facts(pool, alice)
@@ -103,7 +103,7 @@ async def test_a_range_is_read_again_in_few_transactions_and_ends_as_if_it_had_b
     assert len(known) == len(lines)
 
     again = await replay(pool, alice.id, [UUID(line.id) for line in lines], secret=secret)
-    assert [each.verdict for each in again] == [each.verdict for each in replayed]
+    assert [each.result for each in again] == [each.result for each in replayed]
     assert await facts(pool, alice) == known
 
 
@@ -122,7 +122,7 @@ async def test_one_that_cannot_be_recorded_is_found_and_refused_alone(
 
     monkeypatch.setattr(platform, "_read_order", careless)
     replayed = await replay(pool, alice.id, [UUID(line.id) for line in lines], secret=secret)
-    assert [each.verdict.reason for each in replayed] == [None] * 4 + ["not_recordable"] + [None] * 4
+    assert [each.result.reason for each in replayed] == [None] * 4 + ["not_recordable"] + [None] * 4
     assert [row["status"] for row in await deliveries(pool, alice.id)] == ["recorded"] * 4 + ["rejected"] + [
         "recorded"
     ] * 4
@@ -139,7 +139,7 @@ async def test_a_dry_run_says_what_would_be_read_and_changes_nothing(
     before = await deliveries(pool, alice.id)
     dry = await replay(pool, alice.id, [UUID(line.id) for line in lines], secret=secret, dry_run=True)
     # The third is signed with the source's present secret.
-    assert [(each.verdict.status, each.verdict.reason) for each in dry] == [
+    assert [(each.result.status, each.result.reason) for each in dry] == [
         ("recorded", None),
         ("rejected", "not_an_order"),
         ("recorded", None),
@@ -147,7 +147,7 @@ async def test_a_dry_run_says_what_would_be_read_and_changes_nothing(
     assert await deliveries(pool, alice.id) == before
     assert await orders(pool, alice) == []
     wet = await replay(pool, alice.id, [UUID(line.id) for line in lines], secret=secret)
-    assert [each.verdict.status for each in wet] == [each.verdict.status for each in dry]
+    assert [each.result.status for each in wet] == [each.result.status for each in dry]
 
 
 async def test_signed_and_unsigned_ones_stand_in_one_range(
@@ -163,7 +163,7 @@ async def test_signed_and_unsigned_ones_stand_in_one_range(
     await record(*right, *forged)
     lines = [*right, *forged]
     replayed = await replay(pool, alice.id, [UUID(line.id) for line in lines], secret=secret)
-    assert [each.verdict.status for each in replayed] == ["recorded"] * 3 + ["unsigned"] * 3
+    assert [each.result.status for each in replayed] == ["recorded"] * 3 + ["unsigned"] * 3
     assert len(await orders(pool, alice)) == 3
 
 
@@ -206,7 +206,7 @@ async def test_a_verdict_found_meanwhile_by_somebody_else_stands(
 
     monkeypatch.setattr(replaying, "finish_deliveries", late)
     [replayed] = await replay(pool, alice.id, [UUID(line.id)], secret=secret)
-    assert replayed.verdict.status == "unsigned"
+    assert replayed.result.status == "unsigned"
     [row] = await deliveries(pool, alice.id)
     assert (row["id"], row["status"]) == (UUID(line.id), "recorded")
 

@@ -312,13 +312,13 @@ def _replay(replayed: list[Replayed], dry_run: bool) -> Replay:
     verdicts = [
         DeliveryVerdict(
             id=ids.show("delivery", each.id),
-            status=each.verdict.status,  # type: ignore[arg-type]
-            reason=each.verdict.reason,
-            detail=each.verdict.detail,
+            status=each.result.status,  # type: ignore[arg-type]
+            reason=each.result.reason,
+            detail=each.result.detail,
             conversion_id=None if order_id is None else ids.show("conversion", order_id),
         )
         for each in replayed
-        for order_id in (each.verdict.conversion_id,)
+        for order_id in (each.result.conversion_id,)
     ]
     return Replay(dry_run=dry_run, **Tally().add(replayed).words(), deliveries=verdicts)
 

@@ -1,8 +1,8 @@
-"""From raw messages to facts: what the pixel, the beacon and the webhooks brought is read, recorded, and kept with what became of it.
+"""Records what the pixel, the beacon and the webhooks brought: reads each message, records its facts, and keeps it with the result.
 
-One brand and one transaction a batch: which of the messages are new, what they say, `record()`, and the rows of `delivery` in their final
-state. A message is known again by its origin, the sender's own id and the body's hash. Two processes that meet the same message at once both
-record it, which changes nothing, and one of them keeps it.
+A batch is one brand and one transaction: find the messages that are new, read them, `record()`, write the rows of `delivery` in their final
+state. Two messages are the same when origin, the sender's own id and the body's hash are. Two processes that meet the same message at once
+both record it, which changes nothing, and one of them keeps it.
 """
 
 import asyncio
@@ -35,22 +35,23 @@ from app.spool.records import HookLine, Line, PixelLine
 logger = logging.getLogger(__name__)
 
 NOBODY = UUID(int=0)
-"""The brand of hits whose publishable key is missing or unknown."""
+"""Brand of hits whose publishable key is missing or unknown."""
 
 TEXT_CHARACTERS_MAX = 500
+"""Longest `detail` of a delivery, in characters."""
 
 BRAND = "SELECT currency, click_param FROM brand WHERE id = $1"
 # A lookup table: never joined with a brand's tables.
 SOURCES = "SELECT id, settings::text AS settings, secrets FROM source WHERE id = ANY($1::uuid[])"
 
-# The door could not look the key up (PostgreSQL was away and the key not in memory): it is looked up here, as it stood when the hit came.
+# For hits whose key the door could not look up, because PostgreSQL was away: the key counts as it stood when the hit came.
 KEYS = """
 SELECT key_hash, id, brand_id, shop, revoked_at FROM api_key WHERE key_hash = ANY($1::bytea[]) AND kind = 'publishable'
 """
 
-# OFFSET 0 keeps each look-up apart: one descent of the index a message. Free to choose, a planner who has not met the table yet reads all of the
-# brand's deliveries for every batch.
-KNOWN = """
+# OFFSET 0 makes it one look-up in the index per message. Without it, the planner of a table that was never analyzed reads all of the brand's
+# deliveries for every batch.
+STORED_ALREADY = """
 SELECT k.number::int AS number, d.id, d.status
 FROM unnest($2::uuid[], $3::text[], $4::bytea[]) WITH ORDINALITY AS k(origin_id, external_id, body_hash, number)
 CROSS JOIN LATERAL (
@@ -59,16 +60,16 @@ CROSS JOIN LATERAL (
 ) AS d
 """
 
-KEPT = (
+COLUMNS = (
     "brand_id", "id", "origin_id", "platform", "shop", "topic", "external_id", "body_hash", "headers", "body", "status", "reason", "detail",
     "conversion_id", "received_at", "recorded_at", "attempts",
 )  # fmt: skip
-KEEP = f"""
-INSERT INTO delivery ({", ".join(KEPT)}) VALUES ({", ".join(f"${number}" for number in range(1, len(KEPT) + 1))}) ON CONFLICT DO NOTHING
+INSERT = f"""
+INSERT INTO delivery ({", ".join(COLUMNS)}) VALUES ({", ".join(f"${number}" for number in range(1, len(COLUMNS) + 1))}) ON CONFLICT DO NOTHING
 """  # noqa: S608  names of columns
 
-LOCK_KEPT = "SELECT id FROM delivery WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE"
-SETTLE = """
+LOCK = "SELECT id FROM delivery WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+FINISH = """
 UPDATE delivery d
 SET status = r.status, reason = r.reason, detail = r.detail, topic = r.topic, conversion_id = coalesce(r.conversion_id, d.conversion_id),
     recorded_at = r.recorded_at, headers = r.headers, attempts = d.attempts + 1
@@ -77,7 +78,7 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 WHERE d.brand_id = $1 AND d.id = r.id AND d.status = r.was
 """
 
-# The newest stay: an owner who mends a secret today looks for the orders of today.
+# The newest stay: an owner who corrects a secret today looks for the orders of today.
 TRIM_UNSIGNED = """
 DELETE FROM delivery WHERE brand_id = $1 AND status = 'unsigned' AND origin_id = $2 AND id <= (
     SELECT id FROM delivery WHERE brand_id = $1 AND status = 'unsigned' AND origin_id = $2 ORDER BY id DESC OFFSET $3 LIMIT 1)
@@ -86,14 +87,14 @@ TRIM_NOBODY = """
 DELETE FROM delivery WHERE brand_id = $1 AND id <= (SELECT id FROM delivery WHERE brand_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)
 """
 BATCH_MAX = 250
-"""Messages recorded in one transaction: its orders stay locked that long, and so long the process does nothing else while it reads them."""
+"""Messages recorded in one transaction. It bounds how long their orders stay locked, and how long reading them holds up this process."""
 BATCHES_AT_ONCE = 2
-"""While the database works on one, the next is read."""
+"""Batches of a brand under way at once: while the database works on one, the next is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingCounts:
-    """What became of the lines of one call; the figures add up to their number."""
+    """Numbers of lines of one call by result; they add up to the lines."""
 
     recorded: int = 0
     ignored: int = 0
@@ -117,14 +118,14 @@ class DeliveryResult(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """What a brand's messages are read with. brand: None when it does not exist."""
+    """The brand and sources that messages are read with. brand: None when it does not exist."""
 
     brand: asyncpg.Record | None
     sources: Mapping[UUID, asyncpg.Record]
     customer_secret: bytes
 
     def context(self, brand_id: UUID, message: Message) -> Context:
-        """What a parser needs to know beside the message."""
+        """What the parser of a message gets beside the message."""
         assert self.brand is not None
         source = self.sources.get(message.origin_id) if message.origin_id else None
         return Context(
@@ -137,7 +138,7 @@ class Origins:
         )
 
     def read(self, brand_id: UUID, message: Message) -> Parsed:
-        """What a message says. Never raises."""
+        """The message as its platform's parser reads it. Never raises."""
         if self.brand is None:
             return Parsed(rejected="unknown_brand", detail="the brand does not exist")
         return message.read(self.context(brand_id, message))
@@ -145,21 +146,21 @@ class Origins:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """What has become of a message that is kept already. was: the status it had when it was read."""
+    """The new result of a stored message. was: the status it had when it was read."""
 
     message: Message
-    verdict: DeliveryResult
+    result: DeliveryResult
     was: str
 
 
 async def record_deliveries(
     pool: asyncpg.Pool, lines: Sequence[Line], *, secret: str, settings: Settings
 ) -> RecordingCounts:
-    """Records lines of the spool's orders, wholly: afterwards every one of them is a row of `delivery`, or was one before.
+    """Record lines of the spool's orders, all of them: afterwards each is a row of `delivery`, or was one before.
 
-    A message that cannot be recorded is found by halving its batch and kept as `rejected`, so that it never holds up another. Raises what
-    the database raises when the fault is its own, and ValueError for a line that is no message at all (its ids are none); either way the
-    same lines may be given again.
+    A message that cannot be recorded is found by halving its batch and kept as `rejected`, so that it never holds up another. Raises the
+    database's error when the fault is the database's, and ValueError for a line that is no message (its ids are invalid). The same lines may be
+    given again after either.
     """
     brands: dict[UUID, list[Message]] = {}
     for line in lines:
@@ -179,17 +180,20 @@ async def record_deliveries(
                 done = await _record_or_halve(pool, brand_id, ours[start : start + BATCH_MAX], secret, settings)
                 outcome += done
 
-    # Both may meet in an order: its lock makes one wait, and any sequence is the same.
-    told = await asyncio.gather(*map(take_turns, range(BATCHES_AT_ONCE)), return_exceptions=True)
-    for error in told:
+    # Two batches may touch one order: its lock makes one of them wait, and their sequence does not matter.
+    errors = await asyncio.gather(*map(take_turns, range(BATCHES_AT_ONCE)), return_exceptions=True)
+    for error in errors:
         if error is not None:
             raise error
     return outcome
 
 
 def _turns(messages: list[Message]) -> list[list[Message]]:
-    """The messages by who takes them. Copies of one go the same way, one after the other: side by side, a wrongly signed copy and the right one
-    would both look new, and whichever came second would not be kept."""
+    """The messages, divided among the batches under way at once.
+
+    Copies of one message stay together: side by side, a wrongly signed copy and the right one would both look new, and the second would not be
+    kept.
+    """
     turns: list[list[Message]] = [[] for _ in range(BATCHES_AT_ONCE)]
     if len(messages) <= BATCH_MAX:
         turns[0] = messages
@@ -200,7 +204,7 @@ def _turns(messages: list[Message]) -> list[list[Message]]:
 
 
 async def _find_brands(pool: asyncpg.Pool, messages: Sequence[Message]) -> list[tuple[UUID, Message]]:
-    """The brands of hits that the door could not place, by the publishable key they name; NOBODY where there is none in force."""
+    """The brands of hits by the publishable key that they name, where the door could not look it up; NOBODY where no such key is in force."""
     hashes = [hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest() for key in map(key_of, messages)]
     rows = {bytes(row["key_hash"]): row for row in await pool.fetch(KEYS, hashes)} if messages else {}
     found = []
@@ -232,12 +236,12 @@ async def _record_or_halve(
 async def _set_aside(pool: asyncpg.Pool, brand_id: UUID, message: Message, error: Exception) -> RecordingCounts:
     logger.error("delivery %s cannot be recorded", message.id, exc_info=error)
     async with pool.acquire() as connection:
-        await _keep(connection, brand_id, [(message, refused(message, error))])
+        await _store(connection, brand_id, [(message, rejection(message, error))])
     return RecordingCounts(rejected=1)
 
 
-def refused(message: Message, error: Exception) -> DeliveryResult:
-    """The verdict on a message whose words could not be recorded."""
+def rejection(message: Message, error: Exception) -> DeliveryResult:
+    """The result of a message that could not be recorded."""
     return DeliveryResult("rejected", "not_recordable", _short(f"{type(error).__name__}: {error}"), message.identity[0])
 
 
@@ -249,32 +253,32 @@ async def _record_batch(
 ) -> RecordingCounts:
     if brand_id == NOBODY:
         unknown = DeliveryResult("rejected", "unknown_key", "k is missing, or no publishable key in force")
-        await _keep(connection, NOBODY, [(message, unknown) for message in messages])
+        await _store(connection, NOBODY, [(message, unknown) for message in messages])
         await connection.execute(TRIM_NOBODY, NOBODY, settings.unsigned_cap_rows)
         return RecordingCounts(rejected=len(messages))
-    fresh, mended = await _new_ones(connection, brand_id, messages)
-    signed = [message for message in (*fresh, *mended) if message.unsigned is None]
-    origins = await look_up(connection, brand_id, signed, secret)
-    verdicts = await record_messages(connection, brand_id, signed, origins)
+    fresh, resent = await _new_ones(connection, brand_id, messages)
+    signed = [message for message in (*fresh, *resent) if message.unsigned is None]
+    origins = await load_origins(connection, brand_id, signed, secret)
+    results = await record_messages(connection, brand_id, signed, origins)
     for message in fresh:
         if message.unsigned is not None:
-            verdicts[message.id] = DeliveryResult("unsigned", message.unsigned, None, message.identity[0])
-    await _keep(connection, brand_id, [(message, verdicts[message.id]) for message in fresh])
+            results[message.id] = DeliveryResult("unsigned", message.unsigned, None, message.identity[0])
+    await _store(connection, brand_id, [(message, results[message.id]) for message in fresh])
     await finish_deliveries(
-        connection, brand_id, [Reread(message, verdicts[message.id], "unsigned") for message in mended]
+        connection, brand_id, [Reread(message, results[message.id], "unsigned") for message in resent]
     )
     for origin_id in {message.origin_id for message in fresh if message.unsigned is not None}:
         await connection.execute(TRIM_UNSIGNED, brand_id, origin_id, settings.unsigned_cap_rows)
-    counts = Counter(verdict.status for verdict in verdicts.values())
-    return RecordingCounts(repeated=len(messages) - len(verdicts), **counts)
+    counts = Counter(result.status for result in results.values())
+    return RecordingCounts(repeated=len(messages) - len(results), **counts)
 
 
 async def _new_ones(
     connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message]
 ) -> tuple[list[Message], list[Message]]:
-    """The messages nobody has kept yet; and those kept as unsigned that have now come with a right signature, under their kept id.
+    """The messages that are not stored yet; and those stored as unsigned that have now come with a right signature, under their stored id.
 
-    The latter because a shop tries again after our 401: what it sends then must not count as known.
+    The second kind exists because a shop tries again after our 401, and that message must not count as a repetition.
     """
     distinct: dict[tuple[UUID | None, str, bytes], Message] = {}
     for message in messages:
@@ -282,117 +286,117 @@ async def _new_ones(
         if key not in distinct or (distinct[key].unsigned is not None and message.unsigned is None):
             distinct[key] = message
     origins, externals, hashes = zip(*distinct, strict=True)
-    rows = await connection.fetch(KNOWN, brand_id, origins, externals, hashes)
-    known = {row["number"] - 1: row for row in rows}
-    fresh, mended = [], []
+    rows = await connection.fetch(STORED_ALREADY, brand_id, origins, externals, hashes)
+    stored = {row["number"] - 1: row for row in rows}
+    fresh, resent = [], []
     for index, message in enumerate(distinct.values()):
-        if index not in known:
+        if index not in stored:
             fresh.append(message)
-        elif known[index]["status"] == "unsigned" and message.unsigned is None:
-            mended.append(replace(message, id=known[index]["id"]))
-    return fresh, mended
+        elif stored[index]["status"] == "unsigned" and message.unsigned is None:
+            resent.append(replace(message, id=stored[index]["id"]))
+    return fresh, resent
 
 
 async def record_messages(
     connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], origins: Origins
 ) -> dict[UUID, DeliveryResult]:
-    """Reads these messages and records what they say: what became of each, by its id."""
+    """Read these messages and record what they say: the result of each, by its id."""
     parsed = [(message, origins.read(brand_id, message)) for message in messages]
     reports: list[tuple[OrderReport, Receipt]] = []
     landings: list[Landing] = []
     first_report: dict[UUID, int] = {}
-    for message, said in parsed:
-        if said.reports:
+    for message, content in parsed:
+        if content.reports:
             first_report[message.id] = len(reports)
-        reports += [(report, message.receipt()) for report in said.reports]
-        landings += said.landings
+        reports += [(report, message.receipt()) for report in content.reports]
+        landings += content.landings
     recorded = await record(connection, brand_id, reports)
     await record_landings(connection, brand_id, landings)
     return {
-        message.id: verdict_on(
-            said, recorded[first_report[message.id]].conversion_id if message.id in first_report else None
+        message.id: result_of(
+            content, recorded[first_report[message.id]].conversion_id if message.id in first_report else None
         )
-        for message, said in parsed
+        for message, content in parsed
     }
 
 
-def verdict_on(said: Parsed, conversion_id: UUID | None = None) -> DeliveryResult:
-    """What becomes of a message that says this; `recorded` once it is."""
-    notes = _short("; ".join(said.notes)) or None
-    if said.rejected is not None:
-        return DeliveryResult("rejected", said.rejected, _short(said.detail or "") or notes, said.topic)
-    if said.ignored is not None:
-        return DeliveryResult("ignored", said.ignored, _short(said.detail or "") or notes, said.topic)
-    return DeliveryResult("recorded", None, notes, said.topic, conversion_id)
+def result_of(parsed: Parsed, conversion_id: UUID | None = None) -> DeliveryResult:
+    """The result of a message that was read like this, once its reports are recorded."""
+    notes = _short("; ".join(parsed.notes)) or None
+    if parsed.rejected is not None:
+        return DeliveryResult("rejected", parsed.rejected, _short(parsed.detail or "") or notes, parsed.topic)
+    if parsed.ignored is not None:
+        return DeliveryResult("ignored", parsed.ignored, _short(parsed.detail or "") or notes, parsed.topic)
+    return DeliveryResult("recorded", None, notes, parsed.topic, conversion_id)
 
 
-async def look_up(connection: Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Origins:
-    """What these messages of one brand are read with."""
+async def load_origins(connection: Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Origins:
+    """The brand and the sources that these messages of one brand are read with."""
     brand = await connection.fetchrow(BRAND, brand_id)
     origins = sorted({message.origin_id for message in messages if message.origin_id and not message.is_pixel})
     rows = await connection.fetch(SOURCES, origins) if origins else []
     return Origins(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
 
 
-async def _keep(connection: Connection, brand_id: UUID, kept: Sequence[tuple[Message, DeliveryResult]]) -> None:
-    """Adds the rows of new messages, in one order for everybody, so that two processes with the same messages cannot lock each other out."""
-    rows = sorted(_rows(brand_id, kept), key=lambda row: (row[2] or NOBODY, row[6], row[7]))
+async def _store(connection: Connection, brand_id: UUID, new: Sequence[tuple[Message, DeliveryResult]]) -> None:
+    """Add the rows of new messages, always sorted, so that two processes with the same messages cannot deadlock."""
+    rows = sorted(_rows(brand_id, new), key=lambda row: (row[2] or NOBODY, row[6], row[7]))
     if not rows:
         return
     try:
-        # All or none: they were looked up just now, so nearly always all of them are new, and a row takes PostgreSQL and us a third less.
+        # COPY takes a third less time per row. It is all or nothing, but nearly always all rows are new: they were looked up just now.
         async with connection.transaction():
-            await connection.copy_records_to_table("delivery", records=rows, columns=KEPT)
+            await connection.copy_records_to_table("delivery", records=rows, columns=COLUMNS)
     except asyncpg.UniqueViolationError:
-        await connection.executemany(KEEP, rows)
+        await connection.executemany(INSERT, rows)
 
 
-def _rows(brand_id: UUID, kept: Sequence[tuple[Message, DeliveryResult]]) -> Iterator[tuple[Any, ...]]:
+def _rows(brand_id: UUID, new: Sequence[tuple[Message, DeliveryResult]]) -> Iterator[tuple[Any, ...]]:
     now = clock.now()
-    for message, verdict in kept:
+    for message, result in new:
         yield (
             brand_id,
             message.id,
             message.origin_id,
             message.platform,
             message.shop,
-            verdict.topic,
+            result.topic,
             message.identity[1],
             message.body_hash,
             _headers(message),
             message.body,
-            verdict.status,
-            verdict.reason,
-            verdict.detail,
-            verdict.conversion_id,
+            result.status,
+            result.reason,
+            result.detail,
+            result.conversion_id,
             message.received_at,
-            now if verdict.status == "recorded" else None,
+            now if result.status == "recorded" else None,
             1,
         )
 
 
-async def finish_deliveries(connection: Connection, brand_id: UUID, settled: Sequence[Reread]) -> None:
-    """Writes what has become of kept messages, to the rows that still have the status they were read with."""
-    if not settled:
+async def finish_deliveries(connection: Connection, brand_id: UUID, reread: Sequence[Reread]) -> None:
+    """Write new results of stored messages, to the rows that still have the status that they were read with."""
+    if not reread:
         return
     now = clock.now()
     rows = [
         (
             each.message.id,
             each.was,
-            each.verdict.status,
-            each.verdict.reason,
-            each.verdict.detail,
-            each.verdict.topic,
-            each.verdict.conversion_id,
-            now if each.verdict.status == "recorded" else None,
+            each.result.status,
+            each.result.reason,
+            each.result.detail,
+            each.result.topic,
+            each.result.conversion_id,
+            now if each.result.status == "recorded" else None,
             _headers(each.message),
         )
-        for each in settled
+        for each in reread
     ]
-    # In one order for everybody, and after the orders' rows, as everywhere.
-    await connection.fetch(LOCK_KEPT, brand_id, [row[0] for row in rows])
-    await connection.execute(SETTLE, brand_id, *zip(*rows, strict=True))
+    # Sorted, and after the orders' rows, as everywhere: or two processes could deadlock.
+    await connection.fetch(LOCK, brand_id, [row[0] for row in rows])
+    await connection.execute(FINISH, brand_id, *zip(*rows, strict=True))
 
 
 def _headers(message: Message) -> str:

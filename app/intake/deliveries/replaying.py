@@ -1,8 +1,8 @@
-"""Kept deliveries once more: checked again, read again, recorded again; any number of them, a batch and a transaction at a time.
+"""Replays stored deliveries: checks, reads and records them again, any number of them, a batch and a transaction at a time.
 
-Nothing is locked while messages are read and recorded: recording is idempotent and does not mind the order, so a replay may run beside the
-background process and beside other replays. Only at the end the rows are locked, in one order, and only those that still stand as they were read
-get the new verdict: what somebody else has found out meanwhile is at least as young.
+Nothing is locked while messages are read and recorded: recording is idempotent in any order, so a replay may run beside the background process
+and beside other replays. Only at the end the rows are locked, sorted, and only those whose status is still as it was read get the new result:
+any other was changed meanwhile, by a result at least as recent.
 """
 
 import json
@@ -28,10 +28,10 @@ from app.intake.deliveries.recording import (
     Origins,
     Reread,
     finish_deliveries,
-    look_up,
+    load_origins,
     record_messages,
-    refused,
-    verdict_on,
+    rejection,
+    result_of,
 )
 from app.intake.deliveries.selection import BATCH_ROWS
 from app.platforms import signing
@@ -45,30 +45,29 @@ WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id
 """
 
 REASONS_MAX = 50
-"""Different reasons told apart in a summary."""
+"""Most different reasons in a summary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of a delivery that was read again; in a dry run, what would."""
+    """The result of a delivery that was read again; in a dry run, the result that it would have."""
 
     id: UUID
-    verdict: DeliveryResult
+    result: DeliveryResult
 
 
 Part = Callable[[asyncpg.Connection], Awaitable[list[Replayed]]]
 Transact = Callable[[Sequence[UUID], Part], Awaitable[list[Replayed]]]
-"""Runs one part about these deliveries in a transaction of its own, and commits."""
+"""Runs one part, which is about these deliveries, in a transaction of its own and commits."""
 
 
 async def replay(
     pool: asyncpg.Pool, brand_id: UUID, delivery_ids: Sequence[UUID], *, secret: str, dry_run: bool = False
 ) -> list[Replayed]:
-    """Reads kept deliveries of a brand once more and records what they say: after a secret was mended, or a newer release reads more.
+    """Read stored deliveries of a brand once more and record what they say: after a secret was corrected, or when a new release reads more.
 
-    An unsigned one is checked against the source's present secrets, at its time of receipt, and stays unsigned when none of them signed
-    it. What was recorded before is recorded again, which changes nothing. Ids of no delivery of this brand are left out.
-    dry_run: only says what would be read.
+    An unsigned one is checked against the source's present secrets, at its time of receipt, and stays unsigned when none of them signed it. One
+    that was recorded before changes nothing. Ids that are no delivery of this brand are left out. dry_run: record nothing.
     """
 
     async def transact(delivery_ids: Sequence[UUID], part: Part) -> list[Replayed]:
@@ -90,9 +89,9 @@ async def replay_batch(
     dry_run: bool = False,
     through: tuple[type[Exception], ...] = (),
 ) -> list[Replayed]:
-    """One batch, in one transaction when all goes well. A message that cannot be recorded is found by halving, and kept as `rejected`.
+    """Replay one batch, in one transaction when all goes well. A message that cannot be recorded is found by halving, and kept as `rejected`.
 
-    through: what `transact` may raise that is not about a message; as what is wrong with the database, it ends the batch.
+    through: errors of `transact` that are not about a message; like the database's own errors, they end the batch.
     """
     try:
         if dry_run:
@@ -116,25 +115,23 @@ async def _replay_batch(
 ) -> list[Replayed]:
     rows = await connection.fetch(STORED, brand_id, delivery_ids)
     messages = [stored_message(row) for row in rows]
-    origins = await look_up(connection, brand_id, messages, secret)
-    verdicts = _still_unsigned(messages, origins, secret)
-    signed = [message for message in messages if message.id not in verdicts]
-    verdicts |= await record_messages(connection, brand_id, signed, origins)
-    settled = [
-        Reread(message, verdicts[message.id], row["status"]) for message, row in zip(messages, rows, strict=True)
-    ]
-    await finish_deliveries(connection, brand_id, settled)
-    return [Replayed(message.id, verdicts[message.id]) for message in messages]
+    origins = await load_origins(connection, brand_id, messages, secret)
+    results = _still_unsigned(messages, origins, secret)
+    signed = [message for message in messages if message.id not in results]
+    results |= await record_messages(connection, brand_id, signed, origins)
+    reread = [Reread(message, results[message.id], row["status"]) for message, row in zip(messages, rows, strict=True)]
+    await finish_deliveries(connection, brand_id, reread)
+    return [Replayed(message.id, results[message.id]) for message in messages]
 
 
 async def _read_batch(
     brand_id: UUID, delivery_ids: Sequence[UUID], secret: str, connection: asyncpg.Connection
 ) -> list[Replayed]:
     messages = [stored_message(row) for row in await connection.fetch(STORED, brand_id, delivery_ids)]
-    origins = await look_up(connection, brand_id, messages, secret)
-    verdicts = _still_unsigned(messages, origins, secret)
+    origins = await load_origins(connection, brand_id, messages, secret)
+    results = _still_unsigned(messages, origins, secret)
     return [
-        Replayed(message.id, verdicts.get(message.id) or verdict_on(origins.read(brand_id, message)))
+        Replayed(message.id, results.get(message.id) or result_of(origins.read(brand_id, message)))
         for message in messages
     ]
 
@@ -146,18 +143,18 @@ async def _refuse_one(
     if row is None:
         return []
     message = stored_message(row)
-    verdict = refused(message, error)
-    await finish_deliveries(connection, brand_id, [Reread(message, verdict, row["status"])])
-    return [Replayed(delivery_id, verdict)]
+    result = rejection(message, error)
+    await finish_deliveries(connection, brand_id, [Reread(message, result, row["status"])])
+    return [Replayed(delivery_id, result)]
 
 
-# ── The signature, once more ─────────────────────────────────────────────────────────────────────────────────────────
+# ── Checking signatures again ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _still_unsigned(messages: Sequence[Message], origins: Origins, secret: str) -> dict[UUID, DeliveryResult]:
-    """Of those kept as unsigned, the ones that none of their source's present secrets signed either."""
+    """Results of the unsigned messages that none of their source's present secrets signed either, by id."""
     opened: dict[UUID | None, list[str] | str] = {}
-    verdicts: dict[UUID, DeliveryResult] = {}
+    results: dict[UUID, DeliveryResult] = {}
     for message in messages:
         if message.unsigned is None:
             continue
@@ -165,18 +162,18 @@ def _still_unsigned(messages: Sequence[Message], origins: Origins, secret: str) 
             opened[message.origin_id] = _open(origins, message.origin_id, secret)
         wrong = _check(message, origins, opened[message.origin_id])
         if wrong is not None:
-            verdicts[message.id] = DeliveryResult("unsigned", wrong, None, message.identity[0])
-    return verdicts
+            results[message.id] = DeliveryResult("unsigned", wrong, None, message.identity[0])
+    return results
 
 
 def _open(origins: Origins, source_id: UUID | None, secret: str) -> list[str] | str:
-    """The source's secrets, or the word why there are none to be had."""
+    """The source's secrets, or the reason why there are none."""
     source = origins.sources.get(source_id) if source_id else None
     if source is None:
         return "unknown_source"
     opened = []
     for sealed in source["secrets"]:
-        # As at the door: one that cannot be opened does not hide the others.
+        # As at the door, a secret that cannot be decrypted does not hide the others.
         with suppress(UnsealError):
             opened.append(unseal(secret, sealed))
     return opened if opened or not source["secrets"] else "unreadable_secret"
@@ -214,36 +211,36 @@ def stored_message(row: Mapping[str, Any] | asyncpg.Record) -> Message:
 
 
 async def read_again(connection: Connection, brand_id: UUID, message: Message, *, secret: str) -> Parsed:
-    """What a kept message says, as the present release reads it; nothing is recorded."""
-    origins = await look_up(connection, brand_id, [message], secret)
+    """A stored message as the present release reads it; nothing is recorded."""
+    origins = await load_origins(connection, brand_id, [message], secret)
     return origins.read(brand_id, message)
 
 
-# ── What came of many ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Results of many ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(slots=True)
 class Tally:
-    """What became of many deliveries: how many of each status, and why, each reason with the first delivery that had it."""
+    """Results of many deliveries: their number by status, and by reason with the first delivery that had it."""
 
     counts: Counter[str] = field(default_factory=Counter)
     reasons: dict[tuple[str, str], tuple[int, str, str | None]] = field(default_factory=dict)
 
     def add(self, replayed: Sequence[Replayed]) -> "Tally":
-        """A tally with these as well; this one stays as it is, because a transaction may have to begin again."""
+        """A tally with these added; this one stays as it is, because a transaction may have to begin again."""
         after = Tally(self.counts.copy(), dict(self.reasons))
         for each in replayed:
-            verdict = each.verdict
-            after.counts[verdict.status] += 1
-            key = (verdict.status, verdict.reason or "")
-            if verdict.reason and (key in after.reasons or len(after.reasons) < REASONS_MAX):
+            result = each.result
+            after.counts[result.status] += 1
+            key = (result.status, result.reason or "")
+            if result.reason and (key in after.reasons or len(after.reasons) < REASONS_MAX):
                 shown = ids.show("delivery", each.id)
-                count, example, detail = after.reasons.get(key, (0, shown, verdict.detail))
+                count, example, detail = after.reasons.get(key, (0, shown, result.detail))
                 after.reasons[key] = (count + 1, example, detail)
         return after
 
     def words(self) -> dict[str, Any]:
-        """As JSON: figures by status, and `reasons`, the most frequent first."""
+        """The tally for JSON: numbers by status, and `reasons`, the most frequent first."""
         ordered = sorted(self.reasons.items(), key=lambda item: (-item[1][0], item[0]))
         return {
             **{status: self.counts[status] for status in ("recorded", "ignored", "rejected", "unsigned")},
@@ -255,7 +252,7 @@ class Tally:
 
     @staticmethod
     def of(words: Mapping[str, Any]) -> "Tally":
-        """The tally that said these words; an empty one for none."""
+        """The tally that `words` gave; an empty one for an empty mapping."""
         return Tally(
             Counter({name: count for name, count in words.items() if name != "reasons"}),
             {

@@ -1,7 +1,7 @@
-"""How long deliveries are kept. Whole rows go: without its body a row could be neither shown nor replayed.
+"""Removes deliveries after their retention. Whole rows are removed: without its body a row could be neither shown nor replayed.
 
-What a recorded one said stays, as the witnesses and adjustments of its order. So a message that comes again after its row has gone is recorded
-again, which changes nothing; the row's uniqueness saves work, never an order from being counted twice.
+The facts of a recorded delivery stay with its order. So a message that comes again after its row was removed is recorded again, which changes
+nothing: the row's uniqueness only saves work, it does not protect an order from being counted twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from app.intake.deliveries.recording import NOBODY
 from app.settings import Settings
 
 SWEPT_ROWS = 1_000
-"""Removed in one transaction."""
+"""Rows removed in one transaction."""
 BATCHES_MAX = 100
-"""Of one brand and status in one pass: another brand's turn comes before the rest."""
+"""Transactions for one brand and status in one pass, before the next brand's turn."""
 
-# An id holds its time of receipt, and is in the index behind the status. SKIP LOCKED: a replay is writing what it found, and then it is young.
+# An id holds its time of receipt, and follows the status in the index. SKIP LOCKED: a replay is writing that row.
 SWEEP = """
 DELETE FROM delivery WHERE brand_id = $1 AND status = $2 AND id = ANY(ARRAY(
     SELECT id FROM delivery WHERE brand_id = $1 AND status = $2 AND id < $3 ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED))
@@ -40,7 +40,7 @@ def kept_days(settings: Settings) -> Mapping[str, int]:
 
 
 async def sweep_deliveries(pool: asyncpg.Pool, settings: Settings, brand_ids: Sequence[UUID]) -> tuple[int, bool]:
-    """Forgets what these brands, and nobody, have kept long enough: how many, and whether some are left for the next pass."""
+    """Remove expired deliveries of these brands and of NOBODY: how many, and whether some are left for the next pass."""
     total, left = 0, False
     turns = [(brand_id, status, days) for brand_id in brand_ids for status, days in kept_days(settings).items()]
     for brand_id, status, days in [*turns, (NOBODY, "rejected", settings.unsigned_retention_days)]:

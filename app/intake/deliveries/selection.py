@@ -1,4 +1,4 @@
-"""Which deliveries: those that one filter chooses, batch by batch, oldest first."""
+"""Selects deliveries by a filter, batch by batch, oldest first."""
 
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -7,12 +7,12 @@ from app.database.transactions import Connection
 
 BATCH_ROWS = 200
 BATCH_BYTES = 8 << 20
-"""Read into memory and recorded in one transaction; its orders stay locked for a few tenths of a second."""
+"""Most rows and bytes of bodies in one batch: one transaction, which locks its orders for a few tenths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Deliveries of one brand. since: the least id. until: the first id that is not among them. ids: no others than these."""
+    """A filter of deliveries. since: the least id. until: the first id after the last. ids: only these."""
 
     until: UUID
     since: UUID | None = None
@@ -25,11 +25,11 @@ class Selection:
     ids: tuple[UUID, ...] | None = None
 
     def after(self, last: UUID) -> "Selection":
-        """Those behind this one."""
+        """The part of the selection after the id `last`."""
         return replace(self, since=UUID(int=last.int + 1))
 
     def where(self, brand_id: UUID) -> tuple[str, list[object]]:
-        """The condition and its arguments. Only what was asked for stands in it, so that an index answers."""
+        """The condition and its arguments. It names only the fields that are set, so that an index can serve it."""
         conditions = ["brand_id = $1", "id < $2"]
         values: list[object] = [brand_id, self.until]
         for name in ("status", "reason", "platform", "topic", "shop", "origin_id"):
@@ -46,7 +46,7 @@ class Selection:
 
 
 async def measure_selected(connection: Connection, brand_id: UUID, selection: Selection, most: int) -> tuple[int, int]:
-    """How many there are and the bytes of their bodies, counted no further than `most` + 1 of them."""
+    """The number of selected deliveries and the bytes of their bodies, counted for at most `most` + 1 of them."""
     where, values = selection.where(brand_id)
     limited = f"SELECT octet_length(body) AS bytes FROM delivery WHERE {where} LIMIT {most + 1:d}"  # noqa: S608  words of `where` alone
     counting = f"SELECT count(*), coalesce(sum(bytes), 0)::bigint FROM ({limited}) AS found"  # noqa: S608
