@@ -9,7 +9,7 @@ from app.api.fields import Word
 from app.api.http import BODY, Session, resource
 from app.api.job_queue import QUEUED, Job, accept, enqueue
 from app.api.problems import responses
-from app.api.routes.jobs.uploads import AtUpload, UploadRoute, file_body
+from app.api.routes.jobs.uploads import UploadDep, UploadRoute, file_body
 from app.domain import order_file
 from app.errors import TooMany
 
@@ -34,7 +34,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {**QUEUED, **BODY, **responses(TooMan
 async def import_orders(
     caller: Writer,
     session: Session,
-    upload: AtUpload,
+    upload: UploadDep,
     response: Response,
     shop: Annotated[Word | None, Query(description="Of lines that name none; `main` by default.")] = None,
     kind: Annotated[

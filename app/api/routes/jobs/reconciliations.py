@@ -9,7 +9,7 @@ from app.api.fields import Moment, Word
 from app.api.http import BODY, Session, resource
 from app.api.job_queue import QUEUED, Job, accept, enqueue
 from app.api.problems import responses
-from app.api.routes.jobs.uploads import AtUpload, UploadRoute, file_body
+from app.api.routes.jobs.uploads import UploadDep, UploadRoute, file_body
 from app.domain import order_list
 from app.errors import Invalid, TooMany
 
@@ -35,7 +35,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {**QUEUED, **BODY, **responses(TooMan
 async def reconcile_orders(
     caller: Reader,
     session: Session,
-    upload: AtUpload,
+    upload: UploadDep,
     response: Response,
     shop: Annotated[Word | None, Query(description="Whose orders the list has; `main` by default.")] = None,
     kind: Annotated[str | None, Query(pattern="^[a-z][a-z0-9_]{0,39}$", description="`sale` by default.")] = None,

@@ -66,7 +66,7 @@ class Upload:
 
 
 class UploadRoute(Route):
-    """A POST whose body is a file: `text/csv` or `application/x-ndjson`. The endpoint finds it as `AtUpload`."""
+    """A POST whose body is a file: `text/csv` or `application/x-ndjson`. The endpoint finds it as `UploadDep`."""
 
     columns: ClassVar[Columns]
     scope: ClassVar[str] = "write"
@@ -243,4 +243,4 @@ async def _upload(request: Request) -> Upload:
     return upload
 
 
-AtUpload = Annotated[Upload, Depends(_upload)]
+UploadDep = Annotated[Upload, Depends(_upload)]
