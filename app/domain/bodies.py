@@ -76,7 +76,7 @@ def _net(found: Mapping[str, Any], errors: list[FieldError]) -> int:
 
 
 def read_refund(body: object, context: Context) -> OrderReport:
-    """The body of POST /v1/refunds as a report of an order that says nothing but this refund.
+    """The body of POST /v1/refunds as a report that states nothing of the order but this refund.
 
     `type` is refund (the default), cancellation, chargeback or reversal. At most one of amount_minor, `full: true` and lines whose worth the order
     knows; lines beside an amount are only kept. A cancellation or reversal that names none of them is meant in full. Positive amounts, on the

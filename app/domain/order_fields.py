@@ -99,11 +99,10 @@ class ObjectOf:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of at most `most` items. nulls: whether a null among them is passed over, as None."""
+    """A list of at most `most` items. A null among objects is passed over, as None."""
 
     item: Scalar | ObjectOf
     most: int
-    nulls: bool = False
 
     @property
     def schema(self) -> Schema:
@@ -119,7 +118,9 @@ class ListOf:
             errors.append(FieldError(path, f"holds more than {self.most}", "too_many"))
             return []
         return [
-            None if each is None and self.nulls else self.item.read(each, f"{path}.{index}", errors)
+            None
+            if each is None and isinstance(self.item, ObjectOf)
+            else self.item.read(each, f"{path}.{index}", errors)
             for index, each in enumerate(value)
         ]
 
@@ -230,7 +231,7 @@ ORDER_DETAILS = (
     Field("codes", CODES, "Redeemed codes, in the order of the cart."),
     Field("visitor_id", TEXT, "The first-party id that /a.js keeps."),
     Field("customer", CUSTOMER, "Neither id nor e-mail is kept: only a keyed hash."),
-    Field("lines", ListOf(ORDER_LINE, LINES_MAX, nulls=True)),
+    Field("lines", ListOf(ORDER_LINE, LINES_MAX)),
     Field("test", FLAG, "Recorded and decided, never counted."),
 )
 ORDER_FIELDS = (*ORDER_AMOUNTS, *ORDER_DETAILS)
@@ -263,7 +264,7 @@ REFUND_AMOUNTS = (
     ),
     Field(
         "lines",
-        ListOf(REFUND_LINE, LINES_MAX, nulls=True),
+        ListOf(REFUND_LINE, LINES_MAX),
         "What came back. Without an amount the refund is worth what these lines are worth in the order; a line that the order does not have is "
         "worth 0, and flagged.",
     ),

@@ -80,7 +80,7 @@ def _read_body(given: Mapping[str, object], context: Context, kind: str | None) 
 
 
 def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
-    """The body that a row of CSV stands for."""
+    """The body with the content of a row of CSV."""
     currency = _currency(row, context)
     body: dict[str, object] = {name: row[name] for name in TEXTS if name in row}
     for name in AMOUNTS:
@@ -124,10 +124,9 @@ def _whole(text: str, name: str) -> int:
 
 
 def _flag(text: str, name: str) -> bool:
-    word = text.lower()
-    if word not in YES | NO:
+    if text.lower() not in YES | NO:
         raise Invalid.field(name, f"{text[:40]!r} is neither true nor false")
-    return word in YES
+    return text.lower() in YES
 
 
 def _list(text: str) -> list[str]:

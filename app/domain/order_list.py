@@ -11,6 +11,7 @@ from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, Wrong
 from app.domain.orders import order_ref
 from app.domain.reconciliation import Listed
 from app.domain.strict_json import Unreadable, read_text, read_time
+from app.errors import Invalid
 
 AMOUNTS = ("total", "net", "tax", "shipping", "refunded")
 """Columns in major units; each may be given in minor units instead, as `…_minor`."""
@@ -26,7 +27,7 @@ CANCELLED = frozenset(
         "annulé", "annulée", "remboursé", "remboursée", "échoué", "échouée", "storniert",
     }
 )  # fmt: skip
-"""Statuses of an order that brought nothing in the end. An order with any other status stands."""
+"""Statuses of an order that counts as nothing; with any other status it counts."""
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,15}")
@@ -36,19 +37,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ListDefaults:
-    """What holds where a list does not say. zone: the time zone of a day without a time."""
+    """Defaults of a list that does not state them. zone: the time zone of a day without a time."""
 
     currency: str
     zone: ZoneInfo
-
-
-class _Wrong(ValueError):
-    """A field of the line at fault. word: the stable reason."""
-
-    def __init__(self, field: str, reason: str, word: str) -> None:
-        super().__init__(reason)
-        self.field = field
-        self.word = word
 
 
 def read_listed(record: Record, sheet: Sheet, brand: ListDefaults) -> Listed | Refusal | None:
@@ -60,16 +52,17 @@ def read_listed(record: Record, sheet: Sheet, brand: ListDefaults) -> Listed | R
         return _listed(record.number, row, brand) if row else None
     except Unreadable as error:
         return Refusal(error.reason, error.detail, "the line" if isinstance(error, WrongRow) else None)
-    except _Wrong as wrong:
+    except Invalid as error:
+        [wrong] = error.fields
         order_id = row.get("order_id")
         shown = None if order_id is None else str(order_id)[:200]
-        return Refusal(wrong.word, f"{wrong.field} {wrong}", wrong.field, shown)
+        return Refusal(wrong.code, f"{wrong.field} {wrong.reason}", wrong.field, shown)
 
 
 def _known_fields(found: Mapping[str, object]) -> Mapping[str, object]:
     unknown = next((name for name in found if name not in COLUMNS.names), None)
     if unknown is not None:
-        raise _Wrong(unknown[:60], "is not a field of an order list", "unknown_field")
+        raise Invalid.field(unknown[:60], "is not a field of an order list", code="unknown_field")
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -81,13 +74,13 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
     total, net, tax, shipping, refunded = (_amount(row, name, currency) for name in AMOUNTS)
     cancelled = _cancelled(row)
     if total is not None and net is not None:
-        raise _Wrong("net", "and total are both given; leave one of them out", "contradiction")
+        raise Invalid.field("net", "and total are both given; leave one of them out", code="contradiction")
     if total is None and net is None and not cancelled:
-        raise _Wrong("total", "is required, or net", "required")
+        raise Invalid.field("total", "is required, or net", code="required")
     if total is None:
         total = (net or 0) + (tax or 0) + (shipping or 0)
     if total - (tax or 0) - (shipping or 0) < 0:
-        raise _Wrong("total", "is less than tax and shipping together", "out_of_range")
+        raise Invalid.field("total", "is less than tax and shipping together", code="out_of_range")
     occurred_at, until = _times(row, brand.zone)
     return Listed(
         number=number,
@@ -104,11 +97,11 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
     )
 
 
-def _text(field: str, value: object, read: Callable[[object], str], word: str) -> str:
+def _text(field: str, value: object, read: Callable[[object], str], code: str) -> str:
     try:
         return read(value)
     except ValueError as error:
-        raise _Wrong(field, "is required" if value is None else str(error), word) from None
+        raise Invalid.field(field, "is required" if value is None else str(error), code=code) from None
 
 
 def _read_currency(value: object) -> str:
@@ -128,9 +121,9 @@ def _amount(row: Mapping[str, object], name: str, currency: str) -> int | None:
         else:
             raise ValueError(f"{str(minor)[:40]!r} is not a whole number of minor units")
     except (ValueError, ArithmeticError) as error:
-        raise _Wrong(field, str(error), "invalid_amount") from None
+        raise Invalid.field(field, str(error), code="invalid_amount") from None
     if found < 0 and name != "refunded":
-        raise _Wrong(field, "is negative", "out_of_range")
+        raise Invalid.field(field, "is negative", code="out_of_range")
     return found
 
 
@@ -140,7 +133,7 @@ def _cancelled(row: Mapping[str, object]) -> bool:
     if text in YES or _DAY.match(text):
         return True
     if text and text not in NO:
-        raise _Wrong("cancelled", f"{text[:40]!r} is neither true nor false nor a time", "invalid")
+        raise Invalid.field("cancelled", f"{text[:40]!r} is neither true nor false nor a time", code="invalid")
     return str(row.get("status", "")).strip().lower() in CANCELLED
 
 
@@ -157,7 +150,7 @@ def _times(row: Mapping[str, object], zone: ZoneInfo) -> tuple[datetime | None, 
             return _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
         moment = read_time(_SPACED_OFFSET.sub("", text))
     except ValueError as error:
-        raise _Wrong("occurred_at", str(error), "invalid_time") from None
+        raise Invalid.field("occurred_at", str(error), code="invalid_time") from None
     return moment, moment + _MICROSECOND
 
 

@@ -177,3 +177,8 @@ def test_every_reason_stands_in_the_docs() -> None:
     page = (root / "docs" / "import.md").read_text()
     unsaid = {word for word in reasons if f"`{word}`" not in page}
     assert {word for word in unsaid if not word.endswith("_minor")} <= {"wrong_header"}
+
+
+def test_every_column_stands_in_the_docs() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "import.md").read_text()
+    assert [name for name in COLUMNS.names if not name.endswith("_minor") and f"`{name}`" not in page] == []

@@ -1,4 +1,4 @@
-"""Conversions: orders, leads, signups, installs, whoever reported them, with who gets them and why."""
+"""Conversions: orders, leads, signups and installs, with the reports of them, their attribution and their status."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, cast
