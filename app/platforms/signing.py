@@ -80,5 +80,5 @@ ADVICE: Mapping[str, str] = {
 
 
 def advise(word: str) -> str:
-    """What is wrong with a signature and what to do next, for the person who reads the sender's log."""
+    """What is wrong with a signature and what to do about it, for the person who reads the sender's log."""
     return ADVICE.get(word, f"the signature cannot be checked ({word}); {KEPT}")

@@ -1,4 +1,4 @@
-"""`GET|POST /in/{token}`: verify over the raw bytes, put it on the disk, answer. What it means is worked out later.
+"""`GET|POST /in/{token}`: verify the raw bytes, write them to the disk, answer. They are read later, by the background process.
 
 So a shop's webhook is safe within a millisecond, also while PostgreSQL is down: some shop systems never send one twice.
 """
@@ -30,6 +30,7 @@ from app.spool.writer import Spool, SpoolFull
 from app.tracking.responses import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
 
 HEADER_MAX_CHARS = 4_096
+"""Longest stored part of a header, in characters."""
 QUERY_MAX_BYTES = 16 << 10
 HOUR_S = 3_600
 
@@ -59,7 +60,8 @@ class Hooks:
         self._unseal = lru_cache(maxsize=1_024)(lambda sealed: _open(secret, sealed))
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
-        """200 once it is on the disk; 401 for a wrong signature (kept too); 404, 405, 408, 413; 503 where it cannot be known or stored."""
+        """200 once the message is on the disk; 401 for a wrong signature (kept too); 404, 405, 408, 413; 503 while its source cannot be looked up or the
+        message cannot be stored."""
         try:
             source = await self._directory.find_source(token)
             if source is None:
@@ -73,7 +75,7 @@ class Hooks:
             if len(query) > QUERY_MAX_BYTES:
                 raise TooLarge(f"the query is larger than {QUERY_MAX_BYTES} bytes", code="body_too_large")
             body = await read_body(scope, receive, self._body_max_bytes)
-            told = await self._take(source, scope, query.decode("latin-1"), body)
+            answer = await self._take(source, scope, query.decode("latin-1"), body)
         except SpoolFull as error:
             self._counts.slots[HOOKS_NOT_STORED] += 1
             await answer_problem(scope, send, error)
@@ -88,10 +90,10 @@ class Hooks:
         except ConnectionError:
             return
         else:
-            await answer_json(send, 200, told)
+            await answer_json(send, 200, answer)
 
     async def _take(self, source: CachedSource, scope: Scope, query: str, body: bytes) -> dict[str, str]:
-        """What to answer, once the message is on the disk (a ping leaves nothing). Raises Unauthorized (on the disk then too) and SpoolFull."""
+        """The answer, once the message is on the disk (a ping is not stored). Raises Unauthorized (also after storing) and SpoolFull."""
         setup = set_up(source.platform, source.settings)
         headers: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
@@ -117,7 +119,7 @@ class Hooks:
                 "the signature is wrong; too many such messages have come, this one was not kept", code=reason
             )
         if reason is None:
-            # Only what has yet to be checked again is kept with the means to.
+            # The proof is kept only while the message is to be checked again.
             headers.pop(PROOF, None)
         else:
             query, body = forget(source.platform, query, headers, body, secrets)
@@ -143,7 +145,7 @@ class Hooks:
         return {"id": ids.show("delivery", new), "status": "received"}
 
     def _may_keep_unsigned(self, source: CachedSource) -> bool:
-        """Whether this hour's share of unsigned messages of the source is not used up: whoever knows a token could fill the disk."""
+        """Whether the source may store another unsigned message this hour: anybody who knows its token could fill the disk."""
         hour = int(clock.monotonic_s() // HOUR_S)
         began, count = self._unsigned.get(source.id, (hour, 0))
         if began != hour:

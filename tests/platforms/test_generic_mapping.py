@@ -17,7 +17,7 @@ from app.platforms.generic import signature as signatures
 from app.platforms.generic.mapping import faults, read_mapping
 from app.platforms.generic.reading import CANCELLED
 from app.platforms.generic.trial import trial_messages
-from app.platforms.generic.webhook import parse, through
+from app.platforms.generic.webhook import parse, read
 from app.platforms.kit.trial import TrialOrder
 from app.platforms.presets import PRESETS, resolve
 from app.platforms.signing import kept_headers, verify
@@ -602,8 +602,8 @@ MAPPINGS = st.fixed_dictionaries(
 @given(MAPPINGS | JSON, JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60), st.booleans())
 def test_no_mapping_and_no_body_ever_raises(mapping: Any, body: bytes, form: bool) -> None:
     headers = {"x-a": "7", "content-type": "application/x-www-form-urlencoded" if form else "application/json"}
-    found = through(mapping, body, headers, CONTEXT)
-    said = found.parsed
+    context = Context(NOW, "EUR", CONTEXT.customer_key, settings={"mapping": mapping})
+    said = read(body, headers, context).parsed
     assert [bool(said.reports), said.rejected is not None, said.ignored is not None].count(True) == 1
     assert said.rejected is None or said.detail
 

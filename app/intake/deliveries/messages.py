@@ -1,4 +1,4 @@
-"""One raw message of a public door, whichever it was, and what the parser of its platform reads from it."""
+"""One raw message of any public door, and what the parser of its platform reads from it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,7 +18,8 @@ from app.platforms.kit.digests import QUERY
 from app.platforms.registry import platform_of
 from app.spool.records import HookLine, PixelLine
 
-IDS_REMEMBERED = 1_024
+IDS_CACHED = 1_024
+"""Parsed ids of brands, sources and keys in the cache."""
 PIXEL_DOORS = frozenset({"pixel", "beacon"})
 
 
@@ -34,7 +35,7 @@ class Message(msgspec.Struct, frozen=True):
     received_at: datetime
     # Why its signature is wrong; None when it is right, or when there is none to check.
     unsigned: str | None = None
-    # SHA-256 of the raw body; where the query speaks, of both: the bodies of GETs are all alike. Asked for often, and worked out once.
+    # SHA-256 of the raw body; of query and body where the query is read, because the bodies of GETs are all alike. Computed once.
     body_hash: bytes = b""
     # Topic and the sender's own id of the message, '' where unknown.
     identity: tuple[str, str] = ("", "")
@@ -55,12 +56,12 @@ class Message(msgspec.Struct, frozen=True):
 
     def _identified(self) -> tuple[str, str]:
         if self.is_pixel:
-            # Every hit is a delivery of its own; the line's id is what makes a replay of the spool the same.
+            # Every hit is a delivery of its own; by the line's id it is recognised when the spool is read again.
             return "", str(self.id)
         return platform_of(self.platform).identify(self.headers)
 
     def read(self, context: Context) -> Parsed:
-        """What it says. Never raises."""
+        """What it reports. Never raises."""
         if self.is_pixel:
             return pixel.parse(self.body, self.headers.get("content-type", ""), context)
         return platform_of(self.platform).parse(self.body, self.headers, context)
@@ -78,8 +79,8 @@ class Message(msgspec.Struct, frozen=True):
         )
 
 
-read_id = lru_cache(maxsize=IDS_REMEMBERED)(uuids.read_id)
-"""The id of a brand, source or key from its text: the same few on every line. ValueError when it is none."""
+read_id = lru_cache(maxsize=IDS_CACHED)(uuids.read_id)
+"""The id of a brand, source or key from its text, cached because lines repeat the same few. ValueError when it is none."""
 
 
 def key_of(message: Message) -> str:

@@ -29,9 +29,23 @@ def identify(headers: Mapping[str, str]) -> tuple[str, str]:
 
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     """Reports from one delivery's raw bytes; `headers` with lower-case names. Never raises: what cannot be read is `rejected` with a reason."""
+    return read(body, headers, context).parsed
+
+
+def read(body: bytes, headers: Mapping[str, str], context: Context) -> Mapped:
+    """As `parse`, with what the author of a mapping needs: the rule that was used, and fields without a value."""
     mapping = resolve(context.settings).get("mapping")
-    if mapping is not None:
-        return through(mapping, body, headers, context).parsed
+    if mapping is None:
+        return Mapped(_parse_our_words(body, headers, context))
+    topic, external_id = identify(headers)
+    try:
+        mapped = read_mapped(read_mapping(mapping), body, headers, context)
+    except ValueError as error:
+        return Mapped(Parsed(topic=topic, external_id=external_id, rejected="bad_mapping", detail=str(error)))
+    return replace(mapped, parsed=replace(mapped.parsed, topic=mapped.parsed.topic or topic, external_id=external_id))
+
+
+def _parse_our_words(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     topic, external_id = identify(headers)
     try:
         found = read_json(body)
@@ -47,16 +61,6 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     except Invalid as error:
         return Parsed(topic=topic, external_id=external_id, rejected="invalid_fields", detail=error.message)
     return Parsed(topic=topic, external_id=external_id, reports=(report,))
-
-
-def through(mapping: object, body: bytes, headers: Mapping[str, str], context: Context) -> Mapped:
-    """What is read through this mapping (as settings hold it). Never raises: an invalid mapping rejects the message."""
-    topic, external_id = identify(headers)
-    try:
-        mapped = read_mapped(read_mapping(mapping), body, headers, context)
-    except ValueError as error:
-        return Mapped(Parsed(topic=topic, external_id=external_id, rejected="bad_mapping", detail=str(error)))
-    return replace(mapped, parsed=replace(mapped.parsed, topic=mapped.parsed.topic or topic, external_id=external_id))
 
 
 def _type_of(body: Mapping[str, object], headers: Mapping[str, str]) -> str:

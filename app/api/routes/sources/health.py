@@ -1,6 +1,6 @@
-"""How a source is doing, worked out from the newest of its deliveries when somebody asks; the door keeps no books of it.
+"""The health of a source, computed on request from its newest deliveries; the door keeps no counts of it.
 
-Every question is asked of one source and one status at a time: each is then a descent of `ix_delivery_source`, however many deliveries there are.
+Every subquery is about one source and one status: each is then a descent of `ix_delivery_source`, however many deliveries there are.
 """
 
 from collections import defaultdict
@@ -20,25 +20,26 @@ from app.domain import ids
 from app.platforms.sender_clock import clock_skew_ms
 
 FAILURES_COUNTED_MAX = 1_000
-"""Of one source and status: beyond it a figure says no more than that much is wrong."""
+"""Most failures counted for one source and status; a larger number would be no more useful."""
 SKEW_DELIVERIES = 20
+"""Newest deliveries of each status from which the clock skew is computed."""
 FAILED = ("unsigned", "rejected")
 
 _LATEST = text("""
-    SELECT asked.id AS source_id, wanted.status, latest.*
-    FROM unnest(CAST(:ids AS uuid[])) AS asked (id)
+    SELECT listed.id AS source_id, wanted.status, latest.*
+    FROM unnest(CAST(:ids AS uuid[])) AS listed (id)
     CROSS JOIN unnest(CAST(:statuses AS text[])) AS wanted (status)
     CROSS JOIN LATERAL (
         SELECT id, received_at, recorded_at, reason, headers FROM delivery
-        WHERE brand_id = CAST(:brand_id AS uuid) AND origin_id = asked.id AND status = wanted.status ORDER BY id DESC LIMIT :most
+        WHERE brand_id = CAST(:brand_id AS uuid) AND origin_id = listed.id AND status = wanted.status ORDER BY id DESC LIMIT :most
     ) AS latest""")
 _FAILURES = text("""
-    SELECT asked.id AS source_id, wanted.status, failed.reason, count(*) AS number
-    FROM unnest(CAST(:ids AS uuid[])) AS asked (id)
+    SELECT listed.id AS source_id, wanted.status, failed.reason, count(*) AS number
+    FROM unnest(CAST(:ids AS uuid[])) AS listed (id)
     CROSS JOIN unnest(CAST(:statuses AS text[])) AS wanted (status)
     CROSS JOIN LATERAL (
         SELECT reason FROM delivery
-        WHERE brand_id = CAST(:brand_id AS uuid) AND origin_id = asked.id AND status = wanted.status AND id >= CAST(:since AS uuid)
+        WHERE brand_id = CAST(:brand_id AS uuid) AND origin_id = listed.id AND status = wanted.status AND id >= CAST(:since AS uuid)
         ORDER BY id DESC LIMIT :most
     ) AS failed
     GROUP BY 1, 2, 3""")
@@ -84,13 +85,13 @@ async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequ
     """The health of each of these sources, by their ids, in two statements."""
     if not sources:
         return {}
-    asked = {"brand_id": brand_id, "ids": [source.id for source in sources]}
-    newest = {**asked, "statuses": list(DELIVERY_STATUSES), "most": SKEW_DELIVERIES}
+    parameters = {"brand_id": brand_id, "ids": [source.id for source in sources]}
+    newest = {**parameters, "statuses": list(DELIVERY_STATUSES), "most": SKEW_DELIVERIES}
     latest: dict[UUID, list[Row[Any]]] = defaultdict(list)
     for row in await connection.execute(_LATEST, newest):
         latest[row.source_id].append(row)
     failed = {
-        **asked,
+        **parameters,
         "statuses": list(FAILED),
         "since": ids.floor_at(clock.now() - timedelta(hours=24)),
         "most": FAILURES_COUNTED_MAX,
@@ -107,7 +108,7 @@ async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequ
 def _health(source: Row[Any], rows: list[Row[Any]], failures: Failures) -> Health:
     rows.sort(key=lambda row: row.id, reverse=True)
     refused = next((row for row in rows if row.status in FAILED), None)
-    # A refused time was signed by the right sender all the same: it is what this figure is for. Other unsigned messages may say anything.
+    # A stale message was signed by the right sender, and the skew is what makes it stale. Other unsigned messages may hold any time.
     timed = [row for row in rows if row.status != "unsigned" or row.reason == "stale_timestamp"][:SKEW_DELIVERIES]
     return Health(
         last_delivery_at=rows[0].received_at if rows else None,

@@ -1,8 +1,8 @@
-"""How a checkout of one's own is connected: its settings are checked, and a mapping is tried on a pasted message before it is kept."""
+"""Connecting a checkout by a mapping: its settings are checked, and the mapping is tried on a pasted message before it is stored."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ from app.errors import FieldError, Invalid
 from app.platforms.generic import mapping as mappings
 from app.platforms.generic import signature as signatures
 from app.platforms.generic.reading import Mapped
-from app.platforms.generic.webhook import parse, through
+from app.platforms.generic.webhook import read
 from app.platforms.presets import resolve
 from app.secret import derive
 
@@ -31,7 +31,7 @@ HEADER_CHARACTERS_MAX = 4_096
 
 
 def _schema_of(kind: type) -> dict[str, Any]:
-    """The JSON schema of a msgspec type, whole: nothing in it refers to elsewhere."""
+    """The JSON schema of a msgspec type, without references."""
     definitions = msgspec.json.schema(kind)
     return dict(_inlined(definitions, definitions["$defs"]))
 
@@ -65,9 +65,9 @@ SampleHeaders = Annotated[
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raises Invalid naming every part of `settings.signature` and `settings.mapping` that cannot be meant."""
+    """Raises Invalid naming every part of `settings.signature` and `settings.mapping` that is invalid."""
     found: list[FieldError] = []
-    for name, faults in (("signature", _signature_faults), ("mapping", _mapping_faults)):
+    for name in ("signature", "mapping"):
         given = settings.get(name)
         if given is None:
             continue
@@ -76,7 +76,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             found.append(FieldError(f"settings.{name}", reason, "too_long"))
             continue
         try:
-            found += [FieldError(f"settings.{name}.{path}", reason, "invalid") for path, reason in faults(given)]
+            found += [FieldError(f"settings.{name}.{path}", reason, "invalid") for path, reason in _faults(name, given)]
         except ValueError as error:
             path, reason = _place_of(str(error))
             found.append(FieldError(f"settings.{name}.{path}".rstrip("."), reason, "invalid"))
@@ -84,16 +84,14 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         raise Invalid.at(*found, code="invalid", shown_max=5)
 
 
-def _signature_faults(given: object) -> list[tuple[str, str]]:
-    return list(signatures.faults(signatures.read_layout(given)))
-
-
-def _mapping_faults(given: object) -> list[tuple[str, str]]:
-    return list(mappings.faults(mappings.read_mapping(given)))
+def _faults(name: str, given: object) -> Iterator[tuple[str, str]]:
+    if name == "signature":
+        return signatures.faults(signatures.read_layout(given))
+    return mappings.faults(mappings.read_mapping(given))
 
 
 def _place_of(message: str) -> tuple[str, str]:
-    """From msgspec's "Expected `str`, got `int` - at `$.rules[0].order_id`" to path and reason."""
+    """Path and reason from msgspec's "Expected `str`, got `int` - at `$.rules[0].order_id`"."""
     reason, _, place = message.partition(" - at `$")
     return re.sub(r"\[(\d+)\]", r".\1", place.rstrip("`")).lstrip("."), reason
 
@@ -124,12 +122,8 @@ async def read_sample(
         settings=settings,
     )
     body = sample if isinstance(sample, str) else json.dumps(sample)
-    named = {name.lower(): text.strip() for name, text in (headers or {}).items()}
-    raw = body.encode("utf-8", "surrogatepass")
-    mapping = resolve(settings).get("mapping")
-    if mapping is None:
-        return Mapped(parse(raw, named, context))
-    return through(mapping, raw, named, context)
+    lowered = {name.lower(): text.strip() for name, text in (headers or {}).items()}
+    return read(body.encode("utf-8", "surrogatepass"), lowered, context)
 
 
 class Sampled(Given):
@@ -148,8 +142,8 @@ async def check_source(
     *,
     shop: str,
 ) -> None:
-    """Raises Invalid for settings that cannot be meant, for a mapping without a sample, and for a sample in which nothing is read: neither an order
-    nor a refund, or an order without the amount that the mapping has a place for. `settings`: as they are to be kept."""
+    """Raises Invalid for invalid settings, for a mapping without a sample, and for a sample in which nothing is read: neither an order
+    nor a refund, or an order without the amount that the mapping has a place for. `settings`: as they are to be stored."""
     check_settings(settings)
     if body.sample is None:
         given = getattr(body, "settings", None)
@@ -163,12 +157,12 @@ async def check_source(
     mapped = await read_sample(
         session, caller, request, settings, shop=shop, sample=body.sample, headers=body.sample_headers
     )
-    said = mapped.parsed
-    if not said.reports:
-        why = said.detail or "the rule that it falls under ignores it; paste an order or a refund"
+    parsed = mapped.parsed
+    if not parsed.reports:
+        why = parsed.detail or "the rule that it falls under ignores it; paste an order or a refund"
         raise Invalid.field("sample", f"the mapping reads nothing in it: {why}", code="mapping_reads_nothing")
     rule = mappings.read_mapping(mapping).rules[mapped.rule or 0]
-    asked = {name for name, _ in mappings.given_fields(rule)} & mappings.MONEY
-    if rule.read == "order" and asked and said.reports[0].net_minor is None:
-        gaps = "; ".join(f"{name}: {why}" for name, why in mapped.unfound if name in asked)
+    amounts = {name for name, _ in mappings.given_fields(rule)} & mappings.MONEY
+    if rule.read == "order" and amounts and parsed.reports[0].net_minor is None:
+        gaps = "; ".join(f"{name}: {why}" for name, why in mapped.unfound if name in amounts)
         raise Invalid.field("sample", f"the mapping reads no amount in it: {gaps}", code="mapping_reads_nothing")

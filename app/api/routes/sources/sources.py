@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
@@ -17,9 +17,8 @@ from app.api.routes.sources.guides import Guidance, guide_source
 from app.api.routes.sources.health import Health, read_health
 from app.api.routes.sources.samples import Sampled, check_source
 from app.api.routes.sources.settings import PlatformName, SourceSettings, refuse_foreign, refuse_unguarded
-from app.api.rows import announce, read_row, refuse_archived
+from app.api.rows import announce, change, equals, in_use, insert_new, lock_row, matching, read_row, show
 from app.database.tables import source
-from app.domain import ids
 from app.errors import Conflict
 from app.platforms.registry import EXAMPLE, MAPPED
 from app.secret import seal
@@ -28,7 +27,7 @@ router: APIRouter = resource("sources")
 
 SECRETS_MAX = 5
 PAUSES_MAX = 100
-"""How often a source may be brought back."""
+"""Most times that a source may be brought back."""
 
 Secret = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=8, max_length=500), AfterValidator(one_line)
@@ -100,21 +99,9 @@ async def _show(request: Request, session: AsyncConnection, caller: Caller, row:
 
 
 def _shown(request: Request, caller: Caller, row: Row[Any], health: Health) -> Source:
-    withheld = "write" not in caller.scopes
-    return Source(
-        id=ids.show("source", row.id),
-        platform=row.platform,
-        name=row.name,
-        shop=row.shop,
-        token=None if withheld else row.token,
-        url=None if withheld else f"{request.app.state.settings.base_url}/in/{row.token}",
-        secrets_count=len(row.secrets),
-        settings=row.settings,
-        health=health,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        archived_at=row.archived_at,
-    )
+    token = row.token if "write" in caller.scopes else None
+    url = None if token is None else f"{request.app.state.settings.base_url}/in/{token}"
+    return show(Source, "source", row, token=token, url=url, secrets_count=len(row.secrets), health=health)
 
 
 def _sealed(request: Request, secrets: list[str]) -> list[str]:
@@ -128,20 +115,17 @@ async def create_source(caller: Admin, session: Session, request: Request, body:
     settings = body.settings.model_dump(exclude_none=True)
     refuse_unguarded(body.platform, settings, len(body.secrets))
     await check_source(session, caller, request, body, settings, shop=body.shop)
-    now = clock.now()
-    made = insert(source).values(
-        token=random_ids.new_token("hook"),
-        id=random_ids.new_id(),
-        brand_id=caller.brand_id,
-        platform=body.platform,
-        name=body.name,
-        shop=body.shop,
-        secrets=_sealed(request, body.secrets),
-        settings=settings,
-        created_at=now,
-        updated_at=now,
-    )
-    row = (await session.execute(made.returning(source))).one()
+    values = {
+        "token": random_ids.new_token("hook"),
+        "brand_id": caller.brand_id,
+        "platform": body.platform,
+        "name": body.name,
+        "shop": body.shop,
+        "secrets": _sealed(request, body.secrets),
+        "settings": settings,
+    }
+    row = await insert_new(session, source, values)
+    assert row is not None
     await announce(session)
     return await _show_guided(request, session, caller, row)
 
@@ -158,12 +142,8 @@ async def list_sources(
 ) -> Page[Source]:
     """The brand's sources, newest first."""
     query = select(source).where(source.c.brand_id == caller.brand_id)
-    if platform is not None:
-        query = query.where(source.c.platform == platform)
-    if shop is not None:
-        query = query.where(source.c.shop == shop)
-    if not include_archived:
-        query = query.where(source.c.archived_at.is_(None))
+    filters = (equals(source.c.platform, platform), equals(source.c.shop, shop), in_use(source, include_archived))
+    query = matching(query, *filters)
     page: Page[Any] = await fetch_page(session, query, paging, [source.c.id], lambda row: row)
     health = await read_health(session, caller.brand_id, page.data)
     shown = [_shown(request, caller, row, health[row.id]) for row in page.data]
@@ -183,8 +163,7 @@ async def read_source(id: str, caller: Reader, session: Session, request: Reques
 @router.patch("/{id}", responses=CHANGES)
 async def change_source(id: str, caller: Admin, session: Session, request: Request, body: SourceChange) -> Source:
     """Changes what is sent. Messages that failed under a mistyped secret can be replayed once it is mended."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    refuse_archived("source", row)
+    row = await lock_row(session, source, caller.brand_id, id)
     sent = body.model_dump(exclude_unset=True, exclude=set(Sampled.model_fields))
     if "secrets" in sent:
         sent["secrets"] = _sealed(request, body.secrets)
@@ -214,17 +193,16 @@ async def unarchive_source(id: str, caller: Admin, session: Session, request: Re
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.archived_at is not None:
         if len(row.pauses) >= 2 * PAUSES_MAX:
-            raise Conflict(
-                f"this source has been brought back {PAUSES_MAX} times; connect the shop anew with POST /v1/sources",
-                code="fixed",
+            reason = (
+                f"this source has been brought back {PAUSES_MAX} times; connect the shop anew with POST /v1/sources"
             )
+            raise Conflict(reason, code="fixed")
         row = await _write(session, row, {"archived_at": None, "pauses": [*row.pauses, row.archived_at, clock.now()]})
     return await _show(request, session, caller, row)
 
 
 async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:
-    write = update(source).where(source.c.token == row.token, source.c.brand_id == row.brand_id)
-    write = write.values(updated_at=clock.now(), changed_xid=func.pg_current_xact_id(), **values)
-    changed: Row[Any] = (await session.execute(write.returning(source))).one()
+    values = {**values, "changed_xid": func.pg_current_xact_id()}
+    changed = await change(session, source, row.brand_id, row.id, values)
     await announce(session)
     return changed

@@ -2,9 +2,9 @@
 
 - Net is `details.totals.subtotal − discount`: both before tax, and never changed by an adjustment (`adjusted_totals` is).
 - `transaction.updated` is sent for carts as well: only what is paid or completed is an order.
-- A refund counts once Paddle has approved it. A chargeback or credit that is reversed becomes `reversed`, and an adjustment of its own gives the
-  money back: so the reversed one stands, and its counterpart is read as the reversal.
-- A transaction names its discount by id (`dsc_…`) and not by the code that was typed: `custom_data.code` or the id itself says which.
+- A refund counts once Paddle has approved it. A chargeback or credit that is reversed becomes `reversed`, and a second adjustment gives the money
+  back: so the first goes on counting, and the second is read as the reversal.
+- A transaction names its discount by id (`dsc_…`) and not by the code that was typed: the code is taken from `custom_data.code`, else the id is.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ SETTINGS: Mapping[str, object] = {
                     {"at": "/data/status", "equals": ["paid", "completed"]},
                 ],
                 "order_id": "/data/id",
-                # The shop's own number of the order, where it hands it over: what its pixel and its server call it by.
+                # The shop's own number of the order, if it hands it over: its pixel and its server use this name.
                 "refs": "/data/custom_data/order_id",
                 "occurred_at": ["/data/billed_at", "/data/created_at"],
                 "updated_at": ["/data/updated_at", "/occurred_at"],

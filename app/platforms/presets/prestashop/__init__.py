@@ -1,7 +1,7 @@
 """PrestaShop, which has no webhooks: the messages of the small module on the page docs/connect/prestashop.md, which is ours.
 
-Each message is the whole of one order, credit slips included, in the words of PrestaShop's own tables: whichever arrives last, and whichever got lost,
-the newest says it all. Amounts are texts of major units, without tax. `discount` is what the vouchers took off the goods: PrestaShop's own
+Each message is the whole order, credit slips included, in the names of PrestaShop's own tables: the newest is complete, in whatever order messages
+arrive and whichever got lost. Amounts are texts of major units, without tax. `discount` is what the vouchers took off the goods: PrestaShop's own
 `total_discounts_tax_excl` also holds the shipping that a voucher for free shipping took. The reference is no name of an order: the orders that
 one cart is split over share it.
 """
