@@ -1,4 +1,4 @@
-"""Whose it is: a link or code names its collaboration, or the campaign and influencer whose collaboration is found or created."""
+"""References to a collaboration: a body names it, or the campaign and influencer whose collaboration is found or created."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,15 +39,15 @@ class Paired(Given):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A collaboration: its id and whom it joins."""
+    """A collaboration: its id, campaign and influencer."""
 
     id: UUID
     campaign_id: UUID
     influencer_id: UUID
 
 
-# Campaign and influencer were looked up, and refused where archived, before their pair is.
-# Two statements, because a row that another transaction inserted is returned by neither half of one.
+# Campaign and influencer are looked up, and refused where archived, before these run. They are two statements, because one statement with both
+# would not return a row that another transaction has just inserted.
 _CREATE = text("""
     INSERT INTO collaboration (brand_id, id, campaign_id, influencer_id, created_at, updated_at)
     SELECT CAST(:brand_id AS uuid), wanted.id, wanted.campaign_id, wanted.influencer_id, :now, :now
@@ -63,13 +63,12 @@ _FIND = text("""
 async def pair_up(
     connection: AsyncConnection, brand_id: UUID, wanted: Sequence[Paired], faults: FieldErrors
 ) -> list[Pair | None]:
-    """The collaboration of each body, in order; None where a fault was noted. At most five statements, however many bodies."""
+    """The collaboration of each body, in order; None where a fault was noted. At most five statements for any number of bodies."""
     by_id = await _of_collaborations(
         connection, brand_id, [body.collaboration_id for body in wanted if body.collaboration_id]
     )
-    refer = _References(connection, brand_id, faults)
-    campaigns = await refer.find(campaign, "campaign", [body.campaign_id for body in wanted])
-    influencers = await refer.find(influencer, "influencer", [body.influencer_id for body in wanted])
+    campaigns = await _find(connection, brand_id, campaign, [body.campaign_id for body in wanted], faults)
+    influencers = await _find(connection, brand_id, influencer, [body.influencer_id for body in wanted], faults)
     keys = [
         None if campaign_id is None or influencer_id is None else (campaign_id, influencer_id)
         for campaign_id, influencer_id in zip(campaigns, influencers, strict=True)
@@ -77,9 +76,7 @@ async def pair_up(
     by_pair = await _find_or_create(connection, brand_id, {key for key in keys if key is not None})
     found: list[Pair | None] = []
     for index, (body, key) in enumerate(zip(wanted, keys, strict=True)):
-        row = (
-            by_id.get(body.collaboration_id) if body.collaboration_id is not None else by_pair.get(key) if key else None
-        )
+        row = by_pair.get(key) if key else by_id.get(body.collaboration_id or "")
         if row is None and body.collaboration_id is not None:
             faults.missing(index, "collaboration_id", "collaboration", body.collaboration_id)
         elif row is not None and (gone := _archived(row)) is not None:
@@ -91,7 +88,7 @@ async def pair_up(
 
 
 def _archived(row: Any) -> tuple[str, UUID] | None:
-    """What of a collaboration is archived, first of all itself: kind and id. None when it is in use."""
+    """Kind and id of what is archived: the collaboration, or else its campaign or influencer. None when all are in use."""
     if row.archived_at is not None:
         return "collaboration", row.id
     if row.campaign_archived:
@@ -101,26 +98,22 @@ def _archived(row: Any) -> tuple[str, UUID] | None:
     return None
 
 
-class _References:
-    """Finds what bodies refer to and notes what is missing or archived."""
-
-    def __init__(self, connection: AsyncConnection, brand_id: UUID, faults: FieldErrors) -> None:
-        self._connection = connection
-        self._brand_id = brand_id
-        self._faults = faults
-
-    async def find(self, table: Table, kind: str, shown: Sequence[str | None]) -> list[UUID | None]:
-        rows = await resolve(self._connection, table, self._brand_id, [name for name in shown if name is not None])
-        found: list[UUID | None] = []
-        for index, name in enumerate(shown):
-            row = None if name is None else rows.get(name)
-            if name is not None and row is None:
-                self._faults.missing(index, f"{kind}_id", kind, name)
-            elif row is not None and row.archived:
-                self._faults.conflict(index, f"{kind}_id", f"{kind}_archived", is_archived(kind, row.id))
-                row = None
-            found.append(None if row is None else row.id)
-        return found
+async def _find(
+    connection: AsyncConnection, brand_id: UUID, table: Table, shown: Sequence[str | None], faults: FieldErrors
+) -> list[UUID | None]:
+    """The rows that bodies refer to; notes which are missing or archived."""
+    kind = table.name
+    rows = await resolve(connection, table, brand_id, [name for name in shown if name is not None])
+    found: list[UUID | None] = []
+    for index, name in enumerate(shown):
+        row = None if name is None else rows.get(name)
+        if name is not None and row is None:
+            faults.missing(index, f"{kind}_id", kind, name)
+        elif row is not None and row.archived:
+            faults.conflict(index, f"{kind}_id", f"{kind}_archived", is_archived(kind, row.id))
+            row = None
+        found.append(None if row is None else row.id)
+    return found
 
 
 async def _of_collaborations(connection: AsyncConnection, brand_id: UUID, shown: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, Strict
-from sqlalchemy import Row, insert, select, text
+from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
@@ -14,6 +14,7 @@ from app.api.collaboration_ref import Pair
 from app.api.fields import Given, Minor
 from app.api.rows import insert_new
 from app.database.tables import campaign, code, code_assignment, influencer
+from app.database.transactions import driver_connection
 from app.domain.codes import FALLBACKS, candidates, normalise
 from app.domain.money import exponent
 from app.errors import Conflict
@@ -135,13 +136,14 @@ async def assign(
     return row
 
 
-# Through order_touch, which names every order that ever carried the code; the folded codes of the surviving order decide.
-_REDEMPTIONS = text("""
-    SELECT count(DISTINCT root.id) FROM order_touch named
-    JOIN conversion told ON told.brand_id = CAST(:brand_id AS uuid) AND told.id = named.conversion_id
-    JOIN conversion root ON root.brand_id = CAST(:brand_id AS uuid) AND root.id = told.root_id
-    WHERE named.brand_id = CAST(:brand_id AS uuid) AND named.touch = CAST(:touch AS text)
-      AND root.codes @> ARRAY[CAST(:code_norm AS text)] AND NOT root.test AND root.status IN ('pending', 'approved', 'locked', 'paid')""")
+# order_touch names every order that ever carried the code; the folded codes of the surviving order decide.
+_REDEMPTIONS = """
+SELECT count(DISTINCT root.id) FROM order_touch named
+JOIN conversion o ON o.brand_id = $1 AND o.id = named.conversion_id
+JOIN conversion root ON root.brand_id = $1 AND root.id = o.root_id
+WHERE named.brand_id = $1 AND named.touch = $2 AND root.codes @> ARRAY[$3::text] AND NOT root.test
+  AND root.status IN ('pending', 'approved', 'locked', 'paid')
+"""
 
 Refusal = Literal["unknown", "not_started", "expired", "disabled", "unassigned", "over_cap"]
 
@@ -150,8 +152,8 @@ async def check_redeemable(
     connection: AsyncConnection, brand_id: UUID, row: Row[Any], status: str
 ) -> tuple[int, Refusal | None]:
     """How many orders redeemed a code, and why it may not be redeemed now; None when it may."""
-    parameters = {"brand_id": brand_id, "touch": f"code:{row.code_norm}", "code_norm": row.code_norm}
-    redemptions = int(await connection.scalar(_REDEMPTIONS, parameters) or 0)
+    driver = await driver_connection(connection)
+    redemptions: int = await driver.fetchval(_REDEMPTIONS, brand_id, f"code:{row.code_norm}", row.code_norm)
     statuses: dict[str, Refusal] = {"not_started": "not_started", "expired": "expired", "disabled": "disabled"}
     if status in statuses:
         return redemptions, statuses[status]

@@ -8,20 +8,22 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from sqlalchemy import select, text
+import asyncpg
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.collaboration_ref import Pair, Paired, pair_up
 from app.api.problems import FieldErrors
 from app.api.rows import announce, stands_archived
-from app.database.tables import DEFAULT_HOST, brand, host, link
+from app.database.tables import DEFAULT_HOST, host, link
+from app.database.transactions import driver_connection
 from app.domain.slugs import RESERVED, make_slug
 from app.errors import Conflict
 
 LOOP = "leads back to this service; give the page the shopper shall see"
 SLUG_ATTEMPTS = 5
-"""Of generated slugs: with 40 random bits and a million links, five collisions in a row happen once in 10^30."""
+"""Tries for a generated slug: with 40 random bits and a million links, five collisions in a row happen once in 10^30."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class NewRow:
 
 @dataclass(slots=True)
 class MadeRow:
-    """A link as it stands in the table; made: by this call."""
+    """A link as it stands in the table. made: by this call."""
 
     id: UUID
     made: bool
@@ -58,34 +60,35 @@ class MadeRow:
     archived_at: datetime | None = None
 
 
-# Whoever inserts the route first owns the slug. Sorted by the key, so that two batches that overlap wait for, and do not deadlock, each other.
-_INSERT_ROUTES = text("""
-    INSERT INTO route (host, slug, brand_id, link_id, destination_url, click_param, expires_at)
-    SELECT wanted.host, wanted.slug, CAST(:brand_id AS uuid), wanted.link_id, wanted.destination_url, CAST(:click_param AS text), wanted.expires_at
-    FROM unnest(CAST(:hosts AS text[]), CAST(:slugs AS text[]), CAST(:link_ids AS uuid[]), CAST(:destination_urls AS text[]),
-                CAST(:expirations AS timestamptz[])) AS wanted (host, slug, link_id, destination_url, expires_at)
-    ORDER BY wanted.host, wanted.slug
-    ON CONFLICT (host, slug) DO NOTHING
-    RETURNING link_id""")
-_INSERT_LINKS = text("""
-    INSERT INTO link (brand_id, id, external_id, collaboration_id, host, slug, destination_url, placement, utm, expires_at, metadata,
-                      created_at, updated_at)
-    SELECT CAST(:brand_id AS uuid), wanted.id, wanted.external_id, wanted.collaboration_id, wanted.host, wanted.slug, wanted.destination_url,
-           wanted.placement, CAST(wanted.utm AS jsonb), wanted.expires_at, CAST(wanted.metadata AS jsonb), CAST(:now AS timestamptz),
-           CAST(:now AS timestamptz)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:external_ids AS text[]), CAST(:collaboration_ids AS uuid[]), CAST(:hosts AS text[]),
-                CAST(:slugs AS text[]), CAST(:destination_urls AS text[]), CAST(:placements AS text[]), CAST(:utms AS text[]),
-                CAST(:expirations AS timestamptz[]), CAST(:metadatas AS text[]))
-         AS wanted (id, external_id, collaboration_id, host, slug, destination_url, placement, utm, expires_at, metadata)""")
+# The slug belongs to the link whose route is inserted first. Sorted by the key, so that two batches that overlap wait for each other and cannot
+# deadlock.
+_INSERT_ROUTES = """
+INSERT INTO route (brand_id, click_param, host, slug, link_id, destination_url, expires_at)
+SELECT $1::uuid, $2::text, r.* FROM unnest($3::text[], $4::text[], $5::uuid[], $6::text[], $7::timestamptz[])
+    AS r(host, slug, link_id, destination_url, expires_at)
+ORDER BY r.host, r.slug
+ON CONFLICT (host, slug) DO NOTHING
+RETURNING link_id
+"""
+
+_COLUMNS = {
+    "id": "uuid", "external_id": "text", "collaboration_id": "uuid", "host": "text", "slug": "text", "destination_url": "text", "placement": "text",
+    "utm": "jsonb", "expires_at": "timestamptz", "metadata": "jsonb",
+}  # fmt: skip
+_NAMES = ", ".join(_COLUMNS)
+_ARRAYS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_COLUMNS.values(), 3))
+_INSERT_LINKS = f"""
+INSERT INTO link (brand_id, created_at, updated_at, {_NAMES}) SELECT $1::uuid, $2::timestamptz, $2, r.* FROM unnest({_ARRAYS}) AS r({_NAMES})
+"""  # noqa: S608  names and types of columns
 
 
 async def make_links(
     connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], base_url: str, *, batch: str | None = None
 ) -> list[MadeRow]:
-    """The links, made or found by their external id, in order; all or none.
+    """Make the links, or find them by their external id; all or none, in order.
 
-    Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". At most 14 statements, however
-    many links. base_url: where links of the shared host are.
+    Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". Takes at most 14 statements for
+    any number of links. base_url: the address of the shared host.
     """
     faults = FieldErrors(batch)
     pairs = await pair_up(connection, brand_id, [row.pair for row in rows], faults)
@@ -104,20 +107,17 @@ async def make_links(
         if old is None:
             fresh[index] = _fresh(row, pair)
         elif _differs(old, row, pair):
-            faults.conflict(
-                index,
-                "external_id",
-                "external_id_taken",
-                f"stands for another content already; it differs in {_differs(old, row, pair)}",
-            )
+            reason = f"stands for another content already; it differs in {_differs(old, row, pair)}"
+            faults.conflict(index, "external_id", "external_id_taken", reason)
         elif old.archived_at is not None:
             faults.conflict(index, "external_id", "link_archived", stands_archived("link", old.id))
         else:
             found[index] = _found(old, pair)
     faults.refuse()
     if fresh:
-        await _take_routes(connection, brand_id, rows, fresh, faults)
-        await connection.execute(_INSERT_LINKS, _columns(brand_id, list(fresh.values())))
+        driver = await driver_connection(connection)
+        await _take_routes(driver, brand_id, rows, fresh, faults)
+        await _insert_links(driver, brand_id, list(fresh.values()))
         await announce(connection)
     made = {**found, **fresh}
     return [made[index] for index in range(len(rows))]
@@ -144,9 +144,9 @@ async def refuse_archived_host(connection: AsyncConnection, brand_id: UUID, name
 
 
 async def find_loops(connection: AsyncConnection, destinations: Sequence[str], base_url: str) -> list[int]:
-    """Which of these destinations are short links themselves: on the shared host, or on a host of any brand. A click would never arrive."""
+    """Indexes of destinations that are short links themselves, on the shared host or on a host of any brand: a click would never arrive."""
     places = [_place(destination) for destination in destinations]
-    # Also of other brands: a lookup table, asked for names alone.
+    # Hosts of other brands too: this is a lookup table, and only names are read.
     query = select(host.c.host).where(host.c.host.in_({place[0] for place in places}), host.c.archived_at.is_(None))
     hosts = set((await connection.execute(query)).scalars())
     shared = _place(base_url)
@@ -161,7 +161,7 @@ def _place(url: str) -> tuple[str, int]:
 
 
 def _check_twins(rows: Sequence[NewRow], faults: FieldErrors) -> None:
-    """Two rows of one batch that ask for the same slug or external id."""
+    """Notes rows of one batch that want the same slug or external id."""
     slugs: set[tuple[str, str]] = set()
     externals: set[str] = set()
     for index, row in enumerate(rows):
@@ -189,11 +189,11 @@ async def _existing(connection: AsyncConnection, brand_id: UUID, rows: Sequence[
 
 
 def _differs(old: Any, row: NewRow, pair: Pair) -> str:
-    """The fields in which an existing link is not what was asked for; '' when it is."""
-    asked = {**row.values, "collaboration_id": pair.id, "host": _host_of(row)}
+    """The fields in which an existing link differs from the wanted one; '' when none does."""
+    wanted = {**row.values, "collaboration_id": pair.id, "host": _host_of(row)}
     if row.slug is not None:
-        asked["slug"] = row.slug
-    return ", ".join(sorted(name for name, value in asked.items() if old._mapping[name] != value))
+        wanted["slug"] = row.slug
+    return ", ".join(sorted(name for name, value in wanted.items() if old._mapping[name] != value))
 
 
 def _fresh(row: NewRow, pair: Pair) -> MadeRow:
@@ -223,22 +223,21 @@ def _new_slug() -> str:
 
 
 async def _take_routes(
-    connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], fresh: dict[int, MadeRow], faults: FieldErrors
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    rows: Sequence[NewRow],
+    fresh: dict[int, MadeRow],
+    faults: FieldErrors,
 ) -> None:
-    """Takes the slugs: given ones as they are, generated ones again until they are free. Raises Conflict for given ones that are taken."""
-    click_param = await connection.scalar(select(brand.c.click_param).where(brand.c.id == brand_id))
+    """Insert the routes, with another generated slug until one is free. Raises Conflict for given slugs that are taken."""
+    click_param = await connection.fetchval("SELECT click_param FROM brand WHERE id = $1", brand_id)
     waiting = dict(fresh)
     for _ in range(SLUG_ATTEMPTS):
-        parameters = {
-            "brand_id": brand_id,
-            "click_param": click_param,
-            "hosts": [row.host for row in waiting.values()],
-            "slugs": [row.slug for row in waiting.values()],
-            "link_ids": [row.id for row in waiting.values()],
-            "destination_urls": [rows[index].target_url for index in waiting],
-            "expirations": [row.expires_at for row in waiting.values()],
-        }
-        taken = set((await connection.execute(_INSERT_ROUTES, parameters)).scalars())
+        routes = [
+            (row.host, row.slug, row.id, rows[index].target_url, row.expires_at) for index, row in waiting.items()
+        ]
+        found = await connection.fetch(_INSERT_ROUTES, brand_id, click_param, *zip(*routes, strict=True))
+        taken = {row["link_id"] for row in found}
         waiting = {index: row for index, row in waiting.items() if row.id not in taken}
         for index, row in waiting.items():
             if rows[index].slug is not None:
@@ -250,18 +249,9 @@ async def _take_routes(
     raise AssertionError("generated slugs collide over and over: the random numbers are not random")
 
 
-def _columns(brand_id: UUID, rows: Sequence[MadeRow]) -> dict[str, Any]:
-    return {
-        "brand_id": brand_id,
-        "now": rows[0].created_at,
-        "ids": [row.id for row in rows],
-        "external_ids": [row.external_id for row in rows],
-        "collaboration_ids": [row.collaboration_id for row in rows],
-        "hosts": [row.host for row in rows],
-        "slugs": [row.slug for row in rows],
-        "destination_urls": [row.destination_url for row in rows],
-        "placements": [row.placement for row in rows],
-        "utms": [json.dumps(row.utm) for row in rows],
-        "expirations": [row.expires_at for row in rows],
-        "metadatas": [json.dumps(row.metadata) for row in rows],
-    }
+async def _insert_links(connection: asyncpg.Connection, brand_id: UUID, rows: Sequence[MadeRow]) -> None:
+    arrays = [
+        [json.dumps(getattr(row, name)) if kind == "jsonb" else getattr(row, name) for row in rows]
+        for name, kind in _COLUMNS.items()
+    ]
+    await connection.execute(_INSERT_LINKS, brand_id, rows[0].created_at, *arrays)
