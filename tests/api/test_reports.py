@@ -16,9 +16,10 @@ from fastapi import FastAPI
 from app.api.routes.reports.reports import MissedShown, SummaryShown
 from app.domain import ids
 from app.domain.kpi import METRICS, ORDER_METRICS
+from demo.ledger import BookedOrder
 from tests.api.conftest import client
 from tests.cast import Brand, create_brand
-from tests.reports.books import Books, Click, Cost, Order, Share, open_books, write
+from tests.reports.books import Books, click, cost, open_books, share, write
 
 NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
 RANGE = {"from": "2026-11-01", "to": "2026-11-10"}
@@ -29,14 +30,14 @@ URL = "/v1/reports/summary"
 async def books(pool: asyncpg.Pool, alice: Brand) -> Books:
     """A small launch: 3 clicks, 2 credited orders, one refund, one order of nobody, one in yen, costs of both kinds."""
     books = await open_books(pool, alice)
-    books.clicks = [Click(NOON, 0), Click(NOON, 0), Click(NOON, 2)]
+    books.clicks = [click(NOON, 0), click(NOON, 0), click(NOON, 2)]
     books.orders = [
-        Order(NOON, (9_000,), (Share(0, 0),), refunds=((NOON, (4_000,)),)),
-        Order(NOON, (1_001,), (Share(1, None, 1),)),
-        Order(NOON, (777,), (Share(None),)),
-        Order(NOON, (500,), (Share(0, 0),), "JPY"),
+        BookedOrder(NOON, (9_000,), (share(0, 0),), refunds=((NOON, (4_000,)),)),
+        BookedOrder(NOON, (1_001,), (share(1, None, 1),)),
+        BookedOrder(NOON, (777,), (share(None),)),
+        BookedOrder(NOON, (500,), (share(0, 0),), "JPY"),
     ]
-    books.costs = [Cost(NOON.date(), 0, 0, 3_000), Cost(NOON.date(), 0, None, 1_000)]
+    books.costs = [cost(NOON.date(), 0, 0, 3_000), cost(NOON.date(), 0, None, 1_000)]
     await write(pool, alice, ZoneInfo("Europe/Paris"), books)
     return books
 

@@ -1,12 +1,13 @@
-"""A brand's books kept by hand: facts, how they stand in the tables, and what a report must say of them, recomputed with plain loops.
+"""The ledger of a test's brand: facts in short form, how they are stored in the tables, and the numbers under which the ledger knows them.
 
-Nothing here uses the code under test: days are what the calendar of the zone shows, sums are sums.
+What a report must say of the facts is worked out by demo/ledger.py, with no code under test: days are what the calendar of the zone shows, sums
+are sums.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -15,91 +16,84 @@ import asyncpg
 
 from app import random_ids
 from app.database.partitions import ensure_partitions
-from app.database.tables import CLICK_CLASSES
+from app.database.tables import CLICK_CLASSES as CLASSES
 from app.domain.ids import floor_at
+from app.reports.names import Named
+from app.reports.question import Question
+from demo.figures import CLICK_CLASSES, WHOLE_BP
+from demo.ledger import BookedClick, BookedCost, BookedOrder, Deal, Expected, Key, Ledger, Query, Share, first_visits
 from tests.cast import Brand, Collaboration, create_code, create_link
 
 FROM, UNTIL = datetime(2026, 10, 20, tzinfo=UTC), datetime(2026, 11, 10, tzinfo=UTC)
-CLASS_NAMES = ("clicks", "bots", "previews", "prefetches", "heads")
-UNCOUNTED = len(CLASS_NAMES)
-"""The class of clicks made by the trial of a source, which no report counts."""
-COUNTS = (
-    *CLASS_NAMES,
-    "unique_clicks",
-    "conversions",
-    "orders",
-    "gross_minor",
-    "refunds_minor",
-    "net_minor",
-    "cost_minor",
-)
+CLICK_COUNTS = (*CLICK_CLASSES.values(), "unique_clicks")
+COUNTS = (*CLICK_COUNTS, "conversions", "orders", "gross_minor", "refunds_minor", "net_minor", "cost_minor")
+"""The figures of a report that are counted."""
+DEALS = (Deal(0, 0, 0), Deal(1, 0, 1), Deal(0, 1, 2))
+"""By the number of the collaboration: 0 and 1 share campaign 0, 0 and 2 share influencer 0."""
+LINK_OF = (0, 0, 1, 2)
+"""By the number of the link: the number of its collaboration."""
 
 
-@dataclass(frozen=True)
-class Click:
-    """One redirect; `place` numbers the link."""
-
-    at: datetime
-    place: int
-    kind: int = 0
-    visitor: int = 1
+def click(at: datetime, link: int, kind: int = 0, visitor: int = 1) -> BookedClick:
+    """One redirect by link number `link`; kind: the number of its class."""
+    return BookedClick(at, DEALS[LINK_OF[link]], link, CLASSES[kind], visitor)
 
 
-@dataclass(frozen=True)
-class Share:
-    """A share of an order; collaboration, link and code by number. `weight_bp` of 10,000."""
-
-    collaboration: int | None
-    link: int | None = None
-    code: int | None = None
-    weight_bp: int = 10_000
+def share(
+    collaboration: int | None, link: int | None = None, code: int | None = None, weight_bp: int = WHOLE_BP
+) -> Share:
+    """A share of an order: of a collaboration, link and code by number."""
+    return Share(None if collaboration is None else DEALS[collaboration], link, code, weight_bp)
 
 
-@dataclass(frozen=True)
-class Order:
-    """One order with whom it is credited to, and its refunds (when, how much)."""
-
-    at: datetime
-    amounts: tuple[int, ...]
-    shares: tuple[Share, ...]
-    currency: str = "EUR"
-    kind: str = "sale"
-    counted: bool = True
-    shop: str = "main"
-    refunds: tuple[tuple[datetime, tuple[int, ...]], ...] = ()
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One cost; `collaboration` None: of campaign number `campaign` as a whole."""
-
-    on: date
-    campaign: int
-    collaboration: int | None
-    amount: int
-    currency: str = "EUR"
-    archived: bool = False
+def cost(
+    on: date, campaign: int, collaboration: int | None, amount: int, currency: str = "EUR", archived: bool = False
+) -> BookedCost:
+    """A cost of a collaboration, or of the whole campaign where that is None."""
+    return BookedCost(on, campaign, None if collaboration is None else DEALS[collaboration], amount, currency, archived)
 
 
 @dataclass
 class Books:
-    """Everything that is known of one brand. Collaborations number 0 and 1 share campaign 0; 0 and 2 share influencer 0."""
+    """The facts about one brand, and the ids behind the numbers of its influencers, campaigns, collaborations, links and codes."""
 
-    clicks: Sequence[Click] = ()
-    orders: Sequence[Order] = ()
-    costs: Sequence[Cost] = ()
+    clicks: list[BookedClick] = field(default_factory=list)
+    orders: list[BookedOrder] = field(default_factory=list)
+    costs: list[BookedCost] = field(default_factory=list)
     influencers: list[UUID] = field(default_factory=list)
     campaigns: list[UUID] = field(default_factory=list)
     collaborations: list[Collaboration] = field(default_factory=list)
     links: list[UUID] = field(default_factory=list)
-    link_of: tuple[int, ...] = (0, 0, 1, 2)
     codes: list[UUID] = field(default_factory=list)
+
+    def expect(self, query: Query, zone: ZoneInfo) -> Expected:
+        """What a report in EUR must say of these facts."""
+        return Ledger("EUR", zone, self.clicks, self.orders, self.costs).report(query)
+
+    def key(self, key: Mapping[str, Named | str]) -> Key:
+        """A row's key with the numbers of the entities in place of their ids."""
+        ids = {
+            "influencer": self.influencers,
+            "campaign": self.campaigns,
+            "collaboration": [each.id for each in self.collaborations],
+            "link": self.links,
+            "code": self.codes,
+        }
+        return tuple(
+            part if isinstance(part, str) else None if part.id is None else ids[group].index(part.id)
+            for group, part in key.items()
+        )
+
+
+def query_of(question: Question) -> Query:
+    """The ledger's form of a question without filters."""
+    period = question.period
+    return Query(question.group_by, refunds_by=question.refunds_by, start=period.start, end=period.end)
 
 
 async def open_books(pool: asyncpg.Pool, brand: Brand) -> Books:
     """Two influencers, two campaigns, three collaborations, four links, two codes; no facts yet."""
     books = Books()
-    now = FROM
     for table, ids, more in (
         ("influencer", books.influencers, ""),
         ("campaign", books.campaigns, ", objective, currency"),
@@ -112,10 +106,10 @@ async def open_books(pool: asyncpg.Pool, brand: Brand) -> Books:
                 brand.id,
                 ids[-1],
                 f"{name} {table}",
-                now,
+                FROM,
             )
-    for campaign, influencer in ((0, 0), (0, 1), (1, 0)):
-        found = Collaboration(random_ids.new_id(), books.campaigns[campaign], books.influencers[influencer])
+    for deal in DEALS:
+        found = Collaboration(random_ids.new_id(), books.campaigns[deal.campaign], books.influencers[deal.influencer])
         await pool.execute(
             """INSERT INTO collaboration (brand_id, id, campaign_id, influencer_id, created_at, updated_at)
                VALUES ($1, $2, $3, $4, $5, $5)""",
@@ -123,10 +117,10 @@ async def open_books(pool: asyncpg.Pool, brand: Brand) -> Books:
             found.id,
             found.campaign_id,
             found.influencer_id,
-            now,
+            FROM,
         )
         books.collaborations.append(found)
-    for number in books.link_of:
+    for number in LINK_OF:
         books.links.append(await create_link(pool, brand, books.collaborations[number], f"s{random_ids.new_id().hex}"))
     for number in (0, 1):
         books.codes.append(await create_code(pool, brand, books.collaborations[number], f"CODE{number}"))
@@ -134,68 +128,63 @@ async def open_books(pool: asyncpg.Pool, brand: Brand) -> Books:
 
 
 async def write(pool: asyncpg.Pool, brand: Brand, zone: ZoneInfo, books: Books) -> None:
-    """Puts the facts into the tables, as drain and recording leave them."""
+    """Writes the facts into the tables, as drain and recording leave them."""
     async with pool.acquire() as connection:
         await ensure_partitions(connection, since=FROM - timedelta(days=2), until=UNTIL + timedelta(days=2))
         await _write_clicks(connection, brand.id, zone, books)
         await _write_orders(connection, brand.id, books)
-        rows = [
-            (
-                brand.id,
-                random_ids.new_id(),
-                books.campaigns[cost.campaign],
-                None if cost.collaboration is None else books.collaborations[cost.collaboration].id,
-                "fee",
-                cost.amount,
-                cost.currency,
-                cost.on,
-                FROM,
-                FROM,
-                FROM if cost.archived else None,
-            )
-            for cost in books.costs
-        ]
-        columns = "brand_id id campaign_id collaboration_id kind amount_minor currency incurred_on created_at updated_at archived_at"
-        await connection.copy_records_to_table("cost", records=rows, columns=columns.split())
+        await _copy(
+            connection,
+            "cost",
+            "brand_id id campaign_id collaboration_id kind amount_minor currency incurred_on created_at updated_at archived_at",
+            [
+                (
+                    brand.id,
+                    random_ids.new_id(),
+                    books.campaigns[cost.campaign],
+                    None if cost.deal is None else books.collaborations[cost.deal.collaboration].id,
+                    "fee",
+                    cost.amount_minor,
+                    cost.currency,
+                    cost.on,
+                    FROM,
+                    FROM,
+                    FROM if cost.archived else None,
+                )
+                for cost in books.costs
+            ],
+        )
 
 
-def first_clicks(clicks: Iterable[Click]) -> set[int]:
-    """The numbers of the clicks that are the first human one of their link, UTC day and visitor."""
-    first: dict[tuple[int, date, int], tuple[datetime, int]] = {}
-    for number, click in enumerate(clicks):
-        if click.kind == 0:
-            place = (click.place, click.at.date(), click.visitor)
-            first[place] = min(first.get(place, (click.at, number)), (click.at, number))
-    return {number for _, number in first.values()}
+async def _copy(connection: Any, table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
+    await connection.copy_records_to_table(table, records=rows, columns=columns.split())
 
 
 async def _write_clicks(connection: Any, brand_id: UUID, zone: ZoneInfo, books: Books) -> None:
-    rows, visits = [], []
+    rows: list[tuple[Any, ...]] = []
+    visits: list[tuple[Any, ...]] = []
     days: dict[tuple[date, UUID], Counter[str]] = {}
-    firsts = first_clicks(books.clicks)
+    first = first_visits(books.clicks)
     for number, click in enumerate(books.clicks):
-        link = books.links[click.place]
+        link = books.links[click.link]
         click_id = UUID(int=floor_at(click.at).int + number)
-        rows.append((brand_id, click_id, link, click.at, click.kind, click.visitor))
-        if click.kind == UNCOUNTED:
+        rows.append((brand_id, click_id, link, click.at, CLASSES.index(click.counted_as), click.visitor))
+        if click.counted_as not in CLICK_CLASSES:
             continue
         day = days.setdefault((click.at.astimezone(zone).date(), link), Counter())
-        day[CLASS_NAMES[click.kind]] += 1
-        if number in firsts:
+        day[CLICK_CLASSES[click.counted_as]] += 1
+        if number in first:
             day["unique_clicks"] += 1
             visits.append((brand_id, click.at.date(), link, click.visitor, click_id))
-    assert CLICK_CLASSES[UNCOUNTED:] == ("test",)
-    columns = ["brand_id", "id", "link_id", "occurred_at", "class", "visitor"]
-    await connection.copy_records_to_table("click", records=rows, columns=columns)
-    names = [*CLASS_NAMES, "unique_clicks"]
-    counted = [(brand_id, day, link, *(counts[name] for name in names)) for (day, link), counts in days.items()]
-    await connection.copy_records_to_table("click_day", records=counted, columns=["brand_id", "day", "link_id", *names])
-    columns = ["brand_id", "day", "link_id", "visitor", "first_click_id"]
-    await connection.copy_records_to_table("visit", records=visits, columns=columns)
+    await _copy(connection, "click", "brand_id id link_id occurred_at class visitor", rows)
+    counted = [(brand_id, day, link, *(counts[name] for name in CLICK_COUNTS)) for (day, link), counts in days.items()]
+    await _copy(connection, "click_day", f"brand_id day link_id {' '.join(CLICK_COUNTS)}", counted)
+    await _copy(connection, "visit", "brand_id day link_id visitor first_click_id", visits)
 
 
 async def _write_orders(connection: Any, brand_id: UUID, books: Books) -> None:
-    conversions, credits_ = [], []
+    conversions: list[tuple[Any, ...]] = []
+    credits_: list[tuple[Any, ...]] = []
     for order in books.orders:
         order_id = random_ids.new_id()
         refunded = sum(abs(amount) for _, amounts in order.refunds for amount in amounts)
@@ -208,16 +197,16 @@ async def _write_orders(connection: Any, brand_id: UUID, books: Books) -> None:
         ]
         for position, (at, amounts) in enumerate(events):
             for number, (share, amount) in enumerate(zip(order.shares, amounts, strict=True)):
-                who = None if share.collaboration is None else books.collaborations[share.collaboration]
+                credited = None if share.deal is None else books.collaborations[share.deal.collaboration]
                 credits_.append(
                     (
                         brand_id,
                         order_id,
                         position,
                         number,
-                        who and who.id,
-                        who and who.campaign_id,
-                        who and who.influencer_id,
+                        credited and credited.id,
+                        credited and credited.campaign_id,
+                        credited and credited.influencer_id,
                         None if share.link is None else books.links[share.link],
                         None if share.code is None else books.codes[share.code],
                         share.weight_bp,
@@ -228,133 +217,10 @@ async def _write_orders(connection: Any, brand_id: UUID, books: Books) -> None:
                         order.counted,
                     )
                 )
-    columns = [
-        "brand_id",
-        "id",
-        "root_id",
-        "shop",
-        "kind",
-        "occurred_at",
-        "status",
-        "refunded_minor",
-        "created_at",
-        "updated_at",
-    ]
-    await connection.copy_records_to_table("conversion", records=conversions, columns=columns)
-    columns = [
-        "brand_id",
-        "conversion_id",
-        "position",
-        "share",
-        "collaboration_id",
-        "campaign_id",
-        "influencer_id",
-        "link_id",
-        "code_id",
-        "weight_bp",
-        "amount_minor",
-        "currency",
-        "kind",
-        "occurred_at",
-        "counted",
-    ]
-    await connection.copy_records_to_table("credit", records=credits_, columns=columns)
-
-
-# ── What a report must say ───────────────────────────────────────────────────────────────────────────────────────────
-
-Facts = Counter[str]
-Expected = dict[tuple[Any, ...], Facts]
-
-
-@dataclass
-class Answer:
-    """What the books say: counts per row (entities by id, time by label), the whole, and what nobody is credited with."""
-
-    rows: Expected = field(default_factory=dict)
-    totals: Facts = field(default_factory=Counter)
-    unattributed: Facts = field(default_factory=Counter)
-    unconverted: dict[str, Facts] = field(default_factory=dict)
-
-
-def label(at: datetime, unit: str, zone: ZoneInfo) -> str:
-    """The day, week (by its Monday) or month that a calendar in `zone` shows."""
-    day = at.astimezone(zone).date()
-    if unit == "week":
-        day -= timedelta(days=day.weekday())
-    return day.isoformat()[: 7 if unit == "month" else 10]
-
-
-def answer(
-    books: Books,
-    group_by: Sequence[str],
-    start: datetime,
-    end: datetime,
-    zone: ZoneInfo,
-    *,
-    currency: str = "EUR",
-    refunds_by: str = "event",
-) -> Answer:
-    """Every fact in [start, end), put where it belongs; a refund at its own date, or at that of its order."""
-    found = Answer()
-
-    def put(at: datetime, known: dict[str, Any], counts: dict[str, int]) -> None:
-        found.totals.update(counts)
-        key = tuple(
-            label(at, group, zone) if group in ("day", "week", "month") else known.get(group, ...) for group in group_by
-        )
-        if group_by and ... not in key:
-            found.rows.setdefault(key, Counter()).update(counts)
-
-    firsts = first_clicks(books.clicks)
-    for number, click in enumerate(books.clicks):
-        if start <= click.at < end and click.kind != UNCOUNTED:
-            known = {**_of(books, books.link_of[click.place]), "link": books.links[click.place]}
-            put(click.at, known, {CLASS_NAMES[click.kind]: 1, "unique_clicks": int(number in firsts)})
-    _put_orders(books, put, found, start, end, currency, refunds_by)
-    for cost in books.costs:
-        if not cost.archived and start <= datetime.combine(cost.on, time(), zone).astimezone(UTC) < end:
-            if cost.currency != currency:
-                found.unconverted.setdefault(cost.currency, Counter())["cost_minor"] += cost.amount
-                continue
-            known = {"campaign": books.campaigns[cost.campaign]}
-            if cost.collaboration is not None:
-                known = _of(books, cost.collaboration)
-            put(datetime.combine(cost.on, time(12), zone), known, {"cost_minor": cost.amount})
-    return found
-
-
-def _put_orders(
-    books: Books,
-    put: Callable[..., None],
-    found: Answer,
-    start: datetime,
-    end: datetime,
-    currency: str,
-    refunds_by: str,
-) -> None:
-    for order in books.orders:
-        refunds = [(order.at if refunds_by == "order" else at, amounts) for at, amounts in order.refunds]
-        events = [("gross_minor", order.at, order.amounts), *(("refunds_minor", *refund) for refund in refunds)]
-        for name, at, amounts in events:
-            if not order.counted or not start <= at < end:
-                continue
-            for share, amount in zip(order.shares, amounts, strict=True):
-                counts = {name: amount, "net_minor": amount if name == "gross_minor" else -amount}
-                if name == "gross_minor":
-                    counts["conversions"] = share.weight_bp
-                    counts["orders"] = share.weight_bp if order.kind == "sale" else 0
-                if order.currency != currency:
-                    found.unconverted.setdefault(order.currency, Counter()).update(counts)
-                elif share.collaboration is None:
-                    found.unattributed.update(counts)
-                else:
-                    known = _of(books, share.collaboration)
-                    known["link"] = None if share.link is None else books.links[share.link]
-                    known["code"] = None if share.code is None else books.codes[share.code]
-                    put(at, known, counts)
-
-
-def _of(books: Books, number: int) -> dict[str, Any]:
-    who = books.collaborations[number]
-    return {"influencer": who.influencer_id, "campaign": who.campaign_id, "collaboration": who.id}
+    columns = "brand_id id root_id shop kind occurred_at status refunded_minor created_at updated_at"
+    await _copy(connection, "conversion", columns, conversions)
+    columns = (
+        "brand_id conversion_id position share collaboration_id campaign_id influencer_id link_id code_id weight_bp"
+    )
+    columns += " amount_minor currency kind occurred_at counted"
+    await _copy(connection, "credit", columns, credits_)

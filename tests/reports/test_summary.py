@@ -1,7 +1,7 @@
 """The report against the same facts added up by hand, on the real PostgreSQL."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -22,8 +22,10 @@ from app.errors import Invalid
 from app.reports.names import Named
 from app.reports.question import ENTITIES, Filters, Question
 from app.reports.summary import BrandBasics, Summary, one_moment, summarise
+from demo.figures import Counts, figures, same
+from demo.ledger import BookedClick, BookedCost, BookedOrder
 from tests.cast import Brand, create_brand
-from tests.reports.books import COUNTS, FROM, UNTIL, Books, Click, Cost, Order, Share, answer, open_books, write
+from tests.reports.books import COUNTS, FROM, UNTIL, Books, click, cost, open_books, query_of, share, write
 
 PARIS, NEW_YORK, KATHMANDU = ZoneInfo("Europe/Paris"), ZoneInfo("America/New_York"), ZoneInfo("Asia/Kathmandu")
 AS_OF = datetime(2026, 11, 15, tzinfo=UTC)
@@ -63,27 +65,29 @@ def key_of(row: Any) -> tuple[Any, ...]:
     return tuple(part.id if isinstance(part, Named) else part for part in row.key.values())
 
 
-def without_noughts(counts: Counter[str]) -> Counter[str]:
-    return Counter({name: value for name, value in counts.items() if value})
+def without_noughts(counts: Counter[str], missing: Collection[str] = ()) -> Counter[str]:
+    """The counts that a report shows and that are not nought; `missing`: those that its rows cannot have."""
+    return Counter({name: value for name, value in counts.items() if value and name in COUNTS and name not in missing})
 
 
 def check(summary: Summary, books: Books) -> None:
-    """Everything a summary must satisfy, whatever was asked."""
+    """Everything that must hold of a summary without filters."""
     question = summary.question
-    edges = question.period.start, question.period.end
-    expected = answer(books, question.group_by, *edges, question.period.zone, refunds_by=question.refunds_by)
+    query = query_of(question)
+    expected = books.expect(query, question.period.zone)
     missing = {name for row in summary.rows for name in row.figures.reasons if name in COUNTS}
-    rows = {key_of(row): counts_of(row.figures) for row in summary.rows}
-    wanted = {
-        key: Counter({n: v for n, v in counts.items() if v and n not in missing})
-        for key, counts in expected.rows.items()
-    }
+    rows = {books.key(row.key): counts_of(row.figures) for row in summary.rows}
+    wanted = {key: without_noughts(counts, missing) for key, counts in expected.rows.items()}
     assert {key: counts for key, counts in rows.items() if counts} == {
         key: counts for key, counts in wanted.items() if counts
     }
     assert len(rows) == len(summary.rows)
     assert counts_of(summary.totals) == without_noughts(expected.totals)
     assert counts_of(summary.unattributed) == without_noughts(expected.unattributed)
+    for row in summary.rows:
+        counts = expected.rows.get(books.key(row.key), Counter())
+        assert wrong(row.figures, counts, with_clicks=query.with_clicks, with_costs=query.with_costs) == {}
+    assert wrong(summary.totals, expected.totals, with_clicks=True, with_costs=True) == {}
 
     if question.group_by:
         added: Counter[str] = Counter()
@@ -106,26 +110,36 @@ def check(summary: Summary, books: Books) -> None:
         )
 
 
+def wrong(found: Figures, counts: Counts, *, with_clicks: bool, with_costs: bool) -> dict[str, tuple[Any, Any]]:
+    """The figures that are not what the counts come to: (found, expected)."""
+    expected = figures(counts, with_clicks=with_clicks, with_costs=with_costs)
+    return {
+        name: (found.values.get(name), figure)
+        for name, figure in expected.items()
+        if not same(figure, found.values.get(name))
+    }
+
+
 # ── Any facts, any question ──────────────────────────────────────────────────────────────────────────────────────────
 
 SECONDS = int((UNTIL - FROM).total_seconds())
 # On the hour, so that facts and ends of ranges often meet.
 moments = st.integers(-24, SECONDS // 3_600 + 24).map(lambda hour: FROM + timedelta(hours=hour))
 days = st.integers(-1, 22).map(lambda day: date(2026, 10, 20) + timedelta(days=day))
-clicks = st.builds(Click, moments, st.integers(0, 3), st.sampled_from([0, 0, 0, 1, 2, 3, 4]), st.integers(1, 3))
+clicks = st.builds(click, moments, st.integers(0, 3), st.sampled_from([0, 0, 0, 1, 2, 3, 4]), st.integers(1, 3))
 single_shares = st.builds(
-    Share, st.sampled_from([None, 0, 1, 2]), st.sampled_from([None, 0, 1, 2, 3]), st.sampled_from([None, 0, 1])
+    share, st.sampled_from([None, 0, 1, 2]), st.sampled_from([None, 0, 1, 2, 3]), st.sampled_from([None, 0, 1])
 ).map(lambda share: (share,))
-split_shares = st.just((Share(0, 0, None, 3_334), Share(1, 2, None, 3_333), Share(2, None, 1, 3_333)))
+split_shares = st.just((share(0, 0, None, 3_334), share(1, 2, None, 3_333), share(2, None, 1, 3_333)))
 currencies = st.sampled_from(["EUR", "EUR", "EUR", "JPY", "KWD"])
 
 
 @st.composite
-def orders(draw: st.DrawFn) -> Order:
+def orders(draw: st.DrawFn) -> BookedOrder:
     shares = draw(st.one_of(single_shares, split_shares))
     amounts = tuple(draw(st.integers(0, 10**9)) for _ in shares)
     refunds = draw(st.lists(moments, max_size=2))
-    return Order(
+    return BookedOrder(
         draw(moments),
         amounts,
         shares,
@@ -137,11 +151,11 @@ def orders(draw: st.DrawFn) -> Order:
 
 
 @st.composite
-def costs(draw: st.DrawFn) -> Cost:
+def costs(draw: st.DrawFn) -> BookedCost:
     collaboration = draw(st.sampled_from([None, 0, 1, 2]))
     campaign = draw(st.integers(0, 1)) if collaboration is None else (0, 0, 1)[collaboration]
     amount = draw(st.integers(0, 10**7))
-    return Cost(
+    return cost(
         draw(days), campaign, collaboration, amount, draw(currencies), draw(st.sampled_from([False, False, True]))
     )
 
@@ -159,7 +173,7 @@ def costs(draw: st.DrawFn) -> Cost:
 async def test_a_report_says_what_the_books_say(
     engine: AsyncEngine,
     pool: asyncpg.Pool,
-    facts: tuple[list[Click], list[Order], list[Cost]],
+    facts: tuple[list[BookedClick], list[BookedOrder], list[BookedCost]],
     brand_zone: ZoneInfo,
     zone: ZoneInfo,
     groups: list[tuple[tuple[str, ...], Literal["event", "order"]]],
@@ -196,8 +210,8 @@ async def test_a_ratio_is_made_of_sums_and_not_of_the_rows_ratios(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
     # 1 of 1 and 0 of 3: 25 %, not 50 %.
-    books.clicks = [Click(NOON, 0, visitor=1), *(Click(NOON, 2, visitor=number) for number in (1, 2, 3))]
-    books.orders = [Order(NOON, (1_000,), (Share(0, 0),))]
+    books.clicks = [click(NOON, 0, visitor=1), *(click(NOON, 2, visitor=number) for number in (1, 2, 3))]
+    books.orders = [BookedOrder(NOON, (1_000,), (share(0, 0),))]
     await write(pool, alice, PARIS, books)
     summary = await ask(engine, alice, Question(period(), "EUR", ("collaboration",)))
     first, second = (books.collaborations[number].id for number in (0, 1))
@@ -210,11 +224,11 @@ async def test_a_rival_brands_rows_are_never_counted(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, charlie: Brand, books: Books
 ) -> None:
     rival = await open_books(pool, charlie)
-    rival.clicks = [Click(NOON, 0), Click(NOON + timedelta(hours=14), 1)]
-    rival.orders = [Order(NOON, (5_000,), (Share(0, 0, 0),)), Order(NOON, (1,), (Share(None),), "JPY")]
-    rival.costs = [Cost(NOON.date(), 0, None, 9_000)]
+    rival.clicks = [click(NOON, 0), click(NOON + timedelta(hours=14), 1)]
+    rival.orders = [BookedOrder(NOON, (5_000,), (share(0, 0, 0),)), BookedOrder(NOON, (1,), (share(None),), "JPY")]
+    rival.costs = [cost(NOON.date(), 0, None, 9_000)]
     await write(pool, charlie, PARIS, rival)
-    books.orders = [Order(NOON, (700,), (Share(0, 0),))]
+    books.orders = [BookedOrder(NOON, (700,), (share(0, 0),))]
     await write(pool, alice, PARIS, books)
     # Days from the daily counts, and edges from single clicks.
     for zone in (PARIS, KATHMANDU):
@@ -230,12 +244,14 @@ async def test_a_rival_brands_rows_are_never_counted(
 async def test_a_range_holds_its_first_instant_and_not_its_last(pool: asyncpg.Pool, engine: AsyncEngine) -> None:
     # Both midnight in Paris; then both within a day, where single clicks answer.
     for start, end in ((NOON - timedelta(hours=13), NOON + timedelta(hours=11)), (NOON, NOON + timedelta(hours=2))):
-        shares = (Share(0, 0),)
+        shares = (share(0, 0),)
         brand = await create_brand(pool, "Alice")
         books = await open_books(pool, brand)
-        books.clicks = [Click(at, 3, visitor=7) for at in (start - MS, start, end - MS, end)]
-        books.orders = [Order(at, (1,), shares, refunds=((at, (10,)),)) for at in (start - US, start, end - US, end)]
-        books.costs = [Cost(NOON.date() + timedelta(days=day), 0, 0, 100) for day in (-1, 0, 1)]
+        books.clicks = [click(at, 3, visitor=7) for at in (start - MS, start, end - MS, end)]
+        books.orders = [
+            BookedOrder(at, (1,), shares, refunds=((at, (10,)),)) for at in (start - US, start, end - US, end)
+        ]
+        books.costs = [cost(NOON.date() + timedelta(days=day), 0, 0, 100) for day in (-1, 0, 1)]
         await write(pool, brand, PARIS, books)
         summary = await ask(engine, brand, Question(Period(start, end, PARIS), "EUR"))
         check(summary, books)
@@ -248,7 +264,7 @@ async def test_a_refund_counts_on_its_own_day_and_leaves_the_gross_of_the_order_
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
     later = NOON + timedelta(days=2)
-    books.orders = [Order(NOON, (9_000,), (Share(0, 0),), refunds=((later, (4_000,)), (later, (-1_000,))))]
+    books.orders = [BookedOrder(NOON, (9_000,), (share(0, 0),), refunds=((later, (4_000,)), (later, (-1_000,))))]
     await write(pool, alice, PARIS, books)
     summary = await ask(engine, alice, Question(period(), "EUR", ("day",)))
     ordered, refunded = row_of(summary, "2026-11-05"), row_of(summary, "2026-11-07")
@@ -264,9 +280,9 @@ async def test_by_order_a_refund_counts_on_the_day_of_its_order_whenever_it_was_
     """The cohort of a day: what is left of it; a refund after the range counts, one of an earlier order does not."""
     before, later = NOON - timedelta(days=40), NOON + timedelta(days=40)
     books.orders = [
-        Order(NOON, (6_000, 3_000), (Share(0, 0, None, 6_667), Share(1, 2, None, 3_333)), refunds=((later, (4_000, 2_000)),)),
-        Order(before, (5_000,), (Share(0, 0),), refunds=((NOON, (5_000,)),)),
-        Order(NOON, (700,), (Share(None),), refunds=((later, (200,)),)),
+        BookedOrder(NOON, (6_000, 3_000), (share(0, 0, None, 6_667), share(1, 2, None, 3_333)), refunds=((later, (4_000, 2_000)),)),
+        BookedOrder(before, (5_000,), (share(0, 0),), refunds=((NOON, (5_000,)),)),
+        BookedOrder(NOON, (700,), (share(None),), refunds=((later, (200,)),)),
     ]  # fmt: skip
     await write(pool, alice, PARIS, books)
     summary = await ask(engine, alice, Question(period(), "EUR", ("influencer", "day"), refunds_by="order"))
@@ -283,8 +299,8 @@ async def test_by_order_a_refund_counts_on_the_day_of_its_order_whenever_it_was_
 async def test_an_order_of_three_creators_is_one_order(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
-    shares = (Share(0, weight_bp=3_334), Share(1, weight_bp=3_333), Share(2, weight_bp=3_333))
-    books.orders = [Order(NOON, (34, 33, 33), shares)]
+    shares = (share(0, weight_bp=3_334), share(1, weight_bp=3_333), share(2, weight_bp=3_333))
+    books.orders = [BookedOrder(NOON, (34, 33, 33), shares)]
     await write(pool, alice, PARIS, books)
     summary = await ask(engine, alice, Question(period(), "EUR", ("influencer",)))
     assert summary.totals.values["conversions"] == 1
@@ -297,8 +313,8 @@ async def test_every_day_is_there_also_one_of_25_hours_and_one_without_anything(
 ) -> None:
     # 25 October in Paris lasts from 22:00 to 23:00 (UTC), 25 hours.
     books.clicks = [
-        Click(datetime(2026, 10, 24, 22, tzinfo=UTC), 0),
-        Click(datetime(2026, 10, 25, 22, 59, tzinfo=UTC), 0),
+        click(datetime(2026, 10, 24, 22, tzinfo=UTC), 0),
+        click(datetime(2026, 10, 25, 22, 59, tzinfo=UTC), 0),
     ]
     await write(pool, alice, PARIS, books)
     of_days = Period(datetime(2026, 10, 23, 22, tzinfo=UTC), datetime(2026, 10, 26, 23, tzinfo=UTC), PARIS)
@@ -316,7 +332,7 @@ async def test_daily_counts_and_single_clicks_give_the_same_report(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
     every_five_hours = [FROM + timedelta(hours=5 * number) for number in range(90)]
-    books.clicks = [Click(at, n % 4, (0, 0, 1, 0, 2, 5)[n % 6], n % 3) for n, at in enumerate(every_five_hours)]
+    books.clicks = [click(at, n % 4, (0, 0, 1, 0, 2, 5)[n % 6], n % 3) for n, at in enumerate(every_five_hours)]
     await write(pool, alice, PARIS, books)
     question = Question(Period(FROM, FROM + timedelta(days=14), PARIS), "EUR", ("link",))
     by_day = await ask(engine, alice, question, PARIS)
@@ -334,12 +350,12 @@ async def test_costs_of_a_campaign_stand_in_its_row_and_below_it_only_in_the_tot
 ) -> None:
     day = NOON.date()
     books.costs = [
-        Cost(day, 0, 0, 500),
-        Cost(day, 0, None, 2_000),
-        Cost(day, 1, 2, 30),
-        Cost(day, 0, 0, 9, archived=True),
+        cost(day, 0, 0, 500),
+        cost(day, 0, None, 2_000),
+        cost(day, 1, 2, 30),
+        cost(day, 0, 0, 9, archived=True),
     ]
-    books.orders = [Order(NOON, (4_000,), (Share(0, 0),))]
+    books.orders = [BookedOrder(NOON, (4_000,), (share(0, 0),))]
     await write(pool, alice, PARIS, books)
     by_campaign = await ask(engine, alice, Question(period(), "EUR", ("campaign",)))
     assert row_of(by_campaign, books.campaigns[0])["cost_minor"] == 2_500
@@ -358,8 +374,8 @@ async def test_costs_of_a_campaign_stand_in_its_row_and_below_it_only_in_the_tot
 async def test_clicks_have_no_code_and_an_order_without_link_stands_under_unknown(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
-    books.clicks = [Click(NOON, 0)]
-    books.orders = [Order(NOON, (300,), (Share(0, None, 0),)), Order(NOON, (200,), (Share(0, 0, None),))]
+    books.clicks = [click(NOON, 0)]
+    books.orders = [BookedOrder(NOON, (300,), (share(0, None, 0),)), BookedOrder(NOON, (200,), (share(0, 0, None),))]
     await write(pool, alice, PARIS, books)
     by_code = await ask(engine, alice, Question(period(), "EUR", ("code",)))
     assert {row.figures.values["clicks"] for row in by_code.rows} == {None}
@@ -375,13 +391,13 @@ async def test_clicks_have_no_code_and_an_order_without_link_stands_under_unknow
 async def test_yen_and_dinars_are_told_apart_from_euros_and_in_no_figure(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
-    shares = (Share(0, 0),)
+    shares = (share(0, 0),)
     books.orders = [
-        Order(NOON, (4_990,), shares),
-        Order(NOON, (500,), shares, "JPY"),
-        Order(NOON, (1_234,), (Share(None),), "KWD"),
+        BookedOrder(NOON, (4_990,), shares),
+        BookedOrder(NOON, (500,), shares, "JPY"),
+        BookedOrder(NOON, (1_234,), (share(None),), "KWD"),
     ]
-    books.costs = [Cost(NOON.date(), 0, 0, 900, "JPY"), Cost(NOON.date(), 0, 0, 100)]
+    books.costs = [cost(NOON.date(), 0, 0, 900, "JPY"), cost(NOON.date(), 0, 0, 100)]
     await write(pool, alice, PARIS, books)
     euros = await ask(engine, alice, Question(period(), "EUR"))
     assert euros.all_orders.values["gross_minor"] == 4_990
@@ -398,9 +414,9 @@ async def test_yen_and_dinars_are_told_apart_from_euros_and_in_no_figure(
 async def test_a_filter_leaves_what_its_rows_would_say(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books, name: str
 ) -> None:
-    books.clicks = [Click(NOON + timedelta(hours=9 * n), n % 4, visitor=n) for n in range(12)]
-    books.orders = [Order(NOON, (10**n,), (Share(n % 3, n % 4, n % 2),)) for n in range(9)]
-    books.costs = [Cost(NOON.date(), (0, 0, 1)[n % 3], n % 3, 7**n) for n in range(6)]
+    books.clicks = [click(NOON + timedelta(hours=9 * n), n % 4, visitor=n) for n in range(12)]
+    books.orders = [BookedOrder(NOON, (10**n,), (share(n % 3, n % 4, n % 2),)) for n in range(9)]
+    books.costs = [cost(NOON.date(), (0, 0, 1)[n % 3], n % 3, 7**n) for n in range(6)]
     await write(pool, alice, PARIS, books)
     group = name.removesuffix("_id")
     everything = await ask(engine, alice, Question(period(), "EUR", (group,)))
@@ -417,13 +433,13 @@ async def test_a_filter_leaves_what_its_rows_would_say(
 async def test_shops_and_kinds_filter_orders_and_leads_do_not_dilute_the_average_order(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
-    shares = (Share(0, 0),)
+    shares = (share(0, 0),)
     books.orders = [
-        Order(NOON, (900,), shares),
-        Order(NOON, (0,), shares, kind="lead"),
-        Order(NOON, (50,), shares, shop="outlet"),
+        BookedOrder(NOON, (900,), shares),
+        BookedOrder(NOON, (0,), shares, kind="lead"),
+        BookedOrder(NOON, (50,), shares, shop="outlet"),
     ]
-    books.clicks = [Click(NOON, 0)]
+    books.clicks = [click(NOON, 0)]
     await write(pool, alice, PARIS, books)
     whole = await ask(engine, alice, Question(period(), "EUR"))
     assert (whole.totals.values["conversions"], whole.totals.values["aov_minor"]) == (3, 475)
@@ -438,7 +454,7 @@ async def test_shops_and_kinds_filter_orders_and_leads_do_not_dilute_the_average
 async def test_the_archived_keep_their_names_and_their_figures(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
-    books.orders = [Order(NOON, (900,), (Share(1, 2),))]
+    books.orders = [BookedOrder(NOON, (900,), (share(1, 2),))]
     await write(pool, alice, PARIS, books)
     for table in ("influencer", "campaign", "collaboration", "link"):
         await pool.execute(f"UPDATE {table} SET archived_at = now() WHERE brand_id = $1", alice.id)
@@ -453,7 +469,7 @@ async def test_the_archived_keep_their_names_and_their_figures(
 async def test_single_clicks_that_are_gone_are_not_taken_for_none(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
-    books.clicks = [Click(NOON, 0)]
+    books.clicks = [click(NOON, 0)]
     await write(pool, alice, PARIS, books)
     question = Question(Period(FROM, UNTIL, KATHMANDU), "EUR", ("day",))
     with pytest.raises(Invalid) as caught:
@@ -485,9 +501,9 @@ async def test_rows_come_by_revenue_then_time_and_always_in_the_same_order(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:
     books.orders = [
-        Order(NOON, (10,), (Share(0, 0),)),
-        Order(NOON + timedelta(days=1), (20,), (Share(1, 2),)),
-        Order(NOON - timedelta(days=1), (15,), (Share(1, 2),)),
+        BookedOrder(NOON, (10,), (share(0, 0),)),
+        BookedOrder(NOON + timedelta(days=1), (20,), (share(1, 2),)),
+        BookedOrder(NOON - timedelta(days=1), (15,), (share(1, 2),)),
     ]
     await write(pool, alice, PARIS, books)
     first, second = books.influencers
