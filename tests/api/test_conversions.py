@@ -44,10 +44,10 @@ async def test_an_order_with_a_code_is_answered_with_the_verdict(
 ) -> None:
     answer = await as_alice.post("/v1/conversions", json=ORDER)
     assert answer.status_code == 201, answer.text
-    told = answer.json()
-    assert told["order_id"] == "1001"
-    assert (told["net_minor"], told["refunded_minor"], told["status"]) == (4990, 0, "pending")
-    attribution = told["attribution"]
+    answered = answer.json()
+    assert answered["order_id"] == "1001"
+    assert (answered["net_minor"], answered["refunded_minor"], answered["status"]) == (4990, 0, "pending")
+    attribution = answered["attribution"]
     assert (attribution["verdict"], attribution["method"], attribution["reason"]) == (
         "attributed",
         "code",
@@ -60,7 +60,7 @@ async def test_an_order_with_a_code_is_answered_with_the_verdict(
     assert (credit["weight_bp"], credit["net_minor"]) == (10_000, 4990)
     [candidate] = attribution["candidates"]
     assert (candidate["eligible"], candidate["reason"]) == (True, "code_owner")
-    [witness] = told["witnesses"]
+    [witness] = answered["witnesses"]
     assert (witness["door"], witness["trust"]) == ("api", "authenticated")
 
 
@@ -97,7 +97,7 @@ async def test_order_id_and_codes_are_enough_and_the_amount_may_come_later(
     assert later["attribution"]["credits"][0]["net_minor"] == 5400
 
 
-async def test_the_loser_is_told_with_its_reason(
+async def test_the_losing_candidate_is_shown_with_its_reason(
     pool: asyncpg.Pool, as_alice: httpx2.AsyncClient, alice: Brand, lea: Collaboration
 ) -> None:
     rival = await create_collaboration(pool, alice, "Max")
@@ -193,19 +193,19 @@ async def test_bodies_that_cannot_be_read_are_refused(as_alice: httpx2.AsyncClie
 
 @pytest.mark.parametrize("currency", ["JPY", "EUR", "KWD"])
 async def test_minor_units_of_every_currency_are_taken_as_they_are(as_alice: httpx2.AsyncClient, currency: str) -> None:
-    told = (
+    answered = (
         await as_alice.post(
             "/v1/conversions", json={"order_id": currency, "net_minor": 12_345, "currency": currency.lower()}
         )
     ).json()
-    assert (told["net_minor"], told["currency"]) == (12_345, currency)
+    assert (answered["net_minor"], answered["currency"]) == (12_345, currency)
 
 
 async def test_no_customer_is_kept_in_clear(pool: asyncpg.Pool, as_alice: httpx2.AsyncClient, alice: Brand) -> None:
     body = {"order_id": "5", "net_minor": 1, "customer": {"email": "Jane@Example.com", "id": "c-77"}}
-    told = await as_alice.post("/v1/conversions", json=body)
+    answered = await as_alice.post("/v1/conversions", json=body)
     kept = await pool.fetchval("SELECT report::text FROM witness WHERE brand_id = $1", alice.id)
-    for text in (told.text, kept):
+    for text in (answered.text, kept):
         assert "jane" not in text.lower()
         assert "c-77" not in text
     assert await pool.fetchval("SELECT customer_key FROM conversion WHERE brand_id = $1", alice.id) is not None

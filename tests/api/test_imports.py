@@ -104,9 +104,7 @@ async def test_the_same_file_again_changes_nothing_also_when_the_server_had_repo
     assert await pool.fetchval("SELECT sum(amount_minor) FROM credit WHERE brand_id = $1", alice.id) == 500
 
 
-async def test_every_line_that_is_refused_says_why_and_the_others_are_recorded(
-    as_alice: AsyncClient, finish: Any
-) -> None:
+async def test_every_refused_line_has_a_reason_and_the_others_are_recorded(as_alice: AsyncClient, finish: Any) -> None:
     job = await upload(
         as_alice,
         b"order_id;net;currency\n"
@@ -147,7 +145,7 @@ async def test_a_dry_run_reads_every_line_and_records_none(as_alice: AsyncClient
     assert (await as_alice.get("/v1/conversions")).json()["data"] == []
 
 
-async def test_shop_and_kind_may_be_said_once_for_the_file(as_alice: AsyncClient, finish: Any) -> None:
+async def test_shop_and_kind_may_be_given_once_for_the_file(as_alice: AsyncClient, finish: Any) -> None:
     await finish(as_alice, await upload(as_alice, b"order_id\n1\n", query="?shop=lyon&kind=lead"))
     [lead] = (await as_alice.get("/v1/conversions?shop=lyon&kind=lead")).json()["data"]
     assert lead["order_id"] == "1"

@@ -86,8 +86,8 @@ async def test_a_waiting_job_is_cancelled_at_once_a_running_one_soon_and_a_finis
     await pool.execute("INSERT INTO job_piece VALUES ($1, $2, 0, 'a customer')", alice.id, waiting_id)
     answers = [(await as_alice.post(f"/v1/jobs/{job}/cancel")) for job in (waiting, waiting, running, finished)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 409]
-    told = [(answer.json()["state"], answer.json()["cancelling"]) for answer in answers[:3]]
-    assert told == [("cancelled", False), ("cancelled", False), ("running", True)]
+    states = [(answer.json()["state"], answer.json()["cancelling"]) for answer in answers[:3]]
+    assert states == [("cancelled", False), ("cancelled", False), ("running", True)]
     assert answers[3].json()["code"] == "job_finished"
     assert await pool.fetchval("SELECT count(*) FROM job_piece WHERE brand_id = $1", alice.id) == 0
     assert await pool.fetchval("SELECT finished_at FROM job WHERE brand_id = $1 AND id = $2", alice.id, waiting_id)

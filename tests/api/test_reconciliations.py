@@ -141,7 +141,7 @@ async def test_it_records_nothing_and_a_rival_reconciles_with_its_own(
     assert await pool.fetchval(witnesses, alice.id) == before
 
 
-async def test_the_span_is_that_of_the_list_unless_it_is_said(as_alice: AsyncClient, finish: Any) -> None:
+async def test_the_span_is_that_of_the_list_unless_it_is_given(as_alice: AsyncClient, finish: Any) -> None:
     await report_ours(as_alice)
     listed = dated(b'{"order_id": "1001", "occurred_at": "2026-11-20", "net": "50.00"}\n')
     result = (await finish(as_alice, await upload(as_alice, listed, headers=NDJSON)))["result"]
@@ -173,7 +173,7 @@ async def test_a_list_that_cannot_be_compared_is_refused_before_it_is_stored(
     assert await pool.fetchval("SELECT count(*) FROM job_piece WHERE brand_id = $1", alice.id) == 0
 
 
-async def test_an_order_of_several_other_shops_is_told_under_the_first_of_them(
+async def test_an_order_of_several_other_shops_is_reported_under_the_first_of_them(
     as_alice: AsyncClient, finish: Any
 ) -> None:
     for shop, kind in (("paris", "sale"), ("lyon", "sale"), ("lyon", "lead"), ("main", "lead")):
@@ -187,7 +187,7 @@ async def test_an_order_of_several_other_shops_is_told_under_the_first_of_them(
     }  # fmt: skip
 
 
-async def test_a_list_without_a_single_date_says_so(as_alice: AsyncClient, finish: Any) -> None:
+async def test_a_list_without_a_single_date_fails_with_the_reason(as_alice: AsyncClient, finish: Any) -> None:
     shown = await finish(as_alice, await upload(as_alice, b'{"order_id": "1", "net": "5.00"}\n', headers=NDJSON))
     assert shown["state"] == "failed"
     assert "say `from` and `to`" in shown["error"]

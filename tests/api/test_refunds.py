@@ -31,9 +31,9 @@ async def test_a_refund_takes_from_the_order_and_its_credits(
     await as_alice.post("/v1/conversions", json=ORDER)
     answer = await as_alice.post("/v1/refunds", json=REFUND)
     assert answer.status_code == 201, answer.text
-    told = answer.json()
-    assert (told["status"], told["amount_minor"]) == ("recorded", 4_000)
-    assert (told["conversion"]["net_minor"], told["conversion"]["refunded_minor"]) == (9_000, 4_000)
+    answered = answer.json()
+    assert (answered["status"], answered["amount_minor"]) == ("recorded", 4_000)
+    assert (answered["conversion"]["net_minor"], answered["conversion"]["refunded_minor"]) == (9_000, 4_000)
     assert await credits_of(pool, alice) == [9_000, -4_000]
 
 
@@ -68,35 +68,35 @@ async def test_full_is_what_is_left_and_more_than_that_is_cut_and_flagged(
     await as_alice.post("/v1/conversions", json={**ORDER, "occurred_at": "2026-01-01T00:00:00Z"})
     await as_alice.post("/v1/refunds", json={**REFUND, "occurred_at": "2026-01-02T00:00:00Z"})
     full = {"order_id": "1001", "refund_id": "r-2", "full": True, "occurred_at": "2026-01-03T00:00:00Z"}
-    told = (await as_alice.post("/v1/refunds", json=full)).json()
-    assert (told["amount_minor"], told["conversion"]["refunded_minor"], told["conversion"]["flags"]) == (
+    answered = (await as_alice.post("/v1/refunds", json=full)).json()
+    assert (answered["amount_minor"], answered["conversion"]["refunded_minor"], answered["conversion"]["flags"]) == (
         5_000,
         9_000,
         [],
     )
     over = {**REFUND, "refund_id": "r-3", "occurred_at": "2026-01-04T00:00:00Z"}
-    told = (await as_alice.post("/v1/refunds", json=over)).json()
-    assert (told["amount_minor"], told["conversion"]["flags"]) == (0, ["refund_over_order"])
+    answered = (await as_alice.post("/v1/refunds", json=over)).json()
+    assert (answered["amount_minor"], answered["conversion"]["flags"]) == (0, ["refund_over_order"])
     assert await credits_of(pool, alice) == [9_000, -4_000, -5_000, 0]
 
 
 async def test_another_content_under_the_same_id_is_flagged_unless_one_is_newer(as_alice: httpx2.AsyncClient) -> None:
     await as_alice.post("/v1/conversions", json=ORDER)
     await as_alice.post("/v1/refunds", json=REFUND)
-    told = (await as_alice.post("/v1/refunds", json={**REFUND, "amount_minor": 3_000})).json()
-    assert told["conversion"]["flags"] == ["conflicting_reports"]
+    answered = (await as_alice.post("/v1/refunds", json={**REFUND, "amount_minor": 3_000})).json()
+    assert answered["conversion"]["flags"] == ["conflicting_reports"]
     newest = {**REFUND, "amount_minor": 2_500, "updated_at": "2026-02-01T00:00:00Z"}
-    told = (await as_alice.post("/v1/refunds", json=newest)).json()
-    assert (told["amount_minor"], told["conversion"]["flags"]) == (2_500, [])
+    answered = (await as_alice.post("/v1/refunds", json=newest)).json()
+    assert (answered["amount_minor"], answered["conversion"]["flags"]) == (2_500, [])
 
 
 async def test_another_currency_is_flagged_and_takes_nothing(as_alice: httpx2.AsyncClient) -> None:
     await as_alice.post("/v1/conversions", json=ORDER)
-    told = (await as_alice.post("/v1/refunds", json={**REFUND, "currency": "USD"})).json()
-    assert (told["amount_minor"], told["conversion"]["refunded_minor"]) == (None, 0)
-    assert told["conversion"]["flags"] == ["currency_mismatch"]
-    assert "another currency" in told["warning"]
-    [shown] = told["conversion"]["refunds"]
+    answered = (await as_alice.post("/v1/refunds", json={**REFUND, "currency": "USD"})).json()
+    assert (answered["amount_minor"], answered["conversion"]["refunded_minor"]) == (None, 0)
+    assert answered["conversion"]["flags"] == ["currency_mismatch"]
+    assert "another currency" in answered["warning"]
+    [shown] = answered["conversion"]["refunds"]
     assert (shown["amount_minor"], shown["flag"]) == (0, "currency_mismatch")
 
 
@@ -106,15 +106,19 @@ async def test_a_cancellation_takes_what_is_left_and_can_be_taken_back(
     await as_alice.post("/v1/conversions", json=ORDER)
     await as_alice.post("/v1/refunds", json=REFUND)
     cancelled = {"order_id": "1001", "refund_id": "c", "type": "cancellation"}
-    told = (await as_alice.post("/v1/refunds", json=cancelled)).json()
-    assert (told["type"], told["amount_minor"], told["conversion"]["refunded_minor"]) == ("cancellation", 5_000, 9_000)
+    answered = (await as_alice.post("/v1/refunds", json=cancelled)).json()
+    assert (answered["type"], answered["amount_minor"], answered["conversion"]["refunded_minor"]) == (
+        "cancellation",
+        5_000,
+        9_000,
+    )
     # Sold and taken back, which is not rejected: it stays among the orders that count.
-    assert told["conversion"]["status"] == "pending"
+    assert answered["conversion"]["status"] == "pending"
     whole = (await as_alice.get("/v1/reports/summary?from=2020-01-01&to=2030-01-01")).json()["all_orders"]
     assert (whole["conversions"], whole["gross_minor"], whole["net_minor"]) == (1, 9_000, 0)
     live = {**cancelled, "amount_minor": 0, "updated_at": "2026-02-01T00:00:00Z"}
-    told = (await as_alice.post("/v1/refunds", json=live)).json()
-    assert (told["amount_minor"], told["conversion"]["refunded_minor"]) == (None, 4_000)
+    answered = (await as_alice.post("/v1/refunds", json=live)).json()
+    assert (answered["amount_minor"], answered["conversion"]["refunded_minor"]) == (None, 4_000)
     assert await credits_of(pool, alice) == [9_000, -4_000]
 
 
@@ -127,9 +131,9 @@ async def test_a_chargeback_and_its_reversal_by_name(
     assert (early.status_code, early.json()["status"]) == (202, "waiting_for_refund")
     assert early.json()["conversion"]["flags"] == ["reversal_without_refund"]
     lost = {**REFUND, "refund_id": "cb", "type": "chargeback"}
-    told = (await as_alice.post("/v1/refunds", json=lost)).json()["conversion"]
-    assert (told["refunded_minor"], told["flags"]) == (0, [])
-    shown = [(each["type"], each["amount_minor"], each["reverses"]) for each in told["refunds"]]
+    answered = (await as_alice.post("/v1/refunds", json=lost)).json()["conversion"]
+    assert (answered["refunded_minor"], answered["flags"]) == (0, [])
+    shown = [(each["type"], each["amount_minor"], each["reverses"]) for each in answered["refunds"]]
     assert shown == [("chargeback", 4_000, None), ("reversal", -4_000, "cb")]
     again = await as_alice.post("/v1/refunds", json=won)
     assert (again.status_code, again.json()["amount_minor"]) == (200, -4_000)
@@ -140,8 +144,8 @@ async def test_lines_are_worth_what_they_are_worth_in_the_order(as_alice: httpx2
     lines = [{"id": "shirt", "quantity": 3, "net_minor": 4_000}, {"id": "hat", "net_minor": 5_000}]
     back = {"order_id": "1001", "refund_id": "r", "lines": [{"id": "shirt", "quantity": 2}]}
     assert (await as_alice.post("/v1/refunds", json=back)).status_code == 202
-    told = (await as_alice.post("/v1/conversions", json={**ORDER, "lines": lines})).json()
-    assert told["refunded_minor"] == 2_667
+    answered = (await as_alice.post("/v1/conversions", json={**ORDER, "lines": lines})).json()
+    assert answered["refunded_minor"] == 2_667
     scarf = {"order_id": "1001", "refund_id": "r2", "lines": [{"id": "scarf"}, {"id": "hat", "net_minor": 1_000}]}
     answer = (await as_alice.post("/v1/refunds", json=scarf)).json()
     assert (answer["amount_minor"], answer["conversion"]["flags"]) == (1_000, ["refund_line_unknown"])

@@ -1,4 +1,4 @@
-"""Goal: a body of ours is read one way only, and everything wrong with it is told in one answer."""
+"""Goal: a body of ours is read one way only, and everything wrong with it is reported in one answer."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -114,12 +114,12 @@ def test_what_is_wrong_is_named(fields: dict[str, Any], wrong: dict[str, str]) -
     assert faults({"order_id": "1", **fields}) == wrong
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     found = faults({"order_id": "\x00", "currency": "ZZZ", "net_minor": -5, "occurred_at": "today", "codes": [1.5]})
     assert found.keys() == {"order_id", "currency", "net_minor", "occurred_at", "codes.0"}
 
 
-def test_items_and_discount_make_net_and_may_be_said_beside_it_when_they_agree() -> None:
+def test_items_and_discount_make_net_and_may_stand_beside_it_when_they_agree() -> None:
     assert read_order({"order_id": "1", "items_minor": 10, "discount_minor": 2, "net_minor": 8}, CONTEXT).net_minor == 8
     assert read_order({"order_id": "1", "items_minor": 10}, CONTEXT).net_minor == 10
 
@@ -127,7 +127,7 @@ def test_items_and_discount_make_net_and_may_be_said_beside_it_when_they_agree()
 # ── The body of a refund ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_refund_is_an_order_that_says_nothing_else() -> None:
+def test_a_refund_is_a_report_that_states_nothing_else_of_the_order() -> None:
     report = read_refund({"order_id": "#1001", "refund_id": 9, "amount_minor": 500, "currency": "EUR"}, CONTEXT)
     assert (report.stub, report.refs, report.net_minor) == (True, ("1001",), None)
     [refund] = report.refunds
@@ -149,7 +149,7 @@ def test_a_full_refund_needs_no_amount_and_no_currency() -> None:
         ({"refund_id": None, "full": True}, {"refund_id": "required"}),
     ],
 )
-def test_a_refund_says_how_much_in_exactly_one_way(fields: dict[str, Any], wrong: dict[str, str]) -> None:
+def test_a_refund_states_its_amount_in_exactly_one_way(fields: dict[str, Any], wrong: dict[str, str]) -> None:
     assert faults({"order_id": "1", "refund_id": "r", **fields}, read_refund) == wrong
 
 
@@ -217,5 +217,5 @@ def test_nothing_but_invalid_is_ever_raised(body: Any) -> None:
         ("A#1", "A#1"),
     ],
 )
-def test_an_order_goes_by_its_name_without_decoration(order_id: str, ref: str) -> None:
+def test_orders_are_compared_by_their_names_without_decoration(order_id: str, ref: str) -> None:
     assert order_ref(order_id) == ref

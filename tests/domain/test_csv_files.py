@@ -103,7 +103,7 @@ def test_headers_that_spreadsheets_write(header: bytes, separator: str, columns:
 
 
 @pytest.mark.parametrize(
-    ("header", "code", "said"),
+    ("header", "code", "detail"),
     [
         (b"order,net", "unknown_column", "is order_id meant?"),
         (b"net", "missing_column", "order_id is missing"),
@@ -117,10 +117,10 @@ def test_headers_that_spreadsheets_write(header: bytes, separator: str, columns:
         (b"order_id\x00,net", "unknown_column", "order_id␀"),
     ],
 )
-def test_a_wrong_header_is_shown_with_what_is_expected(header: bytes, code: str | None, said: str) -> None:
+def test_a_wrong_header_is_shown_with_what_is_expected(header: bytes, code: str | None, detail: str) -> None:
     with pytest.raises(Invalid) as caught:
         read_header(Record(1, header), COLUMNS)
     assert caught.value.code == "wrong_header"
-    assert said in caught.value.message
+    assert detail in caught.value.message
     assert f"such as '{EXAMPLE}'" in caught.value.message
     assert [each.code for each in caught.value.fields][:1] == ([code] if code else [])

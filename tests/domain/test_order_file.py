@@ -44,7 +44,7 @@ def test_every_field_but_the_lines_has_its_columns() -> None:
     assert len(COLUMNS.names) == len(set(COLUMNS.names))
 
 
-def test_a_row_says_what_the_body_says() -> None:
+def test_a_row_is_read_as_the_body_would_be() -> None:
     header = "order_id,occurred_at,currency,net,tax_minor,codes,customer_email,customer_is_new,test"
     row = '#1001,2026-11-21T18:00:00Z,KWD,"49,900",500,LEA10 | VIP;,lea@example.com,yes,'
     body = {
@@ -55,7 +55,7 @@ def test_a_row_says_what_the_body_says() -> None:
     assert read_line(Record(1, json.dumps(body).encode()), NDJSON, CONTEXT) == read_order(body, CONTEXT)
 
 
-def test_a_row_with_a_refund_id_is_a_refund_and_so_is_one_that_says_so() -> None:
+def test_a_row_with_a_refund_id_or_a_type_of_refund_is_a_refund() -> None:
     body = {"order_id": "1001", "refund_id": "r-1", "amount_minor": 1_500, "currency": "EUR"}
     assert read("order_id;refund_id;amount;currency;net", "1001;r-1;15,00;EUR;", ";") == read_refund(body, CONTEXT)
     full = {"order_id": "1001", "refund_id": "c", "full": True}
@@ -79,12 +79,12 @@ def test_a_cancellation_and_what_takes_it_back_are_refunds_too() -> None:
 
 
 def test_shop_and_kind_of_the_file_are_those_of_lines_that_name_none() -> None:
-    said = read("order_id,shop,kind", "1,,", kind="lead")
-    assert isinstance(said, OrderReport)
-    assert (said.shop, said.kind) == ("lyon", "lead")
-    said = read("order_id,shop,kind", "1,paris,signup", kind="lead")
-    assert isinstance(said, OrderReport)
-    assert (said.shop, said.kind) == ("paris", "signup")
+    found = read("order_id,shop,kind", "1,,", kind="lead")
+    assert isinstance(found, OrderReport)
+    assert (found.shop, found.kind) == ("lyon", "lead")
+    found = read("order_id,shop,kind", "1,paris,signup", kind="lead")
+    assert isinstance(found, OrderReport)
+    assert (found.shop, found.kind) == ("paris", "signup")
 
 
 def test_a_row_of_empty_cells_is_nothing() -> None:
@@ -111,12 +111,12 @@ def test_a_row_of_empty_cells_is_nothing() -> None:
         ("order_id,net", "a\x00b,5.00", "invalid", "order_id"),
     ],
 )
-def test_a_row_that_will_not_do_says_which_field_and_why(header: str, row: str, reason: str, field: str | None) -> None:
-    said = read(header, row)
-    assert isinstance(said, Refusal)
-    assert (said.reason, said.field) == (reason, field)
-    assert said.detail
-    assert said.order_id == ("1" if row.startswith("1,") and field else said.order_id)
+def test_a_refused_row_names_the_field_and_the_reason(header: str, row: str, reason: str, field: str | None) -> None:
+    found = read(header, row)
+    assert isinstance(found, Refusal)
+    assert (found.reason, found.field) == (reason, field)
+    assert found.detail
+    assert found.order_id == ("1" if row.startswith("1,") and field else found.order_id)
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,10 @@ def test_a_row_that_will_not_do_says_which_field_and_why(header: str, row: str, 
         (b"[" * 40_000, "not_json"),
     ],
 )
-def test_an_object_that_will_not_do_says_why(line: bytes, reason: str) -> None:
-    said = read_line(Record(1, line), NDJSON, CONTEXT)
-    assert isinstance(said, Refusal)
-    assert said.reason == reason
+def test_a_refused_object_has_a_reason(line: bytes, reason: str) -> None:
+    found = read_line(Record(1, line), NDJSON, CONTEXT)
+    assert isinstance(found, Refusal)
+    assert found.reason == reason
 
 
 @given(st.binary(max_size=80), st.lists(st.sampled_from(COLUMNS.names), min_size=1, max_size=6, unique=True))

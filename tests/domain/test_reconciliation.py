@@ -133,7 +133,7 @@ def test_a_full_refund_of_the_list_contains_tax_and_shipping_and_still_matches()
     ("here", "reason"),
     [(None, "never_received"), ({"test": True}, "test"), ({"status": "unverified"}, "unverified"), ({"status": "stub"}, "only_refunds")],
 )  # fmt: skip
-def test_what_is_missing_here_says_why(here: dict[str, object] | None, reason: str) -> None:
+def test_an_order_missing_here_has_a_reason(here: dict[str, object] | None, reason: str) -> None:
     ours = {} if here is None else {"1": ours_with(**here)}
     [line], sums = compare_all([listed()], ours)
     assert (line.status, line.reason) == ("missing_here", reason)
@@ -150,33 +150,33 @@ def read(header: str, row: str) -> Listed | Refusal | None:
 
 
 def test_a_line_of_the_list_is_read_as_shops_export_it() -> None:
-    said = read(
+    found = read(
         "order_id,occurred_at,currency,total,tax,shipping,refunded,status",
         '#1001,2026-11-20 18:00:00 +0100,eur,"120,00",20.00,5.00,-10.00,Completed',
     )
     at = datetime(2026, 11, 20, 17, tzinfo=UTC)
-    assert said == Listed(
+    assert found == Listed(
         7, "1001", "#1001", "EUR", 12_000, 2_000, 500, 1_000, False, at, at + timedelta(microseconds=1)
     )
-    assert said.left_minor == 8_500
+    assert found.left_minor == 8_500
 
 
 def test_a_day_is_the_whole_day_in_the_brands_zone() -> None:
-    said = read("order_id,occurred_at,net", "1,2026-10-25,5.00")
-    assert isinstance(said, Listed)
-    assert said.occurred_at is not None
-    assert said.until is not None
-    assert said.until.astimezone(UTC) - said.occurred_at.astimezone(UTC) == timedelta(hours=25)
+    found = read("order_id,occurred_at,net", "1,2026-10-25,5.00")
+    assert isinstance(found, Listed)
+    assert found.occurred_at is not None
+    assert found.until is not None
+    assert found.until.astimezone(UTC) - found.occurred_at.astimezone(UTC) == timedelta(hours=25)
 
 
 @pytest.mark.parametrize("status", ["cancelled", "Refunded", "failed", "Annulée"])
 def test_cancelled_orders_bring_nothing(status: str) -> None:
-    said = read("order_id,total,status", f"1,10.00,{status}")
-    assert isinstance(said, Listed)
-    assert (said.total_minor, said.left_minor) == (1_000, 0)
-    said = read("order_id,total,cancelled", "1,10.00,2026-11-20 10:00:00")
-    assert isinstance(said, Listed)
-    assert said.cancelled
+    found = read("order_id,total,status", f"1,10.00,{status}")
+    assert isinstance(found, Listed)
+    assert (found.total_minor, found.left_minor) == (1_000, 0)
+    found = read("order_id,total,cancelled", "1,10.00,2026-11-20 10:00:00")
+    assert isinstance(found, Listed)
+    assert found.cancelled
 
 
 @pytest.mark.parametrize(
@@ -194,10 +194,10 @@ def test_cancelled_orders_bring_nothing(status: str) -> None:
         ("order_id,total", "1", "wrong_cells"),
     ],
 )
-def test_a_line_that_will_not_do_says_why(header: str, row: str, reason: str) -> None:
-    said = read(header, row)
-    assert isinstance(said, Refusal)
-    assert (said.reason, bool(said.detail)) == (reason, True)
+def test_a_refused_line_has_a_reason(header: str, row: str, reason: str) -> None:
+    found = read(header, row)
+    assert isinstance(found, Refusal)
+    assert (found.reason, bool(found.detail)) == (reason, True)
 
 
 @given(st.binary(max_size=60), st.dictionaries(st.sampled_from(COLUMNS.names), st.text(max_size=12), min_size=1))

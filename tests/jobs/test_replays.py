@@ -93,7 +93,7 @@ async def receive_unread(desk: Desk, lines: list[HookLine], monkeypatch: pytest.
         assert await desk.receive(*lines) == RecordingCounts(rejected=len(lines))
 
 
-async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_told_with_its_reason(
+async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_listed_with_its_reason(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "BATCH_ROWS", 3)
@@ -181,7 +181,7 @@ async def test_one_that_cannot_be_recorded_costs_only_itself(desk: Desk, monkeyp
     assert result["reasons"][0]["reason"] == "not_recordable"
 
 
-async def test_a_cancelled_one_says_what_it_had_done(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_replay_keeps_the_result_so_far(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "BATCH_ROWS", 2)
     await desk.receive(*[order(desk, number) for number in range(6)])
     job_id = await desk.put(status="recorded")

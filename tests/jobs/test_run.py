@@ -50,7 +50,7 @@ class Desk:
         return row
 
     async def silence(self, job_id: UUID) -> None:
-        """As if its runner had said nothing for a while."""
+        """Makes its runner seem dead."""
         await self.pool.execute("UPDATE job SET alive_at = alive_at - interval '1 hour' WHERE id = $1", job_id)
 
 
@@ -73,7 +73,7 @@ async def count(run: Run) -> Mapping[str, Any]:
     return {"counted": run.checkpoint["next"]}
 
 
-async def test_a_job_runs_once_and_says_how_far_it_is_and_what_came_of_it(desk: Desk) -> None:
+async def test_a_job_runs_once_and_shows_its_progress_and_result(desk: Desk) -> None:
     job_id = await desk.put()
     assert [await desk.run(count), await desk.run(count)] == [1, 0]
     job = await desk.read(job_id)
@@ -128,7 +128,7 @@ async def test_brands_take_turns_and_one_has_one_job_running(desk: Desk) -> None
     assert sorted(began[:2]) == sorted([alice, charlie])
 
 
-async def test_a_job_whose_runner_died_is_taken_up_from_its_checkpoint_and_the_dead_one_can_do_no_more(
+async def test_a_job_whose_runner_died_goes_on_from_its_checkpoint_and_the_dead_runner_can_commit_nothing(
     desk: Desk,
 ) -> None:
     job_id = await desk.put()
@@ -154,8 +154,8 @@ async def test_a_job_whose_runner_died_is_taken_up_from_its_checkpoint_and_the_d
     assert await first == 1
     job = await desk.read(job_id)
     assert (job["state"], job["done"], json.loads(job["result"])) == ("succeeded", 5, {"counted": 5})
-    said = await desk.pool.fetch("SELECT status FROM job_line WHERE job_id = $1 ORDER BY number", job_id)
-    assert [line["status"] for line in said] == ["by the first", "counted", "counted", "counted", "counted"]
+    lines = await desk.pool.fetch("SELECT status FROM job_line WHERE job_id = $1 ORDER BY number", job_id)
+    assert [line["status"] for line in lines] == ["by the first", "counted", "counted", "counted", "counted"]
 
 
 async def test_a_long_part_of_a_job_is_no_silence(desk: Desk) -> None:
@@ -206,11 +206,11 @@ async def test_what_kills_its_process_again_and_again_is_given_up(desk: Desk) ->
 async def test_a_stop_puts_it_back_and_it_goes_on_where_it_was(desk: Desk) -> None:
     job_id = await desk.put()
 
-    async def told_to_stop(run: Run) -> Mapping[str, Any]:
+    async def is_stopped(run: Run) -> Mapping[str, Any]:
         desk.stopping.set()
         return await count(run)
 
-    await desk.run(told_to_stop)
+    await desk.run(is_stopped)
     job = await desk.read(job_id)
     assert (job["state"], job["done"], job["attempts"]) == ("queued", 1, 0)
     assert await desk.run(count) == 0
@@ -219,7 +219,7 @@ async def test_a_stop_puts_it_back_and_it_goes_on_where_it_was(desk: Desk) -> No
     assert (await desk.read(job_id))["done"] == 5
 
 
-async def test_a_cancelled_one_ends_after_its_part_and_tells_what_it_has_done(desk: Desk) -> None:
+async def test_a_cancelled_job_ends_after_its_part_and_keeps_its_result(desk: Desk) -> None:
     job_id = await desk.put()
 
     async def is_cancelled(run: Run) -> Mapping[str, Any]:
@@ -235,20 +235,20 @@ async def test_a_cancelled_one_ends_after_its_part_and_tells_what_it_has_done(de
 async def test_a_failure_is_a_sentence_and_a_fault_of_ours_does_not_tell_its_inside(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told, ours, unknown = await desk.put(), await desk.put(), await desk.put(kind="dance")
+    failing, ours, unknown = await desk.put(), await desk.put(), await desk.put(kind="dance")
 
     async def fails(run: Run) -> Mapping[str, Any]:
-        if run.id == told:
+        if run.id == failing:
             raise JobFailed("the file is empty")
         raise KeyError("a secret")
 
     for _ in range(3):
         assert await desk.run(fails) == 1
-    assert (await desk.read(told))["error"] == "the file is empty"
+    assert (await desk.read(failing))["error"] == "the file is empty"
     assert "the log has the details" in (await desk.read(ours))["error"]
     assert "dance" in (await desk.read(unknown))["error"]
     assert "a secret" in caplog.text
-    assert {(await desk.read(each))["state"] for each in (told, ours, unknown)} == {"failed"}
+    assert {(await desk.read(each))["state"] for each in (failing, ours, unknown)} == {"failed"}
 
 
 async def test_a_database_that_is_away_is_no_failure_of_the_job(desk: Desk) -> None:
