@@ -1,4 +1,4 @@
-"""How a child process begins: as whom, with no signal blocked, and bound to die with its parent."""
+"""The setup of a child process: its user, no blocked signals, and a signal when its parent dies."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a child runs as. namespace: in a user namespace where `uid` stands for root, so that the kernel still lets it reach root's files."""
+    """The user that a child runs as. namespace: in a user namespace where `uid` maps to root, so that it can still reach root's files."""
 
     uid: int
     gid: int
@@ -26,12 +26,12 @@ class Identity:
 
     @property
     def owner(self) -> tuple[int, int]:
-        """The uid and gid that its files have outside."""
+        """The uid and gid that own its files outside the namespace."""
         return (0, 0) if self.namespace else (self.uid, self.gid)
 
     @classmethod
     def nobody(cls, *, namespace: bool) -> "Identity":
-        """An ordinary entry of /etc/passwd: `nobody`, or another that is not root. Raises LookupError when there is none."""
+        """`nobody`, or else another user of /etc/passwd that is not root. Raises LookupError when there is none."""
         entries = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
         if not entries:
             raise LookupError("/etc/passwd names nobody but root")
@@ -39,26 +39,27 @@ class Identity:
         return cls(entry.pw_uid, entry.pw_gid, namespace)
 
     def reaches(self, path: Path) -> bool:
-        """Whether it may pass every folder on the way to `path` and enter or run it. Asked of the kernel, which also knows ACLs."""
-        asked = subprocess.run(  # noqa: S603  the command is constant
+        """Whether this user can reach `path` through every folder and enter or run it. The kernel decides, because of ACLs."""
+        test = subprocess.run(  # noqa: S603  the command is constant
             ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)],
             check=False,
             cwd="/",
             preexec_fn=child_setup(self, signal.SIGKILL),
         )
-        return asked.returncode == 0
+        return test.returncode == 0
 
 
 def child_setup(identity: Identity | None = None, death_signal: int = signal.SIGTERM) -> Callable[[], None]:
-    """A `preexec_fn`: become `identity` (None: stay), unblock every signal, and get `death_signal` when the calling thread ends.
+    """A `preexec_fn`: become `identity` (None: stay), unblock every signal, and receive `death_signal` when the calling thread ends.
 
-    It is the thread that counts, not the process: start children that shall live from the main thread.
+    The signal follows the thread, not the process: start long-lived children from the main thread.
     """
     return partial(_begin, identity, death_signal, os.getpid())
 
 
 def _begin(identity: Identity | None, death_signal: int, parent: int) -> None:
-    """Between fork and exec. A change of credentials clears the death signal, and a parent dead before it is set sends none: hence the order."""
+    """Runs between fork and exec. A change of credentials clears the death signal, so it is set after; a parent that died before sends none, so
+    that is checked last."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if identity is not None and identity.namespace:
         if _LIBC.unshare(CLONE_NEWUSER) != 0:

@@ -1,7 +1,7 @@
-"""What the doors know, in memory: routes, hosts, publishable keys and sources.
+"""The doors' in-memory rows: routes, hosts, publishable keys and sources.
 
-Rows are kept packed (about 200 bytes a route) and a route is taken apart when it is first asked for: a million of them taken apart at once
-would take the loop away for a minute, and five times the memory.
+Rows are kept packed (about 200 bytes a route), and a route is unpacked when it is first looked up: unpacking a million routes at once would block
+the loop for a minute and take five times the memory.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from app import clock
 from app.domain.destinations import Destination, take_apart
 
 SHARED_HOST = "*"
-"""`route.host` of every host name that is no brand's own."""
+"""Value of `route.host` for all host names that no brand owns."""
 UNKNOWN_FOR_S = 10.0
-"""How long an unknown slug, key or token is taken for unknown without asking again; a change that is heard of ends it sooner."""
+"""Negative-cache time to live, in seconds; a notification of a change ends it earlier."""
 ROUTES_MAX = 20_000
-"""Routes kept taken apart, about 1 kB each; of more, the one taken apart first goes, and is taken apart again when it is asked for."""
+"""Largest number of unpacked routes, about 1 kB each; beyond it the oldest is dropped, and unpacked again when it is looked up."""
 TABLES = ("host", "route", "api_key", "source")
 
 
 class RouteRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A route as it is packed. expires_ms: since the epoch, 0 for never."""
+    """A packed route. expires_ms: since the epoch, 0 for never."""
 
     brand_id: str
     link_id: str
@@ -33,7 +33,7 @@ class RouteRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class PixelKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A publishable key that is in force."""
+    """A publishable key that is not revoked."""
 
     id: str
     brand_id: str
@@ -41,7 +41,7 @@ class PixelKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     @staticmethod
     def read(packed: bytes) -> "PixelKey":
-        """The key of a packed row."""
+        """Unpack a row."""
         return _read_key(packed)
 
 
@@ -57,12 +57,12 @@ class CachedSource(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     @staticmethod
     def read(packed: bytes) -> "CachedSource":
-        """The source of a packed row."""
+        """Unpack a row."""
         return _read_source(packed)
 
 
 class CachedRoute:
-    """A route taken apart for redirecting; `packed` is what it was made of."""
+    """An unpacked route; `packed` is the row it was made from."""
 
     __slots__ = ("brand_id", "destination", "disabled", "expires_ms", "link_id", "packed", "prefix", "suffix")
 
@@ -74,7 +74,7 @@ class CachedRoute:
         self.expires_ms = row.expires_ms
         self.disabled = row.disabled
         self.destination: Destination = take_apart(row.destination_url, row.click_param)
-        # Beside the destination, because every redirect reads them.
+        # Copied from the destination, because every redirect reads them.
         self.prefix = self.destination.prefix
         self.suffix = self.destination.suffix
 
@@ -87,24 +87,24 @@ read_host = msgspec.msgpack.Decoder(str).decode
 
 
 def route_key(host: str, slug: str) -> str:
-    """How a route is found; neither a host name nor a slug contains a slash."""
+    """The cache key of a route; neither a host name nor a slug contains a slash."""
     return slug if host == SHARED_HOST else f"{host}/{slug}"
 
 
 def key_digest(key: str) -> str:
-    """How a publishable key is found: SHA-256 in hex."""
+    """The cache key of a publishable key: SHA-256 in hex."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Cache:
-    """The memory. One event loop only.
+    """The cached rows, for one event loop.
 
-    generation: grows with every batch of changes, so that an answer read from the database while one came in is not put over a newer row.
+    generation: grows with every change, so that a row read from the database meanwhile does not replace a newer one.
     """
 
     def __init__(self, *, unknown_rows: int) -> None:
         self.rows: dict[str, dict[str, bytes]] = {table: {} for table in TABLES}
-        # Routes taken apart, and host name → brand: what every redirect asks.
+        # Unpacked routes, and host name → brand: read by every redirect.
         self.routes: dict[str, CachedRoute] = {}
         self.host_brands: dict[str, str] = {}
         self.generation = 0
@@ -112,7 +112,7 @@ class Cache:
         self._unknown_rows = unknown_rows
 
     def route(self, key: str) -> CachedRoute | None:
-        """The route under this `route_key`; None when it is not in memory, which does not mean that there is none."""
+        """The route under this `route_key`, or None if it is not cached: the database may still have it."""
         found = self.routes.get(key)
         if found is None:
             packed = self.rows["route"].get(key)
@@ -123,17 +123,17 @@ class Cache:
         return found
 
     def pixel_key(self, digest: str) -> PixelKey | None:
-        """The publishable key with this digest, likewise."""
+        """The publishable key with this digest, or None if it is not cached."""
         packed = self.rows["api_key"].get(digest)
         return None if packed is None else _read_key(packed)
 
     def source(self, token: str) -> CachedSource | None:
-        """The source with this token, likewise."""
+        """The source with this token, or None if it is not cached."""
         packed = self.rows["source"].get(token)
         return None if packed is None else _read_source(packed)
 
     def apply(self, table: str, changes: Iterable[tuple[str, bytes | None]]) -> None:
-        """Put rows in; None takes one out (revoked, archived). Call it once a batch."""
+        """Store rows; None removes one (revoked, archived)."""
         rows = self.rows[table]
         for key, packed in changes:
             if rows.get(key) == packed:
@@ -150,7 +150,7 @@ class Cache:
                 self._note_host(key, packed)
 
     def replace(self, tables: Mapping[str, dict[str, bytes]]) -> None:
-        """Put whole tables in the place of all there is."""
+        """Replace all rows."""
         self.generation += 1
         self.rows = {table: tables.get(table, {}) for table in TABLES}
         self.routes = {}
@@ -160,13 +160,13 @@ class Cache:
             self._note_host(host, packed)
 
     def put_unknown(self, table: str, key: str) -> None:
-        """Remember for a while that the database has no such row; of too many, the oldest is forgotten."""
+        """Remember for UNKNOWN_FOR_S that the database has no such row; when too many are remembered, the oldest is dropped."""
         if len(self._unknown) >= self._unknown_rows:
             del self._unknown[next(iter(self._unknown))]
         self._unknown[(table, key)] = clock.monotonic_s() + UNKNOWN_FOR_S
 
     def is_unknown(self, table: str, key: str) -> bool:
-        """Whether the database was asked for this row lately and has none."""
+        """Whether the database was recently asked for this row and has none."""
         until = self._unknown.get((table, key))
         if until is None:
             return False

@@ -1,11 +1,11 @@
-"""Keeps what the doors know in step with the database, and asks it about what they do not know.
+"""Keeps the cache in step with the database, and queries the database for rows that are not cached.
 
-In step: everything is read once in pages, then what changed. A change is announced by NOTIFY, and found without it by a poll: every row
-carries the transaction that wrote it last, and a poll reads all rows written by transactions that had not ended at the poll before: those at
-or above its horizon (`pg_snapshot_xmin`) that its snapshot did not see. Reading above the highest transaction seen would lose for good what
-an older transaction commits later.
+All rows are read once in pages, then only changes. A change is announced by NOTIFY, and found without it by polling: every row carries the
+transaction that last wrote it, and a poll reads the rows of transactions that had not ended at the previous poll, i.e. those at or above its
+horizon (`pg_snapshot_xmin`) that its snapshot did not see. Reading only above the highest transaction seen would miss what an older transaction
+commits later.
 
-asyncpg is imported in a thread: that takes longer than everything else that has to happen before the first redirect.
+asyncpg is imported in a thread: that takes longer than everything else before the first redirect.
 """
 
 import asyncio
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
     import asyncpg
 
 PAGE_ROWS = 500
-"""Rows read before the loop is given back: about 2 ms."""
+"""Rows read before other tasks run: about 2 ms."""
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 10.0
 CATCH_UP_EVERY_S = 0.02
 PAUSE_MIN_S = 0.05
 PAUSE_MAX_S = 2.0
-TELL_AFTER_S = 5.0
-"""A database that starts beside us or restarts is no news."""
+LOG_AFTER_S = 5.0
+"""Length of an outage after which it is logged; a start or restart of the database is not."""
 
-ASK_TIMEOUT_S = 2.0
-ASK_ROWS = 500
-"""Rows asked for in one statement."""
-ASK_WAITING = 5_000
-"""Rows that may wait to be asked for; beyond, the doors say that they cannot know."""
-ASK_PAUSE_S = 0.25
-"""After a failure nobody asks for so long: a flood of unknown slugs must not be a flood of connection attempts."""
+LOOKUP_TIMEOUT_S = 2.0
+LOOKUP_ROWS = 500
+"""Rows looked up by one statement."""
+LOOKUPS_WAITING_MAX = 5_000
+"""Largest number of waiting lookups; beyond it the doors answer 503."""
+LOOKUP_PAUSE_S = 0.25
+"""Pause after a failed lookup: a flood of unknown slugs must not become a flood of connection attempts."""
 KEY_MAX_CHARS = 320
 
 log = logging.getLogger("ariane.directory")
 
 
 class Statements(NamedTuple):
-    """How one table is read. `keyed` takes `arguments(keys)`; `read` makes (key, packed row, or None when it is not in force) of a record."""
+    """How one table is read. `keyed` takes `arguments(keys)`; `read` turns a record into (key, packed row), the row None if revoked or archived."""
 
     select: str
     keyed: str
@@ -74,7 +74,7 @@ def _split_routes(keys: Sequence[str]) -> tuple[list[str], list[str]]:
 
 STATEMENTS = {
     "host": Statements(
-        # Archived ones too: a name that was a brand's must never lead to the links of the shared host, which are other brands'.
+        # Archived hosts too: a brand's former host must never serve the shared host's links, which belong to other brands.
         "SELECT host, true, brand_id::text FROM host",
         "host = ANY($1::text[])",
         lambda keys: (list(keys),),
@@ -105,27 +105,27 @@ STATEMENTS = {
     ),
 }
 
-# Written by a transaction that had not ended at the poll before. The first half is what the index answers; the second leaves out what was
-# read already while a long transaction holds the horizon back.
+# Rows of transactions that had not ended at the previous poll. The first condition uses the index; the second skips rows that were already read
+# while a long transaction holds the horizon back.
 SINCE = "changed_xid >= $1 AND NOT pg_visible_in_snapshot(changed_xid, $2::text::pg_snapshot)"
-# One statement, because nearly every poll finds nothing.
+# A single statement, because nearly every poll finds nothing.
 CHANGED = """SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon, pg_current_snapshot()::text AS snapshot,
                     (SELECT version_num FROM alembic_version) AS schema,
                     EXISTS (SELECT FROM host WHERE SINCE) AS host,
                     EXISTS (SELECT FROM route WHERE SINCE) AS route,
                     EXISTS (SELECT FROM api_key WHERE SINCE) AS api_key,
                     EXISTS (SELECT FROM source WHERE SINCE) AS source""".replace("SINCE", SINCE)
-# A database that was restored has gone back in time, and its transaction numbers with it: then nothing of the old horizon holds.
+# A restored database has gone back in time, and its transaction numbers with it: the old horizon is then meaningless.
 IDENTITY = """SELECT format('%s/%s/%s', system_identifier, timeline_id,
                             (SELECT oid FROM pg_database WHERE datname = current_database()))
               FROM pg_control_system(), pg_control_checkpoint()"""
 
 
 class Follower:
-    """Follows one database for one memory.
+    """Keeps one cache in step with one database.
 
-    loaded: everything has been read once, or came from a snapshot. fresh: the database answered the last time it was asked.
-    schema: the revision it was last seen at; schema_wanted: the one this release needs. identity and horizon: what the memory is worth (snapshot.py).
+    loaded: all rows were read once, or came from a snapshot. fresh: the last query succeeded. schema: the revision last seen; schema_wanted: the
+    one this release needs. identity and horizon: see snapshot.Head.
     """
 
     def __init__(self, cache: Cache, dsn: str, *, poll_ms: int) -> None:
@@ -140,35 +140,35 @@ class Follower:
         self._poll_s = poll_ms / 1000
         self._driver: asyncio.Task[Any] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._asked: dict[str, dict[str, asyncio.Future[bytes | None]]] = {table: {} for table in TABLES}
-        self._asking: asyncio.Task[None] | None = None
-        # A connection of its own: the other one may be busy reading a million rows.
-        self._asker: asyncpg.Connection | None = None
-        self._ask_again_at_s = 0.0
+        self._waiting: dict[str, dict[str, asyncio.Future[bytes | None]]] = {table: {} for table in TABLES}
+        self._answering: asyncio.Task[None] | None = None
+        # A separate connection: the other one may be busy reading a million rows.
+        self._lookup_connection: asyncpg.Connection | None = None
+        self._retry_lookup_at_s = 0.0
 
     def resume(self, identity: str | None, horizon: int) -> None:
-        """Take the memory for complete up to this horizon of this database (it came from a snapshot). Before `start`."""
+        """Treat the cache, loaded from a snapshot, as complete up to this horizon of this database. Call it before `start`."""
         self.identity, self.horizon, self.loaded = identity, horizon, True
 
     def start(self) -> None:
-        """Begin to follow, in a task of its own."""
+        """Begin to follow the database in a task."""
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        """Let go of the database."""
-        for task in (self._task, self._asking, self._driver):
+        """Disconnect from the database."""
+        for task in (self._task, self._answering, self._driver):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-        if self._asker is not None:
-            self._asker.terminate()
-            self._asker = None
+        if self._lookup_connection is not None:
+            self._lookup_connection.terminate()
+            self._lookup_connection = None
         self.fresh = False
 
-    # ── In step ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Following ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _follow(self) -> None:
-        pause_s, lost_at_s, told = PAUSE_MIN_S, clock.monotonic_s(), False
+        pause_s, lost_at_s, logged = PAUSE_MIN_S, clock.monotonic_s(), False
         while True:
             try:
                 connection = await self._connect("directory")
@@ -176,12 +176,12 @@ class Follower:
                     await self._listen(connection)
                 finally:
                     if self.fresh:
-                        pause_s, lost_at_s, told = PAUSE_MIN_S, clock.monotonic_s(), False
+                        pause_s, lost_at_s, logged = PAUSE_MIN_S, clock.monotonic_s(), False
                     connection.terminate()
             except Exception as error:
-                # Whatever it is (the network, a restart, a schema that does not fit): it is tried again, and told once when it lasts.
-                if not told and clock.monotonic_s() - lost_at_s > TELL_AFTER_S:
-                    told = True
+                # Any failure (network, restart, unfitting schema) is retried, and logged once if it lasts.
+                if not logged and clock.monotonic_s() - lost_at_s > LOG_AFTER_S:
+                    logged = True
                     log.warning("the database cannot be followed, going on with what is known: %r", error)
             self.fresh = False
             await asyncio.sleep(pause_s)
@@ -198,19 +198,19 @@ class Follower:
         return connection
 
     async def _listen(self, connection: "asyncpg.Connection") -> None:
-        """Catch up now, at every notification and at every poll; returns never, raises when the connection is lost."""
-        heard = asyncio.Event()
-        connection.add_termination_listener(lambda *_: heard.set())
-        await connection.add_listener("directory", lambda *_: heard.set())
+        """Catch up now, at every notification and at every poll. Never returns; raises when the connection is lost."""
+        notified = asyncio.Event()
+        connection.add_termination_listener(lambda *_: notified.set())
+        await connection.add_listener("directory", lambda *_: notified.set())
         while await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
             self.fresh, self.schema = True, None
             await asyncio.sleep(PAUSE_MIN_S)
         identity = await self._identity(connection)
         trusted = self.loaded and identity is not None and identity == self.identity
-        # In the form of a snapshot: everything below the horizon had ended, nothing else is known.
+        # Written as a snapshot: all transactions below the horizon had ended, nothing is known about later ones.
         snapshot = f"{max(self.horizon, 1)}:{max(self.horizon, 1)}:"
         while True:
-            heard.clear()
+            notified.clear()
             found = await connection.fetchrow(CHANGED, self.horizon, snapshot)
             assert found is not None
             self.fresh, self.schema = True, found["schema"]
@@ -220,16 +220,16 @@ class Follower:
                 await self._read_all(connection)
             self.horizon, snapshot = found["horizon"], found["snapshot"]
             self.identity, self.loaded, trusted = identity, True, True
-            # A bulk of changes is a burst of notifications: read once for many of them.
+            # A bulk of changes is a burst of notifications: many are handled by one read.
             await asyncio.sleep(CATCH_UP_EVERY_S)
             try:
                 async with asyncio.timeout(self._poll_s):
-                    await heard.wait()
+                    await notified.wait()
             except TimeoutError:
                 continue
 
     async def _identity(self, connection: "asyncpg.Connection") -> str | None:
-        """Which database this is, in which history; None where the server does not tell (then everything is read again at each connect)."""
+        """Which database this is, and which timeline; None where the role may not ask (all rows are then read again at each connect)."""
         from asyncpg import InsufficientPrivilegeError
 
         try:
@@ -246,9 +246,9 @@ class Follower:
                     self._cache.apply(table, map(STATEMENTS[table].read, records))
 
     async def _read_all(self, connection: "asyncpg.Connection") -> None:
-        """Page by page into new tables, which then take the place of the old: what is gone from the database goes here too.
+        """Read all rows page by page into new tables that then replace the old: rows deleted from the database disappear here too.
 
-        A row changed while this runs may be read in its old state; its transaction is above the horizon taken before, so the next poll has it.
+        A row changed meanwhile may be read in its old state; its transaction is above the horizon taken before, so the next poll reads it.
         """
         fresh: dict[str, dict[str, bytes]] = {}
         for table in TABLES:
@@ -260,48 +260,48 @@ class Follower:
                     rows.update({key: packed for key, packed in read if packed is not None})
         self._cache.replace(fresh)
 
-    # ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Looking up ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def ask(self, table: str, key: str) -> bytes | None:
-        """The packed row under this key, read now; None when there is none. Everybody who asks meanwhile shares one statement.
+    async def look_up(self, table: str, key: str) -> bytes | None:
+        """The packed row under this key, read from the database now; None if there is none. Concurrent lookups share a statement.
 
-        The answer is remembered either way. Raises Unavailable when the database cannot be asked within ASK_TIMEOUT_S.
+        The answer is cached either way. Raises Unavailable when the database does not answer within LOOKUP_TIMEOUT_S.
         """
-        # What the database's text cannot hold is in no row of it.
+        # No row can contain what the database's text cannot hold.
         if len(key) > KEY_MAX_CHARS or not key.isprintable():
             return None
-        future = self._asked[table].get(key)
+        future = self._waiting[table].get(key)
         if future is None:
-            if clock.monotonic_s() < self._ask_again_at_s:
+            if clock.monotonic_s() < self._retry_lookup_at_s:
                 raise Unavailable("the database cannot be reached at the moment", code="database_unavailable")
-            if sum(map(len, self._asked.values())) >= ASK_WAITING:
+            if sum(map(len, self._waiting.values())) >= LOOKUPS_WAITING_MAX:
                 raise Unavailable("too many look-ups wait for the database", code="database_unavailable")
-            future = self._asked[table][key] = asyncio.get_running_loop().create_future()
-            if self._asking is None:
-                self._asking = asyncio.create_task(self._answer())
-        # Shielded: one visitor who goes away must not cancel the others' wait.
+            future = self._waiting[table][key] = asyncio.get_running_loop().create_future()
+            if self._answering is None:
+                self._answering = asyncio.create_task(self._answer())
+        # Shielded: a visitor who goes away must not cancel the wait of others.
         return await asyncio.shield(future)
 
     async def _answer(self) -> None:
         try:
-            while any(self._asked.values()):
+            while any(self._waiting.values()):
                 for table in TABLES:
                     await self._answer_some(table)
         except Exception as error:
-            self._ask_again_at_s = clock.monotonic_s() + ASK_PAUSE_S
-            log.debug("directory: cannot ask: %s: %s", type(error).__name__, error)
+            self._retry_lookup_at_s = clock.monotonic_s() + LOOKUP_PAUSE_S
+            log.debug("directory: lookup failed: %s: %s", type(error).__name__, error)
         finally:
-            self._asking = None
-            for waiting in self._asked.values():
+            self._answering = None
+            for waiting in self._waiting.values():
                 for future in waiting.values():
                     _refuse(future)
                 waiting.clear()
 
     async def _answer_some(self, table: str) -> None:
-        keys = list(self._asked[table])[:ASK_ROWS]
+        keys = list(self._waiting[table])[:LOOKUP_ROWS]
         if not keys:
             return
-        futures = {key: self._asked[table].pop(key) for key in keys}
+        futures = {key: self._waiting[table].pop(key) for key in keys}
         generation = self._cache.generation
         try:
             found = await self._fetch(table, keys)
@@ -309,7 +309,7 @@ class Follower:
             for future in futures.values():
                 _refuse(future)
             raise
-        # Changes that came in meanwhile may be newer than this answer: then it serves those who asked, and is not kept.
+        # Changes applied meanwhile may be newer than this answer: it is then given to the callers but not cached.
         if generation == self._cache.generation:
             self._cache.apply(table, found.items())
             for key in keys:
@@ -322,24 +322,26 @@ class Follower:
     async def _fetch(self, table: str, keys: Sequence[str]) -> dict[str, bytes | None]:
         statements = STATEMENTS[table]
         statement = f"{statements.select} WHERE {statements.keyed}"
-        async with asyncio.timeout(ASK_TIMEOUT_S):
-            if self._asker is not None:
+        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+            if self._lookup_connection is not None:
                 try:
                     return await self._fetch_once(statement, statements, keys)
                 except Exception as error:
-                    # It may have died with a restart of the server since it was last used: a new one gets one try.
-                    log.debug("directory: asking again: %s: %s", type(error).__name__, error)
+                    # The server may have restarted since the connection was last used: retry once over a new one.
+                    log.debug("directory: looking up again: %s: %s", type(error).__name__, error)
             return await self._fetch_once(statement, statements, keys)
 
     async def _fetch_once(self, statement: str, statements: Statements, keys: Sequence[str]) -> dict[str, bytes | None]:
         try:
-            if self._asker is None:
-                self._asker = await self._connect("lookup")
-            return dict(map(statements.read, await self._asker.fetch(statement, *statements.arguments(keys))))
+            if self._lookup_connection is None:
+                self._lookup_connection = await self._connect("lookup")
+            return dict(
+                map(statements.read, await self._lookup_connection.fetch(statement, *statements.arguments(keys)))
+            )
         except BaseException:
-            if self._asker is not None:
-                self._asker.terminate()
-                self._asker = None
+            if self._lookup_connection is not None:
+                self._lookup_connection.terminate()
+                self._lookup_connection = None
             raise
 
 
@@ -352,4 +354,4 @@ def _load_driver() -> tuple[Any, str]:
 def _refuse(future: "asyncio.Future[bytes | None]") -> None:
     if not future.done():
         future.set_exception(Unavailable("the database cannot be reached at the moment", code="database_unavailable"))
-        future.exception()  # whoever asked may be gone
+        future.exception()  # retrieved, because the caller may be gone

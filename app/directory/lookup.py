@@ -1,10 +1,10 @@
-"""What the doors ask: where a slug leads, whose key this is, which source has this token.
+"""The doors' lookups: the route of a slug, the owner of a publishable key, the source of a token.
 
-    known.py       the memory that answers
-    follower.py    keeps it in step with the database, and asks it about what is not in memory
-    snapshot.py    the same on disk, so that a process answers before, and without, PostgreSQL
+    cache.py       the in-memory rows that answer
+    follower.py    keeps the cache in step with the database, and queries it for rows that are not cached
+    snapshot.py    the cache on disk, so that a process answers before, and without, PostgreSQL
 
-Nothing is said to be unknown before the database was asked once; where that is impossible, Unavailable is raised and the door says 503.
+A row is only reported as unknown after the database was asked. If it cannot be asked, Unavailable is raised and the door answers 503.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ from app.settings import Settings
 
 SAVE_EVERY_S = 3.0
 SAVE_SHARE = 20
-"""After a snapshot that took long to write, the next one waits this many times as long."""
+"""Pause until the next snapshot, as a multiple of the time that writing the last one took."""
 
 log = logging.getLogger("ariane.directory")
 
 
 class Directory:
-    """The lookups of one process. `start` loads the snapshot and follows the database; until then it knows nothing. One event loop only."""
+    """The lookups of one process, empty until `start` has loaded the snapshot. For one event loop only."""
 
     def __init__(self, dsn: str, snapshot: Path, *, poll_ms: int = 2_000, unknown_rows: int = 10_000) -> None:
         self.cache = Cache(unknown_rows=unknown_rows)
@@ -45,27 +45,27 @@ class Directory:
         self._save_at_s = 0.0
 
     async def start(self) -> None:
-        """Load the snapshot if there is a good one (a million routes in about 2 s, in pages), then follow the database."""
+        """Load the snapshot if it is usable (a million routes in about 2 s, in pages), then follow the database."""
         await self._load()
         self._follower.start()
 
     async def stop(self) -> None:
-        """Let go of the database."""
+        """Disconnect from the database."""
         await self._follower.stop()
 
     @property
     def ready(self) -> bool:
-        """Whether everything has been loaded once, from the snapshot or the database."""
+        """Whether all rows have been loaded once, from the snapshot or the database."""
         return self._follower.loaded
 
     @property
     def fresh(self) -> bool:
-        """Whether the database answered the last time it was asked; if not, what changed since is not known here."""
+        """Whether the last query to the database succeeded; if not, later changes are missing here."""
         return self._follower.fresh
 
     @property
     def schema(self) -> str:
-        """How the database was last seen: `ready`, `outdated` (or newer than this release, or empty), `unknown` before that."""
+        """The last known state of the schema: `ready`, `outdated` (or newer than this release, or empty), or `unknown`."""
         if self._follower.schema_wanted is None or not (self._follower.fresh or self._follower.schema):
             return "unknown"
         return "ready" if self._follower.schema == self._follower.schema_wanted else "outdated"
@@ -73,53 +73,53 @@ class Directory:
     # ── Lookups ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def brand_of(self, host: str) -> str | None:
-        """The brand whose own host this is, from memory; None for the shared host."""
+        """The brand that owns this host, from the cache; None for the shared host."""
         return self.cache.host_brands.get(host)
 
     async def find_route(self, host: str, slug: str) -> tuple[CachedRoute | None, str | None]:
-        """Where this slug leads on this host, and the brand whose own host it is. Both in lower case.
+        """The route of this slug on this host, and the brand that owns the host. Both arguments in lower case.
 
-        Raises Unavailable when it is not in memory and the database cannot be asked.
+        Raises Unavailable when the route is not cached and the database cannot be asked.
         """
         brand_id = self.cache.host_brands.get(host)
         key = route_key(SHARED_HOST if brand_id is None else host, slug)
         route = self.cache.route(key)
         if route is not None:
             return route, brand_id
-        # Perhaps the host is a brand's own since a moment ago.
+        # A brand may have registered the host a moment ago.
         if brand_id is None and not self.cache.is_unknown("host", host):
-            packed = await self._follower.ask("host", host)
+            packed = await self._follower.look_up("host", host)
             if packed is not None:
                 brand_id = read_host(packed)
                 key = route_key(host, slug)
         if not self.cache.is_unknown("route", key):
-            packed = await self._follower.ask("route", key)
+            packed = await self._follower.look_up("route", key)
             route = None if packed is None else self.cache.route(key) or CachedRoute(packed)
         return route, brand_id
 
     async def find_key(self, key: str) -> PixelKey | None:
-        """The publishable key, if it is one in force. Raises Unavailable likewise."""
+        """The publishable key, unless it is unknown or revoked. Raises Unavailable."""
         digest = key_digest(key)
         found = self.cache.pixel_key(digest)
         if found is None and not self.cache.is_unknown("api_key", digest):
-            packed = await self._follower.ask("api_key", digest)
+            packed = await self._follower.look_up("api_key", digest)
             found = None if packed is None else PixelKey.read(packed)
         return found
 
     async def find_source(self, token: str) -> CachedSource | None:
-        """The source with this token, unless it is archived. Raises Unavailable likewise."""
+        """The source with this token, unless it is archived. Raises Unavailable."""
         found = self.cache.source(token)
         if found is None and not self.cache.is_unknown("source", token):
-            packed = await self._follower.ask("source", token)
+            packed = await self._follower.look_up("source", token)
             found = None if packed is None else CachedSource.read(packed)
         return found
 
     # ── On disk ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def save_snapshot(self, *, now: bool = False) -> bool:
-        """Write the snapshot if anything changed and the last one is old enough (`now`: whatever its age). True when it was written.
+        """Write the snapshot if anything changed and the last one is old enough (now: regardless of its age). True when it was written.
 
-        For the background process alone: two writers would take turns in putting older states over newer ones. Raises OSError.
+        For the background process only: two writers could replace newer states by older ones. Raises OSError.
         """
         state = (self.cache.generation, self._follower.identity)
         if not self._follower.fresh or not self._follower.loaded or state == self._saved:
@@ -129,7 +129,7 @@ class Directory:
             return False
         tables = {table: dict(rows) for table, rows in self.cache.rows.items()}
         counts = {table: len(rows) for table, rows in tables.items()}
-        head = Head(self._follower.identity, self._follower.horizon, clock.now_ms(), counts)
+        head = Head(self._follower.identity, self._follower.horizon, counts)
         await asyncio.to_thread(write_snapshot, self._snapshot, head, tables)
         self._saved = state
         ended_s = clock.monotonic_s()
@@ -151,7 +151,7 @@ class Directory:
 
 
 def open_directory(settings: Settings) -> Directory:
-    """The directory as the settings say; not started."""
+    """The directory as configured, not started."""
     return Directory(
         settings.database_url,
         settings.data / "directory.snapshot",

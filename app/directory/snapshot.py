@@ -1,7 +1,7 @@
-"""The directory on disk, so that a worker answers before, and without, PostgreSQL.
+"""The directory's snapshot on disk: with it a worker answers before, and without, PostgreSQL.
 
-One byte of version, then frames of 4 bytes length, 4 bytes CRC-32 and MessagePack: first the head, then pages of rows. The file is replaced
-whole by a rename; a reader sees the old one or the new one, never half of one.
+One byte of version, then frames of 4 bytes length, 4 bytes CRC-32 and MessagePack: first the head, then pages of rows. The file is replaced by a
+rename, so a reader sees the old or the new one, never a part.
 """
 
 import os
@@ -20,15 +20,14 @@ Rows = Mapping[str, bytes]
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What the rows are worth.
+    """What the rows represent.
 
-    identity: which database they come from; None when it cannot be told. horizon: every change by a transaction below it is in them.
-    counts: rows per table, so that a file cut short is found out.
+    identity: the database they come from, None if unknown. horizon: the rows include every change by transactions below it.
+    counts: rows per table, to detect a truncated file.
     """
 
     identity: str | None
     horizon: int
-    saved_ms: int
     counts: dict[str, int]
 
 
@@ -40,7 +39,7 @@ class SnapshotPage(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class SnapshotError(Exception):
-    """There is no snapshot that can be used; the text says why."""
+    """There is no usable snapshot; the text says why."""
 
 
 _read_head = msgspec.msgpack.Decoder(Head).decode
@@ -49,7 +48,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def write_snapshot(path: Path, head: Head, tables: Mapping[str, Rows]) -> None:
-    """Replace the snapshot. Blocking, to be called in a thread; on the disk on return. Raises OSError and leaves the old one then."""
+    """Replace the snapshot; on the disk on return. Blocks: call it in a thread. On OSError the old snapshot stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -71,7 +70,7 @@ def write_snapshot(path: Path, head: Head, tables: Mapping[str, Rows]) -> None:
 
 
 def read_snapshot(path: Path) -> tuple[Head, Iterator[SnapshotPage]]:
-    """The head, and the pages to be read one at a time. Raises SnapshotError, from the iterator too: what came before is no whole snapshot then."""
+    """The head, and an iterator of pages. Both raise SnapshotError; pages read before the error are then incomplete."""
     try:
         file = path.open("rb")
     except OSError as error:

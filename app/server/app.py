@@ -1,6 +1,6 @@
-"""The whole web side: the tracking doors, and behind them the API.
+"""The REST API: its routers, database connections and OpenAPI document.
 
-Importing this module imports neither FastAPI nor SQLAlchemy: the doors answer redirects while the API is still being imported.
+FastAPI and SQLAlchemy are imported inside the functions: the doors answer redirects while the API is still being imported.
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +12,6 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from starlette.applications import Starlette
 
 DESCRIPTION = """Ariane follows the thread from an influencer's post to the money it brought in: tracked short links and promo codes per
 influencer, every redirect, pixel and checkout webhook recorded, each order credited to a collaboration with the reason why, and what a campaign
@@ -24,11 +23,11 @@ or finds what it already made (200) and honours `Idempotency-Key`. PATCH merges 
 error is an RFC 9457 problem with a stable `code` that names all fields at fault. A row of another brand is a 404."""
 
 API_POOL_SIZE = 4
-"""Plain connections of a web worker beside SQLAlchemy's: key look-ups, reports, and one recorder."""
+"""asyncpg connections of a web worker beside SQLAlchemy's: for key look-ups, reports and one recorder."""
 
 
 def create_api(settings: Settings) -> "FastAPI":
-    """The API alone. Its lifespan opens the way to the database (connecting on first use) and closes it."""
+    """The API without the doors. Its lifespan opens the database connections (which connect on first use) and closes them."""
     from fastapi_offline import FastAPIOffline
 
     from app.api.http import RequestMiddleware
@@ -47,7 +46,7 @@ def create_api(settings: Settings) -> "FastAPI":
         api.state.pool = await connect_pool(settings.database_url, size=API_POOL_SIZE, name="api")
         api.state.keys = KeyRing(api.state.pool)
         api.state.gate = SchemaGate(api.state.pool)
-        # Over this pool and no other: a recorder that outlived it would answer 503 for ever.
+        # One recorder per pool: a recorder that outlived its pool would answer 503 without end.
         api.state.recorder = Recorder(api.state.pool)
         yield
         await api.state.engine.dispose()
@@ -71,41 +70,17 @@ def create_api(settings: Settings) -> "FastAPI":
     api.state.cursor_key = derive(secret, "cursor")
     api.state.customer_secret = derive(secret, PURPOSE)
     api.state.trials = set()
-    found = routers()
-    for router in found:
+    api_routers = routers()
+    for router in api_routers:
         api.include_router(router)
     add_handlers(api)
-    add_openapi(api, found)
+    add_openapi(api, api_routers)
     api.add_middleware(RequestMiddleware)
     return api
 
 
-def create_app(settings: Settings) -> "Starlette":
-    """Doors in front, API behind, in one ASGI application whose lifespan opens and closes both.
-
-    `ariane serve` does the same in an order of its own (app/server/web_worker.py): its doors answer before the API has been imported.
-    """
-    from starlette.applications import Starlette
-    from starlette.routing import Mount
-
-    from app.tracking.doors import open_doors
-
-    doors = open_doors(settings)
-    api = create_api(settings)
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await doors.start()
-        async with api.router.lifespan_context(api):
-            doors.api = api
-            yield
-        await doors.stop()
-
-    return Starlette(routes=[Mount("", app=doors)], lifespan=lifespan)
-
-
 def routers() -> "list[Any]":
-    """The routers of every resource: first what shops call for every order, because one route after the other is tried."""
+    """The routers of every resource. Those that shops call for every order come first, because routes are tried in turn."""
     from app.api.routes import (
         brand,
         campaigns,

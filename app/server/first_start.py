@@ -1,4 +1,4 @@
-"""The first start: when there is no brand yet, makes one and prints its keys, once, with what to try. `python -m app.server.first_start`, run by `serve`."""
+"""The first start: create a first brand unless there is one, and print its keys and some examples. `serve` runs `python -m app.server.first_start`."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ POLL_S = 0.05
 
 
 def greeting(secret_key: str, publishable_key: str, base_url: str) -> str:
-    """The keys, and three lines of curl that end in a link that works."""
+    """The keys, and three curl commands that end in a working link."""
     curl = f"curl -s -H 'Authorization: Bearer {secret_key}' -H 'Content-Type: application/json' {base_url}/v1"
     return f"""
 A first brand is ready. Its keys are shown this once; `ariane keys create --brand "My brand"` makes more.
@@ -32,13 +32,13 @@ Everything it can do: {base_url}/docs
 
 
 async def welcome(settings: Settings) -> None:
-    """Wait for the schema, make the first brand unless there is one, print its keys, and leave a mark that says it is done."""
+    """Wait for the schema, create the first brand unless there is one, print its keys, and create the file `welcomed`."""
     async with asyncio.timeout(WAIT_S):
         connection = await _connect(settings.database_url)
         try:
             while (await revision(connection) or "") < head():  # noqa: ASYNC110  another process migrates
                 await asyncio.sleep(POLL_S)
-            # Here, because it imports the API: on every later start this process does not even run.
+            # Imported late, because it imports the API.
             from app.server.brand_keys import issue_first_keys
 
             keys = await issue_first_keys(connection)
@@ -55,11 +55,11 @@ async def _connect(dsn: str) -> asyncpg.Connection:
         try:
             return await asyncpg.connect(dsn, timeout=5)
         except (OSError, asyncpg.PostgresError):
-            await asyncio.sleep(POLL_S)  # it is being started beside us
+            await asyncio.sleep(POLL_S)  # it is still starting
 
 
 def main() -> None:
-    """Greet, or leave with 1 when the database did not come up in time; the next start tries again."""
+    """Run `welcome`; exit with 1 when the database did not come up in time, so that the next start tries again."""
     try:
         asyncio.run(welcome(read_settings()))
     except TimeoutError:

@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 from uvicorn import Config, Server
 
-from app.server.app import create_app
 from app.settings import read_settings
 from tests.cast import Brand
 from tests.served import free_port
+from tests.whole_app import create_app
 
 IMPORTS = "POST /v1/imports"
 CSV = "text/csv"

@@ -18,13 +18,13 @@ from app.database.connections import connect_pool
 from app.platforms.presets import PRESETS as CHECKOUTS
 from app.platforms.registry import PLATFORMS
 from app.secret import seal
-from app.server.app import create_app
 from app.settings import Settings, read_settings
 from app.trial import checks_after, run
 from tests.api.calls import Json, post
 from tests.cast import Brand, create_brand
 from tests.served import free_port
 from tests.server.test_background import at_work
+from tests.whole_app import create_app
 
 REHEARSED = sorted(PLATFORMS)
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS1zaG9w"

@@ -11,12 +11,13 @@ from msgspec import structs
 from starlette.applications import Starlette
 
 from app.api.problems import translate
-from app.server.app import create_api, create_app
+from app.server.app import create_api
 from app.settings import Settings
 from tests.api.calls import make_link, make_pair, post
 from tests.api.conftest import client
 from tests.api.test_openapi import STORED
 from tests.cast import Brand
+from tests.whole_app import create_app
 
 
 @pytest.fixture
