@@ -1,7 +1,7 @@
-"""The background process: brings the schema, the months and the snapshot, drains the spool, and decides again what waited. `python -m app.server.background`
+"""The background process: migrates, drains the spool, and runs every periodic task and job. `python -m app.server.background`
 
-Every task runs on its own, again and again; one that fails is logged and tried again after a pause, the others go on. With PostgreSQL down that
-is all it does: the spool keeps what the doors write. On TERM it makes one last pass of 2 s at most; what is left is drained at the next start.
+Each task repeats on its own; one that fails is logged and retried after a pause while the others go on. With PostgreSQL down nothing else happens:
+the spool keeps what the doors write. On TERM it makes a last pass of at most 2 s; the rest is drained at the next start.
 """
 
 import asyncio
@@ -44,19 +44,19 @@ from app.settings import Settings, SettingsError, read_settings
 from app.spool.records import Line
 
 CONNECTIONS = 13
-"""One for each task that writes at the same time; a job reads, writes and gives signs of life."""
+"""Database connections: one for each task that writes concurrently; a job reads, writes and sends heartbeats."""
 
 PAUSE_MIN_S = 0.2
 PAUSE_MAX_S = 5.0
 LAST_PASS_S = 2.0
 GC_OBJECTS = 20_000
-"""New objects after which Python looks for cycles among them. Reading orders makes hundreds each, none of them in a cycle: after every 700 of them,
-as it does by itself, looking takes a fortieth of the recording."""
-SAID_AFTER_S = 1.0
+"""Threshold of Python's garbage collection, in new objects. Parsing an order creates hundreds, none of them in a cycle; with Python's default of 700
+collecting takes a fortieth of the recording (docs/performance.md)."""
+LOG_AFTER_S = 1.0
 UNREACHED = (None, errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH)
-"""Of a connection that was refused at several addresses, at a socket that is not there, or on the way."""
+"""Errno of a connection that was refused at several addresses, at a missing socket, or on the way."""
 SNAPSHOT_EVERY_S = 1.0
-SETTLE_EVERY_S = 0.25
+REDECIDE_EVERY_S = 0.25
 LOCK_EVERY_S = 30.0
 UNIQUES_EVERY_S = 1.0
 STATISTICS_EVERY_S = 2.0
@@ -66,7 +66,7 @@ HOUSEKEEPING_EVERY_S = 600.0
 PARTITIONS_EVERY_S = 6 * 3_600.0
 JOBS_EVERY_S = 0.5
 JOBS_AT_ONCE = 2
-"""Of different brands. More would only share the processor that the drain needs too."""
+"""Concurrent jobs, of different brands. More would only share the processor that the drain needs too."""
 JOB_MAX_S = 24 * 3_600.0
 
 log = logging.getLogger("ariane.worker")
@@ -74,7 +74,7 @@ log = logging.getLogger("ariane.worker")
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
-    """Something done again and again. `run` returns how much it found to do: at once again while that is not 0, else after `every_s`."""
+    """A repeated task. `run` returns how much it did: it runs again immediately if that is not 0, else after `every_s`."""
 
     name: str
     every_s: float
@@ -83,40 +83,40 @@ class PeriodicTask:
 
 
 class Outage:
-    """What is said of a database that is away: once, and why, with what to check; and once when it is there again."""
+    """Logs a database outage once, with the reason and what to check, and once when it is over."""
 
     def __init__(self, settings: Settings, *, embedded: bool) -> None:
-        self._which = whereabouts(settings.database_url)
+        self._address = whereabouts(settings.database_url)
         self._own_log = settings.data / "postgres" / "server.log"
         self._embedded = embedded
         self._began_s: float | None = None
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def note(self, error: Exception) -> None:
-        """It has failed again. Nothing is said of what is over in a moment, as the start of the embedded database is."""
+        """Note a failure. It is logged only after LOG_AFTER_S, because the start of the embedded database is over in a moment."""
         now_s = clock.monotonic_s()
         if self._began_s is None:
             self._began_s = now_s
-        why = str(error) or type(error).__name__
-        if now_s - self._began_s >= SAID_AFTER_S and why not in self._told:
-            self._told.add(why)
-            look = f"see {self._own_log}" if self._embedded else "check DATABASE_URL, and that PostgreSQL runs there"
+        reason = str(error) or type(error).__name__
+        if now_s - self._began_s >= LOG_AFTER_S and reason not in self._logged:
+            self._logged.add(reason)
+            advice = f"see {self._own_log}" if self._embedded else "check DATABASE_URL, and that PostgreSQL runs there"
             log.warning(
                 "waiting for the database %s: %s: %s; what the doors receive waits in the spool",
-                self._which, why, look,
+                self._address, reason, advice,
                 exc_info=None if _is_outage(error) or isinstance(error, asyncpg.PostgresError | OSError) else error,
             )  # fmt: skip
 
     def over(self) -> None:
-        """It works, perhaps again."""
-        if self._told and self._began_s is not None:
-            log.warning("the database %s is there, after %.0f s", self._which, clock.monotonic_s() - self._began_s)
+        """Note a success."""
+        if self._logged and self._began_s is not None:
+            log.warning("the database %s is there, after %.0f s", self._address, clock.monotonic_s() - self._began_s)
         self._began_s = None
-        self._told.clear()
+        self._logged.clear()
 
 
 class BackgroundProcess:
-    """One background process over one data directory and one database. embedded: the database is run by our parent."""
+    """The background process of one data directory and one database. embedded: our parent runs the database."""
 
     def __init__(self, settings: Settings, pool: asyncpg.Pool, directory: Directory, *, embedded: bool = False) -> None:
         self.settings = settings
@@ -125,7 +125,7 @@ class BackgroundProcess:
         self.spool: Path = settings.data / "spool"
         self.stopping = asyncio.Event()
         self.ready = asyncio.Event()
-        """The schema and the months are there."""
+        """Set once the schema and the months' partitions exist."""
         self.clicks = ClickRecorder(
             pool, chunk_rows=settings.drain_chunk_rows, retention_days=settings.click_retention_days
         )
@@ -134,28 +134,28 @@ class BackgroundProcess:
         self.backends = Backends()
         self.outage = Outage(settings, embedded=embedded)
 
-    def steps(self) -> list[PeriodicTask]:
-        """All of them; a pass over the spool may take long after an outage, so its time limit is for a database that hangs."""
+    def tasks(self) -> list[PeriodicTask]:
+        """All periodic tasks. After an outage a drain takes long, so its timeout is for a database that hangs."""
         drain_s = self.settings.drain_interval_ms / 1000
         return [
             PeriodicTask("clicks", drain_s, 120, self._drain_clicks),
             PeriodicTask("deliveries", drain_s, 120, self._drain_deliveries),
-            PeriodicTask("settle", SETTLE_EVERY_S, 60, lambda: redecide(self.pool)),
+            PeriodicTask("redecide", REDECIDE_EVERY_S, 60, lambda: redecide(self.pool)),
             PeriodicTask("locks", LOCK_EVERY_S, 60, lambda: lock_due(self.pool)),
             PeriodicTask("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(self.pool, self.clicks.calendar)),
             PeriodicTask("statistics", STATISTICS_EVERY_S, 60, self._refresh_statistics),
             PeriodicTask("progress", PROGRESS_EVERY_S, 10, self._note_progress),
             PeriodicTask("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
             PeriodicTask("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions),
-            *([PeriodicTask("priority", PRIORITY_EVERY_S, 60, self._give_way)] if self.embedded else []),
+            *([PeriodicTask("priority", PRIORITY_EVERY_S, 60, self._lower_priority)] if self.embedded else []),
             *(PeriodicTask(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)),
         ]
 
     async def run(self) -> None:
-        """Work until `stopping` is set, then the last pass. Threads may be left that migrate or load what reads user agents."""
+        """Work until `stopping` is set, then make the last pass. Threads that migrate or load user agent data may still run on return."""
         await self.directory.start()
-        tasks = [asyncio.create_task(self._prepare()), asyncio.create_task(self._repeat(self._snapshot_step()))]
-        tasks += [asyncio.create_task(self._repeat(step, after=self.ready)) for step in self.steps()]
+        tasks = [asyncio.create_task(self._prepare()), asyncio.create_task(self._repeat(self._snapshot_task()))]
+        tasks += [asyncio.create_task(self._repeat(task, after=self.ready)) for task in self.tasks()]
         loading = asyncio.create_task(self._load())
         await self.stopping.wait()
         await self._finish(tasks)
@@ -168,10 +168,10 @@ class BackgroundProcess:
         gc.set_threshold(GC_OBJECTS)
 
     async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
-        """What is under way may end, and what the doors wrote last is drained, within 2 s together."""
+        """Let running tasks end and drain what the doors wrote last, within 2 s together."""
         try:
             async with asyncio.timeout(LAST_PASS_S):
-                # Steps that wait for their turn see `stopping` and end; those at work finish their pass first.
+                # Waiting tasks see `stopping` and end; running ones finish their pass first.
                 await asyncio.wait(tasks)
                 if self.ready.is_set():
                     while await self._drain_clicks() + await self._drain_deliveries():
@@ -195,11 +195,11 @@ class BackgroundProcess:
                 log.warning("the snapshot could not be written: %s", error)
             await self.directory.stop()
 
-    # ── The steps ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── The tasks ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _prepare(self) -> None:
-        """Migrate and create the months; until that has worked once, nothing else touches the database."""
-        pause_s = PAUSE_MIN_S / 4  # the embedded PostgreSQL starts beside us and is there in a moment
+        """Migrate and create the months' partitions; no other task touches the database before that succeeded."""
+        pause_s = PAUSE_MIN_S / 4  # the embedded PostgreSQL is starting and ready in a moment
         while not self.stopping.is_set():
             try:
                 if await asyncio.to_thread(migrate, self.settings.database_url):
@@ -228,7 +228,7 @@ class BackgroundProcess:
         await refresh_statistics(self.pool)
         return 0
 
-    async def _give_way(self) -> int:
+    async def _lower_priority(self) -> int:
         await self.backends.lower_priority(self.pool)
         return 0
 
@@ -247,46 +247,46 @@ class BackgroundProcess:
         return int(left)
 
     async def _run_job(self) -> int:
-        """One job to its end, in a task of its own: the drain goes on beside it."""
+        """Run one job to its end."""
         return await run_next(self.pool, self.settings, self.secret, KINDS, self.stopping)
 
-    def _snapshot_step(self) -> PeriodicTask:
+    def _snapshot_task(self) -> PeriodicTask:
         async def save() -> int:
             await self.directory.save_snapshot()
             return 0
 
         return PeriodicTask("snapshot", SNAPSHOT_EVERY_S, 60, save)
 
-    # ── Again and again ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Repeating ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _repeat(self, step: PeriodicTask, after: asyncio.Event | None = None) -> None:
+    async def _repeat(self, task: PeriodicTask, after: asyncio.Event | None = None) -> None:
         if after is not None:
             await self._until(after)
-        failures, away = 0, False
+        failures, outage = 0, False
         while not self.stopping.is_set():
             try:
-                async with asyncio.timeout(step.timeout_s):
-                    found = await step.run()
+                async with asyncio.timeout(task.timeout_s):
+                    done = await task.run()
             except Exception as error:
                 failures += 1
                 pause_s = min(PAUSE_MIN_S * 2**failures, PAUSE_MAX_S) * (0.5 + random_ids.random_number(16) / 2**17)
-                away = _is_outage(error)
-                if away:
+                outage = _is_outage(error)
+                if outage:
                     self.outage.note(error)
-                elif failures & (failures - 1) == 0:  # a fault is one event, not a line a second for its whole length
+                elif failures & (failures - 1) == 0:  # not a line a second for as long as the fault lasts
                     log.warning(
-                        "%s failed (%d times in a row): %s", step.name, failures, error or type(error).__name__,
+                        "%s failed (%d times in a row): %s", task.name, failures, error or type(error).__name__,
                         exc_info=None if isinstance(error, OSError) else error,
                     )  # fmt: skip
                 await self._pause(pause_s)
             else:
-                if failures and away:
+                if failures and outage:
                     self.outage.over()
                 elif failures:
-                    log.info("%s works again after %d failures", step.name, failures)
+                    log.info("%s works again after %d failures", task.name, failures)
                 failures = 0
-                if not found:
-                    await self._pause(step.every_s)
+                if not done:
+                    await self._pause(task.every_s)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -303,7 +303,7 @@ class BackgroundProcess:
 
 
 def _is_outage(error: Exception) -> bool:
-    """Whether it is the database that is away, or lets nobody in. A step over its time and a disk that refuses are something else."""
+    """Whether the database cannot be reached or refuses connections. A task's timeout and a disk error are no outage."""
     outage = (
         ConnectionError, socket.gaierror, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
         asyncpg.InterfaceError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError,
@@ -313,8 +313,8 @@ def _is_outage(error: Exception) -> bool:
     return isinstance(error, outage)
 
 
-async def _give_way_after(ready: asyncio.Event) -> None:
-    await ready.wait()  # for the schema others are waiting
+async def _lower_priority_after(ready: asyncio.Event) -> None:
+    await ready.wait()  # the other processes wait for the schema
     with suppress(OSError):
         lower_priority()
 
@@ -327,20 +327,20 @@ async def work(settings: Settings, *, embedded: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)
     began_s = clock.monotonic_s()
-    giving_way = asyncio.create_task(_give_way_after(worker.ready))
+    lowering = asyncio.create_task(_lower_priority_after(worker.ready))
     try:
         await worker.run()
     finally:
-        giving_way.cancel()
+        lowering.cancel()
         pool.terminate()
         log.info("ended after %.1f s", clock.monotonic_s() - began_s)
     logging.shutdown()
-    # A thread that migrates or loads cannot be interrupted, and Python would wait for it. A migration is a transaction: begun again next time.
+    # Python would wait for a thread that migrates or loads. A migration is a transaction: it starts again next time.
     os._exit(0)
 
 
 def main(settings: Settings | None = None, *, embedded: bool = False) -> None:
-    """The command. embedded: the database is the one that `ariane serve`, our parent, runs. Raises SettingsError when there is no database to work with."""
+    """Run the command. embedded: `ariane serve`, our parent, runs the database. Raises SettingsError when no database is configured."""
     settings = settings or read_settings()
     if not settings.database_url:
         raise SettingsError(

@@ -105,7 +105,7 @@ async def test_with_the_database_away_it_waits_and_the_spool_keeps_everything(tm
 async def test_a_database_that_is_away_is_named_once_without_its_password_and_so_is_its_return(
     settings_of_my_own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(background, "SAID_AFTER_S", 0.05)
+    monkeypatch.setattr(background, "LOG_AFTER_S", 0.05)
     monkeypatch.setattr(background, "PAUSE_MAX_S", 0.3)
     relay = Relay(settings_of_my_own.database_url, tmp_path)
     dsn = relay.dsn.replace("ariane@", "ariane:hidden@")

@@ -24,7 +24,7 @@ async def test_a_server_that_is_not_the_services_own_is_left_alone_though_it_loo
 
     async def lower_priority(*, embedded: bool) -> list[int]:
         changed.clear()
-        for step in BackgroundProcess(settings, pool, open_directory(settings), embedded=embedded).steps():
+        for step in BackgroundProcess(settings, pool, open_directory(settings), embedded=embedded).tasks():
             if step.name == "priority":
                 await step.run()
         return list(changed)
