@@ -64,6 +64,8 @@ RECORDER = Recorder()
 RECORDER.start()
 
 
+SERVER_VARIABLE = "ARIANE_TESTS_SERVER"
+"""Names the DSN of a server that is running already, for test runs of which each is too short to start one."""
 PG_BIN = os.environ.get("PG_BIN", "")
 MEMORY = Path("/dev/shm")
 MEMORY_MIN_BYTES = 2 << 30
@@ -73,8 +75,11 @@ MEMORY_MIN_BYTES = 2 << 30
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The DSN of a running, empty server: of the programs in PG_BIN, where it is set. Not durable: the fault tests start servers of their own.
 
-    In memory where there is room: copying a database takes 0.1 s there, and up to 2 s on a busy disk.
+    In memory where there is room: copying a database takes 0.1 s there, and up to 2 s on a busy disk. The mutants share one server.
     """
+    if shared := os.environ.get(SERVER_VARIABLE):
+        yield shared
+        return
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_MIN_BYTES:
         with (
             tempfile.TemporaryDirectory(dir=MEMORY, prefix="ariane-tests-") as place,
@@ -98,8 +103,12 @@ async def _make_template(server: str) -> None:
     from app.database.partitions import ensure_partitions
 
     connection = await asyncpg.connect(server)
-    await connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    made = await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", TEMPLATE)
+    if not made:
+        await connection.execute(f"CREATE DATABASE {TEMPLATE}")
     await connection.close()
+    if made:
+        return
     dsn = database_dsn(server, TEMPLATE)
     await asyncio.to_thread(migrate, dsn)
     connection = await asyncpg.connect(dsn)

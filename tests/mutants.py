@@ -8,6 +8,7 @@ libraries once, the child imports our own modules with the mutated one among the
 """
 
 import argparse
+import asyncio
 import contextlib
 import difflib
 import gc
@@ -49,6 +50,7 @@ MEMORY_MAX_BYTES = 4 << 30
 NEXT_ROOMS = {"orders": ("intake",)}
 """Rooms whose tests run for a mutant that outlived the tests of its own room."""
 SERVER_VARIABLE = "ARIANE_TESTS_SERVER"
+"""The same as in conftest.py, which is not imported here: it would start what the children start."""
 
 SURVIVED, KILLED = 0, 1
 
@@ -273,6 +275,8 @@ def _child(mutant: Mutant | None, groups: Sequence[Sequence[str]], note: Path | 
         sys.meta_path.insert(0, _Finder(_module_name(mutant.path), ROOT / mutant.path, mutant.code))  # type: ignore[arg-type]
     code = KILLED
     try:
+        if server := os.environ.get(SERVER_VARIABLE):
+            asyncio.run(_drop_databases(server))
         for group in groups:
             arguments = ["-q", "--no-header", "--no-summary", "-p", "no:cacheprovider", "--assert=plain", *group]
             code = pytest.main(arguments, plugins=[_FirstFailure()])
@@ -326,7 +330,7 @@ def _rehearse(groups: Sequence[Sequence[str]], paths: Sequence[Path]) -> None:
 
 @contextlib.contextmanager
 def _server(groups: Iterable[Sequence[str]]) -> Iterator[None]:
-    """One PostgreSQL for all mutants, where the tests use one: starting it takes longer than most tests."""
+    """One PostgreSQL for all mutants, where the tests use one: starting and migrating it takes longer than most tests."""
     if all(name.startswith("tests/domain/") for group in groups for name in group):
         yield
         return
@@ -339,6 +343,16 @@ def _server(groups: Iterable[Sequence[str]]) -> Iterator[None]:
     ):
         os.environ[SERVER_VARIABLE] = dsn
         yield
+
+
+async def _drop_databases(server: str) -> None:
+    """Drop what the mutant before left behind: its process was ended without a word."""
+    import asyncpg
+
+    connection = await asyncpg.connect(server)
+    for row in await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'"):
+        await connection.execute(f"DROP DATABASE {row['datname']} WITH (FORCE)")
+    await connection.close()
 
 
 # ── The run ──────────────────────────────────────────────────────────────────────────────────────────────────────────
