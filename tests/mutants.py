@@ -263,12 +263,13 @@ def _module_name(path: Path) -> str:
 def _child(mutant: Mutant | None, groups: Sequence[Sequence[str]], note: Path | None) -> NoReturn:
     """Runs the tests and ends the process: KILLED at the first failure, SURVIVED after the last test."""
     os.setsid()
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, TEST_MAX_S)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX_BYTES, MEMORY_MAX_BYTES))
-    quiet = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2) if note is None else ():
-        os.dup2(quiet, stream)
+    if note is None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, TEST_MAX_S)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX_BYTES, MEMORY_MAX_BYTES))
+        quiet = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(quiet, stream)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("app", "tests")]:
         del sys.modules[name]
     if mutant is not None:
@@ -278,8 +279,8 @@ def _child(mutant: Mutant | None, groups: Sequence[Sequence[str]], note: Path | 
         if server := os.environ.get(SERVER_VARIABLE):
             asyncio.run(_drop_databases(server))
         for group in groups:
-            arguments = ["-q", "--no-header", "--no-summary", "-p", "no:cacheprovider", "--assert=plain", *group]
-            code = pytest.main(arguments, plugins=[_FirstFailure()])
+            arguments = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "--assert=plain", *group]
+            code = pytest.main(arguments, plugins=[_FirstFailure()] if note is None else [])
             if code:
                 break
         if note is not None:

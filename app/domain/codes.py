@@ -25,6 +25,7 @@ _LOOK_ALIKES = str.maketrans(
 )
 _TYPED = re.compile(r"[0-9A-Za-zÀ-ÖØ-öø-ſ]+(?:[ ._-]+[0-9A-Za-zÀ-ÖØ-öø-ſ]+)*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_PATTERN = re.compile(r"(?:[0-9A-Za-z_-]|\{[^{}]*\})*")
 
 
 def _folded(words: str) -> tuple[str, ...]:
@@ -77,8 +78,7 @@ def check_pattern(pattern: str) -> str:
     for name in _PLACEHOLDER.findall(pattern):
         if name.upper() not in PLACEHOLDERS:
             raise ValueError(f"{{{name}}} is none of {', '.join(f'{{{each}}}' for each in PLACEHOLDERS)}")
-    rest = _PLACEHOLDER.sub("", pattern)
-    if not re.fullmatch(r"[0-9A-Za-z_-]*", rest):
+    if not _PATTERN.fullmatch(pattern):
         raise ValueError("may have letters, digits, - and _ beside its {PLACEHOLDERS}")
     return pattern
 

@@ -139,6 +139,9 @@ def test_candidates_begin_readable_and_end_random() -> None:
     assert len(found) == FALLBACKS == 40
     assert len({normalise(code) for code in found}) == FALLBACKS
     assert set(found[-1].removeprefix("LEACOOKS10")) <= set(RANDOM_ALPHABET)
+    assert all(code == code.upper() for code in found)
+    assert PATTERN_DEFAULT == "{HANDLE}{DISCOUNT}"
+    assert {len(code) for code in found[9:]} == {14}
 
 
 def test_a_pattern_that_stands_for_nothing_still_gives_codes() -> None:
