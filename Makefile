@@ -51,7 +51,7 @@ bench: .venv/dev.stamp ## the figures of docs/figures.md, as ratios measured in 
 faults: .venv/dev.stamp ## the long fault tests: kill -9 and a stopped database, many times
 	ARIANE_TESTS_LONG=1 $(BIN)/python -m pytest -q tests/faults $(ARGS)
 
-mutants: .venv/dev.stamp ## changes of the code that no test notices (ROOM=domain or FILES=…, else what changed SINCE=HEAD; SAMPLE=150 or all; SEED=1)
+mutants: .venv/dev.stamp ## changes of the code that no test notices (ROOM=domain, FILES=... or SINCE=HEAD; SAMPLE=150 or all; SEED=1)
 	$(BIN)/python -m tests.mutants $(if $(ROOM),--room $(ROOM)) $(if $(FILES),--files $(FILES)) $(if $(SINCE),--since $(SINCE)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 openapi: .venv/dev.stamp ## write openapi/openapi.json anew

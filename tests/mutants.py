@@ -4,7 +4,8 @@
 
 The mutations are mutmut's. Its runner is not used, because it leaves out whatever is decorated or stands outside a function: the tables of `statuses`,
 the limits, every function with a cache. Here each mutant lives in the memory of a forked process, and no file is written: the parent imports the
-libraries once, the child imports our own modules with the mutated one among them, and ends at the first test that fails.
+libraries once, the child imports our own modules with the mutated one among them, and ends at the first test that fails. A process that a test
+starts runs the code as it is: what only such a test would notice survives.
 """
 
 import argparse
@@ -65,7 +66,7 @@ _TYPE_ALIAS = re.compile(r"_?[A-Z][a-z]\w*")
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change of one file. lines: what it takes out and puts in, as a diff shows it."""
+    """One change of one file. code: the whole text after it. removed, added: the lines that differ, as in a diff."""
 
     path: Path
     line: int
@@ -80,7 +81,7 @@ class Mutant:
 
 @dataclass(slots=True)
 class Score:
-    """What became of the mutants of a file."""
+    """The results of a file's mutants."""
 
     killed: int = 0
     timed_out: int = 0
@@ -347,7 +348,7 @@ def _server(groups: Iterable[Sequence[str]]) -> Iterator[None]:
 
 
 async def _drop_databases(server: str) -> None:
-    """Drop what the mutant before left behind: its process was ended without a word."""
+    """Drop the databases of the previous mutant, whose process ended without a teardown."""
     import asyncpg
 
     connection = await asyncpg.connect(server)

@@ -40,8 +40,9 @@ def show(kind: str, value: UUID) -> str:
 
 def read(kind: str, shown: str) -> UUID:
     """The id behind `clk_01k…`, in any case, with o, i, l read as 0, 1, 1. ValueError when it is not an id of this kind."""
-    prefix, separator, characters = shown.strip().lower().partition("_")
-    if prefix != PREFIXES[kind] or not separator or len(characters) != LENGTH:
+    text = shown.strip().lower()
+    characters = text.removeprefix(f"{PREFIXES[kind]}_")
+    if characters == text or len(characters) != LENGTH:
         raise ValueError(f"expected {PREFIXES[kind]}_ and {LENGTH} characters")
     number = 0
     for character in characters:

@@ -47,6 +47,8 @@ def test_an_id_is_read_as_people_copy_it() -> None:
         (SHOWN.replace("clk", "cnv"), "expected clk_ and 26 characters"),
         (SHOWN[:-1], "expected clk_ and 26 characters"),
         (SHOWN + "0", "expected clk_ and 26 characters"),
+        (SHOWN[4:] + "clk_", "expected clk_ and 26 characters"),
+        ("0" * 26, "expected clk_ and 26 characters"),
         (SHOWN[:-1] + "u", "'u' is not used in ids"),
         (SHOWN[:-1] + "é", "'é' is not used in ids"),
         ("clk_8" + "0" * 25, "out of range"),
