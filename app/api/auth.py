@@ -1,4 +1,4 @@
-"""Who is asking: secret keys, their scopes, and the dependencies that demand one."""
+"""Authentication: secret keys, their scopes, and the dependencies that demand one."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ INCLUDES = {
 }
 
 KEY_CACHE_S = 2.0
-"""How long a key is believed without asking again: a revoked key dies this much later in the other worker processes."""
+"""Cache time to live of a key: a revoked key works this much longer in the other worker processes."""
 KEY_CACHE_ROWS = 10_000
 
 SCHEME = HTTPBearer(
@@ -34,7 +34,7 @@ SCHEME = HTTPBearer(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The brand that is speaking, through which key, allowed to do what."""
+    """The brand of a request, its key, and the scopes of the key."""
 
     brand_id: UUID
     key_id: UUID
@@ -42,23 +42,23 @@ class Caller:
 
 
 def key_hash(key: str) -> bytes:
-    """How a key is stored: SHA-256 of the whole key. It has 256 random bits, so there is nothing to stretch."""
+    """The stored form of a key: SHA-256 of the whole key. It has 256 random bits, so it needs no slow hash."""
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
 class KeyRing:
-    """Looks secret keys up; remembers each answer, also « unknown », for KEY_CACHE_S."""
+    """Looks secret keys up, and caches each answer, unknown keys included, for KEY_CACHE_S."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._known: dict[bytes, tuple[Caller | None, float]] = {}
+        self._cache: dict[bytes, tuple[Caller | None, float]] = {}
 
     async def find(self, key: str) -> Caller | None:
         """The caller behind a secret key; None when it is unknown or revoked."""
         digest = key_hash(key)
-        known = self._known.get(digest)
-        if known is not None and known[1] > clock.monotonic_s():
-            return known[0]
+        cached = self._cache.get(digest)
+        if cached is not None and cached[1] > clock.monotonic_s():
+            return cached[0]
         row = await self._pool.fetchrow(
             "SELECT brand_id, id, scopes FROM api_key WHERE key_hash = $1 AND kind = 'secret' AND revoked_at IS NULL",
             digest,
@@ -67,18 +67,18 @@ class KeyRing:
         if row is not None:
             scopes = frozenset[str]().union(*(INCLUDES.get(scope, set()) for scope in row["scopes"]))
             caller = Caller(row["brand_id"], row["id"], scopes)
-        if len(self._known) >= KEY_CACHE_ROWS:
-            self._known.clear()
-        self._known[digest] = (caller, clock.monotonic_s() + KEY_CACHE_S)
+        if len(self._cache) >= KEY_CACHE_ROWS:
+            self._cache.clear()
+        self._cache[digest] = (caller, clock.monotonic_s() + KEY_CACHE_S)
         return caller
 
     def forget(self) -> None:
-        """Asks again for every key: one was revoked through this process."""
-        self._known.clear()
+        """Clear the cache: a key was revoked through this process."""
+        self._cache.clear()
 
 
 async def authenticate(request: Request, keys: KeyRing) -> Caller:
-    """The caller of a request. Raises Unauthorized, saying what was expected."""
+    """The caller of a request. Raises Unauthorized."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     key = credentials.strip()
     if scheme.lower() != "bearer" or not key:
@@ -100,7 +100,7 @@ class Scope:
         assert set(scopes) <= set(SCOPES)
         self.scopes = scopes
 
-    # Async, or FastAPI would send these three lines to a thread and back.
+    # Async, or FastAPI would run it in a thread.
     async def __call__(self, request: Request) -> Caller:
         caller: Caller = request.state.caller
         if caller.scopes.isdisjoint(self.scopes):
@@ -112,5 +112,5 @@ Reader = Annotated[Caller, Depends(Scope("read"))]
 Writer = Annotated[Caller, Depends(Scope("write"))]
 Reporter = Annotated[Caller, Depends(Scope("conversions"))]
 Checker = Annotated[Caller, Depends(Scope("read", "conversions"))]
-"""A shop's server that may only report may also ask whether a code is good."""
+"""For the check of codes, which a shop's server with the scope `conversions` alone needs too."""
 Admin = Annotated[Caller, Depends(Scope("admin"))]

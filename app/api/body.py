@@ -1,4 +1,4 @@
-"""Reads a request body once and strictly: what two readers could understand differently is refused, naming the field."""
+"""Reads a request body once and strictly: JSON that two readers could understand differently is refused, naming the field."""
 
 import json
 from math import isinf
@@ -14,7 +14,7 @@ from app.errors import Malformed
 from app.tracking.responses import read_body
 
 DEPTH_MAX = 32
-"""Levels of nesting that are read; no request of ours has more than six."""
+"""Most levels of nesting in a body; no request of ours has more than six."""
 
 
 class StrictRequest(Request):
@@ -28,12 +28,12 @@ class StrictRequest(Request):
         return self.raw_body
 
     async def json(self) -> Any:
-        """What the body says."""
+        """The parsed body."""
         return self.parsed_body
 
 
 async def read_request(request: Request, max_bytes: int) -> StrictRequest:
-    """The same request with its body read. Raises Malformed, TooLarge, TooSlow or UnsupportedType."""
+    """The request with its body read. Raises Malformed, TooLarge, TooSlow or UnsupportedType."""
     strict = StrictRequest(request.scope, request.receive)
     check_address(request)
     strict.raw_body = await read_body(request.scope, request.receive, max_bytes)
@@ -75,7 +75,7 @@ def parse_json(raw: bytes) -> Any:
         raise Malformed(f"the body is not JSON: {error.msg} at character {error.pos}", code="not_json") from None
     except RecursionError:
         raise Malformed(f"the body is nested deeper than {DEPTH_MAX} levels", code="too_deep") from None
-    # A character below the Basic Latin block or a surrogate can only come from an escape: without one there is nothing to look for.
+    # In valid JSON a NUL or a surrogate can only come from an escape.
     _check(value, (), escapes="\\u" in text)
     return value
 

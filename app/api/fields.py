@@ -1,4 +1,4 @@
-"""Types of fields that several resources share, each refusing what could be read two ways."""
+"""Types of fields that several resources share. Each refuses values that could be read in two ways."""
 
 import json
 import re
@@ -25,31 +25,31 @@ from app.domain.money import AMOUNT_MINOR_MAX, read_currency
 from app.errors import Invalid
 
 CODE_CHARS = 3
-"""Of a currency's code."""
+"""Length of a currency's code, in characters."""
 METADATA_KEYS_MAX = 50
 METADATA_BYTES_MAX = 10_000
 YEARS = (1990, 2200)
-"""Years that are believed; beyond them stands a mistake (a time in milliseconds, an empty date)."""
+"""First accepted year, and the year after the last; others come from mistakes (a time in milliseconds, an empty date)."""
 
 
 class Given(BaseModel):
-    """Base of request bodies: unknown fields are refused, so that a misspelt one is never silently lost."""
+    """Base of request bodies: refuses unknown fields, so that a misspelt one is never silently lost."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def absent() -> Any:
-    """Default of a field of a PATCH that may be left out but not be null; `model_fields_set` says whether it was sent."""
+    """Default of a field of a PATCH that may be left out but not be null; `model_fields_set` tells whether it was sent."""
     return Field(default_factory=lambda: None)
 
 
 def blame(field: str, code: str, reason: str) -> PydanticCustomError:
-    """To be raised in a model validator: an error about one field of the model."""
+    """An error about one field of a model, to be raised in a model validator."""
     return PydanticCustomError(code, "{reason}", {"reason": reason, "field": field})
 
 
 def changes(body: BaseModel, old: Callable[[str], Any]) -> dict[str, Any]:
-    """The fields a PATCH sent, dumped, objects merged into the old ones as RFC 7396 says: null clears, what is not named stays."""
+    """The fields that a PATCH sent, objects merged into the old ones by RFC 7396: null clears, what is not named stays."""
     sent = body.model_dump(exclude_unset=True)
     merged = {name: merge(old(name), value) if isinstance(value, dict) else value for name, value in sent.items()}
     if merged.get("metadata") is not None:
@@ -77,7 +77,7 @@ def merge(old: Any, patch: Any) -> Any:
 
 
 def one_line(text: str) -> str:
-    """The same text. Raises ValueError for control characters, line ends included."""
+    """`text`. Raises ValueError when it has control characters, line ends included."""
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
         raise ValueError("contains a control character")
     return text
@@ -176,7 +176,7 @@ Currency = Annotated[
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LOST_PLUS = re.compile(r"T\S+ \d{2}:?\d{2}$", re.ASCII)
-"""What is left of an offset where the + of a query was read as a space."""
+"""An offset whose + was read as a space, as in a query."""
 
 
 def _as_text(value: object) -> object:
@@ -206,7 +206,7 @@ def after_start(ends_at: datetime | None, info: ValidationInfo) -> datetime | No
 
 
 def rfc3339(value: datetime) -> str:
-    """How times are shown: UTC, milliseconds, `Z`."""
+    """A time as it is shown: UTC, milliseconds, `Z`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,8 +1,8 @@
-"""`Idempotency-Key`: the same request under the same key is done once, and answered the same for 24 hours.
+"""`Idempotency-Key`: a request that is repeated under its key is done once, and answered with the first answer for 24 hours.
 
-The answer is written in the transaction of the work itself, so there is never work without its answer or an answer without its work. While the
-first request runs it holds an advisory lock, which dies with its connection: no half-done key is left behind by a crash. Behind several
-database nodes, where such locks do not meet, the primary key still lets only one of two transactions commit.
+The answer is written in the transaction of the work itself, so neither exists without the other. While the first request runs it holds an
+advisory lock, which ends with its connection: a crash leaves no half-done key. On several database nodes, which do not share such locks, the
+primary key still lets only one of two transactions commit.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ KEY_MAX = 255
 KEPT = timedelta(hours=24)
 
 SECRETS = frozenset({"secret_key"})
-"""Fields that are shown once: null in the stored answer."""
+"""Fields that are shown only once, and are null in the stored answer."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -50,10 +50,10 @@ def read_key(request: Request) -> str | None:
 async def once(
     request: StrictRequest, caller: Caller, connection: AsyncConnection, key: str, handler: Handler
 ) -> Response:
-    """Runs `handler` unless this key was answered before; then its stored answer.
+    """Run `handler`, or give the stored answer when this key has one.
 
-    Raises Conflict while the first request is running, Invalid when the key was used for another request. Refusals that say nothing about the
-    request itself (401, 403, 429, 5xx) and validation errors are not stored: the same key may be used for the corrected request.
+    Raises Conflict while the first request is running, Invalid when the key was used for another request. Refusals that are not about the
+    request itself (401, 403, 429, 5xx) and validation errors are not stored: the key may be used again for the corrected request.
     """
     lock = int.from_bytes(
         hashlib.sha256(b"%b%b%b" % (caller.brand_id.bytes, caller.key_id.bytes, key.encode())).digest()[:8],
@@ -86,7 +86,7 @@ async def once(
 
 
 async def is_answered(connection: AsyncConnection, caller: Caller, key: str) -> bool:
-    """Whether a request under this key has its answer, whatever it asked for."""
+    """Whether any request under this key has a stored answer."""
     return await _stored(connection, caller, key) is not None
 
 
@@ -112,7 +112,7 @@ async def _store(connection: AsyncConnection, caller: Caller, key: str, fingerpr
 
 
 def _kept(response: Response) -> dict[str, str]:
-    """The answer as it is stored: its text, because jsonb would reorder the fields; secrets left out."""
+    """The answer for the store: as text, because jsonb would reorder its fields, and without secrets."""
     text = bytes(response.body).decode()
     if any(f'"{secret}"' in text for secret in SECRETS):
         content = json.loads(text)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: every operation with its scope and its errors, and the public doors, which FastAPI does not know."""
+"""The OpenAPI document: every operation with its scope and errors, and the public doors, which are not FastAPI's."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ TAGS = {
 
 
 def add_openapi(api: FastAPI, routers: Sequence[APIRouter]) -> None:
-    """Makes `api.openapi()` answer the whole document, made once, at the first question."""
+    """Make `api.openapi()` answer the whole document, which is made at the first call."""
 
     def document() -> dict[str, Any]:
         if api.openapi_schema is None:
@@ -89,12 +89,12 @@ def _scopes(dependant: Dependant) -> tuple[str, ...]:
 
 
 def _describe(operation: dict[str, Any], method: str, scopes: tuple[str, ...]) -> None:
-    # FastAPI makes ids such as list_links_v1_links_get; clients name their methods after them.
+    # FastAPI makes ids such as list_links_v1_links_get, and generated clients name their methods after them.
     operation["operationId"] = operation["operationId"].partition("_v1_")[0]
     if scopes:
         operation["x-scopes"] = list(scopes)
-        said = " or ".join(f"`{scope}`" for scope in scopes)
-        operation["description"] = f"{operation.get('description', '')}\n\nScope: {said}.".strip()
+        wanted = " or ".join(f"`{scope}`" for scope in scopes)
+        operation["description"] = f"{operation.get('description', '')}\n\nScope: {wanted}.".strip()
     operation["responses"]["500"] = response_of(AppError)
     if method == "POST":
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)

@@ -1,4 +1,4 @@
-"""Pages of a list: newest first, by keyset, with an opaque signed cursor; rows that are added meanwhile never shift a page."""
+"""Pages of a list: by keyset, newest first, with an opaque signed cursor. Rows that are added meanwhile never shift a page."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ class Page(BaseModel, Generic[Shown]):
 
 
 class PageRequest:
-    """Which page is asked for. `scope` ties a cursor to its brand, list and filters."""
+    """The page that a request wants. A cursor is tied to its brand, list and filters."""
 
     def __init__(self, request: Request, response: Response, limit: int, cursor: str | None) -> None:
         self.limit = limit
@@ -50,7 +50,7 @@ class PageRequest:
             self.after = open_cursor(self._key, self._scope, cursor)
 
     def close(self, last: Sequence[CursorValue] | None) -> str | None:
-        """The cursor behind the last row shown, also announced as `Link: rel="next"`. None for the last page."""
+        """The cursor of the next page, also sent as `Link: rel="next"`; None on the last page."""
         if last is None:
             return None
         cursor = seal_cursor(self._key, self._scope, last)
@@ -60,7 +60,7 @@ class PageRequest:
         return cursor
 
 
-async def _asked(
+async def _page_request(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows of a page.")] = LIMIT_DEFAULT,
@@ -69,33 +69,35 @@ async def _asked(
     return PageRequest(request, response, limit, cursor)
 
 
-Paging = Annotated[PageRequest, Depends(_asked)]
+Paging = Annotated[PageRequest, Depends(_page_request)]
 
 
 async def fetch_page(
     connection: AsyncConnection,
     query: Select[Any],
-    asked: PageRequest,
+    page: PageRequest,
     keys: Sequence[ColumnElement[Any]],
     shown: Callable[[Row[Any]], Shown],
     *,
     ascending: bool = False,
 ) -> Page[Shown]:
-    """One page of `query` in one statement, the greatest `keys` first, or the least. `keys` end with a unique column and are among the
-    selected ones."""
-    if asked.after is not None:
-        if len(asked.after) != len(keys):
+    """One page of `query` in one statement, the greatest `keys` first, or the least if `ascending`.
+
+    `keys` are among the selected columns, and the last of them is unique.
+    """
+    if page.after is not None:
+        if len(page.after) != len(keys):
             raise _bad_cursor()
         one = len(keys) == 1
         here: Any = keys[0] if one else tuple_(*keys)
-        there: Any = asked.after[0] if one else tuple_(*asked.after)
+        there: Any = page.after[0] if one else tuple_(*page.after)
         query = query.where(here > there if ascending else here < there)
-    query = query.order_by(*(key if ascending else key.desc() for key in keys)).limit(asked.limit + 1)
+    query = query.order_by(*(key if ascending else key.desc() for key in keys)).limit(page.limit + 1)
     rows = (await connection.execute(query)).all()
-    more = len(rows) > asked.limit
-    rows = rows[: asked.limit]
+    more = len(rows) > page.limit
+    rows = rows[: page.limit]
     last = [rows[-1]._mapping[key] for key in keys] if more else None
-    return Page(data=[shown(row) for row in rows], next_cursor=asked.close(last), has_more=more)
+    return Page(data=[shown(row) for row in rows], next_cursor=page.close(last), has_more=more)
 
 
 # ── The cursor ───────────────────────────────────────────────────────────────────────────────────────────────────────

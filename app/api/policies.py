@@ -54,23 +54,19 @@ class PolicyVersion(PolicyShown):
 
 
 def show_policy(version: int | None, rules: Mapping[str, object] | None) -> PolicyShown:
-    """What a version says, defaults filled in."""
+    """A version of a policy with the defaults filled in."""
     return PolicyShown(**_filled(rules or {}), version=version or 0)
 
 
 def _filled(rules: Mapping[str, object]) -> dict[str, Any]:
     read: Policy = read_policy(rules)
     methods = [method.value for method in read.precedence]
-    return {
-        "model": read.model,
-        "click_window_days": read.click_window_days,
-        "precedence": methods,
-        "hold_days": read.hold_days,
-    }
+    plain = {name: getattr(read, name) for name in ("model", "click_window_days", "hold_days")}
+    return {**plain, "precedence": methods}
 
 
 async def read_rules(connection: AsyncConnection, brand_id: UUID, scope_id: UUID) -> tuple[int, dict[str, Any]]:
-    """The newest version of a policy and its rules: (0, {}) when there is none."""
+    """The newest version of a policy, and its rules; (0, {}) when there is none."""
     query = (
         select(policy.c.version, policy.c.rules)
         .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope_id)
@@ -84,9 +80,9 @@ async def read_rules(connection: AsyncConnection, brand_id: UUID, scope_id: UUID
 async def append_rules(
     connection: AsyncConnection, brand_id: UUID, scope_id: UUID, given: PolicyGiven | None, *, first: bool = False
 ) -> PolicyShown:
-    """Appends a version with the given rules merged over the newest; nothing when that changes nothing. Null (None): back to the defaults.
+    """Append a version with the given rules merged over the newest, unless that changes nothing. None goes back to the defaults.
 
-    first: the row was just created, so its policy has been in force since ever; otherwise from now on, because orders keep the policy under
+    first: the row was just created, so its policy counts for all time; otherwise it counts from now on, because orders keep the policy under
     which they were placed. The caller holds a lock on the row that the policy belongs to.
     """
     version, rules = (0, {}) if first else await read_rules(connection, brand_id, scope_id)
@@ -115,7 +111,7 @@ async def append_rules(
 
 
 def newest_policy(brand_id: UUID, scope: Any) -> Any:
-    """A scalar subquery, to be labelled: the newest version of each row's policy as JSON {version, rules}; null when there is none."""
+    """A scalar subquery for the newest version of each row's policy, as JSON {version, rules}; null when there is none."""
     return (
         select(func.jsonb_build_object("version", policy.c.version, "rules", policy.c.rules))
         .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope)

@@ -21,7 +21,7 @@ def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
     make: whether to make an embedded one where there is none, and print so. Raises SettingsError when there is none or it cannot be reached.
     """
     from app.database.connections import whereabouts
-    from app.database.embedded import reaching
+    from app.database.embedded import reach
     from app.database.migrate import migrate as bring_up
 
     given = settings.database_url
@@ -30,7 +30,7 @@ def reached(settings: Settings, *, make: bool = True) -> Iterator[str]:
         raise SettingsError(
             f"no database is in {settings.data.absolute()}: say --data or DATABASE_URL, as `ariane serve` has it"
         )
-    with nullcontext(given) if given else reaching(settings.data, settings.pg_bin) as dsn:
+    with nullcontext(given) if given else reach(settings.data, settings.pg_bin) as dsn:
         try:
             bring_up(dsn)
         except DRIVER_ERRORS as error:

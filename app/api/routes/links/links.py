@@ -102,7 +102,7 @@ def _target_url(url: str, utm: dict[str, str]) -> str:
 
 
 def _utm_fault(error: ValueError) -> tuple[str, str, str]:
-    """Field, code and reason: apply_utm names the parameter when one is at fault, and none when the whole is too long."""
+    """Field, code and reason of an error of `apply_utm`, which names a parameter unless the whole address is too long."""
     field, colon, reason = str(error).partition(": ")
     return (f"utm.{field}", "invalid", reason) if colon else ("utm", "invalid", field)
 
@@ -158,7 +158,7 @@ class MadeLinks(BaseModel):
 
 
 def _query(brand_id: UUID) -> Select[Any]:
-    """Links with whom they belong to."""
+    """Links with their campaign and influencer."""
     joined = and_(
         collaboration.c.brand_id == link.c.brand_id,
         collaboration.c.id == link.c.collaboration_id,
@@ -169,7 +169,7 @@ def _query(brand_id: UUID) -> Select[Any]:
 
 
 class _Showing:
-    """Shows rows of links as they are now, with their short addresses."""
+    """Shows rows of links, with their status of now and their short addresses."""
 
     def __init__(self, settings: AllSettings) -> None:
         self._base_url = settings.base_url

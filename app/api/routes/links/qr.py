@@ -19,7 +19,7 @@ Colour = Annotated[str, Query(pattern="^[0-9A-Fa-f]{6}$", description="RGB in he
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a code is to look."""
+    """The look of a QR code."""
 
     size: Size = 512
     border: Border = 4
@@ -29,7 +29,7 @@ class Look:
 
 
 AtLook = Annotated[Look, Depends()]
-"""What the query says of it."""
+"""The look that the query parameters describe."""
 
 
 def draw_svg(text: str, look: Look) -> bytes:
