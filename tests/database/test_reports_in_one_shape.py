@@ -97,7 +97,8 @@ def columns(row: asyncpg.Record) -> dict[str, Any]:
 
 
 async def stored(connection: asyncpg.Connection) -> list[dict[str, Any]]:
-    return [columns(row) for row in await connection.fetch("SELECT * FROM adjustment ORDER BY refund_id")]
+    rows = await connection.fetch("SELECT * FROM adjustment WHERE brand_id = $1 ORDER BY refund_id", BRAND)
+    return [columns(row) for row in rows]
 
 
 def test_what_was_stored_in_columns_is_read_as_a_report_and_goes_back_unchanged(server: str) -> None:
@@ -139,7 +140,8 @@ def test_what_is_written_now_stands_in_the_columns_of_the_release_before_too(ser
     migrate(database_dsn(server, "one_shape_test"))
     asyncio.run(on_database(server, fill))
     filled = asyncio.run(on_database(server, stored))
-    asyncio.run(on_database(server, lambda connection: connection.execute("DELETE FROM adjustment")))
+    forget = "DELETE FROM adjustment WHERE brand_id = $1"
+    asyncio.run(on_database(server, lambda connection: connection.execute(forget, BRAND)))
     asyncio.run(on_database(server, add))
     written = asyncio.run(on_database(server, stored))
     own = {"id", "content_hash", "lines"}
