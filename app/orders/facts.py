@@ -4,9 +4,8 @@ A report is stored as one JSON document beside the columns of its receipt, a rep
 So a new attribute of either needs no change here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +19,6 @@ from app.domain.orders import (
     Adjustment,
     OrderReport,
     Receipt,
-    RefundReport,
     Witness,
     content_hash,
     encode_report,
@@ -163,70 +161,60 @@ async def add_facts(
 
     Returns the places of the reports that stated something new; and the facts of all of them, by the conversion under which each was reported.
     """
-    witnesses: dict[FactKey, dict[str, Any]] = {}
-    adjustments: dict[FactKey, dict[str, Any]] = {}
+    rows: dict[type, dict[FactKey, dict[str, Any]]] = {Witness: {}, Adjustment: {}}
     reported: dict[UUID, OrderFacts] = {}
     touches: set[tuple[str, UUID]] = set()
     first_at: dict[FactKey, int] = {}
+
+    def add(index: int, fact: Witness | Adjustment, stored: bytes) -> None:
+        conversion_id, _, receipt = reports[index]
+        key = conversion_id, fact.content_hash
+        first_at.setdefault(key, index)
+        other = rows[type(fact)].get(key)
+        if other is None or receipt.received_at < other["received_at"]:
+            rows[type(fact)][key] = _row(conversion_id, fact, receipt, stored)
+
     for index, (conversion_id, report, receipt) in enumerate(reports):
         assert receipt.received_at.tzinfo is not None
         facts = reported.setdefault(conversion_id, OrderFacts())
+        weight = receipt.received_at, receipt.door, receipt.platform, receipt.delivery_id
         if not report.stub:
-            row = _row(conversion_id, report, receipt)
-            facts.witnesses.append(Witness(report, *_weight(row, receipt)))
-            first_at.setdefault(_keep_earliest(witnesses, row), index)
+            stored = encode_report(report)
+            witness = Witness(report, receipt.trust, content_hash(receipt, stored), *weight)
+            facts.witnesses.append(witness)
+            add(index, witness, stored)
             touches.update((touch, conversion_id) for touch in _touch_names(report))
         for refund in report.refunds:
-            row = _row(conversion_id, refund, receipt)
-            facts.adjustments.append(Adjustment(refund, *_weight(row, receipt)))
-            first_at.setdefault(_keep_earliest(adjustments, row), index)
+            stored = encode_report(refund)
+            adjustment = Adjustment(refund, receipt.trust, content_hash(receipt, stored), *weight)
+            facts.adjustments.append(adjustment)
+            add(index, adjustment, stored)
     named = sorted(touches)
-    rows = await connection.fetch(
+    added = await connection.fetch(
         ADD,
         brand_id,
-        _json(witnesses),
-        _json(adjustments),
+        *(msgspec.json.encode(list(rows[kind].values()), enc_hook=str).decode() for kind in (Witness, Adjustment)),
         [touch for touch, _ in named],
         [conversion_id for _, conversion_id in named],
     )
-    return {first_at[row["conversion_id"], row["content_hash"]] for row in rows}, reported
+    return {first_at[row["conversion_id"], row["content_hash"]] for row in added}, reported
 
 
-def _row(conversion_id: UUID, report: OrderReport | RefundReport, receipt: Receipt) -> dict[str, Any]:
-    stored = encode_report(report)
+def _row(conversion_id: UUID, fact: Witness | Adjustment, receipt: Receipt, stored: bytes) -> dict[str, Any]:
     return {
         "conversion_id": conversion_id,
-        "content_hash": content_hash(receipt, stored),
+        # PostgreSQL reads bytes in JSON as hexadecimal digits; msgspec would write them in base64.
+        "content_hash": f"\\x{fact.content_hash.hex()}",
         "id": uuids.new_id(),
         "trust": receipt.trust,
         "door": receipt.door,
         "platform": receipt.platform,
         "origin_id": receipt.origin_id,
         "delivery_id": receipt.delivery_id,
-        "version": report.version,
+        "version": fact.report.version,
         "received_at": receipt.received_at,
         "report": msgspec.Raw(stored),
     }
-
-
-def _weight(row: Mapping[str, Any], receipt: Receipt) -> tuple[int, bytes, datetime, str, str, str | None]:
-    """The attributes of a fact after its report."""
-    return (
-        receipt.trust,
-        row["content_hash"],
-        receipt.received_at,
-        receipt.door,
-        receipt.platform,
-        receipt.delivery_id,
-    )
-
-
-def _keep_earliest(rows: dict[FactKey, dict[str, Any]], row: dict[str, Any]) -> FactKey:
-    key = row["conversion_id"], row["content_hash"]
-    other = rows.get(key)
-    if other is None or row["received_at"] < other["received_at"]:
-        rows[key] = row
-    return key
 
 
 def _touch_names(report: OrderReport) -> Iterable[str]:
@@ -241,9 +229,3 @@ def _touch_names(report: OrderReport) -> Iterable[str]:
             yield f"click:{click_id}"
     if report.visitor_id is not None:
         yield f"visitor:{report.visitor_id}"
-
-
-def _json(rows: Mapping[FactKey, Mapping[str, Any]]) -> str:
-    # PostgreSQL reads bytes from JSON as `\\x` and hexadecimal digits; msgspec would write them in base64.
-    written = [{**row, "content_hash": f"\\x{row['content_hash'].hex()}"} for row in rows.values()]
-    return msgspec.json.encode(written, enc_hook=str).decode()
