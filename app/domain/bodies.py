@@ -103,7 +103,7 @@ def read_refund(body: object, context: Context) -> OrderReport:
         errors += [
             FieldError(f"lines.{index}.id", "is required: the id of the order's line", "required")
             for index, line in enumerate(given["lines"])
-            if isinstance(line, Mapping) and line.get("id") is None
+            if isinstance(line, dict) and line.get("id") is None
         ]
     found |= read_fields(REFUND_DETAILS, given, errors)
     if errors:
@@ -130,8 +130,8 @@ def read_refund(body: object, context: Context) -> OrderReport:
     )
 
 
-def _object(body: object) -> Mapping[str, Any]:
-    if not isinstance(body, Mapping):
+def _object(body: object) -> dict[str, Any]:
+    if not isinstance(body, dict):
         raise Invalid("the body must be a JSON object", code="not_an_object")
     return body
 

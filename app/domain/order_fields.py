@@ -34,11 +34,12 @@ def read_fields(
 ) -> dict[str, Any]:
     """The value of each field; None where it is missing, null (which means the same) or wrong."""
     found: dict[str, Any] = {}
-    for name, kind, _, required, _ in fields:
+    for field in fields:
+        name = field.name
         value = body.get(name)
         if value is not None:
-            value = kind.read(value, prefix + name, errors)
-        elif required:
+            value = field.type.read(value, prefix + name, errors)
+        elif field.required:
             errors.append(FieldError(prefix + name, "is required", "required"))
         found[name] = value
     return found
@@ -91,7 +92,7 @@ class ObjectOf:
 
     def read(self, value: object, path: str, errors: list[FieldError]) -> dict[str, Any] | None:
         """The values of its fields."""
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return read_fields(self.fields, value, errors, f"{path}.")
         errors.append(FieldError(path, "must be an object", "invalid"))
         return None

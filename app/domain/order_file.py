@@ -24,7 +24,12 @@ AMOUNTS = sorted((name for name, kind in _TYPES.items() if kind == AMOUNT), key=
 """Columns in whole minor units; each may be given in major units instead, `49.90`, under its name without `_minor`."""
 FLAGS = [name for name, kind in _TYPES.items() if kind == FLAG]
 LISTS = [name for name, kind in _TYPES.items() if kind == CODES]
-OBJECTS = {name: kind for name, kind in _TYPES.items() if isinstance(kind, ObjectOf)}
+OBJECTS = {
+    name: {f"{name}_{field.name}": field for field in kind.fields}
+    for name, kind in _TYPES.items()
+    if isinstance(kind, ObjectOf)
+}
+"""The columns of each object, such as `customer_email`."""
 
 _NAMES = (
     *TEXTS,
@@ -32,7 +37,7 @@ _NAMES = (
     *AMOUNTS,
     *FLAGS,
     *LISTS,
-    *(f"{name}_{field.name}" for name, kind in OBJECTS.items() for field in kind.fields),
+    *(column for columns in OBJECTS.values() for column in columns),
 )
 COLUMNS = Columns(_NAMES, required=(("order_id",),), example="order_id,occurred_at,currency,net,codes")
 
@@ -91,8 +96,7 @@ def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
             body[name] = _whole(row[name], name)
     body |= {name: _flag(row[name], name) for name in FLAGS if name in row}
     body |= {name: _list(row[name]) for name in LISTS if name in row}
-    for name, kind in OBJECTS.items():
-        columns = {f"{name}_{field.name}": field for field in kind.fields}
+    for name, columns in OBJECTS.items():
         inner = {
             field.name: _flag(row[column], column) if field.type == FLAG else row[column]
             for column, field in columns.items()
