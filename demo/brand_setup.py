@@ -9,7 +9,7 @@ from demo.ledger import BookedCost
 from demo.run import Action, DemoError, Run, deal_of, in_parallel
 from demo.scenario import DISCOUNT_PERCENT, INFLUENCERS, Partner, draw_partners
 from demo.simulator.checkouts import SHOPS
-from demo.simulator.messages import Shop
+from demo.simulator.orders import Shop
 
 AGENCY_MINOR = 250_000
 COUNTER = "counter"

@@ -24,7 +24,8 @@ from demo.other_reports import (
 from demo.run import Action, Run, deal_of, in_parallel
 from demo.scenario import draw_order
 from demo.simulator.checkouts import SHOPS
-from demo.simulator.messages import Evidence, Message, Order, Shop, Simulation
+from demo.simulator.messages import Message
+from demo.simulator.orders import Evidence, Order, Shop, Simulation
 
 FIRST_NUMBER = 1_001
 AROUND_MIDNIGHT = timedelta(seconds=120)

@@ -11,7 +11,8 @@ from demo import clock
 from demo.brand_setup import COUNTER
 from demo.run import DemoError, Run
 from demo.simulator.carts import decimal
-from demo.simulator.messages import Evidence, ExpectedRefund, Message, Order, Shop, Simulation
+from demo.simulator.messages import Message
+from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation
 
 COUNTER_OUTCOMES = ("line_returned", "lines_returned", "cancelled", "chargeback_won")
 STOLEN_SECRET = "not-the-secret-of-any-shop"  # noqa: S105 which is the point

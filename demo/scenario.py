@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from demo.simulator.carts import Cart, Item
-from demo.simulator.messages import Order
+from demo.simulator.orders import Order
 
 CAMPAIGNS = ("Serum launch", "Summer look", "Back to work", "Advent calendar")
 INFLUENCERS = (

@@ -24,7 +24,7 @@ from demo.other_reports import COUNTER_OUTCOMES, simulate_counter
 from demo.scenario import draw_order
 from demo.simulator.carts import cumulative_shares
 from demo.simulator.checkouts import SHOPS
-from demo.simulator.messages import Evidence, Order, Shop
+from demo.simulator.orders import Evidence, Order, Shop
 from tests.served import ARIANE, Served
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from demo.simulator import generic, paddle, postback, prestashop, shopify, stripe, woocommerce
-from demo.simulator.messages import Checkout, Shop
+from demo.simulator.orders import Checkout, Shop
 
 SHOPS: tuple[Shop, ...] = (
     shopify.SHOP,

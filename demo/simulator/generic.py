@@ -7,19 +7,8 @@ import base64
 from datetime import datetime
 
 from demo.simulator.carts import Cart, decimal
-from demo.simulator.messages import (
-    Evidence,
-    ExpectedRefund,
-    Json,
-    Message,
-    Order,
-    Shop,
-    Simulation,
-    hmac_sha256,
-    in_any_order,
-    post,
-    unix_s,
-)
+from demo.simulator.messages import Json, Message, hmac_sha256, post, unix_s
+from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation, in_any_order
 
 # ── The API's own words ──────────────────────────────────────────────────────────────────────────────────────────────
 

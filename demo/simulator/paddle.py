@@ -7,20 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from demo.simulator.carts import Cart
-from demo.simulator.messages import (
-    Evidence,
-    ExpectedRefund,
-    Json,
-    Message,
-    Order,
-    Shop,
-    Simulation,
-    document,
-    hmac_sha256,
-    in_any_order,
-    post,
-    unix_s,
-)
+from demo.simulator.messages import Json, Message, document, hmac_sha256, post, unix_s
+from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation, in_any_order
 
 
 def sign(message: Message, secret: str, at: datetime) -> Message:

@@ -9,7 +9,8 @@ from functools import partial
 from urllib.parse import urlencode
 
 from demo.simulator.carts import Cart, decimal
-from demo.simulator.messages import Evidence, ExpectedRefund, Message, Order, Shop, Simulation, in_any_order
+from demo.simulator.messages import Message
+from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation, in_any_order
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 OWN_WORDS = "postback"
@@ -76,9 +77,7 @@ def simulate(network: str, order: Order, evidence: Evidence) -> Simulation:
     match order.outcome:
         case "line_returned" | "lines_returned":
             messages += [_refund(network, order, order_id, index) for index in order.returned_lines]
-            refunds = tuple(
-                ExpectedRefund(cart.net_minor(index), order.returned_at[index]) for index in order.returned_lines
-            )
+            refunds = order.line_refunds()
         case "cancelled":
             messages.append(changed(2, status="rejected"))
             refunds = (ExpectedRefund(cart.net_minor(), None),)

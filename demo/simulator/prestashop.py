@@ -3,19 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from demo.simulator.carts import Cart, decimal
-from demo.simulator.messages import (
-    Evidence,
-    ExpectedRefund,
-    Json,
-    Message,
-    Order,
-    Shop,
-    Simulation,
-    hmac_sha256,
-    in_any_order,
-    post,
-    unix_s,
-)
+from demo.simulator.messages import Json, Message, hmac_sha256, post, unix_s
+from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation, in_any_order
 
 DECIMALS = 6
 EXAMPLE: Json = {
@@ -84,9 +73,7 @@ def simulate(order: Order, evidence: Evidence) -> Simulation:
     match order.outcome:
         case "line_returned" | "lines_returned":
             messages += [changed("slip", 2 + n, slips=n + 1) for n in range(len(order.returned_lines))]
-            refunds = tuple(
-                ExpectedRefund(cart.net_minor(index), order.returned_at[index]) for index in order.returned_lines
-            )
+            refunds = order.line_refunds()
         case "cancelled":
             messages.append(changed("status", 2, cancelled=True))
             refunds = (ExpectedRefund(cart.net_minor(), None),)

@@ -6,19 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from demo.simulator.carts import Cart, decimal
-from demo.simulator.messages import (
-    Evidence,
-    ExpectedRefund,
-    Json,
-    Message,
-    Order,
-    Shop,
-    Simulation,
-    document,
-    hmac_sha256,
-    in_any_order,
-    post,
-)
+from demo.simulator.messages import Json, Message, document, hmac_sha256, post
+from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation, in_any_order
 
 
 def sign(message: Message, secret: str, at: datetime) -> Message:

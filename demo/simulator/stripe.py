@@ -9,20 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from demo.simulator.carts import Cart, cumulative_shares
-from demo.simulator.messages import (
-    Evidence,
-    ExpectedRefund,
-    Json,
-    Message,
-    Order,
-    Shop,
-    Simulation,
-    document,
-    hmac_sha256,
-    in_any_order,
-    post,
-    unix_s,
-)
+from demo.simulator.messages import Json, Message, document, hmac_sha256, post, unix_s
+from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation, in_any_order
 
 COMPLETED_S = 1_795_305_134
 """When the documented session was completed, as Unix time."""

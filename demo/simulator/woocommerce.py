@@ -11,18 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from demo.simulator.carts import Cart, cumulative_shares, decimal
-from demo.simulator.messages import (
-    Evidence,
-    ExpectedRefund,
-    Json,
-    Message,
-    Order,
-    Shop,
-    Simulation,
-    document,
-    hmac_sha256,
-    post,
-)
+from demo.simulator.messages import Json, Message, document, hmac_sha256, post
+from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation
 
 
 def sign(message: Message, secret: str, at: datetime) -> Message:
@@ -162,7 +152,7 @@ def _lists_refunds_whole(cart: Cart) -> bool:
 def _returned(order: Order) -> tuple[ExpectedRefund, ...]:
     cart = order.cart
     if _lists_refunds_whole(cart):
-        return tuple(ExpectedRefund(cart.net_minor(index), order.returned_at[index]) for index in order.returned_lines)
+        return order.line_refunds()
     net, goods = cart.net_minor(), sum(cart.charged_minor(index) for index in cart.lines)
     parts = cumulative_shares([cart.charged_minor(index) for index in order.returned_lines], net, goods)
     return tuple(ExpectedRefund(part, None) for part in parts)

@@ -9,14 +9,14 @@ from app.platforms.kit.digests import QUERY
 from app.platforms.registry import PLATFORMS
 from app.platforms.signing import set_up, verify
 from app.spool.records import HookLine
-from demo.simulator import checkouts, messages
+from demo.simulator import checkouts, orders
 from demo.simulator.messages import Message
 
 SECRET = "whsec_c2VjcmV0LW9mLWFsbC1jaGVja291dHM="
 
 
 @dataclass(frozen=True, slots=True)
-class Checkout(messages.Checkout):
+class Checkout(orders.Checkout):
     """A simulated checkout whose secret is SECRET."""
 
     def signed(self, message: Message, at: datetime) -> Message:

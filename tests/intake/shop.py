@@ -1,8 +1,8 @@
-"""One shop's eventful day as separate facts, each of which can be recorded at any time, any number of times; and the state they must end in.
+"""One shop's eventful day as separate facts in the service's own form, each recordable at any time and any number of times, and the final state.
 
-Three orders, two influencers. The pixel knows the first order as 1001, the server as 555, and only the webhook says that these are one order. Its
-click and the second order's may be drained before or after. The third is rejected, taken back into the fold and locked by people; its chargeback is
-reversed, its cancellation undone, a line of it refunded, and its shop says another amount when it is too late. All of it whenever it likes.
+Three orders, two influencers. The pixel reports the first order as 1001, the server as 555, and only the webhook has both ids. Its click and that
+of the second order may be drained before or after it. The third is rejected, restored and locked by people; its chargeback is reversed, its
+cancellation undone, one line of it refunded, and its shop sends another amount after the lock. The facts may come in any order.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,15 +36,15 @@ from app.orders.redecide import redecide, redecide_orders
 from app.spool.records import ClickLine
 from tests.cast import Brand, create_brand, create_code, create_collaboration, create_link
 
-Act = Callable[[Any], Awaitable[object]]
+Step = Callable[[Any], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A brand with two influencers, and everything that happens to it: `facts`, by name. names: of collaborations, for people."""
+    """A brand with two influencers, and everything that happens to it. facts: by name. names: of the influencers, by collaboration."""
 
     brand: Brand
-    facts: dict[str, Act]
+    facts: dict[str, Step]
     names: dict[UUID, str]
 
 
@@ -61,9 +61,9 @@ async def open_shop(pool: asyncpg.Pool) -> Shop:
         for name, each in (("lea", lea), ("max", max_))
     }
     noon = clock.now().replace(microsecond=0) - timedelta(hours=5)
-    clicks = {name: _click_id(noon - timedelta(hours=hours)) for name, hours in (("lea", 2), ("max", 1), ("old", 3))}
+    clicks = {name: ids.floor_at(noon - timedelta(hours=hours)) for name, hours in (("lea", 2), ("max", 1), ("old", 3))}
     on_link = {"lea": "lea", "max": "max", "old": "lea"}
-    facts: dict[str, Act] = {
+    facts: dict[str, Step] = {
         f"click {name}": _drain(brand, click_id, links[on_link[name]]) for name, click_id in clicks.items()
     }
     facts |= {f"landing {name}": _land(brand, "v1", clicks[name], noon) for name in ("max", "old")}
@@ -74,10 +74,6 @@ async def open_shop(pool: asyncpg.Pool) -> Shop:
     for name, ref, change in _decisions(noon):
         facts[name] = _decide(brand, ref, change)
     return Shop(brand, facts, {lea.id: "Lea", max_.id: "Max"})
-
-
-def _click_id(at: datetime) -> UUID:
-    return ids.floor_at(at)
 
 
 def _reports(noon: datetime, clicks: dict[str, UUID]) -> list[tuple[str, OrderReport, Receipt]]:
@@ -111,7 +107,7 @@ def _reports(noon: datetime, clicks: dict[str, UUID]) -> list[tuple[str, OrderRe
         ("refund by server", replace(stub, refunds=(refund,)), replace(server, received_at=at(40))),
         ("cancellation", replace(stub, refs=("1001",), refunds=(cancel,)), replace(hook, received_at=at(45))),
         ("reversal", replace(stub, refunds=(reversal,)), replace(server, received_at=at(210))),
-        # The same words, heard again later: the first receipt dates them.
+        # The same report received again later: it is dated by the first receipt.
         ("reversal again", replace(stub, refunds=(reversal,)), replace(server, received_at=at(290))),
         ("second order", replace(second, currency="EUR", net_minor=5_000, occurred_at=at(5), codes=("MAX5",)), replace(server, received_at=at(6))),
         ("second pixel", replace(second, click_ids=(str(clicks["max"]),)), replace(pixel, received_at=at(7))),
@@ -120,7 +116,7 @@ def _reports(noon: datetime, clicks: dict[str, UUID]) -> list[tuple[str, OrderRe
 
 
 def _third_order(noon: datetime) -> list[tuple[str, OrderReport, Receipt]]:
-    """What is said of the third order, which goes by two names."""
+    """Reports of the third order, which has two ids."""
 
     def at(minutes: int) -> datetime:
         return noon + timedelta(minutes=minutes)
@@ -153,7 +149,7 @@ def _third_order(noon: datetime) -> list[tuple[str, OrderReport, Receipt]]:
 
 
 def _decisions(noon: datetime) -> list[tuple[str, str, StatusChange]]:
-    """What people decide of the third order, by the name they know it by."""
+    """People's decisions about the third order, by the id that each of them uses."""
 
     def at(minutes: int) -> datetime:
         return noon + timedelta(minutes=minutes)
@@ -165,47 +161,47 @@ def _decisions(noon: datetime) -> list[tuple[str, str, StatusChange]]:
     ]
 
 
-def _decide(brand: Brand, ref: str, change: StatusChange) -> Act:
-    """Adds a decision about an order, known or not, and settles it."""
-    named = OrderReport("main", "sale", (ref,), stub=True), Receipt(TRUST_SERVER, "api", "api", change.changed_at)
+def _decide(brand: Brand, ref: str, change: StatusChange) -> Step:
+    """Adds a decision about an order that may not have been reported yet, and decides the order again."""
+    stub = OrderReport("main", "sale", (ref,), stub=True), Receipt(TRUST_SERVER, "api", "api", change.changed_at)
 
-    async def act(connection: Any) -> None:
+    async def step(connection: Any) -> None:
         async with connection.transaction():
-            [known] = await record(connection, brand.id, [named])
-            await add_changes(connection, brand.id, [(known.conversion_id, change)])
-            await redecide_orders(connection, brand.id, [known.conversion_id])
+            [recorded] = await record(connection, brand.id, [stub])
+            await add_changes(connection, brand.id, [(recorded.conversion_id, change)])
+            await redecide_orders(connection, brand.id, [recorded.conversion_id])
 
-    return act
+    return step
 
 
-def _drain(brand: Brand, click_id: UUID, link_id: UUID) -> Act:
+def _drain(brand: Brand, click_id: UUID, link_id: UUID) -> Step:
     line = ClickLine(str(click_id), str(brand.id), str(link_id), None, "", "Mozilla/5.0", "", "")
 
-    async def act(connection: Any) -> object:
+    async def step(connection: Any) -> object:
         return await record_clicks(connection, read_clicks([line]), Calendar())
 
-    return act
+    return step
 
 
-def _land(brand: Brand, visitor_id: str, click_id: UUID, seen_at: datetime) -> Act:
-    async def act(connection: Any) -> None:
+def _land(brand: Brand, visitor_id: str, click_id: UUID, seen_at: datetime) -> Step:
+    async def step(connection: Any) -> None:
         async with connection.transaction():
             await record_landings(connection, brand.id, [Landing(visitor_id, str(click_id), seen_at)])
 
-    return act
+    return step
 
 
-def _record(brand: Brand, report: OrderReport, receipt: Receipt) -> Act:
-    async def act(connection: Any) -> object:
+def _record(brand: Brand, report: OrderReport, receipt: Receipt) -> Step:
+    async def step(connection: Any) -> object:
         async with connection.transaction():
             return await record(connection, brand.id, [(report, receipt)])
 
-    act.report = report, receipt  # type: ignore[attr-defined]
-    return act
+    step.report = report, receipt  # type: ignore[attr-defined]
+    return step
 
 
-async def settle_all(pool: asyncpg.Pool) -> None:
-    """Empties the queue, but for what waits for a later day."""
+async def empty_queue(pool: asyncpg.Pool) -> None:
+    """Works the queue off, except for what waits for a later day."""
     for _ in range(30):
         await redecide(pool)
         if not await pool.fetchval("SELECT count(*) FROM redecide WHERE not_before IS NULL"):
@@ -214,7 +210,7 @@ async def settle_all(pool: asyncpg.Pool) -> None:
 
 
 async def state_of(pool: asyncpg.Pool, shop: Shop) -> list[dict[str, Any]]:
-    """Everything that is known of the shop's orders, without the ids that were made up on arrival."""
+    """Everything stored about the shop's orders, without the ids that depend on the order of arrival."""
     rows = await pool.fetch(
         """SELECT c.*, d.verdict, d.method, d.model, d.reason, d.credits, d.candidates,
                ARRAY(SELECT ref FROM order_ref o JOIN conversion n ON n.brand_id = $1 AND n.id = o.conversion_id
@@ -225,18 +221,18 @@ async def state_of(pool: asyncpg.Pool, shop: Shop) -> list[dict[str, Any]]:
     )
     found = []
     for row in rows:
-        told = {name: value for name, value in row.items() if name not in UNTOLD}
+        shown = {name: value for name, value in row.items() if name not in LEFT_OUT}
         credits_of = await pool.fetch(
             "SELECT * FROM credit WHERE brand_id = $1 AND conversion_id = $2 ORDER BY position, share",
             shop.brand.id,
             row["id"],
         )
-        told["credit"] = [
+        shown["credit"] = [
             (each["position"], each["share"], shop.names.get(each["collaboration_id"]), each["method"], each["amount_minor"],
              each["occurred_at"], each["counted"], each["weight_bp"], each["currency"])
             for each in credits_of
         ]  # fmt: skip
-        found.append(told)
+        found.append(shown)
     owned = await pool.fetchval(
         """SELECT count(*) FROM credit r JOIN conversion c ON c.brand_id = $1 AND c.id = r.conversion_id
            WHERE r.brand_id = $1 AND c.root_id <> c.id""",
@@ -246,4 +242,4 @@ async def state_of(pool: asyncpg.Pool, shop: Shop) -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: each["refs"])
 
 
-UNTOLD = {"brand_id", "id", "root_id", "digest", "created_at", "updated_at", "credits", "candidates"}
+LEFT_OUT = {"brand_id", "id", "root_id", "digest", "created_at", "updated_at", "credits", "candidates"}

@@ -1,4 +1,4 @@
-"""One order at every checkout there is, told by clicks, pixels, signed deliveries and server calls: any permutation and repetition ends in one state.
+"""One order at every checkout, reported by clicks, pixels, signed deliveries and server calls: any permutation and repetition ends in one state.
 
 Deliveries are lines of the spool, as the door writes them, through `record_deliveries`; server calls are HTTP. In sequence and in batches with the
 queue emptied at any moment, by two workers at once, and statement by statement.
@@ -40,7 +40,7 @@ from tests.checkouts.life import BY_NAME, CLICKS, LIFE, NAMES, NOON, Call, Click
 from tests.checkouts.signing import CHECKOUTS
 from tests.checkouts.signing import SECRET as SIGNED_WITH
 from tests.conftest import copy_template
-from tests.intake.shop import Shop, settle_all, state_of
+from tests.intake.shop import Shop, empty_queue, state_of
 from tests.intake.stepping import interleave
 from tests.tracking.asking import CHROME, settings_for
 from tests.tracking.rows import SECRET
@@ -50,7 +50,7 @@ EXAMPLES = settings.default.max_examples if settings.default else 100
 patient = {
     "deadline": None,
     "suppress_health_check": list(HealthCheck),
-    # Making a failure smaller would record thousands of orders; the names in it tell enough.
+    # Making a failure smaller would record thousands of orders; the names in it are enough.
     "phases": (Phase.explicit, Phase.reuse, Phase.generate),
 }
 REPEATS_MAX = 8
@@ -147,14 +147,16 @@ class Selling:
         found: dict[str, Any] = {", ".join(order["refs"]): order for order in orders}
         assert len(found) == len(orders)
         found["deliveries"] = sorted(str((row["platform"], row["status"], row["reason"])) for row in kept)
-        for asked in ("event", "order"):
+        for refunds_by in ("event", "order"):
             answer = await self.caller.get(
-                "/v1/reports/summary", params={"refunds_by": asked, "group_by": "influencer"}
+                "/v1/reports/summary", params={"refunds_by": refunds_by, "group_by": "influencer"}
             )
             assert answer.status_code == 200, answer.text
-            told = answer.json()
-            found[f"report by {asked}"] = told["totals"]
-            found |= {f"{row['key']['influencer']['name']} by {asked}": row | {"key": None} for row in told["rows"]}
+            report = answer.json()
+            found[f"report by {refunds_by}"] = report["totals"]
+            found |= {
+                f"{row['key']['influencer']['name']} by {refunds_by}": row | {"key": None} for row in report["rows"]
+            }
         return found
 
 
@@ -208,7 +210,7 @@ async def expected(world: World) -> dict[str, Any]:
     async with selling(world) as brand:
         for fact in LIFE:
             await brand.give([fact])
-        await settle_all(world.pool)
+        await empty_queue(world.pool)
         return await brand.state()
 
 
@@ -231,7 +233,7 @@ def test_the_brand_s_day_is_worth_testing(expected: dict[str, Any]) -> None:
         "txn_01kaz8n1c3e5g7j9m2p4r6t8v0": ("approved", 9_000, [-4_050, -2_000, 2_000]),
         "42": ("approved", 9_000, [-2_500, -100]),
         "P-1": ("approved", 4_990, [-500]),
-        # Without a date: that of the first receipt. In dollars: what is told back in euros waits for ever. The parts of Awin's amount.
+        # Without a date: that of the first receipt. In dollars: what is refunded in euros waits for ever. The parts of Awin's amount.
         "G-2": ("pending", 1_001, [-1]),
         "D-1": ("pending", 3_333, [-333]),
         "A-1": ("pending", 4_490, [-4_490]),
@@ -254,8 +256,8 @@ async def test_in_batches_of_any_size(world: World, expected: dict[str, Any], ar
         for batch, emptying in zip(batches([*once, *again], sizes), emptied, strict=False):
             await brand.give(batch)
             if emptying:
-                await settle_all(world.pool)
-        await settle_all(world.pool)
+                await empty_queue(world.pool)
+        await empty_queue(world.pool)
         assert_same(await brand.state(), expected)
 
 
@@ -286,7 +288,7 @@ async def test_by_two_workers_at_once(
                         await redecide(world.pool)
 
         await asyncio.gather(work(True), work(False))
-        await settle_all(world.pool)
+        await empty_queue(world.pool)
         assert_same(await brand.state(), expected)
 
 
@@ -333,12 +335,12 @@ async def test_statement_by_statement(
         others = [BY_NAME[name] for name in names if name not in pair]
         if others[:before]:
             await brand.give(others[:before])
-            await settle_all(world.pool)
+            await empty_queue(world.pool)
         await side_by_side(brand, [BY_NAME[name] for name in pair], turns)
-        await settle_all(world.pool)
+        await empty_queue(world.pool)
         if others[before:]:
             await brand.give(others[before:])
-        await settle_all(world.pool)
+        await empty_queue(world.pool)
         assert_same(await brand.state(), expected)
 
 

@@ -21,7 +21,7 @@ from app.database.transactions import in_transaction
 from app.orders.record import record
 from app.orders.redecide import redecide
 from tests.conftest import copy_template
-from tests.intake.shop import Act, Shop, open_shop, settle_all, state_of
+from tests.intake.shop import Shop, Step, empty_queue, open_shop, state_of
 from tests.intake.stepping import Stepped, interleave
 
 EXAMPLES = settings.default.max_examples if settings.default else 100
@@ -62,7 +62,7 @@ async def expected(queue: asyncpg.Pool) -> list[dict[str, Any]]:
     shop = await open_shop(queue)
     for name in FACTS:
         await perform(queue, shop.facts[name])
-    await settle_all(queue)
+    await empty_queue(queue)
     return timeless(await state_of(queue, shop))
 
 
@@ -80,7 +80,7 @@ def timeless(state: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-async def perform(pool: asyncpg.Pool, act: Act) -> None:
+async def perform(pool: asyncpg.Pool, act: Step) -> None:
     """Performs one act on a connection of its own; again when it lost a deadlock."""
     for _ in range(8):
         try:
@@ -120,8 +120,8 @@ async def test_in_sequence(
     for name, emptied in arrivals:
         await perform(queue, shop.facts[name])
         if emptied:
-            await settle_all(queue)
-    await settle_all(queue)
+            await empty_queue(queue)
+    await empty_queue(queue)
     assert timeless(await state_of(queue, shop)) == expected
 
 
@@ -138,7 +138,7 @@ async def test_in_batches(
         await in_transaction(queue, lambda connection, reports=reports: record(connection, shop.brand.id, reports))  # type: ignore[misc]
     for name in (*FACTS[:5], *FACTS[-3:]):
         await perform(queue, shop.facts[name])
-    await settle_all(queue)
+    await empty_queue(queue)
     assert timeless(await state_of(queue, shop)) == expected
 
 
@@ -157,11 +157,11 @@ async def test_by_two_workers_at_once(
                     await redecide(queue)
 
     await asyncio.gather(work(True), work(False))
-    await settle_all(queue)
+    await empty_queue(queue)
     assert timeless(await state_of(queue, shop)) == expected
 
 
-async def side_by_side(pool: asyncpg.Pool, acts: Sequence[Act], turns: Sequence[int]) -> None:
+async def side_by_side(pool: asyncpg.Pool, acts: Sequence[Step], turns: Sequence[int]) -> None:
     """Runs two acts statement by statement; whichever lost a deadlock is done again, as those who record do."""
     lost = await interleave(pool, acts, turns)
     for act, error in zip(acts, lost, strict=True):
@@ -198,12 +198,12 @@ async def test_statement_by_statement(
     others = [name for name in names if name not in pair]
     for name in others[:before]:
         await perform(queue, shop.facts[name])
-    await settle_all(queue)
+    await empty_queue(queue)
     await side_by_side(queue, [shop.facts[name] for name in pair], turns)
-    await settle_all(queue)
+    await empty_queue(queue)
     for name in others[before:]:
         await perform(queue, shop.facts[name])
-    await settle_all(queue)
+    await empty_queue(queue)
     assert timeless(await state_of(queue, shop)) == expected
 
 
@@ -239,7 +239,7 @@ async def test_an_order_waits_in_the_queue_for_the_drain_that_ran_beside_it(queu
             == 1
         )
         await drain.finish()
-    await settle_all(queue)
+    await empty_queue(queue)
     assert await verdict(queue, shop) == "attributed"
 
 
@@ -248,7 +248,7 @@ async def test_a_landing_waits_in_the_queue_for_the_drain_that_ran_beside_it(que
     shop = await open_shop(queue)
     await perform(queue, shop.facts["second pixel"])
     await perform(queue, shop.facts["second order"])
-    await settle_all(queue)
+    await empty_queue(queue)
     async with queue.acquire() as connection, queue.acquire() as watcher:
         drain = Stepped(connection, watcher)  # type: ignore[arg-type]
         drain.start(shop.facts["click old"])
@@ -256,7 +256,7 @@ async def test_a_landing_waits_in_the_queue_for_the_drain_that_ran_beside_it(que
         await perform(queue, shop.facts["landing old"])
         await redecide(queue)
         await drain.finish()
-    await settle_all(queue)
+    await empty_queue(queue)
     [order] = await queue.fetch("SELECT candidates FROM decision WHERE brand_id = $1", shop.brand.id)
     assert '"method": "visitor"' in order["candidates"]
 
@@ -317,7 +317,7 @@ async def test_a_hundred_equal_reports_at_once_are_one_order(queue: asyncpg.Pool
 async def test_the_wait_for_a_click_ends_after_seven_days(queue: asyncpg.Pool) -> None:
     shop = await open_shop(queue)
     await perform(queue, shop.facts["pixel"])
-    await settle_all(queue)
+    await empty_queue(queue)
     assert await verdict(queue, shop) == "pending_click"
     # Time goes by: the order and the end of its wait move into the past.
     await queue.execute(
@@ -330,5 +330,5 @@ async def test_the_wait_for_a_click_ends_after_seven_days(queue: asyncpg.Pool) -
     assert await verdict(queue, shop) == "unattributed"
     assert await queue.fetchval("SELECT count(*) FROM redecide WHERE brand_id = $1", shop.brand.id) == 0
     await perform(queue, shop.facts["click lea"])
-    await settle_all(queue)
+    await empty_queue(queue)
     assert await verdict(queue, shop) == "unattributed"
