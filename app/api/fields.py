@@ -205,6 +205,12 @@ def after_start(ends_at: datetime | None, info: ValidationInfo) -> datetime | No
     return ends_at
 
 
+def refuse_reversed(sent: dict[str, Any], starts_at: datetime | None, ends_at: datetime | None) -> None:
+    """Raises Invalid, naming a field of the PATCH `sent`, unless the interval that it leads to is one."""
+    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
+        raise Invalid.field("ends_at" if "ends_at" in sent else "starts_at", "starts_at must be earlier than ends_at")
+
+
 def rfc3339(value: datetime) -> str:
     """A time as it is shown: UTC, milliseconds, `Z`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,6 +1,7 @@
 """The OpenAPI document: every operation with its scope and errors, and the public doors, which are not FastAPI's."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -159,36 +160,29 @@ SLUG = {
 }
 
 
+def _operation(tag: str, operation_id: str, summary: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
+    named = {"tags": [tag], "operationId": operation_id, "summary": summary}
+    return {**named, "responses": responses, "security": [], **more}
+
+
+_beacon = partial(_operation, "public")
+_health = partial(_operation, "health")
+
+
 def _redirect(operation_id: str, summary: str) -> dict[str, Any]:
-    return {
-        "tags": ["public"],
-        "operationId": operation_id,
-        "summary": summary,
-        "description": "Records the click and redirects with a fresh click id in the brand's parameter (`ariane` by default). The incoming query is "
-        "forwarded. With `Sec-GPC: 1` no click id is added.",
-        "parameters": [SLUG],
-        "responses": {
-            "302": {
-                "description": "To the destination.",
-                "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
-            },
-            "404": {"description": "No such link on this host.", "content": HTML},
-            "410": {"description": "The link has expired or was disabled.", "content": HTML},
-            "503": {"description": "Not known here yet, and the database cannot be asked.", "content": HTML},
-        },
-        "security": [],
+    location = {"Location": {"schema": {"type": "string", "format": "uri"}}}
+    responses = {
+        "302": {"description": "To the destination.", "headers": location},
+        "404": {"description": "No such link on this host.", "content": HTML},
+        "410": {"description": "The link has expired or was disabled.", "content": HTML},
+        "503": {"description": "Not known here yet, and the database cannot be asked.", "content": HTML},
     }
-
-
-def _beacon(operation_id: str, summary: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "tags": ["public"],
-        "operationId": operation_id,
-        "summary": summary,
-        "responses": responses,
-        "security": [],
-        **more,
-    }
+    description = (
+        "Records the click and redirects with a fresh click id in the brand's parameter (`ariane` by default). The incoming query is "
+        "forwarded. With `Sec-GPC: 1` no click id is added."
+    )
+    named = {"tags": ["public"], "operationId": operation_id, "summary": summary}
+    return {**named, "description": description, "parameters": [SLUG], "responses": responses, "security": []}
 
 
 TOKEN = {
@@ -225,10 +219,6 @@ ANY_BODY = {
     "description": "The message of the shop, signed over its raw bytes.",
     "content": {"application/json": {"schema": {}}},
 }
-
-
-def _health(operation_id: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
-    return {"tags": ["health"], "operationId": operation_id, "summary": summary, "responses": responses, "security": []}
 
 
 NO_CONTENT = {"204": {"description": "Taken."}}

@@ -22,6 +22,7 @@ from app.api.fields import (
     absent,
     after_start,
     changes,
+    refuse_reversed,
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
@@ -50,7 +51,7 @@ from app.api.rows import (
 )
 from app.database.tables import brand, campaign
 from app.database.transactions import driver_connection
-from app.errors import Conflict, Invalid
+from app.errors import Conflict
 from app.orders.redecide import redecide_for_campaigns
 
 router: APIRouter = resource("campaigns")
@@ -213,8 +214,7 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
     policy_sent = "policy" in sent
     sent.pop("policy", None)
     starts_at, ends_at = sent.get("starts_at", row.starts_at), sent.get("ends_at", row.ends_at)
-    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
-        raise Invalid.field("ends_at" if "ends_at" in sent else "starts_at", "starts_at must be earlier than ends_at")
+    refuse_reversed(sent, starts_at, ends_at)
     await change(session, campaign, caller.brand_id, row.id, sent)
     if policy_sent:
         await append_rules(session, caller.brand_id, row.id, body.policy)

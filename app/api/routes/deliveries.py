@@ -172,17 +172,15 @@ async def _found_by(
     from_: Annotated[Moment | None, Query(alias="from", description="Received at or after.")] = None,
     to: Annotated[Moment | None, Query(description="Received before.")] = None,
 ) -> ColumnElement[bool]:
-    conditions = [delivery.c.brand_id == caller.brand_id]
-    for column, value in (
-        (delivery.c.status, status),
-        (delivery.c.reason, reason),
-        (delivery.c.platform, platform),
-        (delivery.c.topic, topic),
-        (delivery.c.shop, shop),
-        (delivery.c.external_id, external_id),
-    ):
-        if value is not None:
-            conditions.append(column == value)
+    exact = {
+        "status": status,
+        "reason": reason,
+        "platform": platform,
+        "topic": topic,
+        "shop": shop,
+        "external_id": external_id,
+    }
+    conditions = [delivery.c[name] == value for name, value in exact.items() if value is not None]
     if external_id is not None:
         conditions.append(delivery.c.external_id != "")  # as its index says
     if source_id is not None:
@@ -194,7 +192,7 @@ async def _found_by(
         conditions.append(delivery.c.id >= ids.floor_at(from_))
     if to is not None:
         conditions.append(delivery.c.id < ids.floor_at(to))
-    return and_(*conditions)
+    return and_(delivery.c.brand_id == caller.brand_id, *conditions)
 
 
 @router.get("")

@@ -12,7 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.auth import Caller, Checker, Reader, Writer
 from app.api.collaboration_ref import Pair, Paired, pair_up
-from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, absent, after_start, blame, changes
+from app.api.fields import (
+    ExternalId,
+    Flag,
+    Given,
+    Metadata,
+    Moment,
+    absent,
+    after_start,
+    blame,
+    changes,
+    refuse_reversed,
+)
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import FieldErrors
@@ -332,8 +343,7 @@ async def change_code(id: str, caller: Writer, session: Session, body: CodeChang
     if "disabled" in sent:
         sent["disabled_at"] = (row.disabled_at or clock.now()) if sent.pop("disabled") else None
     starts_at, ends_at = sent.get("starts_at", row.starts_at), sent.get("ends_at", row.ends_at)
-    if starts_at is not None and ends_at is not None and ends_at <= starts_at:
-        raise Invalid.field("ends_at" if "ends_at" in sent else "starts_at", "starts_at must be earlier than ends_at")
+    refuse_reversed(sent, starts_at, ends_at)
     if "aliases" in sent:
         await set_aliases(session, caller.brand_id, row.id, row.aliases, sent.pop("aliases"))
     return await _write(session, row, sent)

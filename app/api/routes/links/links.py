@@ -329,9 +329,7 @@ async def disable_link(id: str, caller: Writer, session: Session, settings: Sett
     """The link answers 410 from now on. Disabling twice changes nothing."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("link", row)
-    if row.disabled_at is not None:
-        return _Showing(settings)(row)
-    return _Showing(settings)(await _write(session, row, {"disabled_at": clock.now()}))
+    return _Showing(settings)(row if row.disabled_at else await _write(session, row, {"disabled_at": clock.now()}))
 
 
 @router.post("/{id}/enable", responses=CHANGES)
@@ -339,18 +337,14 @@ async def enable_link(id: str, caller: Writer, session: Session, settings: Setti
     """The link redirects again, unless it has expired."""
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("link", row)
-    if row.disabled_at is None:
-        return _Showing(settings)(row)
-    return _Showing(settings)(await _write(session, row, {"disabled_at": None}))
+    return _Showing(settings)(await _write(session, row, {"disabled_at": None}) if row.disabled_at else row)
 
 
 @router.delete("/{id}", responses=FOUND)
 async def archive_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
     """Archives a link: it answers 410, is out of lists and kept in reports. Its slug is never given out again."""
     row = await _read(session, caller.brand_id, id, lock=True)
-    if row.archived_at is not None:
-        return _Showing(settings)(row)
-    return _Showing(settings)(await _write(session, row, {"archived_at": clock.now()}))
+    return _Showing(settings)(row if row.archived_at else await _write(session, row, {"archived_at": clock.now()}))
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
@@ -371,14 +365,12 @@ async def unarchive_link(id: str, caller: Writer, session: Session, settings: Se
 @router.get("/{id}/qr.svg", responses={200: {"content": {"image/svg+xml": {}}}, **FOUND}, response_class=Response)
 async def draw_link_svg(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:
     """The short address as a QR code that scales without loss."""
-    shown = _Showing(settings)(await _read(session, caller.brand_id, id))
-    drawn = draw_svg(shown.short_url, look)
-    return Response(drawn, media_type="image/svg+xml")
+    shown = await read_link(id, caller, session, settings)
+    return Response(draw_svg(shown.short_url, look), media_type="image/svg+xml")
 
 
 @router.get("/{id}/qr.png", responses={200: {"content": {"image/png": {}}}, **FOUND}, response_class=Response)
 async def draw_link_png(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:
     """The short address as a QR code in pixels: the largest whole scale that fits `size`."""
-    shown = _Showing(settings)(await _read(session, caller.brand_id, id))
-    drawn = draw_png(shown.short_url, look)
-    return Response(drawn, media_type="image/png")
+    shown = await read_link(id, caller, session, settings)
+    return Response(draw_png(shown.short_url, look), media_type="image/png")
