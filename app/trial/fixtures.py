@@ -5,6 +5,7 @@ are archived from the start, so that no list shows them; the clicks of a trial h
 is a test order, which is in no report. So there is nothing to clean up afterwards, even when the process is killed in the middle.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
@@ -26,33 +27,16 @@ SLUG_ATTEMPTS = 5
 PARTS = ("influencer", "campaign", "collaboration", "link", "code")
 
 BRAND = "SELECT currency, click_param FROM brand WHERE id = $1 FOR NO KEY UPDATE"
-INFLUENCER = """
-INSERT INTO influencer (brand_id, id, name, created_at, updated_at, archived_at) VALUES ($1, $2, $3, $4, $4, $4) ON CONFLICT DO NOTHING
-"""
-CAMPAIGN = """
-INSERT INTO campaign (brand_id, id, name, objective, currency, created_at, updated_at, archived_at)
-VALUES ($1, $2, $3, 'sales', $5, $4, $4, $4) ON CONFLICT DO NOTHING
-"""
-COLLABORATION = """
-INSERT INTO collaboration (brand_id, id, campaign_id, influencer_id, created_at, updated_at, archived_at)
-VALUES ($1, $2, $3, $4, $5, $5, $5) ON CONFLICT DO NOTHING
-"""
+# The code of every trial is the same row: a new trial moves its archival on.
 CODE = """
 INSERT INTO code (brand_id, id, code, code_norm, created_at, updated_at, archived_at) VALUES ($1, $2, $3, $4, $5, $5, $6)
 ON CONFLICT (brand_id, id) DO UPDATE SET archived_at = excluded.archived_at RETURNING code
-"""
-ASSIGNMENT = """
-INSERT INTO code_assignment (brand_id, id, code_id, collaboration_id, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
 """
 EXISTING_LINK = "SELECT slug FROM link WHERE brand_id = $1 AND id = $2"
 # Not disabled, though its link is archived: the doors learn of a change a moment later, and a trial would meet the state before it.
 ROUTE = """
 INSERT INTO route (host, slug, brand_id, link_id, destination_url, click_param) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING RETURNING slug
-"""
-LINK = """
-INSERT INTO link (brand_id, id, collaboration_id, host, slug, destination_url, created_at, updated_at, archived_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $7)
 """
 
 
@@ -77,19 +61,29 @@ async def make_fixtures(pool: asyncpg.Pool, brand_id: UUID, destination_url: str
         # The brand's row is locked, so that two first trials do not take two slugs.
         brand = await connection.fetchrow(BRAND, brand_id)
         assert brand is not None
-        await connection.execute(INFLUENCER, brand_id, part["influencer"], NAME, now)
-        await connection.execute(CAMPAIGN, brand_id, part["campaign"], NAME, now, brand["currency"])
-        pair = (part["campaign"], part["influencer"])
-        await connection.execute(COLLABORATION, brand_id, part["collaboration"], *pair, now)
+        made = {"created_at": now, "updated_at": now, "archived_at": now}
+        owner = {"campaign_id": part["campaign"], "influencer_id": part["influencer"]}
+        assigned = {"code_id": part["code"], "collaboration_id": part["collaboration"], "created_at": now}
+        campaign = {"name": NAME, "objective": "sales", "currency": brand["currency"]}
+        await _insert(connection, "influencer", brand_id, {"id": part["influencer"], "name": NAME, **made})
+        await _insert(connection, "campaign", brand_id, {"id": part["campaign"], **campaign, **made})
+        await _insert(connection, "collaboration", brand_id, {"id": part["collaboration"], **owner, **made})
         typed = await connection.fetchval(CODE, brand_id, part["code"], code, normalise(code), now, now + CODE_LIFE)
-        assigned = (_own_id(brand_id, "assignment"), part["code"], part["collaboration"])
-        await connection.execute(ASSIGNMENT, brand_id, *assigned, now)
+        await _insert(connection, "code_assignment", brand_id, {"id": _own_id(brand_id, "assignment"), **assigned})
         slug = await connection.fetchval(EXISTING_LINK, brand_id, part["link"])
         if slug is None:
             slug = await _take_slug(connection, brand_id, part["link"], destination_url, brand["click_param"])
-            place = (part["collaboration"], DEFAULT_HOST, slug, destination_url)
-            await connection.execute(LINK, brand_id, part["link"], *place, now)
+            place = {"host": DEFAULT_HOST, "slug": slug, "destination_url": destination_url}
+            link = {"id": part["link"], "collaboration_id": part["collaboration"]}
+            await _insert(connection, "link", brand_id, {**link, **place, **made})
     return Fixtures(brand["currency"], brand["click_param"], part["collaboration"], slug, part["code"], typed)
+
+
+async def _insert(connection: Connection, table: str, brand_id: UUID, row: Mapping[str, object]) -> None:
+    """Inserts a row unless an earlier trial has done so."""
+    places = ", ".join(f"${number}" for number in range(2, len(row) + 2))
+    query = f"INSERT INTO {table} (brand_id, {', '.join(row)}) VALUES ($1, {places}) ON CONFLICT DO NOTHING"  # noqa: S608  names of our own
+    await connection.execute(query, brand_id, *row.values())
 
 
 async def _take_slug(
