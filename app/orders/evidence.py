@@ -27,7 +27,7 @@ from app.domain.orders import read_click
 log = logging.getLogger("ariane.intake")
 
 VISITOR_CLICKS_MAX = 100
-"""Clicks of one visitor that are looked at for one order, newest first; more is a machine."""
+"""Clicks of one visitor that are read for one order, newest first; a visitor with more is a machine."""
 
 CODES = """
 SELECT c.code_norm, c.code, c.id AS code_id, c.starts_at, c.ends_at, c.disabled_at, c.archived_at, c.credit_policy, c.max_redemptions,
@@ -67,7 +67,7 @@ SELECT scope_id, version, effective_from, rules FROM policy WHERE brand_id = $1 
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What deciding one order needs beside the order itself. capped: the codes it redeems, or redeemed until now, that have a cap, with it."""
+    """What deciding one order needs beside the order itself. capped: the caps of the codes it redeems, or has redeemed so far."""
 
     touches: tuple[Touch, ...]
     policies: Policies
@@ -79,7 +79,7 @@ async def collect(
 ) -> dict[UUID, Evidence]:
     """The evidence for each of these orders, none of them a stub. At most four statements, fewer where nothing is named.
 
-    redeemed: the codes of each order until now, by its id: one that it redeems no more leaves room under a cap.
+    redeemed: the codes of each order so far, by its id: a code that it no longer redeems has room under its cap again.
     """
     codes = await _read_codes(connection, brand_id, orders.values(), redeemed.values())
     visited = await _read_visitors(connection, brand_id, orders)
@@ -111,10 +111,10 @@ def _touches(
     found += [_unmapped(code_id, order) for code_id in order.code_ids if code_id not in order.aliases]
     found += [_code_touch(code, order, codes.get(code, ()), unsigned_only=True) for code in order.unsigned_codes]
     found += [_resolved(touch, clicks.get(touch.id) if touch.id else None) for touch in named]
-    known = {touch.id for touch in named}
+    named_ids = {touch.id for touch in named}
     for click_id in visited:
         # A visitor's click that has not been drained is no candidate yet: the drain will name this order once it is.
-        if click_id in clicks and click_id not in known:
+        if click_id in clicks and click_id not in named_ids:
             found.append(_resolved(Touch(Method.VISITOR, str(click_id), "", click_id), clicks[click_id]))
     return tuple(found)
 
@@ -197,7 +197,7 @@ def _owner(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record |
 
 
 def _named_clicks(order: Order) -> list[Touch]:
-    """The clicks an order names, each once, whether or not they can be ids of ours."""
+    """The clicks that an order names, each once, also names that cannot be ids of ours."""
     found: dict[str, Touch] = {}
     for names, unsigned_only in ((order.click_ids, False), (order.unsigned_click_ids, True)):
         for name in names:
@@ -210,8 +210,8 @@ def _named_clicks(order: Order) -> list[Touch]:
 async def _read_visitors(
     connection: asyncpg.Connection, brand_id: UUID, orders: Mapping[UUID, Order]
 ) -> dict[UUID, list[UUID]]:
-    """Click ids of the visitors that orders name, no older than any window reaches."""
-    asked: dict[tuple[str, UUID], UUID] = {}
+    """Click ids of the visitors that orders name, no older than the longest window."""
+    ceilings: dict[tuple[str, UUID], UUID] = {}
     keys: dict[UUID, tuple[str, UUID]] = {}
     for key, order in orders.items():
         if order.visitor_id is None or order.occurred_at is None:
@@ -219,14 +219,16 @@ async def _read_visitors(
         floor = ids.floor_ms(_ms(order.occurred_at - timedelta(days=CLICK_WINDOW_DAYS_MAX)))
         ceiling = ids.floor_ms(_ms(order.occurred_at + LATE_CLICK_MAX))
         keys[key] = (order.visitor_id, floor)
-        asked[order.visitor_id, floor] = ceiling
-    if not asked:
+        ceilings[order.visitor_id, floor] = ceiling
+    if not ceilings:
         return {}
-    visitors, floors = zip(*asked, strict=True)
+    visitors, floors = zip(*ceilings, strict=True)
     found: dict[tuple[str, UUID], list[UUID]] = {}
-    for row in await connection.fetch(VISITORS, brand_id, visitors, floors, list(asked.values()), VISITOR_CLICKS_MAX):
+    for row in await connection.fetch(
+        VISITORS, brand_id, visitors, floors, list(ceilings.values()), VISITOR_CLICKS_MAX
+    ):
         found.setdefault((row["visitor_id"], row["floor"]), []).append(row["click_id"])
-    return {key: found.get(asked_as, []) for key, asked_as in keys.items()}
+    return {key: found.get(visit, []) for key, visit in keys.items()}
 
 
 async def _read_clicks(
@@ -240,7 +242,7 @@ async def _read_clicks(
 
 
 def _resolved(touch: Touch, row: asyncpg.Record | None) -> Touch:
-    """The touch with what the click's row says of it; unchanged when there is none."""
+    """The touch with the attributes of the click's row; unchanged without a row."""
     if row is None:
         return touch
     return Touch(
@@ -312,6 +314,6 @@ def _policy(rules: Mapping[str, object], row: asyncpg.Record | None, fallback: P
     try:
         return read_policy(rules, row["version"])
     except ValueError as error:
-        # The API refuses such rules. Should some be there all the same, orders must not stop being recorded for it.
+        # The API refuses such rules. Should some be stored all the same, orders must go on being recorded.
         log.warning("policy %s version %s is not usable: %s", row["scope_id"], row["version"], error)
         return fallback
