@@ -107,6 +107,27 @@ def _primary_key(*columns: str) -> PrimaryKeyConstraint:
     return PrimaryKeyConstraint(*columns)
 
 
+def _brand_table(name: str, *parts: Any, **options: Any) -> Table:
+    """A table whose rows belong to a brand."""
+    return Table(name, metadata, _uuid("brand_id"), *parts, **options)
+
+
+def _entity(name: str, *parts: Any) -> Table:
+    """A brand table of things that a brand names itself, annotates and archives."""
+    return _brand_table(
+        name,
+        _uuid("id"),
+        _text("external_id", nullable=True),
+        *parts,
+        _json("metadata", "{}"),
+        _timestamp("created_at"),
+        _timestamp("updated_at"),
+        _timestamp("archived_at", nullable=True),
+        _primary_key("brand_id", "id"),
+        UniqueConstraint("brand_id", "external_id"),
+    )
+
+
 def _foreign_key(column: str, parent: str, *, before: bool = False) -> ForeignKeyConstraint:
     """Belongs to a row of the same brand. before: may be added before that row, in the same transaction."""
     later = "DEFERRED" if before else None
@@ -160,31 +181,17 @@ brand = Table(
     CheckConstraint("consent IN ('granted', 'denied', 'wait')", name="consent"),
 )
 
-influencer = Table(
+influencer = _entity(
     "influencer",
-    metadata,
-    _uuid("brand_id"),
-    _uuid("id"),
-    _text("external_id", nullable=True),
     _text("name"),
     _text("email", nullable=True),
     _json("handles", "[]"),
     Column("tags", ARRAY(Text), nullable=False, server_default="{}"),
-    _json("metadata", "{}"),
-    _timestamp("created_at"),
-    _timestamp("updated_at"),
-    _timestamp("archived_at", nullable=True),
-    _primary_key("brand_id", "id"),
-    UniqueConstraint("brand_id", "external_id"),
     _brand_key(),
 )
 
-campaign = Table(
+campaign = _entity(
     "campaign",
-    metadata,
-    _uuid("brand_id"),
-    _uuid("id"),
-    _text("external_id", nullable=True),
     _text("name"),
     _text("objective"),
     _text("type", nullable=True),
@@ -193,20 +200,12 @@ campaign = Table(
     _timestamp("ends_at", nullable=True),
     Column("budget_minor", BigInteger),
     _json("targets", "[]"),
-    _json("metadata", "{}"),
-    _timestamp("created_at"),
-    _timestamp("updated_at"),
-    _timestamp("archived_at", nullable=True),
-    _primary_key("brand_id", "id"),
-    UniqueConstraint("brand_id", "external_id"),
     _brand_key(),
 )
 
 # Append-only: the version in force when an order occurred governs it. `scope_id` is a campaign, or the brand itself for its default.
-policy = Table(
+policy = _brand_table(
     "policy",
-    metadata,
-    _uuid("brand_id"),
     _uuid("scope_id"),
     Column("version", Integer, nullable=False),
     _timestamp("effective_from", nullable=True),
@@ -216,33 +215,19 @@ policy = Table(
     _brand_key(),
 )
 
-collaboration = Table(
+collaboration = _entity(
     "collaboration",
-    metadata,
-    _uuid("brand_id"),
-    _uuid("id"),
-    _text("external_id", nullable=True),
     _uuid("campaign_id"),
     _uuid("influencer_id"),
     _json("commission"),
-    _json("metadata", "{}"),
-    _timestamp("created_at"),
-    _timestamp("updated_at"),
-    _timestamp("archived_at", nullable=True),
-    _primary_key("brand_id", "id"),
-    UniqueConstraint("brand_id", "external_id"),
     UniqueConstraint("brand_id", "campaign_id", "influencer_id"),
     _foreign_key("campaign_id", "campaign"),
     _foreign_key("influencer_id", "influencer"),
     Index(None, "brand_id", "influencer_id"),
 )
 
-link = Table(
+link = _entity(
     "link",
-    metadata,
-    _uuid("brand_id"),
-    _uuid("id"),
-    _text("external_id", nullable=True),
     _uuid("collaboration_id"),
     _text("host"),
     _text("slug"),
@@ -251,23 +236,13 @@ link = Table(
     _json("utm", "{}"),
     _timestamp("expires_at", nullable=True),
     _timestamp("disabled_at", nullable=True),
-    _json("metadata", "{}"),
-    _timestamp("created_at"),
-    _timestamp("updated_at"),
-    _timestamp("archived_at", nullable=True),
-    _primary_key("brand_id", "id"),
-    UniqueConstraint("brand_id", "external_id"),
     UniqueConstraint("brand_id", "host", "slug"),
     _foreign_key("collaboration_id", "collaboration"),
     Index(None, "brand_id", "collaboration_id"),
 )
 
-code = Table(
+code = _entity(
     "code",
-    metadata,
-    _uuid("brand_id"),
-    _uuid("id"),
-    _text("external_id", nullable=True),
     _text("code"),
     # Folded in Python (case, spaces, look-alikes), never by the database's locale; two codes a shopper could confuse collide here.
     _text("code_norm"),
@@ -277,21 +252,13 @@ code = Table(
     Column("max_redemptions", Integer),
     _text("credit_policy", default="always"),
     _timestamp("disabled_at", nullable=True),
-    _json("metadata", "{}"),
-    _timestamp("created_at"),
-    _timestamp("updated_at"),
-    _timestamp("archived_at", nullable=True),
-    _primary_key("brand_id", "id"),
-    UniqueConstraint("brand_id", "external_id"),
     UniqueConstraint("brand_id", "code_norm"),
     _brand_key(),
 )
 
 # The id of a shop system for a code that it does not spell out (Stripe's `promo_…`). Compared exactly, case-sensitive.
-code_alias = Table(
+code_alias = _brand_table(
     "code_alias",
-    metadata,
-    _uuid("brand_id"),
     _text("alias"),
     _uuid("code_id"),
     _timestamp("created_at"),
@@ -301,10 +268,8 @@ code_alias = Table(
 )
 
 # Append-only. The assignment that started last before an order's time owns the code at that time; once it has ended, nobody does.
-code_assignment = Table(
+code_assignment = _brand_table(
     "code_assignment",
-    metadata,
-    _uuid("brand_id"),
     _uuid("id"),
     _uuid("code_id"),
     _uuid("collaboration_id"),
@@ -318,12 +283,8 @@ code_assignment = Table(
     Index(None, "brand_id", "collaboration_id"),
 )
 
-cost = Table(
+cost = _entity(
     "cost",
-    metadata,
-    _uuid("brand_id"),
-    _uuid("id"),
-    _text("external_id", nullable=True),
     _uuid("campaign_id"),
     # Null: a cost of the whole campaign (an agency, an event), which no breakdown below the campaign can split.
     _uuid("collaboration_id", nullable=True),
@@ -332,12 +293,6 @@ cost = Table(
     _text("currency"),
     Column("incurred_on", Date, nullable=False),
     _text("note", nullable=True),
-    _json("metadata", "{}"),
-    _timestamp("created_at"),
-    _timestamp("updated_at"),
-    _timestamp("archived_at", nullable=True),
-    _primary_key("brand_id", "id"),
-    UniqueConstraint("brand_id", "external_id"),
     _foreign_key("campaign_id", "campaign"),
     _foreign_key("collaboration_id", "collaboration"),
     Index(None, "brand_id", "campaign_id"),
@@ -432,10 +387,8 @@ CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head", "test")
 """`click.class` is an index into this tuple. `test`: of the trial of a source, in no count."""
 
 # Partitioned by month of its UUIDv7 id. There is no DEFAULT partition: with one, attaching a month would scan it under a lock.
-click = Table(
+click = _brand_table(
     "click",
-    metadata,
-    _uuid("brand_id"),
     _uuid("id"),
     _uuid("link_id"),
     _timestamp("occurred_at"),
@@ -453,10 +406,8 @@ click = Table(
 )
 
 # Clicks per link and day in the brand's own zone, which reports add up. Updated by the drain; can be rebuilt from `click`.
-click_day = Table(
+click_day = _brand_table(
     "click_day",
-    metadata,
-    _uuid("brand_id"),
     Column("day", Date, nullable=False),
     _uuid("link_id"),
     _counter("clicks"),
@@ -471,10 +422,8 @@ click_day = Table(
 )
 
 # The first human click of a visitor on a link and UTC day. Filled asynchronously from unique_pending.
-visit = Table(
+visit = _brand_table(
     "visit",
-    metadata,
-    _uuid("brand_id"),
     Column("day", Date, nullable=False),
     _uuid("link_id"),
     Column("visitor", BigInteger, nullable=False),
@@ -484,10 +433,8 @@ visit = Table(
 
 # Redirects that were refused: an unknown slug of a brand's own host, an expired or disabled link.
 # Hits on the shared host that belong to nobody stand under the nil brand. `slug` is '(other)' past a limit per host and day.
-missed_day = Table(
+missed_day = _brand_table(
     "missed_day",
-    metadata,
-    _uuid("brand_id"),
     Column("day", Date, nullable=False),
     _text("host"),
     _text("slug"),
@@ -498,10 +445,8 @@ missed_day = Table(
 )
 
 # A visitor of the shop, by its first-party id, landed with this click id (the landing beacon of /a.js).
-visitor_click = Table(
+visitor_click = _brand_table(
     "visitor_click",
-    metadata,
-    _uuid("brand_id"),
     _text("visitor_id"),
     _uuid("click_id"),
     _timestamp("seen_at"),
@@ -512,10 +457,8 @@ visitor_click = Table(
 DELIVERY_STATUSES = ("received", "recorded", "ignored", "rejected", "unsigned")
 
 # One raw message of a public door, kept as received.
-delivery = Table(
+delivery = _brand_table(
     "delivery",
-    metadata,
-    _uuid("brand_id"),
     # The id of the line in the spool, which makes a replay of the spool idempotent.
     _uuid("id"),
     # The source, or the publishable key for pixel and beacon; null when neither was known.
@@ -552,10 +495,8 @@ delivery = Table(
 
 # An order, lead, signup, install … One row per id a report arrived under; `root_id` names the row that stands for the order after a merge.
 # The columns after root_id are folded from the witnesses and adjustments of all rows with this root; only roots carry them.
-conversion = Table(
+conversion = _brand_table(
     "conversion",
-    metadata,
-    _uuid("brand_id"),
     _uuid("id"),
     _uuid("root_id"),
     _text("shop"),
@@ -597,10 +538,8 @@ conversion = Table(
 )
 
 # The names of an order: its id, its number, its checkout token. The order that is inserted first under a name owns it.
-order_ref = Table(
+order_ref = _brand_table(
     "order_ref",
-    metadata,
-    _uuid("brand_id"),
     _text("shop"),
     _text("kind"),
     _text("ref"),
@@ -610,20 +549,16 @@ order_ref = Table(
 
 # Names in an order of what may arrive or change later: 'click:<uuid>', 'visitor:<id>', 'code:<folded>', 'alias:<id of a code>'. The drain, the
 # landing beacon and a change of a code find the order by them.
-order_touch = Table(
+order_touch = _brand_table(
     "order_touch",
-    metadata,
-    _uuid("brand_id"),
     _text("touch"),
     _uuid("conversion_id"),
     _primary_key("brand_id", "touch", "conversion_id"),
 )
 
 # One report of an order. Only added; `received_at` may go back to an earlier receipt of an equal report.
-witness = Table(
+witness = _brand_table(
     "witness",
-    metadata,
-    _uuid("brand_id"),
     _uuid("conversion_id"),
     *_receipt(),
     Column("report", JSONB, nullable=False),
@@ -633,10 +568,8 @@ witness = Table(
 )
 
 # One report of a refund, cancellation, chargeback or the reversal of one, stored as a witness is.
-adjustment = Table(
+adjustment = _brand_table(
     "adjustment",
-    metadata,
-    _uuid("brand_id"),
     _uuid("conversion_id"),
     _text("kind"),
     _text("refund_id"),
@@ -659,10 +592,8 @@ adjustment = Table(
 )
 
 # A decision of somebody about an order, or the lock after its hold (no key). Only added; the order's status is folded from them and its witnesses.
-status_change = Table(
+status_change = _brand_table(
     "status_change",
-    metadata,
-    _uuid("brand_id"),
     _uuid("conversion_id"),
     _uuid("id"),
     _text("status"),
@@ -680,10 +611,8 @@ status_change = Table(
 # ── What follows from it ─────────────────────────────────────────────────────────────────────────────────────────────
 
 # Who gets the order and why: one row per surviving order, replaced when a later fact changes it.
-decision = Table(
+decision = _brand_table(
     "decision",
-    metadata,
-    _uuid("brand_id"),
     _uuid("conversion_id"),
     _text("verdict"),
     _text("method", nullable=True),
@@ -700,10 +629,8 @@ decision = Table(
 
 # The money that reports add up: one row per share and event. `position` is 0 for the order, 1… for its refunds as they took effect.
 # An order that nobody gets has rows with collaboration_id null, so that attributed and unattributed add up to all orders.
-credit = Table(
+credit = _brand_table(
     "credit",
-    metadata,
-    _uuid("brand_id"),
     _uuid("conversion_id"),
     Column("position", Integer, nullable=False),
     Column("share", SmallInteger, nullable=False),
@@ -731,10 +658,8 @@ credit = Table(
 # ── The machinery ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # The answer to a request with an Idempotency-Key. Secrets are left out of the stored body.
-idempotency = Table(
+idempotency = _brand_table(
     "idempotency",
-    metadata,
-    _uuid("brand_id"),
     _uuid("key_id"),
     _text("key"),
     Column("fingerprint", LargeBinary, nullable=False),
@@ -773,10 +698,8 @@ unique_pending = Table(
 
 # Work that takes longer than a request: an import, a reconciliation, a replay. The process that runs it holds `claim` and renews `alive_at`; a job
 # whose process has stopped is taken up again, from `checkpoint`.
-job = Table(
+job = _brand_table(
     "job",
-    metadata,
-    _uuid("brand_id"),
     _uuid("id"),
     _text("kind"),
     _text("state", default="queued"),
@@ -802,10 +725,8 @@ job = Table(
 )
 
 # Results of a job for single lines: those of an import that were refused, every order of a reconciliation.
-job_line = Table(
+job_line = _brand_table(
     "job_line",
-    metadata,
-    _uuid("brand_id"),
     _uuid("job_id"),
     Column("number", BigInteger, nullable=False),
     _text("status"),
@@ -817,10 +738,8 @@ job_line = Table(
 )
 
 # A file uploaded for a job, in pieces of some 100 KB, deleted when the job has ended. Pieces without a job belong to an upload that broke off.
-job_piece = Table(
+job_piece = _brand_table(
     "job_piece",
-    metadata,
-    _uuid("brand_id"),
     _uuid("job_id"),
     Column("number", Integer, nullable=False),
     Column("content", LargeBinary, nullable=False),
