@@ -34,7 +34,7 @@ PREVIEWS = (
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request for a link: how it is asked, and the class it must be counted under."""
+    """One request for a link, and the class it must be counted in."""
 
     user_agent: str
     counted_as: str
@@ -42,20 +42,20 @@ class Visit:
     prefetch: bool = False
 
 
-def draw_human(chance: random.Random) -> str:
+def draw_human(rng: random.Random) -> str:
     """A real browser with a build number of its own, so that visitors differ."""
-    return chance.choice(HUMANS).format(build=chance.randint(100, 9_999))
+    return rng.choice(HUMANS).format(build=rng.randint(100, 9_999))
 
 
-def draw_visit(chance: random.Random) -> Visit:
-    """Of a hundred requests 86 are people, 5 bots, 4 previews, 3 HEADs and 2 prefetches."""
-    number = chance.randrange(100)
+def draw_visit(rng: random.Random) -> Visit:
+    """A request for a link: 86 in a hundred are by people, 5 by bots, 4 by previews, 3 are HEADs and 2 prefetches."""
+    number = rng.randrange(100)
     if number < 86:
-        return Visit(draw_human(chance), "human")
+        return Visit(draw_human(rng), "human")
     if number < 91:
-        return Visit(chance.choice(BOTS), "bot")
+        return Visit(rng.choice(BOTS), "bot")
     if number < 95:
-        return Visit(chance.choice(PREVIEWS), "preview")
+        return Visit(rng.choice(PREVIEWS), "preview")
     if number < 98:
-        return Visit(draw_human(chance), "head", method="HEAD")
-    return Visit(draw_human(chance), "prefetch", prefetch=True)
+        return Visit(draw_human(rng), "head", method="HEAD")
+    return Visit(draw_human(rng), "prefetch", prefetch=True)

@@ -77,52 +77,50 @@ def encode(document: Any, *, ascii_only: bool = True) -> bytes:
     return json.dumps(document, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
 
 
-Mutation = Callable[[random.Random, Sample], tuple[bytes, dict[str, str], str | None]]
+Mutation = Callable[[random.Random, Sample], bytes]
+Typed = tuple[bytes, dict[str, str]]
+"""A body, and headers in place of the right ones."""
 
 
-def _swap(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _swap(rng: random.Random, sample: Sample) -> bytes:
     document = sample.document
     for _ in range(rng.choice((1, 1, 1, 2, 5))):
         path = rng.choice(tuple(paths(document)) if document is not sample.document else PATHS[id(sample)])
         document = put(document, path, rng.choice((*VALUES, ...)))
-    return encode(document, ascii_only=rng.random() < 0.7), {}, None
+    return encode(document, ascii_only=rng.random() < 0.7)
 
 
-def _raw(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _raw(rng: random.Random, sample: Sample) -> bytes:
     marked = encode(put(sample.document, rng.choice(PATHS[id(sample)]), "@@here@@"))
-    return marked.replace(b'"@@here@@"', rng.choice(RAW)), {}, None
+    return marked.replace(b'"@@here@@"', rng.choice(RAW))
 
 
-def _twice(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _twice(rng: random.Random, sample: Sample) -> bytes:
     body = encode(sample.document)
     commas = [place for place, byte in enumerate(body) if byte in b"{,"] or [0]
     place = rng.choice(commas) + 1
     name = rng.choice((b"id", b"order_id", b"type", b"currency", b"i\\u0064", b"total_price", b"data", b""))
-    return (
-        body[:place] + b'"' + name + b'":' + rng.choice((b"1,", b'"x",', b"null,", b"{},")) + body[place:],
-        {},
-        None,
-    )
+    return body[:place] + b'"' + name + b'":' + rng.choice((b"1,", b'"x",', b"null,", b"{},")) + body[place:]
 
 
-def _cut(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _cut(rng: random.Random, sample: Sample) -> bytes:
     body = encode(sample.document)
     start, end = sorted(rng.choices(range(len(body) + 1), k=2))
-    return (
-        rng.choice((body[:end], body[start:], body[:start] + body[end:], body + body, body + body[:start])),
-        {},
-        None,
-    )
+    return rng.choice((body[:end], body[start:], body[:start] + body[end:], body + body, body + body[:start]))
 
 
-def _flip(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _flip(rng: random.Random, sample: Sample) -> bytes:
     body = bytearray(encode(sample.document, ascii_only=False))
     for _ in range(rng.choice((1, 1, 2, 8))):
         body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
-    return bytes(body), {}, None
+    return bytes(body)
 
 
-def _wrap(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _whole(rng: random.Random, sample: Sample) -> bytes:
+    return rng.choice(WHOLE)
+
+
+def _wrap(rng: random.Random, sample: Sample) -> Typed:
     body, text = encode(sample.document), encode(sample.document).decode()
     depth = rng.choice((10, 900, 1_100, 30_000))
     return rng.choice(
@@ -131,58 +129,48 @@ def _wrap(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], st
             b"[" + body + b"]", json.dumps(text).encode(), b"payload=" + body, b"[" * depth + body + b"]" * depth, body.replace(b": ", b":\0"),
             encode(sample.document, ascii_only=False).decode("utf-8", "replace").encode("latin-1", "replace"), body.replace(b'"', b"'"),
         )
-    ), {"Content-Encoding": "gzip"}, None  # fmt: skip
+    ), {"Content-Encoding": "gzip"}  # fmt: skip
 
 
-def _whole(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
-    return rng.choice(WHOLE), {}, None
+def _typed(rng: random.Random, sample: Sample) -> Typed:
+    body = rng.choice((_swap, _flip, _whole, _cut))(rng, sample)
+    return body, {"Content-Type": rng.choice(CONTENT_TYPES)}
 
 
-def _typed(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
-    body, _, _ = rng.choice((_swap, _flip, _whole, _cut))(rng, sample)
-    return body, {"Content-Type": rng.choice(CONTENT_TYPES)}, None
-
-
-def _topic(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
-    """The right body under another topic, or with a header nobody would write."""
+def _topic(rng: random.Random, sample: Sample) -> Typed:
+    """The right body under another topic, or with a header that no shop would send."""
     name = rng.choice((
         *sample.headers, "X-Ariane-Type", "X-Shopify-Topic", "X-WC-Webhook-Topic", "X-Shopify-Triggered-At", "X-Shopify-Event-Id", "X-Ariane-Delivery",
         "X-WC-Webhook-Delivery-Id",
     ))  # fmt: skip
     topics = (
-        "",
-        "\0",
-        "\xff\xfe",
-        "x" * 4_096,
-        "orders/cancelled",
-        "refunds/create",
-        "order.deleted",
-        "order.restored",
-        "order.updated",
-        "conversion",
-        "refund",
-    )
-    return encode(sample.document), {name: rng.choice(topics)}, None
+        "", "\0", "\xff\xfe", "x" * 4_096, "orders/cancelled", "refunds/create", "order.deleted", "order.restored", "order.updated", "conversion", "refund",
+    )  # fmt: skip
+    return encode(sample.document), {name: rng.choice(topics)}
 
 
-BODIES: tuple[Mutation, ...] = (_swap, _swap, _swap, _raw, _raw, _twice, _cut, _flip, _wrap, _whole, _typed, _topic)
+MUTATIONS: tuple[Mutation | Callable[[random.Random, Sample], Typed], ...] = (
+    _swap,
+    _swap,
+    _swap,
+    _raw,
+    _raw,
+    _twice,
+    _cut,
+    _flip,
+    _wrap,
+    _whole,
+    _typed,
+    _topic,
+)
 
 
-def _queried(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str | None]:
+def _queried(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str], str]:
     """A query that went wrong; no body, or one that contradicts it."""
     query = sample.query or ""
     parts = query.split("&")
-    names = [part.partition("=")[0] for part in parts] + [
-        "status",
-        "test",
-        "currency",
-        "parts",
-        "refund_id",
-        "updated_at",
-        "event",
-        "customer",
-        "total",
-    ]
+    names = [part.partition("=")[0] for part in parts]
+    names += ["status", "test", "currency", "parts", "refund_id", "updated_at", "event", "customer", "total"]
     values = (
         "", "%00", "a%00b", "%FF%FE", "%ED%A0%80", "%", "%ZZ", "{order_id}", "%%ID%%", "NaN", "1e999999", "-1", "1,234", "1.234,56", "9" * 400, "9" * 5_000,
         "null", "[]", "{}", "x" * 9_000, "\xe9", "+", "1" + "0" * 30, "0x1", "1|2", "A:1|A:2|:3", "|" * 200, "A:" * 150, "DEFAULT:1e99", "2026-99-99",
@@ -192,20 +180,9 @@ def _queried(rng: random.Random, sample: Sample) -> tuple[bytes, dict[str, str],
         part = f"{rng.choice(names)}={rng.choice(values)}"
         index = rng.randrange(len(parts) + 1)
         parts[index : index + rng.randrange(2)] = [part]
-    body = rng.choice(
-        (
-            b"",
-            b"",
-            b"",
-            b"{}",
-            b"[]",
-            b"amount=1.00",
-            b"\xff",
-            b'{"amount":1e999999}',
-            b'{"order_id":"\\ud800"}',
-            b"[" * DEPTH,
-        )
-    )
+    body = rng.choice((
+        b"", b"", b"", b"{}", b"[]", b"amount=1.00", b"\xff", b'{"amount":1e999999}', b'{"order_id":"\\ud800"}', b"[" * DEPTH,
+    ))  # fmt: skip
     return body, {"Content-Type": rng.choice(CONTENT_TYPES)} if body else {}, "&".join(parts)
 
 
@@ -216,7 +193,7 @@ def malformed(number: int, at: datetime = NOW) -> tuple[Sample, Message]:
     if sample.document is None or (sample.query is not None and rng.random() < 0.4):
         body, headers, query = _queried(rng, sample)
     else:
-        body, headers, _ = rng.choice(BODIES)(rng, sample)
-        query = sample.query
+        damaged, query = rng.choice(MUTATIONS)(rng, sample), sample.query
+        body, headers = (damaged, {}) if isinstance(damaged, bytes) else damaged
     sent = {"Content-Type": "application/json", **sample.headers, **headers}
     return sample, sample.checkout.sends(body, at, sent, query=query)

@@ -1,4 +1,4 @@
-"""The report against the same facts added up by hand, on the real PostgreSQL."""
+"""The report on the real PostgreSQL against what the ledger works out of the same facts."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
