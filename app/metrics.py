@@ -1,8 +1,8 @@
-"""What the doors count, over all processes of one data directory, in the text format of Prometheus.
+"""The doors' counters over all processes of one data directory, in the text format of Prometheus.
 
-Each process counts in a file of its own, mapped into memory: counting is one addition, nothing is written on a timer, and what was counted
-survives kill -9. A file belongs to whoever holds its flock; one without a living owner is added to the file `ended` and removed, so that a
-counter never goes back.
+Each process counts in its own file, mapped into memory: counting is one addition, nothing is written on a timer, and counts survive kill -9. A file
+belongs to the process that holds its flock; one without a living owner is added to the file `ended` and removed, so that a counter never goes
+back. Why not the multiprocess mode of prometheus_client: docs/performance.md.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Counter(NamedTuple):
-    """One counted thing: the metric's name without `_total`, what it says, and its label."""
+    """One time series: the metric's name without `_total`, its help text, and its label."""
 
     name: str
     help: str
@@ -29,29 +29,15 @@ class Counter(NamedTuple):
     value: str = ""
 
 
-_REDIRECTS = ("ariane_redirects", "Redirects answered with 302.", "recorded")
-_MISSES = ("ariane_misses", "Requests for a slug that leads nowhere (any more).", "reason")
-_PIXELS = ("ariane_pixels", "Hits of the pixel and the beacon.", "outcome")
-_HOOKS = ("ariane_hooks", "Webhooks and postbacks.", "outcome")
-
-COUNTERS = (
-    Counter(*_REDIRECTS, "yes"),
-    Counter(*_REDIRECTS, "no"),
-    Counter(*_MISSES, "unknown_slug"),
-    Counter(*_MISSES, "expired"),
-    Counter(*_MISSES, "disabled"),
-    Counter(*_PIXELS, "stored"),
-    Counter(*_PIXELS, "not_stored"),
-    Counter(*_PIXELS, "too_large"),
-    Counter(*_HOOKS, "stored"),
-    Counter(*_HOOKS, "ping"),
-    Counter(*_HOOKS, "unsigned"),
-    Counter(*_HOOKS, "unknown_token"),
-    Counter(*_HOOKS, "too_large"),
-    Counter(*_HOOKS, "not_stored"),
-    Counter("ariane_unavailable", "Requests answered 503 because the database could not be asked."),
-)
-"""The order is that of the slots in the files; files of another order are recognised by LAYOUT and left alone."""
+_METRICS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    ("ariane_redirects", "Redirects answered with 302.", "recorded", ("yes", "no")),
+    ("ariane_misses", "Requests for a slug that leads nowhere (any more).", "reason", ("unknown_slug", "expired", "disabled")),
+    ("ariane_pixels", "Hits of the pixel and the beacon.", "outcome", ("stored", "not_stored", "too_large")),
+    ("ariane_hooks", "Webhooks and postbacks.", "outcome", ("stored", "ping", "unsigned", "unknown_token", "too_large", "not_stored")),
+    ("ariane_unavailable", "Requests answered 503 because the database could not be asked.", "", ("",)),
+)  # fmt: skip
+COUNTERS = tuple(Counter(name, text, label, value) for name, text, label, values in _METRICS for value in values)
+"""The time series in the order of the slots in the files; files of another order have another LAYOUT and are ignored."""
 
 (
     REDIRECTS,
@@ -78,7 +64,7 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class Counts:
-    """The counters of this process: `slots[REDIRECTS] += 1`. Where no file can be made it counts for itself alone."""
+    """The counters of this process: `slots[REDIRECTS] += 1`. Without a file, which a full disk may refuse, it counts for itself only."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -87,7 +73,7 @@ class Counts:
         self._mapped: mmap.mmap | None = None
 
     def open(self) -> None:
-        """Begin to count in a file. Never raises: a disk that is full must not keep the doors shut."""
+        """Begin to count in a file. Never raises: a full disk must not keep the doors shut."""
         path = self.directory / f"{LAYOUT}-{random_ids.new_id()}.counts"
         hidden = path.with_name(f".{path.name}")
         try:
@@ -96,7 +82,7 @@ class Counts:
         except OSError:
             return
         try:
-            # Locked and filled before it can be seen. Filled, not only sized: the first write into a hole on a full disk is a SIGBUS.
+            # Locked and filled before it is visible. Filled, not only sized: on a full disk the first write into a hole is a SIGBUS.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.write(descriptor, bytes(FILE_BYTES)) != FILE_BYTES:
                 raise OSError("the disk is full")
@@ -113,7 +99,7 @@ class Counts:
         self.slots = slots
 
     def close(self) -> None:
-        """Hand the counts over to `ended`."""
+        """Add the counts to `ended`."""
         if self._mapped is None:
             return
         kept = memoryview(bytearray(self.slots)).cast("Q")
@@ -126,7 +112,7 @@ class Counts:
 
 
 def totals(directory: Path) -> list[int]:
-    """Every counter over all processes, living and ended; files without a living owner are folded into `ended`. Raises OSError."""
+    """Every counter over all processes, living and ended; files without a living owner are added to `ended`. Raises OSError."""
     sums = [0] * len(COUNTERS)
     with _ended(directory) as ended:
         for path in sorted(directory.glob(f"{LAYOUT}-*.counts")):
@@ -141,7 +127,7 @@ def totals(directory: Path) -> list[int]:
 
 
 def _read(path: Path) -> tuple[Iterable[int], bool]:
-    """The counts of one file, and whether its process lives."""
+    """The counts of one file, and whether its process is alive."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -154,7 +140,7 @@ def _read(path: Path) -> tuple[Iterable[int], bool]:
 
 @contextmanager
 def _ended(directory: Path) -> "Iterator[memoryview]":
-    """The counts of processes that are gone, to be changed by one process at a time."""
+    """The counts of ended processes, locked for changes."""
     descriptor = os.open(directory / f"{LAYOUT}-ended", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -168,7 +154,7 @@ def _ended(directory: Path) -> "Iterator[memoryview]":
 
 
 def render(counts: Iterable[int], gauges: Mapping[str, tuple[str, float]]) -> bytes:
-    """The text that Prometheus reads. gauges: name → (what it says, value). Imports prometheus_client: call it in a thread."""
+    """The text that Prometheus reads. gauges: name → (help text, value). Imports prometheus_client, so call it in a thread."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.registry import Collector

@@ -1,8 +1,8 @@
-"""From the spool to the database: segments are claimed, recorded, and removed after the commit.
+"""The drain, from the spool to the database: segments are claimed, recorded, and removed after the commit.
 
-Any number of drainers may run at once, on one spool or many: a segment belongs to one of them. Whatever a database refuses about a line
-(a NUL, a time without a month) is found by halving the batch, and the line set aside with the reason: it never blocks its segment. What
-is wrong with the database itself leaves the segments where they are, for the next pass.
+Any number of drainers may run at once, on one spool or several: each segment belongs to one of them. A line that the database refuses (a NUL, a time
+without a partition) is found by halving the batch and moved to the quarantine with the reason, so that it never blocks its segment. After an error of
+the database itself the segments stay for the next pass.
 """
 
 import asyncio
@@ -27,25 +27,25 @@ from app.spool.records import ClickLine, Line, MissLine, decode, encode
 from app.spool.writer import Kind
 
 PASS_BYTES = 8 << 20
-"""Read into memory at a time: about 30,000 clicks."""
+"""Bytes read into memory in one pass: about 30,000 clicks."""
 
 AHEAD_DAYS = 31
-"""A click from a clock that runs further ahead than this is refused; months exist for the next three."""
+"""Days that a click's clock may be ahead; later clicks are refused. Partitions exist for the next three months."""
 
 ATTEMPTS_MAX = 3
-"""Of recording one chunk: it may lack its month, and lose a deadlock."""
+"""Attempts to record one chunk: its partition may be missing, and it may lose a deadlock."""
 CLAIM_MARGIN = timedelta(milliseconds=100)
-"""A line gets its id a moment before it is in the file."""
+"""Allowance for the time between the creation of a line's id and its write to the file."""
 
 Recorder = Callable[[Sequence[Line]], Awaitable[None]]
 Refused = list[tuple[bytes, str]]
 
 
 async def drain(directory: Path, kind: Kind, record: Recorder, *, retention: timedelta | None = None) -> int:
-    """One pass over what is there now, at most 8 MiB: how many lines left the spool; 0 when there was nothing.
+    """One pass over at most PASS_BYTES of the spool; returns how many lines left it.
 
-    `record` stores a batch wholly or raises. Segments begun longer than `retention` ago are set aside unread: the rows that would show a
-    line as recorded before may be gone. When it raises, nothing is lost: what was recorded already is recorded once all the same.
+    `record` stores a batch completely or raises. Segments begun longer than `retention` ago are set aside unread: the rows that would show that a
+    line was recorded before may be gone. When `drain` raises nothing is lost, and lines recorded before the error are recorded once.
     """
     segments = claim(directory, kind, bytes_max=PASS_BYTES)
     with ExitStack() as locks:
@@ -64,7 +64,7 @@ async def drain(directory: Path, kind: Kind, record: Recorder, *, retention: tim
 
 
 async def record_or_refuse(lines: Sequence[Line], record: Recorder) -> Refused:
-    """Record all lines but those that are refused for what they are; returns these as they stood in the spool, each with the reason."""
+    """Record the lines; returns those that the database refuses, as they were in the spool, each with the reason."""
     if not lines:
         return []
     try:
@@ -96,7 +96,7 @@ def _set_aside_old(segments: list[Claimed], before: datetime) -> list[Claimed]:
 
 
 class ClickRecorder:
-    """Records batches of clicks and misses over one pool; give it to `drain`."""
+    """Records batches of clicks and misses over one pool; passed to `drain`."""
 
     def __init__(self, pool: asyncpg.Pool, *, chunk_rows: int, retention_days: int) -> None:
         self.pool = pool
@@ -104,7 +104,7 @@ class ClickRecorder:
         self.retention_ms = retention_days * 86_400_000
         self.calendar = Calendar()
         self.stored = 0
-        """Clicks that were new, since the start."""
+        """Number of new clicks since the start."""
 
     async def __call__(self, lines: Sequence[Line]) -> None:
         clicks: list[ClickLine] = []
@@ -117,30 +117,30 @@ class ClickRecorder:
             else:
                 raise ValueError("a line that belongs among the orders")
         async with self.pool.acquire() as connection:
-            # By brand first, so that a chunk is few statements; in the order of time within it.
+            # By brand, so that a chunk takes few statements; the sort keeps the order of time within a brand.
             clicks.sort(key=lambda line: line.brand_id)
             await self._record_chunks(connection, clicks)
             if misses:
                 await record_misses(connection, misses, self.calendar)
 
     async def _record_chunks(self, connection: Connection, clicks: list[ClickLine]) -> None:
-        """Reads the next chunk while the database works on the present one."""
-        under_way: asyncio.Task[int] | None = None
+        """Parse the next chunk while the database records the current one."""
+        recording: asyncio.Task[int] | None = None
         try:
             for start in range(0, len(clicks), self.chunk_rows):
                 chunk = clicks[start : start + self.chunk_rows]
                 read = read_clicks(chunk)
                 self._check_times(read)
-                if under_way is not None:
-                    self.stored += await under_way
-                under_way = asyncio.create_task(self._record_chunk(connection, read))
+                if recording is not None:
+                    self.stored += await recording
+                recording = asyncio.create_task(self._record_chunk(connection, read))
                 await asyncio.sleep(0)
-            if under_way is not None:
-                self.stored += await under_way
+            if recording is not None:
+                self.stored += await recording
         finally:
-            if under_way is not None and not under_way.done():
-                under_way.cancel()
-                await asyncio.wait([under_way])
+            if recording is not None and not recording.done():
+                recording.cancel()
+                await asyncio.wait([recording])
 
     async def _record_chunk(self, connection: Connection, brands: list[ReadClicks]) -> int:
         for attempt in range(1, ATTEMPTS_MAX + 1):
@@ -150,7 +150,7 @@ class ClickRecorder:
                 if attempt == ATTEMPTS_MAX:
                     raise
             except asyncpg.CheckViolationError:
-                # No month for one of them. Its time was checked, so the month may be made.
+                # The partition of a click is missing; its time was checked, so the partition may be created.
                 if attempt == ATTEMPTS_MAX:
                     raise
                 times = [ms for read in brands for ms in read.times_ms]
@@ -166,7 +166,7 @@ class ClickRecorder:
                 raise ValueError("its time lies beyond the retention of clicks, or ahead of the clock")
 
 
-# ── How far this host is ─────────────────────────────────────────────────────────────────────────────────────────────
+# ── Progress ─────────────────────────────────────────────────────────────────────────────────────────────
 
 NOTE_PROGRESS = """
 INSERT INTO drain_state (host, drained_until, updated_at) VALUES ($1, $2, $3)
@@ -175,7 +175,7 @@ ON CONFLICT (host) DO UPDATE SET drained_until = excluded.drained_until, updated
 
 
 def spool_name(directory: Path) -> str:
-    """A name for this spool that stays with its volume: a container gets a new host name every time, and must not leave old ones behind."""
+    """A name for this spool that is stored on its volume: a container's host name changes at every start and would leave old rows behind."""
     path = directory / "name"
     try:
         return path.read_text().strip()
@@ -188,15 +188,12 @@ def spool_name(directory: Path) -> str:
 
 
 async def note_progress(pool: asyncpg.Pool, directory: Path) -> datetime:
-    """Say in `drain_state` until when everything this host recorded is in the database, and return that moment.
-
-    Lines that are still being written count as not drained.
-    """
+    """Store in `drain_state` the time up to which this host's lines are in the database, and return it. Lines in open segments count as not drained."""
     now = clock.now()
     sweep(directory)
     waiting = oldest_waiting(directory)
     until = now - CLAIM_MARGIN if waiting is None else min(waiting, now)
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("SET LOCAL synchronous_commit = off")  # a figure that is renewed every second
+        await connection.execute("SET LOCAL synchronous_commit = off")  # renewed every second
         await connection.execute(NOTE_PROGRESS, spool_name(directory), until, now)
     return until

@@ -1,8 +1,8 @@
 """`ariane serve`: a small parent that owns the listening sockets and keeps its children running: PostgreSQL, web workers, the background process.
 
-It imports nothing big and never touches a request, so that it does not die with what it looks after. The sockets are bound and listening before a
-worker is there and while one is replaced: connections wait in the kernel instead of being refused. Each worker has one of its own (SO_REUSEPORT),
-because workers that share a socket share the load badly. kill -9 of the parent takes all children with it.
+It imports nothing big and never handles a request, so that it survives its children. The sockets listen before a worker has started and while one is
+replaced: connections wait in the kernel instead of being refused. Each worker has its own socket (SO_REUSEPORT), because workers that share a
+socket share the load badly. kill -9 of the parent ends all children.
 """
 
 import errno
@@ -28,27 +28,26 @@ from app.settings import Settings, child_environment
 BACKLOG = 2_048
 RESTART_PAUSE_MIN_S = 0.05
 RESTART_PAUSE_MAX_S = 5.0
-SETTLED_S = 10.0
-"""A child that lived this long starts again at once when it dies; one that dies sooner waits twice as long each time."""
+STABLE_S = 10.0
+"""A child that lived this long is restarted at once; for one that dies sooner the pause doubles each time."""
 LEAVING_RETRY_S = 0.05
 DOORS_FIRST_S = 0.25
-"""Python's start is all imports: for so long the web workers have the processors to themselves."""
+"""Head start of the web workers, whose start is all imports, before other children compete for the processors."""
 WEB_STOP_S = 10.0
 BACKGROUND_STOP_S = 5.0
 COMMAND_WAIT_S = 10.0
 WORKER_CONNECTIONS = 8
-"""What a web worker may open beside `database_pool`: its directory, its keys and reports."""
+"""Connections of a web worker beside `database_pool`: for its directory, keys and reports."""
 OTHER_CONNECTIONS = 30
-"""The background process, commands, and somebody who looks."""
+"""Connections for the background process, commands and an operator's psql."""
 
 
 class ServeError(Exception):
-    """The service cannot start; the text is one sentence on why and what to do next."""
+    """The service cannot start; the text is one sentence that says why and what to do."""
 
 
 class Child:
-    """A process that is started, after `later_s` the first time, and started again when it ends. `start` may raise StillLeaving: it is tried
-    again soon."""
+    """A process that is started, the first time after `later_s`, and restarted when it ends. When `start` raises StillLeaving it is retried."""
 
     def __init__(
         self, name: str, start: Callable[[], subprocess.Popen[bytes]], *, restart: bool = True, later_s: float = 0.0
@@ -58,7 +57,7 @@ class Child:
         self.restart = restart
         self.process: subprocess.Popen[bytes] | None = None
         self.due_s: float | None = monotonic_s() + later_s
-        """When to start it, on the monotonic clock; None while it runs or when it shall not."""
+        """When to start it, on the monotonic clock; None while it runs or must not be started."""
         self._started_s = 0.0
         self._pause_s = RESTART_PAUSE_MIN_S
 
@@ -74,14 +73,14 @@ class Child:
             self.due_s = None
 
     def notice_end(self) -> None:
-        """When the process has ended, says so and sets the time of the next start."""
+        """If the process has ended, report it and schedule the next start."""
         if self.process is None or self.process.poll() is None:
             return
         code, self.process = self.process.returncode, None
         if not self.restart:
             return
         lived_s = monotonic_s() - self._started_s
-        self._pause_s = RESTART_PAUSE_MIN_S if lived_s > SETTLED_S else min(self._pause_s * 2, RESTART_PAUSE_MAX_S)
+        self._pause_s = RESTART_PAUSE_MIN_S if lived_s > STABLE_S else min(self._pause_s * 2, RESTART_PAUSE_MAX_S)
         self.due_s = monotonic_s() + self._pause_s
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         say(f"{self.name} {how} after {lived_s:.1f} s, starting again in {self._pause_s:.1f} s")
@@ -93,14 +92,14 @@ class Child:
 
 
 def say(text: str) -> None:
-    """One line to the operator."""
+    """Print one line to the operator."""
     print(f"ariane: {text}", file=sys.stderr, flush=True)
 
 
 def serve(settings: Settings) -> None:
-    """Run the service until SIGTERM or SIGINT. Returns when every child has ended in order.
+    """Run the service until SIGTERM or SIGINT, and return when every child has ended.
 
-    Raises ServeError, SettingsError or PostgresError when it cannot start; nothing is left running then.
+    Raises ServeError, SettingsError or PostgresError when it cannot start; no child is left running.
     """
     settings = msgspec.structs.replace(settings, data=settings.data.absolute())
     with _data_lock(settings.data):
@@ -117,11 +116,10 @@ def serve(settings: Settings) -> None:
 
 @contextmanager
 def _data_lock(data: Path) -> Iterator[None]:
-    """Held while the service runs on `data`: two on one directory would each drain the other's spool."""
+    """The lock of the data directory: two services on one directory would drain each other's spool."""
     try:
-        data.mkdir(
-            mode=0o711, parents=True, exist_ok=True
-        )  # for others to pass, as PostgreSQL under `nobody` must, not to list
+        # Other users may pass, as PostgreSQL under `nobody` must, but not list.
+        data.mkdir(mode=0o711, parents=True, exist_ok=True)
         lock = os.open(data / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ServeError(
@@ -140,13 +138,13 @@ def _data_lock(data: Path) -> Iterator[None]:
 
 
 def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
-    """`count` listening sockets on one port (0: a free one). Raises ServeError when the address cannot be had."""
+    """`count` listening sockets on one port (0: a free one). Raises ServeError when the address is not available."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
         )[0]
         with socket.socket(family, kind) as plain:
-            # SO_REUSEPORT would share a port with a stranger without a word; a plain bind finds out first.
+            # SO_REUSEPORT would silently share the port with another program; a plain bind detects it.
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             plain.bind(address)
             address = plain.getsockname()
@@ -168,11 +166,11 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
 
 
 class Parent:
-    """The children in the order in which they are stopped."""
+    """The listening sockets and the children, grouped in the order in which they are stopped."""
 
     def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
         self.listeners = listeners
-        # A signal that is ignored stays so: `nohup` and shells rely on it. Being blocked, it would reach us all the same.
+        # Ignored signals stay ignored: `nohup` and shells rely on it. Blocked, they would still reach sigtimedwait.
         stopping = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         self.stopping = {each for each in stopping if signal.getsignal(each) is not signal.SIG_IGN}
         self.waking = self.stopping | {signal.SIGCHLD}
@@ -188,9 +186,9 @@ class Parent:
         # Compiling every module at every start costs 2 s.
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.web = [Child(f"web worker {i + 1}", self._web(each)) for i, each in enumerate(listeners)]
-        whose = ["embedded"] if self.cluster else []
+        embedded = ["embedded"] if self.cluster else []
         self.background = [
-            Child("background process", lambda: self._python("app.server.background", *whose), later_s=DOORS_FIRST_S)
+            Child("background process", lambda: self._python("app.server.background", *embedded), later_s=DOORS_FIRST_S)
         ]
         if not (settings.data / "welcomed").exists():
             self.background.append(
@@ -199,7 +197,7 @@ class Parent:
         self.database = [Child("PostgreSQL", self._postgres)] if self.cluster else []
 
     def _prepare(self, cluster: Cluster) -> None:
-        """We hold the lock of the data directory: whoever runs its cluster is a command such as `ariane keys create`, and soon done."""
+        """Wait while a command such as `ariane keys create` runs the cluster; another service cannot, because we hold the lock."""
         deadline = monotonic_s() + COMMAND_WAIT_S
         while True:
             try:
@@ -219,11 +217,11 @@ class Parent:
 
     def _python(self, module: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603  our own modules
-            # -P: the folder one happens to be in may have an `app` of its own.
+            # -P: the current folder may contain another `app`.
             [sys.executable, "-P", "-m", module, *arguments],
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # else Ctrl-C reaches every child at once, PostgreSQL first of all
+            start_new_session=True,  # otherwise Ctrl-C reaches every child at once, PostgreSQL too
             pass_fds=pass_fds,
             preexec_fn=child_setup(death_signal=signal.SIGKILL),
         )
@@ -233,19 +231,19 @@ class Parent:
         return self.cluster.spawn(wait_s=0)
 
     def run(self) -> None:
-        """Start, look after, and stop the children."""
+        """Start, supervise and stop the children."""
         host, port = self.listeners[0].getsockname()[:2]
         say(f"http://{f'[{host}]' if ':' in host else host}:{port} (data in {self.settings.data})")
         if self.cluster is not None and self.cluster.place != self.cluster.home:
             say(f"the embedded database is in {self.cluster.place}, because `nobody` cannot reach the data directory")
         try:
-            self._look_after()
+            self._supervise()
             say("stopping")
         finally:
             self._stop()
 
-    def _look_after(self) -> None:
-        """Until asked to stop: start what is due, sleep, see who ended."""
+    def _supervise(self) -> None:
+        """Start children that are due, sleep, and notice those that ended, until a signal to stop arrives."""
         while True:
             for child in self.children:
                 child.start_if_due()
@@ -258,7 +256,7 @@ class Parent:
                 child.notice_end()
 
     def _stop(self) -> None:
-        """Web first, so that nothing new comes in; then the background process, with a last pass; then the database."""
+        """Stop the web workers first, so that nothing new comes in, then the background process after a last pass, then the database."""
         for listener in self.listeners:
             listener.close()
         self._end(self.web, WEB_STOP_S)
@@ -269,7 +267,7 @@ class Parent:
             self.cluster.stop()
 
     def _end(self, children: Iterable[Child], timeout_s: float) -> None:
-        """TERM, and KILL for those still there after `timeout_s`, or at once when the operator asks a second time."""
+        """Send TERM, and KILL to those still alive after `timeout_s`, or at once when the operator signals a second time."""
         for child in children:
             child.signal(signal.SIGTERM)
         deadline = monotonic_s() + timeout_s

@@ -1,6 +1,6 @@
-"""`GET /p.gif` and `POST|OPTIONS /e`: what a shop's page says about an order, kept as it was said, read later.
+"""`GET /p.gif` and `POST|OPTIONS /e`: a shop page's report of an order, stored as received and parsed later.
 
-No preflight is needed by what browsers send here, and nothing is decided by Origin, Referer or cookies: a sandboxed frame has none of them.
+Browsers need no preflight for these requests. Origin, Referer and cookies are not used: a sandboxed frame sends none of them.
 """
 
 from urllib.parse import unquote_plus
@@ -26,11 +26,11 @@ from app.tracking.responses import (
 )
 
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
-"""A transparent pixel of 43 bytes: a 204 would fire the image's `onerror`."""
+"""A transparent pixel of 43 bytes, because a 204 would fire the image's `onerror`."""
 GIF_HEADERS: list[Header] = [
     (b"content-type", b"image/gif"),
     (b"cache-control", b"no-store, private, max-age=0"),
-    # Shops that isolate their pages (COEP) only load images that allow it.
+    # Pages with COEP only load images that allow it.
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"timing-allow-origin", b"*"),
     NOSNIFF,
@@ -55,7 +55,7 @@ _read_keyed = msgspec.json.Decoder(_Keyed).decode
 
 
 class Pixels:
-    """The pixel and the beacon of one worker. Neither is answered before what it said is on the disk."""
+    """The pixel and the beacon of one worker. Both are answered after the report is on the disk."""
 
     def __init__(self, directory: Directory, spool: Spool, counts: Counts, *, body_max_bytes: int) -> None:
         self._directory = directory
@@ -64,7 +64,7 @@ class Pixels:
         self._body_max_bytes = body_max_bytes
 
     async def answer_pixel(self, scope: Scope, send: Send) -> None:
-        """`GET /p.gif`: always 200 and the GIF, because anything else shows up as an error in the shop's page. HEAD records nothing."""
+        """`GET /p.gif`: always 200 and the GIF, because anything else is an error in the shop's page. HEAD records nothing."""
         if scope["method"] not in ("GET", "HEAD"):
             await refuse_method(scope, send, "GET", "HEAD")
             return
@@ -73,7 +73,7 @@ class Pixels:
             key = key_in_query(query)
             if len(query) > self._body_max_bytes:
                 self._counts.slots[PIXELS_TOO_LARGE] += 1
-                # Half a report could name a wrong amount. What is kept says why there is no more of it.
+                # A truncated report could name a wrong amount, so only its length is stored.
                 query = b"too_large=%d" % len(query)
             try:
                 await self._store(key, "pixel", "", query)
@@ -82,7 +82,10 @@ class Pixels:
         await answer(send, 200, GIF, GIF_HEADERS)
 
     async def answer_beacon(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`POST /e`: 204 once it is on the disk; 408 when it never ends; 413 over the cap; 503 when it cannot be stored. OPTIONS: 204, for foreign scripts."""
+        """`POST /e`: 204 once the report is on the disk; 408 for a body that does not arrive; 413 over the limit; 503 if it cannot be stored.
+
+        OPTIONS: 204, for scripts of others.
+        """
         if scope["method"] == "OPTIONS":
             await answer(send, 204, headers=PREFLIGHT)
             return
@@ -111,11 +114,11 @@ class Pixels:
             await answer(send, 204, headers=BEACON_HEADERS)
 
     async def _store(self, key: str, door: str, content_type: str, body: bytes) -> None:
-        """On the disk on return. Raises SpoolFull."""
+        """Store the report; on the disk on return. Raises SpoolFull."""
         try:
             found = await self._directory.find_key(key) if key else None
         except Unavailable:
-            # Browsers do not try again. The key stands in the body: whoever records this can still look it up.
+            # Browsers do not retry. The key is in the body, so the background process can still look it up.
             found = None
         brand_id, key_id, shop = (found.brand_id, found.id, found.shop) if found else (None, None, "")
         self._spool.append(
@@ -134,7 +137,7 @@ def key_in_query(query: bytes) -> str:
 
 
 def key_in_body(body: bytes) -> str:
-    """The same of a beacon's body, JSON or urlencoded, whatever its Content-Type says."""
+    """The publishable key (`k`) of a beacon's body, JSON or urlencoded, regardless of its Content-Type; '' when it names none."""
     if body.lstrip()[:1] == b"{":
         try:
             return _read_keyed(body).k[:KEY_MAX_CHARS]

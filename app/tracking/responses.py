@@ -1,4 +1,4 @@
-"""What the doors say when they say more than a redirect: problems as the API tells them, small pages for people, and plain bodies."""
+"""Answers of the doors other than redirects: problems like the API's, small pages for people, and plain bodies."""
 
 import asyncio
 import json
@@ -19,34 +19,34 @@ Header = tuple[bytes, bytes]
 
 RETRY_AFTER_S = 1
 BODY_MAX_S = 60.0
-"""For a whole body, at a public door and of the API: a sender who has fallen silent would be waited for until its connection breaks, which it may never do."""
+"""Longest wait for a whole body, at the doors and the API: the connection of a silent sender may never break."""
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 NO_STORE: Header = (b"cache-control", b"no-store")
 NOINDEX: Header = (b"x-robots-tag", b"noindex")
 
 
 async def answer(send: Send, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:
-    """A whole answer; its length is set."""
+    """Send a complete answer with its Content-Length."""
     length = () if status == 204 else ((b"content-length", str(len(body)).encode()),)
     await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await send({"type": "http.response.body", "body": body})
 
 
 async def answer_json(send: Send, status: int, content: object, headers: Sequence[Header] = ()) -> None:
-    """A JSON answer that is not to be stored."""
+    """Send a JSON answer with `Cache-Control: no-store`."""
     await answer(
         send, status, msgspec.json.encode(content), [(b"content-type", b"application/json"), NO_STORE, *headers]
     )
 
 
 async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Sequence[Header] = ()) -> None:
-    """`error` as an RFC 9457 problem, with the fields that the API's problems have."""
-    body, told = problem_response(scope["path"], error)
-    await answer(send, error.status, body, [*told, *headers])
+    """Send `error` as an RFC 9457 problem with the same fields as the API's problems."""
+    body, problem_headers = problem_response(scope["path"], error)
+    await answer(send, error.status, body, [*problem_headers, *headers])
 
 
 def problem_response(path: str, error: AppError) -> tuple[bytes, list[Header]]:
-    """The body of the problem, and the headers that say what it is."""
+    """The body and the headers of the problem."""
     request_id = ids.show("request", random_ids.new_id())
     problem = {
         "type": f"urn:ariane:problem:{error.code}",
@@ -59,29 +59,31 @@ def problem_response(path: str, error: AppError) -> tuple[bytes, list[Header]]:
         "retryable": error.retryable,
         "errors": [{"field": field.field, "detail": field.reason, "code": field.code} for field in error.fields],
     }
-    told = [(b"content-type", b"application/problem+json"), NO_STORE, NOSNIFF, (b"x-request-id", request_id.encode())]
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        NO_STORE,
+        NOSNIFF,
+        (b"x-request-id", request_id.encode()),
+    ]
     if isinstance(error, TooSlow):
-        told.append((b"connection", b"close"))
+        headers.append((b"connection", b"close"))
     if error.retryable:
-        told.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if isinstance(error, Unauthorized):
-        # RFC 9110 wants a challenge with every 401; a signature has no registered scheme.
-        told.append((b"www-authenticate", b'Signature realm="ariane"'))
+        # RFC 9110 requires a challenge with every 401; signatures have no registered scheme.
+        headers.append((b"www-authenticate", b'Signature realm="ariane"'))
     body = json.dumps(problem, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return body, told
+    return body, headers
 
 
 async def refuse_method(scope: Scope, send: Send, *allowed: str) -> None:
-    """405 with what is offered instead."""
+    """Send a 405 with the allowed methods."""
     error = MethodRefused(f"{scope['method']} is not offered here, only {', '.join(allowed)}")
     await answer_problem(scope, send, error, [(b"allow", ", ".join(allowed).encode())])
 
 
 def page(status: int, title: str, text: str) -> tuple[int, bytes, list[Header]]:
-    """A small page for a person, most often one who followed a link that leads nowhere: status, body, headers. Needs nothing from elsewhere.
-
-    title: plain text. text: HTML of our own.
-    """
+    """A small self-contained page, mostly for visitors of dead links: status, body, headers. title: plain text; text: trusted HTML."""
     body = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><title>{title}</title>
@@ -95,10 +97,10 @@ main{{padding:2rem;max-width:30rem}}h1{{font-size:1.6rem;margin:0 0 .5rem}}a{{co
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge, where the length is announced before a byte is read; TooSlow; ConnectionError when the sender hangs up."""
+    """The whole body. Raises TooLarge (before reading if Content-Length exceeds the limit), TooSlow, or ConnectionError when the sender hangs up."""
     too_large = TooLarge(f"the body is larger than {limit_bytes} bytes", code="body_too_large")
-    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    if announced.isdigit() and int(announced) > limit_bytes:
+    content_length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if content_length.isdigit() and int(content_length) > limit_bytes:
         raise too_large
     parts: list[bytes] = []
     size = 0

@@ -14,7 +14,7 @@ COMPRESSED_ETAG = f'"{_DIGEST}-gz"'.encode()
 
 HEADERS: list[Header] = [
     (b"content-type", b"text/javascript; charset=utf-8"),
-    # An hour: a corrected script reaches every shop the same day, a page view costs no request.
+    # An hour: a corrected script reaches every shop the same day, and most page views cost no request.
     (b"cache-control", b"public, max-age=3600"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"access-control-allow-origin", b"*"),
@@ -29,14 +29,13 @@ async def answer_script(scope: Scope, send: Send) -> None:
         await refuse_method(scope, send, "GET", "HEAD")
         return
     headers = dict(scope["headers"])
-    asked = headers.get(b"if-none-match", b"")
     compress = b"gzip" in headers.get(b"accept-encoding", b"")
     etag = COMPRESSED_ETAG if compress else ETAG
-    told = [*HEADERS, (b"etag", etag)]
-    known = {tag.strip().removeprefix(b"W/") for tag in asked.split(b",")}
-    if etag in known or b"*" in known:
-        await answer(send, 304, headers=told)
+    script_headers = [*HEADERS, (b"etag", etag)]
+    cached = {tag.strip().removeprefix(b"W/") for tag in headers.get(b"if-none-match", b"").split(b",")}
+    if etag in cached or b"*" in cached:
+        await answer(send, 304, headers=script_headers)
     elif compress:
-        await answer(send, 200, COMPRESSED, [*told, (b"content-encoding", b"gzip")])
+        await answer(send, 200, COMPRESSED, [*script_headers, (b"content-encoding", b"gzip")])
     else:
-        await answer(send, 200, SCRIPT, told)
+        await answer(send, 200, SCRIPT, script_headers)

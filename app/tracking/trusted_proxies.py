@@ -1,15 +1,15 @@
-"""Whose address a request comes from: the peer's, or what a proxy of ours says. Nobody else's word about it is taken."""
+"""The client address of a request: the peer's, or the one a trusted proxy forwards. Other peers' X-Forwarded-For is ignored."""
 
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 FORWARDED_MAX = 32
-"""Entries of X-Forwarded-For that are looked at, from the right."""
+"""Largest number of X-Forwarded-For entries read, from the right."""
 
 
 class Proxies:
-    """The networks of ARIANE_TRUSTED_PROXIES (CIDR, comma separated); none by default, so that nothing is believed."""
+    """The networks of ARIANE_TRUSTED_PROXIES (CIDR, comma separated); none by default."""
 
     def __init__(self, trusted: str) -> None:
         self._networks = tuple(ip_network(part.strip()) for part in trusted.split(",") if part.strip())
@@ -19,10 +19,10 @@ class Proxies:
         return bool(self._networks)
 
     def client(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """The first address from the right that is no proxy of ours, `peer` first.
+        """The first address from the right that is not a trusted proxy, beginning with `peer`.
 
-        The leftmost entry is what the visitor typed: it is only believed when every hop to its right is ours. An entry that is no address
-        ends the walk at the proxy that vouched for it.
+        Visitors can send any leftmost entry: it counts only if every hop to its right is trusted. An entry that is not an address ends the
+        walk at the proxy that forwarded it.
         """
         if not self._trusts(peer):
             return peer

@@ -282,7 +282,7 @@ async def test_orders_that_waited_for_a_click_are_queued_with_it(
     own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_max: int
 ) -> None:
     # With room for one row only, the clicks are looked up one by one.
-    monkeypatch.setattr("app.intake.clicks.recording.SAID_OF_THEN_MAX", rows_max)
+    monkeypatch.setattr("app.intake.clicks.recording.REFERENCES_MAX", rows_max)
     alice, charlie = pair
     by_click, by_visitor, unrelated = (click(alice, alice.id) for _ in range(3))
     by_bot = click(alice, alice.id, user_agent="curl/8")

@@ -1,17 +1,17 @@
-"""What PostgreSQL's planner knows of the tables, kept true while they grow fast.
+"""ANALYZE for tables that grow fast, for speed alone (docs/performance.md).
 
-Of a table that was never analyzed it believes that a brand is one row in two hundred, and reads all of the brand's rows for every look-up. Its own
-autovacuum looks in once a minute: on the first day, or after a quiet one, that is a minute in which recording takes three times the processor.
+For a table that was never analyzed PostgreSQL's planner assumes that a brand has one row in two hundred, and reads all of the brand's rows for every
+look-up. Autovacuum runs once a minute: on the first day, or after a quiet one, recording takes three times the processor for that minute.
 """
 
 import asyncpg
 
 GROWN = 2
-"""Analyzed again at this many times the pages that the planner knows of; by less, autovacuum is in time."""
+"""Growth since the planner last counted a table's pages, as a factor, after which it is analyzed; autovacuum is in time for less."""
 PAGES_MIN = 4
-"""A table smaller than this many pages of 8 KiB is read whole as fast as in any other way."""
+"""Smallest table that is analyzed, in pages of 8 KiB; smaller ones are read completely as fast as in any other way."""
 TABLES_MAX = 20
-"""Of one pass; the others follow in the next."""
+"""Largest number of tables analyzed in one pass; the others follow in the next."""
 LOCK_TIMEOUT_MS = 100
 
 GROWN_TABLES = """
@@ -23,9 +23,9 @@ ORDER BY oid LIMIT $3
 
 
 async def refresh_statistics(pool: asyncpg.Pool) -> int:
-    """Analyze the tables that have doubled since the planner last counted them; returns how many there were.
+    """Analyze the tables that have doubled since the planner last counted them; returns how many.
 
-    Plans that connections keep are made anew after it. While somebody changes a table, its very size cannot be asked: all is left for later.
+    Connections replan their cached plans after it. While DDL holds a lock on a table its size cannot be read, and the pass is skipped.
     """
     async with pool.acquire() as connection:
         try:

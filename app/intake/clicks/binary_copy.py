@@ -1,7 +1,7 @@
 """Clicks as `COPY click FROM STDIN (FORMAT binary)` takes them: https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS-BINARY
 
-Written by hand, because this is the drain's innermost loop: as parameters, element by element, a click takes asyncpg three times as long, and
-an INSERT takes PostgreSQL two to three times as long as a COPY, which writes the log page by page.
+For speed alone (docs/performance.md): this is the drain's innermost loop. asyncpg takes three times as long to encode a click as parameters, and
+PostgreSQL two to three times as long for an INSERT as for a COPY, which writes its log page by page.
 """
 
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ from struct import Struct, error
 COLUMNS = (
     "brand_id", "id", "link_id", "occurred_at", "class", "visitor", "country", "device", "os", "browser", "in_app", "referrer_host",
 )  # fmt: skip
-REMEMBERED_WORDS = 10_000
-"""Combinations of country, browser and referrer; a day has a few thousand."""
+CACHED_WORDS = 10_000
+"""Cached combinations of country, browser and referrer; a day has a few thousand."""
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _END = b"\xff\xff"
 _EPOCH_MS = 946_684_800_000
-"""2000-01-01 UTC, from where PostgreSQL counts."""
+"""PostgreSQL's epoch, 2000-01-01 UTC, in Unix milliseconds."""
 _UUID_BYTES = 16
-# A length before every value, -1 for null: three ids, the moment, the class; then the visitor.
+# Every value has its length before it, -1 for null: three ids, the time, the class; then the visitor.
 _FIRST = Struct(">h i16s i16s i16s iq ih")
 _VISITOR = Struct(">iq")
 _NULL = Struct(">i").pack(-1)
@@ -27,12 +27,12 @@ _length = Struct(">i").pack
 
 
 CopiedClick = tuple[str, str, int, int, int | None, tuple[str, ...]]
-"""A row of `click` but for its brand: id, link, milliseconds since the epoch, class, visitor; country, device, system, browser, app and referrer's
-host, '' where there is none."""
+"""A row of `click` without its brand: id, link, Unix milliseconds, class, visitor, and the texts country, device, system, browser, app and referrer's
+host ('' for null)."""
 
 
 def encode_clicks(brand_id: str, clicks: Iterable[CopiedClick]) -> bytes:
-    """The whole stream. Raises ValueError for an id that is none, or a number that has no room in its column."""
+    """The complete stream. Raises ValueError for an invalid id or a number out of its column's range."""
     brand = _uuid(brand_id)
     count = len(COLUMNS)
     links: dict[str, bytes] = {}
@@ -60,7 +60,7 @@ def _uuid(text: str) -> bytes:
     return raw
 
 
-@lru_cache(maxsize=REMEMBERED_WORDS)
+@lru_cache(maxsize=CACHED_WORDS)
 def _words(words: tuple[str, ...]) -> bytes:
     encoded = [word.encode() for word in words]
     return b"".join(_length(len(word)) + word if word else _NULL for word in encoded)

@@ -1,9 +1,8 @@
-"""From lines to clicks: stored once, counted once, and told to the orders that waited for them.
+"""Records clicks: stored once, counted once, and reported to the orders that waited for them.
 
-Whatever the number of drainers and however often a line is replayed: a count grows only by the rows that its own transaction inserted. Nearly
-always all clicks of a chunk are new, so they are copied in, all or none; a chunk of which some are there already is inserted row by row.
-Counts are locked in the order of (brand, day, link) by everybody who touches them. Unsorted, two drainers deadlock and fall to a
-two-hundredth of the speed.
+With any number of drainers and replays a count grows only by the rows that its own transaction inserted. Nearly always all clicks of a chunk are
+new, so they are copied in, all or none; a chunk with clicks that were stored before is inserted row by row. All processes lock counts in the order
+of (brand, day, link): unsorted, two drainers deadlock and fall to a two-hundredth of the speed.
 """
 
 from collections import Counter
@@ -24,16 +23,16 @@ from app.intake.clicks.calendar import Calendar
 from app.spool.records import ClickLine, MissLine
 
 NOBODY = UUID(int=0)
-"""The brand of requests on the shared host that belong to nobody."""
+"""Stands for the brand of requests on the shared host for slugs that no brand has."""
 
 MISSED_SLUGS_MAX = 1_000
-"""Distinct unknown slugs counted per brand, host and day; a scanner's others are counted together as `(other)`."""
+"""Largest number of distinct unknown slugs per brand, host and day; further ones, from scanners, are counted together as `(other)`."""
 OTHER_SLUGS = "(other)"
 SLUG_MAX_CHARS = 200
 
 SEPARATOR = "\x1f"
-"""Columns travel as one text each: asyncpg takes five times as long for an array, element by element. '' is null. A value that held this
-character would make its column longer than the ids, and the row without an id refuses the chunk."""
+"""Separator of a column's values, which are sent as one text: asyncpg takes five times as long for an array. '' is null. A value that contains
+the separator makes its column longer than the ids, and the row without an id fails the chunk."""
 
 COUNT_CLICKS = """
 INSERT INTO click_day AS c (brand_id, day, link_id, clicks, bots, previews, prefetches, heads)
@@ -44,7 +43,7 @@ SET clicks = c.clicks + excluded.clicks, bots = c.bots + excluded.bots, previews
     prefetches = c.prefetches + excluded.prefetches, heads = c.heads + excluded.heads
 """
 COUNTED_CLASSES = 5
-"""The columns of COUNT_CLICKS, in the order of tables.CLICK_CLASSES; later ones are in no count."""
+"""Number of leading tables.CLICK_CLASSES that have a column in COUNT_CLICKS; the others are not counted."""
 
 INSERT_CLICKS = """
 INSERT INTO click (brand_id, id, link_id, occurred_at, class, visitor, country, device, os, browser, in_app, referrer_host)
@@ -59,9 +58,9 @@ ON CONFLICT (brand_id, id) DO NOTHING
 RETURNING id::text
 """
 
-# Orders that named one of these clicks, or a visitor who landed with one of them, before it was here: whatever was said of clicks of that time,
-# which is hardly ever more than a few rows. Ids are written so that they sort by time, as text too; $2 and $3 are the chunk's first and last.
-SAID_OF_THEN = """
+# Orders that named a click of the chunk's time span, or a visitor who landed with one, before it was recorded: hardly ever more than a few rows. Ids
+# sort by time, as text too; $2 and $3 are the chunk's first and last.
+FIND_REFERENCES = """
 WITH named AS (
     SELECT substr(touch, 7)::uuid AS click_id, conversion_id FROM order_touch
     WHERE brand_id = $1 AND touch BETWEEN 'click:' || $2::uuid AND 'click:' || $3::uuid ORDER BY touch LIMIT $4
@@ -71,11 +70,11 @@ WITH named AS (
 SELECT click_id, conversion_id, NULL AS visitor_id FROM named
 UNION ALL SELECT click_id, NULL, visitor_id FROM landed
 """
-SAID_OF_THEN_MAX = 1_000
-"""Rows of either kind. A chunk whose clicks lie months apart has more of both between them: its clicks are then looked up one by one."""
+REFERENCES_MAX = 1_000
+"""Largest number of rows of either kind. A chunk whose clicks are months apart has more in its span: its clicks are then looked up one by one."""
 NAMED_VISITORS = "SELECT DISTINCT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])"
 
-# OFFSET 0 keeps each look-up apart: one descent of the index a click. Free to choose, the planner reads all orders of the brand up to 170,000.
+# OFFSET 0 keeps the look-ups separate: one index descent per click. Otherwise the planner reads all orders of a brand with up to 170,000.
 WAITING_ORDERS = """
 WITH fresh AS (SELECT id FROM unnest(string_to_array($2, E'\\x1f')) AS id)
 SELECT named.conversion_id FROM fresh CROSS JOIN LATERAL (
@@ -103,7 +102,7 @@ VALUES ($1, string_to_array($2, E'\\x1f')::uuid[], string_to_array($3, E'\\x1f')
 
 @dataclass(frozen=True, slots=True)
 class ReadClicks:
-    """Clicks of one brand, read, a list a column, all of equal length; '' where there is nothing to say."""
+    """Parsed clicks of one brand, one list per column, all of equal length; '' for null."""
 
     brand_id: str
     ids: list[str]
@@ -116,16 +115,16 @@ class ReadClicks:
 
 
 Add = Callable[[Connection, ReadClicks], Awaitable[list[str]]]
-"""Stores a brand's clicks; returns the ids of those that were not there yet."""
+"""Stores a brand's clicks and returns the ids of the new ones."""
 
 
 def at_ms(line_id: str) -> int:
-    """Milliseconds since the epoch in a UUIDv7 as 36 characters. ValueError when it is none."""
+    """Unix milliseconds of a UUIDv7 of 36 characters. Raises ValueError for another text."""
     return int(line_id[:8] + line_id[9:13], 16)
 
 
 def read_clicks(lines: Iterable[ClickLine]) -> list[ReadClicks]:
-    """Clicks by brand, brands in the order in which counts are locked. A click that is there twice is taken once. Raises ValueError."""
+    """Parse clicks, grouped by brand in the order in which counts are locked, without duplicates. Raises ValueError."""
     brands: dict[str, dict[str, ClickLine]] = {}
     for line in lines:
         brands.setdefault(line.brand_id, {})[line.id] = line
@@ -153,14 +152,14 @@ def _read_brand(brand_id: str, lines: list[ClickLine]) -> ReadClicks:
 
 
 async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], calendar: Calendar) -> int:
-    """Store these clicks with everything that follows from them, in one durable transaction; returns how many were new.
+    """Store these clicks and their counts and queue entries in one durable transaction; returns how many were new.
 
-    Raises what asyncpg raises; nothing is stored then.
+    Raises asyncpg's errors; nothing is stored then.
     """
     try:
         return await _record(connection, brands, calendar, _copy)
     except asyncpg.UniqueViolationError:
-        # A replay: its process was killed between the commit and the removal of the segment.
+        # A replay: a process was killed between the commit and the removal of the segment.
         return await _record(connection, brands, calendar, _insert)
 
 
@@ -170,7 +169,7 @@ async def _record(connection: Connection, brands: Sequence[ReadClicks], calendar
     due_orders: list[UUID] = []
     pending: list[tuple[str, ...]] = []
     async with connection.transaction():
-        # The segment is removed on the word of this commit.
+        # The segment is removed after this commit.
         await connection.execute("SET LOCAL synchronous_commit = on")
         for read in brands:
             fresh = await add(connection, read)
@@ -178,13 +177,13 @@ async def _record(connection: Connection, brands: Sequence[ReadClicks], calendar
             if not fresh:
                 continue
             await _count(connection, read, fresh, calendar)
-            # A statement of its own, after the write: what committed before this snapshot is seen here, what commits later sees the click.
+            # A separate statement after the write: orders committed before its snapshot are found here, later ones see the click.
             for conversion_id in await _find_waiting(connection, read.brand_id, fresh):
                 due_brands.append(read.brand_id)
                 due_orders.append(conversion_id)
             if visits := _visits(read, fresh):
                 pending.append((read.brand_id, *visits))
-        # Queues of the background process, apart from the statements on brand tables: on a cluster they live elsewhere.
+        # Queues of the background process, separate from statements on brand tables, which a cluster keeps elsewhere.
         if pending:
             await connection.executemany(INSERT_PENDING, pending)
         if due_orders:
@@ -193,15 +192,17 @@ async def _record(connection: Connection, brands: Sequence[ReadClicks], calendar
 
 
 async def _find_waiting(connection: Connection, brand_id: str, fresh: list[str]) -> list[UUID]:
-    """The orders that one of these clicks, new in this transaction, may concern."""
-    said = await connection.fetch(SAID_OF_THEN, brand_id, min(fresh), max(fresh), SAID_OF_THEN_MAX)
-    if len(said) >= SAID_OF_THEN_MAX:
+    """The orders that one of these new clicks may concern."""
+    references = await connection.fetch(FIND_REFERENCES, brand_id, min(fresh), max(fresh), REFERENCES_MAX)
+    if len(references) >= REFERENCES_MAX:
         return [row[0] for row in await connection.fetch(WAITING_ORDERS, brand_id, SEPARATOR.join(fresh))]
-    if not said:
+    if not references:
         return []
-    ours = set(map(UUID, fresh))
-    found = {row["conversion_id"] for row in said if row["conversion_id"] and row["click_id"] in ours}
-    visitors = sorted({row["visitor_id"] for row in said if row["visitor_id"] is not None and row["click_id"] in ours})
+    new = set(map(UUID, fresh))
+    found = {row["conversion_id"] for row in references if row["conversion_id"] and row["click_id"] in new}
+    visitors = sorted(
+        {row["visitor_id"] for row in references if row["visitor_id"] is not None and row["click_id"] in new}
+    )
     if visitors:
         touches = [f"visitor:{visitor}" for visitor in visitors]
         found.update(row[0] for row in await connection.fetch(NAMED_VISITORS, brand_id, touches))
@@ -209,7 +210,7 @@ async def _find_waiting(connection: Connection, brand_id: str, fresh: list[str])
 
 
 async def _copy(connection: Connection, read: ReadClicks) -> list[str]:
-    """Returns all ids: they are new, or nothing is stored."""
+    """Copy all clicks in; raises if one of them is not new."""
     words = zip(*read.words, strict=True)
     columns = zip(read.ids, read.link_ids, read.times_ms, read.classes, read.visitors, words, strict=True)
     content = encode_clicks(read.brand_id, columns)
@@ -218,7 +219,7 @@ async def _copy(connection: Connection, read: ReadClicks) -> list[str]:
 
 
 async def _insert(connection: Connection, read: ReadClicks) -> list[str]:
-    """Returns the ids of those that were not there yet."""
+    """Insert the clicks that are new, and return their ids."""
     rows = await connection.fetch(
         INSERT_CLICKS,
         read.brand_id,
@@ -233,7 +234,7 @@ async def _insert(connection: Connection, read: ReadClicks) -> list[str]:
 
 
 async def _count(connection: Connection, read: ReadClicks, fresh: list[str], calendar: Calendar) -> None:
-    """Adds the new ones to the counts of their links and days."""
+    """Add the new clicks to the counts of their links and days."""
     zone = await calendar.zone(connection, read.brand_id)
     first, last = (calendar.day(zone, ms) for ms in (min(read.times_ms), max(read.times_ms)))
     days = [first] * len(read.ids) if first == last else [calendar.day(zone, ms) for ms in read.times_ms]
@@ -251,7 +252,7 @@ async def _count(connection: Connection, read: ReadClicks, fresh: list[str], cal
 
 
 def _visits(read: ReadClicks, fresh: list[str]) -> tuple[str, str, str] | None:
-    """Ids, links and visitors of the new human clicks that have a visitor, each as one text; None when there is none."""
+    """Ids, links and visitors of the new human clicks with a visitor, one text per column; None when there are none."""
     wanted = None if len(fresh) == len(read.ids) else set(fresh)
     visits = [
         (id_, link_id, str(visitor))
@@ -264,9 +265,9 @@ def _visits(read: ReadClicks, fresh: list[str]) -> tuple[str, str, str] | None:
     return ids, links, visitors
 
 
-# ── Requests that led nowhere ────────────────────────────────────────────────────────────────────────────────────────
+# ── Misses ────────────────────────────────────────────────────────────────────────────────────────
 
-KNOWN_SLUGS = """
+FIND_SLUGS = """
 SELECT slug FROM missed_day WHERE brand_id = $1 AND day = $2 AND host = $3 AND reason = 'unknown_slug' LIMIT $4
 """
 COUNT_MISSES = """
@@ -280,9 +281,9 @@ Miss = tuple[date, str, str, str]
 
 
 async def record_misses(connection: Connection, lines: Sequence[MissLine], calendar: Calendar) -> None:
-    """Count requests that led nowhere per day, host and slug, in one durable transaction.
+    """Count misses per day, host and slug, in one durable transaction.
 
-    They are counts without rows of their own, so a process killed between this commit and the removal of the segment counts them twice.
+    A miss has no row of its own, so a process killed between this commit and the removal of the segment counts it twice.
     """
     brands: dict[str, Counter[Miss]] = {}
     for line in lines:
@@ -304,16 +305,16 @@ async def record_misses(connection: Connection, lines: Sequence[MissLine], calen
 
 
 async def _fold_slugs(connection: Connection, brand_id: str, misses: Counter[Miss]) -> Counter[Miss]:
-    """The same counts, with unknown slugs past the limit of their host and day put together. Slugs of real links are never folded."""
-    known: dict[tuple[date, str], set[str]] = {}
+    """The counts, with unknown slugs beyond the limit of their host and day counted together. Slugs of links are never folded."""
+    counted: dict[tuple[date, str], set[str]] = {}
     folded: Counter[Miss] = Counter()
     for (day, host, slug, reason), hits in misses.items():
         kept = slug
         if reason == "unknown_slug":
-            slugs = known.get((day, host))
+            slugs = counted.get((day, host))
             if slugs is None:
-                rows = await connection.fetch(KNOWN_SLUGS, brand_id, day, host, MISSED_SLUGS_MAX)
-                slugs = known[(day, host)] = {row[0] for row in rows}
+                rows = await connection.fetch(FIND_SLUGS, brand_id, day, host, MISSED_SLUGS_MAX)
+                slugs = counted[(day, host)] = {row[0] for row in rows}
             if slug not in slugs and len(slugs) >= MISSED_SLUGS_MAX:
                 kept = OTHER_SLUGS
             else:

@@ -1,7 +1,7 @@
-"""Who came for the first time: the first human click per link, visitor and UTC day, counted after the drain.
+"""Unique clicks: the first human click per link, visitor and UTC day, counted after the drain.
 
-In the drain itself this costs two thirds of the speed. Clicks arrive in any order (an orphaned segment, a host that was away), so the first one
-known may be replaced by an earlier one; when that one lies on another day in the brand's own zone, the count moves with it.
+Counting them in the drain costs two thirds of its speed. Clicks arrive in any order (an orphaned segment, a host that was down), so the first click
+recorded may be replaced by an earlier one; if that is on another day in the brand's zone, the count moves with it.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ TAKE_PENDING = """
 DELETE FROM unique_pending WHERE id = ANY (ARRAY (SELECT id FROM unique_pending ORDER BY id LIMIT $1))
 RETURNING brand_id, click_ids, link_ids, visitors
 """
-KNOWN_VISITS = """
+FIND_VISITS = """
 SELECT v.day, v.link_id, v.visitor, v.first_click_id FROM unnest($2::date[], $3::uuid[], $4::int8[]) AS k (day, link_id, visitor)
 JOIN visit v ON v.brand_id = $1 AND v.day = k.day AND v.link_id = k.link_id AND v.visitor = k.visitor WHERE v.brand_id = $1
 """
@@ -40,26 +40,26 @@ ON CONFLICT (brand_id, day, link_id) DO UPDATE SET unique_clicks = c.unique_clic
 """
 
 Visit = tuple[date, UUID, int]
-"""UTC day, link, visitor: one visit, whose first click counts."""
+"""A visit: UTC day, link, visitor. Its first click counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a batch of clicks changes: the first clicks to remember, and by how much each (local day, link) grows or shrinks."""
+    """The effect of a batch of clicks: the first clicks to store, and the change of each (local day, link) count."""
 
     firsts: dict[Visit, UUID]
     counts: Counter[tuple[date, UUID]]
 
 
-def count_change(clicks: dict[Visit, UUID], known: dict[Visit, UUID], local_day: dict[UUID, date]) -> Change:
-    """Pure. clicks: the earliest click of each visit in the batch; known: what is remembered of the same visits.
+def count_change(clicks: dict[Visit, UUID], stored: dict[Visit, UUID], local_day: dict[UUID, date]) -> Change:
+    """Compute the change, without effects. clicks: the earliest click of each visit in the batch; stored: the first clicks stored of these visits.
 
-    local_day: the day of every click named in either, in the brand's own zone.
+    local_day: the day of every click in either, in the brand's zone.
     """
     firsts: dict[Visit, UUID] = {}
     counts: Counter[tuple[date, UUID]] = Counter()
     for visit, click in clicks.items():
-        before = known.get(visit)
+        before = stored.get(visit)
         if before is not None and before <= click:
             continue
         firsts[visit] = click
@@ -70,9 +70,9 @@ def count_change(clicks: dict[Visit, UUID], known: dict[Visit, UUID], local_day:
 
 
 async def count_uniques(pool: asyncpg.Pool, calendar: Calendar) -> int:
-    """Count the visits of up to 50 drained chunks; returns how many chunks, 0 when there are none or another process is at it.
+    """Count the visits of up to 50 drained chunks; returns how many chunks, 0 when there are none or another process is counting.
 
-    One at a time over the whole database: two that remember the same visit would both count it.
+    A lock allows one process over the whole database: two that store the same visit would both count it.
     """
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", ADVISORY_LOCK):
@@ -82,7 +82,7 @@ async def count_uniques(pool: asyncpg.Pool, calendar: Calendar) -> int:
         for row in rows:
             firsts = brands.setdefault(row["brand_id"], {})
             _keep_earliest(firsts, zip(row["click_ids"], row["link_ids"], row["visitors"], strict=True))
-        # Brands in order, as everybody locks the counts.
+        # In the order of brands, in which all processes lock the counts.
         for brand_id in sorted(brands):
             await _count_brand(connection, brand_id, brands[brand_id], calendar)
         return len(rows)
@@ -91,18 +91,18 @@ async def count_uniques(pool: asyncpg.Pool, calendar: Calendar) -> int:
 def _keep_earliest(firsts: dict[Visit, UUID], clicks: Iterable[tuple[UUID, UUID, int]]) -> None:
     for click, link_id, visitor in clicks:
         visit = (datetime.fromtimestamp(unix_ms(click) / 1000, UTC).date(), link_id, visitor)
-        known = firsts.get(visit)
-        if known is None or click < known:
+        first = firsts.get(visit)
+        if first is None or click < first:
             firsts[visit] = click
 
 
 async def _count_brand(connection: Connection, brand_id: UUID, clicks: dict[Visit, UUID], calendar: Calendar) -> None:
     days, links, visitors = (list(column) for column in zip(*clicks, strict=True))
-    rows = await connection.fetch(KNOWN_VISITS, brand_id, days, links, visitors)
-    known = {(row[0], row[1], row[2]): row[3] for row in rows}
+    rows = await connection.fetch(FIND_VISITS, brand_id, days, links, visitors)
+    stored = {(row[0], row[1], row[2]): row[3] for row in rows}
     zone = await calendar.zone(connection, str(brand_id))
-    local_day = {click: calendar.day(zone, unix_ms(click)) for click in (*clicks.values(), *known.values())}
-    change = count_change(clicks, known, local_day)
+    local_day = {click: calendar.day(zone, unix_ms(click)) for click in (*clicks.values(), *stored.values())}
+    change = count_change(clicks, stored, local_day)
     if not change.firsts:
         return
     days, links, visitors = (list(column) for column in zip(*change.firsts, strict=True))
