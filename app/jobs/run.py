@@ -26,7 +26,7 @@ from app.settings import Settings
 log = logging.getLogger("ariane.jobs")
 
 ATTEMPTS_MAX = 5
-"""Starts of a job without any progress after which it counts as what kills its process, and is not started again."""
+"""Starts of a job without progress in between, after which it is taken to kill its process and is not started again."""
 RESULT_BYTES_MAX = 512 << 10
 """Largest result, in bytes. A reconciliation has a waterfall for each currency of its list: some 160, of 2 KB at most."""
 TEXT_CHARACTERS_MAX = 500

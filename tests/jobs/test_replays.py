@@ -28,7 +28,7 @@ from tests.intake.test_deliveries import SECRET, Shop
 KEY = "s" * 43
 
 
-class Desk:
+class Runner:
     """A database of the test's own, with a brand, its shop, and a runner of jobs."""
 
     def __init__(self, pool: asyncpg.Pool, settings: Settings, brand: Brand, shop: Shop) -> None:
@@ -66,22 +66,22 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(fresh_dsn: Callable[[], Awaitable[str]], tmp_path: Path) -> AsyncIterator[Desk]:
+async def runner(fresh_dsn: Callable[[], Awaitable[str]], tmp_path: Path) -> AsyncIterator[Runner]:
     pool = await connect_pool(await fresh_dsn(), size=8, name="tests")
     brand = await create_brand(pool, "Alice")
     shop = Shop(brand, "generic")
     await shop.connect(pool, KEY, SECRET)
     settings = msgspec.structs.replace(read_settings({}, data=tmp_path, secret_key=KEY), job_silent_s=2)
-    yield Desk(pool, settings, brand, shop)
+    yield Runner(pool, settings, brand, shop)
     await pool.close()
 
 
-def order(desk: Desk, number: int, **changed: object) -> HookLine:
+def order(runner: Runner, number: int, **changed: object) -> HookLine:
     body = {"order_id": f"A-{number}", "net_minor": 1_000 + number, "currency": "EUR", **changed}
-    return desk.shop.line(json.dumps(body).encode(), {})
+    return runner.shop.line(json.dumps(body).encode(), {})
 
 
-async def receive_unread(desk: Desk, lines: list[HookLine], monkeypatch: pytest.MonkeyPatch) -> None:
+async def receive_unread(runner: Runner, lines: list[HookLine], monkeypatch: pytest.MonkeyPatch) -> None:
     """As a release that reads none of them."""
     from app.domain.strict_json import Unreadable
 
@@ -90,20 +90,20 @@ async def receive_unread(desk: Desk, lines: list[HookLine], monkeypatch: pytest.
 
     with monkeypatch.context() as blind:
         blind.setattr(platform, "read_order", refuse)
-        assert await desk.receive(*lines) == RecordingCounts(rejected=len(lines))
+        assert await runner.receive(*lines) == RecordingCounts(rejected=len(lines))
 
 
 async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_listed_with_its_reason(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "BATCH_ROWS", 3)
-    lines = [order(desk, number, currency="ZZZ" if number == 5 else "EUR") for number in range(8)]
-    await receive_unread(desk, lines, monkeypatch)
-    untouched = desk.shop.line(b"{", {})
-    await desk.receive(untouched)
-    job_id = await desk.put(status="rejected", reason="not_an_order")
-    assert await desk.run() == 1
-    job = await desk.read(job_id)
+    lines = [order(runner, number, currency="ZZZ" if number == 5 else "EUR") for number in range(8)]
+    await receive_unread(runner, lines, monkeypatch)
+    untouched = runner.shop.line(b"{", {})
+    await runner.receive(untouched)
+    job_id = await runner.put(status="rejected", reason="not_an_order")
+    assert await runner.run() == 1
+    job = await runner.read(job_id)
     assert (job["state"], job["done"]) == ("succeeded", 8)
     result = json.loads(job["result"])
     assert {name: result[name] for name in ("dry_run", "recorded", "ignored", "rejected", "unsigned")} == {
@@ -116,23 +116,25 @@ async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_listed_with_
     [reason] = result["reasons"]
     assert (reason["reason"], reason["count"]) == ("invalid_fields", 1)
     assert reason["example_id"] == ids.show("delivery", UUID(lines[5].id))
-    [line] = await desk.pool.fetch("SELECT * FROM job_line WHERE brand_id = $1 AND job_id = $2", desk.brand.id, job_id)
+    [line] = await runner.pool.fetch(
+        "SELECT * FROM job_line WHERE brand_id = $1 AND job_id = $2", runner.brand.id, job_id
+    )
     assert (line["number"], line["status"], line["reason"]) == (6, "rejected", "invalid_fields")
     assert json.loads(line["details"]) == {"delivery_id": reason["example_id"]}
-    assert await desk.statuses() == ["recorded"] * 5 + ["rejected"] + ["recorded"] * 2 + ["rejected"]
-    attempts = await desk.pool.fetchval(
-        "SELECT attempts FROM delivery WHERE brand_id = $1 AND id = $2", desk.brand.id, UUID(untouched.id)
+    assert await runner.statuses() == ["recorded"] * 5 + ["rejected"] + ["recorded"] * 2 + ["rejected"]
+    attempts = await runner.pool.fetchval(
+        "SELECT attempts FROM delivery WHERE brand_id = $1 AND id = $2", runner.brand.id, UUID(untouched.id)
     )
     assert attempts == 1
 
 
 async def test_a_process_that_dies_midway_leaves_nothing_twice_and_nothing_out(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selection, "BATCH_ROWS", 3)
-    lines = [order(desk, number) for number in range(8)]
-    await receive_unread(desk, lines, monkeypatch)
-    job_id = await desk.put(status="rejected")
+    lines = [order(runner, number) for number in range(8)]
+    await receive_unread(runner, lines, monkeypatch)
+    job_id = await runner.put(status="rejected")
     commits = 0
 
     async def dying(run: Run) -> Any:
@@ -149,23 +151,23 @@ async def test_a_process_that_dies_midway_leaves_nothing_twice_and_nothing_out(
         return await KINDS["replay"].run(run)
 
     with pytest.raises(asyncio.CancelledError):
-        await desk.run({"replay": Kind(dying, "deliveries")})
-    assert (await desk.read(job_id))["done"] == 6
-    assert await desk.statuses() == ["recorded"] * 6 + ["rejected"] * 2
-    assert await desk.run() == 0  # its claim is still believed
-    await desk.pool.execute("UPDATE job SET alive_at = alive_at - interval '1 hour' WHERE id = $1", job_id)
-    assert await desk.run() == 1
-    job = await desk.read(job_id)
+        await runner.run({"replay": Kind(dying, "deliveries")})
+    assert (await runner.read(job_id))["done"] == 6
+    assert await runner.statuses() == ["recorded"] * 6 + ["rejected"] * 2
+    assert await runner.run() == 0  # its claim is still believed
+    await runner.pool.execute("UPDATE job SET alive_at = alive_at - interval '1 hour' WHERE id = $1", job_id)
+    assert await runner.run() == 1
+    job = await runner.read(job_id)
     assert (job["state"], job["done"], json.loads(job["result"])["recorded"]) == ("succeeded", 8, 8)
-    assert await desk.statuses() == ["recorded"] * 8
-    witnesses = await desk.pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", desk.brand.id)
+    assert await runner.statuses() == ["recorded"] * 8
+    witnesses = await runner.pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", runner.brand.id)
     assert witnesses == 8
 
 
-async def test_one_that_cannot_be_recorded_costs_only_itself(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_cannot_be_recorded_costs_only_itself(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
 
-    await desk.receive(*[order(desk, number) for number in range(7)])
+    await runner.receive(*[order(runner, number) for number in range(7)])
     whole = platform.read_order
 
     def careless(body: Any, context: Any) -> Any:
@@ -173,59 +175,59 @@ async def test_one_that_cannot_be_recorded_costs_only_itself(desk: Desk, monkeyp
         return dataclasses.replace(report, visitor_id="a\0b") if report.order_id == "A-3" else report
 
     monkeypatch.setattr(platform, "read_order", careless)
-    job_id = await desk.put(status="recorded")
-    await desk.run()
-    job = await desk.read(job_id)
+    job_id = await runner.put(status="recorded")
+    await runner.run()
+    job = await runner.read(job_id)
     result = json.loads(job["result"])
     assert (job["state"], job["done"], result["recorded"], result["rejected"]) == ("succeeded", 7, 6, 1)
     assert result["reasons"][0]["reason"] == "not_recordable"
 
 
-async def test_a_cancelled_replay_keeps_the_result_so_far(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_replay_keeps_the_result_so_far(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "BATCH_ROWS", 2)
-    await desk.receive(*[order(desk, number) for number in range(6)])
-    job_id = await desk.put(status="recorded")
+    await runner.receive(*[order(runner, number) for number in range(6)])
+    job_id = await runner.put(status="recorded")
 
     async def cancelling(run: Run) -> Any:
-        await desk.pool.execute("UPDATE job SET cancelled_at = now() WHERE id = $1", job_id)
+        await runner.pool.execute("UPDATE job SET cancelled_at = now() WHERE id = $1", job_id)
         return await KINDS["replay"].run(run)
 
-    await desk.run({"replay": Kind(cancelling, "deliveries")})
-    job = await desk.read(job_id)
+    await runner.run({"replay": Kind(cancelling, "deliveries")})
+    job = await runner.read(job_id)
     assert (job["state"], job["done"], json.loads(job["result"])["recorded"]) == ("cancelled", 2, 2)
 
 
-async def test_a_dry_run_counts_and_records_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    await receive_unread(desk, [order(desk, number) for number in range(3)], monkeypatch)
-    job_id = await desk.put(status="rejected", dry_run=True)
-    await desk.run()
-    result = json.loads((await desk.read(job_id))["result"])
+async def test_a_dry_run_counts_and_records_nothing(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    await receive_unread(runner, [order(runner, number) for number in range(3)], monkeypatch)
+    job_id = await runner.put(status="rejected", dry_run=True)
+    await runner.run()
+    result = json.loads((await runner.read(job_id))["result"])
     assert (result["dry_run"], result["recorded"]) == (True, 3)
-    assert await desk.statuses() == ["rejected"] * 3
+    assert await runner.statuses() == ["rejected"] * 3
 
 
-async def test_what_comes_in_while_it_runs_is_not_its_business(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_comes_in_while_it_runs_is_not_its_business(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a replay of what is recorded would never end on a busy day."""
-    await desk.receive(order(desk, 1))
-    job_id = await desk.put(status="recorded")
-    await desk.pool.execute(
+    await runner.receive(order(runner, 1))
+    job_id = await runner.put(status="recorded")
+    await runner.pool.execute(
         "UPDATE job SET created_at = $2 WHERE id = $1", job_id, clock.now() + timedelta(milliseconds=1)
     )
     await asyncio.sleep(0.01)
-    await desk.receive(order(desk, 2))
-    await desk.run()
-    assert (await desk.read(job_id))["done"] == 1
+    await runner.receive(order(runner, 2))
+    await runner.run()
+    assert (await runner.read(job_id))["done"] == 1
 
 
-async def test_a_rivals_deliveries_are_not_touched(desk: Desk) -> None:
-    charlie = await create_brand(desk.pool, "Charlie")
+async def test_a_rivals_deliveries_are_not_touched(runner: Runner) -> None:
+    charlie = await create_brand(runner.pool, "Charlie")
     his = Shop(charlie, "generic")
-    await his.connect(desk.pool, KEY, SECRET)
+    await his.connect(runner.pool, KEY, SECRET)
     line = his.line(b'{"order_id": "his"}', {})
-    await desk.receive(line)
-    by_id = await desk.put(ids=[ids.show("delivery", UUID(line.id))])
-    by_source = await desk.put(source_id=ids.show("source", his.id))
-    assert await desk.run() + await desk.run() == 2
+    await runner.receive(line)
+    by_id = await runner.put(ids=[ids.show("delivery", UUID(line.id))])
+    by_source = await runner.put(source_id=ids.show("source", his.id))
+    assert await runner.run() + await runner.run() == 2
     for job_id in (by_id, by_source):
-        assert (await desk.read(job_id))["done"] == 0
-    assert await desk.pool.fetchval("SELECT attempts FROM delivery WHERE brand_id = $1", charlie.id) == 1
+        assert (await runner.read(job_id))["done"] == 0
+    assert await runner.pool.fetchval("SELECT attempts FROM delivery WHERE brand_id = $1", charlie.id) == 1

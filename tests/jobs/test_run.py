@@ -21,7 +21,7 @@ from app.settings import Settings, read_settings
 Doing = Callable[[Run], Awaitable[Mapping[str, Any]]]
 
 
-class Desk:
+class Runner:
     """A database of the test's own, jobs put into it and runners over it."""
 
     def __init__(self, pool: asyncpg.Pool, settings: Settings) -> None:
@@ -55,9 +55,9 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(fresh_dsn: Callable[[], Awaitable[str]], tmp_path: Path) -> AsyncIterator[Desk]:
+async def runner(fresh_dsn: Callable[[], Awaitable[str]], tmp_path: Path) -> AsyncIterator[Runner]:
     pool = await connect_pool(await fresh_dsn(), size=8, name="tests")
-    yield Desk(pool, msgspec.structs.replace(read_settings({}, data=tmp_path), job_silent_s=2))
+    yield Runner(pool, msgspec.structs.replace(read_settings({}, data=tmp_path), job_silent_s=2))
     await pool.close()
 
 
@@ -73,27 +73,27 @@ async def count(run: Run) -> Mapping[str, Any]:
     return {"counted": run.checkpoint["next"]}
 
 
-async def test_a_job_runs_once_and_shows_its_progress_and_result(desk: Desk) -> None:
-    job_id = await desk.put()
-    assert [await desk.run(count), await desk.run(count)] == [1, 0]
-    job = await desk.read(job_id)
+async def test_a_job_runs_once_and_shows_its_progress_and_result(runner: Runner) -> None:
+    job_id = await runner.put()
+    assert [await runner.run(count), await runner.run(count)] == [1, 0]
+    job = await runner.read(job_id)
     assert (job["state"], job["done"], job["total"], json.loads(job["result"])) == ("succeeded", 5, 5, {"counted": 5})
     assert job["claim"] is None
     assert job["finished_at"] is not None
-    lines = await desk.pool.fetch("SELECT number, detail FROM job_line WHERE job_id = $1 ORDER BY number", job_id)
+    lines = await runner.pool.fetch("SELECT number, detail FROM job_line WHERE job_id = $1 ORDER BY number", job_id)
     assert [line["number"] for line in lines] == [0, 1, 2, 3, 4]
     assert lines[0]["detail"] == "a NUL ␀ and ? half"
 
 
-async def test_ten_runners_take_a_job_once(desk: Desk) -> None:
-    await desk.put()
-    assert sum(await asyncio.gather(*(desk.run(count) for _ in range(10)))) == 1
+async def test_ten_runners_take_a_job_once(runner: Runner) -> None:
+    await runner.put()
+    assert sum(await asyncio.gather(*(runner.run(count) for _ in range(10)))) == 1
 
 
-async def test_runners_that_choose_at_the_same_moment_take_one_job_of_a_brand(desk: Desk) -> None:
+async def test_runners_that_choose_at_the_same_moment_take_one_job_of_a_brand(runner: Runner) -> None:
     brand_id = random_ids.new_id()
     for _ in range(8):
-        await desk.put(brand_id)
+        await runner.put(brand_id)
     running, most = 0, 0
 
     async def meet(run: Run) -> Mapping[str, Any]:
@@ -104,16 +104,16 @@ async def test_runners_that_choose_at_the_same_moment_take_one_job_of_a_brand(de
         running -= 1
         return {}
 
-    await asyncio.gather(*(desk.pool.execute("SELECT pg_sleep(0.05)") for _ in range(8)))  # all of them connected
+    await asyncio.gather(*(runner.pool.execute("SELECT pg_sleep(0.05)") for _ in range(8)))  # all of them connected
     for _ in range(8):
-        await asyncio.gather(*(desk.run(meet) for _ in range(4)))
+        await asyncio.gather(*(runner.run(meet) for _ in range(4)))
     assert most == 1
 
 
-async def test_brands_take_turns_and_one_has_one_job_running(desk: Desk) -> None:
+async def test_brands_take_turns_and_one_has_one_job_running(runner: Runner) -> None:
     alice, charlie = random_ids.new_id(), random_ids.new_id()
     for brand_id in (alice, alice, charlie):
-        await desk.put(brand_id)
+        await runner.put(brand_id)
     began: list[UUID] = []
     both = asyncio.Event()
 
@@ -124,14 +124,14 @@ async def test_brands_take_turns_and_one_has_one_job_running(desk: Desk) -> None
         await both.wait()
         return {}
 
-    await asyncio.gather(*(desk.run(wait_for_the_other) for _ in range(3)))
+    await asyncio.gather(*(runner.run(wait_for_the_other) for _ in range(3)))
     assert sorted(began[:2]) == sorted([alice, charlie])
 
 
 async def test_a_job_whose_runner_died_goes_on_from_its_checkpoint_and_the_dead_runner_can_commit_nothing(
-    desk: Desk,
+    runner: Runner,
 ) -> None:
-    job_id = await desk.put()
+    job_id = await runner.put()
     began, went_on = asyncio.Event(), asyncio.Event()
 
     async def falls_silent(run: Run) -> Mapping[str, Any]:
@@ -145,97 +145,97 @@ async def test_a_job_whose_runner_died_goes_on_from_its_checkpoint_and_the_dead_
         await run.commit(part, done=99)
         raise AssertionError("the job is somebody else's by now")
 
-    first = asyncio.create_task(desk.run(falls_silent))
+    first = asyncio.create_task(runner.run(falls_silent))
     await began.wait()
-    await desk.silence(job_id)
-    while not await desk.run(count):
-        await desk.silence(job_id)  # it gave a sign of life in between
+    await runner.silence(job_id)
+    while not await runner.run(count):
+        await runner.silence(job_id)  # it gave a sign of life in between
     went_on.set()
     assert await first == 1
-    job = await desk.read(job_id)
+    job = await runner.read(job_id)
     assert (job["state"], job["done"], json.loads(job["result"])) == ("succeeded", 5, {"counted": 5})
-    lines = await desk.pool.fetch("SELECT status FROM job_line WHERE job_id = $1 ORDER BY number", job_id)
+    lines = await runner.pool.fetch("SELECT status FROM job_line WHERE job_id = $1 ORDER BY number", job_id)
     assert [line["status"] for line in lines] == ["by the first", "counted", "counted", "counted", "counted"]
 
 
-async def test_a_long_part_of_a_job_is_no_silence(desk: Desk) -> None:
-    job_id = await desk.put()
+async def test_a_long_part_of_a_job_is_no_silence(runner: Runner) -> None:
+    job_id = await runner.put()
 
     async def slow(run: Run) -> Mapping[str, Any]:
         await asyncio.sleep(2.5)
         await run.commit(done=1)
         return {}
 
-    running = asyncio.create_task(desk.run(slow))
+    running = asyncio.create_task(runner.run(slow))
     await asyncio.sleep(2.2)
-    assert await desk.run(count) == 0
+    assert await runner.run(count) == 0
     await running
-    assert (await desk.read(job_id))["state"] == "succeeded"
+    assert (await runner.read(job_id))["state"] == "succeeded"
 
 
-async def test_a_job_whose_runner_died_before_the_clock_was_set_back_goes_on(desk: Desk) -> None:
+async def test_a_job_whose_runner_died_before_the_clock_was_set_back_goes_on(runner: Runner) -> None:
     """Its last sign of life lies ahead: it must not hold the job, and with it all of the brand's, until the clock gets there."""
-    job_id = await desk.put()
+    job_id = await runner.put()
 
     async def dies(_: Run) -> Mapping[str, Any]:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await desk.run(dies)
-    await desk.pool.execute("UPDATE job SET alive_at = alive_at + interval '1 day' WHERE id = $1", job_id)
-    assert await desk.run(count) == 1
-    assert (await desk.read(job_id))["state"] == "succeeded"
+        await runner.run(dies)
+    await runner.pool.execute("UPDATE job SET alive_at = alive_at + interval '1 day' WHERE id = $1", job_id)
+    assert await runner.run(count) == 1
+    assert (await runner.read(job_id))["state"] == "succeeded"
 
 
-async def test_what_kills_its_process_again_and_again_is_given_up(desk: Desk) -> None:
-    job_id = await desk.put()
+async def test_what_kills_its_process_again_and_again_is_given_up(runner: Runner) -> None:
+    job_id = await runner.put()
 
     async def dies(_: Run) -> Mapping[str, Any]:
         raise asyncio.CancelledError
 
     for _ in range(ATTEMPTS_MAX):
         with pytest.raises(asyncio.CancelledError):
-            await desk.run(dies)
-        await desk.silence(job_id)
-    await desk.run(dies)
-    job = await desk.read(job_id)
+            await runner.run(dies)
+        await runner.silence(job_id)
+    await runner.run(dies)
+    job = await runner.read(job_id)
     assert job["state"] == "failed"
     assert "never came to an end" in job["error"]
 
 
-async def test_a_stop_puts_it_back_and_it_goes_on_where_it_was(desk: Desk) -> None:
-    job_id = await desk.put()
+async def test_a_stop_puts_it_back_and_it_goes_on_where_it_was(runner: Runner) -> None:
+    job_id = await runner.put()
 
     async def is_stopped(run: Run) -> Mapping[str, Any]:
-        desk.stopping.set()
+        runner.stopping.set()
         return await count(run)
 
-    await desk.run(is_stopped)
-    job = await desk.read(job_id)
+    await runner.run(is_stopped)
+    job = await runner.read(job_id)
     assert (job["state"], job["done"], job["attempts"]) == ("queued", 1, 0)
-    assert await desk.run(count) == 0
-    desk.stopping.clear()
-    assert await desk.run(count) == 1
-    assert (await desk.read(job_id))["done"] == 5
+    assert await runner.run(count) == 0
+    runner.stopping.clear()
+    assert await runner.run(count) == 1
+    assert (await runner.read(job_id))["done"] == 5
 
 
-async def test_a_cancelled_job_ends_after_its_part_and_keeps_its_result(desk: Desk) -> None:
-    job_id = await desk.put()
+async def test_a_cancelled_job_ends_after_its_part_and_keeps_its_result(runner: Runner) -> None:
+    job_id = await runner.put()
 
     async def is_cancelled(run: Run) -> Mapping[str, Any]:
-        await desk.pool.execute("UPDATE job SET cancelled_at = now() WHERE id = $1", job_id)
+        await runner.pool.execute("UPDATE job SET cancelled_at = now() WHERE id = $1", job_id)
         run.result = {"counted": 1}
         return await count(run)
 
-    await desk.run(is_cancelled)
-    job = await desk.read(job_id)
+    await runner.run(is_cancelled)
+    job = await runner.read(job_id)
     assert (job["state"], job["done"], json.loads(job["result"])) == ("cancelled", 1, {"counted": 1})
 
 
 async def test_a_failure_is_a_sentence_and_a_fault_of_ours_does_not_tell_its_inside(
-    desk: Desk, caplog: pytest.LogCaptureFixture
+    runner: Runner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    failing, ours, unknown = await desk.put(), await desk.put(), await desk.put(kind="dance")
+    failing, ours, unknown = await runner.put(), await runner.put(), await runner.put(kind="dance")
 
     async def fails(run: Run) -> Mapping[str, Any]:
         if run.id == failing:
@@ -243,45 +243,47 @@ async def test_a_failure_is_a_sentence_and_a_fault_of_ours_does_not_tell_its_ins
         raise KeyError("a secret")
 
     for _ in range(3):
-        assert await desk.run(fails) == 1
-    assert (await desk.read(failing))["error"] == "the file is empty"
-    assert "the log has the details" in (await desk.read(ours))["error"]
-    assert "dance" in (await desk.read(unknown))["error"]
+        assert await runner.run(fails) == 1
+    assert (await runner.read(failing))["error"] == "the file is empty"
+    assert "the log has the details" in (await runner.read(ours))["error"]
+    assert "dance" in (await runner.read(unknown))["error"]
     assert "a secret" in caplog.text
-    assert {(await desk.read(each))["state"] for each in (failing, ours, unknown)} == {"failed"}
+    assert {(await runner.read(each))["state"] for each in (failing, ours, unknown)} == {"failed"}
 
 
-async def test_a_database_that_is_away_is_no_failure_of_the_job(desk: Desk) -> None:
-    job_id = await desk.put()
+async def test_a_database_that_is_away_is_no_failure_of_the_job(runner: Runner) -> None:
+    job_id = await runner.put()
 
     async def meets_an_outage(_: Run) -> Mapping[str, Any]:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await desk.run(meets_an_outage)
-    assert (await desk.read(job_id))["state"] == "queued"
-    assert await desk.run(count) == 1
-    assert (await desk.read(job_id))["state"] == "succeeded"
+        await runner.run(meets_an_outage)
+    assert (await runner.read(job_id))["state"] == "queued"
+    assert await runner.run(count) == 1
+    assert (await runner.read(job_id))["state"] == "succeeded"
 
 
-async def test_an_upload_is_forgotten_with_the_end_and_the_job_after_its_time(desk: Desk) -> None:
+async def test_an_upload_is_forgotten_with_the_end_and_the_job_after_its_time(runner: Runner) -> None:
     brand_id = random_ids.new_id()
-    job_id = await desk.put(brand_id)
+    job_id = await runner.put(brand_id)
     broken_off = [random_ids.new_id(), UUID(int=random_ids.new_id().int - (7 * 3_600_000 << 80))]
     for owner in (job_id, *broken_off):
-        await desk.pool.execute("INSERT INTO job_piece VALUES ($1, $2, 0, 'abc'), ($1, $2, 1, 'def')", brand_id, owner)
+        await runner.pool.execute(
+            "INSERT INTO job_piece VALUES ($1, $2, 0, 'abc'), ($1, $2, 1, 'def')", brand_id, owner
+        )
 
     async def reads(run: Run) -> Mapping[str, Any]:
         return {"file": b"".join([piece async for piece in run.pieces()]).decode(), **await count(run)}
 
-    await desk.run(reads)
-    assert json.loads((await desk.read(job_id))["result"])["file"] == "abcdef"
+    await runner.run(reads)
+    assert json.loads((await runner.read(job_id))["result"])["file"] == "abcdef"
     pieces = "SELECT DISTINCT job_id FROM job_piece"
-    assert {row["job_id"] for row in await desk.pool.fetch(pieces)} == set(broken_off)
-    await sweep_jobs(desk.pool, desk.settings)
-    assert {row["job_id"] for row in await desk.pool.fetch(pieces)} == {broken_off[0]}
-    assert await desk.pool.fetchval("SELECT count(*) FROM job_line") == 5
-    kept = timedelta(days=desk.settings.job_retention_days)
-    await desk.pool.execute("UPDATE job SET finished_at = $1", clock.now() - kept - timedelta(minutes=1))
-    assert await sweep_jobs(desk.pool, desk.settings) == 1
-    assert await desk.pool.fetchval("SELECT count(*) FROM job_line") == 0
+    assert {row["job_id"] for row in await runner.pool.fetch(pieces)} == set(broken_off)
+    await sweep_jobs(runner.pool, runner.settings)
+    assert {row["job_id"] for row in await runner.pool.fetch(pieces)} == {broken_off[0]}
+    assert await runner.pool.fetchval("SELECT count(*) FROM job_line") == 5
+    kept = timedelta(days=runner.settings.job_retention_days)
+    await runner.pool.execute("UPDATE job SET finished_at = $1", clock.now() - kept - timedelta(minutes=1))
+    assert await sweep_jobs(runner.pool, runner.settings) == 1
+    assert await runner.pool.fetchval("SELECT count(*) FROM job_line") == 0

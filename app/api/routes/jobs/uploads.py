@@ -31,7 +31,7 @@ from app.domain.strict_json import Unreadable
 from app.errors import Invalid, Malformed, TooLarge, TooSlow
 
 PIECE_BYTES = 256 << 10
-"""Stored together, in bytes."""
+"""Size of a stored piece, in bytes."""
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """First bytes of .xlsx and .ods, and of .xls."""
 
