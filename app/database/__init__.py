@@ -1,0 +1,1 @@
+"""PostgreSQL: the schema, its migrations, the connections, and the embedded server."""

@@ -1,0 +1,1 @@
+"""Decisions and definitions, pure: no database, no network, no clock, no randomness."""

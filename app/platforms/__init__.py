@@ -1,0 +1,1 @@
+"""Shop systems: one folder each, and registry.py, which lists them."""

@@ -1,0 +1,1 @@
+"""The public doors: redirect, pixel, script and webhooks. They know the spool and the directory, and no table."""

@@ -1,0 +1,1 @@
+"""Clicks: recorded in bulk, counted per day, visitors counted once."""

@@ -1,0 +1,1 @@
+"""Deliveries: the messages of shops, kept as received, read, replayed, and removed after their time."""
