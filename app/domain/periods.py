@@ -205,7 +205,7 @@ def _steps(day: date, unit: TimeUnit) -> Iterator[tuple[date, date]]:
     if unit == "month":
         first = day.replace(day=1)
         while True:
-            after = (first + timedelta(days=32)).replace(day=1)
+            after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
             yield first, after
             first = after
     length = timedelta(days=7 if unit == "week" else 1)

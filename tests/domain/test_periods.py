@@ -167,6 +167,12 @@ def test_a_missing_end_is_today_and_a_missing_start_thirty_days_earlier() -> Non
     assert only_end.start == start_of_day(date(2026, 10, 2), PARIS)
 
 
+def test_every_instant_that_is_read_or_worked_out_is_in_utc() -> None:
+    period, _ = read_period(None, "2026-07-01T00:00:00+02:00", PARIS, NOW)
+    assert period is not None
+    assert {each.tzinfo for each in (period.start, period.end, start_of_day(date(2026, 7, 1), PARIS))} == {UTC}
+
+
 def test_today_is_the_day_of_the_zone_and_not_of_the_server() -> None:
     late = datetime(2026, 11, 22, 23, 30, tzinfo=UTC)
     for zone, after in (("Europe/Paris", date(2026, 11, 24)), ("America/New_York", date(2026, 11, 23))):
