@@ -201,7 +201,7 @@ class Equivalents:
 # ── Running the tests ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_groups(path: Path) -> list[list[str]]:
+def groups_of(path: Path) -> list[list[str]]:
     """Test files for a module, in the order they are run: those that name it, the others of its room, those of the next rooms."""
     room = path.parts[1]
     module = path.stem
@@ -323,7 +323,7 @@ def _rehearse(groups: Sequence[Sequence[str]], paths: Sequence[Path]) -> None:
                 importlib.import_module(name)
     gc.freeze()  # What the parent holds is no concern of a child's collector: it would copy every page.
     nothing = Mutant(paths[0], 1, (ROOT / paths[0]).read_text(), (), ())
-    if _fork(nothing, test_groups(paths[0])) != SURVIVED:
+    if _fork(nothing, groups_of(paths[0])) != SURVIVED:
         sys.exit("the tests fail in a process that shares its libraries")
 
 
@@ -364,7 +364,7 @@ def run(paths: Sequence[Path], sample: int | None, seed: int) -> dict[Path, Scor
     """The score of each file. sample: how many mutants in all, shared out by the files' mutants; None for every one."""
     equivalents = Equivalents()
     scores = {path: Score() for path in paths}
-    groups = {path: test_groups(path) for path in paths}
+    groups = {path: groups_of(path) for path in paths}
     everything = {tuple(group): None for each in groups.values() for group in each}
     chosen = _chosen(paths, sample, seed, equivalents, scores)
     print(f"{sum(map(len, chosen.values()))} mutants of {len(paths)} files, seed {seed}", flush=True)

@@ -172,6 +172,7 @@ def test_utm_replaces_what_the_address_says_and_keeps_the_rest() -> None:
         == "https://shop.example/p?a=1&utm_source=L%C3%A9a%20%26%20co&utm_medium=influencer#top"
     )
     assert apply_utm(url, {}) == url
+    assert apply_utm("https://shop.example/", {"source": None}) == "https://shop.example/"
     assert apply_utm("https://shop.example/", {"id": "x" * 256}) == "https://shop.example/?utm_id=" + "x" * 256
     assert apply_utm("https://shop.example/", {"source": "x" * 2}) == "https://shop.example/?utm_source=xx"
     longest = "https://shop.example/" + "a" * (DESTINATION_MAX_CHARS - 32)
