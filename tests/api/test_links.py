@@ -200,7 +200,8 @@ async def test_a_thousand_links_are_made_in_a_handful_of_statements(
     ]
     del statements.texts[:]
     made = (await post(as_alice, "/v1/links/bulk", {"links": links}))["data"]
-    assert len(statements) <= 13
+    through_the_driver = 3  # the brand's parameter, the routes, the links
+    assert len(statements) + through_the_driver <= 13
     assert [link["destination_url"] for link in made] == [link["destination_url"] for link in links]
     assert len({link["slug"] for link in made}) == 1_000
     assert made[7]["influencer_id"] == influencers[1]["id"]

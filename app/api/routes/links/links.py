@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, JsonValue, model_validator
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
@@ -15,7 +15,7 @@ from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, abse
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.routes.links.qr import AtLook, draw_png, draw_svg
-from app.api.routes.links.queries import LOOP, NewRow, find_loops, make_links, refuse_archived_host
+from app.api.routes.links.queries import LOOP, NewRow, find_loops, link_query, make_links, refuse_archived_host
 from app.api.rows import (
     announce,
     answer_found,
@@ -157,17 +157,6 @@ class MadeLinks(BaseModel):
 # ── How a link is read and shown ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _query(brand_id: UUID) -> Select[Any]:
-    """Links with their campaign and influencer."""
-    joined = and_(
-        collaboration.c.brand_id == link.c.brand_id,
-        collaboration.c.id == link.c.collaboration_id,
-        collaboration.c.brand_id == brand_id,
-    )
-    whose = (collaboration.c.campaign_id, collaboration.c.influencer_id)
-    return select(link, *whose).join_from(link, collaboration, joined).where(link.c.brand_id == brand_id)
-
-
 class _Showing:
     """Shows rows of links, with their status of now and their short addresses."""
 
@@ -213,9 +202,9 @@ def _new_row(body: NewLink) -> NewRow:
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
 async def create_link(caller: Writer, session: Session, settings: Settings, body: NewLink, response: Response) -> Link:
     """Makes a link; it redirects before this answer is read. The pair of campaign and influencer finds or creates its collaboration."""
-    made = await make_links(session, caller.brand_id, [_new_row(body)], settings.base_url)
-    answer_found(response, made[0].made)
-    return _Showing(settings)(made[0])
+    [row], made = await make_links(session, caller.brand_id, [_new_row(body)], settings.base_url)
+    answer_found(response, made)
+    return _Showing(settings)(row)
 
 
 @router.post("/bulk", status_code=201, responses=CREATES)
@@ -223,12 +212,10 @@ async def create_links(
     caller: Writer, session: Session, settings: Settings, body: NewLinks, response: Response
 ) -> MadeLinks:
     """Makes up to 1,000 links, all or none; what is wrong with any of them is told with its index. 200 when all existed already."""
-    made = await make_links(
-        session, caller.brand_id, [_new_row(each) for each in body.links], settings.base_url, batch="links"
-    )
-    answer_found(response, any(each.made for each in made))
-    show = _Showing(settings)
-    return MadeLinks(data=[show(each) for each in made])
+    wanted = [_new_row(each) for each in body.links]
+    rows, made = await make_links(session, caller.brand_id, wanted, settings.base_url, batch="links")
+    answer_found(response, made)
+    return MadeLinks(data=[*map(_Showing(settings), rows)])
 
 
 @router.get("")
@@ -250,7 +237,7 @@ async def list_links(
     """The brand's links, newest first."""
     brand_id = caller.brand_id
     query = matching(
-        _query(brand_id),
+        link_query(brand_id),
         points_to(link.c.collaboration_id, collaboration, brand_id, collaboration_id),
         points_to(collaboration.c.campaign_id, campaign, brand_id, campaign_id),
         points_to(collaboration.c.influencer_id, influencer, brand_id, influencer_id),
@@ -277,7 +264,7 @@ def _is(status: str) -> ColumnElement[bool]:
 
 
 async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
-    return await read_row(session, _query(brand_id), link, brand_id, shown, lock=lock)
+    return await read_row(session, link_query(brand_id), link, brand_id, shown, lock=lock)
 
 
 @router.get("/{id}", responses=FOUND)
@@ -320,7 +307,7 @@ async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]
     )
     await session.execute(write)
     await announce(session)
-    written: Row[Any] = (await session.execute(_query(row.brand_id).where(link.c.id == row.id))).one()
+    written: Row[Any] = (await session.execute(link_query(row.brand_id).where(link.c.id == row.id))).one()
     return written
 
 

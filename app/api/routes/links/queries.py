@@ -3,20 +3,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import select
+from sqlalchemy import Row, Select, and_, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.collaboration_ref import Pair, Paired, pair_up
 from app.api.problems import FieldErrors
 from app.api.rows import announce, stands_archived
-from app.database.tables import DEFAULT_HOST, host, link
+from app.database.tables import DEFAULT_HOST, collaboration, host, link
 from app.database.transactions import driver_connection
 from app.domain.slugs import RESERVED, make_slug
 from app.errors import Conflict
@@ -37,27 +37,19 @@ class NewRow:
     values: dict[str, Any]
 
 
-@dataclass(slots=True)
-class MadeRow:
-    """A link as it stands in the table. made: by this call."""
+Columns = dict[str, Any]
+"""The columns of a link that is about to be inserted, as _COLUMNS names them."""
 
-    id: UUID
-    made: bool
-    host: str
-    slug: str
-    collaboration_id: UUID
-    campaign_id: UUID
-    influencer_id: UUID
-    external_id: str | None
-    destination_url: str
-    placement: str | None
-    utm: dict[str, str]
-    expires_at: datetime | None
-    metadata: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
-    disabled_at: datetime | None = None
-    archived_at: datetime | None = None
+
+def link_query(brand_id: UUID) -> Select[Any]:
+    """Links with their campaign and influencer."""
+    joined = and_(
+        collaboration.c.brand_id == link.c.brand_id,
+        collaboration.c.id == link.c.collaboration_id,
+        collaboration.c.brand_id == brand_id,
+    )
+    whose = (collaboration.c.campaign_id, collaboration.c.influencer_id)
+    return select(link, *whose).join_from(link, collaboration, joined).where(link.c.brand_id == brand_id)
 
 
 # The slug belongs to the link whose route is inserted first. Sorted by the key, so that two batches that overlap wait for each other and cannot
@@ -84,8 +76,8 @@ INSERT INTO link (brand_id, created_at, updated_at, {_NAMES}) SELECT $1::uuid, $
 
 async def make_links(
     connection: AsyncConnection, brand_id: UUID, rows: Sequence[NewRow], base_url: str, *, batch: str | None = None
-) -> list[MadeRow]:
-    """Make the links, or find them by their external id; all or none, in order.
+) -> tuple[list[Row[Any]], bool]:
+    """Make the links, or find them by their external id; all or none, in order: the rows of `link_query`, and whether any is new.
 
     Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". Takes at most 14 statements for
     any number of links. base_url: the address of the shared host.
@@ -98,29 +90,29 @@ async def make_links(
     for index in await find_loops(connection, destinations, base_url):
         faults.invalid(index, "destination_url", "loop", LOOP)
     existing = await _existing(connection, brand_id, rows)
-    found: dict[int, MadeRow] = {}
-    fresh: dict[int, MadeRow] = {}
+    fresh: dict[int, Columns] = {}
     for index, (row, pair) in enumerate(zip(rows, pairs, strict=True)):
-        old = existing.get(row.values["external_id"] or "")
+        old = _old(existing, row)
         if pair is None:
             continue
         if old is None:
-            fresh[index] = _fresh(row, pair)
+            own = {"id": random_ids.new_id(), "host": _host_of(row), "slug": row.slug or _new_slug()}
+            fresh[index] = {**own, "collaboration_id": pair.id, **row.values}
         elif _differs(old, row, pair):
             reason = f"stands for another content already; it differs in {_differs(old, row, pair)}"
             faults.conflict(index, "external_id", "external_id_taken", reason)
         elif old.archived_at is not None:
             faults.conflict(index, "external_id", "link_archived", stands_archived("link", old.id))
-        else:
-            found[index] = _found(old, pair)
     faults.refuse()
     if fresh:
         driver = await driver_connection(connection)
         await _take_routes(driver, brand_id, rows, fresh, faults)
         await _insert_links(driver, brand_id, list(fresh.values()))
         await announce(connection)
-    made = {**found, **fresh}
-    return [made[index] for index in range(len(rows))]
+    link_ids = [fresh[index]["id"] if index in fresh else _old(existing, row).id for index, row in enumerate(rows)]
+    query = link_query(brand_id).where(link.c.id == func.any(literal(link_ids, ARRAY(link.c.id.type))))
+    made = {row.id: row for row in await connection.execute(query)}
+    return [made[link_id] for link_id in link_ids], bool(fresh)
 
 
 async def _check_hosts(
@@ -188,33 +180,16 @@ async def _existing(connection: AsyncConnection, brand_id: UUID, rows: Sequence[
     return {row.external_id: row for row in await connection.execute(query)}
 
 
+def _old(existing: dict[str, Any], row: NewRow) -> Any:
+    return existing.get(row.values["external_id"] or "")
+
+
 def _differs(old: Any, row: NewRow, pair: Pair) -> str:
     """The fields in which an existing link differs from the wanted one; '' when none does."""
     wanted = {**row.values, "collaboration_id": pair.id, "host": _host_of(row)}
     if row.slug is not None:
         wanted["slug"] = row.slug
     return ", ".join(sorted(name for name, value in wanted.items() if old._mapping[name] != value))
-
-
-def _fresh(row: NewRow, pair: Pair) -> MadeRow:
-    now = clock.now()
-    return MadeRow(
-        id=random_ids.new_id(),
-        made=True,
-        host=_host_of(row),
-        slug=row.slug or _new_slug(),
-        collaboration_id=pair.id,
-        campaign_id=pair.campaign_id,
-        influencer_id=pair.influencer_id,
-        created_at=now,
-        updated_at=now,
-        **row.values,
-    )
-
-
-def _found(old: Any, pair: Pair) -> MadeRow:
-    columns = {name: value for name, value in old._mapping.items() if name != "brand_id"}
-    return MadeRow(made=False, campaign_id=pair.campaign_id, influencer_id=pair.influencer_id, **columns)
 
 
 def _new_slug() -> str:
@@ -226,7 +201,7 @@ async def _take_routes(
     connection: asyncpg.Connection,
     brand_id: UUID,
     rows: Sequence[NewRow],
-    fresh: dict[int, MadeRow],
+    fresh: dict[int, Columns],
     faults: FieldErrors,
 ) -> None:
     """Insert the routes, with another generated slug until one is free. Raises Conflict for given slugs that are taken."""
@@ -234,24 +209,24 @@ async def _take_routes(
     waiting = dict(fresh)
     for _ in range(SLUG_ATTEMPTS):
         routes = [
-            (row.host, row.slug, row.id, rows[index].target_url, row.expires_at) for index, row in waiting.items()
+            (row["host"], row["slug"], row["id"], rows[index].target_url, row["expires_at"])
+            for index, row in waiting.items()
         ]
         found = await connection.fetch(_INSERT_ROUTES, brand_id, click_param, *zip(*routes, strict=True))
         taken = {row["link_id"] for row in found}
-        waiting = {index: row for index, row in waiting.items() if row.id not in taken}
+        waiting = {index: row for index, row in waiting.items() if row["id"] not in taken}
         for index, row in waiting.items():
             if rows[index].slug is not None:
-                faults.conflict(index, "slug", "slug_taken", f"{row.slug!r} is taken on this host")
-            row.slug = _new_slug()
+                faults.conflict(index, "slug", "slug_taken", f"{row['slug']!r} is taken on this host")
+            row["slug"] = _new_slug()
         faults.refuse()
         if not waiting:
             return
     raise AssertionError("generated slugs collide over and over: the random numbers are not random")
 
 
-async def _insert_links(connection: asyncpg.Connection, brand_id: UUID, rows: Sequence[MadeRow]) -> None:
+async def _insert_links(connection: asyncpg.Connection, brand_id: UUID, rows: Sequence[Columns]) -> None:
     arrays = [
-        [json.dumps(getattr(row, name)) if kind == "jsonb" else getattr(row, name) for row in rows]
-        for name, kind in _COLUMNS.items()
+        [json.dumps(row[name]) if kind == "jsonb" else row[name] for row in rows] for name, kind in _COLUMNS.items()
     ]
-    await connection.execute(_INSERT_LINKS, brand_id, rows[0].created_at, *arrays)
+    await connection.execute(_INSERT_LINKS, brand_id, clock.now(), *arrays)
