@@ -26,7 +26,7 @@ from tests.served import free_port
 from tests.server.test_background import at_work
 from tests.whole_app import create_app
 
-REHEARSED = sorted(PLATFORMS)
+NAMES = sorted(PLATFORMS)
 SECRET = "whsec_c2VjcmV0LW9mLXRoZS1zaG9w"
 LISTS = ("influencers", "campaigns", "collaborations", "links", "codes", "costs")
 
@@ -115,7 +115,7 @@ def failures(report: Json) -> list[Json]:
     return [line for line in report["lines"] if line["ok"] is not True and line["step"] != "public_url"]
 
 
-@pytest.mark.parametrize("platform", REHEARSED)
+@pytest.mark.parametrize("platform", NAMES)
 async def test_a_connection_that_works_passes_every_step(working: Running, brand: Brand, platform: str) -> None:
     async with working.client(brand) as client:
         source = await connect(client, platform)

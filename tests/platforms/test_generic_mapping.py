@@ -503,7 +503,7 @@ def test_a_preset_nobody_knows_any_more_leaves_our_own_words() -> None:
     assert parse(b'{"order_id": "7"}', {}, context).reports[0].refs == ("7",)
 
 
-# ── Rehearsals ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Trials ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 PLAN = TrialOrder(
     number=7, currency="EUR", net_minor=5_000, refund_minor=1_200, ordered_at=NOW, refunded_at=NOW + timedelta(seconds=1),
@@ -519,7 +519,7 @@ OWN = {
     "settings", [{}, *({"preset": name} for name in sorted(PRESETS)), OWN], ids=lambda given: given.get("preset", "own")
 )
 @pytest.mark.parametrize("currency", ["EUR", "JPY", "KWD"])
-def test_a_rehearsal_is_written_the_way_it_is_read(settings: dict[str, Any], currency: str) -> None:
+def test_a_trial_order_is_written_the_way_it_is_read(settings: dict[str, Any], currency: str) -> None:
     plan = replace(PLAN, currency=currency)
     scene = trial_messages(plan, "a-long-random-secret", settings)
     context = Context(NOW, "EUR", lambda _, email: email, settings=settings)
@@ -540,7 +540,7 @@ def test_a_rehearsal_is_written_the_way_it_is_read(settings: dict[str, Any], cur
     assert refunds == [1_200]
 
 
-def test_a_mapping_without_a_word_for_tests_is_not_rehearsed() -> None:
+def test_a_mapping_without_a_word_for_tests_is_not_tried() -> None:
     untested = {name: value for name, value in RULES[0].items() if name != "test"}
     for rules, why in (([untested], "no field `test`"), ([RULES[2]], "no rule reads an order")):
         with pytest.raises(Invalid, match=why):

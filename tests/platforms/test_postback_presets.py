@@ -116,7 +116,7 @@ def test_exactly_those_demand_a_token_whose_networks_have_one() -> None:
 
 @pytest.mark.parametrize("secret", ["", "a-secret-of-ours"])
 @pytest.mark.parametrize("name", PRESETS)
-def test_it_can_be_rehearsed(name: str, secret: str) -> None:
+def test_it_can_be_tried(name: str, secret: str) -> None:
     plan = TrialOrder(
         7,
         "KWD",

@@ -1,4 +1,4 @@
-"""Every platform's messages of an order that never was: signed as it signs, read as exactly the order that was planned."""
+"""Every platform's messages about a made-up order: signed as it signs, read as exactly the order that was planned."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +16,7 @@ from app.platforms.signing import verify
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1yZWhlYXJzYWw="
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CONTEXT = Context(received_at=NOW, currency="EUR", customer_key=lambda _, email: email)
-REHEARSED = sorted(PLATFORMS)
+NAMES = sorted(PLATFORMS)
 
 plans = st.builds(
     TrialOrder,
@@ -39,13 +39,13 @@ def lowered(sent: TrialRequest) -> dict[str, str]:
     )
 
 
-@pytest.mark.parametrize("platform", REHEARSED)
+@pytest.mark.parametrize("platform", NAMES)
 @given(plan=plans)
-def test_a_rehearsal_is_read_as_it_was_planned(platform: str, plan: TrialOrder) -> None:
-    spoken: Platform = PLATFORMS[platform]
-    scene = spoken.trial_messages(plan, SECRET, {})
+def test_a_trial_order_is_read_as_it_was_planned(platform: str, plan: TrialOrder) -> None:
+    entry: Platform = PLATFORMS[platform]
+    scene = entry.trial_messages(plan, SECRET, {})
     assert scene is not None
-    parsed = [spoken.parse(sent.body, lowered(sent), CONTEXT) for sent in (*scene.order, *scene.refund)]
+    parsed = [entry.parse(sent.body, lowered(sent), CONTEXT) for sent in (*scene.order, *scene.refund)]
     assert [each.rejected for each in parsed] == [None] * len(parsed), parsed
     reports = [report for each in parsed for report in each.reports]
     orders = [report for report in reports if not report.stub]
@@ -64,9 +64,9 @@ def test_a_rehearsal_is_read_as_it_was_planned(platform: str, plan: TrialOrder) 
     assert [(refund.kind, refund.amount_minor) for refund in taking] == [("refund", plan.refund_minor)]
 
 
-@pytest.mark.parametrize("platform", REHEARSED)
+@pytest.mark.parametrize("platform", NAMES)
 @given(plan=plans)
-def test_a_rehearsal_is_signed_as_the_platform_signs(platform: str, plan: TrialOrder) -> None:
+def test_a_trial_order_is_signed_as_the_platform_signs(platform: str, plan: TrialOrder) -> None:
     scene = PLATFORMS[platform].trial_messages(plan, SECRET, {})
     assert scene is not None
     for sent in (*scene.order, *scene.refund):
