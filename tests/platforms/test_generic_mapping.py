@@ -521,10 +521,10 @@ OWN = {
 @pytest.mark.parametrize("currency", ["EUR", "JPY", "KWD"])
 def test_a_trial_order_is_written_the_way_it_is_read(settings: dict[str, Any], currency: str) -> None:
     plan = replace(PLAN, currency=currency)
-    scene = trial_messages(plan, "a-long-random-secret", settings)
+    trial = trial_messages(plan, "a-long-random-secret", settings)
     context = Context(NOW, "EUR", lambda _, email: email, settings=settings)
     reports = []
-    for sent in (*scene.order, *scene.refund):
+    for sent in (*trial.order, *trial.refund):
         headers = {name.lower(): text for name, text in sent.headers.items()}
         keys, now_s = ["a-long-random-secret"], NOW.timestamp()
         assert verify("generic", body=sent.body, headers=headers, secrets=keys, now_s=now_s, settings=settings) is None
@@ -535,7 +535,7 @@ def test_a_trial_order_is_written_the_way_it_is_read(settings: dict[str, Any], c
     assert (told.net_minor, told.currency, told.test, told.codes) == (5_000, currency, True, ("LEA10",))
     assert told.click_ids == ("clk_01kaz8h0000000000000000000",)
     assert told.customer.key == "lea@example.com"
-    assert all(scene.order_id in report.refs for report in reports)
+    assert all(trial.order_id in report.refs for report in reports)
     refunds = [refund.amount_minor for report in reports for refund in report.refunds if refund.kind == "refund"]
     assert refunds == [1_200]
 

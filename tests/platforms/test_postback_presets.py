@@ -128,15 +128,15 @@ def test_it_can_be_tried(name: str, secret: str) -> None:
         click_id=FILLED["click_id"],
         customer_email="lea@example.com",
     )
-    scene = trial_messages(plan, secret, {"preset": name})
-    [ordered], [refunded] = scene.order, scene.refund
+    trial = trial_messages(plan, secret, {"preset": name})
+    [ordered], [refunded] = trial.order, trial.refund
     for sent in (ordered, refunded):
         assert (sent.method, sent.body) == ("GET", b"")
         given = {":query": sent.query}
         assert verify("postback", body=b"", headers=given, secrets=[secret] * bool(secret), now_s=0) is None
     [order] = parse(b"", {":query": ordered.query}, context(name)).reports
     [refund] = parse(b"", {":query": refunded.query}, context(name)).reports
-    assert order.refs == refund.refs == (scene.order_id,)
+    assert order.refs == refund.refs == (trial.order_id,)
     assert (order.net_minor, order.currency, order.test, order.customer.key) == (12_345, "KWD", True, "lea@example.com")
     assert (order.occurred_at, order.codes, order.click_ids) == (plan.ordered_at, ("LEA10",), (plan.click_id,))
     assert [each.amount_minor for each in refund.refunds] == [1_001]

@@ -43,16 +43,16 @@ def lowered(sent: TrialRequest) -> dict[str, str]:
 @given(plan=plans)
 def test_a_trial_order_is_read_as_it_was_planned(platform: str, plan: TrialOrder) -> None:
     entry: Platform = PLATFORMS[platform]
-    scene = entry.trial_messages(plan, SECRET, {})
-    assert scene is not None
-    parsed = [entry.parse(sent.body, lowered(sent), CONTEXT) for sent in (*scene.order, *scene.refund)]
+    trial = entry.trial_messages(plan, SECRET, {})
+    assert trial is not None
+    parsed = [entry.parse(sent.body, lowered(sent), CONTEXT) for sent in (*trial.order, *trial.refund)]
     assert [each.rejected for each in parsed] == [None] * len(parsed), parsed
     reports = [report for each in parsed for report in each.reports]
     orders = [report for report in reports if not report.stub]
     assert {report.net_minor for report in orders} == {plan.net_minor}
     assert {report.currency for report in orders} == {plan.currency}
     assert all(report.test is plan.test for report in orders)
-    assert all(scene.order_id in report.refs for report in reports)
+    assert all(trial.order_id in report.refs for report in reports)
     # WooCommerce writes codes in lower case; they are compared folded everywhere.
     assert {normalise(code) for report in orders for code in report.codes} == (
         {normalise(plan.code)} if plan.code else set()
@@ -67,9 +67,9 @@ def test_a_trial_order_is_read_as_it_was_planned(platform: str, plan: TrialOrder
 @pytest.mark.parametrize("platform", NAMES)
 @given(plan=plans)
 def test_a_trial_order_is_signed_as_the_platform_signs(platform: str, plan: TrialOrder) -> None:
-    scene = PLATFORMS[platform].trial_messages(plan, SECRET, {})
-    assert scene is not None
-    for sent in (*scene.order, *scene.refund):
+    trial = PLATFORMS[platform].trial_messages(plan, SECRET, {})
+    assert trial is not None
+    for sent in (*trial.order, *trial.refund):
         given = lowered(sent)
         assert verify(platform, body=sent.body, headers=given, secrets=[SECRET], now_s=NOW.timestamp()) is None
         wrong = verify(platform, body=sent.body, headers=given, secrets=["another"], now_s=NOW.timestamp())

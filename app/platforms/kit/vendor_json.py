@@ -5,6 +5,7 @@ from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
 from app.domain import money
+from app.domain.orders import CODES_MAX, Context, Customer
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
 
 Json = Mapping[str, object]
@@ -104,3 +105,26 @@ def clicks_in_page(page: object, click_param: str) -> list[str]:
     except ValueError:
         return []
     return [text for name, value in pairs if name.casefold() in own and (text := text_of(value))]
+
+
+def distinct(values: Iterable[str | None]) -> tuple[str, ...]:
+    """The texts, each once, at most CODES_MAX."""
+    return tuple(dict.fromkeys(value for value in values if value is not None))[:CODES_MAX]
+
+
+def click_ids_in(pairs: Iterable[tuple[object, object]], pages: Iterable[object], context: Context) -> tuple[str, ...]:
+    """The click ids of an order: from its attributes, where the shop's page puts them, then from the pages the shopper landed on."""
+    found = list(named(pairs, CLICK_NAMES | {context.click_param.casefold()}))
+    for page in pages:
+        found += clicks_in_page(page, context.click_param)
+    return distinct(found)
+
+
+def visitor_in(pairs: Iterable[tuple[object, object]]) -> str | None:
+    """The first-party visitor among an order's attributes."""
+    return next(named(pairs, VISITOR_NAMES), None)
+
+
+def customer_of(context: Context, customer_id: str | None, *emails: object) -> Customer:
+    """The customer by id, and by the first e-mail that is one."""
+    return Customer(key=context.customer_key(customer_id, next(filter(None, map(text_of, emails)), None)))

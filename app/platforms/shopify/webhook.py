@@ -13,18 +13,18 @@ Not `number`: it is the order number minus 1000 and would meet another order's. 
 from collections.abc import Mapping
 from datetime import datetime
 
-from app.domain.orders import CODES_MAX, LINES_MAX, Context, Customer, OrderReport, Parsed, order_ref, version_at
+from app.domain.orders import LINES_MAX, Context, OrderReport, Parsed, order_ref, version_at
 from app.domain.strict_json import Unreadable, read_json
 from app.platforms.kit.vendor_json import (
-    CLICK_NAMES,
-    VISITOR_NAMES,
     Json,
-    clicks_in_page,
+    click_ids_in,
+    customer_of,
+    distinct,
     moment_of,
-    named,
     nested,
     objects,
     text_of,
+    visitor_in,
 )
 from app.platforms.shopify.fields import ShopifyAmountReader, currency_of, header, id_of
 from app.platforms.shopify.goods import read_goods, shipping_of, taxes_included
@@ -111,6 +111,7 @@ def _read_order(
     amounts = ShopifyAmountReader(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
     updated_at = moment_of(order.get("updated_at"))
     attributes = _attributes(order)
+    emails = (nested(order, "customer", "email"), order.get("email"), order.get("contact_email"))
     included = taxes_included(order, context)
     goods = read_goods(order, amounts, included, notes)
     tax, shipping = amounts.amount(order, "total_tax"), shipping_of(order, amounts, included)
@@ -131,9 +132,10 @@ def _read_order(
         estimated=goods.estimated,
         paid=True if topic == "orders/paid" else PAID.get(str(order.get("financial_status"))),
         codes=_codes(order),
-        click_ids=_click_ids(order, attributes, context),
-        visitor_id=next(named(attributes, VISITOR_NAMES), None),
-        customer=_customer(order, context),
+        click_ids=click_ids_in(attributes, [order.get("landing_site")], context),
+        visitor_id=visitor_in(attributes),
+        # New or returning is not read: `orders_count` is missing from current payloads, and the first order is recorded anyway.
+        customer=customer_of(context, id_of(nested(order, "customer", "id")), *emails),
         lines=goods.lines,
         refunds=tuple(refunds_of(order, topic, amounts, goods, included, updated_at or triggered_at, notes)),
         test=order.get("test") is True,
@@ -148,8 +150,7 @@ def _refs(order: Json, order_id: str) -> tuple[str, ...]:
         # An imported order keeps its old name and gets a number of its own: the name "1005" beside number 1002 says that numbers here are
         # names of other orders.
         number = None
-    refs = (order_id, name, number, text_of(order.get("checkout_token")))
-    return tuple(dict.fromkeys(ref for ref in refs if ref is not None))
+    return distinct((order_id, name, number, text_of(order.get("checkout_token"))))
 
 
 # ── Who and how ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,30 +161,12 @@ def _codes(order: Json) -> tuple[str, ...]:
     used = [item.get("code") for item in objects(order.get("discount_codes"), LINES_MAX, "discount_codes")]
     applied = objects(order.get("discount_applications"), LINES_MAX, "discount_applications")
     used += [item.get("code") for item in applied if item.get("type") == "discount_code"]
-    codes = [code for code in map(text_of, used) if code is not None]
-    return tuple(dict.fromkeys(codes))[:CODES_MAX]
-
-
-def _click_ids(order: Json, attributes: list[tuple[object, object]], context: Context) -> tuple[str, ...]:
-    """From the cart's attributes, where the shop's page puts it, then from the page the shopper landed on."""
-    found = [
-        *named(attributes, CLICK_NAMES | {context.click_param.casefold()}),
-        *clicks_in_page(order.get("landing_site"), context.click_param),
-    ]
-    return tuple(dict.fromkeys(found))[:CODES_MAX]
+    return distinct(map(text_of, used))
 
 
 def _attributes(order: Json) -> list[tuple[object, object]]:
     attributes = objects(order.get("note_attributes"), LINES_MAX, "note_attributes")[:NOTE_ATTRIBUTES_MAX]
     return [(attribute.get("name"), attribute.get("value")) for attribute in attributes]
-
-
-def _customer(order: Json, context: Context) -> Customer:
-    """The customer's key. New or returning is not read: `orders_count` is missing from current payloads, and the first order is recorded anyway."""
-    customer = order.get("customer")
-    customer = customer if isinstance(customer, dict) else {}
-    emails = (text_of(source) for source in (customer.get("email"), order.get("email"), order.get("contact_email")))
-    return Customer(key=context.customer_key(id_of(customer.get("id")), next(filter(None, emails), None)))
 
 
 def _note_presentment(order: Json, notes: list[str]) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from app.domain.ids import EPOCH
-from app.domain.orders import CODES_MAX, Context, order_ref, read_click
+from app.domain.orders import Context, order_ref, read_click
 from app.domain.strict_json import EARLIEST, LATEST
-from app.platforms.kit.vendor_json import CLICK_NAMES, VISITOR_NAMES, Json, named, nested, objects, text_of
+from app.platforms.kit.vendor_json import Json, click_ids_in, distinct, named, nested, objects, text_of
 
 DISCOUNTS_MAX = 100
 ORDER_NAMES = frozenset({"order_id", "order_number"})
@@ -30,6 +30,7 @@ def seconds_of(value: object) -> datetime | None:
 
 def names(*ids: object) -> tuple[str, ...]:
     """The ids that are there, each once, the surest first."""
+    # Not `distinct`: an invoice may name more payments than an order has codes.
     return tuple(dict.fromkeys(found for found in map(id_of, ids) if found is not None))
 
 
@@ -47,7 +48,7 @@ def clicks_of(metadata: Iterable[tuple[object, object]], context: Context, refer
     Shops put all sorts of things there (a cart, a user), so it counts only when it is recognisably a click: by our `clk_`, by being an id of ours
     in any spelling, or by a prefix: the brand's own name of the click id, or Dub's.
     """
-    found = list(named(metadata, CLICK_NAMES | {context.click_param.casefold()}))
+    found = list(click_ids_in(metadata, (), context))
     text = text_of(reference)
     if text is not None:
         for prefix in (DUB_PREFIX, f"{context.click_param}_", "ariane_"):
@@ -57,12 +58,7 @@ def clicks_of(metadata: Iterable[tuple[object, object]], context: Context, refer
         else:
             if text.casefold().startswith("clk_") or read_click(text) is not None:
                 found.append(text)
-    return tuple(dict.fromkeys(found))[:CODES_MAX]
-
-
-def visitor_of(metadata: Iterable[tuple[object, object]]) -> str | None:
-    """The first-party visitor in metadata."""
-    return next(named(metadata, VISITOR_NAMES), None)
+    return distinct(found)
 
 
 def order_of(metadata: Iterable[tuple[object, object]]) -> str | None:
@@ -99,13 +95,12 @@ def codes_of(thing: Json, metadata: Iterable[tuple[object, object]]) -> tuple[tu
 
     A webhook carries the id of the promotion code alone; expanded, it has the code as well, and its coupon in `coupon` or `promotion`.
     """
-    typed = list(typed_codes(metadata))
-    ids: list[str] = []
+    typed: list[str | None] = list(typed_codes(metadata))
+    ids: list[str | None] = []
     for discount in discounts_of(thing):
         promotion = discount.get("promotion_code")
         if isinstance(promotion, dict):
-            typed += filter(None, [text_of(promotion.get("code"))])
-        promotion_id = id_of(promotion)
+            typed.append(text_of(promotion.get("code")))
         coupon = discount.get("coupon") or nested(discount, "source", "coupon")
-        ids += filter(None, [promotion_id or id_of(coupon)])
-    return tuple(dict.fromkeys(typed))[:CODES_MAX], tuple(dict.fromkeys(ids))[:CODES_MAX]
+        ids.append(id_of(promotion) or id_of(coupon))
+    return distinct(typed), distinct(ids)

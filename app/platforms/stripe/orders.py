@@ -15,11 +15,11 @@ import msgspec
 from msgspec.structs import replace
 
 from app.domain.money import split
-from app.domain.orders import Context, Customer, OrderReport, Parsed, RefundReport
+from app.domain.orders import Context, OrderReport, Parsed, RefundReport
 from app.domain.strict_json import Unreadable
-from app.platforms.kit.vendor_json import Json, nested, objects, share, text_of
+from app.platforms.kit.vendor_json import Json, customer_of, nested, objects, share, text_of, visitor_in
 from app.platforms.stripe.amounts import StripeAmountReader, amounts_of
-from app.platforms.stripe.fields import clicks_of, codes_of, id_of, metadata_of, names, order_of, seconds_of, visitor_of
+from app.platforms.stripe.fields import clicks_of, codes_of, id_of, metadata_of, names, order_of, seconds_of
 
 INTENT, OPEN_SESSION, INVOICE, PAID_SESSION, SETTLED_SESSION = range(5)
 """Versions of the reports of one order, by what they are and not by when they came. An intent has no tax; a session that is not paid yet is worth less
@@ -85,8 +85,8 @@ def read_session(event: Event, context: Context) -> Parsed:
         codes=codes,
         code_ids=code_ids,
         click_ids=clicks_of(metadata, context, session.get("client_reference_id")),
-        visitor_id=visitor_of(metadata),
-        customer=_customer(context, session.get("customer"), *emails),
+        visitor_id=visitor_in(metadata),
+        customer=customer_of(context, id_of(session.get("customer")), *emails),
         refunds=(_cancelled(event),) if failed else (),
         test=event.test,
     )
@@ -195,8 +195,8 @@ def read_invoice(event: Event, context: Context) -> Parsed:
         codes=codes,
         code_ids=code_ids,
         click_ids=clicks_of(metadata, context),
-        visitor_id=visitor_of(metadata),
-        customer=_customer(context, invoice.get("customer"), invoice.get("customer_email")),
+        visitor_id=visitor_in(metadata),
+        customer=customer_of(context, id_of(invoice.get("customer")), invoice.get("customer_email")),
         test=event.test,
     )
     reason = text_of(invoice.get("billing_reason"))
@@ -241,7 +241,7 @@ def read_intent(event: Event, context: Context) -> Parsed:
     intent_id = _id_of(intent, "payment intent")
     metadata = metadata_of(intent.get("metadata"))
     codes, _ = codes_of({}, metadata)
-    clicks, visitor = clicks_of(metadata, context), visitor_of(metadata)
+    clicks, visitor = clicks_of(metadata, context), visitor_in(metadata)
     if not (codes or clicks or visitor):
         return Parsed(ignored="no_code_or_click")
     amounts = amounts_of(intent)
@@ -261,7 +261,7 @@ def read_intent(event: Event, context: Context) -> Parsed:
         codes=codes,
         click_ids=clicks,
         visitor_id=visitor,
-        customer=_customer(context, intent.get("customer"), intent.get("receipt_email")),
+        customer=customer_of(context, id_of(intent.get("customer")), intent.get("receipt_email")),
         test=event.test,
     )
     return Parsed(reports=(_with_money(report, _money(amounts, total, tax, shipping)),))
@@ -279,10 +279,6 @@ def _id_of(thing: Json, what: str) -> str:
 
 def _object(value: object) -> Json:
     return value if isinstance(value, dict) else {}
-
-
-def _customer(context: Context, customer: object, *emails: object) -> Customer:
-    return Customer(key=context.customer_key(id_of(customer), next(filter(None, map(text_of, emails)), None)))
 
 
 def _with_money(report: OrderReport, money: Money) -> OrderReport:

@@ -12,7 +12,6 @@ with a plugin for numbering call order 5031 « 5020 », while another order has 
 from collections.abc import Mapping
 
 from app.domain.orders import (
-    CODES_MAX,
     LINES_MAX,
     Context,
     Customer,
@@ -24,15 +23,16 @@ from app.domain.orders import (
 )
 from app.domain.strict_json import Unreadable, read_json
 from app.platforms.kit.vendor_json import (
-    CLICK_NAMES,
-    VISITOR_NAMES,
     Json,
-    clicks_in_page,
+    click_ids_in,
     currency_in,
+    customer_of,
+    distinct,
     named,
     nested,
     objects,
     text_of,
+    visitor_in,
 )
 from app.platforms.woocommerce.fields import amount_of, gmt_of, meta_of, minor_of
 from app.platforms.woocommerce.goods import read_goods
@@ -89,6 +89,7 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
     status = _status(order)
     version = _version(order, status)
     currency = currency_in(order.get("currency"))
+    meta = meta_of(order)
     goods = read_goods(order, currency, notes)
     refunds = refunds_of(order, currency, goods, version, notes)
     refunds += cancellation(status, version, is_new=topic == CREATED)
@@ -110,13 +111,13 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
         estimated=goods.estimated,
         paid=_paid(order, status),
         codes=_codes(order),
-        click_ids=_click_ids(order, context),
-        visitor_id=next(named(meta_of(order), VISITOR_NAMES), None),
+        click_ids=click_ids_in(meta, [value for key, value in meta if key == LANDING_KEY], context),
+        visitor_id=visitor_in(meta),
         customer=_customer(order, context),
         lines=goods.lines,
         refunds=tuple(refunds),
         refund_ids=refund_ids_of(order),
-        test=next(named(meta_of(order), TEST_NAMES), "").casefold() in {"1", "yes", "true"},
+        test=next(named(meta, TEST_NAMES), "").casefold() in {"1", "yes", "true"},
     )
 
 
@@ -162,8 +163,7 @@ def _refs(order: Json, order_id: str) -> tuple[str, ...]:
     number = order_ref(number) if number else None
     if number is not None and number.isdecimal():
         number = None
-    names = (order_id, number, text_of(order.get("order_key")))
-    return tuple(dict.fromkeys(name for name in names if name is not None))
+    return distinct((order_id, number, text_of(order.get("order_key"))))
 
 
 def _paid(order: Json, status: str) -> bool | None:
@@ -182,25 +182,13 @@ def _total(order: Json, name: str, currency: str | None) -> int | None:
 
 def _codes(order: Json) -> tuple[str, ...]:
     """Every coupon, in the shop's lower case, also one without effect."""
-    used = (text_of(item.get("code")) for item in objects(order.get("coupon_lines"), LINES_MAX, "coupon_lines"))
-    return tuple(dict.fromkeys(code for code in used if code is not None))[:CODES_MAX]
-
-
-def _click_ids(order: Json, context: Context) -> tuple[str, ...]:
-    """From the order's metadata, where the shop's page puts it, then from the page on which the shopper's visit began."""
-    meta = meta_of(order)
-    found = list(named(meta, CLICK_NAMES | {context.click_param.casefold()}))
-    for key, value in meta:
-        if key == LANDING_KEY:
-            found += clicks_in_page(value, context.click_param)
-    return tuple(dict.fromkeys(found))[:CODES_MAX]
+    return distinct(text_of(item.get("code")) for item in objects(order.get("coupon_lines"), LINES_MAX, "coupon_lines"))
 
 
 def _customer(order: Json, context: Context) -> Customer:
     """The customer's key. The customer_id of every guest is 0."""
     customer_id = text_of(order.get("customer_id"))
-    email = text_of(nested(order.get("billing"), "email"))
-    return Customer(key=context.customer_key(None if customer_id == "0" else customer_id, email))
+    return customer_of(context, None if customer_id == "0" else customer_id, nested(order.get("billing"), "email"))
 
 
 def _why_no_order(found: Json) -> str:
