@@ -8,10 +8,10 @@ import csv
 import difflib
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from app.domain.strict_json import Unreadable, read_json
 from app.errors import FieldError, Invalid
@@ -39,6 +39,8 @@ YES = frozenset({"true", "1", "yes", "y", "oui", "vrai"})
 NO = frozenset({"false", "0", "no", "n", "non", "faux"})
 
 Format = Literal["csv", "ndjson"]
+Cell = TypeVar("Cell")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +249,15 @@ def read_row(record: Record, sheet: Sheet) -> dict[str, Any]:
             raise WrongRow("not_an_object", "the line is not a JSON object")
         return found
     try:
-        return cells(record.content.decode("utf-8"), sheet)
+        row = split_row(record.content.decode("utf-8"), sheet.separator)
     except UnicodeDecodeError:
         raise WrongRow("not_utf8", "the line is not UTF-8; save the file as CSV UTF-8") from None
     except ValueError as error:
         raise WrongRow("wrong_cells", f"the line {error}") from None
+    if len(row) != len(sheet.columns):
+        detail = f"the line has {len(row)} cells, the header has {len(sheet.columns)} columns"
+        raise WrongRow("wrong_cells", detail)
+    return {name: cell.strip() for name, cell in zip(sheet.columns, row, strict=True) if cell.strip()}
 
 
 def split_row(text: str, separator: str) -> list[str]:
@@ -266,12 +272,12 @@ def split_row(text: str, separator: str) -> list[str]:
     return rows[0]
 
 
-def cells(text: str, sheet: Sheet) -> dict[str, Any]:
-    """The cells of a record by column, without the empty ones. ValueError when they do not fit the header."""
-    row = split_row(text, sheet.separator)
-    if len(row) != len(sheet.columns):
-        raise ValueError(f"has {len(row)} cells, the header has {len(sheet.columns)} columns")
-    return {name: cell.strip() for name, cell in zip(sheet.columns, row, strict=True) if cell.strip()}
+def read_cell(name: str, value: Cell, convert: Callable[[Cell], Value], code: str = "invalid") -> Value:
+    """The value as converted; a ValueError of `convert` becomes Invalid, about this column."""
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise Invalid.field(name, str(error), code=code) from None
 
 
 # ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────

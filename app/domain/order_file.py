@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from app.domain import money
 from app.domain.bodies import read_order, read_refund
-from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, read_row
+from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, read_cell, read_row
 from app.domain.order_fields import AMOUNT, CODES, FLAG, ORDER_FIELDS, REFUND_FIELDS, ObjectOf, Scalar
 from app.domain.orders import ADJUSTMENT_KINDS, Context, OrderReport
 from app.domain.strict_json import Unreadable
@@ -86,19 +86,21 @@ def _read_body(given: Mapping[str, object], context: Context, kind: str | None) 
 
 def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
     """The body with the content of a row of CSV."""
-    currency = _currency(row, context)
+    currency = context.currency
+    if "currency" in row:
+        currency = read_cell("currency", row["currency"], money.read_currency, "unknown_currency")
     body: dict[str, object] = {name: row[name] for name in TEXTS if name in row}
     for name in AMOUNTS:
         major = name.removesuffix("_minor")
         if major in row:
-            body[name] = _amount(row[major], currency, major)
+            body[name] = read_cell(major, row[major], lambda text: money.read_amount(text, currency), "invalid_amount")
         elif name in row:
-            body[name] = _whole(row[name], name)
-    body |= {name: _flag(row[name], name) for name in FLAGS if name in row}
+            body[name] = read_cell(name, row[name], _whole, "invalid_amount")
+    body |= {name: read_cell(name, row[name], _flag) for name in FLAGS if name in row}
     body |= {name: _list(row[name]) for name in LISTS if name in row}
     for name, columns in OBJECTS.items():
         inner = {
-            field.name: _flag(row[column], column) if field.type == FLAG else row[column]
+            field.name: read_cell(column, row[column], _flag) if field.type == FLAG else row[column]
             for column, field in columns.items()
             if column in row
         }
@@ -107,29 +109,15 @@ def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
     return body
 
 
-def _currency(row: Mapping[str, str], context: Context) -> str:
-    try:
-        return money.read_currency(row["currency"]) if "currency" in row else context.currency
-    except ValueError as error:
-        raise Invalid.field("currency", str(error), code="unknown_currency") from None
-
-
-def _amount(text: str, currency: str, name: str) -> int:
-    try:
-        return money.read_amount(text, currency)
-    except ValueError as error:
-        raise Invalid.field(name, str(error), code="invalid_amount") from None
-
-
-def _whole(text: str, name: str) -> int:
+def _whole(text: str) -> int:
     if not _WHOLE.fullmatch(text):
-        raise Invalid.field(name, f"{text[:40]!r} is not a whole number of minor units", code="invalid_amount")
+        raise ValueError(f"{text[:40]!r} is not a whole number of minor units")
     return int(text)
 
 
-def _flag(text: str, name: str) -> bool:
+def _flag(text: str) -> bool:
     if text.lower() not in YES | NO:
-        raise Invalid.field(name, f"{text[:40]!r} is neither true nor false")
+        raise ValueError(f"{text[:40]!r} is neither true nor false")
     return text.lower() in YES
 
 

@@ -1,13 +1,13 @@
 """One line of the shop's own order list, as a `Listed` order. Pure; more lenient than an import, because nothing of it is recorded."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from app.domain import money
-from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, WrongRow, read_row
+from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, WrongRow, read_cell, read_row
 from app.domain.orders import order_ref
 from app.domain.reconciliation import Listed
 from app.domain.strict_json import Unreadable, read_text, read_time
@@ -67,10 +67,12 @@ def _known_fields(found: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> Listed:
-    order_id = _text("order_id", row.get("order_id"), read_text, "required")
+    if row.get("order_id") is None:
+        raise Invalid.field("order_id", "is required", code="required")
+    order_id = read_cell("order_id", row["order_id"], read_text, "required")
     currency = brand.currency
     if "currency" in row:
-        currency = _text("currency", row["currency"], _read_currency, "unknown_currency")
+        currency = read_cell("currency", row["currency"], _read_currency, "unknown_currency")
     total, net, tax, shipping, refunded = (_amount(row, name, currency) for name in AMOUNTS)
     cancelled = _cancelled(row)
     if total is not None and net is not None:
@@ -95,13 +97,6 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
         occurred_at=occurred_at,
         until=until,
     )
-
-
-def _text(field: str, value: object, read: Callable[[object], str], code: str) -> str:
-    try:
-        return read(value)
-    except ValueError as error:
-        raise Invalid.field(field, "is required" if value is None else str(error), code=code) from None
 
 
 def _read_currency(value: object) -> str:

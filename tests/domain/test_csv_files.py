@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import clock
-from app.domain.csv_files import LINE_BYTES_MAX, Columns, Cutter, Record, Sheet, cells, read_header
+from app.domain.csv_files import LINE_BYTES_MAX, Columns, Cutter, Record, Sheet, read_header, read_row
 from app.errors import Invalid
 
 EXAMPLE = "order_id,net"
@@ -31,7 +31,7 @@ def test_what_a_csv_writer_writes_is_cut_into_its_rows_whatever_the_pieces(rows:
     records = cut(whole, size=size)
     assert records == cut(whole)
     sheet = Sheet("csv", ",", ("a", "b"))
-    assert [cells(each.content.decode(), sheet) for each in records] == [
+    assert [read_row(each, sheet) for each in records] == [
         {name: cell.strip() for name, cell in zip("ab", row, strict=True) if cell.strip()} for row in rows
     ]
 
