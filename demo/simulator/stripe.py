@@ -117,18 +117,19 @@ def dispute(
 
 def sale(cart: Cart, at: datetime, code: str) -> Message:
     """checkout.session.completed of a paid order, with the code as it was typed in the metadata."""
-    cart_totals = cart.totals()
-    thing = session_object(
-        id=f"cs_live_{cart.number}",
-        currency=cart.currency.lower(),
-        amount_subtotal=cart_totals["lines"],
-        amount_total=cart_totals["total"],
-        total_details=totals(cart_totals["discount"], cart_totals["tax"], cart.shipping_minor),
-        payment_intent=f"pi_{cart.number}",
-        discounts=[],
-        metadata={"code": code},
-    )
+    own = {"id": f"cs_live_{cart.number}", "payment_intent": f"pi_{cart.number}", "metadata": {"code": code}}
+    thing = session_object(**_amounts(cart), **own, discounts=[])
     return post(event("checkout.session.completed", thing, at_s=unix_s(at), id=f"evt_{cart.number}"))
+
+
+def _amounts(cart: Cart) -> Json:
+    paid = cart.totals()
+    return {
+        "currency": cart.currency.lower(),
+        "amount_subtotal": paid["lines"],
+        "amount_total": paid["total"],
+        "total_details": totals(paid["discount"], paid["tax"], cart.shipping_minor),
+    }
 
 
 # ── An order of the demo ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,14 +171,9 @@ def _metadata(order: Order, evidence: Evidence) -> dict[str, str]:
 
 
 def _session(order: Order, evidence: Evidence) -> list[Message]:
-    paid, cart = order.cart.totals(), order.cart
-    thing = session_object() | {
+    thing = session_object(**_amounts(order.cart)) | {
         "id": _session_id(order),
         "livemode": not order.test,
-        "currency": cart.currency.lower(),
-        "amount_subtotal": paid["lines"],
-        "amount_total": paid["total"],
-        "total_details": totals(paid["discount"], paid["tax"], cart.shipping_minor),
         "shipping_cost": None,
         "client_reference_id": evidence.click_id if order.number % 4 < 2 else f"cart-{order.number}",
         "customer": f"cus_{order.number}",

@@ -1,1 +1,1 @@
-"""Every checkout that can be connected, from outside: its messages as its documentation writes them, signed as it signs."""
+"""Scenarios over the simulated checkouts: what each sends and when, samples of their messages, and damage to them."""

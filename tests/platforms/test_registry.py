@@ -43,7 +43,7 @@ def own_folders(path: Path) -> bool:
     return bool(place) and place[0] in {*PLATFORMS, "presets", "registry.py"}
 
 
-OTHERS = [path for path in sorted((ROOT / "app").rglob("*.py")) if not own_folders(path) and "demo" not in path.parts]
+OTHERS = [path for path in sorted((ROOT / "app").rglob("*.py")) if not own_folders(path)]
 
 
 @cache
