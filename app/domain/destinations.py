@@ -129,8 +129,8 @@ def apply_utm(url: str, utm: Mapping[str, str | None]) -> str:
 
 def take_apart(url: str, click_param: str) -> Destination:
     """A checked address, prepared for its redirects. Takes about 5 µs, once, when a link is first requested."""
-    base, query, fragment = _split(url.encode("ascii"))
-    name = click_param.encode("ascii")
+    base, query, fragment = _split(url.encode())
+    name = click_param.encode()
     pairs = tuple(pair for pair in _pairs(query) if pair[0] != name)
     joined = b"&".join(raw for _, raw in pairs)
     plain = base + (b"?" + joined if joined else b"")

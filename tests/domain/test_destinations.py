@@ -82,6 +82,7 @@ def test_an_address_that_cannot_be_a_destination_is_refused_with_its_reason(url:
         (f"https://{'a.' * 126}a/", f"https://{'a.' * 126}a/"),
         ("https://shop.example" + "/" * 2_028, "https://shop.example" + "/" * 2_028),
         ("https://[::1]/", "https://[::1]/"),
+        ("https://ｓｈｏｐ.example/", "https://shop.example/"),
         ("https://XN--Mnchen-3ya.example/", "https://xn--mnchen-3ya.example/"),
         (
             "https://münchen.example/straße?q=größe#über",
@@ -125,7 +126,13 @@ def test_the_visitors_query_wins_over_the_links_but_never_over_the_click_id() ->
     destination = take_apart("https://shop.example/p?size=m&utm_source=lea#top", "dub_id")
     found = address(destination, b"clk_1", b"utm_source=tiktok&dub_id=forged&d%75b_id=forged&fbclid=x%20y")
     assert found == b"https://shop.example/p?size=m&dub_id=clk_1&utm_source=tiktok&fbclid=x%20y#top"
+    assert address(destination, b"clk_1", b"dub_id=forged").endswith(b"p?size=m&utm_source=lea&dub_id=clk_1#top")
     assert address(destination, b"", b"dub_id=forged") == b"https://shop.example/p?size=m&utm_source=lea#top"
+
+
+def test_bytes_that_may_not_stand_in_an_address_are_encoded_in_capitals() -> None:
+    destination = take_apart("https://shop.example/", "ariane")
+    assert address(destination, b"", b'q=\xfe "x"&\xe9=1') == b"https://shop.example/?q=%FE%20%22x%22&%E9=1"
 
 
 def test_a_forwarded_query_is_cut_between_parameters() -> None:
