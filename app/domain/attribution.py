@@ -72,7 +72,7 @@ class Reason(StrEnum):
 
 
 class CreditPolicy(StrEnum):
-    """When a redeemed code gives its owner credit."""
+    """What a redeemed code does for its owner."""
 
     ALWAYS = "always"
     IF_INVOLVED = "if_involved"
