@@ -8,19 +8,17 @@ Fields: `event` (or `kind`; default sale), `order_id` (or `checkout_token`), `am
 `occurred_at`, `test`. Empty is the same as missing: templates print empty values.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl
 
 from app.domain import money
-from app.domain.orders import CODES_MAX, Context, Customer, Landing, OrderReport, Parsed, order_ref
+from app.domain.orders import CODES_MAX, KIND, Context, Customer, Landing, OrderReport, Parsed, order_ref
 from app.domain.strict_json import Unreadable, read_json, read_major, read_text, read_time
 
 FIELDS_MAX = 200
 LISTED = frozenset({"code", "codes"})
 LAND = "land"
-_EVENT = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 
 Fields = Mapping[str, object]
@@ -84,7 +82,7 @@ def _unwrapped(name: str, value: object) -> Fields:
 
 def _event(fields: Fields) -> str:
     event = (_text(fields, "event") or _text(fields, "kind") or "sale").lower()
-    if not _EVENT.fullmatch(event):
+    if not KIND.fullmatch(event):
         raise Unreadable("invalid_event", "event must be a word such as sale, lead or land: a-z, 0-9 and _, at most 40")
     return event
 

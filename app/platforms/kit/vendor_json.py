@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
+
 from app.domain import money
-from app.domain.orders import CODES_MAX, Context, Customer
+from app.domain.orders import CODES_MAX, Context, Customer, OrderLine
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
 
 Json = Mapping[str, object]
@@ -14,6 +16,22 @@ CLICK_NAMES = frozenset({"ariane", "click_id", "clickid", "ariane_click_id"})
 VISITOR_NAMES = frozenset({"visitor_id", "ariane_visitor", "ariane_visitor_id"})
 """Names that a shop's page may give click and visitor among an order's attributes, as `named` compares them. The brand's own parameter is added."""
 QUERY_FIELDS_MAX = 200
+
+
+class Goods(msgspec.Struct, frozen=True):
+    """Worth of the goods of an order in minor units; None where the order does not state it.
+
+    tax_minor: of the goods alone. paid_minor: the goods with their tax, where prices include it. gift_cards: ids of lines that are no goods.
+    """
+
+    items_minor: int | None = None
+    discount_minor: int | None = None
+    net_minor: int | None = None
+    tax_minor: int | None = None
+    paid_minor: int | None = None
+    estimated: bool = False
+    lines: tuple[OrderLine, ...] = ()
+    gift_cards: frozenset[str] = frozenset()
 
 
 def nested(thing: object, *names: str) -> object:

@@ -12,6 +12,7 @@ from app.domain import money
 from app.domain.ids import EPOCH
 from app.domain.orders import (
     CODES_MAX,
+    KIND,
     Context,
     Customer,
     OrderLine,
@@ -36,7 +37,6 @@ SHOWN_CHARACTERS_MAX = 60
 CANCELLED = "cancelled"
 """The refund id of a cancellation: an order has at most one, so that a later message can take it back."""
 
-_EVENT = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 _UNIX = re.compile(r"\d{10}(\d{3})?", re.ASCII)
 # A + that was not escaped in a query reads as a space.
@@ -184,7 +184,7 @@ class _PostbackReader:
         """The kind of conversion. Networks number their events: 7 is `event_7`, and 0, or nothing, the sale itself."""
         text = (self._text("event") or "sale").lower()
         kind = EVENTS.get(text, f"event_{text}" if _NUMBER.fullmatch(text) else text)
-        if not _EVENT.fullmatch(kind):
+        if not KIND.fullmatch(kind):
             raise Unreadable("invalid_event", f"{self._name('event')} must be a word such as sale or lead, or a number")
         return kind
 

@@ -11,30 +11,14 @@ The `current_*` fields already contain refunds, so gross never comes from them.
 from collections.abc import Sequence
 from fractions import Fraction
 
-import msgspec
-
 from app.domain import money
 from app.domain.orders import LINES_MAX, Context, OrderLine
 from app.domain.strict_json import Unreadable
-from app.platforms.kit.vendor_json import Json, objects, quantity_of, share, text_of
+from app.platforms.kit.vendor_json import Goods, Json, objects, quantity_of, share, text_of
 from app.platforms.shopify.fields import ShopifyAmountReader, id_of
 
 
-class ShopifyGoods(msgspec.Struct, frozen=True):
-    """What the goods of an order come to, in minor units; None where the order does not say."""
-
-    items_minor: int | None = None
-    discount_minor: int | None = None
-    net_minor: int | None = None
-    # Goods with their tax, where prices include it: the base of a refund without lines.
-    paid_minor: int | None = None
-    tax_minor: int | None = None
-    estimated: bool = False
-    lines: tuple[OrderLine, ...] = ()
-    gift_cards: frozenset[str] = frozenset()
-
-
-def read_goods(order: Json, amounts: ShopifyAmountReader, included: bool, notes: list[str]) -> ShopifyGoods:
+def read_goods(order: Json, amounts: ShopifyAmountReader, included: bool, notes: list[str]) -> Goods:
     """The goods of an order. included: prices contain tax. Adds to `notes` which kinds of line were left out. Unreadable for an invalid amount."""
     lines = objects(order.get("line_items"), LINES_MAX, "line_items")
     prices = [amounts.amount(line, "price") for line in lines]
@@ -74,7 +58,7 @@ def read_goods(order: Json, amounts: ShopifyAmountReader, included: bool, notes:
         )
     if items > money.AMOUNT_MINOR_MAX:
         raise Unreadable("invalid_amount", "line_items add up to an absurdly large amount")
-    return ShopifyGoods(
+    return Goods(
         items_minor=items,
         discount_minor=discounts,
         net_minor=items - discounts,
@@ -85,14 +69,14 @@ def read_goods(order: Json, amounts: ShopifyAmountReader, included: bool, notes:
     )
 
 
-def _goods_without_lines(order: Json, amounts: ShopifyAmountReader, included: bool) -> ShopifyGoods:
+def _goods_without_lines(order: Json, amounts: ShopifyAmountReader, included: bool) -> Goods:
     """From the totals: gift cards cannot be recognised, so the amount is marked as estimated."""
     tax, subtotal = amounts.amount(order, "total_tax"), amounts.amount(order, "subtotal_price")
     if subtotal is None:
-        return ShopifyGoods()
+        return Goods()
     goods_tax = max((tax or 0) - _shipping_tax(order, amounts), 0)
     net = max(subtotal - goods_tax, 0) if included else subtotal
-    return ShopifyGoods(net_minor=net, paid_minor=subtotal, tax_minor=goods_tax, estimated=True)
+    return Goods(net_minor=net, paid_minor=subtotal, tax_minor=goods_tax, estimated=True)
 
 
 def _line_discount(line: Json, amounts: ShopifyAmountReader) -> int:

@@ -13,9 +13,8 @@ from decimal import Decimal
 from app.domain import money
 from app.domain.orders import LINES_MAX, Context, OrderLine, OrderReport, RefundReport
 from app.domain.strict_json import Unreadable
-from app.platforms.kit.vendor_json import Json, moment_of, nested, objects, quantity_of, share, text_of
+from app.platforms.kit.vendor_json import Goods, Json, moment_of, nested, objects, quantity_of, share, text_of
 from app.platforms.shopify.fields import ShopifyAmountReader, id_of, shop_currency, transaction_currency
-from app.platforms.shopify.goods import ShopifyGoods
 
 REFUNDS_MAX = 500
 ALONE, IN_ORDER, FAILED = 0, 1, 2
@@ -37,7 +36,7 @@ def refunds_of(
     order: Json,
     topic: str,
     amounts: ShopifyAmountReader,
-    goods: ShopifyGoods,
+    goods: Goods,
     included: bool,
     stated_at: datetime | None,
     notes: list[str],
@@ -65,7 +64,7 @@ def read_refund_webhook(
     stated = [shop_currency(item, "subtotal") for item in items] + [transaction_currency(t) for t in _paid_back(refund)]
     currency = next(filter(None, stated), None)
     amounts = ShopifyAmountReader(currency or context.currency)
-    read = _read_refund(refund, amounts, _refund_included(refund, amounts, context), ShopifyGoods(), None, ALONE, notes)
+    read = _read_refund(refund, amounts, _refund_included(refund, amounts, context), Goods(), None, ALONE, notes)
     if read is None:
         return None
     return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(read,), stub=True)
@@ -75,7 +74,7 @@ def _read_refund(
     refund: Json,
     amounts: ShopifyAmountReader,
     included: bool,
-    goods: ShopifyGoods,
+    goods: Goods,
     exchange: _Exchange | None,
     version: int,
     notes: list[str],
@@ -125,7 +124,7 @@ def _without_lines(
     refund: Json,
     amounts: ShopifyAmountReader,
     included: bool,
-    goods: ShopifyGoods,
+    goods: Goods,
     exchange: _Exchange | None,
     notes: list[str],
 ) -> tuple[int, str | None]:

@@ -10,33 +10,20 @@ Refunds never lower these fields: WooCommerce keeps them as they were ordered.
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from app.domain.orders import LINES_MAX, OrderLine
 from app.domain.strict_json import Unreadable
-from app.platforms.kit.vendor_json import Json, objects, text_of
+from app.platforms.kit.vendor_json import Goods, Json, objects, text_of
 from app.platforms.woocommerce.fields import amount_of, minor_of
 
 QUANTITY_MAX = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class WooCommerceGoods:
-    """What the goods of an order come to, in minor units; None where the order does not say. tax_minor: of the goods alone."""
-
-    items_minor: int | None = None
-    discount_minor: int | None = None
-    net_minor: int | None = None
-    tax_minor: int = 0
-    estimated: bool = False
-    lines: tuple[OrderLine, ...] = ()
-
-
-def read_goods(order: Json, currency: str | None, notes: list[str]) -> WooCommerceGoods:
+def read_goods(order: Json, currency: str | None, notes: list[str]) -> Goods:
     """The goods of an order. Adds to `notes` what was left out. Unreadable for an invalid amount."""
     if currency is None:
-        return WooCommerceGoods()
+        return Goods()
     if order.get("fee_lines"):
         notes.append("fee_lines")
     lines = objects(order.get("line_items"), LINES_MAX, "line_items")
@@ -51,7 +38,7 @@ def read_goods(order: Json, currency: str | None, notes: list[str]) -> WooCommer
     before = sum((b if b is not None else t for b, t in zip(subtotals, stated, strict=True)), Decimal(0))
     items = max(minor_of(before, currency, "line_items"), net)
     taxes = sum((amount_of(line, "total_tax") or Decimal(0) for line in lines), Decimal(0))
-    return WooCommerceGoods(
+    return Goods(
         items_minor=items,
         discount_minor=items - net,
         net_minor=net,
@@ -86,13 +73,11 @@ def _quantity(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= QUANTITY_MAX else 1
 
 
-def _goods_without_lines(order: Json, currency: str) -> WooCommerceGoods:
+def _goods_without_lines(order: Json, currency: str) -> Goods:
     """From the totals, where a filter has taken the lines out: fees cannot be recognised, so the amount is marked as estimated."""
     total, tax, shipping = (amount_of(order, name) for name in ("total", "total_tax", "shipping_total"))
     if total is None:
-        return WooCommerceGoods()
+        return Goods()
     goods_tax = (tax or Decimal(0)) - (amount_of(order, "shipping_tax") or Decimal(0))
     net = minor_of(total - (tax or Decimal(0)) - (shipping or Decimal(0)), currency, "total")
-    return WooCommerceGoods(
-        net_minor=max(net, 0), tax_minor=max(minor_of(goods_tax, currency, "total_tax"), 0), estimated=True
-    )
+    return Goods(net_minor=max(net, 0), tax_minor=max(minor_of(goods_tax, currency, "total_tax"), 0), estimated=True)

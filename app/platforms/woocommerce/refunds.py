@@ -16,18 +16,15 @@ from decimal import Decimal
 
 from app.domain.orders import LINES_MAX, OrderLine, RefundReport
 from app.domain.strict_json import Unreadable
-from app.platforms.kit.vendor_json import Json, objects, share, text_of
+from app.platforms.kit.vendor_json import Goods, Json, objects, share, text_of
 from app.platforms.woocommerce.fields import amount_of, gmt_of, minor_of
-from app.platforms.woocommerce.goods import WooCommerceGoods
 
 REFUNDS_MAX = 500
 ENDED = frozenset({"cancelled", "failed", "refunded", "trash"})
 """Statuses in which nothing of the order is left: `refunded` means fully refunded, whatever the refunds add up to."""
 
 
-def refunds_of(
-    order: Json, currency: str | None, goods: WooCommerceGoods, version: int, notes: list[str]
-) -> list[RefundReport]:
+def refunds_of(order: Json, currency: str | None, goods: Goods, version: int, notes: list[str]) -> list[RefundReport]:
     """The refunds in an order. Unreadable for an invalid amount."""
     found: list[RefundReport] = []
     given = Decimal(0)
@@ -89,11 +86,11 @@ def _beside_goods(refund: Json) -> Decimal:
     )
 
 
-def _of_goods(given_minor: int, goods: WooCommerceGoods, notes: list[str]) -> int:
+def _of_goods(given_minor: int, goods: Goods, notes: list[str]) -> int:
     if goods.net_minor is None:
         notes.append("refund_tax_unknown")
         return given_minor
-    paid = goods.net_minor + goods.tax_minor
+    paid = goods.net_minor + (goods.tax_minor or 0)
     return share(min(given_minor, paid), goods.net_minor, paid)
 
 
