@@ -39,6 +39,12 @@ def platform_of(name: str) -> Platform:
     )
 
 
+def load_platforms() -> None:
+    """Imports the parsers, guides and trials of all platforms."""
+    for each in PLATFORMS.values():
+        each.load()
+
+
 class UnknownPlatform(Platform):
     """Stands for a platform this release does not know. Its messages are kept, and can be replayed after an upgrade."""
 

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -93,6 +95,15 @@ def test_nothing_outside_its_folder_and_the_registry_names_a_platform() -> None:
     }
     assert {place: line for place, line in found.items() if place not in EXEMPT} == {}
     assert EXEMPT.keys() - found.keys() == set(), "no longer needed"
+
+
+def test_the_doors_load_no_parser_and_what_reads_messages_loads_them_all_at_once() -> None:
+    """At first use it could be the parser of another release, installed under a running process."""
+    parts = {f"app.platforms.{name}.{part}" for name in PLATFORMS for part in PARTS[1:]}
+    for module, loaded in (("app.tracking.doors", set()), ("app.intake.deliveries.messages", parts)):
+        code = f"import sys, {module}; print(*sorted(sys.modules))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert parts & set(done.stdout.split()) == loaded
 
 
 @pytest.mark.parametrize("name", sorted(PLATFORMS))

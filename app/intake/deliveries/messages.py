@@ -15,8 +15,10 @@ from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context,
 from app.domain.strict_json import Unreadable
 from app.platforms import pixel
 from app.platforms.kit.digests import QUERY
-from app.platforms.registry import platform_of
+from app.platforms.registry import load_platforms, platform_of
 from app.spool.records import HookLine, PixelLine
+
+load_platforms()
 
 IDS_CACHED = 1_024
 """Parsed ids of brands, sources and keys in the cache."""

@@ -1,20 +1,23 @@
 """Any checkout that can sign what it sends. One that is connected by a preset has a guide of its own, in the folder of the preset."""
 
 import json
+from collections.abc import Callable, Mapping
 from importlib import import_module
 
 from app.platforms.kit.guide import Connection, Guide, GuidePaste, GuideSnippet, GuideStep, key_step, script, trial_step
 from app.platforms.presets import PRESETS
 
+PRESET_GUIDES: Mapping[str, Callable[[Connection], Guide]] = {
+    name: import_module(f"app.platforms.presets.{name}.guide").guide for name in PRESETS
+}
 ORDER = {"order_id": "1001", "codes": ["LEA10"], "click_id": "clk_…", "net_minor": 4500, "currency": "EUR"}
 
 
 def guide(connection: Connection) -> Guide:
     """The guide of the source's preset; else one address, one signature, and the bodies of the API."""
-    preset = str(connection.settings.get("preset"))
-    if preset in PRESETS:
-        of_preset: Guide = import_module(f"app.platforms.presets.{preset}.guide").guide(connection)
-        return of_preset
+    of_preset = PRESET_GUIDES.get(str(connection.settings.get("preset")))
+    if of_preset is not None:
+        return of_preset(connection)
     body = json.dumps(ORDER, ensure_ascii=False)
     sender = f"""BODY='{body}'
 SIGNATURE=$(printf %s "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -r | cut -d' ' -f1)

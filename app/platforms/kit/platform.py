@@ -39,9 +39,10 @@ def _forget_nothing(query: str, body: bytes, secrets: Sequence[str]) -> tuple[st
 class Platform:
     """One platform: how its messages are checked and kept at the door, what they are worth, and what a source of it may set.
 
-    The folder `app/platforms/<name>/` holds the rest in modules that are imported at first use: `webhook` (`identify`, `parse`), `guide` (`guide`)
+    The folder `app/platforms/<name>/` holds the rest in modules that are not imported with this entry: `webhook` (`identify`, `parse`), `guide` (`guide`)
     and `trial` (`trial_messages`). The doors check signatures and need none of them; with all of them
     `import app.tracking.doors` takes 310 ms of processor time instead of 190, and a web worker answers its first redirect after that import.
+    A process that reads messages calls `load`.
 
     kept_headers, named_headers: headers (lower case) a delivery is kept with, so that it can be checked and read again later; the second are those
     that the settings of a source name.
@@ -76,6 +77,11 @@ class Platform:
     preset_example: str = ""
     secret_reason: Callable[[Settings], str | None] = lambda settings: None
     code_ids: str = ""
+
+    def load(self) -> None:
+        """Imports the rest now. At first use it could already be that of another release, installed under a running process."""
+        for part in ("webhook", "guide", "trial"):
+            _module(self.name, part)
 
     def identify(self, headers: Mapping[str, str]) -> tuple[str, str]:
         """Topic and the sender's own id of a message from its headers (names in lower case); '' where unknown."""
