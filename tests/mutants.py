@@ -175,7 +175,7 @@ class Equivalents:
     """The mutants of `mutants.toml`: by the line they change, and what they make of it where only some mutants of the line are meant."""
 
     def __init__(self, path: Path = EQUIVALENT) -> None:
-        self._entries: list[dict[str, str]] = tomllib.loads(path.read_text())["mutant"] if path.exists() else []
+        self._entries: list[dict[str, Any]] = tomllib.loads(path.read_text())["mutant"] if path.exists() else []
         self._met: set[int] = set()
 
     def holds(self, mutant: Mutant) -> bool:
@@ -183,7 +183,7 @@ class Equivalents:
         for number, entry in enumerate(self._entries):
             if entry["file"] != str(mutant.path) or entry["line"] not in mutant.removed:
                 continue
-            if entry.get("becomes") is None or entry["becomes"] in mutant.added:
+            if "becomes" not in entry or not set(entry["becomes"]).isdisjoint(mutant.added):
                 self._met.add(number)
                 return True
         return False

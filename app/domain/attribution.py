@@ -319,7 +319,8 @@ def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcom
         if method is not Method.CODE
     ]
     involved = {touch.influencer_id for tier in clicks for touch in tier}
-    click_winners = _by_model(next(filter(None, clicks), []), conversion, policy)
+    tiers = [tier for tier in clicks if tier]
+    click_winners = _by_model(tiers[0], conversion, policy) if tiers else ()
     winning = {touch.influencer_id for touch, _ in click_winners}
     withheld: dict[str, Reason] = {}
     codes: list[Touch] = []
@@ -343,8 +344,6 @@ def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcom
 def _by_model(
     touches: Sequence[Touch], conversion: OrderToDecide, policy: Policy
 ) -> tuple[tuple[Touch, Fraction], ...]:
-    if not touches:
-        return ()
     ordered = sorted(touches, key=_when)
     weights = MODELS[policy.model](ordered, conversion.occurred_at)
     assert sum(weights) == 1

@@ -102,6 +102,14 @@ def test_a_touch_says_nothing_that_was_not_found() -> None:
     assert set(fields.values()) == {None}
 
 
+def test_nothing_that_was_decided_can_be_changed() -> None:
+    decision = decided(click(LEA))
+    order = OrderToDecide(ORDERED, 1, ORDERED)
+    for value in (decision, decision.credits[0], decision.candidates[0], decision.credits[0].touch, order):
+        with pytest.raises(AttributeError):
+            setattr(value, value.__struct_fields__[0], None)
+
+
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
