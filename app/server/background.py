@@ -74,12 +74,13 @@ log = logging.getLogger("ariane.worker")
 
 @dataclass(frozen=True, slots=True)
 class PeriodicTask:
-    """A repeated task. `run` returns how much it did: it runs again immediately if that is not 0, else after `every_s`."""
+    """A task that runs every `every_s`. busy: `run` returns how much it did, and runs again immediately if that is not 0."""
 
     name: str
     every_s: float
     timeout_s: float
-    run: Callable[[], Awaitable[int]]
+    run: Callable[[], Awaitable[object]]
+    busy: bool = True
 
 
 class Outage:
@@ -137,24 +138,29 @@ class BackgroundProcess:
     def tasks(self) -> list[PeriodicTask]:
         """All periodic tasks. After an outage a drain takes long, so its timeout is for a database that hangs."""
         drain_s = self.settings.drain_interval_ms / 1000
-        return [
+        pool, calendar = self.pool, self.clicks.calendar
+        tasks = [
             PeriodicTask("clicks", drain_s, 120, self._drain_clicks),
             PeriodicTask("deliveries", drain_s, 120, self._drain_deliveries),
-            PeriodicTask("redecide", REDECIDE_EVERY_S, 60, lambda: redecide(self.pool)),
-            PeriodicTask("locks", LOCK_EVERY_S, 60, lambda: lock_due(self.pool)),
-            PeriodicTask("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(self.pool, self.clicks.calendar)),
-            PeriodicTask("statistics", STATISTICS_EVERY_S, 60, self._refresh_statistics),
-            PeriodicTask("progress", PROGRESS_EVERY_S, 10, self._note_progress),
+            PeriodicTask("redecide", REDECIDE_EVERY_S, 60, lambda: redecide(pool)),
+            PeriodicTask("locks", LOCK_EVERY_S, 60, lambda: lock_due(pool)),
+            PeriodicTask("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(pool, calendar)),
+            PeriodicTask("statistics", STATISTICS_EVERY_S, 60, lambda: refresh_statistics(pool), busy=False),
+            PeriodicTask("progress", PROGRESS_EVERY_S, 10, lambda: note_progress(pool, self.spool), busy=False),
             PeriodicTask("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
-            PeriodicTask("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions),
-            *([PeriodicTask("priority", PRIORITY_EVERY_S, 60, self._lower_priority)] if self.embedded else []),
-            *(PeriodicTask(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)),
+            PeriodicTask("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions, busy=False),
         ]
+        tasks += [PeriodicTask(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)]
+        if self.embedded:
+            lower = self.backends.lower_priority
+            tasks.append(PeriodicTask("priority", PRIORITY_EVERY_S, 60, lambda: lower(pool), busy=False))
+        return tasks
 
     async def run(self) -> None:
         """Work until `stopping` is set, then make the last pass. Threads that migrate or load user agent data may still run on return."""
         await self.directory.start()
-        tasks = [asyncio.create_task(self._prepare()), asyncio.create_task(self._repeat(self._snapshot_task()))]
+        snapshot = PeriodicTask("snapshot", SNAPSHOT_EVERY_S, 60, self.directory.save_snapshot, busy=False)
+        tasks = [asyncio.create_task(self._prepare()), asyncio.create_task(self._repeat(snapshot))]
         tasks += [asyncio.create_task(self._repeat(task, after=self.ready)) for task in self.tasks()]
         loading = asyncio.create_task(self._load())
         await self.stopping.wait()
@@ -180,7 +186,7 @@ class BackgroundProcess:
                         pass
                     while await redecide(self.pool):
                         pass
-                    await self._note_progress()
+                    await note_progress(self.pool, self.spool)
         except TimeoutError:
             log.info("stopped before everything was drained; the rest follows at the next start")
         except DRIVER_ERRORS as error:
@@ -224,22 +230,9 @@ class BackgroundProcess:
     async def _record_deliveries(self, lines: Sequence[Line]) -> None:
         await record_deliveries(self.pool, lines, secret=self.secret, settings=self.settings)
 
-    async def _refresh_statistics(self) -> int:
-        await refresh_statistics(self.pool)
-        return 0
-
-    async def _lower_priority(self) -> int:
-        await self.backends.lower_priority(self.pool)
-        return 0
-
-    async def _note_progress(self) -> int:
-        await note_progress(self.pool, self.spool)
-        return 0
-
-    async def _ensure_partitions(self) -> int:
+    async def _ensure_partitions(self) -> None:
         async with self.pool.acquire() as connection:
             await ensure_partitions(connection)
-        return 0
 
     async def _keep_house(self) -> int:
         left = await keep_house(self.pool, self.settings)
@@ -249,13 +242,6 @@ class BackgroundProcess:
     async def _run_job(self) -> int:
         """Run one job to its end."""
         return await run_next(self.pool, self.settings, self.secret, KINDS, self.stopping)
-
-    def _snapshot_task(self) -> PeriodicTask:
-        async def save() -> int:
-            await self.directory.save_snapshot()
-            return 0
-
-        return PeriodicTask("snapshot", SNAPSHOT_EVERY_S, 60, save)
 
     # ── Repeating ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -285,7 +271,7 @@ class BackgroundProcess:
                 elif failures:
                     log.info("%s works again after %d failures", task.name, failures)
                 failures = 0
-                if not done:
+                if not (task.busy and done):
                     await self._pause(task.every_s)
 
     async def _pause(self, seconds: float) -> None:

@@ -9,6 +9,7 @@ import importlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from app.directory.lookup import Directory, open_directory
@@ -85,10 +86,10 @@ class Doors:
             "healthz": self._health,
             "readyz": self._readiness,
             "metrics": self._metrics,
-            "p.gif": self._pixel,
+            "p.gif": self._pixels.answer_pixel,
             "e": self._pixels.answer_beacon,
-            "a.js": self._script,
-            "in": self._hook,
+            "a.js": answer_script,
+            "in": self._hooks.answer,
             "v1": self._call_api,
             "docs": self._call_api,
             "openapi.json": self._call_api,
@@ -144,15 +145,6 @@ class Doors:
             await answer_problem(scope, send, AppError("something went wrong on our side; the log has the details"))
 
     # ── The doors that have no file of their own ─────────────────────────────────────────────────────────────────────
-
-    async def _pixel(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._pixels.answer_pixel(scope, send)
-
-    async def _script(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_script(scope, send)
-
-    async def _hook(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._hooks.answer(scope, receive, send, scope["path"].partition("/in/")[2])
 
     async def _call_api(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.api is None:
@@ -230,20 +222,12 @@ class Doors:
 
 def open_doors(settings: Settings) -> Doors:
     """The doors as configured, not started. Raises SettingsError when the secret key cannot be read or created."""
-    directory = settings.data / "spool"
-    clicks = Spool(
-        directory,
-        kind="clicks",
-        sync=settings.spool_sync,
+    open_spool = partial(
+        Spool,
+        settings.data / "spool",
         sync_ms=settings.spool_sync_ms,
         segment_bytes=settings.spool_segment_bytes,
         cap_bytes=settings.spool_cap_bytes,
     )
-    orders = Spool(
-        directory,
-        kind="orders",
-        sync_ms=settings.spool_sync_ms,
-        segment_bytes=settings.spool_segment_bytes,
-        cap_bytes=settings.spool_cap_bytes,
-    )
+    clicks, orders = open_spool(kind="clicks", sync=settings.spool_sync), open_spool(kind="orders")
     return Doors(settings, open_directory(settings), clicks, orders, Counts(settings.data / "metrics"))

@@ -59,11 +59,11 @@ class Hooks:
         # Opening a sealed secret costs more than checking a signature with it.
         self._unseal = lru_cache(maxsize=1_024)(lambda sealed: _open(secret, sealed))
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """200 once the message is on the disk; 401 for a wrong signature (kept too); 404, 405, 408, 413; 503 while its source cannot be looked up or the
         message cannot be stored."""
         try:
-            source = await self._directory.find_source(token)
+            source = await self._directory.find_source(scope["path"].partition("/in/")[2])
             if source is None:
                 self._counts.slots[HOOKS_UNKNOWN] += 1
                 raise NotFound("no source has this token", code="unknown_token")

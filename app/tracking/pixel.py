@@ -63,7 +63,7 @@ class Pixels:
         self._counts = counts
         self._body_max_bytes = body_max_bytes
 
-    async def answer_pixel(self, scope: Scope, send: Send) -> None:
+    async def answer_pixel(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /p.gif`: always 200 and the GIF, because anything else is an error in the shop's page. HEAD records nothing."""
         if scope["method"] not in ("GET", "HEAD"):
             await refuse_method(scope, send, "GET", "HEAD")

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 from pathlib import Path
 
-from app.tracking.responses import NOSNIFF, Header, Scope, Send, answer, refuse_method
+from app.tracking.responses import NOSNIFF, Header, Receive, Scope, Send, answer, refuse_method
 
 SCRIPT = (Path(__file__).parent / "a.js").read_bytes()
 COMPRESSED = gzip.compress(SCRIPT, mtime=0)
@@ -23,7 +23,7 @@ HEADERS: list[Header] = [
 ]
 
 
-async def answer_script(scope: Scope, send: Send) -> None:
+async def answer_script(scope: Scope, receive: Receive, send: Send) -> None:
     """200 with the script, or 304 when the browser has it."""
     if scope["method"] not in ("GET", "HEAD"):
         await refuse_method(scope, send, "GET", "HEAD")

@@ -165,7 +165,7 @@ async def test_a_task_that_fails_is_told_and_the_others_go_on(
             )
             await eventually(lambda: pool.fetchval("SELECT count(*) FROM delivery WHERE brand_id = $1", brand.id), 1)
             await called_again.wait()
-    assert "settle failed (1 times in a row): no such column" in caplog.text
+    assert "redecide failed (1 times in a row): no such column" in caplog.text
     await pool.close()
 
 

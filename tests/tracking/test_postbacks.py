@@ -188,7 +188,7 @@ async def test_a_mistyped_token_loses_nothing(
     [unsigned] = await deliveries(pool, alice)
     assert (unsigned["status"], unsigned["reason"]) == ("unsigned", "wrong_signature")
     [still] = await replay(pool, alice.id, [unsigned["id"]], secret=SECRET)
-    assert still.verdict.status == "unsigned"
+    assert still.result.status == "unsigned"
     await pool.execute(
         "UPDATE source SET secrets = $2, changed_xid = pg_current_xact_id() WHERE id = $1",
         source_id,
@@ -196,7 +196,7 @@ async def test_a_mistyped_token_loses_nothing(
     )
     await pool.execute("SELECT pg_notify('directory', '')")
     [mended] = await replay(pool, alice.id, [unsigned["id"]], secret=SECRET)
-    assert mended.verdict.status == "recorded"
+    assert mended.result.status == "recorded"
     second = settings_for(dsn, tmp_path / "second")
     async with running_doors(second) as doors:
         assert (await ask(doors, "GET", path)).status == 200
