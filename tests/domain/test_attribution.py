@@ -225,13 +225,16 @@ def test_a_code_of_nobody_never_blocks_a_click() -> None:
 def test_of_two_codes_the_first_in_the_cart_wins_and_the_other_is_outranked() -> None:
     decision = decided(code(MAX, "MAX5"), code(LEA, "LEA10"))
     assert winners(decision) == [(Method.CODE, MAX)]
+    assert (decision.method, decision.reason) == (Method.CODE, Reason.CODE_OWNER)
     assert reasons(decision) == {"MAX5": (True, Reason.CODE_OWNER), "LEA10": (True, Reason.OUTRANKED)}
 
 
 def test_a_named_click_beats_a_newer_one_of_the_visitor() -> None:
     decision = decided(click(LEA, days=3), click(MAX, days=1, method=Method.VISITOR))
     assert winners(decision) == [(Method.CLICK, LEA)]
-    assert winners(decided(click(MAX, method=Method.VISITOR))) == [(Method.VISITOR, MAX)]
+    lone = decided(click(MAX, method=Method.VISITOR))
+    assert winners(lone) == [(Method.VISITOR, MAX)]
+    assert (lone.method, lone.reason) == (Method.VISITOR, Reason.TOUCH_MODEL)
 
 
 def test_precedence_may_be_turned_around_and_methods_left_out() -> None:
