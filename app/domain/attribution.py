@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -261,7 +262,7 @@ def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Polici
 Judged = Sequence[tuple[Touch, Reason | None]]
 
 
-class _Outcome(msgspec.Struct, frozen=True):
+class _Outcome(NamedTuple):
     winners: tuple[tuple[Touch, Fraction], ...]
     # Eligible codes whose credit policy withholds the credit, with the reason.
     withheld: Mapping[str, Reason]
