@@ -1,10 +1,10 @@
-"""Every platform, one line each. To add one: copy a folder, write its line here, add samples, a test file and a page under docs/connect/."""
+"""All platforms, one line each. To add one: copy a folder, write its line here, add samples, a test file and a page under docs/connect/."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from app.platforms import generic, postback, shopify, stripe, woocommerce
-from app.platforms.kit.platform import Platform, Settings
+from app.platforms.kit.platform import Platform, StoredSettings
 
 if TYPE_CHECKING:
     from app.domain.orders import Context, Parsed
@@ -33,7 +33,7 @@ UNKNOWN_PLATFORM = "unknown_platform"
 
 
 def platform_of(name: str) -> Platform:
-    """The platform of this name. Of a name not listed, one that refuses every message: a newer release may have stored sources of it."""
+    """The platform of this name; for an unknown name, which a newer release may have stored, one that refuses every message."""
     return PLATFORMS.get(name) or UnknownPlatform(
         name, name, _refuse, MAPPED.kept_headers, named_headers=MAPPED.named_headers
     )
@@ -62,12 +62,12 @@ class UnknownPlatform(Platform):
         """There is none."""
         return None
 
-    def trial_messages(self, order: "TrialOrder", secret: str, settings: Settings) -> "TrialMessages | None":
+    def trial_messages(self, order: "TrialOrder", secret: str, settings: StoredSettings) -> "TrialMessages | None":
         """There are none."""
         return None
 
 
 def _refuse(
-    body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Settings
+    body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: StoredSettings
 ) -> str | None:
     return UNKNOWN_PLATFORM

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from app.platforms.kit.guide import Connection, Guide
     from app.platforms.kit.trial import TrialMessages, TrialOrder
 
-Settings = Mapping[str, object]
+StoredSettings = Mapping[str, object]
 """The settings of one source, as its row holds them."""
 
 
@@ -20,7 +20,7 @@ class Verify(Protocol):
     """Checks a signature. Header names in lower case, values stripped; no secret is an empty text, but there may be none."""
 
     def __call__(
-        self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Settings
+        self, body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: StoredSettings
     ) -> str | None:
         """None when one of the secrets signed exactly these bytes, else why not: a word of kit/digests.py. Never raises."""
         ...
@@ -64,18 +64,18 @@ class Platform:
     title: str
     verify: Verify
     kept_headers: frozenset[str]
-    named_headers: Callable[[Settings], frozenset[str]] = lambda settings: frozenset()
+    named_headers: Callable[[StoredSettings], frozenset[str]] = lambda settings: frozenset()
     by_query: bool = False
     conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] = _keep_all
     forget: Callable[[str, bytes, Sequence[str]], tuple[str, bytes]] = _forget_nothing
     is_ping: Callable[[bytes, Mapping[str, str]], bool] = lambda body, headers: False
-    timestamps: Callable[[Mapping[str, str], Settings], Iterable[str]] = lambda headers, settings: ()
+    timestamps: Callable[[Mapping[str, str], StoredSettings], Iterable[str]] = lambda headers, settings: ()
     is_signed: bool = True
     reports_every_order: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     presets: Callable[[], Collection[str]] = tuple
     preset_example: str = ""
-    secret_reason: Callable[[Settings], str | None] = lambda settings: None
+    secret_reason: Callable[[StoredSettings], str | None] = lambda settings: None
     code_ids: str = ""
 
     def load(self) -> None:
@@ -98,7 +98,7 @@ class Platform:
         guide: Guide = _module(self.name, "guide").guide(connection)
         return guide
 
-    def trial_messages(self, order: "TrialOrder", secret: str, settings: Settings) -> "TrialMessages | None":
+    def trial_messages(self, order: "TrialOrder", secret: str, settings: StoredSettings) -> "TrialMessages | None":
         """The messages of a made-up order and its refund, signed as the platform signs; None where it cannot be tried. Raises Invalid
         where these settings leave no way to write them."""
         messages: TrialMessages = _module(self.name, "trial").trial_messages(order, secret, settings)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.platforms.kit.platform import Platform, Settings
+from app.platforms.kit.platform import Platform, StoredSettings
 from app.platforms.postback import signature
 
 
@@ -13,7 +13,7 @@ def _presets() -> "Mapping[str, object]":
     return PRESETS
 
 
-def _secret_reason(settings: Settings) -> str | None:
+def _secret_reason(settings: StoredSettings) -> str | None:
     from app.platforms.postback.presets import preset_of
 
     preset = preset_of(settings)

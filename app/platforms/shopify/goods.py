@@ -1,4 +1,4 @@
-"""What a Shopify order is worth.
+"""The worth of a Shopify order.
 
 **Net**: the amount that reports and commissions use: the sum over the goods of price × quantity − discount allocated to the line − (only where
 `taxes_included`) the line's tax. Goods are all lines but gift cards (money in another form: they are revenue when they are spent) and tips.

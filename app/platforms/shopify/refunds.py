@@ -1,4 +1,4 @@
-"""What a Shopify refund takes back, on the base of an order's net.
+"""The amount that a Shopify refund takes back, on the base of an order's net.
 
 `refund_line_items[].subtotal` is price × quantity − discount, again with tax where prices include it. `order_adjustments` of kind
 `refund_discrepancy` say that more (negative) or less (positive) than the lines was paid back; `shipping_refund` is not about goods. A refund

@@ -1,4 +1,4 @@
-"""What a WooCommerce order is worth.
+"""The worth of a WooCommerce order.
 
 **Net**: the sum of `line_items[].total`, which is after coupons and always without tax, also where the shop's prices include it
 (`prices_include_tax` changes what the shopper saw and nothing here). Added up exactly and rounded once. Before coupons it is `subtotal`.

@@ -1,11 +1,11 @@
-"""What WooCommerce's refunds and statuses take back, on the base of an order's net.
+"""Amounts that WooCommerce's refunds and statuses take back, on the base of an order's net.
 
 The order lists its refunds as `{id, reason, total: "-48.00"}`: money that went back, with tax, perhaps with shipping, and no date.
 **The rule: money goes back for goods first.** Refunds are added up in the order of their ids; of the sum, what the goods cost with their tax is
 for goods (beyond it: shipping and fees), and net ÷ (net + goods' tax) of that is without tax. Each refund is what the rounded sum grows by, so
 the parts of a fully refunded order are exactly its net. Nothing else in the order tells what a refund was for: lines, shipping and totals stay as
-they were ordered. A refund with lines of its own (the full resource, which a filter may put in) says it: the sum of the totals of its `line_items`
-instead, and without any, what its shipping and fees leave of the amount.
+they were ordered. A refund with lines of its own (the full resource, which a filter may put in) does: then it is the sum of the totals of its `line_items`,
+and without any, the amount less its shipping and fees.
 
 A status that ends an order is a cancellation, taken back when a later version of the order is live again. A refund that was listed
 once and is not any more has been deleted (`OrderReport.refund_ids`).
