@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from app.database.tables import TransactionId
+from app.database.columns import TransactionId
 
 revision = "0001"
 down_revision = None

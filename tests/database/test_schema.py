@@ -11,9 +11,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy.dialects.postgresql.base import ischema_names
 
+from app.database.columns import TransactionId, metadata
 from app.database.connections import create_engine
 from app.database.migrate import head, migrate, revision
-from app.database.tables import LOCALS, LOOKUPS, TransactionId, metadata
+from app.database.tables import LOCALS, LOOKUPS
 from app.settings import read_settings
 from tests.conftest import database_dsn
 from tests.shadow import distribution_column
