@@ -38,21 +38,21 @@ SCENES: dict[str, tuple[str, Callable[[Effort], list[str]]]] = {
 
 
 def main() -> None:
-    """Runs the scenes one after the other and prints their lines as they come."""
-    asked = _arguments()
-    effort = QUICK if asked.quick else Effort()
+    """Run the scenes one after the other and print their lines."""
+    options = _arguments()
+    effort = QUICK if options.quick else Effort()
     effort = replace(
         effort,
-        report_clicks=asked.report_clicks or effort.report_clicks,
-        report_orders=asked.report_orders or effort.report_orders,
+        report_clicks=options.report_clicks or effort.report_clicks,
+        report_orders=options.report_orders or effort.report_orders,
     )
-    # So that what a scene started is ended when the bench is.
+    # The exit ends the processes that a scene started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.perf_counter()
     print(f"machine: {machine.describe()}")
     print(f"load: {load.generator()}")
-    print("QUICK: it shows that everything runs, its figures mean nothing\n" if asked.quick else "", flush=True)
-    for name in asked.scenes or SCENES:
+    print("QUICK: it shows that everything runs, its figures mean nothing\n" if options.quick else "", flush=True)
+    for name in options.scenes or SCENES:
         title, scene = SCENES[name]
         started = time.perf_counter()
         weather = machine.Weather()
@@ -70,11 +70,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="little of everything: to see that it runs")
     parser.add_argument("--report-clicks", type=int, metavar="N", help="clicks of 30 days behind the reports")
     parser.add_argument("--report-orders", type=int, metavar="N", help="orders of 30 days behind the reports")
-    asked = parser.parse_args()
-    unknown = set(asked.scenes) - set(SCENES)
+    options = parser.parse_args()
+    unknown = set(options.scenes) - set(SCENES)
     if unknown:
         parser.error(f"no such scene: {', '.join(sorted(unknown))}; there are {', '.join(SCENES)}")
-    return asked
+    return options
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import statistics
 
 from bench import load
-from bench.asking import NUMBER, Requests
 from bench.effort import Effort
 from bench.figures import rate
+from bench.requests import NUMBER, Requests
 from bench.servers import Service, ariane
 
 CONNECTIONS = 32

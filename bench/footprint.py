@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from bench import load
-from bench.asking import BROWSER_HEADERS, taps
 from bench.effort import Effort
 from bench.figures import spread_percent
 from bench.machine import children, pss_mb
+from bench.requests import BROWSER_HEADERS, clicks
 from bench.servers import CORE, Service, ariane, end, environment, serve
 from bench.steady import exchange, written
 from demo.simulator.messages import Message
@@ -64,7 +64,7 @@ def scene(effort: Effort) -> list[str]:
     """The lines of the figures."""
     with ariane() as service:
         paths = service.make_links(effort.links)
-        filling = load.run(service.url, taps(paths), seconds=effort.load_s)
+        filling = load.run(service.url, clicks(paths), seconds=effort.load_s)
         answered = filling.requests
         _await_clicks(service, answered)
         lines = [f"on a data directory of {answered:,} clicks and {len(paths):,} links", *_memory(service.parent)]

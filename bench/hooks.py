@@ -73,12 +73,12 @@ def scene(effort: Effort) -> list[str]:
         lines += stopped.lines(f"PostgreSQL stopped for {outage_s:.0f} s", size_bytes)
         missed = sum(len(each.latencies_ms) - each.failed for each in stopped.rounds)
         lines.append(
-            await_arrival(service, acknowledged + missed, said=f"{missed:,} of them while PostgreSQL stood still, ")
+            await_arrival(service, acknowledged + missed, note=f"{missed:,} of them while PostgreSQL stood still, ")
         )
     return lines
 
 
-def await_arrival(service: Service, acknowledged: int, said: str = "") -> str:
+def await_arrival(service: Service, acknowledged: int, note: str = "") -> str:
     """Returns once as many deliveries of the newest source are recorded as were acknowledged, each an order of its own; as a line."""
     began = time.monotonic()
     while (found := service.ask(RECORDED)[0])["kept"] < acknowledged:
@@ -88,7 +88,7 @@ def await_arrival(service: Service, acknowledged: int, said: str = "") -> str:
     assert found["recorded"] == found["kept"] == found["orders"] == acknowledged, (
         f"{acknowledged} acknowledged, {dict(found)}"
     )
-    return f"{acknowledged:,} acknowledged, {said}all recorded {took_s:.0f} s after the end, 0 lost, 0 double"
+    return f"{acknowledged:,} acknowledged, {note}all recorded {took_s:.0f} s after the end, 0 lost, 0 double"
 
 
 def _round(service: Service, path: str, door: Door, first_number: int, effort: Effort) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.asking import Requests
+from bench.requests import Requests
 
 CONNECTIONS = 32
 CORE = min(1, (os.cpu_count() or 1) - 1)
@@ -99,7 +99,7 @@ def _wrk(program: str, url: str, requests: Requests, seconds: int, connections: 
         used_s = _children_cpu_s() - before
     match = re.search(r"RESULT (\d+) (\d+) ([\d.]+) ([\d.]+) ([\d.]+) (\d+)", output)
     if match is None:
-        raise RuntimeError(f"wrk said: {output}")
+        raise RuntimeError(f"wrk printed: {output}")
     count, duration_us, p50_us, p99_us, max_us, errors = (float(each) for each in match.groups())
     cpu_us = used_s / max(1.0, count) * 1e6
     times_ms = (p50_us / 1e3, p99_us / 1e3, max_us / 1e3)
@@ -117,14 +117,14 @@ def _children_cpu_s() -> float:
 def _locust(url: str, requests: Requests, seconds: int, connections: int) -> Load:
     # -P: the folder of the script has modules of its own, which must not stand for others.
     command = ["taskset", "-c", str(CORE), str(_locust_python()), "-P", str(HERE / "locust_script.py")]
-    asked = {"url": url, "seconds": seconds, "connections": connections, "requests": requests.plain()}
+    task = {"url": url, "seconds": seconds, "connections": connections, "requests": requests.plain()}
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
-        command, input=json.dumps(asked), env=environment, capture_output=True, text=True, timeout=seconds + 60
+        command, input=json.dumps(task), env=environment, capture_output=True, text=True, timeout=seconds + 60
     )
     match = re.search(r"^RESULT (.*)$", done.stdout, flags=re.M)
     if done.returncode or match is None:
-        raise RuntimeError(f"locust said: {done.stdout[-1000:]} {done.stderr[-3000:]}")
+        raise RuntimeError(f"locust printed: {done.stdout[-1000:]} {done.stderr[-3000:]}")
     return Load(**json.loads(match[1]), generator="locust")
 
 

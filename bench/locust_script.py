@@ -21,9 +21,9 @@ NUMBER = "@NUMBER@"
 STOP_TIMEOUT_S = 5
 
 
-def main(asked: dict[str, Any]) -> dict[str, float]:
+def main(options: dict[str, Any]) -> dict[str, float]:
     """Asks as described; what a run of the load saw (load.Load)."""
-    requests = asked["requests"]
+    requests = options["requests"]
     paths, method, headers, body = (requests[name] for name in ("paths", "method", "headers", "body"))
     numbers = count(requests["first_number"])
     chance = random.Random(7)
@@ -40,16 +40,16 @@ def main(asked: dict[str, Any]) -> dict[str, float]:
             sent = body.replace(NUMBER, str(next(numbers))) if body else None
             began = time.perf_counter()
             answer = self.client.request(
-                method, chance.choice(paths), name="asked", data=sent, headers=headers, allow_redirects=False
+                method, chance.choice(paths), name="request", data=sent, headers=headers, allow_redirects=False
             )
             latencies.append((time.perf_counter() - began) * 1000)
             errors += not 200 <= answer.status_code < 400
 
-    environment = Environment(user_classes=[Asker], host=asked["url"], stop_timeout=STOP_TIMEOUT_S)
+    environment = Environment(user_classes=[Asker], host=options["url"], stop_timeout=STOP_TIMEOUT_S)
     runner = environment.create_local_runner()
     began, used = time.perf_counter(), time.process_time()
-    runner.start(asked["connections"], spawn_rate=asked["connections"] * 100)
-    gevent.sleep(asked["seconds"])
+    runner.start(options["connections"], spawn_rate=options["connections"] * 100)
+    gevent.sleep(options["seconds"])
     seconds, used_s = time.perf_counter() - began, time.process_time() - used
     runner.quit()
     latencies.sort()

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from app.database.embedded import running
 from bench import load
-from bench.asking import Requests, taps
 from bench.effort import Effort
 from bench.figures import spread_percent
 from bench.machine import cpu_seconds
+from bench.requests import Requests, clicks
 from bench.servers import Running, Service, ariane, uvicorn_app
 
 DRAIN_TIMEOUT_S = 60.0
@@ -111,7 +111,7 @@ def scene(effort: Effort) -> list[str]:
                 "ariane, draining": (service, None),
                 "plain": (plain, None),
             }
-            found = measure(servers, taps(paths), effort)
+            found = measure(servers, clicks(paths), effort)
     for name, each in found.items():
         assert not any(seen.errors for seen in each.loads), (
             f"{name} answered with errors: its figure would mean nothing"

@@ -1,4 +1,4 @@
-"""Starts what is measured and ends it again, each process by its own pid. What answers runs on the first core."""
+"""Starts and ends the measured servers, each process by its own pid. The process that answers runs on the first core."""
 
 import asyncio
 import json
@@ -156,21 +156,23 @@ def ariane() -> Iterator[Service]:
 
 
 def _await_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Returns once the service redirects, records and answers its API. RuntimeError with what it said last when it does not come up."""
+    """Returns once the service redirects, records and answers its API. Raises RuntimeError with its last answer if it does not."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    said: object = "nothing"
+    last_answer: object = "nothing"
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
-                said = json.loads(answer.read())
+                last_answer = json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            said = error.read().decode()
+            last_answer = error.read().decode()
         except OSError as error:
-            said = error
-        if isinstance(said, dict) and said["schema"] == "ready" and said["api"] == "loaded":
+            last_answer = error
+        if isinstance(last_answer, dict) and last_answer["schema"] == "ready" and last_answer["api"] == "loaded":
             return
         time.sleep(POLL_S)
-    raise RuntimeError(f"the service did not become ready; it ended with {process.poll()}, /readyz said last: {said}")
+    raise RuntimeError(
+        f"the service did not become ready; it ended with {process.poll()}, /readyz answered last: {last_answer}"
+    )
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

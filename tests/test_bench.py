@@ -3,7 +3,7 @@
 import pytest
 
 from bench import figures, orders
-from bench.asking import NUMBER, Requests
+from bench.requests import NUMBER, Requests
 
 
 def test_a_script_of_wrk_says_what_the_requests_say() -> None:

@@ -1,11 +1,11 @@
-"""What a load asks for, said once for every load generator."""
+"""The requests of a load, in a form that every load generator can be given."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 NUMBER = "@NUMBER@"
-"""In a body: a number that no other request of this load has."""
+"""Placeholder in a body for a number that no other request of this load has."""
 SEED = 7
 
 BROWSER_HEADERS = {
@@ -16,12 +16,12 @@ BROWSER_HEADERS = {
     "Referer": "https://l.instagram.com/",
     "Sec-Fetch-Mode": "navigate",
 }
-"""What a phone's browser sends with a tap on a link."""
+"""Headers that a phone's browser sends with a click on a link."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Requests without end: each of one of `paths`, drawn at random. body: with NUMBER where they differ, counted from `first_number`."""
+    """Endless requests for paths drawn at random. body: contains NUMBER where requests differ, counted from `first_number`."""
 
     paths: tuple[str, ...]
     method: str = "GET"
@@ -30,11 +30,11 @@ class Requests:
     first_number: int = 1
 
     def plain(self) -> dict[str, Any]:
-        """The same as JSON can say it."""
+        """These requests as JSON values."""
         return asdict(self)
 
     def lua(self) -> str:
-        """The same as a script of wrk."""
+        """These requests as a Lua script for wrk."""
         body = f" .. {_HERE} .. ".join(_quoted(part) for part in self.body.split(NUMBER)) if self.body else "nil"
         lines = [f"wrk.headers[{_quoted(name)}] = {_quoted(value)}" for name, value in self.headers.items()]
         lines += [
@@ -53,12 +53,12 @@ _HERE = 'string.format("%d", number)'
 """Lua's numbers are floats: a large one would be written 1e+15."""
 
 
-def taps(paths: list[str]) -> Requests:
-    """Taps on these links in a phone's in-app browser."""
+def clicks(paths: list[str]) -> Requests:
+    """Clicks on these links in a phone's in-app browser."""
     return Requests(paths=tuple(paths), headers=BROWSER_HEADERS)
 
 
 def _quoted(text: str) -> str:
-    """As a Lua string: printable ASCII as it is, every other byte by its number."""
+    """A Lua string: printable ASCII unchanged, every other byte by its number."""
     plain = "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\{byte:03d}" for byte in text.encode())
     return f'"{plain}"'
