@@ -48,6 +48,8 @@ TEST_MAX_S = 20
 """Longest time one test may take before its mutant counts as killed by time, in seconds; the slowest needs 4."""
 MEMORY_MAX_BYTES = 4 << 30
 """Address space of a mutant: a loop that no longer ends must not take the machine's memory."""
+NOT_TIMED = "not as_fast_as"
+"""Selects the tests that do not measure time: on a busy machine those fail for no fault of the mutant."""
 NEXT_ROOMS = {"orders": ("intake",)}
 """Rooms whose tests run for a mutant that outlived the tests of its own room."""
 SERVER_VARIABLE = "ARIANE_TESTS_SERVER"
@@ -250,6 +252,7 @@ class _FirstFailure:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
+            print(f"{report.nodeid}\n{report.longreprtext}", flush=True)
             os._exit(KILLED)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -268,9 +271,10 @@ def _child(mutant: Mutant | None, groups: Sequence[Sequence[str]], note: Path | 
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, TEST_MAX_S)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX_BYTES, MEMORY_MAX_BYTES))
-        quiet = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(quiet, stream)
+        if mutant is not None:
+            quiet = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(quiet, stream)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("app", "tests")]:
         del sys.modules[name]
     if mutant is not None:
@@ -280,7 +284,18 @@ def _child(mutant: Mutant | None, groups: Sequence[Sequence[str]], note: Path | 
         if server := os.environ.get(SERVER_VARIABLE):
             asyncio.run(_drop_databases(server))
         for group in groups:
-            arguments = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "--assert=plain", *group]
+            arguments = [
+                "-q",
+                "-x",
+                "-s",
+                "--no-header",
+                "-p",
+                "no:cacheprovider",
+                "--assert=plain",
+                "-k",
+                NOT_TIMED,
+                *group,
+            ]
             code = pytest.main(arguments, plugins=[_FirstFailure()] if note is None else [])
             if code:
                 break
@@ -310,7 +325,7 @@ def _fork(mutant: Mutant | None, groups: Sequence[Sequence[str]], note: Path | N
 def _rehearse(groups: Sequence[Sequence[str]], paths: Sequence[Path]) -> None:
     """Run the tests on the code as it is: they must pass. Then import the libraries they needed, so that no child has to.
 
-    Last, a mutant that changes nothing must survive: else whatever kills it would be counted as the work of the tests.
+    Last, the tests must pass in a child like those of the mutants, else whatever fails there would be counted as the work of the tests.
     """
     with tempfile.TemporaryDirectory() as folder:
         note = Path(folder) / "modules"
@@ -322,9 +337,8 @@ def _rehearse(groups: Sequence[Sequence[str]], paths: Sequence[Path]) -> None:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
     gc.freeze()  # What the parent holds is no concern of a child's collector: it would copy every page.
-    nothing = Mutant(paths[0], 1, (ROOT / paths[0]).read_text(), (), ())
-    if _fork(nothing, groups_of(paths[0])) != SURVIVED:
-        sys.exit("the tests fail in a process that shares its libraries")
+    if (code := _fork(None, groups_of(paths[0]))) != SURVIVED:
+        sys.exit(f"the tests fail in a process that shares its libraries, or take too long there ({code})")
 
 
 # ── A server for the rooms that need one ─────────────────────────────────────────────────────────────────────────────
