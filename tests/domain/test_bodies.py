@@ -123,6 +123,30 @@ def test_what_is_wrong_is_named(fields: dict[str, Any], wrong: dict[str, str]) -
     assert faults({"order_id": "1", **fields}) == wrong
 
 
+def test_the_message_names_every_field_with_its_reason() -> None:
+    body = {
+        "net_minor": 1.5,
+        "tax_minor": -1,
+        "kind": "Big!",
+        "codes": "x",
+        "customer": 5,
+        "lines": [{}] * 1_001,
+        "test": 1,
+    }
+    with pytest.raises(Invalid) as caught:
+        read_order(body, CONTEXT)
+    assert caught.value.message.split("; ") == [
+        "order_id is required",
+        "net_minor must be a whole number",
+        "tax_minor must be from 0 to 1000000000000000",
+        "kind must be a word such as sale, lead or signup: a-z, 0-9 and _, at most 40",
+        "codes must be a list",
+        "customer must be an object",
+        "lines holds more than 1000",
+        "test must be true or false",
+    ]
+
+
 def test_all_faults_are_reported_at_once() -> None:
     found = faults({"order_id": "\x00", "currency": "ZZZ", "net_minor": -5, "occurred_at": "today", "codes": [1.5]})
     assert found.keys() == {"order_id", "currency", "net_minor", "occurred_at", "codes.0"}
@@ -240,6 +264,13 @@ def test_the_table_is_a_json_schema() -> None:
         "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**15}, {"type": "null"}],
     }
     assert found["codes"]["anyOf"][0] == {"type": "array", "items": text, "maxItems": 20}
+    alternatives = {name: schema["anyOf"][0] for name, schema in found.items() if "anyOf" in schema}
+    assert alternatives["kind"] == {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"}
+    assert alternatives["currency"] == {"type": "string", "minLength": 3, "maxLength": 3}
+    assert alternatives["test"] == {"type": "boolean"}
+    assert alternatives["occurred_at"]["format"] == "date-time"
+    kinds = ["refund", "cancellation", "chargeback", "reversal"]
+    assert properties(REFUND_FIELDS)["type"]["anyOf"][0] == {"type": "string", "enum": kinds}
     lines = properties(REFUND_FIELDS)["lines"]["anyOf"][0]
     assert (lines["type"], lines["maxItems"], lines["items"]["type"]) == ("array", 1_000, "object")
     assert set(lines["items"]["properties"]) == {"id", "quantity", "net_minor"}

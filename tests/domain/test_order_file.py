@@ -87,6 +87,15 @@ def test_shop_and_kind_of_the_file_are_those_of_lines_that_name_none() -> None:
     assert (found.shop, found.kind) == ("paris", "signup")
 
 
+@pytest.mark.parametrize(
+    ("words", "test"),
+    [(("true", "1", "Yes", "y", "oui", "VRAI"), True), (("false", "0", "No", "n", "non", "FAUX"), False)],
+)
+def test_a_flag_may_be_written_in_english_and_french(words: tuple[str, ...], test: bool) -> None:
+    reports = [read("order_id,test", f"1,{word}") for word in words]
+    assert [report.test for report in reports if isinstance(report, OrderReport)] == [test] * len(words)
+
+
 def test_a_row_of_empty_cells_is_nothing() -> None:
     assert read("order_id;net", " ; ", ";") is None
 
