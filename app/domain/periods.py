@@ -194,7 +194,7 @@ def _sane(day: date) -> date:
 
 
 def _days_before(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
-    """The same local time of day, a number of local days earlier."""
+    """The moment with this local time of day, a number of local days earlier."""
     local = moment.astimezone(zone)
     earlier = datetime.combine(local.date() - timedelta(days=days), local.time(), zone)
     return earlier.astimezone(UTC)

@@ -121,7 +121,7 @@ async def download_job_lines(
     pool: Pool,
     status: Annotated[str | None, Query(max_length=50)] = None,
 ) -> Response:
-    """The same as a file: `number`, `status`, `reason`, `detail`, and a column for everything that any line's `details` say."""
+    """A job's results as a file: `number`, `status`, `reason`, `detail`, and a column for everything that any line's `details` say."""
     row = await _read(session, caller.brand_id, id)
     headers = {"Content-Disposition": f'attachment; filename="{ids.show("job", row.id)}.csv"'}
     rows = _download(pool, caller.brand_id, row.id, status)

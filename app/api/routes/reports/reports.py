@@ -292,7 +292,7 @@ async def read_summary(
 async def download_summary(
     caller: Reader, session: Session, settings: Settings, query: Annotated[SummaryQuery, Query()]
 ) -> Response:
-    """The same as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`, `unconverted`.
+    """The summary as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`, `unconverted`.
 
     A name that a spreadsheet would run as a formula begins with an apostrophe.
     """
@@ -334,7 +334,7 @@ async def read_missed(
 
 @router.get("/missed.csv", responses=FILE, response_class=Response)
 async def download_missed(caller: Reader, session: Session, query: Annotated[MissedQuery, Query()]) -> Response:
-    """The same as a file for a spreadsheet."""
+    """The missed clicks as a file for a spreadsheet."""
     period, rows = await _missed(session, caller.brand_id, query)
     return answer_file("missed", period, write_missed(rows))
 

@@ -82,7 +82,7 @@ class Source(BaseModel):
 
 
 class GuidedSource(Source, Guidance):
-    """The same with what to do in the shop."""
+    """A source with what to do in the shop."""
 
 
 async def _show_guided(request: Request, session: AsyncConnection, caller: Caller, row: Row[Any]) -> GuidedSource:
