@@ -1,4 +1,4 @@
-"""Requests at a steady rate, each timed from when it was due: whoever falls behind pays for it, as a shop would that waits."""
+"""Requests at a steady rate, each timed from when it was due: a server that falls behind pays for it, as a waiting shop would."""
 
 import asyncio
 import gc

@@ -39,11 +39,6 @@ class PixelKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
     brand_id: str
     shop: str
 
-    @staticmethod
-    def read(packed: bytes) -> "PixelKey":
-        """Unpack a row."""
-        return _read_key(packed)
-
 
 class CachedSource(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A connected shop system. secrets: encrypted, as in the database. settings: JSON text."""
@@ -54,11 +49,6 @@ class CachedSource(msgspec.Struct, array_like=True, frozen=True, gc=False):
     shop: str
     secrets: tuple[str, ...]
     settings: str
-
-    @staticmethod
-    def read(packed: bytes) -> "CachedSource":
-        """Unpack a row."""
-        return _read_source(packed)
 
 
 class CachedRoute:
@@ -81,8 +71,8 @@ class CachedRoute:
 
 pack = msgspec.msgpack.Encoder().encode
 _read_route = msgspec.msgpack.Decoder(RouteRow).decode
-_read_key = msgspec.msgpack.Decoder(PixelKey).decode
-_read_source = msgspec.msgpack.Decoder(CachedSource).decode
+read_key = msgspec.msgpack.Decoder(PixelKey).decode
+read_source = msgspec.msgpack.Decoder(CachedSource).decode
 read_host = msgspec.msgpack.Decoder(str).decode
 
 
@@ -125,12 +115,12 @@ class Cache:
     def pixel_key(self, digest: str) -> PixelKey | None:
         """The publishable key with this digest, or None if it is not cached."""
         packed = self.rows["api_key"].get(digest)
-        return None if packed is None else _read_key(packed)
+        return None if packed is None else read_key(packed)
 
     def source(self, token: str) -> CachedSource | None:
         """The source with this token, or None if it is not cached."""
         packed = self.rows["source"].get(token)
-        return None if packed is None else _read_source(packed)
+        return None if packed is None else read_source(packed)
 
     def apply(self, table: str, changes: Iterable[tuple[str, bytes | None]]) -> None:
         """Store rows; None removes one (revoked, archived)."""

@@ -21,6 +21,8 @@ from app.directory.cache import (
     PixelKey,
     key_digest,
     read_host,
+    read_key,
+    read_source,
     route_key,
 )
 from app.directory.follower import Follower
@@ -103,7 +105,7 @@ class Directory:
         found = self.cache.pixel_key(digest)
         if found is None and not self.cache.is_unknown("api_key", digest):
             packed = await self._follower.look_up("api_key", digest)
-            found = None if packed is None else PixelKey.read(packed)
+            found = None if packed is None else read_key(packed)
         return found
 
     async def find_source(self, token: str) -> CachedSource | None:
@@ -111,7 +113,7 @@ class Directory:
         found = self.cache.source(token)
         if found is None and not self.cache.is_unknown("source", token):
             packed = await self._follower.look_up("source", token)
-            found = None if packed is None else CachedSource.read(packed)
+            found = None if packed is None else read_source(packed)
         return found
 
     # ── On disk ──────────────────────────────────────────────────────────────────────────────────────────────────────
