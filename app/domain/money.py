@@ -18,7 +18,7 @@ AMOUNT_CHARS_MAX = 40
 AMOUNTS_CACHED = 16_384
 """Parsed amounts kept in memory: an order repeats its amounts many times, and shops repeat their prices."""
 
-_AMOUNT = re.compile(r"[+-]?([0-9]+\.?|[0-9]*\.([0-9]+))")
+_AMOUNT = re.compile(r"[+-]?([0-9]+\.?|[0-9]*\.[0-9]+)")
 
 
 @cache
@@ -50,10 +50,9 @@ def read_amount(text: str, currency: str) -> int:
     ValueError for anything else, for NaN and infinity, and beyond AMOUNT_MINOR_MAX.
     """
     number = text.strip().replace(",", ".")
-    match = _AMOUNT.fullmatch(number)
-    if match is None or len(number) > AMOUNT_CHARS_MAX:
+    if not _AMOUNT.fullmatch(number) or len(number) > AMOUNT_CHARS_MAX:
         raise ValueError(f"{text!r} is not an amount such as 49.90")
-    if len(match[2] or "") == 3 and exponent(currency) != 3:
+    if len(number.partition(".")[2]) == 3 and exponent(currency) != 3:
         raise ValueError(f"{text!r} could be a thousand or a fraction; write it without separators, such as 1234.00")
     return from_decimal(Decimal(number), currency)
 

@@ -152,7 +152,7 @@ def buckets(period: Period, unit: TimeUnit) -> tuple[Bucket, ...]:
         start = max(start_of_day(first, period.zone), period.start)
         end = min(start_of_day(after, period.zone), period.end)
         if start >= period.end:
-            return tuple(found)
+            break
         if start < end:
             found.append(Bucket(_label(first, unit), start, end))
         if len(found) > BUCKETS_MAX:
