@@ -110,6 +110,10 @@ def test_nothing_that_was_decided_can_be_changed() -> None:
             setattr(value, value.__struct_fields__[0], None)
 
 
+def test_an_order_without_an_amount_is_credited_without_one() -> None:
+    assert [(each.net_minor, each.weight_bp) for each in decided(click(LEA), net=None).credits] == [(None, 10_000)]
+
+
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

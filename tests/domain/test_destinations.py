@@ -30,6 +30,7 @@ LOCATION = re.compile(rb"https?://[\x21-\x7e]+")
         ("JaVaScRiPt://shop.example/%0aalert(1)", "not javascript:"),
         ("data:text/html,x", "not data:"),
         ("ftp://shop.example/", "not ftp:"),
+        ("x" * 33 + "://shop.example/", f"not {'x' * 32}:"),
         ("https:shop.example", "must have // after https:"),
         ("https://", "has no host"),
         ("https:///page", "has no host"),
