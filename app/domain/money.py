@@ -84,9 +84,10 @@ def split(total_minor: int, weights: Sequence[Fraction]) -> list[int]:
         return []
     if total_minor < 0:
         return [-part for part in split(-total_minor, weights)]
-    whole = sum(weights)
-    if len(weights) == 1 or whole == 0:
+    # Before any fraction is added up: nearly every order has one share.
+    if len(weights) == 1 or not any(weights):
         return [total_minor] + [0] * (len(weights) - 1)
+    whole = sum(weights)
     exact = [total_minor * weight / whole for weight in weights]
     parts = [int(share) for share in exact]
     missing = total_minor - sum(parts)

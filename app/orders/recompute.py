@@ -70,10 +70,10 @@ async def recompute_orders(
     }
     signed = await _signed_sources(connection, brand_id, facts.values())
     folded = await _fold(connection, brand_id, {root: facts[root.id] for root in roots}, signed)
-    stubs = {root: order for root, order in folded.items() if order.occurred_at is None}
-    await write_stubs(connection, brand_id, {root.id: root for root in stubs})
-    states = {root.id: OrderState(stub_columns(root), None, order, (), False) for root, order in stubs.items()}
-    orders = {root.id: order for root, order in folded.items() if root not in stubs}
+    orders = {root.id: order for root, order in folded.items() if order.occurred_at is not None}
+    stubs = {root.id: root for root in roots if root.id not in orders}
+    await write_stubs(connection, brand_id, stubs)
+    states = {key: OrderState(stub_columns(root), None, folded[root], (), False) for key, root in stubs.items()}
     if not orders:
         return states
     orders = await name_codes(connection, brand_id, orders)

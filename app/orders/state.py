@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -70,9 +71,13 @@ def _locks_at(order: Order, decision: Decision, policies: Policies) -> datetime 
     return max(order.occurred_at + timedelta(days=hold_days), order.lockable_at)
 
 
+STORED = OrderColumns.__struct_fields__
+_stored = attrgetter(*STORED)
+
+
 def _columns(root: Root, order: Order, locks_at: datetime | None) -> dict[str, Any]:
     """The columns of CONVERSION (store.py)."""
-    stored = {name: getattr(order, name) for name in OrderColumns.__struct_fields__}
+    stored = dict(zip(STORED, _stored(order), strict=True))
     return {
         "id": root.id,
         "shop": root.shop,
