@@ -314,6 +314,8 @@ def _within(moment: datetime | None, starts_at: datetime | None, ends_at: dateti
 def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcome:
     """The winners among the touches without a fault, and the withheld codes."""
     eligible = [touch for touch, fault in judged if fault is None]
+    if not eligible:
+        return NOBODY_WINS
     clicks = [
         [touch for touch in eligible if touch.method is method]
         for method in policy.precedence
@@ -340,6 +342,9 @@ def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcom
         if click_winners and click_winners[0][0].method is method:
             return _Outcome(click_winners, withheld)
     return _Outcome((), withheld)
+
+
+NOBODY_WINS = _Outcome((), {})
 
 
 def _by_model(

@@ -71,22 +71,14 @@ def _locks_at(order: Order, decision: Decision, policies: Policies) -> datetime 
     return max(order.occurred_at + timedelta(days=hold_days), order.lockable_at)
 
 
-STORED = OrderColumns.__struct_fields__
-_stored = attrgetter(*STORED)
+COLUMNS = ("id", "shop", "kind", "created_at", *OrderColumns.__struct_fields__, "locks_at")
+_stored = attrgetter(*OrderColumns.__struct_fields__)
 
 
 def _columns(root: Root, order: Order, locks_at: datetime | None) -> dict[str, Any]:
     """The columns of CONVERSION (store.py)."""
-    stored = dict(zip(STORED, _stored(order), strict=True))
-    return {
-        "id": root.id,
-        "shop": root.shop,
-        "kind": root.kind,
-        "created_at": root.created_at,
-        **stored,
-        "flags": list(order.flags),
-        "locks_at": locks_at,
-    }
+    values = (root.id, root.shop, root.kind, root.created_at, *_stored(order), locks_at)
+    return dict(zip(COLUMNS, values, strict=True)) | {"flags": list(order.flags)}
 
 
 def _owner(touch: Touch) -> dict[str, Any]:
