@@ -62,7 +62,7 @@ CROSS JOIN LATERAL (
 """
 
 POLICIES = """
-SELECT scope_id, version, effective_from, rules FROM policy WHERE brand_id = $1 AND scope_id = ANY($2::uuid[])
+SELECT scope_id, version, effective_from, rules FROM policy WHERE brand_id = $1 AND scope_id = ANY($2::uuid[]) ORDER BY version
 """
 
 
@@ -299,8 +299,9 @@ def _in_force(
 
 
 def _version_at(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record | None:
+    """The newest version in force; rows: by version."""
     begun = [row for row in rows if row["effective_from"] is None or row["effective_from"] <= moment]
-    return max(begun, key=lambda row: row["version"], default=None)
+    return begun[-1] if begun else None
 
 
 def _rules(row: asyncpg.Record | None) -> dict[str, object]:

@@ -40,6 +40,31 @@ async def test_an_order_with_a_code_is_credited_to_the_code_s_owner(pool: asyncp
     assert [(row["collaboration_id"], row["amount_minor"], row["counted"]) for row in rows] == [(lea.id, 10_000, True)]
 
 
+async def test_an_order_that_nobody_gets_has_one_share_without_owner_and_method(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    await post(pool, alice, replace(ORDER, codes=()))
+    [row] = await pool.fetch("SELECT * FROM credit WHERE brand_id = $1", alice.id)
+    owners = ("collaboration_id", "campaign_id", "influencer_id", "link_id", "code_id", "method")
+    assert [row[name] for name in owners] == [None] * 6
+    assert (row["weight_bp"], row["amount_minor"], row["kind"], row["counted"]) == (10_000, 10_000, "sale", True)
+
+
+async def test_the_origin_of_an_order_is_the_most_trusted_one_stated_and_else_unknown(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    async def origin() -> str:
+        found: str = await pool.fetchval("SELECT origin FROM conversion WHERE brand_id = $1 AND root_id = id", alice.id)
+        return found
+
+    await post(pool, alice, ORDER)
+    assert await origin() == "unknown"
+    await post(pool, alice, replace(ORDER, origin="first"), receipt=PIXEL)
+    assert await origin() == "first"
+    await post(pool, alice, replace(ORDER, origin="renewal"))
+    assert await origin() == "renewal"
+
+
 async def test_the_same_words_again_change_nothing(pool: asyncpg.Pool, alice: Brand) -> None:
     [first] = await post(pool, alice, ORDER)
     [again] = await post(pool, alice, ORDER, receipt=replace(SERVER, received_at=NOW + timedelta(days=400)))

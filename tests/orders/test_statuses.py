@@ -14,7 +14,7 @@ from app.database.transactions import in_transaction
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
 from app.orders.record import record
 from app.orders.redecide import redecide_orders
-from app.orders.statuses import lock_due
+from app.orders.statuses import RequestedStatus, change_statuses, lock_due
 from tests.cast import Brand, create_code, create_collaboration
 
 
@@ -128,3 +128,18 @@ async def test_a_lock_and_a_decision_survive_a_merge_on_whichever_side_they_stoo
     assert merged.state.conversion["status"] == "locked"
     assert [change.status for change in merged.state.changes] == ["rejected", "locked"]
     assert (await row(pool, alice))["status"] == "locked"
+
+
+async def test_a_status_that_an_order_has_already_is_no_change(pool: asyncpg.Pool, alice: Brand) -> None:
+    pending = await hook(pool, alice, days_ago=1, heard_days_ago=1, refs=("1",), paid=None)
+    approved = await hook(pool, alice, days_ago=1, heard_days_ago=1, refs=("2",))
+    requested = RequestedStatus("approved", random_ids.new_id())
+    result = await in_transaction(
+        pool, lambda connection: change_statuses(connection, alice.id, [pending, approved], requested)
+    )
+    assert result.changed == {pending}
+    assert result.states is not None
+    assert {key: each.conversion["status"] for key, each in result.states.items()} == dict.fromkeys(
+        (pending, approved), "approved"
+    )
+    assert await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1", alice.id) == 1
