@@ -178,7 +178,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _quotient("roas", "ratio", "net_minor", "cost_minor", "usual; GRIN calls it Revenue ROI"),
     _quotient("cpa_minor", "minor", "cost_minor", "conversions", "all costs; Everflow takes the payout alone"),
-    # Of the orders of kind `sale` alone: leads and signups would dilute it.
+    # Only orders of kind `sale` count: leads and signups would dilute it.
     _quotient(
         "aov_minor",
         "minor",
