@@ -31,6 +31,14 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, UNREACHABLE) and not isinstance(error, ValueError)
 
 
+def is_too_much_at_once(error: BaseException) -> bool:
+    """Whether a smaller piece of the work may succeed at once: the statement ran out of time or memory.
+
+    Such an error is passing too, but a queue must not wait for that: one order that always takes too long would hold up all others.
+    """
+    return isinstance(error, asyncpg.QueryCanceledError | asyncpg.OutOfMemoryError)
+
+
 def is_about_data(error: BaseException) -> bool:
     """Whether the same data would fail again: PostgreSQL refuses it, or it brings out a bug of ours."""
     return isinstance(error, DATA_ERRORS) or not isinstance(error, DRIVER_ERRORS)

@@ -18,7 +18,7 @@ from uuid import UUID
 import asyncpg
 
 from app import clock
-from app.database.errors import is_passing
+from app.database.errors import is_passing, is_too_much_at_once
 from app.database.transactions import in_transaction
 from app.orders.locks import lock_orders
 from app.orders.queue import NAMING, enqueue
@@ -80,7 +80,7 @@ async def _redecide_some(pool: asyncpg.Pool, limit: int) -> int:
     try:
         return await in_transaction(pool, work)
     except Exception as error:
-        if is_passing(error):
+        if is_passing(error) and not is_too_much_at_once(error):
             raise
         if limit > 1 and len(entries) > 1:
             return await _redecide_some(pool, max(1, len(entries) // 2))

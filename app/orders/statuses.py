@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from app import clock
-from app.database.errors import is_passing
+from app.database.errors import is_passing, is_too_much_at_once
 from app.database.transactions import in_transaction
 from app.domain.statuses import LOCKED, NEXT, StatusChange
 from app.orders.facts import add_changes
@@ -120,7 +120,7 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
     try:
         return await in_transaction(pool, work) if due else 0
     except Exception as error:
-        if is_passing(error):
+        if is_passing(error) and not is_too_much_at_once(error):
             raise
         if len(due) > 1:
             return await _lock_some(pool, brand_id, len(due) // 2)

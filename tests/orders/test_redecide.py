@@ -1,8 +1,9 @@
 """The queue of orders to decide again: what puts an order there, and what happens to one that cannot be decided."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -13,6 +14,7 @@ from app.database.connections import connect_pool, create_engine
 from app.database.transactions import driver_connection, in_transaction
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
+from app.orders import redecide as module
 from app.orders.record import record
 from app.orders.redecide import redecide, redecide_for_campaigns, redecide_for_codes
 from app.settings import read_settings
@@ -175,4 +177,31 @@ async def test_an_order_that_cannot_be_decided_is_postponed_and_holds_up_no_othe
     await redecide(queue)
     [left] = await queue.fetch("SELECT brand_id, not_before FROM redecide")
     assert left["brand_id"] == brand.id
+    assert left["not_before"] > clock.now() + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "error", [asyncpg.QueryCanceledError("statement timeout"), asyncpg.OutOfMemoryError("no more")]
+)
+async def test_an_order_that_takes_too_long_or_too_much_holds_up_no_other(
+    queue: asyncpg.Pool, brand: Brand, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for name in ("a", "b", "c"):
+        await order(queue, brand, name)
+    rows = await queue.fetch("SELECT id FROM conversion WHERE brand_id = $1 ORDER BY id", brand.id)
+    ids = [row["id"] for row in rows]
+    await queue.executemany(
+        "INSERT INTO redecide (brand_id, conversion_id) VALUES ($1, $2)", [(brand.id, each) for each in ids]
+    )
+    whole = module.redecide_orders
+
+    async def heavy(connection: asyncpg.Connection, brand_id: UUID, conversion_ids: Sequence[UUID]) -> int:
+        if ids[1] in conversion_ids:
+            raise error
+        return await whole(connection, brand_id, conversion_ids)
+
+    monkeypatch.setattr(module, "redecide_orders", heavy)
+    await redecide(queue)
+    [left] = await queue.fetch("SELECT conversion_id, not_before FROM redecide WHERE brand_id = $1", brand.id)
+    assert left["conversion_id"] == ids[1]
     assert left["not_before"] > clock.now() + timedelta(minutes=5)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from app import clock, random_ids
 from app.database.transactions import in_transaction
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
+from app.orders import statuses as module
 from app.orders.record import record
 from app.orders.redecide import redecide_orders
 from app.orders.statuses import RequestedStatus, change_statuses, lock_due
@@ -101,6 +102,25 @@ async def test_an_order_that_cannot_be_locked_holds_up_no_other(pool: asyncpg.Po
     broken = await hook(pool, alice, days_ago=40, heard_days_ago=40)
     await hook(pool, alice, days_ago=31, heard_days_ago=31, refs=("2",))
     await pool.execute("UPDATE witness SET report = '{}' WHERE brand_id = $1 AND conversion_id = $2", alice.id, broken)
+    assert await lock_due(pool) == 1
+    rows = await pool.fetch("SELECT status, locks_at FROM conversion WHERE brand_id = $1 ORDER BY created_at", alice.id)
+    assert [each["status"] for each in rows] == ["approved", "locked"]
+    assert rows[0]["locks_at"] > clock.now()
+
+
+async def test_an_order_that_takes_too_long_to_lock_holds_up_no_other(
+    pool: asyncpg.Pool, alice: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = await hook(pool, alice, days_ago=40, heard_days_ago=40)
+    await hook(pool, alice, days_ago=31, heard_days_ago=31, refs=("2",))
+    whole = module.recompute_orders
+
+    async def heavy(connection: asyncpg.Connection, brand_id: UUID, roots: Any) -> Any:
+        if any(root.id == slow for root in roots):
+            raise asyncpg.QueryCanceledError("statement timeout")
+        return await whole(connection, brand_id, roots)
+
+    monkeypatch.setattr(module, "recompute_orders", heavy)
     assert await lock_due(pool) == 1
     rows = await pool.fetch("SELECT status, locks_at FROM conversion WHERE brand_id = $1 ORDER BY created_at", alice.id)
     assert [each["status"] for each in rows] == ["approved", "locked"]
