@@ -1,13 +1,18 @@
 """The kinds of columns, keys and tables that the schema (tables.py) is made of."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKeyConstraint,
+    Identity,
+    Index,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
@@ -20,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import UserDefinedType
 
 NAMES = {
@@ -56,24 +62,11 @@ class TransactionId(UserDefinedType[int]):
         return "xid8"
 
 
-def uuid_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """An id."""
-    return Column(name, Uuid, nullable=nullable)
-
-
-def timestamp_column(name: str, *, nullable: bool = False) -> Column[Any]:
-    """A moment, always aware."""
-    return Column(name, Timestamp, nullable=nullable)
-
-
-def text_column(name: str, *, nullable: bool = False, default: str | None = None) -> Column[Any]:
-    """A text of any length."""
-    return Column(name, Text, nullable=nullable, server_default=default)
-
-
-def counter_column(name: str) -> Column[Any]:
-    """A whole number that starts at 0."""
-    return Column(name, BigInteger, nullable=False, server_default="0")
+uuid_column = partial(Column, type_=Uuid, nullable=False)
+text_column = partial(Column, type_=Text, nullable=False)
+timestamp_column = partial(Column, type_=Timestamp, nullable=False)
+counter_column = partial(Column, type_=BigInteger, nullable=False, server_default="0")
+flag_column = partial(Column, type_=Boolean, nullable=False, server_default=text("false"))
 
 
 def json_column(name: str, default: str | None = None) -> Column[Any]:
@@ -83,19 +76,27 @@ def json_column(name: str, default: str | None = None) -> Column[Any]:
     )
 
 
-def changed_xid() -> Column[Any]:
-    """The transaction that changed the row last, for followers."""
-    return Column("changed_xid", TransactionId, nullable=False, server_default=text("pg_current_xact_id()"))
-
-
-def primary_key(*columns: str) -> PrimaryKeyConstraint:
-    """The primary key."""
-    return PrimaryKeyConstraint(*columns)
+def choice_column(name: str, *choices: str, server_default: str | None = None) -> tuple[SchemaItem, ...]:
+    """A text that is one of the choices, as the database checks."""
+    allowed = ", ".join(f"'{choice}'" for choice in choices)
+    return text_column(name, server_default=server_default), CheckConstraint(f"{name} IN ({allowed})", name=name)
 
 
 def brand_table(name: str, *parts: Any, **options: Any) -> Table:
     """A table whose rows belong to a brand."""
     return Table(name, metadata, uuid_column("brand_id"), *parts, **options)
+
+
+def lookup_table(name: str, *parts: Any) -> Table:
+    """A table of what is found before the brand is known. Followers learn what is new by the transaction that changed a row last."""
+    changed = Column("changed_xid", TransactionId, nullable=False, server_default=text("pg_current_xact_id()"))
+    return Table(name, metadata, uuid_column("brand_id"), *parts, changed, Index(None, "changed_xid"))
+
+
+def queue_table(name: str, *parts: Any) -> Table:
+    """A table whose rows wait in the order in which they were added."""
+    number = Column("id", BigInteger, Identity(always=True), nullable=False)
+    return Table(name, metadata, number, uuid_column("brand_id"), *parts, PrimaryKeyConstraint("id"))
 
 
 def lifetime() -> tuple[Column[Any], ...]:
@@ -116,17 +117,24 @@ def entity(name: str, *parts: Any) -> Table:
         *parts,
         json_column("metadata", "{}"),
         *lifetime(),
-        primary_key("brand_id", "id"),
+        PrimaryKeyConstraint("brand_id", "id"),
         UniqueConstraint("brand_id", "external_id"),
     )
 
 
-def foreign_key(column: str, parent: str, *, before: bool = False) -> ForeignKeyConstraint:
-    """Belongs to a row of the same brand. before: may be added before that row, in the same transaction."""
-    later = "DEFERRED" if before else None
-    return ForeignKeyConstraint(
-        ["brand_id", column], [f"{parent}.brand_id", f"{parent}.id"], deferrable=before or None, initially=later
+def reference(
+    parent: str, *, nullable: bool = False, indexed: bool = False, before: bool = False
+) -> tuple[SchemaItem, ...]:
+    """The id of a row of the same brand, as `<parent>_id`. before: may be added before that row, in the same transaction."""
+    column = f"{parent}_id"
+    key = ForeignKeyConstraint(
+        ["brand_id", column],
+        [f"{parent}.brand_id", f"{parent}.id"],
+        deferrable=before or None,
+        initially="DEFERRED" if before else None,
     )
+    index = [Index(None, "brand_id", column)] if indexed else []
+    return uuid_column(column, nullable=nullable), key, *index
 
 
 def receipt() -> tuple[Column[Any], ...]:
@@ -142,7 +150,7 @@ def receipt() -> tuple[Column[Any], ...]:
         uuid_column("origin_id", nullable=True),
         uuid_column("delivery_id", nullable=True),
         # The source's own version of the order (updated_at in microseconds); 0 when it has none.
-        Column("version", BigInteger, nullable=False, server_default="0"),
+        counter_column("version"),
         timestamp_column("received_at"),
     )
 

@@ -19,15 +19,17 @@ from app.database.columns import (
     TransactionId,
     brand_key,
     brand_table,
-    changed_xid,
+    choice_column,
     counter_column,
     entity,
-    foreign_key,
+    flag_column,
     json_column,
     lifetime,
+    lookup_table,
     metadata,
-    primary_key,
+    queue_table,
     receipt,
+    reference,
     text_column,
     timestamp_column,
     uuid_column,
@@ -44,17 +46,16 @@ brand = sa.Table(
     uuid_column("id"),
     text_column("name"),
     text_column("currency"),
-    text_column("time_zone", default="UTC"),
+    text_column("time_zone", server_default="UTC"),
     # The query parameter that carries the click id to the shop. A shop that reads `dub_id` already may keep it.
-    text_column("click_param", default="ariane"),
-    text_column("consent", default="wait"),
+    text_column("click_param", server_default="ariane"),
+    *choice_column("consent", "granted", "denied", "wait", server_default="wait"),
     # How far the amounts of two reports of one order may differ without a flag: the greater of the two.
     sa.Column("witness_tolerance_bp", sa.Integer, nullable=False, server_default="100"),
     sa.Column("witness_tolerance_minor", sa.BigInteger, nullable=False, server_default="1"),
     json_column("metadata", "{}"),
     *lifetime(),
-    primary_key("id"),
-    sa.CheckConstraint("consent IN ('granted', 'denied', 'wait')", name="consent"),
+    sa.PrimaryKeyConstraint("id"),
 )
 
 influencer = entity(
@@ -87,24 +88,21 @@ policy = brand_table(
     timestamp_column("effective_from", nullable=True),
     json_column("rules", "{}"),
     timestamp_column("created_at"),
-    primary_key("brand_id", "scope_id", "version"),
+    sa.PrimaryKeyConstraint("brand_id", "scope_id", "version"),
     brand_key(),
 )
 
 collaboration = entity(
     "collaboration",
-    uuid_column("campaign_id"),
-    uuid_column("influencer_id"),
+    *reference("campaign"),
+    *reference("influencer", indexed=True),
     json_column("commission"),
     sa.UniqueConstraint("brand_id", "campaign_id", "influencer_id"),
-    foreign_key("campaign_id", "campaign"),
-    foreign_key("influencer_id", "influencer"),
-    sa.Index(None, "brand_id", "influencer_id"),
 )
 
 link = entity(
     "link",
-    uuid_column("collaboration_id"),
+    *reference("collaboration", indexed=True),
     text_column("host"),
     text_column("slug"),
     text_column("destination_url"),
@@ -113,8 +111,6 @@ link = entity(
     timestamp_column("expires_at", nullable=True),
     timestamp_column("disabled_at", nullable=True),
     sa.UniqueConstraint("brand_id", "host", "slug"),
-    foreign_key("collaboration_id", "collaboration"),
-    sa.Index(None, "brand_id", "collaboration_id"),
 )
 
 code = entity(
@@ -126,7 +122,7 @@ code = entity(
     timestamp_column("starts_at", nullable=True),
     timestamp_column("ends_at", nullable=True),
     sa.Column("max_redemptions", sa.Integer),
-    text_column("credit_policy", default="always"),
+    text_column("credit_policy", server_default="always"),
     timestamp_column("disabled_at", nullable=True),
     sa.UniqueConstraint("brand_id", "code_norm"),
     brand_key(),
@@ -136,123 +132,96 @@ code = entity(
 code_alias = brand_table(
     "code_alias",
     text_column("alias"),
-    uuid_column("code_id"),
+    *reference("code", indexed=True),
     timestamp_column("created_at"),
-    primary_key("brand_id", "alias"),
-    foreign_key("code_id", "code"),
-    sa.Index(None, "brand_id", "code_id"),
+    sa.PrimaryKeyConstraint("brand_id", "alias"),
 )
 
 # Append-only. The assignment that started last before an order's time owns the code at that time; once it has ended, nobody does.
 code_assignment = brand_table(
     "code_assignment",
     uuid_column("id"),
-    uuid_column("code_id"),
-    uuid_column("collaboration_id"),
+    *reference("code", indexed=True),
+    *reference("collaboration", indexed=True),
     timestamp_column("starts_at", nullable=True),
     timestamp_column("ends_at", nullable=True),
     timestamp_column("created_at"),
-    primary_key("brand_id", "id"),
-    foreign_key("code_id", "code"),
-    foreign_key("collaboration_id", "collaboration"),
-    sa.Index(None, "brand_id", "code_id"),
-    sa.Index(None, "brand_id", "collaboration_id"),
+    sa.PrimaryKeyConstraint("brand_id", "id"),
 )
 
 cost = entity(
     "cost",
-    uuid_column("campaign_id"),
+    *reference("campaign", indexed=True),
     # Null: a cost of the whole campaign (an agency, an event), which no breakdown below the campaign can split.
-    uuid_column("collaboration_id", nullable=True),
+    *reference("collaboration", nullable=True, indexed=True),
     text_column("kind"),
     sa.Column("amount_minor", sa.BigInteger, nullable=False),
     text_column("currency"),
     sa.Column("incurred_on", sa.Date, nullable=False),
     text_column("note", nullable=True),
-    foreign_key("campaign_id", "campaign"),
-    foreign_key("collaboration_id", "collaboration"),
-    sa.Index(None, "brand_id", "campaign_id"),
-    sa.Index(None, "brand_id", "collaboration_id"),
     sa.Index(None, "brand_id", "incurred_on"),
 )
 
 # ── Found before the brand is known ──────────────────────────────────────────────────────────────────────────────────
 
-host = sa.Table(
+host = lookup_table(
     "host",
-    metadata,
     text_column("host"),
-    uuid_column("brand_id"),
     timestamp_column("created_at"),
     timestamp_column("archived_at", nullable=True),
-    changed_xid(),
-    primary_key("host"),
+    sa.PrimaryKeyConstraint("host"),
     sa.Index(None, "brand_id"),
-    sa.Index(None, "changed_xid"),
 )
 
 # Everything one redirect needs. Never recycled: an archived link keeps its row, so that its slug is never given out again.
-route = sa.Table(
+route = lookup_table(
     "route",
-    metadata,
     text_column("host"),
     text_column("slug"),
-    uuid_column("brand_id"),
     uuid_column("link_id"),
     # With UTM applied; the name of the click parameter is the next column.
     text_column("destination_url"),
     text_column("click_param"),
     timestamp_column("expires_at", nullable=True),
-    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.text("false")),
-    changed_xid(),
-    primary_key("host", "slug"),
+    flag_column("disabled"),
+    sa.PrimaryKeyConstraint("host", "slug"),
     sa.Index(None, "brand_id", "link_id"),
-    sa.Index(None, "changed_xid"),
 )
 
-api_key = sa.Table(
+api_key = lookup_table(
     "api_key",
-    metadata,
     # SHA-256 of the whole key: a key is 256 random bits, so there is nothing to stretch.
     sa.Column("key_hash", sa.LargeBinary, nullable=False),
     uuid_column("id"),
-    uuid_column("brand_id"),
-    text_column("kind"),
+    *choice_column("kind", "secret", "publishable"),
     sa.Column("scopes", ARRAY(sa.Text), nullable=False, server_default="{}"),
     text_column("shop", nullable=True),
-    text_column("name", default=""),
+    text_column("name", server_default=""),
     # The whole key when it is publishable (it stands in every page of the shop anyway), else its last four characters.
     text_column("hint"),
     timestamp_column("created_at"),
     timestamp_column("revoked_at", nullable=True),
-    changed_xid(),
-    primary_key("key_hash"),
+    sa.PrimaryKeyConstraint("key_hash"),
     sa.UniqueConstraint("id"),
     sa.Index(None, "brand_id"),
-    sa.Index(None, "changed_xid"),
-    sa.CheckConstraint("kind IN ('secret', 'publishable')", name="kind"),
 )
 
-source = sa.Table(
+source = lookup_table(
     "source",
-    metadata,
     text_column("token"),
     uuid_column("id"),
-    uuid_column("brand_id"),
     text_column("platform"),
-    text_column("name", default=""),
-    text_column("shop", default="main"),
+    text_column("name", server_default=""),
+    text_column("shop", server_default="main"),
     # Each is encrypted (app/secret.py). A list, because during a rotation the old and the new one are in force.
     sa.Column("secrets", ARRAY(sa.Text), nullable=False, server_default="{}"),
     json_column("settings", "{}"),
     *lifetime(),
     # Earlier times in the archive: from, until, from, until … An order that only a pixel reported meanwhile is not unverified.
     sa.Column("pauses", ARRAY(sa.DateTime(timezone=True)), nullable=False, server_default="{}"),
-    changed_xid(),
-    primary_key("token"),
+    sa.PrimaryKeyConstraint("token"),
     sa.UniqueConstraint("id"),
     sa.Index(None, "brand_id"),
-    sa.Index(None, "changed_xid"),
 )
 
 # ── What happened ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,7 +239,7 @@ click = brand_table(
     # A keyed hash of truncated address and browser; null when the visitor asked not to be followed (Sec-GPC).
     sa.Column("visitor", sa.BigInteger),
     *(text_column(name, nullable=True) for name in ("country", "device", "os", "browser", "in_app", "referrer_host")),
-    primary_key("brand_id", "id"),
+    sa.PrimaryKeyConstraint("brand_id", "id"),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -280,7 +249,7 @@ click_day = brand_table(
     sa.Column("day", sa.Date, nullable=False),
     uuid_column("link_id"),
     *map(counter_column, ("clicks", "bots", "previews", "prefetches", "heads", "unique_clicks")),
-    primary_key("brand_id", "day", "link_id"),
+    sa.PrimaryKeyConstraint("brand_id", "day", "link_id"),
     # Rows are updated all day long: room for updates within the page.
     postgresql_with={"fillfactor": "70"},
 )
@@ -292,8 +261,10 @@ visit = brand_table(
     uuid_column("link_id"),
     sa.Column("visitor", sa.BigInteger, nullable=False),
     uuid_column("first_click_id"),
-    primary_key("brand_id", "day", "link_id", "visitor"),
+    sa.PrimaryKeyConstraint("brand_id", "day", "link_id", "visitor"),
 )
+
+MISSED_REASONS = ("unknown_slug", "expired", "disabled")
 
 # Redirects that were refused: an unknown slug of a brand's own host, an expired or disabled link.
 # Hits on the shared host that belong to nobody stand under the nil brand. `slug` is '(other)' past a limit per host and day.
@@ -302,10 +273,9 @@ missed_day = brand_table(
     sa.Column("day", sa.Date, nullable=False),
     text_column("host"),
     text_column("slug"),
-    text_column("reason"),
+    *choice_column("reason", *MISSED_REASONS),
     counter_column("hits"),
-    primary_key("brand_id", "day", "host", "slug", "reason"),
-    sa.CheckConstraint("reason IN ('unknown_slug', 'expired', 'disabled')", name="reason"),
+    sa.PrimaryKeyConstraint("brand_id", "day", "host", "slug", "reason"),
 )
 
 # A visitor of the shop, by its first-party id, landed with this click id (the landing beacon of /a.js).
@@ -314,7 +284,7 @@ visitor_click = brand_table(
     text_column("visitor_id"),
     uuid_column("click_id"),
     timestamp_column("seen_at"),
-    primary_key("brand_id", "visitor_id", "click_id"),
+    sa.PrimaryKeyConstraint("brand_id", "visitor_id", "click_id"),
     sa.Index(None, "brand_id", "click_id"),
 )
 
@@ -328,10 +298,10 @@ delivery = brand_table(
     # The source, or the publishable key for pixel and beacon; null when neither was known.
     uuid_column("origin_id", nullable=True),
     text_column("platform"),
-    text_column("shop", default="main"),
-    text_column("topic", default=""),
+    text_column("shop", server_default="main"),
+    text_column("topic", server_default=""),
     # The sender's own id of the delivery ('' when it has none), with the body's hash: WooCommerce may share an id within a second.
-    text_column("external_id", default=""),
+    text_column("external_id", server_default=""),
     sa.Column("body_hash", sa.LargeBinary, nullable=False),
     json_column("headers", "{}"),
     sa.Column("body", sa.LargeBinary, nullable=False),
@@ -342,7 +312,7 @@ delivery = brand_table(
     timestamp_column("received_at"),
     timestamp_column("recorded_at", nullable=True),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    primary_key("brand_id", "id"),
+    sa.PrimaryKeyConstraint("brand_id", "id"),
     sa.UniqueConstraint("brand_id", "origin_id", "external_id", "body_hash", name="uq_delivery_once"),
     # For the health of a source: its newest delivery of each status.
     sa.Index("ix_delivery_source", "brand_id", "origin_id", "status", "id"),
@@ -357,6 +327,8 @@ delivery = brand_table(
     sa.Index(None, "brand_id", "conversion_id"),
 )
 
+CONVERSION_STATUSES = ("stub", "pending", "approved", "locked", "paid", "rejected", "unverified", "merged")
+
 # An order, lead, signup, install … One row per id a report arrived under; `root_id` names the row that stands for the order after a merge.
 # The columns after root_id are folded from the witnesses and adjustments of all rows with this root; only roots carry them.
 conversion = brand_table(
@@ -367,7 +339,7 @@ conversion = brand_table(
     text_column("kind"),
     text_column("order_id", nullable=True),
     timestamp_column("occurred_at", nullable=True),
-    text_column("status", default="stub"),
+    *choice_column("status", *CONVERSION_STATUSES, server_default="stub"),
     text_column("status_reason", nullable=True),
     # Since when only refunds change its money; and when an approved order will be locked.
     timestamp_column("locked_at", nullable=True),
@@ -379,22 +351,19 @@ conversion = brand_table(
     text_column("visitor_id", nullable=True),
     text_column("customer_key", nullable=True),
     sa.Column("customer_is_new", sa.Boolean),
-    text_column("origin", default="unknown"),
-    sa.Column("test", sa.Boolean, nullable=False, server_default=sa.text("false")),
+    text_column("origin", server_default="unknown"),
+    flag_column("test"),
     # unsigned, net_estimated, over_cap, amount_disagreement, changed_after_lock, refund_over_order … (docs/orders.md)
     sa.Column("flags", ARRAY(sa.Text), nullable=False, server_default="{}"),
     # Hash of everything folded and decided: equal digest, nothing to write.
     sa.Column("digest", sa.LargeBinary),
     timestamp_column("created_at"),
     timestamp_column("updated_at"),
-    primary_key("brand_id", "id"),
+    sa.PrimaryKeyConstraint("brand_id", "id"),
     brand_key(),
     sa.Index(None, "brand_id", "root_id"),
     sa.Index("ix_conversion_occurred", "brand_id", "occurred_at", "id"),
     sa.Index("ix_conversion_locks", "brand_id", "locks_at", postgresql_where=sa.text("locks_at IS NOT NULL")),
-    sa.CheckConstraint(
-        "status IN ('stub', 'pending', 'approved', 'locked', 'paid', 'rejected', 'unverified', 'merged')", name="status"
-    ),
 )
 
 # The names of an order: its id, its number, its checkout token. The order that is inserted first under a name owns it.
@@ -404,7 +373,7 @@ order_ref = brand_table(
     text_column("kind"),
     text_column("ref"),
     uuid_column("conversion_id"),
-    primary_key("brand_id", "shop", "kind", "ref"),
+    sa.PrimaryKeyConstraint("brand_id", "shop", "kind", "ref"),
 )
 
 # Names in an order of what may arrive or change later: 'click:<uuid>', 'visitor:<id>', 'code:<folded>', 'alias:<id of a code>'. The drain, the
@@ -413,25 +382,24 @@ order_touch = brand_table(
     "order_touch",
     text_column("touch"),
     uuid_column("conversion_id"),
-    primary_key("brand_id", "touch", "conversion_id"),
+    sa.PrimaryKeyConstraint("brand_id", "touch", "conversion_id"),
 )
 
 # One report of an order. Only added; `received_at` may go back to an earlier receipt of an equal report.
 witness = brand_table(
     "witness",
-    uuid_column("conversion_id"),
+    # Facts are added first: the row of a new order, written once, follows from them.
+    *reference("conversion", before=True),
     *receipt(),
     sa.Column("report", JSONB, nullable=False),
-    primary_key("brand_id", "conversion_id", "content_hash"),
-    # Facts are added first: the row of a new order, written once, follows from them.
-    foreign_key("conversion_id", "conversion", before=True),
+    sa.PrimaryKeyConstraint("brand_id", "conversion_id", "content_hash"),
 )
 
 # One report of a refund, cancellation, chargeback or the reversal of one, stored as a witness is.
 adjustment = brand_table(
     "adjustment",
-    uuid_column("conversion_id"),
-    text_column("kind"),
+    *reference("conversion", before=True),
+    *choice_column("kind", "refund", "cancellation", "chargeback", "reversal"),
     text_column("refund_id"),
     *receipt(),
     # Null in rows that the previous release writes while it runs beside this one; they are read from the columns below (orders/facts.py).
@@ -441,31 +409,24 @@ adjustment = brand_table(
     text_column("currency", nullable=True),
     timestamp_column("occurred_at", nullable=True),
     json_column("lines", "[]"),
-    sa.Column("of_total", sa.Boolean, nullable=False, server_default=sa.text("false")),
-    sa.Column("cumulative", sa.Boolean, nullable=False, server_default=sa.text("false")),
-    text_column("part_of", nullable=True),
-    sa.Column("by_lines", sa.Boolean, nullable=False, server_default=sa.text("false")),
-    text_column("reverses", nullable=True),
-    primary_key("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
-    foreign_key("conversion_id", "conversion", before=True),
-    sa.CheckConstraint("kind IN ('refund', 'cancellation', 'chargeback', 'reversal')", name="kind"),
+    *map(flag_column, ("of_total", "cumulative", "by_lines")),
+    *(text_column(name, nullable=True) for name in ("part_of", "reverses")),
+    sa.PrimaryKeyConstraint("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
 )
 
 # A decision of somebody about an order, or the lock after its hold (no key). Only added; the order's status is folded from them and its witnesses.
 status_change = brand_table(
     "status_change",
-    uuid_column("conversion_id"),
+    *reference("conversion"),
     uuid_column("id"),
-    text_column("status"),
+    *choice_column("status", "pending", "approved", "rejected", "locked", "paid"),
     # The status it found, for the record.
     text_column("was"),
     text_column("reason", nullable=True),
     text_column("note", nullable=True),
     uuid_column("key_id", nullable=True),
     timestamp_column("changed_at"),
-    primary_key("brand_id", "conversion_id", "id"),
-    foreign_key("conversion_id", "conversion"),
-    sa.CheckConstraint("status IN ('pending', 'approved', 'rejected', 'locked', 'paid')", name="status"),
+    sa.PrimaryKeyConstraint("brand_id", "conversion_id", "id"),
 )
 
 # ── What follows from it ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -473,8 +434,8 @@ status_change = brand_table(
 # Who gets the order and why: one row per surviving order, replaced when a later fact changes it.
 decision = brand_table(
     "decision",
-    uuid_column("conversion_id"),
-    text_column("verdict"),
+    *reference("conversion"),
+    *choice_column("verdict", "attributed", "unattributed", "pending_click"),
     text_column("method", nullable=True),
     text_column("model"),
     sa.Column("policy_version", sa.Integer, nullable=False),
@@ -482,16 +443,14 @@ decision = brand_table(
     json_column("credits", "[]"),
     json_column("candidates", "[]"),
     timestamp_column("decided_at"),
-    primary_key("brand_id", "conversion_id"),
-    foreign_key("conversion_id", "conversion"),
-    sa.CheckConstraint("verdict IN ('attributed', 'unattributed', 'pending_click')", name="verdict"),
+    sa.PrimaryKeyConstraint("brand_id", "conversion_id"),
 )
 
 # The money that reports add up: one row per share and event. `position` is 0 for the order, 1… for its refunds as they took effect.
 # An order that nobody gets has rows with collaboration_id null, so that attributed and unattributed add up to all orders.
 credit = brand_table(
     "credit",
-    uuid_column("conversion_id"),
+    *reference("conversion"),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("share", sa.SmallInteger, nullable=False),
     *(
@@ -508,8 +467,7 @@ credit = brand_table(
     timestamp_column("occurred_at"),
     # False for test, unverified and rejected orders: kept, never counted.
     sa.Column("counted", sa.Boolean, nullable=False),
-    primary_key("brand_id", "conversion_id", "position", "share"),
-    foreign_key("conversion_id", "conversion"),
+    sa.PrimaryKeyConstraint("brand_id", "conversion_id", "position", "share"),
     sa.Index("ix_credit_occurred", "brand_id", "occurred_at"),
     sa.Index("ix_credit_collaboration", "brand_id", "collaboration_id", "occurred_at"),
 )
@@ -525,34 +483,26 @@ idempotency = brand_table(
     sa.Column("status", sa.SmallInteger, nullable=False),
     json_column("body"),
     timestamp_column("created_at"),
-    primary_key("brand_id", "key_id", "key"),
+    sa.PrimaryKeyConstraint("brand_id", "key_id", "key"),
     sa.Index(None, "brand_id", "created_at"),
 )
 
 # Orders to decide again. `after` null: just appended; else the transaction that must have ended, with all that ran beside it, before it is taken.
-redecide = sa.Table(
+redecide = queue_table(
     "redecide",
-    metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
-    uuid_column("brand_id"),
     uuid_column("conversion_id"),
     sa.Column("after", TransactionId),
     # Earliest moment it is looked at (the end of the wait for a click); null: as soon as possible.
     timestamp_column("not_before", nullable=True),
-    primary_key("id"),
     sa.Index("ix_redecide_new", "id", postgresql_where=sa.text("after IS NULL")),
 )
 
 # Human clicks of one drained chunk whose visitors have not been counted yet: arrays of equal length, not compressed (migration 0010).
-unique_pending = sa.Table(
+unique_pending = queue_table(
     "unique_pending",
-    metadata,
-    sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
-    uuid_column("brand_id"),
     sa.Column("click_ids", ARRAY(sa.Uuid), nullable=False),
     sa.Column("link_ids", ARRAY(sa.Uuid), nullable=False),
     sa.Column("visitors", ARRAY(sa.BigInteger), nullable=False),
-    primary_key("id"),
 )
 
 # Work that takes longer than a request: an import, a reconciliation, a replay. The process that runs it holds `claim` and renews `alive_at`; a job
@@ -561,11 +511,11 @@ job = brand_table(
     "job",
     uuid_column("id"),
     text_column("kind"),
-    text_column("state", default="queued"),
+    *choice_column("state", "queued", "running", "succeeded", "failed", "cancelled", server_default="queued"),
     json_column("arguments", "{}"),
     counter_column("done"),
     sa.Column("total", sa.BigInteger),
-    text_column("unit", default="rows"),
+    text_column("unit", server_default="rows"),
     json_column("checkpoint"),
     json_column("result"),
     text_column("error", nullable=True),
@@ -577,10 +527,9 @@ job = brand_table(
     timestamp_column("created_at"),
     timestamp_column("started_at", nullable=True),
     timestamp_column("finished_at", nullable=True),
-    primary_key("brand_id", "id"),
+    sa.PrimaryKeyConstraint("brand_id", "id"),
     sa.Index("ix_job_open", "id", postgresql_where=sa.text("state IN ('queued', 'running')")),
     sa.Index(None, "finished_at"),
-    sa.CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
 )
 
 # Results of a job for single lines: those of an import that were refused, every order of a reconciliation.
@@ -592,7 +541,7 @@ job_line = brand_table(
     text_column("reason", nullable=True),
     text_column("detail", nullable=True),
     json_column("details", "{}"),
-    primary_key("brand_id", "job_id", "number"),
+    sa.PrimaryKeyConstraint("brand_id", "job_id", "number"),
     sa.Index(None, "brand_id", "job_id", "status", "number"),
 )
 
@@ -602,7 +551,7 @@ job_piece = brand_table(
     uuid_column("job_id"),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False),
-    primary_key("brand_id", "job_id", "number"),
+    sa.PrimaryKeyConstraint("brand_id", "job_id", "number"),
     sa.Index(None, "job_id"),
 )
 
@@ -613,7 +562,7 @@ drain_state = sa.Table(
     text_column("host"),
     timestamp_column("drained_until"),
     timestamp_column("updated_at"),
-    primary_key("host"),
+    sa.PrimaryKeyConstraint("host"),
 )
 
 LOOKUPS = frozenset({host, route, api_key, source})
