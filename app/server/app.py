@@ -13,15 +13,6 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-DESCRIPTION = """Ariane follows the thread from an influencer's post to the money it brought in: tracked short links and promo codes per
-influencer, every redirect, pixel and checkout webhook recorded, each order credited to a collaboration with the reason why, and what a campaign
-earned, cost and returned.
-
-**Conventions.** snake_case JSON. Money in minor units (`_minor`) beside a `currency`. Times RFC 3339, shown in UTC. Ids are opaque; your own
-`external_id` is addressed as `ext_…` wherever an id is asked for. Lists answer `{data, next_cursor, has_more}`, newest first. POST creates (201)
-or finds what it already made (200) and honours `Idempotency-Key`. PATCH merges (null clears). DELETE archives, `POST …/unarchive` brings back. Every
-error is an RFC 9457 problem with a stable `code` that names all fields at fault. A row of another brand is a 404."""
-
 API_POOL_SIZE = 4
 """asyncpg connections of a web worker beside SQLAlchemy's: for key look-ups, reports and one recorder."""
 
@@ -55,8 +46,6 @@ def create_api(settings: Settings) -> "FastAPI":
     api = FastAPIOffline(
         title="Ariane",
         version=version(),
-        summary="Attribution for influencer marketing",
-        description=DESCRIPTION,
         docs_url="/docs",
         redoc_url=None,
         static_url="/docs/static",
