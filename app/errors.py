@@ -1,25 +1,15 @@
-"""The errors that a caller may see, in one tree.
+"""The errors that a caller may see, in one tree. Programmer errors are not in it: they crash, are logged, and the caller sees 500 `internal`.
 
-    AppError                 code, status, message, retryable
-    ├── Invalid        422   the request is understood and wrong; `fields` names every field at fault
-    │   └── Malformed  400   the request cannot be read at all (broken JSON, duplicate keys, bad cursor)
-    ├── Unauthorized   401   no key, an unknown key, a wrong signature
-    ├── Forbidden      403   the key is known and its scopes do not allow this
-    ├── NotFound       404   no such row for this brand; a row of another brand looks the same
-    ├── MethodRefused  405   the path exists, the method is not offered there
-    ├── Conflict       409   the row exists already, or its state does not allow this
-    ├── TooSlow        408   the sender stopped in the middle; its connection is closed
-    ├── TooLarge       413   a body, page or batch over its named limit
-    ├── TooMany        429   slow down; `retry_after_s` says for how long
-    └── Unavailable    503   our fault and passing; the same request later will do
-
-`code` is a stable machine word. Programmer errors are not in this tree: they crash, are logged, and the caller sees 500 `internal`.
+The first line of a class's docstring is its description in the OpenAPI document.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Self
 
+RETRY_AFTER_S = 1
+"""Seconds that a caller is asked to wait when the fault is ours and passing."""
 RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 """By RFC 9110; Python has the older names before 3.13."""
 
@@ -42,12 +32,28 @@ class AppError(Exception):
 
     status = 500
     code = "internal"
+    """A stable machine word."""
     retryable = False
 
-    def __init__(self, message: str, *, code: str | None = None, fields: tuple[FieldError, ...] = ()) -> None:
+    def __init_subclass__(
+        cls, *, status: int | None = None, code: str | None = None, retryable: bool | None = None
+    ) -> None:
+        cls.status = cls.status if status is None else status
+        cls.code = cls.code if code is None else code
+        cls.retryable = cls.retryable if retryable is None else retryable
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        fields: tuple[FieldError, ...] = (),
+        retry_after_s: int = RETRY_AFTER_S,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.fields = fields
+        self.retry_after_s = retry_after_s
         if code is not None:
             self.code = code
 
@@ -62,89 +68,75 @@ class AppError(Exception):
         message = "; ".join(f"{each.field}: {each.reason}" for each in fields[:shown_max])
         return cls(message, code=code or fields[0].code, fields=fields)
 
+    def problem(self, path: str, request_id: str, errors: Sequence[Mapping[str, str]]) -> dict[str, object]:
+        """RFC 9457 problem details, as the answer to a request for `path`. errors: every field at fault."""
+        return {
+            "type": f"urn:ariane:problem:{self.code}",
+            "title": title(self.status),
+            "status": self.status,
+            "detail": self.message,
+            "instance": path,
+            "code": self.code,
+            "request_id": request_id,
+            "retryable": self.retryable,
+            "errors": errors,
+        }
 
-class Invalid(AppError):
+
+class Invalid(AppError, status=422, code="invalid"):
     """The request is understood and wrong."""
 
-    status = 422
-    code = "invalid"
 
-
-class Malformed(Invalid):
+class Malformed(Invalid, status=400, code="malformed"):
     """The request cannot be read at all."""
 
-    status = 400
-    code = "malformed"
 
-
-class Unauthorized(AppError):
+class Unauthorized(AppError, status=401, code="unauthorized"):
     """No key, an unknown key or a wrong signature."""
 
-    status = 401
-    code = "unauthorized"
 
-
-class Forbidden(AppError):
+class Forbidden(AppError, status=403, code="forbidden"):
     """The key is known, but its scopes do not allow this."""
 
-    status = 403
-    code = "forbidden"
+
+class MissingScope(Forbidden, code="missing_scope"):
+    """The key is known, but its scopes do not allow this."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this key has no scope `{scope}`")
+        self.scope = scope
 
 
-class NotFound(AppError):
+class NotFound(AppError, status=404, code="not_found"):
     """No such row for this brand."""
 
-    status = 404
-    code = "not_found"
 
-
-class MethodRefused(AppError):
+class MethodRefused(AppError, status=405, code="method_not_allowed"):
     """The path exists, the method is not offered there."""
 
-    status = 405
-    code = "method_not_allowed"
 
-
-class Conflict(AppError):
-    """The row exists already, or its state does not allow this."""
-
-    status = 409
-    code = "conflict"
-
-
-class TooSlow(AppError):
+class TooSlow(AppError, status=408, code="body_too_slow", retryable=True):
     """The sender stopped in the middle."""
 
-    status = 408
-    code = "body_too_slow"
-    retryable = True
+
+class Conflict(AppError, status=409, code="conflict"):
+    """The row exists already, or its state does not allow this."""
 
 
-class TooLarge(AppError):
+class TooLarge(AppError, status=413, code="too_large"):
     """A body, page or batch over its named limit."""
 
-    status = 413
-    code = "too_large"
+
+class UnsupportedType(AppError, status=415, code="unsupported_media_type"):
+    """The body is in a format that is not read here."""
 
 
-class TooMany(AppError):
+class TooMany(AppError, status=429, code="too_many_requests", retryable=True):
     """The caller must slow down."""
 
-    status = 429
-    code = "too_many_requests"
-    retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: int, code: str | None = None) -> None:
-        super().__init__(message, code=code)
-        self.retry_after_s = retry_after_s
-
-
-class Unavailable(AppError):
+class Unavailable(AppError, status=503, code="unavailable", retryable=True):
     """Our fault and passing."""
-
-    status = 503
-    code = "unavailable"
-    retryable = True
 
 
 def title(status: int) -> str:

@@ -10,8 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from app import clock
-from app.api.problems import MissingScope
-from app.errors import Unauthorized
+from app.errors import MissingScope, Unauthorized
 
 SCOPES = ("read", "write", "conversions", "admin")
 """read: every GET. write: changes, and read. conversions: reports orders and refunds, nothing else. admin: keys, sources, hosts, brand, and all else."""

@@ -7,10 +7,9 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
 
-from app.api.problems import UnsupportedType
 from app.domain.strict_json import DuplicateName, NotANumber, load_json
 from app.domain.text import storable
-from app.errors import Malformed
+from app.errors import Malformed, UnsupportedType
 from app.tracking.responses import read_body
 
 DEPTH_MAX = 32

@@ -1,7 +1,7 @@
 """Every error of the API as an RFC 9457 problem, Starlette's own and pydantic's included; all fields at fault in one answer."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -23,38 +23,18 @@ from app.errors import (
     Invalid,
     Malformed,
     MethodRefused,
+    MissingScope,
     NotFound,
     TooLarge,
-    TooMany,
     TooSlow,
     Unauthorized,
     Unavailable,
-    title,
+    UnsupportedType,
 )
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS = frozenset({"Idempotency-Key"})
 """Headers that an error may name as its field."""
-RETRY_AFTER_S = 1
-"""Seconds that a caller is asked to wait when the fault is ours and passing."""
-
-
-class UnsupportedType(AppError):
-    """The body is in a format that is not read here."""
-
-    status = 415
-    code = "unsupported_media_type"
-
-
-class MissingScope(Forbidden):
-    """The key is known, but its scopes do not allow this."""
-
-    code = "missing_scope"
-
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"this key has no scope `{scope}`")
-        self.scope = scope
-
 
 # ── What a problem looks like ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -90,22 +70,10 @@ def responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
 
 def response_of(error: type[AppError]) -> dict[str, Any]:
     """The OpenAPI response of one error class, with an example."""
-    example = {
-        "type": f"urn:ariane:problem:{error.code}",
-        "title": title(error.status),
-        "status": error.status,
-        "detail": (error.__doc__ or "").splitlines()[0],
-        "instance": "/v1/…",
-        "code": error.code,
-        "request_id": "req_01kb2v0q4n8t6s3d5f7h9j1m2p",
-        "retryable": error.retryable,
-        "errors": [],
-    }
+    summary = (error.__doc__ or "").splitlines()[0]
+    example = error(summary).problem("/v1/…", "req_01kb2v0q4n8t6s3d5f7h9j1m2p", [])
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        "description": (error.__doc__ or "").splitlines()[0],
-        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
-    }
+    return {"description": summary, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
 
 
 # Any operation that needs a key may answer with these.
@@ -122,22 +90,11 @@ def render(
 ) -> Response:
     """The answer that tells `error` to the caller."""
     found = [_in_body_or_query(request, field) for field in error.fields] if fields is None else list(fields)
-    problem = {
-        "type": f"urn:ariane:problem:{error.code}",
-        "title": title(error.status),
-        "status": error.status,
-        "detail": error.message,
-        "instance": request.url.path,
-        "code": error.code,
-        "request_id": request.scope.get("state", {}).get("request_id", ""),
-        "retryable": error.retryable,
-        "errors": [field.model_dump(exclude_none=True) for field in found],
-    }
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    problem = error.problem(request.url.path, request_id, [field.model_dump(exclude_none=True) for field in found])
     extra = dict(headers or {})
-    if isinstance(error, TooMany):
-        extra["Retry-After"] = str(error.retry_after_s)
-    elif error.retryable:
-        extra.setdefault("Retry-After", str(RETRY_AFTER_S))
+    if error.retryable:
+        extra.setdefault("Retry-After", str(error.retry_after_s))
     if isinstance(error, Unauthorized):
         extra["WWW-Authenticate"] = 'Bearer realm="ariane"'
     elif isinstance(error, MissingScope):
@@ -151,13 +108,12 @@ def render(
 
 def _in_body_or_query(request: Request, error: FieldError) -> FieldProblem:
     outside_body = error.field in request.query_params or error.field in request.path_params or error.field in HEADERS
+    problem = FieldProblem(field=error.field, detail=error.reason, code=error.code)
     if outside_body or request.method in {"GET", "DELETE"}:
-        return FieldProblem(field=error.field, parameter=error.field, detail=error.reason, code=error.code)
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
-        return FieldProblem(field=error.field, detail=error.reason, code=error.code)
-    return FieldProblem(
-        field=error.field, pointer=_pointer(error.field.split(".")), detail=error.reason, code=error.code
-    )
+        problem.parameter = error.field
+    elif request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        problem.pointer = _pointer(error.field.split("."))
+    return problem
 
 
 def _pointer(path: Sequence[str]) -> str:
@@ -186,9 +142,6 @@ class FieldErrors:
         self.found: list[FieldError] = []
         self._kinds: set[type[Invalid | Conflict | NotFound]] = set()
 
-    def _name(self, index: int, field: str) -> str:
-        return field if self._batch is None else f"{self._batch}.{index}.{field}"
-
     def invalid(self, index: int, field: str, code: str, reason: str) -> None:
         """This value can never be right."""
         self._add(Invalid, index, field, code, reason)
@@ -203,7 +156,8 @@ class FieldErrors:
 
     def _add(self, kind: type[Invalid | Conflict | NotFound], index: int, field: str, code: str, reason: str) -> None:
         self._kinds.add(kind)
-        self.found.append(FieldError(self._name(index, field), reason, code))
+        name = field if self._batch is None else f"{self._batch}.{index}.{field}"
+        self.found.append(FieldError(name, reason, code))
 
     def refuse(self) -> None:
         """Raises, if anything was found: 404 or 409 when everything found is of that kind, else 422. A batch is never 404: it exists."""
@@ -226,9 +180,7 @@ SHOWN_MAX = 40
 Fault = tuple[str, str]
 """A stable machine word, and a sentence that says what is wrong."""
 
-NO_FIELD = "is not a field of this request"
 NO_PARAMETER = "is not a parameter of this request"
-FIXED = "cannot be changed"
 
 # Names of pydantic's types in JSON's words.
 KINDS = {
@@ -242,40 +194,42 @@ KINDS = {
     "model_attributes_type": "a JSON object",
 }
 OBJECTS = ("dict_type", "model_type", "model_attributes_type")
-NO_TIME = "is no time such as 2026-11-22T09:30:00Z"
-NO_DAY = "is no day such as 2026-11-22"
 
-# Sentences for other types of errors, made from pydantic's `ctx`.
-SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "json_invalid": lambda _: "is not valid JSON",
-    "int_parsing": lambda _: "should be a whole number",
-    "int_parsing_size": lambda _: "should be a smaller whole number",
-    "int_from_float": lambda _: "should be a whole number",
-    "float_parsing": lambda _: "should be a number",
-    "finite_number": lambda _: "should be a finite number",
-    "bool_parsing": lambda _: "should be true or false",
-    "greater_than_equal": lambda of: f"should be at least {_bound(of['ge'])}",
-    "greater_than": lambda of: f"should be more than {_bound(of['gt'])}",
-    "less_than_equal": lambda of: f"should be at most {_bound(of['le'])}",
-    "less_than": lambda of: f"should be less than {_bound(of['lt'])}",
-    "string_too_short": lambda of: _at_least(of["min_length"], "character"),
-    "string_too_long": lambda of: f"should have at most {of['max_length']} characters",
-    "too_short": lambda of: _at_least(of["min_length"], "item"),
-    "too_long": lambda of: f"should have at most {of['max_length']} items, not {of['actual_length']}",
-    "string_pattern_mismatch": lambda of: f"should fit the pattern {of['pattern']}",
+# Sentences for other types of errors, filled in from pydantic's `ctx`.
+SENTENCES = {
+    "json_invalid": "is not valid JSON",
+    "int_parsing": "should be a whole number",
+    "int_parsing_size": "should be a smaller whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
+    "finite_number": "should be a finite number",
+    "bool_parsing": "should be true or false",
+    "greater_than_equal": "should be at least {ge}",
+    "greater_than": "should be more than {gt}",
+    "less_than_equal": "should be at most {le}",
+    "less_than": "should be less than {lt}",
+    "string_too_short": "should have at least {min_length} characters",
+    "string_too_long": "should have at most {max_length} characters",
+    "too_short": "should have at least {min_length} items",
+    "too_long": "should have at most {max_length} items, not {actual_length}",
+    "string_pattern_mismatch": "should fit the pattern {pattern}",
 }
 
 
 def describe(item: Mapping[str, Any], *, in_body: bool, fixed: frozenset[str] = frozenset()) -> Fault:
     """Code and sentence for one of pydantic's errors. fixed: fields that the resource has, though this request cannot change them."""
     kind, sent, context = item["type"], item.get("input"), item.get("ctx") or {}
-    if kind == "missing":
+    if kind in ("missing", "union_tag_not_found"):
         return "required", "is required"
     if kind == "extra_forbidden":
         if not in_body:
             return "unknown_field", NO_PARAMETER
         _, *path = item["loc"]
-        return ("fixed", FIXED) if len(path) == 1 and path[0] in fixed else ("unknown_field", NO_FIELD)
+        return (
+            ("fixed", "cannot be changed")
+            if len(path) == 1 and path[0] in fixed
+            else ("unknown_field", "is not a field of this request")
+        )
     if kind in KINDS:
         # A text is not repeated here: it may be a secret in place of a list of secrets.
         given = "a text" if isinstance(sent, str) else _shown(sent)
@@ -284,13 +238,14 @@ def describe(item: Mapping[str, Any], *, in_body: bool, fixed: frozenset[str] = 
         choice = context["expected"]
         return kind, f"should be {'one of ' if ' or ' in choice else ''}{choice}, not {_shown(sent)}"
     if kind.startswith("datetime_"):
-        return "invalid", NO_TIME
+        return "invalid", "is no time such as 2026-11-22T09:30:00Z"
     if kind.startswith("date_"):
-        return "invalid", NO_DAY
+        return "invalid", "is no day such as 2026-11-22"
+    if context.get("min_length") == 1:
+        return kind, "must not be empty"
     if kind in SENTENCES:
-        return kind, SENTENCES[kind](context)
-    if kind == "union_tag_not_found":
-        return "required", "is required"
+        whole = {name: int(bound) for name, bound in context.items() if isinstance(bound, float) and bound.is_integer()}
+        return kind, SENTENCES[kind].format_map({**context, **whole})
     if kind == "union_tag_invalid":
         named = sent.get(inside(item)[0]) if isinstance(sent, dict) else sent
         *others, last = str(context["expected_tags"]).split(", ")
@@ -317,14 +272,6 @@ def either(first: Fault, second: Fault) -> Fault:
     if (first[0], second[0]) == ("int_type", "float_type"):
         return second
     return first[0], f"{expected} or {other}, not {sent}"
-
-
-def _bound(number: float) -> str:
-    return str(int(number) if number == int(number) else number)
-
-
-def _at_least(count: int, what: str) -> str:
-    return "must not be empty" if count == 1 else f"should have at least {count} {what}s"
 
 
 def _shown(value: object) -> str:
@@ -429,49 +376,43 @@ def _taken(constraint: str) -> Conflict:
 # ── The handlers ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _app_error(request: Request, error: Exception) -> Response:
+async def _answer(request: Request, error: Exception) -> Response:
+    if isinstance(error, RequestValidationError):
+        return _render_validation(request, error)
+    if isinstance(error, HTTPException):
+        return render(request, _framework_error(request, error), headers=error.headers)
     assert isinstance(error, AppError)
     return render(request, error)
 
 
-async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return render_validation(request, error)
-
-
-def render_validation(request: Request, error: RequestValidationError) -> Response:
+def _render_validation(request: Request, error: RequestValidationError) -> Response:
     """The 422 that names every field at fault."""
-    fields = field_problems(error, _shown_fields(request))
+    shown = getattr(request.scope.get("route"), "response_model", None)
+    fixed: frozenset[str] = frozenset()
+    # A field that a PATCH answers with and cannot change is answered as fixed, not as unknown.
+    if request.method == "PATCH" and isinstance(shown, type) and issubclass(shown, BaseModel):
+        fixed = frozenset(shown.model_fields)
+    fields = field_problems(error, fixed)
     count = "one field is" if len(fields) == 1 else f"{len(fields)} fields are"
     reasons = "; ".join(f"{field.field or 'body'}: {field.detail}" for field in fields[:3])
     return render(request, Invalid(f"{count} at fault: {reasons}{' …' if len(fields) > 3 else ''}"), fields=fields)
 
 
-def _shown_fields(request: Request) -> frozenset[str]:
-    """Fields that a PATCH answers with: one that it cannot change is answered as fixed, not as unknown."""
-    shown = getattr(request.scope.get("route"), "response_model", None)
-    if request.method != "PATCH" or not isinstance(shown, type) or not issubclass(shown, BaseModel):
-        return frozenset()
-    return frozenset(shown.model_fields)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    by_status = {400: Malformed, 401: Unauthorized, 403: Forbidden, 404: NotFound, 413: TooLarge, 415: UnsupportedType}
+def _framework_error(request: Request, error: HTTPException) -> AppError:
+    """The error of ours for one that Starlette or FastAPI raises."""
     if error.status_code == 404:
-        problem: AppError = NotFound(f"nothing answers at {request.url.path}", code="no_such_path")
-    elif error.status_code == 405:
-        problem = MethodRefused(f"{request.method} is not offered here")
-    elif error.status_code in by_status:
-        problem = by_status[error.status_code](str(error.detail))
-    else:
-        problem = AppError(str(error.detail), code="internal" if error.status_code >= 500 else "malformed")
-        problem.status = error.status_code
-    return render(request, problem, headers=error.headers)
+        return NotFound(f"nothing answers at {request.url.path}", code="no_such_path")
+    if error.status_code == 405:
+        return MethodRefused(f"{request.method} is not offered here")
+    for kind in (Malformed, Unauthorized, Forbidden, TooLarge, UnsupportedType):
+        if kind.status == error.status_code:
+            return kind(str(error.detail))
+    problem = AppError(str(error.detail), code="internal" if error.status_code >= 500 else "malformed")
+    problem.status = error.status_code
+    return problem
 
 
 def add_handlers(api: FastAPI) -> None:
     """Make every error of `api` a problem, except what nobody caught: RequestMiddleware (app/api/http.py) does that."""
-    api.add_exception_handler(AppError, _app_error)
-    api.add_exception_handler(RequestValidationError, _validation_error)
-    api.add_exception_handler(HTTPException, _http_error)
+    for kind in (AppError, RequestValidationError, HTTPException):
+        api.add_exception_handler(kind, _answer)

@@ -38,10 +38,8 @@ SUFFIX = ".seg"
 QUARANTINE = "quarantine"
 
 
-class SpoolFull(Unavailable):
+class SpoolFull(Unavailable, code="spool_full"):
     """The line could not be recorded: cap reached, disk full, or directory not writable. No part of it is in the file."""
-
-    code = "spool_full"
 
 
 class _Segment:

@@ -24,11 +24,8 @@ CLOSE_LINE = b"connection: close\r\n"
 PATH_SHOWN_CHARS = 200
 
 
-class HeadTooLarge(AppError):
+class HeadTooLarge(AppError, status=431, code="head_too_large"):
     """The request line and the headers are over the named limit."""
-
-    status = 431
-    code = "head_too_large"
 
 
 def header_lines(headers: Sequence[Header]) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 
 from app import random_ids
 from app.domain import ids
-from app.errors import AppError, MethodRefused, TooLarge, TooSlow, Unauthorized, title
+from app.errors import AppError, MethodRefused, TooLarge, TooSlow, Unauthorized
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,7 +17,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
-RETRY_AFTER_S = 1
 BODY_MAX_S = 60.0
 """Longest wait for a whole body, at the doors and the API: the connection of a silent sender may never break."""
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
@@ -48,17 +47,8 @@ async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Seq
 def problem_response(path: str, error: AppError) -> tuple[bytes, list[Header]]:
     """The body and the headers of the problem."""
     request_id = ids.show("request", random_ids.new_id())
-    problem = {
-        "type": f"urn:ariane:problem:{error.code}",
-        "title": title(error.status),
-        "status": error.status,
-        "detail": error.message,
-        "instance": path,
-        "code": error.code,
-        "request_id": request_id,
-        "retryable": error.retryable,
-        "errors": [{"field": field.field, "detail": field.reason, "code": field.code} for field in error.fields],
-    }
+    errors = [{"field": field.field, "detail": field.reason, "code": field.code} for field in error.fields]
+    problem = error.problem(path, request_id, errors)
     headers = [
         (b"content-type", b"application/problem+json"),
         NO_STORE,
@@ -68,7 +58,7 @@ def problem_response(path: str, error: AppError) -> tuple[bytes, list[Header]]:
     if isinstance(error, TooSlow):
         headers.append((b"connection", b"close"))
     if error.retryable:
-        headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
     if isinstance(error, Unauthorized):
         # RFC 9110 requires a challenge with every 401; signatures have no registered scheme.
         headers.append((b"www-authenticate", b'Signature realm="ariane"'))

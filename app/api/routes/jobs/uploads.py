@@ -23,12 +23,11 @@ from app.api.body import StrictRequest, check_address
 from app.api.http import Route
 from app.api.idempotency import is_answered, read_key
 from app.api.job_queue import refuse_when_full
-from app.api.problems import MissingScope, UnsupportedType
 from app.clock import monotonic_s
 from app.database.errors import DRIVER_ERRORS
 from app.domain.csv_files import LINES_MAX, ROWS_MAX, Columns, Cutter, Format, Record, Sheet, read_header, read_row
 from app.domain.strict_json import Unreadable
-from app.errors import Invalid, Malformed, TooLarge, TooSlow
+from app.errors import Invalid, Malformed, MissingScope, TooLarge, TooSlow, UnsupportedType
 
 PIECE_BYTES = 256 << 10
 """Size of a stored piece, in bytes."""
