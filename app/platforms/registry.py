@@ -8,7 +8,6 @@ from app.platforms.kit.platform import Platform, StoredSettings
 
 if TYPE_CHECKING:
     from app.domain.orders import Context, Parsed
-    from app.platforms.kit.guide import Connection, Guide
     from app.platforms.kit.trial import TrialMessages, TrialOrder
 
 PLATFORMS: Mapping[str, Platform] = {
@@ -57,10 +56,6 @@ class UnknownPlatform(Platform):
         from app.domain.orders import Parsed
 
         return Parsed(rejected=UNKNOWN_PLATFORM, detail=f"messages of {self.name[:40]!r} cannot be read yet")
-
-    def guide(self, connection: "Connection") -> "Guide | None":
-        """There is none."""
-        return None
 
     def trial_messages(self, order: "TrialOrder", secret: str, settings: StoredSettings) -> "TrialMessages | None":
         """There are none."""

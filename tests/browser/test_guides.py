@@ -19,7 +19,7 @@ def pasted(story: Story, shop: Shop, platform: str, name: str, **settings: objec
         Connection("src_1", "", story.wire.url, publishable_key=shop.key, settings=settings)
     )
     assert found is not None
-    code = next(snippet.code for snippet in found.snippets if snippet.name == name)
+    code = next(snippet["code"] for snippet in found["snippets"] if snippet["name"] == name)
     return re.sub('data-consent="wait"', 'data-consent="granted"', code)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.platforms.kit.guide import Connection
-from app.platforms.shopify.guide import CART, pixel, script
+from app.platforms.registry import PLATFORMS
 from tests.browser.conftest import Story, credited
 from tests.browser.shop import Shop
 
@@ -65,11 +65,17 @@ def checkout(**said: Any) -> dict[str, Any]:
     return {"name": "checkout_completed", "data": {"checkout": whole}}
 
 
+def pasted(story: Story, shop: Shop, name: str) -> str:
+    """A snippet of the guide as this brand's shop has it."""
+    found = PLATFORMS["shopify"].guide(Connection("src_1", "", story.wire.url, publishable_key=shop.key))
+    assert found is not None
+    return str(next(snippet["code"] for snippet in found["snippets"] if snippet["name"] == name))
+
+
 def open_shopify(story: Story, *events: dict[str, Any], theme: str = "") -> Shop:
     """A shop whose pages hold the custom pixel in its frame; its thank-you page tells of `events`."""
     shop = story.shop()
-    connection = Connection("src_1", "", story.wire.url, publishable_key=shop.key)
-    shop.pages["/pixel"] = FRAME % pixel(connection)
+    shop.pages["/pixel"] = FRAME % pasted(story, shop, "custom pixel")
     shop.pages["/"] = theme + PAGE % "[]"
     shop.pages["/thanks"] = theme + PAGE % json.dumps(events)
     return shop
@@ -154,8 +160,7 @@ async def test_an_order_id_of_nought_names_no_order(story: Story, order: dict[st
 
 async def test_the_theme_puts_the_click_into_the_cart_and_the_webhook_brings_it_back(story: Story) -> None:
     shop = story.shop()
-    connection = Connection("src_1", "", story.wire.url, publishable_key=shop.key)
-    theme = script(connection).replace('data-consent="wait"', 'data-consent="granted"') + CART
+    theme = pasted(story, shop, "theme").replace('data-consent="wait"', 'data-consent="granted"')
     shop = open_shopify(story, checkout(), theme=theme)
     link = await story.link(shop)
     async with story.page.expect_request("**/cart/update.js") as asked:

@@ -21,7 +21,7 @@ WORDS = frozenset({"generic", "postback"})
 """Platforms whose names are words of English and of the field: they are named by a text that is nothing else, or by an import of their folder."""
 VENDORS = (PLATFORMS.keys() | CHECKOUTS.keys() | NETWORKS) - WORDS
 VENDOR = re.compile(rf"(?<![a-z])({'|'.join(sorted(VENDORS))})(?![a-z])", re.IGNORECASE)
-PARTS = ("signature", "webhook", "guide", "trial")
+PARTS = ("signature", "webhook", "trial")
 
 COMPARED = "the definition of a figure says whose it agrees with"
 EXEMPT = {
@@ -109,13 +109,14 @@ def test_the_doors_load_no_parser_and_what_reads_messages_loads_them_all_at_once
 @pytest.mark.parametrize("name", sorted(PLATFORMS))
 def test_a_platform_has_every_part_in_its_folder_and_a_page(name: str) -> None:
     assert {path.stem for path in (FOLDER / name).glob("*.py")} >= set(PARTS)
+    assert (FOLDER / name / "guide.toml").is_file()
     assert (ROOT / "docs" / "connect" / f"{name}.md").is_file()
     assert platform_of(name).name == name
 
 
 @pytest.mark.parametrize("name", sorted(CHECKOUTS))
 def test_a_preset_has_its_guide_in_its_folder_and_a_page(name: str) -> None:
-    assert (FOLDER / "presets" / name / "guide.py").is_file()
+    assert (FOLDER / "presets" / name / "guide.toml").is_file()
     assert (ROOT / "docs" / "connect" / f"{name}.md").is_file()
 
 

@@ -1,12 +1,23 @@
-"""The parts of a guide: steps for a person and code to paste, with the brand's own values filled in."""
+"""Guides: steps for a person and code to paste, from the `guide.toml` of a platform or preset, with the brand's own values put in."""
 
 import json
+import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from html import escape
+from pathlib import Path
+from typing import Any
 
 NO_KEY = "pk_your_key"
 """Placeholder for the publishable key of a shop that has none yet."""
+STUB = "<script>window.ariane=window.ariane||function(){(ariane.q=ariane.q||[]).push(arguments)}</script>"
+STEPS = tomllib.loads(Path(__file__).with_name("steps.toml").read_text("utf-8"))
+KEY_STEP = {"shared": "publishable_key"}
+
+Guide = dict[str, Any]
+"""`setup`, `snippets` and `guide_page`, in the form in which the API shows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,78 +36,52 @@ class Connection:
     consent: str = "wait"
     settings: Mapping[str, object] = field(default_factory=dict)
 
-    @property
-    def key(self) -> str:
-        """The publishable key, or its placeholder."""
-        return self.publishable_key or NO_KEY
+
+@cache
+def read_guides() -> Mapping[str, Guide]:
+    """The guides by the names of their folders, with nothing filled in yet; of a snippet in a file of its own (`file`) the code."""
+    guides = {}
+    for path in Path(__file__).parents[1].rglob("guide.toml"):
+        guide = tomllib.loads(path.read_text("utf-8"))
+        for snippet in guide.setdefault("snippets", []):
+            if "file" in snippet:
+                snippet["code"] = path.with_name(snippet.pop("file")).read_text("utf-8")
+        guides[path.parent.name] = guide
+    return guides
 
 
-@dataclass(frozen=True, slots=True)
-class GuidePaste:
-    """A value to paste. where: the field's name as the shop system shows it. what: exactly what belongs there."""
-
-    where: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class GuideStep:
-    """One thing to do, in the words that the shop system's own pages use."""
-
-    title: str
-    text: str
-    paste: GuidePaste | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GuideSnippet:
-    """Code to paste. where: the page or dialog that it belongs in."""
-
-    name: str
-    language: str
-    where: str
-    code: str
+def fill_guide(name: str, connection: Connection, **values: str) -> Guide | None:
+    """The guide of this platform or preset, with values in place of each `{{name}}` in it; None where there is none."""
+    guide = read_guides().get(name)
+    if guide is None:
+        return None
+    key = connection.publishable_key or NO_KEY
+    values |= {
+        "source_id": connection.source_id,
+        "url": connection.url,
+        "base_url": connection.base_url,
+        "shop": json.dumps(connection.shop, ensure_ascii=False),
+        "key": key,
+        "param": connection.click_param,
+        "script": _script(connection, key),
+    }
+    key_steps = [STEPS["publishable_key"]] if connection.publishable_key is None else []
+    steps = [each for step in guide["setup"] for each in (key_steps if step == KEY_STEP else [step])]
+    setup = [{"paste": None, **step} for step in (*steps, STEPS["trial"])]
+    filled: Guide = _filled({**guide, "setup": setup}, values)
+    return filled
 
 
-@dataclass(frozen=True, slots=True)
-class Guide:
-    """How a platform is connected. page: the longer version, in the repository."""
-
-    page: str
-    steps: tuple[GuideStep, ...]
-    snippets: tuple[GuideSnippet, ...] = ()
-
-
-# ── What several platforms have in common ────────────────────────────────────────────────────────────────────────────
-
-STUB = "<script>window.ariane=window.ariane||function(){(ariane.q=ariane.q||[]).push(arguments)}</script>"
-
-
-def script(connection: Connection) -> str:
-    """The tag for every page of a shop: it remembers, with consent, which click the visitor landed with."""
+def _script(connection: Connection, key: str) -> str:
+    """The tags for every page of a shop: they remember, with consent, which click the visitor landed with."""
     param = "" if connection.click_param == "ariane" else f' data-param="{escape(connection.click_param)}"'
-    attributes = f'data-key="{connection.key}" data-consent="{connection.consent}"{param}'
-    return f'{STUB}\n<script async src="{connection.base_url}/a.js" {attributes}></script>\n'
+    attributes = f'data-key="{key}" data-consent="{connection.consent}"{param}'
+    return f'{STUB}\n<script async src="{connection.base_url}/a.js" {attributes}></script>'
 
 
-def key_step(connection: Connection) -> tuple[GuideStep, ...]:
-    """The step of making a publishable key, for code that needs one; nothing when the shop has one."""
-    if connection.publishable_key is not None:
-        return ()
-    body = json.dumps({"kind": "publishable", "shop": connection.shop}, ensure_ascii=False)
-    return (
-        GuideStep(
-            "Make a publishable key",
-            f"The code below reports with it and holds {NO_KEY} until the shop has one: send this, then read the source again.",
-            GuidePaste("POST /v1/keys", body),
-        ),
-    )
-
-
-def trial_step(connection: Connection) -> GuideStep:
-    """The last step of every guide."""
-    return GuideStep(
-        "Test the connection",
-        "Plays a click, an order with a code, and a refund in test mode, and says line by line what arrived.",
-        GuidePaste("with an admin key", f"POST {connection.base_url}/v1/sources/{connection.source_id}/test"),
-    )
+def _filled(part: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(part, dict):
+        return {name: _filled(value, values) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_filled(each, values) for each in part]
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], part) if isinstance(part, str) else part

@@ -7,9 +7,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol
 
+from app.platforms.kit.guide import Connection, Guide, fill_guide, read_guides
+
 if TYPE_CHECKING:
     from app.domain.orders import Context, Parsed
-    from app.platforms.kit.guide import Connection, Guide
     from app.platforms.kit.trial import TrialMessages, TrialOrder
 
 StoredSettings = Mapping[str, object]
@@ -39,8 +40,8 @@ def _forget_nothing(query: str, body: bytes, secrets: Sequence[str]) -> tuple[st
 class Platform:
     """One platform: how its messages are checked and kept at the door, what they are worth, and what a source of it may set.
 
-    The folder `app/platforms/<name>/` holds the rest in modules that are not imported with this entry: `webhook` (`identify`, `parse`), `guide` (`guide`)
-    and `trial` (`trial_messages`). The doors check signatures and need none of them; with all of them
+    The folder `app/platforms/<name>/` holds the rest in modules that are not imported with this entry: `webhook` (`identify`, `parse`) and `trial`
+    (`trial_messages`), and its guide (`guide.toml`). The doors check signatures and need none of them; with all of them
     `import app.tracking.doors` takes 310 ms of processor time instead of 190, and a web worker answers its first redirect after that import.
     A process that reads messages calls `load`.
 
@@ -57,6 +58,7 @@ class Platform:
     settings: descriptions of the settings that it reads, by their names in the API.
     presets: names that the setting `preset` may have. secret_reason: where messages are not signed, why a source of these settings needs a secret
     all the same; None when it does not.
+    guide_values: what its guide has to fill in beside the values of a `Connection`.
     code_ids: what it sends in place of the code that the shopper typed, as a phrase for the API's description; "" where it sends the code.
     """
 
@@ -76,12 +78,14 @@ class Platform:
     presets: Callable[[], Collection[str]] = tuple
     preset_example: str = ""
     secret_reason: Callable[[StoredSettings], str | None] = lambda settings: None
+    guide_values: Callable[[StoredSettings], Mapping[str, str]] = lambda settings: {}
     code_ids: str = ""
 
     def load(self) -> None:
         """Imports the rest now. At first use it could already be that of another release, installed under a running process."""
-        for part in ("webhook", "guide", "trial"):
+        for part in ("webhook", "trial"):
             _module(self.name, part)
+        read_guides()
 
     def identify(self, headers: Mapping[str, str]) -> tuple[str, str]:
         """Topic and the sender's own id of a message from its headers (names in lower case); '' where unknown."""
@@ -93,10 +97,12 @@ class Platform:
         parsed: Parsed = _module(self.name, "webhook").parse(body, headers, context)
         return parsed
 
-    def guide(self, connection: "Connection") -> "Guide | None":
-        """How a shop on this platform is connected, with the brand's own values; None where there is no guide."""
-        guide: Guide = _module(self.name, "guide").guide(connection)
-        return guide
+    def guide(self, connection: Connection) -> Guide | None:
+        """How a shop is connected by its preset or on this platform, with the brand's own values; None where there is no guide."""
+        values = self.guide_values(connection.settings)
+        preset = str(connection.settings.get("preset"))
+        of_preset = fill_guide(preset, connection, **values) if preset in self.presets() else None
+        return of_preset or fill_guide(self.name, connection, **values)
 
     def trial_messages(self, order: "TrialOrder", secret: str, settings: StoredSettings) -> "TrialMessages | None":
         """The messages of a made-up order and its refund, signed as the platform signs; None where it cannot be tried. Raises Invalid

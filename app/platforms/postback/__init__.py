@@ -22,6 +22,13 @@ def _secret_reason(settings: StoredSettings) -> str | None:
     return f"{preset.title} postbacks need the {preset.token} that they carry"
 
 
+def _guide_values(settings: StoredSettings) -> Mapping[str, str]:
+    from app.platforms.postback.presets import preset_of
+
+    preset = preset_of(settings)
+    return {"template": "" if preset is None else preset.template}
+
+
 PLATFORM = Platform(
     name="postback",
     title="Postback",
@@ -37,4 +44,5 @@ PLATFORM = Platform(
     preset_example="awin",
     presets=_presets,
     secret_reason=_secret_reason,
+    guide_values=_guide_values,
 )

@@ -67,10 +67,7 @@ async def guide_source(connection: AsyncConnection, row: Row[Any], settings: Set
             settings=row.settings,
         ),
     )
-    if found is None:
-        return Guidance(setup=[], snippets=[], guide_page=None)
-    shown = {"setup": found.steps, "snippets": found.snippets, "guide_page": found.page}
-    return Guidance.model_validate(shown, from_attributes=True)
+    return Guidance.model_validate(found or {"setup": [], "snippets": [], "guide_page": None})
 
 
 async def _publishable_key(connection: AsyncConnection, brand_id: UUID, shop: str) -> str | None:
