@@ -60,13 +60,6 @@ async def read_row(
     return row
 
 
-async def lock_row(connection: AsyncConnection, table: Table, brand_id: UUID, shown: str) -> Row[Any]:
-    """The row to be changed, locked. Raises NotFound, and Conflict when it is archived."""
-    row = await read_row(connection, select(table), table, brand_id, shown, lock=True)
-    refuse_archived(table.name, row)
-    return row
-
-
 def missing(kind: str, shown: str) -> NotFound:
     """The error for a row that this brand does not have."""
     return NotFound(no_such(kind, shown), code=f"{kind}_not_found")
@@ -261,28 +254,6 @@ def stands_archived(kind: str, row_id: UUID) -> str:
 
 def _way_back(kind: str, row_id: UUID) -> str:
     return f"POST /v1/{kind}s/{ids.show(kind, row_id)}/unarchive"
-
-
-async def archive(connection: AsyncConnection, table: Table, brand_id: UUID, shown: str) -> Row[Any]:
-    """Archives a row; the first time counts, so that doing it again changes nothing. Raises NotFound."""
-    row = await read_row(connection, select(table), table, brand_id, shown, lock=True)
-    if row.archived_at is not None:
-        return row
-    return await change(connection, table, brand_id, row.id, {"archived_at": clock.now()})
-
-
-async def unarchive(
-    connection: AsyncConnection, table: Table, brand_id: UUID, shown: str, *, owners: tuple[str, ...] = ()
-) -> Row[Any]:
-    """Brings a row back; one that is not archived stays as it is. owners: its fields that say what it belongs to.
-
-    Raises NotFound, and Conflict as `refuse_to_return` does.
-    """
-    row = await read_row(connection, select(table), table, brand_id, shown, lock=True)
-    if row.archived_at is None:
-        return row
-    await refuse_to_return(connection, table.name, row, {field: row._mapping[field] for field in owners})
-    return await change(connection, table, brand_id, row.id, {"archived_at": None})
 
 
 async def refuse_to_return(

@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue, Strict, field_validator
 from sqlalchemy import Row, Select, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.auth import Reader, Writer
+from app.api.collection import Collection
 from app.api.fields import (
     Count,
     Currency,
@@ -25,7 +25,7 @@ from app.api.fields import (
     refuse_reversed,
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.pagination import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging
 from app.api.policies import (
     PolicyGiven,
     PolicyShown,
@@ -36,19 +36,7 @@ from app.api.policies import (
     read_rules,
     show_policy,
 )
-from app.api.rows import (
-    answer_found,
-    archive,
-    change,
-    create_or_find,
-    equals,
-    in_use,
-    lock_row,
-    matching,
-    read_row,
-    show,
-    unarchive,
-)
+from app.api.rows import change, equals, show
 from app.database.tables import brand, campaign
 from app.database.transactions import driver_connection
 from app.errors import Conflict
@@ -139,19 +127,15 @@ def _query(brand_id: UUID) -> Select[Any]:
 
 
 def _shown(row: Row[Any]) -> Campaign:
-    return show(Campaign, "campaign", row, policy=_policy(row))
+    policy = None
+    # A version without rules went back to the brand's policy.
+    if row.policy is not None and row.policy["rules"]:
+        brands = {} if row.brand_policy is None else row.brand_policy["rules"]
+        policy = show_policy(row.policy["version"], {**brands, **row.policy["rules"]})
+    return show(Campaign, "campaign", row, policy=policy)
 
 
-def _policy(row: Row[Any]) -> PolicyShown | None:
-    """None for no version, and for one that went back to the brand's."""
-    if row.policy is None or not row.policy["rules"]:
-        return None
-    brands = {} if row.brand_policy is None else row.brand_policy["rules"]
-    return show_policy(row.policy["version"], {**brands, **row.policy["rules"]})
-
-
-async def _read(session: AsyncConnection, brand_id: UUID, row_id: UUID) -> Campaign:
-    return _shown((await session.execute(_query(brand_id).where(campaign.c.id == row_id))).one())
+campaigns = Collection(campaign, Campaign, query=_query, show=_shown)
 
 
 @router.post("", status_code=201, responses=CREATES)
@@ -160,8 +144,7 @@ async def create_campaign(caller: Writer, session: Session, body: NewCampaign, r
     values = body.model_dump(exclude={"policy"})
     if body.currency is None:
         values["currency"] = await session.scalar(select(brand.c.currency).where(brand.c.id == caller.brand_id))
-    row, made = await create_or_find(session, campaign, caller.brand_id, values)
-    answer_found(response, made)
+    row, made = await campaigns.create(session, caller.brand_id, values, response)
     if not made:
         _, rules = await read_rules(session, caller.brand_id, row.id)
         given = {} if body.policy is None else body.policy.model_dump(exclude_none=True)
@@ -170,7 +153,7 @@ async def create_campaign(caller: Writer, session: Session, body: NewCampaign, r
             raise Conflict(f"external_id: {reason}", code="external_id_taken")
     elif body.policy is not None:
         await append_rules(session, caller.brand_id, row.id, body.policy, first=True)
-    return await _read(session, caller.brand_id, row.id)
+    return _shown(await campaigns.read(session, caller.brand_id, row.id))
 
 
 @router.get("")
@@ -185,22 +168,20 @@ async def list_campaigns(
     include_archived: bool = False,
 ) -> Page[Campaign]:
     """The brand's campaigns, newest first."""
-    query = matching(
-        _query(caller.brand_id),
+    return await campaigns.page(
+        session,
+        caller.brand_id,
+        paging,
+        include_archived,
         None if q is None else campaign.c.name.icontains(q, autoescape=True),
         equals(campaign.c.objective, objective),
         None if active_at is None else or_(campaign.c.starts_at.is_(None), campaign.c.starts_at <= active_at),
         None if active_at is None else or_(campaign.c.ends_at.is_(None), campaign.c.ends_at > active_at),
         equals(campaign.c.external_id, external_id),
-        in_use(campaign, include_archived),
     )
-    return await fetch_page(session, query, paging, [campaign.c.id], _shown)
 
 
-@router.get("/{id}", responses=FOUND)
-async def read_campaign(id: str, caller: Reader, session: Session) -> Campaign:
-    """One campaign, also when archived."""
-    return _shown(await read_row(session, _query(caller.brand_id), campaign, caller.brand_id, id))
+campaigns.offer_read(router)
 
 
 @router.patch("/{id}", responses=CHANGES)
@@ -209,7 +190,7 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
 
     After a change of dates, orders that touched this campaign are decided again.
     """
-    row = await lock_row(session, campaign, caller.brand_id, id)
+    row = await campaigns.lock(session, caller.brand_id, id)
     sent = changes(body, row._mapping.get)
     policy_sent = "policy" in sent
     sent.pop("policy", None)
@@ -220,25 +201,18 @@ async def change_campaign(id: str, caller: Writer, session: Session, body: Campa
         await append_rules(session, caller.brand_id, row.id, body.policy)
     if (starts_at, ends_at) != (row.starts_at, row.ends_at):
         await redecide_for_campaigns(await driver_connection(session), caller.brand_id, [row.id])
-    return await _read(session, caller.brand_id, row.id)
+    return _shown(await campaigns.read(session, caller.brand_id, row.id))
 
 
-@router.delete("/{id}", responses=FOUND)
-async def archive_campaign(id: str, caller: Writer, session: Session) -> Campaign:
-    """Archives a campaign: out of lists, kept in reports; its links and codes go on working."""
-    row = await archive(session, campaign, caller.brand_id, id)
-    return await _read(session, caller.brand_id, row.id)
-
-
-@router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_campaign(id: str, caller: Writer, session: Session) -> Campaign:
-    """Brings an archived campaign back as it was. Its collaborations that were archived by themselves stay so."""
-    row = await unarchive(session, campaign, caller.brand_id, id)
-    return await _read(session, caller.brand_id, row.id)
+campaigns.offer_archive(
+    router,
+    archive="Archives a campaign: out of lists, kept in reports; its links and codes go on working.",
+    unarchive="Brings an archived campaign back as it was. Its collaborations that were archived by themselves stay so.",
+)
 
 
 @router.get("/{id}/policies", responses=FOUND)
 async def list_campaign_policies(id: str, caller: Reader, session: Session) -> list[PolicyVersion]:
     """Every version of the campaign's policy, newest first. Empty: the brand's policy has always held."""
-    row = await read_row(session, select(campaign), campaign, caller.brand_id, id)
+    row = await campaigns.find(session, caller.brand_id, id)
     return list(await list_versions(session, caller.brand_id, row.id))

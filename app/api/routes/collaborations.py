@@ -1,33 +1,16 @@
 """Collaborations: one influencer in one campaign, at most one per pair; the unit that is credited, paid and compared."""
 
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, JsonValue, Strict
-from sqlalchemy import select
 
 from app.api.auth import Reader, Writer
+from app.api.collection import Collection
 from app.api.fields import ExternalId, Given, Metadata, Minor, Moment, Reference, absent, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import (
-    answer_found,
-    archive,
-    change,
-    equals,
-    in_use,
-    insert_new,
-    lock_row,
-    matching,
-    points_to,
-    read_row,
-    refer,
-    refuse_archived,
-    refuse_different,
-    show,
-    unarchive,
-)
+from app.api.pagination import Page, Paging
+from app.api.rows import answer_found, equals, insert_new, points_to, refer, refuse_archived, refuse_different
 from app.database.tables import campaign, collaboration, influencer
 
 router: APIRouter = resource("collaborations")
@@ -82,7 +65,7 @@ class Collaboration(BaseModel):
     archived_at: Moment | None
 
 
-_shown = partial(show, Collaboration, "collaboration")
+collaborations = Collection(collaboration, Collaboration, owners=("campaign_id", "influencer_id"))
 
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
@@ -97,13 +80,13 @@ async def create_collaboration(
     answer_found(response, row is not None)
     if row is None:
         pair = (collaboration.c.campaign_id == campaign_id) & (collaboration.c.influencer_id == influencer_id)
-        query = select(collaboration).where(collaboration.c.brand_id == caller.brand_id)
+        query = collaborations.query(caller.brand_id)
         row = (await session.execute(query.where(pair))).one_or_none()
         if row is None:
             row = (await session.execute(query.where(collaboration.c.external_id == body.external_id))).one()
         refuse_archived("collaboration", row)
         refuse_different(row, values, by="influencer_id")
-    return _shown(row)
+    return collaborations.show(row)
 
 
 @router.get("")
@@ -117,40 +100,32 @@ async def list_collaborations(
     include_archived: bool = False,
 ) -> Page[Collaboration]:
     """The brand's collaborations, newest first."""
-    query = matching(
-        select(collaboration).where(collaboration.c.brand_id == caller.brand_id),
+    return await collaborations.page(
+        session,
+        caller.brand_id,
+        paging,
+        include_archived,
         points_to(collaboration.c.campaign_id, campaign, caller.brand_id, campaign_id),
         points_to(collaboration.c.influencer_id, influencer, caller.brand_id, influencer_id),
         equals(collaboration.c.external_id, external_id),
-        in_use(collaboration, include_archived),
     )
-    return await fetch_page(session, query, paging, [collaboration.c.id], _shown)
 
 
-@router.get("/{id}", responses=FOUND)
-async def read_collaboration(id: str, caller: Reader, session: Session) -> Collaboration:
-    """One collaboration, also when archived."""
-    return _shown(await read_row(session, select(collaboration), collaboration, caller.brand_id, id))
+collaborations.offer_read(router)
 
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_collaboration(id: str, caller: Writer, session: Session, body: CollaborationChange) -> Collaboration:
     """Changes what is sent; the commission is replaced as a whole."""
-    row = await lock_row(session, collaboration, caller.brand_id, id)
+    row = await collaborations.lock(session, caller.brand_id, id)
     sent = changes(body, row._mapping.get)
     if body.commission is not None:
         sent["commission"] = body.commission.model_dump()
-    return _shown(await change(session, collaboration, caller.brand_id, row.id, sent))
+    return collaborations.show(await collaborations.write(session, row, sent))
 
 
-@router.delete("/{id}", responses=FOUND)
-async def archive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:
-    """Archives a collaboration: nothing new can be made in it; its links and codes go on working."""
-    return _shown(await archive(session, collaboration, caller.brand_id, id))
-
-
-@router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_collaboration(id: str, caller: Writer, session: Session) -> Collaboration:
-    """Brings an archived collaboration back as it was. Refused while its campaign or its influencer is archived."""
-    owners = ("campaign_id", "influencer_id")
-    return _shown(await unarchive(session, collaboration, caller.brand_id, id, owners=owners))
+collaborations.offer_archive(
+    router,
+    archive="Archives a collaboration: nothing new can be made in it; its links and codes go on working.",
+    unarchive="Brings an archived collaboration back as it was. Refused while its campaign or its influencer is archived.",
+)

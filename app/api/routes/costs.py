@@ -2,15 +2,14 @@
 
 import re
 from datetime import date
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
-from sqlalchemy import select
 
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired, pair_up
+from app.api.collection import Collection
 from app.api.fields import (
     YEARS,
     Currency,
@@ -26,23 +25,9 @@ from app.api.fields import (
     changes,
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.pagination import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging
 from app.api.problems import FieldErrors
-from app.api.rows import (
-    answer_found,
-    archive,
-    change,
-    create_or_find,
-    equals,
-    in_use,
-    lock_row,
-    matching,
-    points_to,
-    read_row,
-    refer,
-    show,
-    unarchive,
-)
+from app.api.rows import equals, points_to, refer
 from app.database.tables import campaign, collaboration, cost
 
 router: APIRouter = resource("costs")
@@ -149,7 +134,7 @@ class Cost(BaseModel):
     archived_at: Moment | None
 
 
-_shown = partial(show, Cost, "cost")
+costs = Collection(cost, Cost, owners=("campaign_id", "collaboration_id"))
 
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
@@ -167,9 +152,8 @@ async def create_cost(caller: Writer, session: Session, body: NewCost, response:
         faults.refuse()
         assert joined is not None
         values |= {"collaboration_id": joined.id, "campaign_id": joined.campaign_id}
-    row, made = await create_or_find(session, cost, caller.brand_id, values)
-    answer_found(response, made)
-    return _shown(row)
+    row, _ = await costs.create(session, caller.brand_id, values, response)
+    return costs.show(row)
 
 
 @router.get("")
@@ -186,40 +170,32 @@ async def list_costs(
     include_archived: bool = False,
 ) -> Page[Cost]:
     """The brand's costs, newest first."""
-    query = matching(
-        select(cost).where(cost.c.brand_id == caller.brand_id),
+    return await costs.page(
+        session,
+        caller.brand_id,
+        paging,
+        include_archived,
         points_to(cost.c.campaign_id, campaign, caller.brand_id, campaign_id),
         points_to(cost.c.collaboration_id, collaboration, caller.brand_id, collaboration_id),
         equals(cost.c.kind, kind),
         None if first_day is None else cost.c.incurred_on >= first_day,
         None if day_after is None else cost.c.incurred_on < day_after,
         equals(cost.c.external_id, external_id),
-        in_use(cost, include_archived),
     )
-    return await fetch_page(session, query, paging, [cost.c.id], _shown)
 
 
-@router.get("/{id}", responses=FOUND)
-async def read_cost(id: str, caller: Reader, session: Session) -> Cost:
-    """One cost, also when archived."""
-    return _shown(await read_row(session, select(cost), cost, caller.brand_id, id))
+costs.offer_read(router)
 
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_cost(id: str, caller: Writer, session: Session, body: CostChange) -> Cost:
     """Changes what is sent; reports show it at once."""
-    row = await lock_row(session, cost, caller.brand_id, id)
-    return _shown(await change(session, cost, caller.brand_id, row.id, changes(body, row._mapping.get)))
+    row = await costs.lock(session, caller.brand_id, id)
+    return costs.show(await costs.write(session, row, changes(body, row._mapping.get)))
 
 
-@router.delete("/{id}", responses=FOUND)
-async def archive_cost(id: str, caller: Writer, session: Session) -> Cost:
-    """Archives a cost: it counts no longer."""
-    return _shown(await archive(session, cost, caller.brand_id, id))
-
-
-@router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_cost(id: str, caller: Writer, session: Session) -> Cost:
-    """Brings an archived cost back: it counts again, on its day. Refused while its campaign or its collaboration is archived."""
-    owners = ("campaign_id", "collaboration_id")
-    return _shown(await unarchive(session, cost, caller.brand_id, id, owners=owners))
+costs.offer_archive(
+    router,
+    archive="Archives a cost: it counts no longer.",
+    unarchive="Brings an archived cost back: it counts again, on its day. Refused while its campaign or its collaboration is archived.",
+)

@@ -1,29 +1,16 @@
 """Influencers: creators known to a brand, with their handles per network."""
 
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
-from sqlalchemy import select
 
 from app.api.auth import Reader, Writer
+from app.api.collection import Collection
 from app.api.fields import Count, Email, ExternalId, Given, Metadata, Moment, Name, Word, absent, changes
-from app.api.http import CHANGES, CREATES, FOUND, Session, resource
-from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import (
-    answer_found,
-    archive,
-    change,
-    create_or_find,
-    equals,
-    in_use,
-    lock_row,
-    matching,
-    read_row,
-    show,
-    unarchive,
-)
+from app.api.http import CHANGES, CREATES, Session, resource
+from app.api.pagination import Page, Paging
+from app.api.rows import equals
 from app.database.tables import influencer
 
 router: APIRouter = resource("influencers")
@@ -94,15 +81,14 @@ class Influencer(BaseModel):
     archived_at: Moment | None
 
 
-_shown = partial(show, Influencer, "influencer")
+influencers = Collection(influencer, Influencer)
 
 
 @router.post("", status_code=201, responses=CREATES)
 async def create_influencer(caller: Writer, session: Session, body: NewInfluencer, response: Response) -> Influencer:
     """Adds an influencer; with an `external_id` that exists with the same content, answers 200 with the existing one."""
-    row, made = await create_or_find(session, influencer, caller.brand_id, body.model_dump())
-    answer_found(response, made)
-    return _shown(row)
+    row, _ = await influencers.create(session, caller.brand_id, body.model_dump(), response)
+    return influencers.show(row)
 
 
 @router.get("")
@@ -116,36 +102,29 @@ async def list_influencers(
     include_archived: bool = False,
 ) -> Page[Influencer]:
     """The brand's influencers, newest first."""
-    query = matching(
-        select(influencer).where(influencer.c.brand_id == caller.brand_id),
+    return await influencers.page(
+        session,
+        caller.brand_id,
+        paging,
+        include_archived,
         None if q is None else influencer.c.name.icontains(q, autoescape=True),
         None if tag is None else influencer.c.tags.contains([tag]),
         equals(influencer.c.external_id, external_id),
-        in_use(influencer, include_archived),
     )
-    return await fetch_page(session, query, paging, [influencer.c.id], _shown)
 
 
-@router.get("/{id}", responses=FOUND)
-async def read_influencer(id: str, caller: Reader, session: Session) -> Influencer:
-    """One influencer, also when archived."""
-    return _shown(await read_row(session, select(influencer), influencer, caller.brand_id, id))
+influencers.offer_read(router)
 
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_influencer(id: str, caller: Writer, session: Session, body: InfluencerChange) -> Influencer:
     """Changes what is sent; `metadata` is merged key by key."""
-    row = await lock_row(session, influencer, caller.brand_id, id)
-    return _shown(await change(session, influencer, caller.brand_id, row.id, changes(body, row._mapping.__getitem__)))
+    row = await influencers.lock(session, caller.brand_id, id)
+    return influencers.show(await influencers.write(session, row, changes(body, row._mapping.get)))
 
 
-@router.delete("/{id}", responses=FOUND)
-async def archive_influencer(id: str, caller: Writer, session: Session) -> Influencer:
-    """Archives an influencer: out of lists, kept in reports. Links and codes go on working."""
-    return _shown(await archive(session, influencer, caller.brand_id, id))
-
-
-@router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_influencer(id: str, caller: Writer, session: Session) -> Influencer:
-    """Brings an archived influencer back as it was."""
-    return _shown(await unarchive(session, influencer, caller.brand_id, id))
+influencers.offer_archive(
+    router,
+    archive="Archives an influencer: out of lists, kept in reports. Links and codes go on working.",
+    unarchive="Brings an archived influencer back as it was.",
+)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.auth import Caller, Checker, Reader, Writer
 from app.api.collaboration_ref import Pair, Paired, pair_up
+from app.api.collection import Collection, phase, status_column
 from app.api.fields import (
     ExternalId,
     Flag,
@@ -29,23 +30,9 @@ from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import FieldErrors
 from app.api.routes.codes.aliases import Aliases, aliases_of, code_of, set_aliases
 from app.api.routes.codes.queries import CodeWanted, Discount, assign, check_redeemable, generate, take
-from app.api.rows import (
-    answer_found,
-    change,
-    equals,
-    in_use,
-    matching,
-    points_to,
-    read_row,
-    refuse_archived,
-    refuse_different,
-    refuse_to_find,
-    refuse_to_return,
-    show,
-)
+from app.api.rows import answer_found, equals, points_to, refuse_different, refuse_to_find, show
 from app.database.tables import campaign, code, code_assignment, collaboration, influencer
 from app.database.transactions import driver_connection
-from app.domain import ids
 from app.domain.attribution import CreditPolicy
 from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
 from app.errors import Invalid
@@ -191,7 +178,7 @@ def _query(brand_id: UUID) -> Select[Any]:
     owner = and_(collaboration.c.brand_id == brand_id, collaboration.c.id == latest.c.collaboration_id, open_still)
     whose = (collaboration.c.id.label("collaboration_id"), collaboration.c.campaign_id, collaboration.c.influencer_id)
     return (
-        select(code, *whose, aliases_of(brand_id))
+        select(code, *whose, aliases_of(brand_id), status_column(code, _phase()))
         .select_from(code)
         .outerjoin(latest, true())
         .outerjoin(collaboration, owner)
@@ -199,19 +186,17 @@ def _query(brand_id: UUID) -> Select[Any]:
     )
 
 
-def _shown(row: Row[Any]) -> Code:
-    return show(Code, "code", row, status=_status(row))
+def _phase() -> ColumnElement[str]:
+    return phase(code, ends_at=code.c.ends_at, starts_at=code.c.starts_at)
 
 
-def _status(row: Row[Any]) -> Literal["active", "not_started", "expired", "disabled", "archived"]:
-    now = clock.now()
-    if row.archived_at is not None:
-        return "archived"
-    if row.disabled_at is not None:
-        return "disabled"
-    if row.ends_at is not None and row.ends_at <= now:
-        return "expired"
-    return "not_started" if row.starts_at is not None and row.starts_at > now else "active"
+async def _redecide(session: AsyncConnection, row: Row[Any]) -> None:
+    await redecide_for_codes(await driver_connection(session), row.brand_id, [row.code_norm])
+
+
+codes = Collection(
+    code, Code, query=_query, after_write=_redecide, owners=("campaign_id", "influencer_id", "collaboration_id")
+)
 
 
 # ── The routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +210,7 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
     found = await _same(session, caller.brand_id, body, pair, values)
     answer_found(response, found is None)
     if found is not None:
-        return _shown(found)
+        return codes.show(found)
     aliases = values.pop("aliases")
     wanted = CodeWanted(values, pair, body.discount)
     if body.code is None:
@@ -234,8 +219,8 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
         row = await take(session, caller.brand_id, wanted, body.code)
     await assign(session, caller.brand_id, row.id, pair.id, None, None)
     await set_aliases(session, caller.brand_id, row.id, [], aliases)
-    await redecide_for_codes(await driver_connection(session), caller.brand_id, [row.code_norm])
-    return _shown(await read_row(session, _query(caller.brand_id), code, caller.brand_id, ids.show("code", row.id)))
+    await _redecide(session, row)
+    return codes.show(await codes.read(session, caller.brand_id, row.id))
 
 
 async def _pair(session: AsyncConnection, caller: Caller, body: Paired) -> Pair:
@@ -280,32 +265,19 @@ async def list_codes(
 ) -> Page[Code]:
     """The brand's codes, newest first."""
     brand_id = caller.brand_id
-    query = matching(
-        _query(brand_id),
+    return await codes.page(
+        session,
+        brand_id,
+        paging,
+        include_archived,
         None if code_typed is None else code.c.code_norm == normalise(code_typed),
         points_to(collaboration.c.id, collaboration, brand_id, collaboration_id),
         points_to(collaboration.c.campaign_id, campaign, brand_id, campaign_id),
         points_to(collaboration.c.influencer_id, influencer, brand_id, influencer_id),
-        None if status is None else _is(status),
+        equals(_phase(), status),
         equals(code.c.external_id, external_id),
         None if alias is None else code.c.id == code_of(brand_id, alias),
-        in_use(code, include_archived),
     )
-    return await fetch_page(session, query, paging, [code.c.id], _shown)
-
-
-def _is(status: str) -> ColumnElement[bool]:
-    now = clock.now()
-    if status == "disabled":
-        return code.c.disabled_at.is_not(None)
-    open_still = or_(code.c.ends_at.is_(None), code.c.ends_at > now)
-    begun = or_(code.c.starts_at.is_(None), code.c.starts_at <= now)
-    wanted = {
-        "expired": code.c.ends_at <= now,
-        "not_started": and_(open_still, code.c.starts_at > now),
-        "active": and_(open_still, begun),
-    }
-    return and_(code.c.disabled_at.is_(None), wanted[status])
 
 
 @router.get("/check")
@@ -318,25 +290,17 @@ async def check_code_typed(
     if row is None:
         unknown: dict[str, Any] = dict.fromkeys(Check.model_fields)
         return Check(**{**unknown, "code": code_typed, "valid": False, "reason": "unknown", "redemptions": 0})
-    redemptions, reason = await check_redeemable(session, caller.brand_id, row, _status(row))
+    redemptions, reason = await check_redeemable(session, caller.brand_id, row, row.status)
     return show(Check, "code", row, code=code_typed, valid=reason is None, reason=reason, redemptions=redemptions)
 
 
-async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
-    return await read_row(session, _query(brand_id), code, brand_id, shown, lock=lock)
-
-
-@router.get("/{id}", responses=FOUND)
-async def read_code(id: str, caller: Reader, session: Session) -> Code:
-    """One code, also when archived."""
-    return _shown(await _read(session, caller.brand_id, id))
+codes.offer_read(router)
 
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_code(id: str, caller: Writer, session: Session, body: CodeChange) -> Code:
     """Changes what is sent. Orders that named the code are decided again."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    refuse_archived("code", row)
+    row = await codes.lock(session, caller.brand_id, id)
     sent = changes(body, row._mapping.get)
     if "discount" in sent:
         sent["discount"] = None if body.discount is None else body.discount.model_dump()
@@ -346,50 +310,29 @@ async def change_code(id: str, caller: Writer, session: Session, body: CodeChang
     refuse_reversed(sent, starts_at, ends_at)
     if "aliases" in sent:
         await set_aliases(session, caller.brand_id, row.id, row.aliases, sent.pop("aliases"))
-    return await _write(session, row, sent)
-
-
-async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Code:
-    changed = await change(session, code, row.brand_id, row.id, values)
-    await redecide_for_codes(await driver_connection(session), row.brand_id, [changed.code_norm])
-    return _shown((await session.execute(_query(row.brand_id).where(code.c.id == row.id))).one())
+    return codes.show(await codes.write(session, row, sent))
 
 
 @router.post("/{id}/disable", responses=CHANGES)
 async def disable_code(id: str, caller: Writer, session: Session) -> Code:
     """Orders from now on do not redeem the code; those before keep their credit. Disabling twice changes nothing."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    refuse_archived("code", row)
-    return _shown(row) if row.disabled_at is not None else await _write(session, row, {"disabled_at": clock.now()})
+    row = await codes.lock(session, caller.brand_id, id)
+    return codes.show(row if row.disabled_at else await codes.write(session, row, {"disabled_at": clock.now()}))
 
 
 @router.post("/{id}/enable", responses=CHANGES)
 async def enable_code(id: str, caller: Writer, session: Session) -> Code:
     """The code counts again, as if it had never been disabled."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    refuse_archived("code", row)
-    return _shown(row) if row.disabled_at is None else await _write(session, row, {"disabled_at": None})
+    row = await codes.lock(session, caller.brand_id, id)
+    return codes.show(await codes.write(session, row, {"disabled_at": None}) if row.disabled_at else row)
 
 
-@router.delete("/{id}", responses=FOUND)
-async def archive_code(id: str, caller: Writer, session: Session) -> Code:
-    """Archives a code: orders from now on do not redeem it. It is never given to anybody else."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    return _shown(row) if row.archived_at is not None else await _write(session, row, {"archived_at": clock.now()})
-
-
-@router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_code(id: str, caller: Writer, session: Session) -> Code:
-    """Brings an archived code back: it counts again, as if it had never been archived, and orders that named it meanwhile are decided again.
-
-    Refused while whoever owns it is archived.
-    """
-    row = await _read(session, caller.brand_id, id, lock=True)
-    if row.archived_at is None:
-        return _shown(row)
-    whose = {field: row._mapping[field] for field in ("campaign_id", "influencer_id", "collaboration_id")}
-    await refuse_to_return(session, "code", row, whose)
-    return await _write(session, row, {"archived_at": None})
+codes.offer_archive(
+    router,
+    archive="Archives a code: orders from now on do not redeem it. It is never given to anybody else.",
+    unarchive="Brings an archived code back: it counts again, as if it had never been archived, and orders that named it meanwhile are decided again."
+    "\n\nRefused while whoever owns it is archived.",
+)
 
 
 # ── Assignments ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -401,21 +344,20 @@ _assignment = partial(show, Assignment, "assignment")
 @router.post("/{id}/assignments", status_code=201, responses=CHANGES)
 async def assign_code(id: str, caller: Writer, session: Session, body: NewAssignment) -> Assignment:
     """Gives the code to a collaboration from a moment on; appended, never changed. Orders that named the code are decided again."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    refuse_archived("code", row)
+    row = await codes.lock(session, caller.brand_id, id)
     pair = await _pair(session, caller, body)
     starts_at = body.starts_at or clock.now()
     if body.ends_at is not None and body.ends_at <= starts_at:
         raise Invalid.field("ends_at", "must be later than starts_at, which is now when left out")
     made = await assign(session, caller.brand_id, row.id, pair.id, starts_at, body.ends_at)
-    await redecide_for_codes(await driver_connection(session), caller.brand_id, [row.code_norm])
+    await _redecide(session, row)
     return _assignment(made)
 
 
 @router.get("/{id}/assignments", responses=FOUND)
 async def list_assignments(id: str, caller: Reader, session: Session, paging: Paging) -> Page[Assignment]:
     """Every interval of ownership, the last appended first."""
-    row = await _read(session, caller.brand_id, id)
+    row = await codes.find(session, caller.brand_id, id)
     query = select(code_assignment).where(
         code_assignment.c.brand_id == caller.brand_id, code_assignment.c.code_id == row.id
     )

@@ -1,39 +1,35 @@
 """Short links: slug to destination, one by one or a thousand at once."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, JsonValue, model_validator
-from sqlalchemy import ColumnElement, Row, and_, func, or_, update
+from sqlalchemy import Row, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired
+from app.api.collection import Collection
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
-from app.api.pagination import Page, Paging, fetch_page
+from app.api.pagination import Page, Paging
 from app.api.routes.links.qr import AtLook, draw_png, draw_svg
-from app.api.routes.links.queries import LOOP, NewRow, find_loops, link_query, make_links, refuse_archived_host
-from app.api.rows import (
-    announce,
-    answer_found,
-    change,
-    equals,
-    in_use,
-    matching,
-    points_to,
-    read_row,
-    refuse_archived,
-    refuse_to_return,
-    show,
+from app.api.routes.links.queries import (
+    LOOP,
+    NewRow,
+    find_loops,
+    link_phase,
+    link_query,
+    make_links,
+    refuse_archived_host,
 )
+from app.api.rows import announce, answer_found, equals, points_to, show
 from app.database.tables import DEFAULT_HOST, campaign, collaboration, influencer, link, route
 from app.domain.destinations import DESTINATION_MAX_CHARS, UTM_FIELDS, apply_utm, check_destination
 from app.domain.slugs import check_slug
 from app.errors import Invalid
-from app.settings import Settings as AllSettings
 
 router: APIRouter = resource("links")
 
@@ -157,25 +153,42 @@ class MadeLinks(BaseModel):
 # ── How a link is read and shown ─────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Showing:
-    """Shows rows of links, with their status of now and their short addresses."""
+async def _write_route(session: AsyncConnection, row: Row[Any]) -> None:
+    """Writes the route that redirects by a changed link."""
+    try:
+        target_url = _target_url(row.destination_url, row.utm)
+    except ValueError as error:
+        field, _, reason = _utm_fault(error)
+        raise Invalid.field(field, reason) from None
+    its = (route.c.host == row.host, route.c.slug == row.slug, route.c.brand_id == row.brand_id)
+    values = {
+        "destination_url": target_url,
+        "expires_at": row.expires_at,
+        "disabled": row.disabled_at is not None or row.archived_at is not None,
+        "changed_xid": func.pg_current_xact_id(),
+    }
+    await session.execute(update(route).where(*its).values(values))
+    await announce(session)
 
-    def __init__(self, settings: AllSettings) -> None:
-        self._base_url = settings.base_url
-        self._scheme = settings.base_url.partition("://")[0]
-        self._now = clock.now()
 
-    def __call__(self, row: Any) -> Link:
-        own_host = None if row.host == DEFAULT_HOST else row.host
-        base = self._base_url if own_host is None else f"{self._scheme}://{own_host}"
-        return show(Link, "link", row, short_url=f"{base}/{row.slug}", host=own_host, status=self._status(row))
+def _shown(base_url: str, row: Row[Any]) -> Link:
+    own_host = None if row.host == DEFAULT_HOST else row.host
+    base = base_url if own_host is None else f"{base_url.partition('://')[0]}://{own_host}"
+    return show(Link, "link", row, short_url=f"{base}/{row.slug}", host=own_host)
 
-    def _status(self, row: Any) -> Literal["active", "disabled", "expired", "archived"]:
-        if row.archived_at is not None:
-            return "archived"
-        if row.disabled_at is not None:
-            return "disabled"
-        return "expired" if row.expires_at is not None and row.expires_at <= self._now else "active"
+
+async def _links(settings: Settings) -> Collection[Link]:
+    return Collection(
+        link,
+        Link,
+        query=link_query,
+        show=partial(_shown, settings.base_url),
+        after_write=_write_route,
+        owners=("campaign_id", "influencer_id", "collaboration_id"),
+    )
+
+
+Links = Annotated[Collection[Link], Depends(_links)]
 
 
 def _new_row(body: NewLink) -> NewRow:
@@ -200,29 +213,31 @@ def _new_row(body: NewLink) -> NewRow:
 
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
-async def create_link(caller: Writer, session: Session, settings: Settings, body: NewLink, response: Response) -> Link:
+async def create_link(
+    caller: Writer, session: Session, settings: Settings, links: Links, body: NewLink, response: Response
+) -> Link:
     """Makes a link; it redirects before this answer is read. The pair of campaign and influencer finds or creates its collaboration."""
     [row], made = await make_links(session, caller.brand_id, [_new_row(body)], settings.base_url)
     answer_found(response, made)
-    return _Showing(settings)(row)
+    return links.show(row)
 
 
 @router.post("/bulk", status_code=201, responses=CREATES)
 async def create_links(
-    caller: Writer, session: Session, settings: Settings, body: NewLinks, response: Response
+    caller: Writer, session: Session, settings: Settings, links: Links, body: NewLinks, response: Response
 ) -> MadeLinks:
     """Makes up to 1,000 links, all or none; what is wrong with any of them is told with its index. 200 when all existed already."""
     wanted = [_new_row(each) for each in body.links]
     rows, made = await make_links(session, caller.brand_id, wanted, settings.base_url, batch="links")
     answer_found(response, made)
-    return MadeLinks(data=[*map(_Showing(settings), rows)])
+    return MadeLinks(data=[links.show(row) for row in rows])
 
 
 @router.get("")
 async def list_links(
     caller: Reader,
     session: Session,
-    settings: Settings,
+    links: Links,
     paging: Paging,
     collaboration_id: Annotated[str | None, Query(max_length=205)] = None,
     campaign_id: Annotated[str | None, Query(max_length=205)] = None,
@@ -236,48 +251,34 @@ async def list_links(
 ) -> Page[Link]:
     """The brand's links, newest first."""
     brand_id = caller.brand_id
-    query = matching(
-        link_query(brand_id),
+    return await links.page(
+        session,
+        brand_id,
+        paging,
+        include_archived,
         points_to(link.c.collaboration_id, collaboration, brand_id, collaboration_id),
         points_to(collaboration.c.campaign_id, campaign, brand_id, campaign_id),
         points_to(collaboration.c.influencer_id, influencer, brand_id, influencer_id),
         equals(link.c.slug, slug and slug.lower()),
         equals(link.c.host, host and host.lower()),
         equals(link.c.placement, placement),
-        None if status is None else _is(status),
+        equals(link_phase(), status),
         equals(link.c.external_id, external_id),
-        in_use(link, include_archived),
     )
-    return await fetch_page(session, query, paging, [link.c.id], _Showing(settings))
-
-
-def _is(status: str) -> ColumnElement[bool]:
-    now = clock.now()
-    if status == "disabled":
-        return link.c.disabled_at.is_not(None)
-    over = and_(link.c.disabled_at.is_(None), link.c.expires_at <= now)
-    return (
-        over
-        if status == "expired"
-        else and_(link.c.disabled_at.is_(None), or_(link.c.expires_at.is_(None), link.c.expires_at > now))
-    )
-
-
-async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
-    return await read_row(session, link_query(brand_id), link, brand_id, shown, lock=lock)
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_link(id: str, caller: Reader, session: Session, settings: Settings) -> Link:
+async def read_link(id: str, caller: Reader, session: Session, links: Links) -> Link:
     """One link, also when archived."""
-    return _Showing(settings)(await _read(session, caller.brand_id, id))
+    return links.show(await links.find(session, caller.brand_id, id))
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_link(id: str, caller: Writer, session: Session, settings: Settings, body: LinkChange) -> Link:
+async def change_link(
+    id: str, caller: Writer, session: Session, settings: Settings, links: Links, body: LinkChange
+) -> Link:
     """Changes what is sent; the next redirect knows it. `utm` and `metadata` are merged key by key."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    refuse_archived("link", row)
+    row = await links.lock(session, caller.brand_id, id)
     sent = changes(body, row._mapping.get)
     if "destination_url" in sent and await find_loops(session, [sent["destination_url"]], settings.base_url):
         raise Invalid.field("destination_url", LOOP, code="loop")
@@ -285,79 +286,51 @@ async def change_link(id: str, caller: Writer, session: Session, settings: Setti
         sent["utm"] = {name: value for name, value in sent["utm"].items() if value is not None}
     if "disabled" in sent:
         sent["disabled_at"] = (row.disabled_at or clock.now()) if sent.pop("disabled") else None
-    return _Showing(settings)(await _write(session, row, sent))
-
-
-async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:
-    """Writes a link and the route that redirects by it."""
-    changed = await change(session, link, row.brand_id, row.id, values)
-    try:
-        target_url = _target_url(changed.destination_url, changed.utm)
-    except ValueError as error:
-        field, _, reason = _utm_fault(error)
-        raise Invalid.field(field, reason) from None
-    write = update(route).where(
-        route.c.host == changed.host, route.c.slug == changed.slug, route.c.brand_id == row.brand_id
-    )
-    write = write.values(
-        destination_url=target_url,
-        expires_at=changed.expires_at,
-        disabled=changed.disabled_at is not None or changed.archived_at is not None,
-        changed_xid=func.pg_current_xact_id(),
-    )
-    await session.execute(write)
-    await announce(session)
-    written: Row[Any] = (await session.execute(link_query(row.brand_id).where(link.c.id == row.id))).one()
-    return written
+    return links.show(await links.write(session, row, sent))
 
 
 @router.post("/{id}/disable", responses=CHANGES)
-async def disable_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
+async def disable_link(id: str, caller: Writer, session: Session, links: Links) -> Link:
     """The link answers 410 from now on. Disabling twice changes nothing."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    refuse_archived("link", row)
-    return _Showing(settings)(row if row.disabled_at else await _write(session, row, {"disabled_at": clock.now()}))
+    row = await links.lock(session, caller.brand_id, id)
+    return links.show(row if row.disabled_at else await links.write(session, row, {"disabled_at": clock.now()}))
 
 
 @router.post("/{id}/enable", responses=CHANGES)
-async def enable_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
+async def enable_link(id: str, caller: Writer, session: Session, links: Links) -> Link:
     """The link redirects again, unless it has expired."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    refuse_archived("link", row)
-    return _Showing(settings)(await _write(session, row, {"disabled_at": None}) if row.disabled_at else row)
+    row = await links.lock(session, caller.brand_id, id)
+    return links.show(await links.write(session, row, {"disabled_at": None}) if row.disabled_at else row)
 
 
 @router.delete("/{id}", responses=FOUND)
-async def archive_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
+async def archive_link(id: str, caller: Writer, session: Session, links: Links) -> Link:
     """Archives a link: it answers 410, is out of lists and kept in reports. Its slug is never given out again."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    return _Showing(settings)(row if row.archived_at else await _write(session, row, {"archived_at": clock.now()}))
+    return links.show(await links.archive(session, caller.brand_id, id))
 
 
 @router.post("/{id}/unarchive", responses=CHANGES)
-async def unarchive_link(id: str, caller: Writer, session: Session, settings: Settings) -> Link:
+async def unarchive_link(id: str, caller: Writer, session: Session, links: Links) -> Link:
     """Brings an archived link back: it redirects again, unless it was disabled or has expired. Refused while whom it belongs to is archived."""
-    row = await _read(session, caller.brand_id, id, lock=True)
-    if row.archived_at is None:
-        return _Showing(settings)(row)
-    whose = {field: row._mapping[field] for field in ("campaign_id", "influencer_id", "collaboration_id")}
-    await refuse_to_return(session, "link", row, whose)
-    await refuse_archived_host(session, caller.brand_id, row.host)
-    return _Showing(settings)(await _write(session, row, {"archived_at": None}))
+    before = await links.find(session, caller.brand_id, id, lock=True)
+    row = await links.unarchive(session, caller.brand_id, id)
+    if before.archived_at is not None:  # refused, nothing of it is committed
+        await refuse_archived_host(session, caller.brand_id, row.host)
+    return links.show(row)
 
 
 # ── QR codes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @router.get("/{id}/qr.svg", responses={200: {"content": {"image/svg+xml": {}}}, **FOUND}, response_class=Response)
-async def draw_link_svg(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:
+async def draw_link_svg(id: str, caller: Reader, session: Session, links: Links, look: AtLook) -> Response:
     """The short address as a QR code that scales without loss."""
-    shown = await read_link(id, caller, session, settings)
+    shown = await read_link(id, caller, session, links)
     return Response(draw_svg(shown.short_url, look), media_type="image/svg+xml")
 
 
 @router.get("/{id}/qr.png", responses={200: {"content": {"image/png": {}}}, **FOUND}, response_class=Response)
-async def draw_link_png(id: str, caller: Reader, session: Session, settings: Settings, look: AtLook) -> Response:
+async def draw_link_png(id: str, caller: Reader, session: Session, links: Links, look: AtLook) -> Response:
     """The short address as a QR code in pixels: the largest whole scale that fits `size`."""
-    shown = await read_link(id, caller, session, settings)
+    shown = await read_link(id, caller, session, links)
     return Response(draw_png(shown.short_url, look), media_type="image/png")

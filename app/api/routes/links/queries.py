@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Row, Select, and_, func, literal, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.collaboration_ref import Pair, Paired, pair_up
+from app.api.collection import phase, status_column
 from app.api.problems import FieldErrors
 from app.api.rows import announce, stands_archived
 from app.database.tables import DEFAULT_HOST, collaboration, host, link
@@ -41,6 +42,11 @@ Columns = dict[str, Any]
 """The columns of a link that is about to be inserted, as _COLUMNS names them."""
 
 
+def link_phase() -> ColumnElement[str]:
+    """What a link is now, unless it is archived."""
+    return phase(link, ends_at=link.c.expires_at)
+
+
 def link_query(brand_id: UUID) -> Select[Any]:
     """Links with their campaign and influencer."""
     joined = and_(
@@ -49,7 +55,8 @@ def link_query(brand_id: UUID) -> Select[Any]:
         collaboration.c.brand_id == brand_id,
     )
     whose = (collaboration.c.campaign_id, collaboration.c.influencer_id)
-    return select(link, *whose).join_from(link, collaboration, joined).where(link.c.brand_id == brand_id)
+    columns = (link, *whose, status_column(link, link_phase()))
+    return select(*columns).join_from(link, collaboration, joined).where(link.c.brand_id == brand_id)
 
 
 # The slug belongs to the link whose route is inserted first. Sorted by the key, so that two batches that overlap wait for each other and cannot

@@ -17,7 +17,7 @@ from app.api.routes.sources.guides import Guidance, guide_source
 from app.api.routes.sources.health import Health, read_health
 from app.api.routes.sources.samples import Sampled, check_source
 from app.api.routes.sources.settings import PlatformName, SourceSettings, refuse_foreign, refuse_unguarded
-from app.api.rows import announce, change, equals, in_use, insert_new, lock_row, matching, read_row, show
+from app.api.rows import announce, change, equals, in_use, insert_new, matching, read_row, refuse_archived, show
 from app.database.tables import source
 from app.errors import Conflict
 from app.platforms.registry import EXAMPLE, MAPPED
@@ -163,7 +163,8 @@ async def read_source(id: str, caller: Reader, session: Session, request: Reques
 @router.patch("/{id}", responses=CHANGES)
 async def change_source(id: str, caller: Admin, session: Session, request: Request, body: SourceChange) -> Source:
     """Changes what is sent. Messages that failed under a mistyped secret can be replayed once it is mended."""
-    row = await lock_row(session, source, caller.brand_id, id)
+    row = await _read(session, caller.brand_id, id, lock=True)
+    refuse_archived("source", row)
     sent = body.model_dump(exclude_unset=True, exclude=set(Sampled.model_fields))
     if "secrets" in sent:
         sent["secrets"] = _sealed(request, body.secrets)

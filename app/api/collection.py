@@ -1,0 +1,154 @@
+"""What most resources do alike with the rows of their table: list, find, create, change, archive and bring back."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Generic
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from sqlalchemy import ColumnElement, Row, Select, Table, case, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app import clock
+from app.api import rows
+from app.api.auth import Reader, Writer
+from app.api.http import CHANGES, FOUND, Session
+from app.api.pagination import Page, PageRequest, fetch_page
+from app.api.rows import Shown
+
+
+class Collection(Generic[Shown]):
+    """The rows of one table, as one resource offers them.
+
+    query: the rows of a brand with what answers show beside the table's columns. show: the answer for a row of `query`. after_write: what else
+    changes with the table's row, in the same transaction. owners: fields of a row of `query` that name what it belongs to.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        model: type[Shown],
+        *,
+        query: Callable[[UUID], Select[Any]] | None = None,
+        show: Callable[[Row[Any]], Shown] | None = None,
+        after_write: Callable[[AsyncConnection, Row[Any]], Awaitable[None]] | None = None,
+        owners: tuple[str, ...] = (),
+    ) -> None:
+        self.table = table
+        self.model = model
+        self.query = query or (lambda brand_id: select(table).where(table.c.brand_id == brand_id))
+        self.show: Callable[[Row[Any]], Shown] = show or partial(rows.show, model, table.name)
+        self._after_write = after_write
+        self._owners = owners
+
+    # ── For endpoints ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def page(
+        self,
+        session: AsyncConnection,
+        brand_id: UUID,
+        paging: PageRequest,
+        include_archived: bool,
+        *filters: ColumnElement[bool] | None,
+    ) -> Page[Shown]:
+        """One page of the brand's rows, newest first; a filter that is None was not sent."""
+        query = rows.matching(self.query(brand_id), *filters, rows.in_use(self.table, include_archived))
+        return await fetch_page(session, query, paging, [self.table.c.id], self.show)
+
+    async def create(
+        self, session: AsyncConnection, brand_id: UUID, values: dict[str, Any], response: Response
+    ) -> tuple[Row[Any], bool]:
+        """The table's row as made, or as found by its `external_id` and answered 200; and whether it was made. Raises as `create_or_find`."""
+        row, made = await rows.create_or_find(session, self.table, brand_id, values)
+        rows.answer_found(response, made)
+        return row, made
+
+    async def find(self, session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
+        """The row that the path calls `shown`, also when archived. Raises NotFound."""
+        return await rows.read_row(session, self.query(brand_id), self.table, brand_id, shown, lock=lock)
+
+    async def lock(self, session: AsyncConnection, brand_id: UUID, shown: str) -> Row[Any]:
+        """The row that is to be changed, locked. Raises NotFound, and Conflict when it is archived."""
+        row = await self.find(session, brand_id, shown, lock=True)
+        rows.refuse_archived(self.table.name, row)
+        return row
+
+    async def read(self, session: AsyncConnection, brand_id: UUID, row_id: UUID) -> Row[Any]:
+        """A row that is known to exist."""
+        row: Row[Any] = (await session.execute(self.query(brand_id).where(self.table.c.id == row_id))).one()
+        return row
+
+    async def write(self, session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:
+        """Writes these columns of a locked row, and what changes with them; the row as it is then."""
+        changed = await rows.change(session, self.table, row.brand_id, row.id, values)
+        if self._after_write is not None:
+            await self._after_write(session, changed)
+        return await self.read(session, row.brand_id, row.id)
+
+    async def archive(self, session: AsyncConnection, brand_id: UUID, shown: str) -> Row[Any]:
+        """Archives a row; the first time counts, so that doing it again changes nothing. Raises NotFound."""
+        row = await self.find(session, brand_id, shown, lock=True)
+        return row if row.archived_at is not None else await self.write(session, row, {"archived_at": clock.now()})
+
+    async def unarchive(self, session: AsyncConnection, brand_id: UUID, shown: str) -> Row[Any]:
+        """Brings a row back; one that is not archived stays as it is. Raises NotFound, and Conflict as `refuse_to_return` does."""
+        row = await self.find(session, brand_id, shown, lock=True)
+        if row.archived_at is None:
+            return row
+        await rows.refuse_to_return(
+            session, self.table.name, row, {field: row._mapping[field] for field in self._owners}
+        )
+        return await self.write(session, row, {"archived_at": None})
+
+    # ── Endpoints ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def offer_read(self, router: APIRouter) -> None:
+        """Adds `GET /{id}`."""
+
+        async def read(id: str, caller: Reader, session: Session) -> Any:
+            return self.show(await self.find(session, caller.brand_id, id))
+
+        description = f"One {self.table.name}, also when archived."
+        self._add(router, "GET /{id}", "read", read, description, FOUND)
+
+    def offer_archive(self, router: APIRouter, *, archive: str, unarchive: str) -> None:
+        """Adds `DELETE /{id}` and `POST /{id}/unarchive`, with these descriptions."""
+
+        async def put_away(id: str, caller: Writer, session: Session) -> Any:
+            return self.show(await self.archive(session, caller.brand_id, id))
+
+        async def bring_back(id: str, caller: Writer, session: Session) -> Any:
+            return self.show(await self.unarchive(session, caller.brand_id, id))
+
+        self._add(router, "DELETE /{id}", "archive", put_away, archive, FOUND)
+        self._add(router, "POST /{id}/unarchive", "unarchive", bring_back, unarchive, CHANGES)
+
+    def _add(
+        self, router: APIRouter, place: str, verb: str, endpoint: Callable[..., Any], text: str, answers: dict[Any, Any]
+    ) -> None:
+        method, path = place.split(" ")
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            name=f"{verb}_{self.table.name}",
+            description=text,
+            response_model=self.model,
+            responses=answers,
+        )
+
+
+def phase(
+    table: Table, *, ends_at: ColumnElement[Any], starts_at: ColumnElement[Any] | None = None
+) -> ColumnElement[str]:
+    """What a row that is not archived is now: `disabled`, `expired`, `not_started` or `active`."""
+    now = clock.now()
+    cases = [(table.c.disabled_at.is_not(None), "disabled"), (ends_at <= now, "expired")]
+    if starts_at is not None:
+        cases.append((starts_at > now, "not_started"))
+    return case(*cases, else_="active")
+
+
+def status_column(table: Table, phase: ColumnElement[str]) -> ColumnElement[str]:
+    """The column `status` of a query: the phase of a row, or `archived`."""
+    return case((table.c.archived_at.is_not(None), "archived"), else_=phase).label("status")
