@@ -6,15 +6,15 @@ SQL and nothing else; commit and rollback happen here and nowhere else. Whatever
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine
-from types import TracebackType
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import asyncpg
 from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import clock, random_ids
@@ -30,36 +30,19 @@ from app.settings import Settings as AllSettings
 log = logging.getLogger("ariane.api")
 
 
-class Unit:
+class Unit(AsyncExitStack):
     """One request's transaction: begun at its first statement, committed when the answer is ready, rolled back on any error."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__()
         self._engine = engine
         self._connection: AsyncConnection | None = None
-        self._transaction: AsyncTransaction | None = None
 
     async def connection(self) -> AsyncConnection:
         """The connection, inside the transaction."""
         if self._connection is None:
-            self._connection = await self._engine.connect()
-            self._transaction = await self._connection.begin()
+            self._connection = await self.enter_async_context(self._engine.begin())
         return self._connection
-
-    async def __aenter__(self) -> "Unit":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._connection is None or self._transaction is None:
-            return
-        try:
-            if error is None:
-                await self._transaction.commit()
-            elif self._transaction.is_active:
-                await self._transaction.rollback()
-        finally:
-            await self._connection.close()
 
 
 class Route(APIRoute):
@@ -74,13 +57,16 @@ class Route(APIRoute):
         parameters = _query_parameters(self)
 
         async def checked(request: Request) -> Response:
-            if parameters is not None:
-                _refuse_unknown(request, parameters)
+            # Ignored, a misspelt filter would answer with every row.
+            unknown = [] if parameters is None else sorted(set(request.query_params) - parameters)
+            if unknown:
+                fields = tuple(FieldError(name, NO_PARAMETER, "unknown_field") for name in unknown)
+                raise Invalid(f"{', '.join(unknown)[:200]}: {NO_PARAMETER}", fields=fields)
             return await handler(request)
 
         async def answer(request: Request) -> Response:
             try:
-                return await _answer(request, self.read, checked)
+                return await self._answer(request, checked)
             except AppError:
                 raise
             except Exception as error:
@@ -90,6 +76,18 @@ class Route(APIRoute):
                 raise problem from error
 
         return answer
+
+    async def _answer(self, plain: Request, handler: idempotency.Handler) -> Response:
+        state = plain.app.state
+        await state.gate.check()
+        caller = plain.state.caller = await authenticate(plain, state.keys)
+        request = await self.read(plain)
+        key = idempotency.read_key(request) if request.method == "POST" else None
+        async with Unit(state.engine) as unit:
+            request.state.unit = unit
+            if key is None:
+                return await handler(request)
+            return await idempotency.once(request, caller, await unit.connection(), key, handler)
 
 
 def _query_parameters(route: APIRoute) -> frozenset[str] | None:
@@ -105,31 +103,6 @@ def _query_parameters(route: APIRoute) -> frozenset[str] | None:
                 return None
             names.add(field.alias)
     return frozenset(names)
-
-
-def _refuse_unknown(request: Request, parameters: frozenset[str]) -> None:
-    """Refuses a misspelt filter: ignored, it would answer with every row."""
-    unknown = sorted(set(request.query_params) - parameters)
-    if unknown:
-        fields = tuple(FieldError(name, NO_PARAMETER, "unknown_field") for name in unknown)
-        raise Invalid(f"{', '.join(unknown)[:200]}: {NO_PARAMETER}", fields=fields)
-
-
-async def _answer(
-    plain: Request,
-    read: Callable[[Request], Awaitable[StrictRequest]],
-    handler: Callable[[Request], Coroutine[Any, Any, Response]],
-) -> Response:
-    state = plain.app.state
-    await state.gate.check()
-    caller = plain.state.caller = await authenticate(plain, state.keys)
-    request = await read(plain)
-    key = idempotency.read_key(request) if request.method == "POST" else None
-    async with Unit(state.engine) as unit:
-        request.state.unit = unit
-        if key is None:
-            return await handler(request)
-        return await idempotency.once(request, caller, await unit.connection(), key, handler)
 
 
 def resource(name: str, *, prefix: str | None = None, route_class: type[Route] = Route) -> APIRouter:

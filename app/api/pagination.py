@@ -3,13 +3,11 @@
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
-from uuid import UUID
 
+import msgspec
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Row, Select, tuple_
@@ -22,7 +20,6 @@ LIMIT_MAX = 100
 SIGNATURE_BYTES = 16
 
 Shown = TypeVar("Shown")
-CursorValue = UUID | datetime | int | str
 
 
 class Page(BaseModel, Generic[Shown]):
@@ -34,7 +31,7 @@ class Page(BaseModel, Generic[Shown]):
 
 
 class PageRequest:
-    """The page that a request wants. A cursor is tied to its brand, list and filters."""
+    """The page that a request wants. A cursor is signed, and tied to its brand, list and filters."""
 
     def __init__(self, request: Request, response: Response, limit: int, cursor: str | None) -> None:
         self.limit = limit
@@ -45,19 +42,37 @@ class PageRequest:
             (name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "limit")
         )
         self._scope = f"{request.state.caller.brand_id}|{request.url.path}|{urlencode(filters)}"
-        self.after: tuple[CursorValue, ...] | None = None
-        if cursor is not None:
-            self.after = open_cursor(self._key, self._scope, cursor)
+        self.after = None if cursor is None else self._open(cursor)
+        """The keys of the last row of the page before, in JSON."""
 
-    def close(self, last: Sequence[CursorValue] | None) -> str | None:
-        """The cursor of the next page, also sent as `Link: rel="next"`; None on the last page."""
-        if last is None:
-            return None
-        cursor = seal_cursor(self._key, self._scope, last)
+    def close(self, last: Sequence[Any]) -> str:
+        """The cursor of the page after a row with these keys, also sent as `Link: rel="next"`."""
+        payload = msgspec.json.encode(last)
+        cursor = base64.urlsafe_b64encode(self._sign(payload) + payload).rstrip(b"=").decode()
         query = [(name, value) for name, value in self._request.query_params.multi_items() if name != "cursor"]
         address = f"{self._request.url.path}?{urlencode([*query, ('cursor', cursor)])}"
         self._response.headers["Link"] = f'<{address}>; rel="next"'
         return cursor
+
+    def _open(self, cursor: str) -> bytes:
+        """The payload of a cursor. Raises Malformed when it was made elsewhere, for another list, or tampered with."""
+        try:
+            sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            raise _bad_cursor() from None
+        signature, payload = sealed[:SIGNATURE_BYTES], sealed[SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, self._sign(payload)):
+            raise _bad_cursor()
+        return payload
+
+    def _sign(self, payload: bytes) -> bytes:
+        signed = self._scope.encode("utf-8", "replace") + b"\0" + payload
+        return hmac.new(self._key, signed, hashlib.sha256).digest()[:SIGNATURE_BYTES]
+
+
+def _bad_cursor() -> Malformed:
+    reason = "is not a cursor of this list with these filters; start again without it"
+    return Malformed.field("cursor", reason, code="bad_cursor")
 
 
 async def _page_request(
@@ -86,62 +101,16 @@ async def fetch_page(
     `keys` are among the selected columns, and the last of them is unique.
     """
     if page.after is not None:
-        if len(page.after) != len(keys):
-            raise _bad_cursor()
-        one = len(keys) == 1
-        here: Any = keys[0] if one else tuple_(*keys)
-        there: Any = page.after[0] if one else tuple_(*page.after)
-        query = query.where(here > there if ascending else here < there)
+        kinds: Any = tuple(key.type.python_type for key in keys)
+        try:
+            after = msgspec.json.decode(page.after, type=tuple[kinds])
+        except msgspec.ValidationError:
+            raise _bad_cursor() from None  # it was made by another release
+        here: Any = tuple_(*keys)
+        query = query.where(here > after if ascending else here < after)
     query = query.order_by(*(key if ascending else key.desc() for key in keys)).limit(page.limit + 1)
     rows = (await connection.execute(query)).all()
     more = len(rows) > page.limit
     rows = rows[: page.limit]
-    last = [rows[-1]._mapping[key] for key in keys] if more else None
-    return Page(data=[shown(row) for row in rows], next_cursor=page.close(last), has_more=more)
-
-
-# ── The cursor ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def seal_cursor(key: bytes, scope: str, values: Sequence[CursorValue]) -> str:
-    """An opaque cursor that only `open_cursor` with the same key and scope reads back."""
-    tagged = [_tagged(value) for value in values]
-    payload = json.dumps(tagged, separators=(",", ":"), ensure_ascii=False).encode()
-    return base64.urlsafe_b64encode(_sign(key, scope, payload) + payload).rstrip(b"=").decode()
-
-
-def open_cursor(key: bytes, scope: str, cursor: str) -> tuple[CursorValue, ...]:
-    """The values in a cursor. Raises Malformed when it was made elsewhere, for another list, or tampered with."""
-    try:
-        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        raise _bad_cursor() from None
-    signature, payload = sealed[:SIGNATURE_BYTES], sealed[SIGNATURE_BYTES:]
-    if not hmac.compare_digest(signature, _sign(key, scope, payload)):
-        raise _bad_cursor()
-    return tuple(_untagged(tag, text) for tag, text in json.loads(payload))
-
-
-def _sign(key: bytes, scope: str, payload: bytes) -> bytes:
-    return hmac.new(key, scope.encode("utf-8", "replace") + b"\0" + payload, hashlib.sha256).digest()[:SIGNATURE_BYTES]
-
-
-def _tagged(value: CursorValue) -> tuple[str, str]:
-    if isinstance(value, UUID):
-        return "u", value.hex
-    if isinstance(value, datetime):
-        return "t", value.isoformat()
-    return ("i", str(value)) if isinstance(value, int) else ("s", value)
-
-
-def _untagged(tag: str, text: str) -> CursorValue:
-    if tag == "u":
-        return UUID(text)
-    if tag == "t":
-        return datetime.fromisoformat(text)
-    return int(text) if tag == "i" else text
-
-
-def _bad_cursor() -> Malformed:
-    reason = "is not a cursor of this list with these filters; start again without it"
-    return Malformed.field("cursor", reason, code="bad_cursor")
+    cursor = page.close([rows[-1]._mapping[key] for key in keys]) if more else None
+    return Page(data=[shown(row) for row in rows], next_cursor=cursor, has_more=more)
