@@ -131,7 +131,7 @@ def points_to(
 ) -> ColumnElement[bool] | None:
     """The filter that a column refers to the row called `shown`; an unknown name means no rows.
 
-    A report refuses one instead (app/api/routes/reports/reports.py): its zeros would be taken for figures.
+    A report refuses one instead (app/api/routes/reports.py): its zeros would be taken for figures.
     """
     if shown is None or not shown.startswith(EXTERNAL):
         return None if shown is None else _is_called(column, table, shown)

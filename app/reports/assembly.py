@@ -1,4 +1,4 @@
-"""Makes the rows of a report out of counts: pure, and exact to the minor unit.
+"""Makes a report out of counts: pure, and exact to the minor unit.
 
 rows + unsplit = totals (attributed)        totals + unattributed = all orders
 """
@@ -6,13 +6,16 @@ rows + unsplit = totals (attributed)        totals + unattributed = all orders
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
+from uuid import UUID
 
-from app.domain.kpi import Facts, Figure, Missing
+from app.domain.kpi import ORDER_METRICS, Facts, Figure, Figures, Missing, compute, coverage, shown
 from app.reports.clicks import CLICK_COUNTS
-from app.reports.money import WHOLE_BP, Costs, Orders, splits_costs
+from app.reports.money import WHOLE_BP, Sums
+from app.reports.names import Named
 from app.reports.question import ENTITIES, Key, Question, Tallies
-from app.reports.statements import check_rows
 
 UNSPLITTABLE = Missing("unsplittable")
 """The figure exists for the whole and cannot be told apart by this group or filter."""
@@ -20,10 +23,10 @@ UNSPLITTABLE = Missing("unsplittable")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its key and what was counted for it."""
+    """One row: for each group its entity, or the label of its day, week or month; and its figures."""
 
-    key: Key
-    facts: Facts
+    key: Mapping[str, Named | str]
+    figures: Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Unsplit:
     metric: str
     value: int
     detail: str
+    reason: str = UNSPLITTABLE.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,63 +44,69 @@ class Unconverted:
     """Sums in another currency than the report's, which are in none of its figures."""
 
     currency: str
-    conversions: Figure
+    conversions: int | Decimal | None
     gross_minor: int
     refunds_minor: int
     cost_minor: int
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
-    """A report in facts. Rows are in the order they are shown."""
+class Summary:
+    """The whole report, its rows in the order they are shown.
 
+    complete_until: every click and order received before it is counted; None while nothing has been drained yet.
+    """
+
+    question: Question
+    as_of: datetime
+    complete_until: datetime | None
     rows: tuple[Row, ...]
-    totals: Facts
-    unattributed: Facts
-    all_orders: Facts
+    totals: Figures
+    unattributed: Figures
+    all_orders: Figures
     unsplit: tuple[Unsplit, ...]
     unconverted: tuple[Unconverted, ...]
 
 
-def splits_clicks(group: str) -> bool:
-    """Whether clicks can be told apart by this group at all: a click knows its link and its time, and no code."""
-    return group != "code"
-
-
-def knows_clicks(question: Question) -> bool:
-    """Whether clicks can answer the filters: they have neither code nor shop."""
-    return not (question.filters.code_id or question.filters.shop)
-
-
-def knows_costs(question: Question) -> bool:
-    """Whether costs can answer the filters: they have no link, code or shop."""
-    return not (question.filters.link_id or question.filters.code_id or question.filters.shop)
-
-
-def assemble(question: Question, clicks: Tallies, orders: Orders, costs: Costs) -> Assembly:
+def assemble(
+    question: Question,
+    clicks: Tallies,
+    orders: Sums,
+    costs: Sums,
+    names: Mapping[str, Mapping[UUID | None, Named]],
+    *,
+    as_of: datetime,
+    complete_until: datetime | None,
+) -> Summary:
     """The report. `clicks` are by row when the groups split clicks, else under the empty key; empty when the filters exclude clicks."""
-    rows_have_clicks = knows_clicks(question) and all(map(splits_clicks, question.group_by))
-    rows_have_costs = knows_costs(question) and all(map(splits_costs, question.group_by))
     counted: Tallies = {}
-    for tallies in (orders.attributed, clicks if rows_have_clicks else {}, costs.split):
+    totals = Counter(costs.rest)
+    for tallies in (orders.rows, clicks, costs.rows):
         for key, counts in tallies.items():
-            counted.setdefault(key, Counter()).update(counts)
-    totals: Counter[str] = Counter()
-    for tallies in (orders.attributed, clicks, costs.split):
-        for counts in tallies.values():
             totals.update(counts)
-    totals["cost_minor"] += costs.unsplit_minor
+            if len(key) == len(question.group_by):
+                counted.setdefault(key, Counter()).update(counts)
+    labels = [bucket.label for bucket in question.buckets]
     if question.group_by == (question.unit,):
-        for number in range(len(question.buckets)):
+        for number in range(len(labels)):
             counted.setdefault((number,), Counter())
-    rows = [Row(key, _facts(counts, clicks=rows_have_clicks, costs=rows_have_costs)) for key, counts in counted.items()]
-    check_rows(len(rows))
-    all_orders = _sum(totals, orders.unattributed)
-    return Assembly(
-        rows=tuple(_in_order(question, rows)) if question.group_by else (),
-        totals=_facts(totals, clicks=knows_clicks(question), costs=knows_costs(question)),
-        unattributed=_facts(orders.unattributed, clicks=True, costs=True),
-        all_orders=_facts(all_orders, clicks=True, costs=True),
+    with_clicks = question.knows_clicks and question.splits_clicks
+    with_costs = question.knows_costs and question.splits_costs
+    facts = {key: _facts(counts, clicks=with_clicks, costs=with_costs) for key, counts in counted.items()}
+    rows = []
+    for key in _in_order(question, facts) if question.group_by else ():
+        parts = zip(question.group_by, key, strict=True)
+        shown_key = {group: labels[part] if isinstance(part, int) else names[group][part] for group, part in parts}
+        rows.append(Row(shown_key, compute(facts[key])))
+    all_totals = _facts(totals, clicks=question.knows_clicks, costs=question.knows_costs)
+    return Summary(
+        question=question,
+        as_of=as_of,
+        complete_until=complete_until,
+        rows=tuple(rows),
+        totals=compute(all_totals),
+        unattributed=compute(_facts(orders.rest), ORDER_METRICS),
+        all_orders=_all_orders(question, all_totals.conversions, _facts(_sum(totals, orders.rest))),
         unsplit=tuple(_unsplit(question, totals, costs)) if question.group_by else (),
         unconverted=_unconverted(orders.unconverted, costs.unconverted),
     )
@@ -110,7 +120,7 @@ def _orders(bp: int) -> int | Fraction:
     return Fraction(bp, WHOLE_BP) if bp % WHOLE_BP else bp // WHOLE_BP
 
 
-def _facts(counts: Mapping[str, int], *, clicks: bool, costs: bool) -> Facts:
+def _facts(counts: Mapping[str, int], *, clicks: bool = True, costs: bool = True) -> Facts:
     """Facts of what was counted; UNSPLITTABLE for clicks or costs where they are not known."""
     found: dict[str, Figure] = {name: counts.get(name, 0) for name in _FACTS}
     found["conversions"] = _orders(counts.get("conversions_bp", 0))
@@ -130,17 +140,25 @@ def _sum(*parts: Counter[str]) -> Counter[str]:
     return total
 
 
-def _unsplit(question: Question, totals: Mapping[str, int], costs: Costs) -> list[Unsplit]:
+def _all_orders(question: Question, attributed: Figure, facts: Facts) -> Figures:
+    """The figures of all orders, and the share that the report explains; no share under a filter that no unattributed order can pass."""
+    figures = compute(facts, ORDER_METRICS)
+    if any(getattr(question.filters, f"{entity}_id") for entity in ENTITIES):
+        attributed = Missing("filtered")
+    figure = coverage(attributed, facts.conversions)
+    reasons = {"coverage": figure.reason} if isinstance(figure, Missing) else {}
+    return Figures({**figures.values, "coverage": shown(figure, "ratio")}, {**figures.reasons, **reasons})
+
+
+def _unsplit(question: Question, totals: Mapping[str, int], costs: Sums) -> list[Unsplit]:
     found = []
-    if knows_clicks(question) and not all(map(splits_clicks, question.group_by)):
+    if question.knows_clicks and not question.splits_clicks:
         found += [Unsplit(name, totals.get(name, 0), "clicks have no code") for name in CLICK_COUNTS]
-    if knows_costs(question):
-        if not all(map(splits_costs, question.group_by)):
-            found.append(
-                Unsplit("cost_minor", costs.unsplit_minor, "costs belong to collaborations, not to links or codes")
-            )
-        elif costs.unsplit_minor:
-            found.append(Unsplit("cost_minor", costs.unsplit_minor, "costs of whole campaigns"))
+    unsplit_minor = costs.rest["cost_minor"]
+    if question.knows_costs and not question.splits_costs:
+        found.append(Unsplit("cost_minor", unsplit_minor, "costs belong to collaborations, not to links or codes"))
+    elif unsplit_minor:
+        found.append(Unsplit("cost_minor", unsplit_minor, "costs of whole campaigns"))
     return found
 
 
@@ -148,30 +166,26 @@ def _unconverted(orders: Mapping[str, Counter[str]], costs: Mapping[str, Counter
     found = []
     for currency in sorted({*orders, *costs}):
         counts = _sum(orders.get(currency, Counter()), costs.get(currency, Counter()))
-        conversions = _orders(counts["conversions_bp"])
-        found.append(
-            Unconverted(currency, conversions, counts["gross_minor"], counts["refunds_minor"], counts["cost_minor"])
-        )
+        amounts = (counts[name] for name in ("gross_minor", "refunds_minor", "cost_minor"))
+        found.append(Unconverted(currency, shown(_orders(counts["conversions_bp"]), "count"), *amounts))
     return tuple(found)
 
 
-def _in_order(question: Question, rows: list[Row]) -> list[Row]:
-    """Sorted group by group: time ascending; entities by revenue, conversions, clicks (over all their rows) descending, unknown last."""
-    ranks: list[Mapping[object, int] | None] = []
-    for place, group in enumerate(question.group_by):
-        ranks.append(_ranks(place, rows) if group in ENTITIES else None)
+def _in_order(question: Question, rows: Mapping[Key, Facts]) -> list[Key]:
+    """The keys, group by group: time ascending; entities by revenue, conversions, clicks (over all their rows) descending, unknown last."""
+    ranks = [_ranks(place, rows) if group in ENTITIES else None for place, group in enumerate(question.group_by)]
 
-    def order(row: Row) -> tuple[object, ...]:
-        return tuple(part if rank is None else rank[part] for part, rank in zip(row.key, ranks, strict=True))
+    def order(key: Key) -> tuple[object, ...]:
+        return tuple(part if rank is None else rank[part] for part, rank in zip(key, ranks, strict=True))
 
     return sorted(rows, key=order)
 
 
-def _ranks(place: int, rows: list[Row]) -> Mapping[object, int]:
+def _ranks(place: int, rows: Mapping[Key, Facts]) -> Mapping[object, int]:
     weights: dict[object, list[int | Fraction]] = {}
-    for row in rows:
-        weight = weights.setdefault(row.key[place], [0, 0, 0])
-        for index, figure in enumerate((row.facts.net_minor, row.facts.conversions, row.facts.clicks)):
+    for key, facts in rows.items():
+        weight = weights.setdefault(key[place], [0, 0, 0])
+        for index, figure in enumerate((facts.net_minor, facts.conversions, facts.clicks)):
             if not isinstance(figure, Missing):
                 weight[index] += figure
     ordered = sorted(weights, key=lambda part: (part is None, *(-each for each in weights[part]), str(part)))

@@ -7,18 +7,17 @@ same figures.
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, datetime
-from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     FromClause,
     Integer,
     Select,
     Subquery,
-    Table,
     and_,
     func,
     literal,
@@ -65,52 +64,59 @@ async def count_clicks(
         )
     tallies: Tallies = {}
     groups, columns = len(question.group_by), question.places
-    for part, places in _parts(brand_id, question.filters, days, stretches, by_link=bool(question.entities)):
+    for part, buckets in _parts(brand_id, question.filters, days, stretches, by_link=bool(question.entities)):
         counted = [name for name in CLICK_COUNTS if name in part.c]
-        has_buckets = question.unit is not None
         for row in await fetch(connection, _by_row(part, brand_id, question)):
-            found = (places.buckets[row[0] - 1], *row[1:]) if has_buckets else row
+            found = (buckets[row[0] - 1], *row[1:]) if question.unit else row
             counts = dict(zip(counted, map(int, row[groups:]), strict=True))
             tallies.setdefault(key_of(found, columns), Counter()).update(counts)
     return tallies
 
 
-class Places:
-    """Spans as one ascending list of bounds, in which a binary search finds the span of a row; `buckets[place - 1]` is its bucket."""
-
-    def __init__(self, spans: Sequence[tuple[Any, Any, int]]) -> None:
-        self.bounds: list[Any] = []
-        self.buckets: list[int] = []
-        for start, end, bucket in sorted(spans):
-            if self.bounds and self.bounds[-1] == start:
-                self.buckets[-1] = bucket
-            else:
-                self.bounds.append(start)
-                self.buckets.append(bucket)
-            # Nothing between an end and the next start passes the conditions.
-            self.bounds.append(end)
-            self.buckets.append(-1)
-        if {*self.buckets} == {spans[0][2], -1}:
-            self.bounds, self.buckets = [], [spans[0][2]]
-
-    def of(self, field: ColumnElement[Any]) -> ColumnElement[int]:
-        """The place of a row, from 1; a constant when all spans are of one bucket."""
-        if not self.bounds:
-            return literal(1, Integer)
-        return func.width_bucket(field, literal(self.bounds, ARRAY(field.type)))
+def _place_of(field: ColumnElement[Any], spans: Sequence[tuple[Any, Any, int]]) -> tuple[ColumnElement[int], list[int]]:
+    """The place of a row, from 1, in one ascending list of bounds, which a binary search finds; and the bucket of each place."""
+    bounds: list[Any] = []
+    buckets: list[int] = []
+    for start, end, bucket in sorted(spans):
+        if bounds and bounds[-1] == start:
+            buckets[-1] = bucket
+        else:
+            bounds.append(start)
+            buckets.append(bucket)
+        # Nothing between an end and the next start passes the conditions.
+        bounds.append(end)
+        buckets.append(-1)
+    if {*buckets} == {spans[0][2], -1}:
+        return literal(1, Integer), [spans[0][2]]
+    return func.width_bucket(field, literal(bounds, ARRAY(field.type))), buckets
 
 
 def _parts(
     brand_id: UUID, filters: Filters, days: Sequence[Days], stretches: Sequence[Stretch], *, by_link: bool
-) -> list[tuple[Subquery, Places]]:
-    """What to add up, as relations of place, link_id (if `by_link`) and counts."""
+) -> list[tuple[Subquery, list[int]]]:
+    """What to add up, as relations of place, link_id (if `by_link`) and counts; each with the buckets of its places."""
     parts = []
-    part = partial(_part, brand_id=brand_id, filters=filters, by_link=by_link)
+
+    def add(
+        field: Column[Any],
+        spans: Sequence[tuple[Any, Any, int]],
+        counts: Sequence[ColumnElement[Any]],
+        *conditions: ColumnElement[bool],
+    ) -> None:
+        table = field.table
+        place, buckets = _place_of(field, spans)
+        groups = [place.label("place"), *([table.c.link_id] if by_link else [])]
+        chosen = _of_chosen_links(table.c.link_id, brand_id, filters)
+        # By number: naming a place of many bounds twice would send the bounds twice.
+        numbers: list[ColumnElement[Any]] = [literal_column(str(number)) for number in range(1, len(groups) + 1)]
+        query = select(*groups, *counts).where(table.c.brand_id == brand_id, *conditions, *chosen).group_by(*numbers)
+        parts.append((query.subquery("part"), buckets))
+
     if days:
         spans = [(span.first, span.after, span.bucket) for span in days]
         sums = [func.sum(click_day.c[name]).label(name) for name in CLICK_COUNTS]
         on_days = [and_(click_day.c.day >= first, click_day.c.day < after) for first, after in _runs(spans)]
-        parts.append(part(click_day, click_day.c.day, spans, sums, [or_(*on_days)]))
+        add(click_day.c.day, spans, sums, or_(*on_days))
     if stretches:
         ranges = [(floor_at(span.start), floor_at(span.end), span.bucket) for span in stretches]
         classes = [
@@ -119,36 +125,15 @@ def _parts(
             if name in _CLASS_COUNTS
         ]
         in_ranges = [and_(click.c.id >= low, click.c.id < high) for low, high in _runs(ranges)]
-        counted = click.c["class"] < len(_CLASS_COUNTS)
-        parts.append(part(click, click.c.id, ranges, classes, [counted, or_(*in_ranges)]))
+        add(click.c.id, ranges, classes, click.c["class"] < len(_CLASS_COUNTS), or_(*in_ranges))
         # Visits are dated by their first click; the UTC day is only the way into the key.
         first = visit.c.first_click_id
         met = [
             and_(visit.c.day.between(start.date(), end.date()), first >= floor_at(start), first < floor_at(end))
             for start, end in _runs([(span.start, span.end, span.bucket) for span in stretches])
         ]
-        parts.append(part(visit, first, ranges, [func.count().label("unique_clicks")], [or_(*met)]))
+        add(first, ranges, [func.count().label("unique_clicks")], or_(*met))
     return parts
-
-
-def _part(
-    table: Table,
-    field: ColumnElement[Any],
-    spans: Sequence[tuple[Any, Any, int]],
-    counts: Sequence[ColumnElement[Any]],
-    conditions: Sequence[ColumnElement[bool]],
-    *,
-    brand_id: UUID,
-    filters: Filters,
-    by_link: bool,
-) -> tuple[Subquery, Places]:
-    places = Places(spans)
-    groups = [places.of(field).label("place"), *([table.c.link_id] if by_link else [])]
-    chosen = _of_chosen_links(table.c.link_id, brand_id, filters)
-    # By number: naming a place of many bounds twice would send the bounds twice.
-    numbers: list[ColumnElement[Any]] = [literal_column(str(number)) for number in range(1, len(groups) + 1)]
-    query = select(*groups, *counts).where(table.c.brand_id == brand_id, *conditions, *chosen).group_by(*numbers)
-    return query.subquery("part"), places
 
 
 def _runs(spans: Sequence[tuple[Edge, Edge, int]]) -> list[tuple[Edge, Edge]]:
@@ -181,6 +166,5 @@ def _of_chosen_links(link_id: ColumnElement[Any], brand_id: UUID, filters: Filte
     conditions = narrowed(filters, **columns, link_id=link.c.id)
     if not conditions:
         return []
-    of_brand = (collaboration.c.brand_id == link.c.brand_id) & (collaboration.c.id == link.c.collaboration_id)
-    chosen = select(link.c.id).join(collaboration, of_brand).where(link.c.brand_id == brand_id, *conditions)
+    chosen = select(link.c.id).join(collaboration).where(link.c.brand_id == brand_id, *conditions)
     return [link_id.in_(chosen.correlate(None))]

@@ -4,7 +4,7 @@ An order counts at its own date. A refund counts at its own, so that it never ch
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -18,8 +18,10 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    false,
     func,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -28,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.database.tables import collaboration, conversion, cost, credit
 from app.domain.periods import first_day_from
 from app.reports.question import Filters, Question, Tallies, key_of
-from app.reports.statements import ROWS_MAX, fetch, is_one_of, narrowed
+from app.reports.statements import ROWS_MAX, fetch, in_days, is_one_of, narrowed
 
 WHOLE_BP = 10_000
 ORDER_KIND = "sale"
@@ -37,35 +39,45 @@ ORDER_COUNTS = ("conversions_bp", "orders_bp", "gross_minor", "order_gross_minor
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """ORDER_COUNTS of credited orders by row, of orders that nobody is credited with, and of both in other currencies by currency."""
+class Sums:
+    """Counts by row, of the rest that no row takes, and of both in other currencies by currency."""
 
-    attributed: Tallies = field(default_factory=dict)
-    unattributed: Counter[str] = field(default_factory=Counter)
+    rows: Tallies = field(default_factory=dict)
+    rest: Counter[str] = field(default_factory=Counter)
     unconverted: dict[str, Counter[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """`cost_minor` by row, of whole campaigns that no row can take, and of both in other currencies by currency."""
+async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Question) -> Sums:
+    """ORDER_COUNTS of orders dated in the period, and of refunds dated in it or of those orders, by `refunds_by`.
 
-    split: Tallies = field(default_factory=dict)
-    unsplit_minor: int = 0
-    unconverted: dict[str, Counter[str]] = field(default_factory=dict)
+    The rest are orders that nobody is credited with. Test, rejected and unverified orders are excluded.
+    """
+    return await _add_up(connection, question, _orders(brand_id, question), ORDER_COUNTS)
 
 
-async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Question) -> Orders:
-    """Orders dated in the period, and refunds dated in it or of those orders, by `refunds_by`; test, rejected and unverified ones excluded."""
-    found = Orders()
+async def count_costs(connection: AsyncConnection, brand_id: UUID, question: Question) -> Sums:
+    """`cost_minor` of costs incurred on a day that begins in the period (in its zone), archived ones excluded.
+
+    The question may not filter by what a cost does not have (link, code, shop). The rest are costs of whole campaigns where the groups go below a
+    campaign, and every cost where a group is one that costs do not have.
+    """
+    return await _add_up(connection, question, _costs(brand_id, question), ("cost_minor",))
+
+
+async def _add_up(
+    connection: AsyncConnection, question: Question, statement: Select[Any], names: Sequence[str]
+) -> Sums:
+    """The sums of a statement whose rows are groups, whether a row of the report takes them (`in_row`), currency, and counts of these names."""
+    found = Sums()
     places = question.places
-    for row in await fetch(connection, _orders(brand_id, question)):
-        counts = dict(zip(ORDER_COUNTS, map(int, row[-len(ORDER_COUNTS) :]), strict=True))
+    for row in await fetch(connection, statement):
+        counts = dict(zip(names, map(int, row[-len(names) :]), strict=True))
         if row.currency != question.currency:
             found.unconverted.setdefault(row.currency, Counter()).update(counts)
-        elif row.attributed:
-            found.attributed.setdefault(key_of(row, places), Counter()).update(counts)
+        elif row.in_row:
+            found.rows.setdefault(key_of(row, places), Counter()).update(counts)
         else:
-            found.unattributed.update(counts)
+            found.rest.update(counts)
     return found
 
 
@@ -78,7 +90,7 @@ def _credits(brand_id: UUID, question: Question) -> FromClause:
     # Orders that were refunded are found by their own date; where everything was reversed there is nothing to move.
     refunded = (
         select(*columns, conversion.c.occurred_at)
-        .join(conversion, and_(conversion.c.brand_id == brand_id, conversion.c.id == credit.c.conversion_id))
+        .join(conversion)
         .where(credit.c.brand_id == brand_id, credit.c.position > 0, conversion.c.refunded_minor != 0)
     )
     # PostgreSQL pushes conditions on the union into both parts, and so to their indexes.
@@ -94,7 +106,7 @@ def _orders(brand_id: UUID, question: Question) -> Select[Any]:
     attributed = rows.c.collaboration_id.is_not(None)
     # Orders that nobody is credited with are one sum: a code without an owner must not split it.
     groups += [case((attributed, rows.c[f"{name}_id"])).label(name) for name in question.entities]
-    groups += [attributed.label("attributed"), rows.c.currency]
+    groups += [attributed.label("in_row"), rows.c.currency]
     is_order = rows.c.position == 0
     is_sale = and_(is_order, rows.c.kind == ORDER_KIND)
     weight_bp = case((attributed, rows.c.weight_bp), else_=WHOLE_BP)
@@ -130,32 +142,6 @@ def _filters(brand_id: UUID, filters: Filters, rows: FromClause) -> list[ColumnE
     return conditions
 
 
-async def count_costs(connection: AsyncConnection, brand_id: UUID, question: Question) -> Costs:
-    """Costs incurred on a day that begins in the period (in its zone), archived ones excluded.
-
-    The question may not filter by what a cost does not have (link, code, shop). Groups that it does not have leave the whole cost unsplit.
-    """
-    split: Tallies = {}
-    unsplit_minor = 0
-    unconverted: dict[str, Counter[str]] = {}
-    places = question.places
-    splits = all(map(splits_costs, question.group_by))
-    below_campaign = bool({"influencer", "collaboration"} & set(question.entities))
-    for row in await fetch(connection, _costs(brand_id, question)):
-        if row.currency != question.currency:
-            unconverted.setdefault(row.currency, Counter())["cost_minor"] += int(row.cost_minor)
-        elif splits and not (row.of_campaign and below_campaign):
-            split.setdefault(key_of(row, places), Counter())["cost_minor"] += int(row.cost_minor)
-        else:
-            unsplit_minor += int(row.cost_minor)
-    return Costs(split, unsplit_minor, unconverted)
-
-
-def splits_costs(group: str) -> bool:
-    """Whether costs can be told apart by this group at all: they belong to collaborations and campaigns, not to links or codes."""
-    return group not in ("link", "code")
-
-
 _OF_ENTITY: Mapping[str, ColumnElement[Any]] = {
     "influencer": collaboration.c.influencer_id,
     "campaign": cost.c.campaign_id,
@@ -164,34 +150,28 @@ _OF_ENTITY: Mapping[str, ColumnElement[Any]] = {
 
 
 def _costs(brand_id: UUID, question: Question) -> Select[Any]:
-    first = first_day_from(question.period.start, question.period.zone)
-    after = first_day_from(question.period.end, question.period.zone)
     groups: list[ColumnElement[Any]] = []
-    if all(map(splits_costs, question.group_by)):
+    if question.splits_costs:
         if question.unit:
-            groups.append((func.width_bucket(cost.c.incurred_on, _day_bounds(question)) - 1).label("bucket"))
+            # Where a bucket holds no whole day, the next has the same bound and takes the day: width_bucket counts bounds passed.
+            days = [first_day_from(start, question.period.zone) for start in question.bounds]
+            bounds = bindparam("day_bounds", days, type_=ARRAY(Date))
+            groups.append((func.width_bucket(cost.c.incurred_on, bounds) - 1).label("bucket"))
         groups += [_OF_ENTITY[name].label(name) for name in question.entities]
-    groups += [cost.c.collaboration_id.is_(None).label("of_campaign"), cost.c.currency]
-    source: FromClause = cost.outerjoin(
-        collaboration, and_(collaboration.c.brand_id == brand_id, collaboration.c.id == cost.c.collaboration_id)
-    )
+    of_collaboration = cost.c.collaboration_id.is_not(None)
+    in_row: ColumnElement[bool] = true() if question.splits_costs else false()
+    if question.splits_costs and {"influencer", "collaboration"} & set(question.entities):
+        in_row = of_collaboration  # a cost of the whole campaign is none of its collaborations'
     columns = {f"{name}_id": column for name, column in _OF_ENTITY.items()}
     return (
-        select(*groups, func.sum(cost.c.amount_minor).label("cost_minor"))
-        .select_from(source)
+        select(*groups, in_row.label("in_row"), cost.c.currency, func.sum(cost.c.amount_minor))
+        .select_from(cost.outerjoin(collaboration))
         .where(
             cost.c.brand_id == brand_id,
             cost.c.archived_at.is_(None),
-            cost.c.incurred_on >= first,
-            cost.c.incurred_on < after,
+            *in_days(cost.c.incurred_on, question.period),
             *narrowed(question.filters, **columns),
         )
-        .group_by(*groups)
+        .group_by(*groups, of_collaboration, cost.c.currency)
         .limit(ROWS_MAX + 1)
     )
-
-
-def _day_bounds(question: Question) -> ColumnElement[Any]:
-    """The first whole day of each bucket. Where one holds none, the next has the same bound and takes the day: width_bucket counts bounds passed."""
-    days = [first_day_from(start, question.period.zone) for start in question.bounds]
-    return bindparam("day_bounds", days, type_=ARRAY(Date))

@@ -72,6 +72,26 @@ class Question:
         return [bucket.start for bucket in self.buckets]
 
     @property
+    def splits_clicks(self) -> bool:
+        """Whether the groups can tell clicks apart: a click knows its link and its time, and no code."""
+        return "code" not in self.group_by
+
+    @property
+    def splits_costs(self) -> bool:
+        """Whether the groups can tell costs apart: they belong to collaborations and campaigns, not to links or codes."""
+        return not {"link", "code"} & set(self.group_by)
+
+    @property
+    def knows_clicks(self) -> bool:
+        """Whether clicks can answer the filters: they have neither code nor shop."""
+        return not (self.filters.code_id or self.filters.shop)
+
+    @property
+    def knows_costs(self) -> bool:
+        """Whether costs can answer the filters: they have no link, code or shop."""
+        return self.knows_clicks and not self.filters.link_id
+
+    @property
     def places(self) -> tuple[int, ...]:
         """Positions of the groups among the first columns of a counted row: the bucket's number when there is a unit, then the entities.
 

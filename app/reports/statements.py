@@ -1,12 +1,14 @@
 """What the statements of a report share: conditions of its filters, and the limit on its rows."""
 
 from collections.abc import Collection, Sequence
+from datetime import date
 from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, func, literal
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.domain.periods import Period, first_day_from
 from app.errors import Invalid
 from app.reports.question import Filters
 
@@ -22,6 +24,11 @@ def is_one_of(field: ColumnElement[Any], values: Collection[Any]) -> ColumnEleme
 def narrowed(filters: Filters, **columns: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     """The conditions of those filters that are given, each on the column named like it."""
     return [is_one_of(column, values) for name, column in columns.items() if (values := getattr(filters, name))]
+
+
+def in_days(day: ColumnElement[date], period: Period) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that a day begins in the period, in its zone."""
+    return day >= first_day_from(period.start, period.zone), day < first_day_from(period.end, period.zone)
 
 
 async def fetch(connection: AsyncConnection, statement: Executable) -> Sequence[Any]:

@@ -81,11 +81,11 @@ def routers() -> "list[Any]":
         influencers,
         keys,
         refunds,
+        reports,
     )
     from app.api.routes.codes import codes
     from app.api.routes.jobs import imports, jobs, reconciliations
     from app.api.routes.links import links
-    from app.api.routes.reports import reports
     from app.api.routes.sources import mappings, sources, trials
 
     setting_up = (brand, hosts, keys, mappings, sources, trials)

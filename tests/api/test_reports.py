@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from app.api.routes.reports.reports import MissedShown, SummaryShown
+from app.api.routes.reports import MissedShown, SummaryShown
 from app.domain import ids
 from app.domain.kpi import METRICS, ORDER_METRICS
 from demo.ledger import BookedOrder

@@ -19,9 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.domain.kpi import Figures
 from app.domain.periods import Period
 from app.errors import Invalid
+from app.reports.assembly import Summary
 from app.reports.names import Named
 from app.reports.question import ENTITIES, Filters, Question
-from app.reports.summary import BrandBasics, Summary, one_moment, summarise
+from app.reports.summary import one_moment, summarise
 from demo.figures import Counts, figures, same
 from demo.ledger import BookedClick, BookedCost, BookedOrder
 from tests.cast import Brand, create_brand
@@ -43,8 +44,7 @@ async def ask(
 ) -> Summary:
     """The report, as an endpoint gets it."""
     async with engine.connect() as connection, connection.begin(), one_moment(connection):
-        basics = BrandBasics("EUR", zone)
-        return await summarise(connection, brand.id, basics, question, as_of=AS_OF, click_days=click_days)
+        return await summarise(connection, brand.id, zone, question, as_of=AS_OF, click_days=click_days)
 
 
 def period(zone: ZoneInfo = PARIS, start: datetime = FROM, end: datetime = UNTIL) -> Period:

@@ -1,9 +1,10 @@
 """Reports: what campaigns, influencers, links and codes earned, cost and returned."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from itertools import chain
 from typing import Annotated, Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,17 +19,18 @@ from app.api.auth import Reader
 from app.api.fields import Currency, Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
 from app.api.problems import no_such
-from app.api.routes.reports.files import EITHER, FILE, VARY, answer_file, asks_for_csv, write_missed, write_summary
 from app.api.rows import resolve
-from app.database.tables import campaign, code, collaboration, influencer, link
+from app.database.tables import MISSED_REASONS, campaign, code, collaboration, influencer, link
 from app.domain import ids
-from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric, shown
+from app.domain.csv_files import BYTE_ORDER_MARK, csv_row
+from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric
 from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
 from app.errors import FieldError, Invalid, NotFound
-from app.reports.missed import REASONS, Missed, list_missed
+from app.reports.assembly import Summary
+from app.reports.missed import MISSED_COLUMNS, list_missed
 from app.reports.names import Named
-from app.reports.question import GROUPS, GROUPS_MAX, Filters, Question
-from app.reports.summary import MODEL, Summary, one_moment, read_basics, summarise
+from app.reports.question import ENTITIES, GROUPS, GROUPS_MAX, Filters, Question
+from app.reports.summary import MODEL, one_moment, read_basics, summarise
 from app.settings import Settings as AllSettings
 
 router: APIRouter = resource("reports")
@@ -39,7 +41,15 @@ TEXT_MAX = 205
 FILTERED = {f"{table.name}_id": table for table in (influencer, campaign, collaboration, link, code)}
 """Filters that name rows, with their tables."""
 
-_UTC = ZoneInfo("UTC")
+FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "UTF-8 with a byte order mark, as spreadsheets want it.", "content": {"text/csv": {}}}
+}
+"""OpenAPI response of a report that is a file."""
+EITHER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "As CSV when `Accept` asks for `text/csv`.", "content": {"text/csv": {}}}
+}
+"""OpenAPI response of a report that is JSON or a file, by `Accept`."""
+
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -48,7 +58,7 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 
 def _moment(text: str) -> str:
     # Which midnight a date means depends on the zone; whether it is a date does not.
-    read_moment(text, _UTC)
+    read_moment(text, ZoneInfo("UTC"))
     return text
 
 
@@ -63,10 +73,14 @@ def _words(values: object) -> object:
     return [part.strip() for value in values for part in str(value).split(",")]
 
 
+def _check_choices(values: list[str], choices: Sequence[str]) -> None:
+    for value in values:
+        if value not in choices:
+            raise ValueError(f"{value[:80]!r} is none of {', '.join(choices)}")
+
+
 def _groups(groups: list[str]) -> list[str]:
-    wrong = [group for group in groups if group not in GROUPS]
-    if wrong:
-        raise ValueError(f"{wrong[0][:80]!r} is none of {', '.join(GROUPS)}")
+    _check_choices(groups, GROUPS)
     if len(groups) > GROUPS_MAX:
         raise ValueError(f"holds more than {GROUPS_MAX} groups")
     if len(set(groups)) < len(groups):
@@ -87,9 +101,7 @@ def _texts(values: list[str]) -> list[str]:
 
 
 def _reasons(values: list[str]) -> list[str]:
-    for value in values:
-        if value not in REASONS:
-            raise ValueError(f"{value[:80]!r} is none of {', '.join(REASONS)}")
+    _check_choices(values, MISSED_REASONS)
     return values
 
 
@@ -142,7 +154,7 @@ class MissedQuery(Range):
     """Parameters of the report on requests that led nowhere."""
 
     reason: Annotated[list[str], BeforeValidator(_words), AfterValidator(_reasons)] = Field(
-        [], description=f"Only these: {', '.join(REASONS)}."
+        [], description=f"Only these: {', '.join(MISSED_REASONS)}."
     )
 
 
@@ -281,11 +293,7 @@ async def read_summary(
     ratios of sums, as fractions; what cannot be divided is null, with the reason. `unattributed` holds the orders that nobody is credited with.
     Rows are there for what has something to tell in the range; days, weeks and months on their own are all there.
     """
-    summary = await _summary(session, settings, caller.brand_id, query)
-    if asks_for_csv(request):
-        return await _summary_file(summary)
-    body = await asyncio.to_thread(lambda: _JSON.encode(_shown(summary)))
-    return Response(body, media_type="application/json", headers=VARY)
+    return await _answer_summary(session, settings, caller.brand_id, query, as_csv=_asks_for_csv(request))
 
 
 @router.get("/summary.csv", responses={**FILE, **FOUND}, response_class=Response)
@@ -296,28 +304,7 @@ async def download_summary(
 
     A name that a spreadsheet would run as a formula begins with an apostrophe.
     """
-    return await _summary_file(await _summary(session, settings, caller.brand_id, query))
-
-
-async def _summary_file(summary: Summary) -> Response:
-    content = await asyncio.to_thread(write_summary, summary)
-    return answer_file("summary", summary.question.period, content)
-
-
-async def _summary(session: AsyncConnection, settings: AllSettings, brand_id: UUID, query: SummaryQuery) -> Summary:
-    async with one_moment(session):
-        basics = await read_basics(session, brand_id)
-        zone = read_zone(query.tz) if query.tz else basics.zone
-        question = Question(
-            _period(query, zone),
-            query.currency or basics.currency,
-            tuple(query.group_by),
-            await _filters(session, brand_id, query),
-            query.refunds_by,
-        )
-        return await summarise(
-            session, brand_id, basics, question, as_of=clock.now(), click_days=settings.click_retention_days
-        )
+    return await _answer_summary(session, settings, caller.brand_id, query, as_csv=True)
 
 
 @router.get("/missed", response_model=MissedShown, responses=EITHER)
@@ -325,25 +312,41 @@ async def read_missed(
     caller: Reader, session: Session, request: Request, query: Annotated[MissedQuery, Query()]
 ) -> Response:
     """Requests that led nowhere: unknown slugs of your own hosts, expired and disabled links, per day of the brand's time zone."""
-    period, rows = await _missed(session, caller.brand_id, query)
-    if asks_for_csv(request):
-        return answer_file("missed", period, write_missed(rows))
-    answer = {**_range(period), "hits": sum(row.hits for row in rows), "rows": rows}
-    return Response(_JSON.encode(answer), media_type="application/json", headers=VARY)
+    return await _answer_missed(session, caller.brand_id, query, as_csv=_asks_for_csv(request))
 
 
 @router.get("/missed.csv", responses=FILE, response_class=Response)
 async def download_missed(caller: Reader, session: Session, query: Annotated[MissedQuery, Query()]) -> Response:
     """The missed clicks as a file for a spreadsheet."""
-    period, rows = await _missed(session, caller.brand_id, query)
-    return answer_file("missed", period, write_missed(rows))
+    return await _answer_missed(session, caller.brand_id, query, as_csv=True)
 
 
-async def _missed(session: AsyncConnection, brand_id: UUID, query: MissedQuery) -> tuple[Period, tuple[Missed, ...]]:
+async def _answer_summary(
+    session: AsyncConnection, settings: AllSettings, brand_id: UUID, query: SummaryQuery, *, as_csv: bool
+) -> Response:
     async with one_moment(session):
-        basics = await read_basics(session, brand_id)
-        period = _period(query, basics.zone)
-        return period, await list_missed(session, brand_id, period, query.reason)
+        currency, zone = await read_basics(session, brand_id)
+        period = _period(query, read_zone(query.tz) if query.tz else zone)
+        filters = await _filters(session, brand_id, query)
+        question = Question(period, query.currency or currency, tuple(query.group_by), filters, query.refunds_by)
+        summary = await summarise(
+            session, brand_id, zone, question, as_of=clock.now(), click_days=settings.click_retention_days
+        )
+
+    def write() -> Response:
+        report = _shown(summary)
+        return _respond("summary", period, report, _lines(report), as_csv=as_csv)
+
+    return await asyncio.to_thread(write)
+
+
+async def _answer_missed(session: AsyncConnection, brand_id: UUID, query: MissedQuery, *, as_csv: bool) -> Response:
+    async with one_moment(session):
+        _, zone = await read_basics(session, brand_id)
+        period = _period(query, zone)
+        rows = await list_missed(session, brand_id, period, query.reason)
+    report = {**_range(period), "hits": sum(row["hits"] for row in rows), "rows": rows}
+    return _respond("missed", period, report, [MISSED_COLUMNS, *(row.values() for row in rows)], as_csv=as_csv)
 
 
 def _period(query: Range, zone: ZoneInfo) -> Period:
@@ -371,9 +374,34 @@ async def _filters(connection: AsyncConnection, brand_id: UUID, query: SummaryQu
 # ── How it is shown ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _asks_for_csv(request: Request) -> bool:
+    """Whether `Accept` asks for CSV, and not for JSON too."""
+    wanted = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
+    return "text/csv" in wanted and "application/json" not in wanted
+
+
+def _respond(
+    name: str, period: Period, report: Mapping[str, Any], lines: Iterable[Iterable[object]], *, as_csv: bool
+) -> Response:
+    """The report as JSON, or its lines as a file named after its period."""
+    headers = {"Vary": "Accept"}
+    if not as_csv:
+        return Response(_JSON.encode(report), media_type="application/json", headers=headers)
+    start, end = (f"{edge.astimezone(period.zone):%Y-%m-%d}" for edge in (period.start, period.end))
+    headers["Content-Disposition"] = f'attachment; filename="{name}_{start}_{end}.csv"'
+    content = b"".join((BYTE_ORDER_MARK, *map(csv_row, lines)))
+    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _range(period: Period) -> dict[str, str]:
+    return {"from": rfc3339(period.start), "to": rfc3339(period.end), "tz": period.zone.key}
+
+
 def _shown(summary: Summary) -> dict[str, Any]:
     question = summary.question
-    filters = {name: list(values) for name in FILTERED_NAMES if (values := getattr(question.filters, name))}
+    filters = asdict(question.filters)
+    for name, table in FILTERED.items():
+        filters[name] = [ids.show(table.name, each) for each in filters[name]]
     return {
         "as_of": rfc3339(summary.as_of),
         "complete_until": None if summary.complete_until is None else rfc3339(summary.complete_until),
@@ -383,7 +411,7 @@ def _shown(summary: Summary) -> dict[str, Any]:
         "refunds_by": question.refunds_by,
         "definition_version": DEFINITION_VERSION,
         "group_by": question.group_by,
-        "filters": {name: [_id_shown(name, each) for each in values] for name, values in filters.items()},
+        "filters": {name: values for name, values in filters.items() if values},
         "rows": [
             {"key": {group: _part(group, part) for group, part in row.key.items()}, **_figures(row.figures)}
             for row in summary.rows
@@ -391,29 +419,48 @@ def _shown(summary: Summary) -> dict[str, Any]:
         "totals": _figures(summary.totals),
         "unattributed": _figures(summary.unattributed),
         "all_orders": _figures(summary.all_orders),
-        "unsplit": [{**asdict(part), "reason": "unsplittable"} for part in summary.unsplit],
-        "unconverted": [
-            {**asdict(each), "conversions": shown(each.conversions, "count")} for each in summary.unconverted
-        ],
+        "unsplit": [asdict(part) for part in summary.unsplit],
+        "unconverted": [asdict(each) for each in summary.unconverted],
     }
-
-
-FILTERED_NAMES = (*FILTERED, "shop", "kind")
-
-
-def _range(period: Period) -> dict[str, str]:
-    return {"from": rfc3339(period.start), "to": rfc3339(period.end), "tz": period.zone.key}
 
 
 def _figures(figures: Figures) -> Mapping[str, Any]:
     return {**figures.values, "reasons": figures.reasons}
 
 
-def _id_shown(name: str, value: UUID | str) -> str:
-    return ids.show(FILTERED[name].name, value) if isinstance(value, UUID) else value
-
-
 def _part(group: str, part: Named | str) -> Any:
     if isinstance(part, str):
         return part
     return {**asdict(part), "id": None if part.id is None else ids.show(group, part.id)}
+
+
+_ABOUT = ("from", "to", "tz", "model", "refunds_by", "as_of", "complete_until")
+
+
+def _lines(report: Mapping[str, Any]) -> Iterator[Iterable[object]]:
+    """A summary's header, and a line for each row and each sum: row + unsplit = totals, and totals + unattributed = all_orders.
+
+    A null is empty, with its reason in `reasons`. The period and the like stand on every line, because people paste files of several months
+    under each other.
+    """
+    names = {group: [f"{group}_{name}" for name in Entity.model_fields] for group in ENTITIES}
+    keys = [name for group in report["group_by"] for name in names.get(group, [group])]
+    columns = ("row_type", *keys, "currency", *_ALL, "coverage", "reasons", *_ABOUT)
+
+    def line(kind: str, figures: Mapping[str, Any], reasons: Iterable[str] = ()) -> Iterable[object]:
+        return map({**report, **figures, "row_type": kind, "reasons": "; ".join(reasons)}.get, columns)
+
+    def reasons_of(figures: Mapping[str, Any]) -> Iterable[str]:
+        return (f"{name}: {reason}" for name, reason in figures["reasons"].items())
+
+    yield columns
+    for row in report["rows"]:
+        parts = [part.values() if group in names else [part] for group, part in row["key"].items()]
+        yield line("row", {**row, **dict(zip(keys, chain(*parts), strict=True))}, reasons_of(row))
+    if report["unsplit"]:
+        details = dict.fromkeys(part["detail"] for part in report["unsplit"])
+        yield line("unsplit", {part["metric"]: part["value"] for part in report["unsplit"]}, details)
+    for kind in ("totals", "unattributed", "all_orders"):
+        yield line(kind, report[kind], reasons_of(report[kind]))
+    for other in report["unconverted"]:
+        yield line("unconverted", other)
