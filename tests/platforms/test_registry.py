@@ -120,9 +120,9 @@ def test_a_preset_has_its_guide_in_its_folder_and_a_page(name: str) -> None:
     assert (ROOT / "docs" / "connect" / f"{name}.md").is_file()
 
 
-@pytest.mark.parametrize("name", [*sorted(PLATFORMS), *(f"presets/{name}" for name in sorted(CHECKOUTS))])
+@pytest.mark.parametrize("name", sorted(PLATFORMS))
 def test_a_platform_imports_the_domain_the_errors_the_kit_and_itself(name: str) -> None:
-    allowed = ("app.domain", "app.errors", "app.platforms.kit", f"app.platforms.{name.replace('/', '.')}")
+    allowed = ("app.domain", "app.errors", "app.platforms.kit", f"app.platforms.{name}")
     if "mapping" in getattr(PLATFORMS.get(name), "settings", {}):
         allowed += ("app.platforms.presets",)
     modules = {

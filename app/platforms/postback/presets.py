@@ -1,11 +1,13 @@
-"""What each network calls our fields, a table each. To add a network, add a table: nothing else tells the networks apart.
+"""What each network calls our fields: a table each in `presets.toml`. To add a network, add a table: nothing else tells the networks apart.
 
-Names are chosen by preset and never merged: `transaction_id` is the click at Everflow and TUNE, and the order nearly everywhere else.
 tests/platforms/test_postback_presets.py checks that every table is complete and that no name in it has two meanings.
 """
 
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
 
 FIELDS = (
     "click_id", "order_id", "amount", "total", "parts", "currency", "code", "event", "status", "visitor_id", "customer", "acquisition",
@@ -16,11 +18,8 @@ parts: `GROUP:12.00|GROUP2:3.00`. acquisition: whether the customer is new."""
 
 APPROVED, PENDING, REJECTED = "approved", "pending", "rejected"
 
-Names = Mapping[str, tuple[str, ...]]
 
-
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One network.
 
     names: parameter names (lower case; names are compared in any case) of each field; where a message has several of one field, the first counts.
@@ -30,7 +29,7 @@ class Preset:
     """
 
     title: str
-    names: Names
+    names: Mapping[str, tuple[str, ...]]
     template: str
     demands_token: bool = False
     weak_order_id: bool = False
@@ -40,13 +39,6 @@ class Preset:
         """The parameter in which its senders put the token."""
         return next(part.removesuffix("={token}") for part in self.template.split("&") if part.endswith("={token}"))
 
-
-# Our own words that mean nothing else to any of them, so that what a network has no parameter for can be added to its address by hand.
-_OURS: Names = {
-    **{name: (name,) for name in ("currency", "status", "visitor_id", "customer", "tax", "shipping")},
-    **{name: (name,) for name in ("refund_id", "occurred_at", "updated_at", "test")},
-    "acquisition": ("customer_is_new",),
-}
 
 STATUSES: Mapping[str, str] = {
     **dict.fromkeys(("approved", "accepted", "confirmed"), APPROVED),
@@ -59,102 +51,10 @@ EVENTS: Mapping[str, str] = dict.fromkeys(("purchase", "conversion", "0"), "sale
 """Words and numbers for "the conversion itself", as opposed to a further event of the same click."""
 
 DEFAULT = "ariane"
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_OURS = _TABLES.pop("ours")
 PRESETS: Mapping[str, Preset] = {
-    "ariane": Preset(
-        title="Ariane's own names",
-        names={
-            **_OURS,
-            "click_id": ("click_id",),
-            "order_id": ("order_id",),
-            "amount": ("amount",),
-            "total": ("total",),
-            "code": ("code", "codes"),
-            "event": ("event",),
-        },
-        template="click_id={click_id}&order_id={order_id}&amount={amount}&currency={currency}&code={code}&token={token}",
-    ),
-    # What a shop sends to trk.php. Its landing parameter is kwks2s, sent back as cible. argann, argmon, montant, nacur and altid stand in
-    # shops' tags and not in its present public documentation.
-    "kwanko": Preset(
-        title="Kwanko",
-        names={
-            **_OURS,
-            "click_id": ("cible", "kwks2s"),
-            "order_id": ("argann", "order_id"),
-            "amount": ("argmon", "amount", "montant"),
-            "currency": ("nacur", "currency"),
-            "customer": ("altid", "customer"),
-            "code": ("code",),
-            "event": ("event",),
-        },
-        template="cible={click_id}&argann={order_id}&argmon={amount}&nacur={currency}&code={code}&token={token}",
-    ),
-    # What a shop sends to sread.php. Its landing parameter is awc, sent back as cks; `amount` is the subtotal after discounts, before tax
-    # and shipping, and `parts` is the same by commission group.
-    "awin": Preset(
-        title="Awin",
-        names={
-            **_OURS,
-            "click_id": ("cks", "awc"),
-            "order_id": ("ref", "orderreference"),
-            "amount": ("amount",),
-            "parts": ("parts",),
-            "currency": ("cr", "currency"),
-            "code": ("vc", "voucher"),
-            "acquisition": ("customeracquisition", "customer_is_new"),
-            "event": ("event",),
-            "test": ("testmode", "istest", "test"),
-        },
-        template="cks={click_id}&ref={order_id}&amount={amount}&parts=DEFAULT:{amount}&cr={currency}&vc={code}&token={token}",
-    ),
-    # What an advertiser sends to Everflow. event_id is Everflow's number of the event (0: the conversion itself), adv_event_id the
-    # advertiser's own.
-    "everflow": Preset(
-        title="Everflow",
-        names={
-            **_OURS,
-            "click_id": ("transaction_id",),
-            "order_id": ("order_id",),
-            "amount": ("amount", "sale_amount"),
-            "code": ("coupon_code",),
-            "customer": ("email", "customer"),
-            "event": ("event_id", "adv_event_id"),
-        },
-        template="transaction_id={click_id}&order_id={order_id}&amount={amount}&currency={currency}&coupon_code={code}"
-        "&verification_token={token}",
-        demands_token=True,
-        weak_order_id=True,
-    ),
-    # What an advertiser sends to aff_lsr. adv_sub is where advertisers put their order id; conversion_unique_id is the key of TUNE's own
-    # duplicate check.
-    "tune": Preset(
-        title="TUNE (HasOffers)",
-        names={
-            **_OURS,
-            "click_id": ("transaction_id",),
-            "order_id": ("order_id", "adv_sub", "conversion_unique_id"),
-            "amount": ("amount", "sale_amount"),
-            "code": ("promo_code",),
-            "event": ("goal_ref", "goal_id"),
-        },
-        template="transaction_id={click_id}&adv_sub={order_id}&amount={amount}&currency={currency}&promo_code={code}&security_token={token}",
-        demands_token=True,
-        weak_order_id=True,
-    ),
-    # What a network sends to a Voluum tracking domain. Duplicates are recognised by (cid, txid) there; payout is what the receiver earns.
-    "voluum": Preset(
-        title="Voluum",
-        names={
-            **_OURS,
-            "click_id": ("cid",),
-            "order_id": ("txid",),
-            "amount": ("payout",),
-            "code": ("code",),
-            "event": ("et",),
-        },
-        template="cid={click_id}&txid={order_id}&payout={amount}&currency={currency}&code={code}&token={token}",
-        weak_order_id=True,
-    ),
+    name: msgspec.convert({**table, "names": _OURS | table["names"]}, Preset) for name, table in _TABLES.items()
 }
 
 

@@ -1,15 +1,15 @@
-"""Checkouts that are connected by a table of settings alone: how they sign, and where in their messages an order stands.
+"""Checkouts that are connected by settings alone: how they sign, and where in their messages an order stands.
 
-To add one: a folder with its `SETTINGS` and its guide, and a line in `PRESETS`. Nothing else knows their names.
+To add one: a folder with its `settings.toml` and its `guide.toml`. Nothing else knows their names.
 """
 
+import tomllib
 from collections.abc import Mapping
-
-from app.platforms.presets import paddle, prestashop
+from pathlib import Path
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
-    "paddle": paddle.SETTINGS,
-    "prestashop": prestashop.SETTINGS,
+    path.parent.name: tomllib.loads(path.read_text("utf-8"))
+    for path in sorted(Path(__file__).parent.glob("*/settings.toml"))
 }
 
 
