@@ -20,23 +20,16 @@ from app.settings import Settings
 from app.spool.writer import Spool, measure
 from app.tracking.hooks import Hooks
 from app.tracking.pixel import Pixels
-from app.tracking.redirect import BODY, NOT_FOUND, Redirects, host_name, redirect
-from app.tracking.responses import (
-    NO_STORE,
-    Receive,
-    Scope,
-    Send,
-    answer,
-    answer_json,
-    answer_problem,
-    page,
-    refuse_method,
-)
+from app.tracking.redirect import NOT_FOUND, REDIRECT_HEADERS, Redirects, host_name
+from app.tracking.responses import NO_STORE, Answer, Receive, Scope, Send, json_answer, method_refused, page, problem
 from app.tracking.script import answer_script
 from app.tracking.trusted_proxies import Proxies
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
-Door = Callable[[Scope, Receive, Send], Awaitable[None]]
+Door = Callable[[Scope, Receive], Awaitable[Answer]]
+
+API = frozenset({"v1", "docs", "openapi.json", "dashboard", "me"})
+"""First path segments of what the API answers."""
 
 FRONT = page(
     200,
@@ -90,11 +83,7 @@ class Doors:
             "e": self._pixels.answer_beacon,
             "a.js": answer_script,
             "in": self._hooks.answer,
-            "v1": self._call_api,
-            "docs": self._call_api,
-            "openapi.json": self._call_api,
-            "dashboard": self._call_api,
-            "me": self._call_api,
+            **dict.fromkeys(API, self._starting),
             "robots.txt": self._not_found,
             "favicon.ico": self._not_found,
             ".well-known": self._not_found,
@@ -128,32 +117,40 @@ class Doors:
             click = self.prepare(scope["method"], scope["path"], query, dict(headers), headers, scope["client"])
             if click is not None:
                 (location,) = self.record([click])
-                await send(redirect(location))
-                await send(BODY)
+                redirect_headers = [(b"location", location), *REDIRECT_HEADERS]
+                await send({"type": "http.response.start", "status": 302, "headers": redirect_headers})
+                await send({"type": "http.response.body"})
                 return
             # Slugs are matched in any case, and so are the reserved names: /P.GIF must not be taken for a slug.
             slug, _, rest = scope["path"][1:].lower().partition("/")
-            door = self._doors.get(slug)
-            if door is not None:
-                await door(scope, receive, send)
-            elif rest:
-                await self._not_found(scope, receive, send)
-            else:
-                await self._redirects.answer(scope, send, slug)
+            if slug in API and self.api is not None:
+                await self.api(scope, receive, send)
+                return
+            answer = await self._answer(scope, receive, slug, rest)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
-            await answer_problem(scope, send, AppError("something went wrong on our side; the log has the details"))
+            answer = problem(scope["path"], AppError("something went wrong on our side; the log has the details"))
+        if answer is not None:
+            await answer.send(send)
+
+    async def _answer(self, scope: Scope, receive: Receive, slug: str, rest: str) -> Answer | None:
+        """The answer of the door in charge; None when the sender has hung up."""
+        door = self._doors.get(slug)
+        try:
+            if door is not None:
+                return await door(scope, receive)
+            return NOT_FOUND if rest else await self._redirects.answer(scope, slug)
+        except ConnectionError:
+            return None
+        except AppError as error:
+            return problem(scope["path"], error)
 
     # ── The doors that have no file of their own ─────────────────────────────────────────────────────────────────────
 
-    async def _call_api(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.api is None:
-            error = Unavailable("the API is still starting", code="starting")
-            await answer_problem(scope, send, error)
-        else:
-            await self.api(scope, receive, send)
+    async def _starting(self, scope: Scope, receive: Receive) -> Answer:
+        raise Unavailable("the API is still starting", code="starting")
 
-    async def _front(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _front(self, scope: Scope, receive: Receive) -> Answer:
         """The front page for the operator. On a brand's own host, whose visitors are followers of an influencer, it is a 404 like any unknown link.
 
         Until the directory is loaded any host may be a brand's, so it is a 404 then too.
@@ -161,18 +158,16 @@ class Doors:
         host = host_name(dict(scope["headers"]).get(b"host", b""))
         shared_host = self.directory.ready and self.directory.brand_of(host) is None
         front = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
-        status, body, headers = FRONT if shared_host and front else NOT_FOUND
-        await answer(send, status, body, headers)
+        return FRONT if shared_host and front else NOT_FOUND
 
-    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, body, headers = NOT_FOUND
-        await answer(send, status, body, headers)
+    async def _not_found(self, scope: Scope, receive: Receive) -> Answer:
+        return NOT_FOUND
 
-    async def _health(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _health(self, scope: Scope, receive: Receive) -> Answer:
         """200 while the process answers, even if it is not ready: a restart helps with nothing that `/readyz` reports."""
-        await answer_json(send, 200, {"status": "ok"})
+        return json_answer(200, {"status": "ok"})
 
-    async def _readiness(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _readiness(self, scope: Scope, receive: Receive) -> Answer:
         """Whether requests should be sent here. A database outage after the first load does not matter: redirects and webhooks go on."""
         spool = self.clicks.writable and self.orders.writable
         ready = self.directory.ready and spool and not self.stopping
@@ -185,13 +180,12 @@ class Doors:
             "api": "loaded" if self.api is not None else "loading",
             "stopping": self.stopping,
         }
-        await answer_json(send, 200 if ready else 503, content)
+        return json_answer(200 if ready else 503, content)
 
-    async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _metrics(self, scope: Scope, receive: Receive) -> Answer:
         """The counters of all processes of this data directory, in Prometheus' text format."""
         if scope["method"] not in ("GET", "HEAD"):
-            await refuse_method(scope, send, "GET", "HEAD")
-            return
+            return method_refused(scope, "GET", "HEAD")
         writable = self.clicks.writable and self.orders.writable
         gauges = {
             "ariane_spool_writable": ("1 when clicks and orders can be recorded.", float(writable)),
@@ -205,7 +199,7 @@ class Doors:
             ),
         }
         body = await asyncio.to_thread(self._render, gauges)
-        await answer(send, 200, body, [(b"content-type", CONTENT_TYPE), NO_STORE])
+        return Answer(200, body, [(b"content-type", CONTENT_TYPE), NO_STORE])
 
     def _render(self, gauges: dict[str, tuple[str, float]]) -> bytes:
         """Runs in a thread, because it reads directories."""

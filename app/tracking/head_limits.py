@@ -14,7 +14,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import AppError
-from app.tracking.responses import Header, problem_response
+from app.tracking.responses import Header, problem
 
 HEAD_MAX_BYTES = 128 << 10
 """Largest request line with headers, and largest framing around a body's chunks: twice the largest report of a pixel, which is a query."""
@@ -93,9 +93,9 @@ class LimitedHeadProtocol(HttpToolsProtocol):
         if self._is_idle():
             path = self.url.partition(b"?")[0].decode("latin-1")[:PATH_SHOWN_CHARS]
             error = HeadTooLarge(f"the request line and the headers are larger than {HEAD_MAX_BYTES} bytes")
-            body, headers = problem_response(path, error)
-            lines = [*self.server_state.default_headers, *headers, (b"content-length", b"%d" % len(body))]
+            answer = problem(path, error)
             # A worker that stops has `Connection: close` among its default headers.
-            lines = [line for line in lines if line[0] != b"connection"]
-            self.transport.write(STATUS_LINE[error.status] + header_lines(lines) + CLOSE_LINE + b"\r\n" + body)
+            headers = [each for each in self.server_state.default_headers if each[0] != b"connection"]
+            head = STATUS_LINE[answer.status] + header_lines([*headers, *answer.all_headers()]) + CLOSE_LINE
+            self.transport.write(head + b"\r\n" + answer.body)
         self.transport.close()

@@ -10,7 +10,7 @@ from app import clock, random_ids
 from app.directory.cache import CachedSource
 from app.directory.lookup import Directory
 from app.domain import ids
-from app.errors import NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
+from app.errors import AppError, NotFound, TooLarge, Unauthorized, Unavailable
 from app.metrics import (
     HOOKS_NOT_STORED,
     HOOKS_PINGS,
@@ -27,12 +27,20 @@ from app.platforms.signing import advise, forget, set_up, verify
 from app.secret import UnsealError, unseal
 from app.spool.records import HookLine, encode
 from app.spool.writer import Spool, SpoolFull
-from app.tracking.responses import Receive, Scope, Send, answer_json, answer_problem, read_body, refuse_method
+from app.tracking.responses import Answer, Receive, Scope, json_answer, method_refused, read_body
 
 HEADER_MAX_CHARS = 4_096
 """Longest stored part of a header, in characters."""
 QUERY_MAX_BYTES = 16 << 10
 HOUR_S = 3_600
+REFUSALS: dict[type[AppError], int] = {
+    NotFound: HOOKS_UNKNOWN,
+    Unauthorized: HOOKS_UNSIGNED,
+    TooLarge: HOOKS_TOO_LARGE,
+    SpoolFull: HOOKS_NOT_STORED,
+    Unavailable: UNAVAILABLE,
+}
+"""The counter of each error of the door."""
 
 log = logging.getLogger("ariane.hooks")
 
@@ -59,38 +67,25 @@ class Hooks:
         # Opening a sealed secret costs more than checking a signature with it.
         self._unseal = lru_cache(maxsize=1_024)(lambda sealed: _open(secret, sealed))
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, scope: Scope, receive: Receive) -> Answer:
         """200 once the message is on the disk; 401 for a wrong signature (kept too); 404, 405, 408, 413; 503 while its source cannot be looked up or the
         message cannot be stored."""
         try:
             source = await self._directory.find_source(scope["path"].partition("/in/")[2])
             if source is None:
-                self._counts.slots[HOOKS_UNKNOWN] += 1
                 raise NotFound("no source has this token", code="unknown_token")
             allowed = ("GET", "POST") if platform_of(source.platform).by_query else ("POST",)
             if scope["method"] not in allowed:
-                await refuse_method(scope, send, *allowed)
-                return
+                return method_refused(scope, *allowed)
             query = scope["query_string"]
             if len(query) > QUERY_MAX_BYTES:
                 raise TooLarge(f"the query is larger than {QUERY_MAX_BYTES} bytes", code="body_too_large")
             body = await read_body(scope, receive, self._body_max_bytes)
-            answer = await self._take(source, scope, query.decode("latin-1"), body)
-        except SpoolFull as error:
-            self._counts.slots[HOOKS_NOT_STORED] += 1
-            await answer_problem(scope, send, error)
-        except Unavailable as error:
-            self._counts.slots[UNAVAILABLE] += 1
-            await answer_problem(scope, send, error)
-        except TooLarge as error:
-            self._counts.slots[HOOKS_TOO_LARGE] += 1
-            await answer_problem(scope, send, error)
-        except (NotFound, Unauthorized, TooSlow) as error:
-            await answer_problem(scope, send, error)
-        except ConnectionError:
-            return
-        else:
-            await answer_json(send, 200, answer)
+            return json_answer(200, await self._take(source, scope, query.decode("latin-1"), body))
+        except AppError as error:
+            if type(error) in REFUSALS:
+                self._counts.slots[REFUSALS[type(error)]] += 1
+            raise
 
     async def _take(self, source: CachedSource, scope: Scope, query: str, body: bytes) -> dict[str, str]:
         """The answer, once the message is on the disk (a ping is not stored). Raises Unauthorized (also after storing) and SpoolFull."""
@@ -114,7 +109,6 @@ class Hooks:
             settings=setup.settings,
         )
         if reason is not None and not self._may_keep_unsigned(source):
-            self._counts.slots[HOOKS_UNSIGNED] += 1
             raise Unauthorized(
                 "the signature is wrong; too many such messages have come, this one was not kept", code=reason
             )
@@ -139,7 +133,6 @@ class Hooks:
         self._spool.append(encode(line))
         await self._spool.synced()
         if reason is not None:
-            self._counts.slots[HOOKS_UNSIGNED] += 1
             raise Unauthorized(advise(reason), code=reason)
         self._counts.slots[HOOKS_STORED] += 1
         return {"id": ids.show("delivery", new), "status": "received"}

@@ -9,40 +9,34 @@ import msgspec
 
 from app import random_ids
 from app.directory.lookup import Directory
-from app.errors import TooLarge, TooSlow, Unavailable
+from app.errors import AppError, TooLarge, Unavailable
 from app.metrics import PIXELS_NOT_STORED, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
 from app.spool.records import PixelLine, encode
 from app.spool.writer import Spool, SpoolFull
-from app.tracking.responses import (
-    NOSNIFF,
-    Header,
-    Receive,
-    Scope,
-    Send,
-    answer,
-    answer_problem,
-    read_body,
-    refuse_method,
-)
+from app.tracking.responses import NO_STORE, NOSNIFF, Answer, Header, Receive, Scope, method_refused, problem, read_body
 
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
 """A transparent pixel of 43 bytes, because a 204 would fire the image's `onerror`."""
-GIF_HEADERS: list[Header] = [
-    (b"content-type", b"image/gif"),
-    (b"cache-control", b"no-store, private, max-age=0"),
-    # Pages with COEP only load images that allow it.
-    (b"cross-origin-resource-policy", b"cross-origin"),
-    (b"timing-allow-origin", b"*"),
-    NOSNIFF,
-]
-CORS: list[Header] = [(b"access-control-allow-origin", b"*"), (b"cross-origin-resource-policy", b"cross-origin")]
+# Pages with COEP only load images that allow it.
+CROSS_ORIGIN: Header = (b"cross-origin-resource-policy", b"cross-origin")
+PIXEL_ANSWER = Answer(
+    200,
+    GIF,
+    [
+        (b"content-type", b"image/gif"),
+        (b"cache-control", b"no-store, private, max-age=0"),
+        CROSS_ORIGIN,
+        (b"timing-allow-origin", b"*"),
+        NOSNIFF,
+    ],
+)
+CORS: list[Header] = [(b"access-control-allow-origin", b"*"), CROSS_ORIGIN]
 PREFLIGHT: list[Header] = [
     *CORS,
     (b"access-control-allow-methods", b"POST, OPTIONS"),
     (b"access-control-allow-headers", b"content-type"),
     (b"access-control-max-age", b"86400"),
 ]
-BEACON_HEADERS: list[Header] = [*CORS, (b"cache-control", b"no-store"), NOSNIFF]
 CONTENT_TYPE_MAX_CHARS = 100
 KEY_MAX_CHARS = 128
 
@@ -63,11 +57,10 @@ class Pixels:
         self._counts = counts
         self._body_max_bytes = body_max_bytes
 
-    async def answer_pixel(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer_pixel(self, scope: Scope, receive: Receive) -> Answer:
         """`GET /p.gif`: always 200 and the GIF, because anything else is an error in the shop's page. HEAD records nothing."""
         if scope["method"] not in ("GET", "HEAD"):
-            await refuse_method(scope, send, "GET", "HEAD")
-            return
+            return method_refused(scope, "GET", "HEAD")
         if scope["method"] == "GET":
             query = scope["query_string"]
             key = key_in_query(query)
@@ -79,19 +72,17 @@ class Pixels:
                 await self._store(key, "pixel", "", query)
             except SpoolFull:
                 self._counts.slots[PIXELS_NOT_STORED] += 1
-        await answer(send, 200, GIF, GIF_HEADERS)
+        return PIXEL_ANSWER
 
-    async def answer_beacon(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer_beacon(self, scope: Scope, receive: Receive) -> Answer:
         """`POST /e`: 204 once the report is on the disk; 408 for a body that does not arrive; 413 over the limit; 503 if it cannot be stored.
 
         OPTIONS: 204, for scripts of others.
         """
         if scope["method"] == "OPTIONS":
-            await answer(send, 204, headers=PREFLIGHT)
-            return
+            return Answer(204, headers=PREFLIGHT)
         if scope["method"] != "POST":
-            await refuse_method(scope, send, "POST", "OPTIONS")
-            return
+            return method_refused(scope, "POST", "OPTIONS")
         query = scope["query_string"]
         try:
             if len(query) > self._body_max_bytes:
@@ -100,18 +91,11 @@ class Pixels:
             content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
             key = key_in_body(body) or key_in_query(query)
             await self._store(key, "beacon", content_type.decode("latin-1")[:CONTENT_TYPE_MAX_CHARS], body or query)
-        except TooLarge as error:
-            self._counts.slots[PIXELS_TOO_LARGE] += 1
-            await answer_problem(scope, send, error, CORS)
-        except SpoolFull as error:
-            self._counts.slots[PIXELS_NOT_STORED] += 1
-            await answer_problem(scope, send, error, CORS)
-        except TooSlow as error:
-            await answer_problem(scope, send, error, CORS)
-        except ConnectionError:
-            return
-        else:
-            await answer(send, 204, headers=BEACON_HEADERS)
+        except AppError as error:
+            if isinstance(error, TooLarge | SpoolFull):
+                self._counts.slots[PIXELS_TOO_LARGE if isinstance(error, TooLarge) else PIXELS_NOT_STORED] += 1
+            return problem(scope["path"], error, *CORS)
+        return Answer(204, headers=[*CORS, NO_STORE, NOSNIFF])
 
     async def _store(self, key: str, door: str, content_type: str, body: bytes) -> None:
         """Store the report; on the disk on return. Raises SpoolFull."""

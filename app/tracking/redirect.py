@@ -29,7 +29,7 @@ from app.metrics import (
 from app.spool.records import ClickLine, MissLine, encode
 from app.spool.writer import Spool, SpoolFull
 from app.tracking.click_ids import ClickIds
-from app.tracking.responses import NOINDEX, Header, Message, Scope, Send, answer, page, refuse_method
+from app.tracking.responses import NOINDEX, Answer, Header, Scope, method_refused, page
 from app.tracking.trusted_proxies import Proxies
 
 REDIRECTED = ("GET", "HEAD")
@@ -42,17 +42,18 @@ SLUG_MAX_CHARS = 128
 CACHE: Header = (b"cache-control", b"private, no-store")
 # The shop learns the site the visitor came from, never the page, whatever the policy of that page.
 REFERRER: Header = (b"referrer-policy", b"strict-origin-when-cross-origin")
-EMPTY: Header = (b"content-length", b"0")
-REDIRECT_HEADERS = (CACHE, REFERRER, NOINDEX, EMPTY)
+HEADERS = (CACHE, REFERRER, NOINDEX)
+REDIRECT_HEADERS = (*HEADERS, (b"content-length", b"0"))
 """Headers of a redirect after `Location`, in this order."""
-BODY: Message = {"type": "http.response.body"}
 
 NOT_FOUND = page(404, "This link does not exist", "Please check that it is spelled exactly as you received it.")
 GONE = page(410, "This link is no longer active", "The offer it led to is over.")
 TRY_AGAIN = page(
-    503, "One moment, please", "This link cannot be looked up right now. Please try again in a few seconds."
+    503,
+    "One moment, please",
+    "This link cannot be looked up right now. Please try again in a few seconds.",
+    (b"retry-after", b"1"),
 )
-RETRY_AFTER: Header = (b"retry-after", b"1")
 
 MISSES = {"unknown_slug": MISSES_UNKNOWN, "expired": MISSES_EXPIRED, "disabled": MISSES_DISABLED}
 
@@ -121,15 +122,14 @@ class Redirects:
         self._counts.slots[REDIRECTS] += len(clicks)
         return [click.location for click in clicks]
 
-    async def answer(self, scope: Scope, send: Send, slug: str) -> None:
+    async def answer(self, scope: Scope, slug: str) -> Answer:
         """Answer a request for `slug` (lower case) that `prepare` did not take."""
         if scope["method"] not in REDIRECTED:
-            await refuse_method(scope, send, "GET", "HEAD")
-            return
+            return method_refused(scope, *REDIRECTED)
         headers = dict(scope["headers"])
-        route = await self._find(scope, send, host_name(headers.get(b"host", b"")), slug)
-        if route is None:
-            return
+        route = await self._find(host_name(headers.get(b"host", b"")), slug)
+        if isinstance(route, Answer):
+            return route
         query = scope["query_string"]
         click = self._pending(route, scope["method"], query, headers, scope["headers"], scope["client"])
         recorded = True
@@ -140,8 +140,7 @@ class Redirects:
         except SpoolFull:
             recorded = False
         (location,) = self._count([click], recorded=recorded)
-        await send(redirect(location))
-        await send(BODY)
+        return Answer(302, headers=[(b"location", location), *HEADERS])
 
     def _pending(
         self,
@@ -178,8 +177,8 @@ class Redirects:
         location = route.prefix + shown + route.suffix if simple else address(route.destination, shown, query)
         return PendingClick(route, query, encode(line), location)
 
-    async def _find(self, scope: Scope, send: Send, host: str, slug: str) -> CachedRoute | None:
-        """The route of a slug that is not in memory, or may have expired; None after an error has been answered."""
+    async def _find(self, host: str, slug: str) -> CachedRoute | Answer:
+        """The route of a slug that is not in memory, or may have expired; else the page that says why there is none."""
         try:
             # Scanners request `wp-login.php`: the database is not queried for what cannot be a slug.
             if is_slug(slug):
@@ -188,23 +187,18 @@ class Redirects:
                 route, brand_id = None, self._directory.brand_of(host)
         except Unavailable:
             self._counts.slots[UNAVAILABLE] += 1
-            status, body, page_headers = TRY_AGAIN
-            await answer(send, status, body, [*page_headers, RETRY_AFTER])
-            return None
-        reason = ""
+            return TRY_AGAIN
         if route is None:
             reason = "unknown_slug"
         elif route.disabled:
             reason, brand_id = "disabled", route.brand_id
         elif route.expires_ms and route.expires_ms <= clock.now_ms():
             reason, brand_id = "expired", route.brand_id
-        if not reason:
+        else:
             return route
         own_host = brand_id and host in self._directory.cache.host_brands
         self._miss(brand_id, host if own_host else SHARED_HOST, slug, reason)
-        status, body, page_headers = NOT_FOUND if route is None else GONE
-        await answer(send, status, body, page_headers)
-        return None
+        return NOT_FOUND if route is None else GONE
 
     def _miss(self, brand_id: str | None, host: str, slug: str, reason: str) -> None:
         # Text that PostgreSQL cannot hold would be quarantined later.
@@ -214,11 +208,6 @@ class Redirects:
             self._spool.append(encode(MissLine(str(random_ids.new_id()), brand_id, host, clean, reason)))
         except SpoolFull:
             return  # counted above; the visitor of a dead link loses nothing
-
-
-def redirect(location: bytes) -> Message:
-    """The start of the answer that redirects to `location`."""
-    return {"type": "http.response.start", "status": 302, "headers": [(b"location", location), *REDIRECT_HEADERS]}
 
 
 @lru_cache(maxsize=1_024)

@@ -1,9 +1,9 @@
-"""Answers of the doors other than redirects: problems like the API's, small pages for people, and plain bodies."""
+"""Answers of the doors: problems like the API's, small pages for people, and plain bodies."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,31 +24,34 @@ NO_STORE: Header = (b"cache-control", b"no-store")
 NOINDEX: Header = (b"x-robots-tag", b"noindex")
 
 
-async def answer(send: Send, status: int, body: bytes = b"", headers: Sequence[Header] = ()) -> None:
-    """Send a complete answer with its Content-Length."""
-    length = () if status == 204 else ((b"content-length", str(len(body)).encode()),)
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
-    await send({"type": "http.response.body", "body": body})
+class Answer(NamedTuple):
+    """A whole answer. headers: without Content-Length."""
+
+    status: int
+    body: bytes = b""
+    headers: Sequence[Header] = ()
+
+    def all_headers(self) -> list[Header]:
+        """The headers with Content-Length."""
+        length = () if self.status == 204 else ((b"content-length", str(len(self.body)).encode()),)
+        return [*self.headers, *length]
+
+    async def send(self, send: Send) -> None:
+        """Send it over ASGI."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.all_headers()})
+        await send({"type": "http.response.body", "body": self.body})
 
 
-async def answer_json(send: Send, status: int, content: object, headers: Sequence[Header] = ()) -> None:
-    """Send a JSON answer with `Cache-Control: no-store`."""
-    await answer(
-        send, status, msgspec.json.encode(content), [(b"content-type", b"application/json"), NO_STORE, *headers]
-    )
+def json_answer(status: int, content: object) -> Answer:
+    """A JSON answer with `Cache-Control: no-store`."""
+    return Answer(status, msgspec.json.encode(content), [(b"content-type", b"application/json"), NO_STORE])
 
 
-async def answer_problem(scope: Scope, send: Send, error: AppError, headers: Sequence[Header] = ()) -> None:
-    """Send `error` as an RFC 9457 problem with the same fields as the API's problems."""
-    body, problem_headers = problem_response(scope["path"], error)
-    await answer(send, error.status, body, [*problem_headers, *headers])
-
-
-def problem_response(path: str, error: AppError) -> tuple[bytes, list[Header]]:
-    """The body and the headers of the problem."""
+def problem(path: str, error: AppError, *more: Header) -> Answer:
+    """An RFC 9457 problem with the same fields as the API's problems."""
     request_id = ids.show("request", random_ids.new_id())
     errors = [{"field": field.field, "detail": field.reason, "code": field.code} for field in error.fields]
-    problem = error.problem(path, request_id, errors)
+    content = error.problem(path, request_id, errors)
     headers = [
         (b"content-type", b"application/problem+json"),
         NO_STORE,
@@ -62,18 +65,19 @@ def problem_response(path: str, error: AppError) -> tuple[bytes, list[Header]]:
     if isinstance(error, Unauthorized):
         # RFC 9110 requires a challenge with every 401; signatures have no registered scheme.
         headers.append((b"www-authenticate", b'Signature realm="ariane"'))
-    body = json.dumps(problem, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    return body, headers
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Answer(error.status, body, [*headers, *more])
 
 
-async def refuse_method(scope: Scope, send: Send, *allowed: str) -> None:
-    """Send a 405 with the allowed methods."""
-    error = MethodRefused(f"{scope['method']} is not offered here, only {', '.join(allowed)}")
-    await answer_problem(scope, send, error, [(b"allow", ", ".join(allowed).encode())])
+def method_refused(scope: Scope, *allowed: str) -> Answer:
+    """A 405 with the allowed methods."""
+    methods = ", ".join(allowed)
+    error = MethodRefused(f"{scope['method']} is not offered here, only {methods}")
+    return problem(scope["path"], error, (b"allow", methods.encode()))
 
 
-def page(status: int, title: str, text: str) -> tuple[int, bytes, list[Header]]:
-    """A small self-contained page, mostly for visitors of dead links: status, body, headers. title: plain text; text: trusted HTML."""
+def page(status: int, title: str, text: str, *more: Header) -> Answer:
+    """A small self-contained page, mostly for visitors of dead links. title: plain text; text: trusted HTML."""
     body = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><title>{title}</title>
@@ -83,7 +87,8 @@ main{{padding:2rem;max-width:30rem}}h1{{font-size:1.6rem;margin:0 0 .5rem}}a{{co
 </head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>
 """.encode()
     security = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
-    return status, body, [(b"content-type", b"text/html; charset=utf-8"), NO_STORE, NOINDEX, NOSNIFF, security]
+    headers = [(b"content-type", b"text/html; charset=utf-8"), NO_STORE, NOINDEX, NOSNIFF, security, *more]
+    return Answer(status, body, headers)
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 from pathlib import Path
 
-from app.tracking.responses import NOSNIFF, Header, Receive, Scope, Send, answer, refuse_method
+from app.tracking.responses import NOSNIFF, Answer, Header, Receive, Scope, method_refused
 
 SCRIPT = (Path(__file__).parent / "a.js").read_bytes()
 COMPRESSED = gzip.compress(SCRIPT, mtime=0)
@@ -23,19 +23,17 @@ HEADERS: list[Header] = [
 ]
 
 
-async def answer_script(scope: Scope, receive: Receive, send: Send) -> None:
+async def answer_script(scope: Scope, receive: Receive) -> Answer:
     """200 with the script, or 304 when the browser has it."""
     if scope["method"] not in ("GET", "HEAD"):
-        await refuse_method(scope, send, "GET", "HEAD")
-        return
+        return method_refused(scope, "GET", "HEAD")
     headers = dict(scope["headers"])
     compress = b"gzip" in headers.get(b"accept-encoding", b"")
     etag = COMPRESSED_ETAG if compress else ETAG
     script_headers = [*HEADERS, (b"etag", etag)]
     cached = {tag.strip().removeprefix(b"W/") for tag in headers.get(b"if-none-match", b"").split(b",")}
     if etag in cached or b"*" in cached:
-        await answer(send, 304, headers=script_headers)
-    elif compress:
-        await answer(send, 200, COMPRESSED, [*script_headers, (b"content-encoding", b"gzip")])
-    else:
-        await answer(send, 200, SCRIPT, script_headers)
+        return Answer(304, headers=script_headers)
+    if compress:
+        return Answer(200, COMPRESSED, [*script_headers, (b"content-encoding", b"gzip")])
+    return Answer(200, SCRIPT, script_headers)
