@@ -1,8 +1,7 @@
-"""The steps of a trial in their order. No step waits longer than its limit, and none raises: what went wrong is a line of the report."""
+"""Runs a trial. No step waits longer than its limit, and none raises: what went wrong is a line of the report."""
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import asyncpg
@@ -10,8 +9,8 @@ import httpx2
 
 from app import clock
 from app.settings import Settings
-from app.trial import checks_after, checks_before, messages
-from app.trial.state import CheckResult, Trial, TrialSource, TrialStep, own_address
+from app.trial.fixtures import make_fixtures
+from app.trial.steps import STEPS, Found, PlannedStep, Trial, TrialSource
 
 REQUEST_TIMEOUT_S = 5.0
 """Longest wait for one answer of our own doors."""
@@ -23,48 +22,37 @@ NOBODY_THERE = "the trial asks the address the service listens on: look at HOST 
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedStep:
-    """A step of every trial. needs: the steps that must have passed before it is tried. expected: shown when it was not tried."""
+class TrialStep:
+    """One line of the report."""
 
-    name: str
-    run: Callable[[Trial], Awaitable[CheckResult]]
+    step: str
+    ok: bool | None
     expected: str
-    needs: tuple[str, ...] = ()
-
-
-STEPS = (
-    PlannedStep("source", checks_before.in_use, "the source is in use"),
-    PlannedStep("secrets", checks_before.secrets, "every stored secret can be opened"),
-    PlannedStep("public_url", checks_before.public_address, "the address given to the shop leads to a public host"),
-    PlannedStep("click", messages.click, "302 with a click id"),
-    PlannedStep("order", messages.order, "200 for a signed test order", ("source",)),
-    PlannedStep("recorded", checks_after.recorded, "the background process has recorded the order", ("order",)),
-    PlannedStep("test_mode", checks_after.test_mode, "kept as a test, outside every report", ("recorded",)),
-    PlannedStep("amount", checks_after.amount, "the amount that was sent", ("recorded",)),
-    PlannedStep("code", checks_after.code, "the order brings the code along", ("recorded",)),
-    PlannedStep("click_named", checks_after.click_named, "the order brings the click along", ("recorded", "click")),
-    PlannedStep("credit", checks_after.credit, "100 % to the test's own collaboration", ("recorded",)),
-    PlannedStep("refund", messages.refund, "200 for its signed refund", ("recorded",)),
-    PlannedStep("refunded", checks_after.refunded, "the refund taken back", ("refund",)),
-)
+    found: str
+    hint: str | None = None
+    took_ms: int = 0
 
 
 async def run_trial(
     settings: Settings, secret: str, pool: asyncpg.Pool, source: TrialSource
 ) -> tuple[Trial, list[TrialStep]]:
     """Runs every step: the trial as it ended, and the report."""
+    fixtures = await make_fixtures(pool, source.brand_id, f"{settings.base_url}/")
+    address = own_address(settings)
     limits = httpx2.Timeout(REQUEST_TIMEOUT_S)
-    base_url = own_address(settings)
     # No proxy from the environment and no redirect followed: no request leaves for anything but our own listener.
     async with httpx2.AsyncClient(
-        base_url=base_url, timeout=limits, trust_env=False, follow_redirects=False, verify=NO_AUTHORITIES
+        base_url=address, timeout=limits, trust_env=False, follow_redirects=False, verify=NO_AUTHORITIES
     ) as client:
-        trial = Trial(settings, secret, pool, source, client)
+        trial = Trial(settings, secret, pool, source, address, client, fixtures)
         lines: list[TrialStep] = []
         passed: dict[str, bool] = {}
         for step in STEPS:
             missing = next((need for need in step.needs if not passed[need]), None)
-            line = await _run(step, trial) if missing is None else _skipped(step, missing)
+            if missing is None:
+                line = await _run(step, trial)
+            else:
+                line = TrialStep(step.name, None, step.expected, f"not tried: `{missing}` did not pass")
             passed[step.name] = line.ok is True
             lines.append(line)
         return trial, lines
@@ -72,17 +60,21 @@ async def run_trial(
 
 async def _run(step: PlannedStep, trial: Trial) -> TrialStep:
     began_s = clock.monotonic_s()
+    trial.expected = step.expected
     try:
         async with asyncio.timeout(STEP_TIMEOUT_S):
-            found = await step.run(trial)
+            found = await step.check(trial)
     except TimeoutError:
-        found = CheckResult(False, step.expected, f"nothing within {STEP_TIMEOUT_S:.0f} s")
+        found, trial.expected = Found(False, f"nothing within {STEP_TIMEOUT_S:.0f} s"), step.expected
     except httpx2.HTTPError as error:
-        no_answer = f"no answer from {own_address(trial.settings)} ({type(error).__name__})"
-        found = CheckResult(False, step.expected, no_answer, NOBODY_THERE)
+        no_answer = f"no answer from {trial.address} ({type(error).__name__})"
+        found, trial.expected = Found(False, no_answer, NOBODY_THERE), step.expected
     took_ms = round((clock.monotonic_s() - began_s) * 1_000)
-    return TrialStep(found.ok, found.expected, found.found, found.hint, step.name, took_ms)
+    return TrialStep(step.name, found.ok, trial.expected, found.found, found.hint, took_ms)
 
 
-def _skipped(step: PlannedStep, missing: str) -> TrialStep:
-    return TrialStep(None, step.expected, f"not tried: `{missing}` did not pass", None, step.name, 0)
+def own_address(settings: Settings) -> str:
+    """Where this service listens, as it is reached from the same machine."""
+    anywhere = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound
+    host = anywhere.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
