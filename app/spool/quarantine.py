@@ -3,13 +3,16 @@
     <spool>/quarantine/lines-*.jsonl       lines, each with the reason why it was refused
     <spool>/quarantine/<kind>-*.seg        whole segments that were too old to be replayed
 
-Putting back is prepared in separate files and committed by a rename to `….commit`; the rest only moves and removes files and can be repeated. A
-process killed at any point has put every line back once or not at all; the next call finishes what was committed.
+    <spool>/quarantine/retry-*/            what goes back, and the lines that stay; `.draft` until it is complete
+
+Putting back is prepared in a directory and committed by renaming that; the rest only moves and removes files and can be repeated. A process killed
+at any point has put every line back once or not at all: whoever opens the quarantine next finishes what was committed.
 """
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +27,8 @@ from app.spool.records import ClickLine, MissLine, decode
 from app.spool.writer import QUARANTINE, SUFFIX, Kind
 
 LOCK = ".lock"
+STAY = "lines"
+"""Name of the file of lines that stay, in the directory of a retry."""
 KINDS: tuple[Kind, ...] = ("orders", "clicks")
 
 
@@ -67,11 +72,13 @@ _decode = msgspec.json.Decoder(_Kept).decode
 
 def quarantine(directory: Path, refused: Sequence[tuple[bytes, str]]) -> None:
     """Store lines that cannot be recorded, each with its reason; on the disk on return. After a crash a line may be stored twice."""
-    rows = [_encode({"reason": reason, "line": line.decode("utf-8", "backslashreplace")}) for line, reason in refused]
+    rows = [_encode(_Kept(reason, line.decode("utf-8", "backslashreplace"))) for line, reason in refused]
     with _locked(directory) as place:
-        with (place / f"lines-{clock.now():%Y-%m-%d}.jsonl").open("ab") as file:
+        with (place / f"lines-{clock.now():%Y-%m-%d}.jsonl").open("a+b") as file:
             # A process that died may have left a torn row; the first of these must not be appended to it.
-            torn = file.tell() > 0 and not _ends_with_newline(Path(file.name))
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+            torn = file.read(1) not in (b"", b"\n")
             file.write((b"\n" if torn else b"") + b"".join(row + b"\n" for row in rows))
             file.flush()
             os.fsync(file.fileno())
@@ -83,8 +90,7 @@ def held(directory: Path) -> tuple[list[Held], list[HeldSegment]]:
     if not (directory / QUARANTINE).exists():
         return [], []
     with _locked(directory) as place:
-        _finish(directory, place)
-        return _lines(_sources(place)), _segments(place)
+        return _lines(place), _segments(place)
 
 
 def put_back(directory: Path, *, oldest: datetime) -> PutBack:
@@ -95,76 +101,59 @@ def put_back(directory: Path, *, oldest: datetime) -> PutBack:
     if not (directory / QUARANTINE).exists():
         return PutBack((), (), ())
     with _locked(directory) as place:
-        _finish(directory, place)
-        sources = _sources(place)
-        lines = _lines(sources)
+        segments = [each.path.name for each in _segments(place) if each.began_at >= oldest]
+        for name in segments:
+            (place / name).rename(directory / name)
+        sync_directory(directory)
+        lines = _lines(place)
         readable = tuple(each for each in lines if each.kind is not None)
         refused = tuple(each for each in lines if each.kind is None)
-        segments = [_return_segment(directory, each) for each in _segments(place) if each.began_at >= oldest]
         if readable:
-            name = f"put-back-{random_ids.new_id()}"
-            _prepare(place, name, readable, refused, sources)
+            segments += _prepare(place, readable, refused)
             _finish(directory, place)
-            segments += [
-                directory / _segment_name(kind, name) for kind in KINDS if any(each.kind == kind for each in readable)
-            ]
-        return PutBack(tuple(segments), readable, refused)
+        return PutBack(tuple(directory / name for name in segments), readable, refused)
 
 
 # ── Once ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _prepare(
-    place: Path, name: str, readable: Sequence[Held], refused: Sequence[Held], sources: Sequence[Path]
-) -> None:
-    """Write the lines to put back and those that stay, then commit."""
+def _prepare(place: Path, readable: Sequence[Held], refused: Sequence[Held]) -> list[str]:
+    """Write the segments to put back and the lines that stay, then commit. Returns the names of the segments."""
+    retry_id = random_ids.new_id()
+    draft = place / f"retry-{retry_id}.draft"
+    draft.mkdir()
+    segments = []
     for kind in KINDS:
         lines = [each.line for each in readable if each.kind == kind]
         if lines:
-            _write(place / f"{name}.{kind}", b"".join(line + b"\n" for line in lines))
-    if refused:
-        rows = [_encode({"reason": each.reason, "line": each.line.decode()}) for each in refused]
-        _write(place / f"{name}.rest", b"".join(row + b"\n" for row in rows))
-    _write(place / f"{name}.prepared", _encode([source.name for source in sources]))
+            segments.append(f"{kind}-{retry_id}{SUFFIX}")
+            _write(draft / segments[-1], lines)
+    _write(draft / STAY, [_encode(_Kept(each.reason, each.line.decode())) for each in refused])
+    sync_directory(draft)
+    draft.rename(draft.with_suffix(""))
     sync_directory(place)
-    (place / f"{name}.prepared").rename(place / f"{name}.commit")
-    sync_directory(place)
+    return segments
 
 
 def _finish(directory: Path, place: Path) -> None:
     """Finish what was committed; remove what was prepared but not committed."""
-    for commit in sorted(place.glob("put-back-*.commit")):
-        name = commit.stem
-        for source in msgspec.json.decode(commit.read_bytes(), type=list[str]):
-            (place / source).unlink(missing_ok=True)
-        _move(place / f"{name}.rest", place / f"lines-{name}.jsonl")
+    for retry in place.glob("retry-*"):
+        if retry.suffix:
+            shutil.rmtree(retry)
+            continue
+        stay = retry / STAY
+        if stay.exists():
+            for source in _sources(place):
+                source.unlink()
+            sync_directory(place)
+            stay.rename(place / f"lines-{retry.name}.jsonl")
         # The lines that stay are safe, and the source files removed, before any other line returns to the spool.
         sync_directory(place)
-        for kind in KINDS:
-            _move(place / f"{name}.{kind}", directory / _segment_name(kind, name))
+        for segment in retry.iterdir():
+            segment.rename(directory / segment.name)
         sync_directory(directory)
-        sync_directory(place)
-        commit.unlink()
-    for leftover in place.glob("put-back-*.*"):
-        leftover.unlink()
-
-
-def _segment_name(kind: Kind, name: str) -> str:
-    return f"{kind}-{name.removeprefix('put-back-')}{SUFFIX}"
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        source.rename(target)
-    except FileNotFoundError:
-        return
-
-
-def _return_segment(directory: Path, segment: HeldSegment) -> Path:
-    back = directory / segment.path.name
-    segment.path.rename(back)
-    sync_directory(directory)
-    return back
+        sync_directory(retry)
+        retry.rmdir()
 
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,12 +161,13 @@ def _return_segment(directory: Path, segment: HeldSegment) -> Path:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[Path]:
-    """The quarantine directory, created if needed and locked: the drain appends while a retry removes whole files."""
+    """The quarantine directory, created if needed, locked (the drain appends while a retry removes whole files), and without an unfinished retry."""
     place = directory / QUARANTINE
     place.mkdir(exist_ok=True)
     descriptor = os.open(place / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _finish(directory, place)
         yield place
     finally:
         os.close(descriptor)
@@ -187,9 +177,9 @@ def _sources(place: Path) -> list[Path]:
     return sorted(place.glob("lines-*.jsonl"), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
-def _lines(sources: Iterable[Path]) -> list[Held]:
+def _lines(place: Path) -> list[Held]:
     found: dict[bytes, Held] = {}
-    for source in sources:
+    for source in _sources(place):
         for row in source.read_bytes().split(b"\n"):
             if not row:
                 continue
@@ -215,14 +205,8 @@ def _segments(place: Path) -> list[HeldSegment]:
     return [HeldSegment(path, began_at(path), path.stat().st_size) for path in sorted(place.glob(f"*{SUFFIX}"))]
 
 
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
-
-
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, lines: Sequence[bytes]) -> None:
     with path.open("wb") as file:
-        file.write(content)
+        file.write(b"".join(line + b"\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())

@@ -428,9 +428,9 @@ def measure(directory: Path) -> tuple[int, int]:
     with os.scandir(directory) as entries:
         for entry in entries:
             try:
-                if entry.name == QUARANTINE:
+                if entry.is_dir():
                     bytes_total += measure(Path(entry.path))[0]
-                elif entry.is_file() and not entry.name.endswith(recycling.SUFFIX):
+                elif not entry.name.endswith(recycling.SUFFIX):
                     bytes_total += entry.stat().st_size
                     segments += entry.name.endswith(SUFFIX)
             except FileNotFoundError:  # drained meanwhile

@@ -100,12 +100,14 @@ def test_killed_anywhere_every_line_is_put_back_once(tmp_path: Path, monkeypatch
         quarantine(directory, [(lines[0], "x"), (UNREADABLE, "y")])
         quarantine(directory, [(line, "z") for line in lines[1:]])
         finished = _put_back_until(step, directory, monkeypatch)
+        lines.append(hook())
+        quarantine(directory, [(lines[-1], "refused before anybody tried again")])
         seen = spooled(directory)  # the drain does not wait for us
         put_back(directory, oldest=LONG_AGO)
         seen += spooled(directory)
         assert Counter(seen) == Counter(lines), step
         assert [each.line for each in held(directory)[0]] == [UNREADABLE], step
-        assert not list((directory / QUARANTINE).glob("put-back-*"))
+        assert not list((directory / QUARANTINE).glob("retry-*"))
         if finished:
             assert step > 10
             return
@@ -127,7 +129,7 @@ def _put_back_until(step: int, directory: Path, monkeypatch: pytest.MonkeyPatch)
         return act
 
     with monkeypatch.context() as patched:
-        for name in ("rename", "unlink"):
+        for name in ("mkdir", "rename", "rmdir", "unlink"):
             patched.setattr(Path, name, counted(getattr(Path, name)))
         patched.setattr("app.spool.quarantine._write", counted(quarantine_module._write))
         patched.setattr("app.spool.quarantine.sync_directory", counted(lambda _: None))
