@@ -45,16 +45,17 @@ class Flusher:
             except Exception as caught:
                 error = caught
             with suppress(RuntimeError):  # the loop is closed, so nobody waits
-                loop.call_soon_threadsafe(_resolve, done, error)
+                loop.call_soon_threadsafe(resolve, done, error)
 
 
-def _resolve(done: asyncio.Future[None], error: Exception | None) -> None:
-    if done.done():
+def resolve(waiter: asyncio.Future[None], error: Exception | None) -> None:
+    """Wake who waits, unless they have gone away."""
+    if waiter.done():
         return
     if error is None:
-        done.set_result(None)
+        waiter.set_result(None)
     else:
-        done.set_exception(error)
+        waiter.set_exception(error)
 
 
 def sync(descriptors: Sequence[int], directory: Path | None = None) -> None:

@@ -3,7 +3,6 @@
 Segments too old to be replayed go to the quarantine.
 """
 
-import fcntl
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,13 +31,9 @@ class Claimed:
     def lines(self) -> list[bytes]:
         """The complete lines, oldest first: without a torn last one, which was never acknowledged, the empty lines of `writable`, and the
         NULs after the last line."""
-        size = os.fstat(self.descriptor).st_size
-        content = b""
-        while len(content) < size:
-            part = os.pread(self.descriptor, size - len(content), len(content))
-            if not part:
-                break
-            content += part
+        with open(self.descriptor, "rb", closefd=False) as file:
+            file.seek(0)
+            content = file.read()
         return [line for line in content[: content.rfind(b"\n") + 1].split(b"\n") if line]
 
     def discard(self) -> None:
@@ -74,22 +69,13 @@ def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
     claimed: list[Claimed] = []
     bytes_total = 0
     for path in _segments(directory, kind):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        descriptor = recycling.open_locked(path, os.O_RDONLY)
+        if descriptor is None:
             continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = os.fstat(descriptor)
-        except OSError:
-            os.close(descriptor)
-            continue
-        # Another reader may have drained it between our open and our lock.
-        if not recycling.has_name(path, descriptor):
-            os.close(descriptor)
-            continue
-        claimed.append(Claimed(path, descriptor, _began_at(path, descriptor)))
-        bytes_total += found.st_size
+        # In a quiet month a segment is created long before its first line. Without one, the time in its name counts.
+        first_line_at = _time_of_line(os.pread(descriptor, HEAD_BYTES, 0).lstrip(b"\n"))
+        claimed.append(Claimed(path, descriptor, max(first_line_at, began_at(path))))
+        bytes_total += os.fstat(descriptor).st_size
         if bytes_total >= bytes_max:
             break
     return claimed
@@ -130,13 +116,6 @@ def _segments(directory: Path, kind: str) -> list[Path]:
 def began_at(path: Path) -> datetime:
     """When a segment was created, from its name; the epoch if the name has no time."""
     return _time_of_id(path.stem.partition("-")[2])
-
-
-def _began_at(path: Path, descriptor: int) -> datetime:
-    """When the first line was written; when the segment was created if that cannot be read. In a quiet month a segment is created long before
-    its first line."""
-    written_at = _time_of_line(os.pread(descriptor, HEAD_BYTES, 0).lstrip(b"\n"))
-    return max(written_at, began_at(path))
 
 
 def _time_of_line(line: bytes) -> datetime:

@@ -7,70 +7,66 @@ After an outage a newer release may read what an older one wrote, therefore:
 - the id comes first: reader.py takes the time from it without decoding the line.
 """
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 
 class ClickLine(msgspec.Struct, tag="click", array_like=True, frozen=True, gc=False):
-    """One redirect that was answered with this click id."""
+    """One redirect that was answered with this click id, a UUIDv7 as 36 characters whose time is the click's.
 
-    id: Annotated[str, Meta(description="UUIDv7 as 36 characters; its time is the click's time.")]
+    visitor: keyed 63-bit hash of truncated address and browser, null with Sec-GPC. address: truncated (IPv4 /24, IPv6 /48), '' with Sec-GPC; only
+    the country is kept of it. hint: '' for a plain GET, else `head` or `prefetch`.
+    """
+
+    id: str
     brand_id: str
     link_id: str
-    visitor: Annotated[
-        int | None, Meta(description="Keyed 63-bit hash of truncated address and browser; null with Sec-GPC.")
-    ]
-    address: Annotated[
-        str, Meta(description="Truncated: IPv4 /24, IPv6 /48; '' with Sec-GPC. Only the country is kept of it.")
-    ]
+    visitor: int | None
+    address: str
     user_agent: str
     referrer_host: str
-    hint: Annotated[str, Meta(description="'' for a plain GET, else `head` or `prefetch`.")]
+    hint: str
 
 
 class MissLine(msgspec.Struct, tag="miss", array_like=True, frozen=True, gc=False):
-    """A request for a slug that is unknown, expired or disabled."""
+    """A request for a slug that leads nowhere. reason: `unknown_slug`, `expired` or `disabled`. brand_id: null on the shared host, for a slug nobody has."""
 
     id: str
-    brand_id: Annotated[str | None, Meta(description="Null on the shared host, for a slug nobody has.")]
+    brand_id: str | None
     host: str
     slug: str
-    reason: Annotated[str, Meta(description="`unknown_slug`, `expired` or `disabled`.")]
+    reason: str
 
 
 class PixelLine(msgspec.Struct, tag="pixel", array_like=True, frozen=True, gc=False):
-    """One hit of the pixel or the beacon, with its content as received."""
+    """One hit of the pixel (GET) or the beacon (POST), with its content as received. id: the delivery's id and the time of receipt.
 
-    id: Annotated[str, Meta(description="UUIDv7; the delivery's id and the time of receipt.")]
-    brand_id: Annotated[str | None, Meta(description="Null when the publishable key is missing or unknown.")]
+    brand_id: null when the publishable key is missing or unknown. body: the raw query string (pixel, or a beacon without a body), else the raw body.
+    """
+
+    id: str
+    brand_id: str | None
     key_id: str | None
     shop: str
-    door: Annotated[str, Meta(description="`pixel` (GET) or `beacon` (POST).")]
+    door: str
     content_type: str
-    body: Annotated[
-        bytes,
-        Meta(
-            description="The query string as received (pixel, or a beacon without a body), else the body's raw bytes."
-        ),
-    ]
+    body: bytes
 
 
 class HookLine(msgspec.Struct, tag="hook", array_like=True, frozen=True, gc=False):
-    """One webhook or postback for a known source, with its raw bytes."""
+    """One webhook or postback for a known source, with its raw bytes. id: the delivery's id and the time of receipt.
 
-    id: Annotated[str, Meta(description="UUIDv7; the delivery's id and the time of receipt.")]
+    signed: False when the signature failed for this `reason`: the sender was told 401, the message is kept for a replay.
+    headers: lower-case names; only those that matter to the platform.
+    """
+
+    id: str
     brand_id: str
     source_id: str
     platform: str
     shop: str
-    signed: Annotated[
-        bool,
-        Meta(description="False: the signature failed, the sender was told 401, the message is kept for a replay."),
-    ]
-    reason: Annotated[str, Meta(description="Why the signature failed, '' when it did not.")]
-    headers: Annotated[dict[str, str], Meta(description="Lower-case names; only those that matter to the platform.")]
+    signed: bool
+    reason: str
+    headers: dict[str, str]
     query: str
     body: bytes
 

@@ -30,27 +30,28 @@ def recycle(segment: Path) -> None:
 def take(directory: Path, kind: str, name: Path) -> int | None:
     """The descriptor of a recycled segment, locked and renamed to `name`; None when there is none. It still contains its old lines."""
     for path in _recycled(directory, kind):
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if has_name(path, descriptor):
+        descriptor = open_locked(path, os.O_RDWR)
+        if descriptor is not None:
+            with suppress(OSError):
                 path.rename(name)
                 return descriptor
-        except OSError:
-            pass
-        os.close(descriptor)
+            os.close(descriptor)
     return None
 
 
-def has_name(path: Path, descriptor: int) -> bool:
-    """Whether an open file still has this name: another process may have removed or renamed it between our open and our lock."""
+def open_locked(path: Path, flags: int) -> int | None:
+    """The descriptor of a file, locked; None when it is gone or another process has it."""
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        descriptor = os.open(path, flags | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Another process may have removed or renamed it between our open and our lock.
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None
 
 
 def remove(directory: Path, *, unused_s: float = 0) -> None:

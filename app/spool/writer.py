@@ -13,13 +13,14 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from app import clock, random_ids
 from app.errors import Unavailable
 from app.spool import recycling
-from app.spool.flusher import Flusher, sync, sync_directory
+from app.spool.flusher import Flusher, resolve, sync, sync_directory
 
 Kind = Literal["clicks", "orders"]
 CLICKS_SHARE = 0.8
@@ -42,16 +43,14 @@ class SpoolFull(Unavailable, code="spool_full"):
     """The line could not be recorded: cap reached, disk full, or directory not writable. No part of it is in the file."""
 
 
+@dataclass(slots=True, eq=False)
 class _Segment:
-    __slots__ = ("descriptor", "dirty", "path", "preallocated_bytes", "size_bytes")
-
-    def __init__(self, path: Path, descriptor: int, preallocated_bytes: int) -> None:
-        self.path = path
-        self.descriptor = descriptor
-        self.size_bytes = 0
-        # End of the NULs that the file was filled with; the lines may have gone past it.
-        self.preallocated_bytes = preallocated_bytes
-        self.dirty = False
+    path: Path
+    descriptor: int
+    # End of the NULs that the file was filled with; the lines may have gone past it.
+    preallocated_bytes: int
+    size_bytes: int = 0
+    dirty: bool = False
 
 
 class Spool:
@@ -225,18 +224,17 @@ class Spool:
                     raise self._refusal(str(error)) from None
             if record_bytes > self._room_bytes:
                 raise self._refusal(f"{self.bytes_total} bytes wait to be drained, the limit is {self._limit_bytes}")
-        if self._segment is None or self._segment.size_bytes >= self._segment_bytes or self._fits_next(record_bytes):
+        segment, fresh = self._segment, self._next
+        if (
+            segment is None
+            or segment.size_bytes >= self._segment_bytes
+            # It exceeds what is left of the current segment's preallocation and fits into the next segment's.
+            or (fresh and segment.preallocated_bytes - segment.size_bytes < record_bytes <= fresh.preallocated_bytes)
+        ):
             self._hand_over()
         if self._segment is None:
             raise self._refusal(self._create_error)
         return self._segment
-
-    def _fits_next(self, record_bytes: int) -> bool:
-        """Whether a record exceeds what is left of the current segment's preallocation and fits into the next segment's."""
-        segment, fresh = self._segment, self._next
-        if segment is None or fresh is None or segment.size_bytes + record_bytes <= segment.preallocated_bytes:
-            return False
-        return record_bytes <= fresh.preallocated_bytes
 
     def _undo(self, segment: _Segment) -> None:
         """Undo a short write. If that fails, the torn line stays the last of its segment, where readers ignore it."""
@@ -247,53 +245,48 @@ class Spool:
             self._retired.append(segment)
             self._segment = None
 
-    def _hidden_path(self) -> Path:
-        return self.directory / f".{self.kind}-{random_ids.new_id()}{SUFFIX}"
+    def _create(self, preallocated_bytes: int = 0) -> _Segment:
+        """A segment, locked before it gets a visible name. On OSError it leaves nothing behind.
 
-    def _create(self) -> _Segment:
-        hidden = self._hidden_path()
-        descriptor = _create_file(hidden)
+        With preallocated_bytes it is filled with NULs and on the disk together with its name: run that in a thread.
+        """
+        hidden = self.directory / f".{self.kind}-{random_ids.new_id()}{SUFFIX}"
+        path = hidden.with_name(hidden.name[1:])
+        descriptor = recycling.take(self.directory, self.kind, hidden) if preallocated_bytes else None
+        if descriptor is None:
+            descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            return self._publish(hidden, descriptor, 0)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if preallocated_bytes:
+                preallocated_bytes = self._fill(descriptor, preallocated_bytes)
+            hidden.rename(path)
+            if preallocated_bytes:
+                sync_directory(self.directory)
         except OSError:
             os.close(descriptor)
+            hidden.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
-
-    def _publish(self, hidden: Path, descriptor: int, preallocated_bytes: int) -> _Segment:
-        path = hidden.with_name(hidden.name[1:])
-        hidden.rename(path)
         return _Segment(path, descriptor, preallocated_bytes)
 
-    def _preallocate(self, preallocated_bytes: int) -> _Segment:
-        """Runs in a thread: a segment filled with NULs, on the disk together with its name. On OSError it leaves nothing behind."""
-        hidden = self._hidden_path()
-        descriptor = recycling.take(self.directory, self.kind, hidden)
-        if descriptor is None:
-            descriptor = _create_file(hidden)
-        try:
-            # Before a recycled segment is overwritten: after a power failure, part of its old lines could reappear under its old name.
-            sync_directory(self.directory)
-            size_bytes = os.fstat(descriptor).st_size
-            if preallocated_bytes <= size_bytes <= 2 * preallocated_bytes:
-                preallocated_bytes = size_bytes
-            elif size_bytes:
-                os.ftruncate(descriptor, preallocated_bytes)
-            # In pieces, so that a concurrent flush waits for one piece at most. In a recycled segment only where lines were.
-            for start in range(0, preallocated_bytes, PREALLOCATED_MIN_BYTES):
-                nuls = bytes(min(PREALLOCATED_MIN_BYTES, preallocated_bytes - start))
-                if os.pread(descriptor, len(nuls), start) == nuls:
-                    continue
-                if os.pwrite(descriptor, nuls, start) != len(nuls):
-                    raise OSError(errno.ENOSPC, SHORT_WRITE)
-                sync([descriptor])
-            segment = self._publish(hidden, descriptor, preallocated_bytes)
-            sync_directory(self.directory)
-        except OSError:
-            for path in (hidden, hidden.with_name(hidden.name[1:])):
-                path.unlink(missing_ok=True)
-            os.close(descriptor)
-            raise
-        return segment
+    def _fill(self, descriptor: int, size_bytes: int) -> int:
+        """Overwrite a new or recycled file with NULs, on the disk on return. Returns its size, which may be up to twice what was asked for."""
+        # Before a recycled segment is overwritten: after a power failure, part of its old lines could reappear under its old name.
+        sync_directory(self.directory)
+        old_bytes = os.fstat(descriptor).st_size
+        if size_bytes <= old_bytes <= 2 * size_bytes:
+            size_bytes = old_bytes
+        elif old_bytes:
+            os.ftruncate(descriptor, size_bytes)
+        # In pieces, so that a concurrent flush waits for one piece at most. In a recycled segment only where lines were.
+        for start in range(0, size_bytes, PREALLOCATED_MIN_BYTES):
+            nuls = bytes(min(PREALLOCATED_MIN_BYTES, size_bytes - start))
+            if os.pread(descriptor, len(nuls), start) == nuls:
+                continue
+            if os.pwrite(descriptor, nuls, start) != len(nuls):
+                raise OSError(errno.ENOSPC, SHORT_WRITE)
+            sync([descriptor])
+        return size_bytes
 
     def _hand_over(self) -> None:
         """Begin a new segment and retire the current one; as long as none can be created, keep the current one."""
@@ -341,7 +334,10 @@ class Spool:
                     self._room_bytes = self._limit_bytes - self.bytes_total - written
                 if clock.monotonic_s() >= handover_at_s:
                     handover_at_s = clock.monotonic_s() + HANDOVER_EVERY_S
-                    await self._hand_over_if_drained()
+                    drained = self._previous is None or not self._previous.exists()
+                    if drained and self._segment is not None and self._segment.size_bytes:
+                        self._hand_over()
+                        await self.synced()
             except (SpoolFull, OSError):
                 continue  # the doors learn of it from `append` and `synced`
         self._maintenance = None
@@ -363,17 +359,8 @@ class Spool:
                 self._preallocate_at_s = clock.monotonic_s() + MEASURE_EVERY_S
 
         loop = asyncio.get_running_loop()
-        self._preallocating = loop.run_in_executor(self._thread, self._preallocate, preallocated_bytes)
+        self._preallocating = loop.run_in_executor(self._thread, self._create, preallocated_bytes)
         self._preallocating.add_done_callback(preallocated)
-
-    async def _hand_over_if_drained(self) -> None:
-        """Hand over the current segment if the previous one has been drained."""
-        segment = self._segment
-        if segment is None or not segment.size_bytes:
-            return
-        if self._previous is None or not self._previous.exists():
-            self._hand_over()
-            await self.synced()
 
     async def _flush(self) -> None:
         while waiters := self._waiters:
@@ -384,24 +371,18 @@ class Spool:
                 segment.dirty = False
             directory = self.directory if self._directory_dirty else None
             self._directory_dirty = False
-            descriptors = [segment.descriptor for segment in dirty]
+            refusal = None
             try:
-                await self._flusher.sync(descriptors, directory)
+                await self._flusher.sync([segment.descriptor for segment in dirty], directory)
             except OSError as error:
                 # The kernel may drop pages that it failed to write and report success the next time: abandon this segment.
                 if self._segment in dirty:
                     self._previous, self._segment = None, None
                     retired += [segment for segment in dirty if segment not in retired]
-                self._close_retired(retired)
                 refusal = self._refusal(str(error))
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_exception(refusal)
-            else:
-                self._close_retired(retired)
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(None)
+            self._close_retired(retired)
+            for waiter in waiters:
+                resolve(waiter, refusal)
         self._flushing = None
 
     def _close_retired(self, retired: Sequence[_Segment]) -> None:
@@ -409,17 +390,6 @@ class Spool:
             if not segment.size_bytes:
                 segment.path.unlink(missing_ok=True)
             os.close(segment.descriptor)
-
-
-def _create_file(hidden: Path) -> int:
-    """A new, locked file. Raises OSError."""
-    descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def measure(directory: Path) -> tuple[int, int]:
