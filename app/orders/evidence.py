@@ -4,11 +4,11 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from app.domain import ids
 from app.domain.attribution import (
@@ -29,10 +29,11 @@ log = logging.getLogger("ariane.intake")
 VISITOR_CLICKS_MAX = 100
 """Clicks of one visitor that are read for one order, newest first; a visitor with more is a machine."""
 
+# Columns that are attributes of a `Touch` have its names.
 CODES = """
-SELECT c.code_norm, c.code, c.id AS code_id, c.starts_at, c.ends_at, c.disabled_at, c.archived_at, c.credit_policy, c.max_redemptions,
-       a.id AS assignment_id, a.starts_at AS assigned_from, a.ends_at AS assigned_until,
-       l.id AS collaboration_id, l.influencer_id, l.campaign_id, p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at
+SELECT c.code_norm, c.code AS shown, c.id AS code_id, c.starts_at AS code_starts_at, least(c.ends_at, c.disabled_at, c.archived_at) AS code_ends_at,
+       c.credit_policy, c.max_redemptions, a.starts_at AS assigned_from, a.ends_at AS assigned_until,
+       a.id, l.id AS collaboration_id, l.influencer_id, l.campaign_id, p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at
 FROM code c
 LEFT JOIN code_assignment a ON a.brand_id = $1 AND a.code_id = c.id
 LEFT JOIN collaboration l ON l.brand_id = $1 AND l.id = a.collaboration_id
@@ -82,6 +83,7 @@ async def collect(
     redeemed: the codes of each order so far, by its id: a code that it no longer redeems has room under its cap again.
     """
     codes = await _read_codes(connection, brand_id, orders.values(), redeemed.values())
+    caps = {code: rows[0]["max_redemptions"] for code, rows in codes.items() if rows[0]["max_redemptions"] is not None}
     visited = await _read_visitors(connection, brand_id, orders)
     named = {key: _named_clicks(order) for key, order in orders.items()}
     wanted = {touch.id for touches in named.values() for touch in touches if touch.id is not None}
@@ -94,7 +96,7 @@ async def collect(
         key: Evidence(
             touches[key],
             _in_force(policies, brand_id, campaigns, order.occurred_at),
-            {code: cap for code in (*order.codes, *redeemed[key]) if (cap := _cap(codes.get(code, ()))) is not None},
+            {code: caps[code] for code in (*order.codes, *redeemed[key]) if code in caps},
         )
         for key, order in orders.items()
     }
@@ -103,19 +105,26 @@ async def collect(
 def _touches(
     order: Order,
     codes: Mapping[str, Sequence[asyncpg.Record]],
-    clicks: Mapping[UUID, asyncpg.Record],
+    clicks: Mapping[UUID | None, asyncpg.Record],
     named: Sequence[Touch],
     visited: Sequence[UUID],
 ) -> tuple[Touch, ...]:
     found = [_code_touch(code, order, codes.get(code, ()), unsigned_only=False) for code in order.codes]
-    found += [_unmapped(code_id, order) for code_id in order.code_ids if code_id not in order.aliases]
+    # A code by an id that the brand has given to none of its codes.
+    found += [
+        Touch(Method.CODE, f"alias:{each}", each, occurred_at=order.occurred_at, alias=each)
+        for each in order.code_ids
+        if each not in order.aliases
+    ]
     found += [_code_touch(code, order, codes.get(code, ()), unsigned_only=True) for code in order.unsigned_codes]
-    found += [_resolved(touch, clicks.get(touch.id) if touch.id else None) for touch in named]
+    found += [replace(touch, **clicks[touch.id]) if touch.id in clicks else touch for touch in named]
     named_ids = {touch.id for touch in named}
-    for click_id in visited:
-        # A visitor's click that has not been drained is no candidate yet: the drain will name this order once it is.
-        if click_id in clicks and click_id not in named_ids:
-            found.append(_resolved(Touch(Method.VISITOR, str(click_id), "", click_id), clicks[click_id]))
+    # A visitor's click that has not been drained is no candidate yet: the drain will name this order once it is.
+    found += [
+        Touch(Method.VISITOR, str(click_id), **clicks[click_id])
+        for click_id in visited
+        if click_id in clicks and click_id not in named_ids
+    ]
     return tuple(found)
 
 
@@ -135,61 +144,34 @@ async def _read_codes(
     return found
 
 
-def _cap(rows: Sequence[asyncpg.Record]) -> int | None:
-    return rows[0]["max_redemptions"] if rows else None
-
-
 def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, unsigned_only: bool) -> Touch:
     """A redeemed code with its owner at the order's time."""
     assert order.occurred_at is not None
+    touch = Touch(
+        Method.CODE, code, order.spellings.get(code, code), occurred_at=order.occurred_at, unsigned_only=unsigned_only
+    )
     if not rows:
-        return Touch(
-            Method.CODE,
-            code,
-            order.spellings.get(code, code),
-            occurred_at=order.occurred_at,
-            unsigned_only=unsigned_only,
-        )
-    row = rows[0]
-    ends = [row[name] for name in ("ends_at", "disabled_at", "archived_at") if row[name] is not None]
-    owner = _owner(rows, order.occurred_at) or NOBODY
-    return Touch(
-        method=Method.CODE,
-        signal=code,
-        shown=row["code"],
-        id=owner["assignment_id"],
-        occurred_at=order.occurred_at,
-        collaboration_id=owner["collaboration_id"],
-        campaign_id=owner["campaign_id"],
-        influencer_id=owner["influencer_id"],
-        code_id=row["code_id"],
-        campaign_starts_at=owner["campaign_starts_at"],
-        campaign_ends_at=owner["campaign_ends_at"],
-        code_starts_at=row["starts_at"],
-        code_ends_at=min(ends) if ends else None,
-        credit_policy=CreditPolicy(row["credit_policy"]),
-        unsigned_only=unsigned_only,
+        return touch
+    known = rows[0]
+    owner = _owner(rows, order.occurred_at)
+    return replace(
+        touch,
+        **{name: known[name] for name in ("shown", "code_id", "code_starts_at", "code_ends_at")},
+        **{name: owner[name] for name in OWNING if owner},
+        credit_policy=CreditPolicy(known["credit_policy"]),
         alias=next((code_id for code_id, named in order.aliases.items() if named == code), None),
     )
 
 
-def _unmapped(code_id: str, order: Order) -> Touch:
-    """A code by an id that the brand has given to none of its codes."""
-    return Touch(Method.CODE, f"alias:{code_id}", code_id, occurred_at=order.occurred_at, alias=code_id)
-
-
-OWNING = ("assignment_id", "collaboration_id", "campaign_id", "influencer_id", "campaign_starts_at", "campaign_ends_at")
-NOBODY: Mapping[str, Any] = dict.fromkeys(OWNING)
+OWNING = ("id", "collaboration_id", "campaign_id", "influencer_id", "campaign_starts_at", "campaign_ends_at")
 
 
 def _owner(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record | None:
     """The assignment that began last before this moment; None when there is none, or it had ended."""
-    begun = [
-        row for row in rows if row["assignment_id"] and (row["assigned_from"] is None or row["assigned_from"] <= moment)
-    ]
+    begun = [row for row in rows if row["id"] and (row["assigned_from"] is None or row["assigned_from"] <= moment)]
     if not begun:
         return None
-    last = max(begun, key=lambda row: (row["assigned_from"] or datetime.min.replace(tzinfo=UTC), row["assignment_id"]))
+    last = max(begun, key=lambda row: (row["assigned_from"] or datetime.min.replace(tzinfo=UTC), row["id"]))
     return last if last["assigned_until"] is None or moment < last["assigned_until"] else None
 
 
@@ -211,57 +193,32 @@ async def _read_visitors(
     connection: asyncpg.Connection, brand_id: UUID, orders: Mapping[UUID, Order]
 ) -> dict[UUID, list[UUID]]:
     """Click ids of the visitors that orders name, no older than the longest window."""
-    ceilings: dict[tuple[str, UUID], UUID] = {}
-    keys: dict[UUID, tuple[str, UUID]] = {}
-    for key, order in orders.items():
-        if order.visitor_id is None or order.occurred_at is None:
-            continue
-        floor = ids.floor_ms(_ms(order.occurred_at - timedelta(days=CLICK_WINDOW_DAYS_MAX)))
-        ceiling = ids.floor_ms(_ms(order.occurred_at + LATE_CLICK_MAX))
-        keys[key] = (order.visitor_id, floor)
-        ceilings[order.visitor_id, floor] = ceiling
-    if not ceilings:
+    visits = {
+        key: (
+            order.visitor_id,
+            ids.floor_at(order.occurred_at - timedelta(days=CLICK_WINDOW_DAYS_MAX)),
+            ids.floor_at(order.occurred_at + LATE_CLICK_MAX),
+        )
+        for key, order in orders.items()
+        if order.visitor_id is not None and order.occurred_at is not None
+    }
+    if not visits:
         return {}
-    visitors, floors = zip(*ceilings, strict=True)
+    visitors, floors, ceilings = zip(*set(visits.values()), strict=True)
     found: dict[tuple[str, UUID], list[UUID]] = {}
-    for row in await connection.fetch(
-        VISITORS, brand_id, visitors, floors, list(ceilings.values()), VISITOR_CLICKS_MAX
-    ):
+    for row in await connection.fetch(VISITORS, brand_id, visitors, floors, ceilings, VISITOR_CLICKS_MAX):
         found.setdefault((row["visitor_id"], row["floor"]), []).append(row["click_id"])
-    return {key: found.get(visit, []) for key, visit in keys.items()}
+    return {key: found.get((visitor_id, floor), []) for key, (visitor_id, floor, _) in visits.items()}
 
 
 async def _read_clicks(
     connection: asyncpg.Connection, brand_id: UUID, click_ids: Iterable[UUID]
-) -> dict[UUID, asyncpg.Record]:
+) -> dict[UUID | None, asyncpg.Record]:
     wanted = sorted(click_ids)
     if not wanted:
         return {}
     rows = await connection.fetch(CLICKS, brand_id, wanted, wanted[0], wanted[-1])
     return {row["id"]: row for row in rows}
-
-
-def _resolved(touch: Touch, row: asyncpg.Record | None) -> Touch:
-    """The touch with the attributes of the click's row; unchanged without a row."""
-    if row is None:
-        return touch
-    return Touch(
-        method=touch.method,
-        signal=touch.signal,
-        id=touch.id,
-        occurred_at=row["occurred_at"],
-        collaboration_id=row["collaboration_id"],
-        campaign_id=row["campaign_id"],
-        influencer_id=row["influencer_id"],
-        link_id=row["link_id"],
-        campaign_starts_at=row["campaign_starts_at"],
-        campaign_ends_at=row["campaign_ends_at"],
-        unsigned_only=touch.unsigned_only,
-    )
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1000
 
 
 # ── Policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────

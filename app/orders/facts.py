@@ -6,11 +6,12 @@ So a new attribute of either needs no change here.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
+from msgspec import structs
 
 from app.database import uuids
 from app.database.recordset import names, recordset
@@ -28,30 +29,9 @@ from app.domain.orders import (
 )
 from app.domain.statuses import StatusChange
 
-FACT = (
-    ("conversion_id", "uuid"),
-    ("content_hash", "bytea"),
-    ("id", "uuid"),
-    ("trust", "smallint"),
-    ("door", "text"),
-    ("platform", "text"),
-    ("origin_id", "uuid"),
-    ("delivery_id", "uuid"),
-    ("version", "bigint"),
-    ("received_at", "timestamptz"),
-    ("report", "jsonb"),
-)
+FACT = ("conversion_id", "content_hash", "id", "version", "report", *Receipt.__struct_fields__)
 """Columns that witness and adjustment share beside the brand's."""
-CHANGED = (
-    ("conversion_id", "uuid"),
-    ("id", "uuid"),
-    ("status", "text"),
-    ("was", "text"),
-    ("reason", "text"),
-    ("note", "text"),
-    ("key_id", "uuid"),
-    ("changed_at", "timestamptz"),
-)
+CHANGED = ("conversion_id", "id", *StatusChange.__dataclass_fields__)
 """Columns of status_change beside the brand's."""
 
 # The previous release, which may run beside this one during an upgrade, reads and writes these columns of an adjustment instead of its report. They
@@ -68,14 +48,14 @@ PREVIOUS_REPORT = """jsonb_strip_nulls(to_jsonb(f))
 ADD = f"""
 WITH witnessed AS (
     INSERT INTO witness (brand_id, {names(FACT)})
-    SELECT $1, {names(FACT, "r.")} FROM {recordset("$2", FACT)}
+    SELECT $1, {names(FACT, "r.")} FROM {recordset("witness", "$2")}
     ON CONFLICT (brand_id, conversion_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
     WHERE witness.received_at > EXCLUDED.received_at
     RETURNING conversion_id, content_hash, xmax = 0 AS added
 ), adjusted AS (
     INSERT INTO adjustment (brand_id, {names(FACT)}, {PREVIOUS_NAMES})
     SELECT $1, {names(FACT, "r.")}, {PREVIOUS_VALUES}
-    FROM {recordset("$3", FACT)}, jsonb_populate_record(NULL::adjustment, r.report) AS p
+    FROM {recordset("adjustment", "$3")}, jsonb_populate_record(NULL::adjustment, r.report) AS p
     ON CONFLICT (brand_id, conversion_id, kind, refund_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
     WHERE adjustment.received_at > EXCLUDED.received_at
     RETURNING conversion_id, content_hash, xmax = 0 AS added
@@ -89,25 +69,26 @@ SELECT conversion_id, content_hash FROM witnessed WHERE added
 UNION ALL SELECT conversion_id, content_hash FROM adjusted WHERE added
 """
 
-CHANGE = f"INSERT INTO status_change (brand_id, {names(CHANGED)}) SELECT $1, {names(CHANGED, 'r.')} FROM {recordset('$2', CHANGED)}"
+CHANGE = f"INSERT INTO status_change (brand_id, {names(CHANGED)}) SELECT $1, {names(CHANGED, 'r.')} FROM {recordset('status_change', '$2')}"
 
-# One statement, because the round trip costs more than the empty columns.
+# One statement, because the round trip costs more than the empty columns. The columns of a report come in the order of `Fact`.
 FACTS = f"""
-SELECT c.root_id, 'witness' AS fact, f.content_hash, f.trust, f.received_at, f.door, f.platform, f.delivery_id, f.report
+SELECT c.root_id, 'witness' AS fact, f.report, f.trust, f.content_hash, f.received_at, f.door, f.platform, f.delivery_id::text
 FROM conversion c JOIN witness f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 UNION ALL
-SELECT c.root_id, 'adjustment', f.content_hash, f.trust, f.received_at, f.door, f.platform, f.delivery_id, coalesce(f.report, {PREVIOUS_REPORT})
+SELECT c.root_id, 'adjustment', coalesce(f.report, {PREVIOUS_REPORT}), f.trust, f.content_hash, f.received_at, f.door, f.platform, f.delivery_id::text
 FROM conversion c JOIN adjustment f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 UNION ALL
-SELECT c.root_id, 'change', NULL, NULL, NULL, NULL, NULL, NULL, to_jsonb(f)
+SELECT c.root_id, 'change', to_jsonb(f), NULL, NULL, NULL, NULL, NULL, NULL
 FROM conversion c JOIN status_change f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 """
 
 read_change = msgspec.json.Decoder(StatusChange).decode
 
+AnyFact = TypeVar("AnyFact", Witness, Adjustment)
 FactKey = tuple[UUID, bytes]
 """The conversion under which something was reported, and the hash of the report."""
 
@@ -126,23 +107,13 @@ async def read_facts(
     """All facts of these orders, under whichever id they arrived; empty facts for an order without any. No statement for no orders."""
     found = {root_id: OrderFacts() for root_id in root_ids}
     for row in await connection.fetch(FACTS, brand_id, list(found)) if found else ():
-        facts, report = found[row["root_id"]], row["report"]
-        if row["fact"] == "change":
-            facts.changes.append(read_change(report))
-            continue
-        delivery_id = row["delivery_id"]
-        receipt = (
-            row["trust"],
-            row["content_hash"],
-            row["received_at"],
-            row["door"],
-            row["platform"],
-            None if delivery_id is None else str(delivery_id),
-        )
-        if row["fact"] == "witness":
-            facts.witnesses.append(Witness(read_report(report), *receipt))
+        root_id, fact, report, *weight = row
+        if fact == "witness":
+            found[root_id].witnesses.append(Witness(read_report(report), *weight))
+        elif fact == "adjustment":
+            found[root_id].adjustments.append(Adjustment(read_refund_report(report), *weight))
         else:
-            facts.adjustments.append(Adjustment(read_refund_report(report), *receipt))
+            found[root_id].changes.append(read_change(report))
     return found
 
 
@@ -166,29 +137,33 @@ async def add_facts(
     touches: set[tuple[str, UUID]] = set()
     first_at: dict[FactKey, int] = {}
 
-    def add(index: int, fact: Witness | Adjustment, stored: bytes) -> None:
+    def fact_of(index: int, kind: type[AnyFact], report: Any) -> AnyFact:
         conversion_id, _, receipt = reports[index]
-        key = conversion_id, fact.content_hash
+        stored = encode_report(report)
+        hashed = content_hash(receipt, stored)
+        key = conversion_id, hashed
         first_at.setdefault(key, index)
-        other = rows[type(fact)].get(key)
+        other = rows[kind].get(key)
         if other is None or receipt.received_at < other["received_at"]:
-            rows[type(fact)][key] = _row(conversion_id, fact, receipt, stored)
+            rows[kind][key] = {
+                "conversion_id": conversion_id,
+                # PostgreSQL reads bytes in JSON as hexadecimal digits; msgspec would write them in base64.
+                "content_hash": f"\\x{hashed.hex()}",
+                "id": uuids.new_id(),
+                "version": report.version,
+                "report": msgspec.Raw(stored),
+                **structs.asdict(receipt),
+            }
+        weight = receipt.received_at, receipt.door, receipt.platform, receipt.delivery_id
+        return kind(report, receipt.trust, hashed, *weight)
 
     for index, (conversion_id, report, receipt) in enumerate(reports):
         assert receipt.received_at.tzinfo is not None
         facts = reported.setdefault(conversion_id, OrderFacts())
-        weight = receipt.received_at, receipt.door, receipt.platform, receipt.delivery_id
         if not report.stub:
-            stored = encode_report(report)
-            witness = Witness(report, receipt.trust, content_hash(receipt, stored), *weight)
-            facts.witnesses.append(witness)
-            add(index, witness, stored)
+            facts.witnesses.append(fact_of(index, Witness, report))
             touches.update((touch, conversion_id) for touch in _touch_names(report))
-        for refund in report.refunds:
-            stored = encode_report(refund)
-            adjustment = Adjustment(refund, receipt.trust, content_hash(receipt, stored), *weight)
-            facts.adjustments.append(adjustment)
-            add(index, adjustment, stored)
+        facts.adjustments.extend(fact_of(index, Adjustment, refund) for refund in report.refunds)
     named = sorted(touches)
     added = await connection.fetch(
         ADD,
@@ -198,23 +173,6 @@ async def add_facts(
         [conversion_id for _, conversion_id in named],
     )
     return {first_at[row["conversion_id"], row["content_hash"]] for row in added}, reported
-
-
-def _row(conversion_id: UUID, fact: Witness | Adjustment, receipt: Receipt, stored: bytes) -> dict[str, Any]:
-    return {
-        "conversion_id": conversion_id,
-        # PostgreSQL reads bytes in JSON as hexadecimal digits; msgspec would write them in base64.
-        "content_hash": f"\\x{fact.content_hash.hex()}",
-        "id": uuids.new_id(),
-        "trust": receipt.trust,
-        "door": receipt.door,
-        "platform": receipt.platform,
-        "origin_id": receipt.origin_id,
-        "delivery_id": receipt.delivery_id,
-        "version": fact.report.version,
-        "received_at": receipt.received_at,
-        "report": msgspec.Raw(stored),
-    }
 
 
 def _touch_names(report: OrderReport) -> Iterable[str]:

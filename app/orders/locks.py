@@ -5,7 +5,7 @@ Facts are added under the id that their first name leads to. Merging two orders 
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from app import clock
 from app.database import uuids
 from app.domain.orders import OrderReport
+from app.domain.statuses import STUB
 
 NAMES = """
 WITH asked AS (
@@ -40,8 +41,9 @@ FROM unnest($2::text[], $3::text[], $4::text[]) AS a(shop, kind, ref)
 JOIN order_ref o ON o.brand_id = $1 AND o.shop = a.shop AND o.kind = a.kind AND o.ref = a.ref
 """
 
+# After `root_id` the columns of `Root`.
 LOCK = """
-SELECT id, root_id, shop, kind, order_id, status, status_reason, digest, created_at, codes FROM conversion
+SELECT root_id, id, shop, kind, order_id, created_at, status, status_reason, digest, codes FROM conversion
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -60,27 +62,28 @@ SELECT $1, r.id, r.id, r.shop, r.kind, r.order_id, r.created_at, r.created_at
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS r(id, shop, kind, order_id, created_at)
 """
 
-
 Name = tuple[str, str, str]
 """Shop, kind and one name of an order."""
+Node = TypeVar("Node", Name, UUID)
 
 
 class Root(msgspec.Struct, frozen=True):
-    """The row that stands for an order, as read under its lock. unwritten: named in this transaction, its row is still to be written.
+    """The row that stands for an order, as read under its lock.
 
-    codes: the codes it has redeemed so far, and those of the orders just merged into it.
+    codes: the codes it has redeemed so far, and those of the orders just merged into it. unwritten: named in this transaction, its row is still
+    to be written.
     """
 
     id: UUID
     shop: str
     kind: str
     order_id: str | None
-    status: str
-    digest: bytes | None
     created_at: datetime
-    unwritten: bool = False
+    status: str = STUB
     status_reason: str | None = None
-    codes: tuple[str, ...] = ()
+    digest: bytes | None = None
+    codes: Sequence[str] = ()
+    unwritten: bool = False
 
 
 class LockedOrders(NamedTuple):
@@ -134,7 +137,7 @@ async def _name(
     ids: dict[Name, UUID] = {(row["shop"], row["kind"], row["ref"]): row["conversion_id"] for row in rows}
     mine = set(chosen)
     fresh = {
-        conversion_id: Root(conversion_id, shop, kind, order_ids[conversion_id], "stub", None, now, unwritten=True)
+        conversion_id: Root(conversion_id, shop, kind, order_ids[conversion_id], now, unwritten=True)
         for (shop, kind, _), conversion_id in ids.items()
         if conversion_id in mine
     }
@@ -148,18 +151,19 @@ async def _name(
 
 def _connect(refs: Iterable[Sequence[Name]]) -> dict[Name, Name]:
     """A representative of each name's group: names in one report, or joined by a chain of reports, have the same one."""
-    parent: dict[Name, Name] = {}
-
-    def head(name: Name) -> Name:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
+    parent = {name: name for names in refs for name in names}
     for names in refs:
         for name in names:
-            parent[head(name)] = head(names[0])
-    return {name: head(name) for name in list(parent)}
+            parent[_head(parent, name)] = _head(parent, names[0])
+    return {name: _head(parent, name) for name in parent}
+
+
+def _head(parent: dict[Node, Node], node: Node) -> Node:
+    """The end of the chain of parents that begins at this node. Each step shortens the chain for the next walk."""
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
 
 
 async def _lock(
@@ -174,27 +178,13 @@ async def _lock(
         assert len(rows) == len(wanted), "an order's row has gone"
         for row in rows:
             # Read after the wait for the lock, so that a merge we waited for is followed.
-            parent[row["id"]] = row["root_id"]
-            if row["id"] == row["root_id"]:
-                roots[row["id"]] = Root(
-                    row["id"],
-                    row["shop"],
-                    row["kind"],
-                    row["order_id"],
-                    row["status"],
-                    row["digest"],
-                    row["created_at"],
-                    status_reason=row["status_reason"],
-                    codes=tuple(row["codes"]),
-                )
+            root_id, *columns = row
+            root = Root(*columns)
+            parent[root.id] = root_id
+            if root.id == root_id:
+                roots[root_id] = root
         wanted = set(parent.values()) - parent.keys()
-
-    def root_of(each: UUID) -> UUID:
-        while parent[each] != each:
-            each = parent[each]
-        return each
-
-    return roots, {each: root_of(each) for each in parent}
+    return roots, {each: _head(parent, each) for each in parent}
 
 
 async def _merge(
@@ -207,34 +197,27 @@ async def _merge(
 ) -> tuple[dict[UUID, Root], dict[UUID, UUID]]:
     """Makes one order of the roots that one report names together; the oldest id stays."""
     parent = {root_id: root_id for root_id in roots}
-
-    def head(root_id: UUID) -> UUID:
-        while parent[root_id] != root_id:
-            root_id = parent[root_id]
-        return root_id
-
     for names in refs:
-        heads = {head(root_of[ids[name]]) for name in names}
-        for each in heads:
-            parent[each] = min(heads)
-    losers = sorted(root_id for root_id in parent if head(root_id) != root_id)
-    if not losers:
+        heads = {_head(parent, root_of[ids[name]]) for name in names}
+        parent |= dict.fromkeys(heads, min(heads))
+    survivor_of = {root_id: head for root_id in sorted(roots) if (head := _head(parent, root_id)) != root_id}
+    if not survivor_of:
         return roots, root_of
+    losers = list(survivor_of)
     roots = await write_stubs(connection, brand_id, roots)
-    await connection.execute(MERGE, brand_id, losers, [head(loser) for loser in losers], clock.now())
+    await connection.execute(MERGE, brand_id, losers, list(survivor_of.values()), clock.now())
     await connection.execute(FORGET_DECISIONS, brand_id, losers)
     await connection.execute(FORGET_CREDITS, brand_id, losers)
-    kept = dict(roots)
-    for loser in losers:
-        gone = kept.pop(loser)
-        survivor = kept[head(loser)]
-        kept[survivor.id] = replace(
+    for loser, survivor_id in survivor_of.items():
+        gone = roots.pop(loser)
+        survivor = roots[survivor_id]
+        roots[survivor_id] = replace(
             survivor,
             # b"" equals no digest: the order is known and will be written, even when its own state is unchanged: one order fewer redeems its codes.
             digest=None if survivor.digest is None and gone.digest is None else b"",
             codes=(*survivor.codes, *gone.codes),
         )
-    return kept, {each: head(root_id) for each, root_id in root_of.items()}
+    return roots, {each: survivor_of.get(root_id, root_id) for each, root_id in root_of.items()}
 
 
 async def write_stubs(connection: asyncpg.Connection, brand_id: UUID, roots: Mapping[UUID, Root]) -> dict[UUID, Root]:

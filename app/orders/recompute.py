@@ -20,7 +20,7 @@ from app.orders.evidence import collect
 from app.orders.facts import OrderFacts, read_facts
 from app.orders.locks import Root, write_stubs
 from app.orders.queue import enqueue, enqueue_later
-from app.orders.state import rows_of, stub_columns
+from app.orders.state import conversion_of, rows_of
 from app.orders.store import write_states
 from app.platforms.registry import PARTIAL
 
@@ -69,11 +69,14 @@ async def recompute_orders(
         **new_facts,
     }
     signed = await _signed_sources(connection, brand_id, facts.values())
-    folded = await _fold(connection, brand_id, {root: facts[root.id] for root in roots}, signed)
-    orders = {root.id: order for root, order in folded.items() if order.occurred_at is not None}
+    folded = await _fold(connection, brand_id, facts, {root.id: signed.get(root.shop, ()) for root in roots})
+    orders = {key: order for key, order in folded.items() if order.occurred_at is not None}
     stubs = {root.id: root for root in roots if root.id not in orders}
     await write_stubs(connection, brand_id, stubs)
-    states = {key: OrderState(stub_columns(root), None, folded[root], (), False) for key, root in stubs.items()}
+    states = {
+        key: OrderState(conversion_of(root, Order(order_id=root.order_id)), None, folded[key], (), False)
+        for key, root in stubs.items()
+    }
     if not orders:
         return states
     orders = await name_codes(connection, brand_id, orders)
@@ -120,36 +123,33 @@ async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_
         row = await connection.fetchrow(FOUND, brand_id, conversion_id)
         if row is None:
             return None
-        root = Root(
-            row["id"], row["shop"], row["kind"], row["order_id"], row["status"], row["digest"], row["created_at"]
-        )
-        facts = await read_facts(connection, brand_id, [root.id])
-        order = (await _fold(connection, brand_id, {root: facts[root.id]}, {}))[root]
-        decided = await connection.fetchrow(DECIDED, brand_id, root.id)
+        facts = (await read_facts(connection, brand_id, [row["id"]]))[row["id"]]
+        order = (await _fold(connection, brand_id, {row["id"]: facts}, {}))[row["id"]]
+        decided = await connection.fetchrow(DECIDED, brand_id, row["id"])
     decision = None
     if decided is not None:
         loaded = {name: msgspec.json.decode(decided[name]) for name in ("credits", "candidates")}
         decision = {**decided, **loaded}
-    return OrderState(dict(row), decision, order, in_time(facts[root.id].changes), False)
+    return OrderState(dict(row), decision, order, in_time(facts.changes), False)
 
 
 async def _fold(
-    connection: asyncpg.Connection, brand_id: UUID, facts: Mapping[Root, OrderFacts], signed: Mapping[str, Intervals]
-) -> dict[Root, Order]:
+    connection: asyncpg.Connection, brand_id: UUID, facts: Mapping[UUID, OrderFacts], signed: Mapping[UUID, Intervals]
+) -> dict[UUID, Order]:
     """The orders that these facts make. The brand's tolerance is read only when two witnesses of one of them differ."""
     tolerance = EXACT
 
-    def folded(root: Root) -> Order:
-        each = facts[root]
-        return folding.fold(each.witnesses, each.adjustments, signed.get(root.shop, ()), each.changes, tolerance)
+    def folded(key: UUID) -> Order:
+        each = facts[key]
+        return folding.fold(each.witnesses, each.adjustments, signed.get(key, ()), each.changes, tolerance)
 
-    orders = {root: folded(root) for root in facts}
-    differing = [root for root, order in orders.items() if any(each.difference_minor for each in order.amount_checks)]
+    orders = {key: folded(key) for key in facts}
+    differing = [key for key, order in orders.items() if any(each.difference_minor for each in order.amount_checks)]
     if differing:
         row = await connection.fetchrow(TOLERANCE, brand_id)
         assert row is not None
         tolerance = Tolerance(*row)
-        orders |= {root: folded(root) for root in differing}
+        orders |= {key: folded(key) for key in differing}
     return orders
 
 

@@ -8,11 +8,18 @@ from typing import Any
 import msgspec
 
 from app.domain import attribution, money
-from app.domain.attribution import Decision, OrderToDecide, Policies, Touch
+from app.domain.attribution import Candidate, Decision, OrderToDecide, Policies, Touch
 from app.domain.folding import Order, OrderColumns
 from app.domain.statuses import COUNTED
 from app.orders.evidence import Evidence
 from app.orders.locks import Root
+
+OWNER = ("collaboration_id", "campaign_id", "influencer_id", "link_id", "code_id", "method")
+CONVERSION = ("id", "shop", "kind", "created_at", *OrderColumns.__struct_fields__, "locks_at")
+DECISION = ("conversion_id", "verdict", "method", "model", "policy_version", "reason", "credits", "candidates")
+
+_stored = attrgetter(*OrderColumns.__struct_fields__)
+_json = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class StateRows(msgspec.Struct, frozen=True):
@@ -27,24 +34,19 @@ class StateRows(msgspec.Struct, frozen=True):
     waits_until: datetime | None
 
 
-def stub_columns(root: Root) -> dict[str, Any]:
-    """The columns of an order that only refunds name yet."""
-    return _columns(root, Order(order_id=root.order_id), None)
-
-
 def rows_of(root: Root, order: Order, evidence: Evidence, brand_currency: str, now: datetime) -> StateRows:
     """Decides an order and makes its rows. brand_currency: of credits, where the order states none. now: the moment of deciding."""
     assert order.occurred_at is not None
     decision = attribution.decide(
         evidence.touches, OrderToDecide(order.occurred_at, order.net_minor, now), evidence.policies
     )
-    conversion = _columns(root, order, _locks_at(order, decision, evidence.policies))
+    conversion = conversion_of(root, order, _locks_at(order, decision, evidence.policies))
     if decision.late_click:
         conversion["flags"] = sorted({*order.flags, "late_click"})
     decided = _decided(decision)
     encoded = (
         _json(conversion),
-        _json({"id": root.id, **decided}),
+        _json({"conversion_id": root.id, **decided}),
         _json(_credits(root, order, decision, order.currency or brand_currency)),
     )
     # The moment of deciding is left out: the same facts must give the same digest.
@@ -71,25 +73,14 @@ def _locks_at(order: Order, decision: Decision, policies: Policies) -> datetime 
     return max(order.occurred_at + timedelta(days=hold_days), order.lockable_at)
 
 
-COLUMNS = ("id", "shop", "kind", "created_at", *OrderColumns.__struct_fields__, "locks_at")
-_stored = attrgetter(*OrderColumns.__struct_fields__)
-
-
-def _columns(root: Root, order: Order, locks_at: datetime | None) -> dict[str, Any]:
-    """The columns of CONVERSION (store.py)."""
+def conversion_of(root: Root, order: Order, locks_at: datetime | None = None) -> dict[str, Any]:
+    """The columns of `conversion` that follow from an order."""
     values = (root.id, root.shop, root.kind, root.created_at, *_stored(order), locks_at)
-    return dict(zip(COLUMNS, values, strict=True)) | {"flags": list(order.flags)}
+    return dict(zip(CONVERSION, values, strict=True)) | {"flags": list(order.flags)}
 
 
 def _owner(touch: Touch) -> dict[str, Any]:
-    return {
-        "collaboration_id": touch.collaboration_id,
-        "campaign_id": touch.campaign_id,
-        "influencer_id": touch.influencer_id,
-        "link_id": touch.link_id,
-        "code_id": touch.code_id,
-        "method": touch.method,
-    }
+    return {name: getattr(touch, name) for name in OWNER}
 
 
 def _decided(decision: Decision) -> dict[str, Any]:
@@ -103,18 +94,21 @@ def _decided(decision: Decision) -> dict[str, Any]:
             {**_owner(credit.touch), "weight_bp": credit.weight_bp, "net_minor": credit.net_minor}
             for credit in decision.credits
         ],
-        "candidates": [
-            {
-                **_owner(each.touch),
-                "code": each.touch.shown if each.touch.method is attribution.Method.CODE else None,
-                "code_alias": each.touch.alias,
-                "click_id": None if each.touch.method is attribution.Method.CODE else each.touch.signal,
-                "occurred_at": each.touch.occurred_at,
-                "eligible": each.eligible,
-                "reason": each.reason,
-            }
-            for each in decision.candidates
-        ],
+        "candidates": [_candidate(each) for each in decision.candidates],
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    touch = candidate.touch
+    is_code = touch.method is attribution.Method.CODE
+    return {
+        **_owner(touch),
+        "code": touch.shown if is_code else None,
+        "code_alias": touch.alias,
+        "click_id": None if is_code else touch.signal,
+        "occurred_at": touch.occurred_at,
+        "eligible": candidate.eligible,
+        "reason": candidate.reason,
     }
 
 
@@ -123,20 +117,17 @@ def _credits(root: Root, order: Order, decision: Decision, currency: str) -> lis
 
     A refund is split as the difference between what is left before and after it, so that an order refunded to nothing leaves nobody a cent.
     """
-    owners = [_owner(credit.touch) for credit in decision.credits] or [NO_OWNER]
+    owners = [_owner(credit.touch) for credit in decision.credits] or [dict.fromkeys(OWNER)]
     weights = [credit.weight for credit in decision.credits] or [attribution.WHOLE]
     points = [credit.weight_bp for credit in decision.credits] or [attribution.WEIGHT_BP]
     counted = order.status in COUNTED and not order.test
-    left = order.net_minor or 0
-    held = money.split(left, weights)
+    moves = [(order.net_minor or 0, order.occurred_at)]
+    moves += [(-effect.amount_minor, effect.occurred_at) for effect in order.effects]
+    left, held = 0, [0] * len(weights)
     rows = []
-    events = [(0, order.occurred_at, held)]
-    for position, effect in enumerate(order.effects, start=1):
-        left -= effect.amount_minor
+    for position, (moved, occurred_at) in enumerate(moves):
+        left += moved
         after = money.split(left, weights)
-        events.append((position, effect.occurred_at, [new - old for new, old in zip(after, held, strict=True)]))
-        held = after
-    for position, occurred_at, amounts in events:
         rows += [
             {
                 "conversion_id": root.id,
@@ -144,18 +135,13 @@ def _credits(root: Root, order: Order, decision: Decision, currency: str) -> lis
                 "share": share,
                 **owner,
                 "weight_bp": point,
-                "amount_minor": amount,
+                "amount_minor": new - old,
                 "currency": currency,
                 "kind": root.kind,
                 "occurred_at": occurred_at,
                 "counted": counted,
             }
-            for share, (owner, point, amount) in enumerate(zip(owners, points, amounts, strict=True))
+            for share, (owner, point, old, new) in enumerate(zip(owners, points, held, after, strict=True))
         ]
+        held = after
     return rows
-
-
-NO_OWNER = _owner(Touch(attribution.Method.CODE, "")) | {"method": None}
-
-
-_json = msgspec.json.Encoder(enc_hook=str).encode

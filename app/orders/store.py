@@ -6,45 +6,15 @@ from uuid import UUID
 
 import asyncpg
 
-from app.database.recordset import assignments, columns_of, names, recordset
+from app.database.recordset import assignments, names, recordset
 from app.domain.folding import OrderColumns
-from app.orders.state import StateRows
+from app.orders.state import CONVERSION, DECISION, StateRows
 
-CONVERSION = (
-    ("id", "uuid"),
-    ("shop", "text"),
-    ("kind", "text"),
-    ("created_at", "timestamptz"),
-    *columns_of(OrderColumns),
-    ("locks_at", "timestamptz"),
-)
-FOLDED = tuple(column for column in CONVERSION if column[0] not in {"id", "shop", "kind", "created_at"})
+FOLDED = (*OrderColumns.__struct_fields__, "locks_at")
 """Columns that follow from the facts; the others stay as the first report made them."""
-DECISION = (
-    ("verdict", "text"),
-    ("method", "text"),
-    ("model", "text"),
-    ("policy_version", "integer"),
-    ("reason", "text"),
-    ("credits", "jsonb"),
-    ("candidates", "jsonb"),
-)
 CREDIT = (
-    ("conversion_id", "uuid"),
-    ("position", "integer"),
-    ("share", "smallint"),
-    ("collaboration_id", "uuid"),
-    ("campaign_id", "uuid"),
-    ("influencer_id", "uuid"),
-    ("link_id", "uuid"),
-    ("code_id", "uuid"),
-    ("method", "text"),
-    ("weight_bp", "integer"),
-    ("amount_minor", "bigint"),
-    ("currency", "text"),
-    ("kind", "text"),
-    ("occurred_at", "timestamptz"),
-    ("counted", "boolean"),
+    "conversion_id, position, share, collaboration_id, campaign_id, influencer_id, link_id, code_id, method, weight_bp, amount_minor, "
+    "currency, kind, occurred_at, counted"
 )
 
 FORGET_CREDITS = "DELETE FROM credit WHERE brand_id = $1 AND conversion_id = ANY($2::uuid[])"
@@ -53,23 +23,23 @@ FORGET_CREDITS = "DELETE FROM credit WHERE brand_id = $1 AND conversion_id = ANY
 INSERT = f"""
     INSERT INTO conversion (brand_id, root_id, {names(CONVERSION)}, digest, updated_at)
     SELECT $1, r.id, {names(CONVERSION, "r.")}, d.digest, $5
-    FROM {recordset("$2", CONVERSION)} JOIN unnest($6::uuid[], $7::bytea[]) AS d(id, digest) ON d.id = r.id
+    FROM {recordset("conversion", "$2")} JOIN unnest($6::uuid[], $7::bytea[]) AS d(id, digest) ON d.id = r.id
     RETURNING id
 """
 UPDATE = f"""
     UPDATE conversion c SET {assignments(FOLDED, "r.")}, digest = d.digest, updated_at = $5
-    FROM {recordset("$2", CONVERSION)} JOIN unnest($6::uuid[], $7::bytea[]) AS d(id, digest) ON d.id = r.id
+    FROM {recordset("conversion", "$2")} JOIN unnest($6::uuid[], $7::bytea[]) AS d(id, digest) ON d.id = r.id
     WHERE c.brand_id = $1 AND c.id = r.id
     RETURNING c.id
 """
 WRITE = f"""
 WITH folded AS (%s), decided AS (
-    INSERT INTO decision (brand_id, conversion_id, {names(DECISION)}, decided_at)
-    SELECT $1, r.id, {names(DECISION, "r.")}, $5 FROM {recordset("$3", (("id", "uuid"), *DECISION))}
+    INSERT INTO decision (brand_id, {names(DECISION)}, decided_at)
+    SELECT $1, {names(DECISION, "r.")}, $5 FROM {recordset("decision", "$3")}
     ON CONFLICT (brand_id, conversion_id) DO UPDATE SET {assignments(DECISION, "EXCLUDED.")}, decided_at = EXCLUDED.decided_at
     RETURNING conversion_id
 ), credited AS (
-    INSERT INTO credit (brand_id, {names(CREDIT)}) SELECT $1, {names(CREDIT, "r.")} FROM {recordset("$4", CREDIT)}
+    INSERT INTO credit (brand_id, {CREDIT}) SELECT $1, {CREDIT} FROM {recordset("credit", "$4")}
     RETURNING conversion_id
 )
 SELECT count(*) FROM folded
