@@ -41,7 +41,7 @@ async def _size(base: Database, order: dict[str, Any], effort: Effort, first: in
             await refresh_statistics(base.pool)
             outcome = await record_deliveries(base.pool, lines, secret=base.settings.secret_key, settings=base.settings)
         rates.append(effort.deliveries / (time.perf_counter() - began))
-        assert outcome.recorded == effort.deliveries, outcome
+        assert outcome["recorded"] == effort.deliveries, outcome
         recording.append(share.each_us(effort.deliveries))
         with base.share() as share:
             while await redecide(base.pool):

@@ -22,7 +22,7 @@ from app.database.transactions import Connection
 from app.intake.clicks.calendar import Calendar
 from app.intake.clicks.recording import ReadClicks, read_clicks, record_clicks, record_misses
 from app.spool.quarantine import quarantine
-from app.spool.reader import Claimed, claim, oldest_waiting, sweep
+from app.spool.reader import claim, oldest_waiting, sweep
 from app.spool.records import ClickLine, Line, MissLine, decode, encode
 from app.spool.writer import Kind
 
@@ -52,7 +52,11 @@ async def drain(directory: Path, kind: Kind, record: Recorder, *, retention: tim
         for segment in segments:
             locks.callback(segment.release)
         if retention is not None:
-            segments = _set_aside_old(segments, clock.now() - retention)
+            before = clock.now() - retention
+            for segment in segments:
+                if segment.began_at < before:
+                    segment.set_aside()
+            segments = [segment for segment in segments if segment.began_at >= before]
         lines, refused = _decode(line for segment in segments for line in segment.lines())
         count = len(lines) + len(refused)
         refused += await record_or_refuse(lines, record)
@@ -86,13 +90,6 @@ def _decode(raw: Iterator[bytes]) -> tuple[list[Line], Refused]:
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
             refused.append((line, f"unreadable: {error}"))
     return lines, refused
-
-
-def _set_aside_old(segments: list[Claimed], before: datetime) -> list[Claimed]:
-    for segment in segments:
-        if segment.began_at < before:
-            segment.set_aside()
-    return [segment for segment in segments if segment.began_at >= before]
 
 
 class ClickRecorder:
@@ -143,20 +140,17 @@ class ClickRecorder:
                 await asyncio.wait([recording])
 
     async def _record_chunk(self, connection: Connection, brands: list[ReadClicks]) -> int:
-        for attempt in range(1, ATTEMPTS_MAX + 1):
+        for _ in range(ATTEMPTS_MAX - 1):
             try:
                 return await record_clicks(connection, brands, self.calendar)
             except asyncpg.DeadlockDetectedError:
-                if attempt == ATTEMPTS_MAX:
-                    raise
+                continue
             except asyncpg.CheckViolationError:
                 # The partition of a click is missing; its time was checked, so the partition may be created.
-                if attempt == ATTEMPTS_MAX:
-                    raise
                 times = [ms for read in brands for ms in read.times_ms]
                 since, until = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (min(times), max(times)))
                 await ensure_partitions(connection, since=since, until=until)
-        raise AssertionError("unreachable")
+        return await record_clicks(connection, brands, self.calendar)
 
     def _check_times(self, brands: Sequence[ReadClicks]) -> None:
         now_ms = clock.now_ms()

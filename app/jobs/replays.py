@@ -9,8 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from app.domain import ids
-from app.intake.deliveries.replaying import Part, Replayed, Tally, replay_batch
-from app.intake.deliveries.selection import Selection, next_selected
+from app.intake.deliveries.replaying import Part, Replayed, Selection, add_up, next_selected, replay_batch
 from app.jobs.run import Interrupted, JobLine, Run
 
 LISTED = frozenset({"rejected", "unsigned"})
@@ -74,11 +73,7 @@ def _is_dry(run: Run) -> bool:
 
 
 def _result(run: Run) -> dict[str, Any]:
-    return {"dry_run": _is_dry(run), **_tally(run).words()}
-
-
-def _tally(run: Run) -> Tally:
-    return Tally.of(run.checkpoint.get("tally", {}))
+    return {"dry_run": _is_dry(run), **add_up((), run.checkpoint.get("tally", {}))}
 
 
 async def _commit(run: Run, delivery_ids: Sequence[UUID], part: Part) -> list[Replayed]:
@@ -88,7 +83,7 @@ async def _commit(run: Run, delivery_ids: Sequence[UUID], part: Part) -> list[Re
     async def work(connection: asyncpg.Connection) -> Mapping[str, Any]:
         replayed[:] = await part(connection)
         await run.add_lines(connection, _lines(run.done, delivery_ids, replayed))
-        return {"last": str(delivery_ids[-1]), "tally": _tally(run).add(replayed).words()}
+        return {"last": str(delivery_ids[-1]), "tally": add_up(replayed, run.checkpoint.get("tally", {}))}
 
     try:
         await run.commit(work, done=run.done + len(delivery_ids))

@@ -17,7 +17,7 @@ from app import clock, random_ids
 from app.api.routes.deliveries import AT_ONCE_BYTES, AT_ONCE_ROWS
 from app.domain import ids
 from app.intake.deliveries.recording import record_deliveries
-from app.intake.deliveries.selection import Selection
+from app.intake.deliveries.replaying import Selection
 from app.secret import load_secret, seal
 from app.settings import Settings
 from app.spool.records import HookLine, PixelLine

@@ -177,7 +177,7 @@ async def test_one_delivery_a_hundred_times_is_one_row_and_one_order(
     )
     assert len(await deliveries(pool, alice.id)) == 1
     assert len(await orders(pool, alice)) == 1
-    assert sum(outcome.recorded + outcome.repeated for outcome in outcomes) == 100
+    assert sum(outcome["recorded"] + outcome["repeated"] for outcome in outcomes) == 100
     witnesses = await pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", alice.id)
     assert witnesses == 1
 

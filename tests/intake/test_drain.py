@@ -17,7 +17,7 @@ from app.database.partitions import ensure_partitions
 from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
 from app.intake.clicks import recording as clicks_module
-from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.calendar import Calendar, local_day
 from app.intake.clicks.uniques import count_change, count_uniques
 from app.intake.drain import ClickRecorder, drain, note_progress, record_or_refuse
 from app.spool.reader import claim
@@ -354,9 +354,8 @@ async def test_uniques_that_arrive_out_of_order_end_on_the_day_of_the_first(
 @given(st.permutations([(visitor, hour) for visitor in (1, 2) for hour in (0, 1, 22, 23, 24, 25)]), st.integers(1, 5))
 def test_uniques_do_not_depend_on_the_order_or_the_batches(order: list[tuple[int, int]], batch: int) -> None:
     link_id, noon = UUID(int=7), 20_000 * DAY_MS
-    calendar = Calendar()
     ids = {each: floor_ms(noon + each[1] * 3_600_000) for each in order}
-    local_day = {id_: calendar.day("Europe/Paris", id_.int >> 80) for id_ in ids.values()}
+    day_of = {id_: local_day("Europe/Paris", id_.int >> 80) for id_ in ids.values()}
     known: dict[tuple[date, UUID, int], UUID] = {}
     total: dict[date, int] = {}
     for start in range(0, len(order), batch):
@@ -364,9 +363,9 @@ def test_uniques_do_not_depend_on_the_order_or_the_batches(order: list[tuple[int
         for visitor, hour in order[start : start + batch]:
             key = (date(2024, 10, 4 + hour // 24), link_id, visitor)
             firsts[key] = min(firsts.get(key, ids[(visitor, hour)]), ids[(visitor, hour)])
-        change = count_change(firsts, known, local_day)
-        known |= change.firsts
-        for (day, _), by in change.counts.items():
+        first, counts = count_change(firsts, known, day_of)
+        known |= first
+        for (day, _), by in counts.items():
             total[day] = total.get(day, 0) + by
     # 00:00 and 24:00 UTC are 02:00 in Paris: the first clicks of the two UTC days fall on two local days, for both visitors.
     assert {day: count for day, count in total.items() if count} == {date(2024, 10, 4): 2, date(2024, 10, 5): 2}

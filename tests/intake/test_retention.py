@@ -12,10 +12,9 @@ from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
-from app.intake.deliveries import retention
+from app.intake import housekeeping
 from app.intake.deliveries.recording import NOBODY, RecordingCounts, record_deliveries
-from app.intake.deliveries.retention import kept_days, sweep_deliveries
-from app.intake.housekeeping import keep_house
+from app.intake.housekeeping import keep_house, kept_days, sweep_deliveries
 from app.settings import Settings, read_settings
 from app.spool.records import HookLine
 from tests.cast import create_brand
@@ -67,8 +66,8 @@ async def test_every_status_is_kept_for_its_time_and_no_longer(own: asyncpg.Pool
 
 
 async def test_a_pass_is_bounded_and_says_that_more_is_left(own: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "SWEPT_ROWS", 3)
-    monkeypatch.setattr(retention, "BATCHES_MAX", 2)
+    monkeypatch.setattr(housekeeping, "SWEPT_ROWS", 3)
+    monkeypatch.setattr(housekeeping, "BATCHES_MAX", 2)
     alice, charlie = await create_brand(own, "Alice"), await create_brand(own, "Charlie")
     for _ in range(7):
         await put(own, alice.id, "unsigned", 8)

@@ -15,7 +15,7 @@ import pytest
 from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.domain import ids
-from app.intake.deliveries import selection
+from app.intake.deliveries import replaying
 from app.intake.deliveries.recording import RecordingCounts, record_deliveries
 from app.jobs.kinds import KINDS
 from app.jobs.run import Kind, Run, run_next
@@ -96,7 +96,7 @@ async def receive_unread(runner: Runner, lines: list[HookLine], monkeypatch: pyt
 async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_listed_with_its_reason(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "BATCH_ROWS", 3)
+    monkeypatch.setattr(replaying, "BATCH_ROWS", 3)
     lines = [order(runner, number, currency="ZZZ" if number == 5 else "EUR") for number in range(8)]
     await receive_unread(runner, lines, monkeypatch)
     untouched = runner.shop.line(b"{", {})
@@ -131,7 +131,7 @@ async def test_everything_that_a_fix_helps_is_recorded_and_the_rest_listed_with_
 async def test_a_process_that_dies_midway_leaves_nothing_twice_and_nothing_out(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "BATCH_ROWS", 3)
+    monkeypatch.setattr(replaying, "BATCH_ROWS", 3)
     lines = [order(runner, number) for number in range(8)]
     await receive_unread(runner, lines, monkeypatch)
     job_id = await runner.put(status="rejected")
@@ -184,7 +184,7 @@ async def test_one_that_cannot_be_recorded_costs_only_itself(runner: Runner, mon
 
 
 async def test_a_cancelled_replay_keeps_the_result_so_far(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "BATCH_ROWS", 2)
+    monkeypatch.setattr(replaying, "BATCH_ROWS", 2)
     await runner.receive(*[order(runner, number) for number in range(6)])
     job_id = await runner.put(status="recorded")
 

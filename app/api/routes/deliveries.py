@@ -23,8 +23,16 @@ from app.database.tables import conversion, delivery
 from app.domain import ids
 from app.errors import Invalid, TooMany
 from app.intake.deliveries.messages import PIXEL_DOORS
-from app.intake.deliveries.replaying import Replayed, Tally, read_again, replay, stored_message
-from app.intake.deliveries.selection import Selection, measure_selected, next_selected
+from app.intake.deliveries.replaying import (
+    Replayed,
+    Selection,
+    add_up,
+    measure_selected,
+    next_selected,
+    read_again,
+    replay,
+    stored_message,
+)
 from app.jobs.replays import selection_of
 from app.platforms.registry import EXAMPLE
 
@@ -306,7 +314,7 @@ def _replay(replayed: list[Replayed], dry_run: bool) -> Replay:
         for each in replayed
         for order_id in (each.result.conversion_id,)
     ]
-    return Replay(dry_run=dry_run, **Tally().add(replayed).words(), deliveries=verdicts)
+    return Replay(dry_run=dry_run, **add_up(replayed), deliveries=verdicts)
 
 
 @router.post("/{id}/replay", responses=FOUND)

@@ -1,6 +1,7 @@
 """The local day of a brand, by which daily counts of clicks are kept."""
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,11 +16,10 @@ QUARTER_MS = 900_000
 
 
 class Calendar:
-    """Caches the time zones of brands for a minute, and the day of each quarter of an hour in each zone."""
+    """Caches the time zones of brands for a minute."""
 
     def __init__(self) -> None:
         self._zones: dict[str, tuple[str, float]] = {}
-        self._days: dict[tuple[str, int], date] = {}
 
     async def zone(self, connection: Connection, brand_id: str) -> str:
         """The brand's time zone; UTC for a brand that does not exist.
@@ -35,18 +35,16 @@ class Calendar:
         self._zones[brand_id] = (name, clock.monotonic_s() + FRESH_S)
         return str(name)
 
-    def day(self, zone: str, at_ms: int) -> date:
-        """The day at this millisecond in this zone; in UTC if the system does not know the zone."""
-        quarter = at_ms // QUARTER_MS
-        cached = self._days.get((zone, quarter))
-        if cached is not None:
-            return cached
-        try:
-            info = ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            info = ZoneInfo("UTC")
-        day = datetime.fromtimestamp(quarter * QUARTER_MS / 1000, UTC).astimezone(info).date()
-        if len(self._days) >= CACHED_DAYS:
-            self._days.clear()
-        self._days[(zone, quarter)] = day
-        return day
+
+def local_day(zone: str, at_ms: int) -> date:
+    """The day at this millisecond in this zone; in UTC if the system does not know the zone."""
+    return _day_of_quarter(zone, at_ms // QUARTER_MS)
+
+
+@lru_cache(CACHED_DAYS)
+def _day_of_quarter(zone: str, quarter: int) -> date:
+    try:
+        info = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        info = ZoneInfo("UTC")
+    return datetime.fromtimestamp(quarter * QUARTER_MS / 1000, UTC).astimezone(info).date()

@@ -19,7 +19,8 @@ from app.database.transactions import Connection
 from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
 from app.domain.text import storable
 from app.intake.clicks.binary_copy import COLUMNS, encode_clicks
-from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.calendar import Calendar, local_day
+from app.orders.queue import enqueue
 from app.spool.records import ClickLine, MissLine
 
 NOBODY = UUID(int=0)
@@ -86,12 +87,6 @@ SELECT named.conversion_id FROM fresh CROSS JOIN LATERAL (
 ) AS landed CROSS JOIN LATERAL (
     SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = 'visitor:' || landed.visitor_id OFFSET 0
 ) AS named
-"""
-
-# `after` 0: nothing to wait for, the click is committed together with this row.
-INSERT_REDECIDE = """
-INSERT INTO redecide (brand_id, conversion_id, after) SELECT brand_id, conversion_id, '0'::xid8
-FROM unnest($1::uuid[], $2::uuid[]) AS due (brand_id, conversion_id)
 """
 
 INSERT_PENDING = """
@@ -165,8 +160,7 @@ async def record_clicks(connection: Connection, brands: Sequence[ReadClicks], ca
 
 async def _record(connection: Connection, brands: Sequence[ReadClicks], calendar: Calendar, add: Add) -> int:
     stored = 0
-    due_brands: list[str] = []
-    due_orders: list[UUID] = []
+    due: list[tuple[UUID, list[UUID]]] = []
     pending: list[tuple[str, ...]] = []
     async with connection.transaction():
         # The segment is removed after this commit.
@@ -178,16 +172,15 @@ async def _record(connection: Connection, brands: Sequence[ReadClicks], calendar
                 continue
             await _count(connection, read, fresh, calendar)
             # A separate statement after the write: orders committed before its snapshot are found here, later ones see the click.
-            for conversion_id in await _find_waiting(connection, read.brand_id, fresh):
-                due_brands.append(read.brand_id)
-                due_orders.append(conversion_id)
+            due.append((UUID(read.brand_id), await _find_waiting(connection, read.brand_id, fresh)))
             if visits := _visits(read, fresh):
                 pending.append((read.brand_id, *visits))
         # Queues of the background process, separate from statements on brand tables, which a cluster keeps elsewhere.
         if pending:
             await connection.executemany(INSERT_PENDING, pending)
-        if due_orders:
-            await connection.execute(INSERT_REDECIDE, due_brands, due_orders)
+        for brand_id, waiting in due:
+            # At once: there is nothing to wait for, the click is committed together with this row.
+            await enqueue(connection, brand_id, waiting, at_once=True)
     return stored
 
 
@@ -236,8 +229,8 @@ async def _insert(connection: Connection, read: ReadClicks) -> list[str]:
 async def _count(connection: Connection, read: ReadClicks, fresh: list[str], calendar: Calendar) -> None:
     """Add the new clicks to the counts of their links and days."""
     zone = await calendar.zone(connection, read.brand_id)
-    first, last = (calendar.day(zone, ms) for ms in (min(read.times_ms), max(read.times_ms)))
-    days = [first] * len(read.ids) if first == last else [calendar.day(zone, ms) for ms in read.times_ms]
+    first, last = (local_day(zone, ms) for ms in (min(read.times_ms), max(read.times_ms)))
+    days = [first] * len(read.ids) if first == last else [local_day(zone, ms) for ms in read.times_ms]
     counted: Iterable[tuple[date, str, int]] = zip(days, read.link_ids, read.classes, strict=True)
     if len(fresh) < len(read.ids):
         ours = set(fresh)
@@ -290,7 +283,7 @@ async def record_misses(connection: Connection, lines: Sequence[MissLine], calen
         brand_id = line.brand_id or str(NOBODY)
         zone = "UTC" if line.brand_id is None else await calendar.zone(connection, line.brand_id)
         miss = (
-            calendar.day(zone, at_ms(line.id)),
+            local_day(zone, at_ms(line.id)),
             storable(line.host, SLUG_MAX_CHARS, nul=""),
             storable(line.slug, SLUG_MAX_CHARS, nul=""),
             line.reason,

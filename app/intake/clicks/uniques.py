@@ -5,8 +5,7 @@ recorded may be replaced by an earlier one; if that is on another day in the bra
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -14,7 +13,7 @@ import asyncpg
 
 from app.database.transactions import Connection
 from app.domain.ids import unix_ms
-from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.calendar import Calendar, local_day
 
 ADVISORY_LOCK = 0x6172_0002
 CHUNKS_PER_PASS = 50
@@ -43,30 +42,29 @@ Visit = tuple[date, UUID, int]
 """A visit: UTC day, link, visitor. Its first click counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The effect of a batch of clicks: the first clicks to store, and the change of each (local day, link) count."""
-
-    firsts: dict[Visit, UUID]
-    counts: Counter[tuple[date, UUID]]
+Counts = Counter[tuple[date, UUID]]
+"""Unique clicks by local day and link."""
 
 
-def count_change(clicks: dict[Visit, UUID], stored: dict[Visit, UUID], local_day: dict[UUID, date]) -> Change:
-    """Compute the change, without effects. clicks: the earliest click of each visit in the batch; stored: the first clicks stored of these visits.
+def count_change(
+    clicks: Mapping[Visit, UUID], stored: Mapping[Visit, UUID], day_of: Mapping[UUID, date]
+) -> tuple[dict[Visit, UUID], Counts]:
+    """Compute the effect of a batch of clicks, without effects: the first clicks to store, and the change of each count.
 
-    local_day: the day of every click in either, in the brand's zone.
+    clicks: the earliest click of each visit in the batch; stored: the first clicks stored of these visits. day_of: the day of every click in
+    either, in the brand's zone.
     """
     firsts: dict[Visit, UUID] = {}
-    counts: Counter[tuple[date, UUID]] = Counter()
+    counts = Counts()
     for visit, click in clicks.items():
         before = stored.get(visit)
         if before is not None and before <= click:
             continue
         firsts[visit] = click
-        counts[(local_day[click], visit[1])] += 1
+        counts[(day_of[click], visit[1])] += 1
         if before is not None:
-            counts[(local_day[before], visit[1])] -= 1
-    return Change(firsts, Counter({key: change for key, change in counts.items() if change}))
+            counts[(day_of[before], visit[1])] -= 1
+    return firsts, Counts({key: change for key, change in counts.items() if change})
 
 
 async def count_uniques(pool: asyncpg.Pool, calendar: Calendar) -> int:
@@ -81,32 +79,23 @@ async def count_uniques(pool: asyncpg.Pool, calendar: Calendar) -> int:
         brands: dict[UUID, dict[Visit, UUID]] = {}
         for row in rows:
             firsts = brands.setdefault(row["brand_id"], {})
-            _keep_earliest(firsts, zip(row["click_ids"], row["link_ids"], row["visitors"], strict=True))
+            for click, link_id, visitor in zip(row["click_ids"], row["link_ids"], row["visitors"], strict=True):
+                visit = (datetime.fromtimestamp(unix_ms(click) / 1000, UTC).date(), link_id, visitor)
+                firsts[visit] = min(click, firsts.get(visit, click))
         # In the order of brands, in which all processes lock the counts.
         for brand_id in sorted(brands):
             await _count_brand(connection, brand_id, brands[brand_id], calendar)
         return len(rows)
 
 
-def _keep_earliest(firsts: dict[Visit, UUID], clicks: Iterable[tuple[UUID, UUID, int]]) -> None:
-    for click, link_id, visitor in clicks:
-        visit = (datetime.fromtimestamp(unix_ms(click) / 1000, UTC).date(), link_id, visitor)
-        first = firsts.get(visit)
-        if first is None or click < first:
-            firsts[visit] = click
-
-
 async def _count_brand(connection: Connection, brand_id: UUID, clicks: dict[Visit, UUID], calendar: Calendar) -> None:
-    days, links, visitors = (list(column) for column in zip(*clicks, strict=True))
-    rows = await connection.fetch(FIND_VISITS, brand_id, days, links, visitors)
+    rows = await connection.fetch(FIND_VISITS, brand_id, *zip(*clicks, strict=True))
     stored = {(row[0], row[1], row[2]): row[3] for row in rows}
     zone = await calendar.zone(connection, str(brand_id))
-    local_day = {click: calendar.day(zone, unix_ms(click)) for click in (*clicks.values(), *stored.values())}
-    change = count_change(clicks, stored, local_day)
-    if not change.firsts:
+    day_of = {click: local_day(zone, unix_ms(click)) for click in (*clicks.values(), *stored.values())}
+    firsts, counts = count_change(clicks, stored, day_of)
+    if not firsts:
         return
-    days, links, visitors = (list(column) for column in zip(*change.firsts, strict=True))
-    await connection.execute(SAVE_VISITS, brand_id, days, links, visitors, list(change.firsts.values()))
-    if change.counts:
-        counted_days, counted_links = (list(column) for column in zip(*change.counts, strict=True))
-        await connection.execute(COUNT_UNIQUES, brand_id, counted_days, counted_links, list(change.counts.values()))
+    await connection.execute(SAVE_VISITS, brand_id, *zip(*firsts, strict=True), list(firsts.values()))
+    if counts:
+        await connection.execute(COUNT_UNIQUES, brand_id, *zip(*counts, strict=True), list(counts.values()))

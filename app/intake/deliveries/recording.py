@@ -92,18 +92,8 @@ BATCHES_AT_ONCE = 2
 """Batches of a brand under way at once: while the database works on one, the next is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingCounts:
-    """Numbers of lines of one call by result; they add up to the lines."""
-
-    recorded: int = 0
-    ignored: int = 0
-    rejected: int = 0
-    unsigned: int = 0
-    repeated: int = 0
-
-    def __add__(self, other: "RecordingCounts") -> "RecordingCounts":
-        return RecordingCounts(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+RecordingCounts = Counter[str]
+"""Numbers of lines of one call by result: recorded, ignored, rejected, unsigned, repeated. They add up to the lines."""
 
 
 class DeliveryResult(msgspec.Struct, frozen=True, gc=False):
@@ -226,18 +216,15 @@ async def _record_or_halve(
         if not is_about_data(error):
             raise
         if len(messages) == 1:
-            return await _set_aside(pool, brand_id, messages[0], error)
+            [message] = messages
+            logger.exception("delivery %s cannot be recorded", message.id)
+            async with pool.acquire() as connection:
+                await _store(connection, brand_id, [(message, rejection(message, error))])
+            return RecordingCounts(rejected=1)
     middle = len(messages) // 2
     return await _record_or_halve(pool, brand_id, messages[:middle], secret, settings) + await _record_or_halve(
         pool, brand_id, messages[middle:], secret, settings
     )
-
-
-async def _set_aside(pool: asyncpg.Pool, brand_id: UUID, message: Message, error: Exception) -> RecordingCounts:
-    logger.error("delivery %s cannot be recorded", message.id, exc_info=error)
-    async with pool.acquire() as connection:
-        await _store(connection, brand_id, [(message, rejection(message, error))])
-    return RecordingCounts(rejected=1)
 
 
 def rejection(message: Message, error: Exception) -> DeliveryResult:
@@ -269,8 +256,9 @@ async def _record_batch(
     )
     for origin_id in {message.origin_id for message in fresh if message.unsigned is not None}:
         await connection.execute(TRIM_UNSIGNED, brand_id, origin_id, settings.unsigned_cap_rows)
-    counts = Counter(result.status for result in results.values())
-    return RecordingCounts(repeated=len(messages) - len(results), **counts)
+    counts = RecordingCounts(result.status for result in results.values())
+    counts["repeated"] = len(messages) - len(results)
+    return counts
 
 
 async def _new_ones(

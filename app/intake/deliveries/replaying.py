@@ -1,4 +1,4 @@
-"""Replays stored deliveries: checks, reads and records them again, any number of them, a batch and a transaction at a time.
+"""Replays stored deliveries: selects, checks, reads and records them again, any number of them, a batch and a transaction at a time.
 
 Nothing is locked while messages are read and recorded: recording is idempotent in any order, so a replay may run beside the background process
 and beside other replays. Only at the end the rows are locked, sorted, and only those whose status is still as it was read get the new result:
@@ -7,10 +7,9 @@ any other was changed meanwhile, by a result at least as recent.
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -33,7 +32,6 @@ from app.intake.deliveries.recording import (
     rejection,
     result_of,
 )
-from app.intake.deliveries.selection import BATCH_ROWS
 from app.platforms import signing
 from app.secret import UnsealError, unseal
 
@@ -46,6 +44,72 @@ WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id
 
 REASONS_MAX = 50
 """Most different reasons in a summary."""
+NOTHING: Mapping[str, Any] = {}
+BATCH_ROWS = 200
+BATCH_BYTES = 8 << 20
+"""Most rows and bytes of bodies in one batch: one transaction, which locks its orders for a few tenths of a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A filter of deliveries. since: the least id. until: the first id after the last. ids: only these."""
+
+    until: UUID
+    since: UUID | None = None
+    status: str | None = None
+    reason: str | None = None
+    platform: str | None = None
+    topic: str | None = None
+    shop: str | None = None
+    origin_id: UUID | None = None
+    ids: tuple[UUID, ...] | None = None
+
+    def after(self, last: UUID) -> "Selection":
+        """The part of the selection after the id `last`."""
+        return replace(self, since=UUID(int=last.int + 1))
+
+    def where(self, brand_id: UUID) -> tuple[str, list[object]]:
+        """The condition and its arguments. It names only the fields that are set, so that an index can serve it."""
+        conditions = ["brand_id = $1", "id < $2"]
+        values: list[object] = [brand_id, self.until]
+        for name in ("status", "reason", "platform", "topic", "shop", "origin_id"):
+            if getattr(self, name) is not None:
+                values.append(getattr(self, name))
+                conditions.append(f"{name} = ${len(values)}")
+        if self.since is not None:
+            values.append(self.since)
+            conditions.append(f"id >= ${len(values)}")
+        if self.ids is not None:
+            values.append(self.ids)
+            conditions.append(f"id = ANY(${len(values)}::uuid[])")
+        return " AND ".join(conditions), values
+
+
+async def measure_selected(connection: Connection, brand_id: UUID, selection: Selection, most: int) -> tuple[int, int]:
+    """The number of selected deliveries and the bytes of their bodies, counted for at most `most` + 1 of them."""
+    where, values = selection.where(brand_id)
+    limited = f"SELECT octet_length(body) AS bytes FROM delivery WHERE {where} LIMIT {most + 1:d}"  # noqa: S608  words of `where` alone
+    counting = f"SELECT count(*), coalesce(sum(bytes), 0)::bigint FROM ({limited}) AS found"  # noqa: S608
+    row = await connection.fetchrow(counting, *values)
+    assert row is not None
+    return row[0], row[1]
+
+
+async def next_selected(connection: Connection, brand_id: UUID, selection: Selection) -> list[UUID]:
+    """The first ids of a selection, oldest first: one batch, whose bodies fit into memory. [] when there is none."""
+    where, values = selection.where(brand_id)
+    query = f"SELECT id, octet_length(body) AS bytes FROM delivery WHERE {where} ORDER BY id LIMIT {BATCH_ROWS:d}"  # noqa: S608  words of `where` alone
+    chosen: list[UUID] = []
+    total_bytes = 0
+    for row in await connection.fetch(query, *values):
+        total_bytes += row["bytes"]
+        if chosen and total_bytes > BATCH_BYTES:
+            break
+        chosen.append(row["id"])
+    return chosen
+
+
+# ── Replaying ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +158,7 @@ async def replay_batch(
     through: errors of `transact` that are not about a message; like the database's own errors, they end the batch.
     """
     try:
-        if dry_run:
-            return await transact(delivery_ids, partial(_read_batch, brand_id, delivery_ids, secret))
-        return await transact(delivery_ids, partial(_replay_batch, brand_id, delivery_ids, secret))
+        return await transact(delivery_ids, partial(_replay_batch, brand_id, delivery_ids, secret, dry_run))
     except Exception as error:
         if isinstance(error, through) or not is_about_data(error):
             raise
@@ -111,29 +173,21 @@ async def replay_batch(
 
 
 async def _replay_batch(
-    brand_id: UUID, delivery_ids: Sequence[UUID], secret: str, connection: asyncpg.Connection
+    brand_id: UUID, delivery_ids: Sequence[UUID], secret: str, dry_run: bool, connection: asyncpg.Connection
 ) -> list[Replayed]:
     rows = await connection.fetch(STORED, brand_id, delivery_ids)
     messages = [stored_message(row) for row in rows]
     origins = await load_origins(connection, brand_id, messages, secret)
     results = _still_unsigned(messages, origins, secret)
     signed = [message for message in messages if message.id not in results]
-    results |= await record_messages(connection, brand_id, signed, origins)
-    reread = [Reread(message, results[message.id], row["status"]) for message, row in zip(messages, rows, strict=True)]
-    await finish_deliveries(connection, brand_id, reread)
+    if dry_run:
+        results |= {message.id: result_of(origins.read(brand_id, message)) for message in signed}
+    else:
+        results |= await record_messages(connection, brand_id, signed, origins)
+        was = {row["id"]: row["status"] for row in rows}
+        reread = [Reread(message, results[message.id], was[message.id]) for message in messages]
+        await finish_deliveries(connection, brand_id, reread)
     return [Replayed(message.id, results[message.id]) for message in messages]
-
-
-async def _read_batch(
-    brand_id: UUID, delivery_ids: Sequence[UUID], secret: str, connection: asyncpg.Connection
-) -> list[Replayed]:
-    messages = [stored_message(row) for row in await connection.fetch(STORED, brand_id, delivery_ids)]
-    origins = await load_origins(connection, brand_id, messages, secret)
-    results = _still_unsigned(messages, origins, secret)
-    return [
-        Replayed(message.id, results.get(message.id) or result_of(origins.read(brand_id, message)))
-        for message in messages
-    ]
 
 
 async def _refuse_one(
@@ -219,44 +273,17 @@ async def read_again(connection: Connection, brand_id: UUID, message: Message, *
 # ── Results of many ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(slots=True)
-class Tally:
-    """Results of many deliveries: their number by status, and by reason with the first delivery that had it."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    reasons: dict[tuple[str, str], tuple[int, str, str | None]] = field(default_factory=dict)
-
-    def add(self, replayed: Sequence[Replayed]) -> "Tally":
-        """A tally with these added; this one stays as it is, because a transaction may have to begin again."""
-        after = Tally(self.counts.copy(), dict(self.reasons))
-        for each in replayed:
-            result = each.result
-            after.counts[result.status] += 1
-            key = (result.status, result.reason or "")
-            if result.reason and (key in after.reasons or len(after.reasons) < REASONS_MAX):
-                shown = ids.show("delivery", each.id)
-                count, example, detail = after.reasons.get(key, (0, shown, result.detail))
-                after.reasons[key] = (count + 1, example, detail)
-        return after
-
-    def words(self) -> dict[str, Any]:
-        """The tally for JSON: numbers by status, and `reasons`, the most frequent first."""
-        ordered = sorted(self.reasons.items(), key=lambda item: (-item[1][0], item[0]))
-        return {
-            **{status: self.counts[status] for status in ("recorded", "ignored", "rejected", "unsigned")},
-            "reasons": [
-                {"status": status, "reason": reason, "count": count, "example_id": example, "detail": detail}
-                for (status, reason), (count, example, detail) in ordered
-            ],
-        }
-
-    @staticmethod
-    def of(words: Mapping[str, Any]) -> "Tally":
-        """The tally that `words` gave; an empty one for an empty mapping."""
-        return Tally(
-            Counter({name: count for name, count in words.items() if name != "reasons"}),
-            {
-                (each["status"], each["reason"]): (each["count"], each["example_id"], each["detail"])
-                for each in words.get("reasons", [])
-            },
-        )
+def add_up(replayed: Sequence[Replayed], before: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+    """Numbers of results by status, and `reasons` with the first delivery of each, the most frequent first. before: what was added up so far."""
+    counts = {status: before.get(status, 0) for status in ("recorded", "ignored", "rejected", "unsigned")}
+    reasons = {(each["status"], each["reason"]): dict(each) for each in before.get("reasons", ())}
+    for each in replayed:
+        result = each.result
+        counts[result.status] += 1
+        key = (result.status, result.reason or "")
+        if result.reason and (key in reasons or len(reasons) < REASONS_MAX):
+            shown = {"status": result.status, "reason": result.reason, "count": 0}
+            shown |= {"example_id": ids.show("delivery", each.id), "detail": result.detail}
+            reasons.setdefault(key, shown)["count"] += 1
+    ordered = sorted(reasons.values(), key=lambda each: (-each["count"], each["status"], each["reason"]))
+    return {**counts, "reasons": ordered}
