@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.database.embedded import running
+from app.database.embedded import Cluster
 from bench import load
 from bench.effort import Effort
 from bench.figures import spread_percent
@@ -98,7 +98,7 @@ def scene(effort: Effort) -> list[str]:
     """The lines of the figures."""
     with (
         tempfile.TemporaryDirectory(prefix="ariane-bench-") as directory,
-        running(Path(directory) / "pg") as dsn,
+        Cluster(Path(directory) / "pg").run() as dsn,
         ariane() as service,
     ):
         paths = service.make_links(effort.links)

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 
 from app import random_ids
 from app.database.connections import connect_pool
-from app.database.embedded import running
+from app.database.embedded import Cluster
 from app.settings import Settings, read_settings
 from tests.cast import Brand, create_brand
 from tests.served import Served, serve
@@ -83,11 +83,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_MIN_BYTES:
         with (
             tempfile.TemporaryDirectory(dir=MEMORY, prefix="ariane-tests-") as place,
-            running(Path(place), PG_BIN, durable=False) as dsn,
+            Cluster(Path(place), PG_BIN, durable=False).run() as dsn,
         ):
             yield dsn
     else:
-        with running(tmp_path_factory.mktemp("pg"), PG_BIN, durable=False) as dsn:
+        with Cluster(tmp_path_factory.mktemp("pg"), PG_BIN, durable=False).run() as dsn:
             yield dsn
 
 

@@ -350,12 +350,12 @@ def _server(groups: Iterable[Sequence[str]]) -> Iterator[None]:
     if all(name.startswith("tests/domain/") for group in groups for name in group):
         yield
         return
-    from app.database.embedded import running
+    from app.database.embedded import Cluster
 
     memory = Path("/dev/shm")
     with (
         tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None, prefix="ariane-mutants-") as place,
-        running(Path(place), os.environ.get("PG_BIN", ""), durable=False) as dsn,
+        Cluster(Path(place), os.environ.get("PG_BIN", ""), durable=False).run() as dsn,
     ):
         os.environ[SERVER_VARIABLE] = dsn
         yield

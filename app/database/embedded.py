@@ -21,7 +21,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from urllib.parse import quote
@@ -357,43 +357,32 @@ class Cluster:
             return None
         return int(lines[0]) if len(lines) > 7 and lines[7].strip() == "ready" else None
 
-    def is_ready(self) -> bool:
-        """Whether the server that `spawn` started accepts connections."""
-        return self.process is not None and self.process.poll() is None and self.ready_pid() == self.process.pid
-
-    def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
+    def wait_ready(self) -> None:
         """Return once it accepts connections. Raises PostgresError with the last error of the log when it ended or took longer."""
-        deadline = monotonic_s() + timeout_s
-        while not self.is_ready():
-            if self.process is None or self.process.poll() is not None:
-                raise PostgresError(f"PostgreSQL ended while starting: {self.last_error()}")
+        assert self.process is not None, "spawn() comes first"
+        deadline = monotonic_s() + START_TIMEOUT_S
+        while self.process.poll() is None:
+            if self.ready_pid() == self.process.pid:
+                return
             if monotonic_s() > deadline:
-                raise PostgresError(f"PostgreSQL was not ready after {timeout_s:g} s: {self.last_error()}")
+                raise PostgresError(f"PostgreSQL was not ready after {START_TIMEOUT_S:g} s: {self._last_error()}")
             sleep(POLL_S)
+        raise PostgresError(f"PostgreSQL ended while starting: {self._last_error()}")
 
-    def wait_other_ready(self, timeout_s: float = START_TIMEOUT_S) -> str:
-        """The DSN, once a server that another process runs accepts connections. Raises PostgresError when it takes longer."""
-        deadline = monotonic_s() + timeout_s
-        while self.ready_pid() is None:
-            if monotonic_s() > deadline:
-                raise PostgresError(f"the server that runs in {self.home} was not ready after {timeout_s:g} s")
-            sleep(POLL_S)
-        return self.dsn
-
-    def last_error(self) -> str:
+    def _last_error(self) -> str:
         """The last error in the server's log, or its last line, and the path of the log."""
         log = self.home / "server.log"
         lines = log.read_bytes()[-4_000:].decode(errors="replace").splitlines() if log.exists() else []
         telling = [line for line in lines if re.search(r"FATAL|PANIC|ERROR", line)] or lines
         return f"{telling[-1].strip() if telling else 'it said nothing'} (see {log})"
 
-    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    def stop(self) -> None:
         """Shut the server down cleanly, which rolls open transactions back, and give up the lock. Does nothing when nothing runs."""
         if self.process is not None:
             for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
                 self.process.send_signal(number)  # a no-op for a process that has ended
                 try:
-                    self.process.wait(timeout_s)
+                    self.process.wait(STOP_TIMEOUT_S)
                     break
                 except subprocess.TimeoutExpired:
                     continue
@@ -402,7 +391,7 @@ class Cluster:
 
     @contextmanager
     def run(self) -> Iterator[str]:
-        """Run the cluster for the length of the block, which gets its DSN."""
+        """Run the cluster for the length of the block, which gets its DSN. Raises PostgresError. Enter from the main thread."""
         try:
             self.prepare()
             self.spawn()
@@ -417,19 +406,21 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
 
 
-def running(data: Path, pg_bin: str = "", *, durable: bool = True) -> AbstractContextManager[str]:
-    """Run the cluster in `data` for the length of the block, which gets its DSN. Raises PostgresError. Enter from the main thread."""
-    return Cluster(data, pg_bin, durable=durable).run()
-
-
 @contextmanager
-def reach(data: Path, pg_bin: str = "") -> Iterator[str]:
-    """Like `running`, but when another process (`ariane serve`) runs the cluster already, use that server and leave it running."""
+def reach(data: Path, pg_bin: str) -> Iterator[str]:
+    """Run the cluster in `data` for the length of the block, or use the server of the process (`ariane serve`) that runs it already."""
     cluster = Cluster(data, pg_bin)
     try:
         cluster.prepare()
     except AlreadyRunning:
-        yield cluster.wait_other_ready()
+        deadline = monotonic_s() + START_TIMEOUT_S
+        while cluster.ready_pid() is None:
+            if monotonic_s() > deadline:
+                raise PostgresError(
+                    f"the server that runs in {cluster.home} was not ready after {START_TIMEOUT_S:g} s"
+                ) from None
+            sleep(POLL_S)
+        yield cluster.dsn
         return
     with cluster.run() as dsn:
         yield dsn

@@ -317,12 +317,8 @@ delivery = brand_table(
     # For the health of a source: its newest delivery of each status.
     sa.Index("ix_delivery_source", "brand_id", "origin_id", "status", "id"),
     # One for each filter of the list, with the id that it is sorted by. None for pairs of filters: the rarer of the two decides.
-    sa.Index(None, "brand_id", "status", "id"),
+    *(sa.Index(None, "brand_id", name, "id") for name in ("status", "origin_id", "platform", "topic", "shop")),
     sa.Index(None, "brand_id", "reason", "id", postgresql_where=sa.text("reason IS NOT NULL")),
-    sa.Index(None, "brand_id", "origin_id", "id"),
-    sa.Index(None, "brand_id", "platform", "id"),
-    sa.Index(None, "brand_id", "topic", "id"),
-    sa.Index(None, "brand_id", "shop", "id"),
     sa.Index(None, "brand_id", "external_id", "id", postgresql_where=sa.text("external_id <> ''")),
     sa.Index(None, "brand_id", "conversion_id"),
 )

@@ -101,7 +101,7 @@ def _orders(brand_id: UUID, question: Question) -> Select[Any]:
     groups: list[ColumnElement[Any]] = []
     rows = _credits(brand_id, question)
     if question.unit:
-        bounds = bindparam("bounds", question.bounds, ARRAY(DateTime(timezone=True)))
+        bounds = bindparam("bounds", [bucket.start for bucket in question.buckets], ARRAY(DateTime(timezone=True)))
         groups.append((func.width_bucket(rows.c.occurred_at, bounds) - 1).label("bucket"))
     attributed = rows.c.collaboration_id.is_not(None)
     # Orders that nobody is credited with are one sum: a code without an owner must not split it.
@@ -154,7 +154,7 @@ def _costs(brand_id: UUID, question: Question) -> Select[Any]:
     if question.splits_costs:
         if question.unit:
             # Where a bucket holds no whole day, the next has the same bound and takes the day: width_bucket counts bounds passed.
-            days = [first_day_from(start, question.period.zone) for start in question.bounds]
+            days = [first_day_from(bucket.start, question.period.zone) for bucket in question.buckets]
             bounds = bindparam("day_bounds", days, type_=ARRAY(Date))
             groups.append((func.width_bucket(cost.c.incurred_on, bounds) - 1).label("bucket"))
         groups += [_OF_ENTITY[name].label(name) for name in question.entities]

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -65,11 +64,6 @@ class Question:
             return buckets(self.period, self.unit)
         except ValueError as error:
             raise Invalid.field("group_by", str(error), code="too_many_rows") from None
-
-    @property
-    def bounds(self) -> list[datetime]:
-        """Where each bucket begins, ascending."""
-        return [bucket.start for bucket in self.buckets]
 
     @property
     def splits_clicks(self) -> bool:

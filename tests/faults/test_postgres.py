@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app.database.embedded import SOCKET_PATH_MAX_BYTES, AlreadyRunning, Cluster, StillLeaving, running
+from app.database.embedded import SOCKET_PATH_MAX_BYTES, AlreadyRunning, Cluster, StillLeaving
 from app.database.programs import PostgresError, find_programs
 
 pytestmark = pytest.mark.faults
@@ -118,7 +118,7 @@ def memory() -> str | None:
 def made() -> Iterator[Path]:
     """A data directory with a whole cluster, stopped, to be copied; made once because initdb takes a second."""
     with tempfile.TemporaryDirectory(prefix="ariane-pg-", dir=memory()) as folder:
-        with running(Path(folder), durable=False) as dsn:
+        with Cluster(Path(folder), durable=False).run() as dsn:
             ask(dsn, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)")
         yield Path(folder)
 
@@ -177,7 +177,7 @@ def test_killing_the_parent_leaves_no_server_and_the_next_start_finds_what_was_c
     holder = Holder(data)
     ask(holder.dsn, "UPDATE kept SET n = 8")
     holder.kill()
-    with running(data) as dsn:  # at once: it waits for the old server by itself
+    with Cluster(data).run() as dsn:  # at once: it waits for the old server by itself
         assert not lives(holder.server_pid)
         assert ask(dsn, "SELECT n FROM kept") == "8"
 
@@ -232,7 +232,7 @@ def test_a_half_done_initdb_is_done_again(shelf: Path) -> None:
     holder.communicate()
     assert (unfinished / "PG_VERSION").exists()  # the file that others take for proof of a whole one
     assert not (shelf / "postgres" / "cluster").exists()
-    with running(shelf, durable=False) as dsn:
+    with Cluster(shelf, durable=False).run() as dsn:
         assert ask(dsn, "SELECT current_database()") == "ariane"
         assert not unfinished.exists()
 
