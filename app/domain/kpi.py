@@ -1,18 +1,19 @@
-"""The meaning of every figure in a report: one table, `METRICS`, of pure functions over counted facts.
+"""The meaning of every figure in a report: one table, kpi.toml, of pure functions over counted facts.
 
 A ratio is always a ratio of sums, never a mean of ratios. A figure that cannot exist (nothing to divide by, a dimension that cannot split it) is
 `Missing` with a reason; it is never 0 and never infinite. Fractions stay exact until they are shown; then they are rounded once, half away from zero.
 """
 
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from operator import attrgetter
+from pathlib import Path
 from typing import Literal
 
 DEFINITION_VERSION = "2026-11"
-"""Version of the formulas below: it changes with any of them, so that two reports that differ only by definition can be told apart."""
+"""Version of the formulas: it changes with any of them, so that two reports that differ only by definition can be told apart."""
 
 SHARE_DECIMALS = 4
 """Decimals of a count shared between collaborations: weights are whole basis points, so four decimals are exact."""
@@ -90,110 +91,26 @@ def coverage(attributed: Figure, all_orders: Figure) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure of a report row: its name, its unit, its formula as a text and as a function, and the origin of the definition."""
+    """One figure of a report row, as kpi.toml describes it: one of `Facts`, or the quotient of two of them."""
 
     name: str
     unit: Unit
     formula: str
     source: str
-    of: Callable[[Facts], Figure]
+    above: str = ""
+    below: str = ""
+    nothing: str = ""
+
+    def of(self, facts: Facts) -> Figure:
+        """The exact figure of these facts."""
+        if self.below:
+            return quotient(getattr(facts, self.above), getattr(facts, self.below), self.nothing)
+        figure: Figure = getattr(facts, self.name)
+        return figure
 
 
-def _fact(name: str, unit: Unit, formula: str, source: str) -> Metric:
-    return Metric(name, unit, formula, source, attrgetter(name))
-
-
-_NOTHING = {
-    "clicks": "no_clicks",
-    "unique_clicks": "no_clicks",
-    "conversions": "no_conversions",
-    "orders": "no_orders",
-    "cost_minor": "no_cost",
-}
-"""Reason of a quotient without a value, by the fact it divides by."""
-
-
-def _quotient(name: str, unit: Unit, above: str, below: str, source: str, formula: str = "") -> Metric:
-    above_of, below_of, nothing = attrgetter(above), attrgetter(below), _NOTHING[below]
-    return Metric(
-        name,
-        unit,
-        formula or f"{above} / {below}",
-        source,
-        lambda facts: quotient(above_of(facts), below_of(facts), nothing),
-    )
-
-
-METRICS: tuple[Metric, ...] = (
-    _fact(
-        "clicks",
-        "count",
-        "human redirects; bots, link previews, prefetches and HEAD requests are counted apart",
-        "usual; Everflow counts refused clicks in gross clicks only",
-    ),
-    _fact(
-        "unique_clicks",
-        "count",
-        "first human click per link, visitor and UTC day, so it adds up over rows and days; visits by day, not people",
-        "ours; Impact uses a rolling 30 min, Everflow 24 h",
-    ),
-    _fact("bots", "count", "redirects of crawlers and scripts", "ours"),
-    _fact("previews", "count", "redirects of link-preview fetchers", "ours"),
-    _fact("prefetches", "count", "redirects a browser made ahead of a tap", "ours"),
-    _fact("heads", "count", "HEAD requests", "ours"),
-    _fact(
-        "conversions",
-        "count",
-        "orders, leads, signups … by the date of the order; one that is shared counts by its shares",
-        "usual",
-    ),
-    _fact("orders", "count", "conversions of kind sale", "ours"),
-    _fact(
-        "gross_minor",
-        "minor",
-        "sum of the conversions' net_minor (after discount, before tax, shipping and refunds)",
-        "Awin: order subtotal after discounts, before taxes and delivery",
-    ),
-    _fact(
-        "refunds_minor",
-        "minor",
-        "refunds, cancellations and chargebacks by their own date, positive; less reversals",
-        "usual; gross never moves",
-    ),
-    _fact("net_minor", "minor", "gross_minor - refunds_minor", "usual"),
-    _fact(
-        "cost_minor",
-        "minor",
-        "costs by the day they were incurred on",
-        "GRIN: cash payments and product costs; ours takes every kind of cost",
-    ),
-    _fact("profit_minor", "minor", "net_minor - cost_minor", "usual (marketing profit)"),
-    _quotient(
-        "roi",
-        "ratio",
-        "profit_minor",
-        "cost_minor",
-        "usual; null without cost",
-        "(net_minor - cost_minor) / cost_minor",
-    ),
-    _quotient("roas", "ratio", "net_minor", "cost_minor", "usual; GRIN calls it Revenue ROI"),
-    _quotient("cpa_minor", "minor", "cost_minor", "conversions", "all costs; Everflow takes the payout alone"),
-    # Only orders of kind `sale` count: leads and signups would dilute it.
-    _quotient(
-        "aov_minor",
-        "minor",
-        "order_gross_minor",
-        "orders",
-        "Everflow: gross sales / conversions",
-        "gross of orders / orders",
-    ),
-    # May pass 1: an order by code alone has no click.
-    _quotient("cvr", "ratio", "conversions", "unique_clicks", "usual"),
-    _quotient("cvr_clicks", "ratio", "conversions", "clicks", "Everflow: CVR per click"),
-    # Not EPC, earnings per click: that is commission / clicks.
-    _quotient("rpc_minor", "minor", "net_minor", "clicks", "usual (revenue per click)"),
-    _quotient("cpc_minor", "minor", "cost_minor", "clicks", "usual"),
-)
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+METRICS = tuple(Metric(name, **described) for name, described in _TABLE.items())
 
 ORDER_METRICS = frozenset({"conversions", "orders", "gross_minor", "refunds_minor", "net_minor", "aov_minor"})
 """Metrics of orders that nobody is credited with: clicks and costs belong to links and collaborations."""
