@@ -26,6 +26,10 @@ QUIET_BEFORE_LOCK = timedelta(days=1)
 """How long after the last new report an order that its payment approved stays unlocked: after an import or an outage more reports follow."""
 
 
+PARTS = ("items_minor", "discount_minor", "tax_minor", "shipping_minor")
+"""The amounts of an order beside its net."""
+
+
 class OrderColumns(msgspec.Struct, frozen=True):
     """The attributes of an order that table `conversion` stores, each in the column of its name. Money in minor units of `currency`; None: not stated.
 
@@ -93,48 +97,46 @@ def fold(
     would change is flagged `changed_after_lock`, and only refunds move money. tolerance: by how much two witnesses may differ without a flag.
     Without any witness it is a stub: its refunds are stored and have no effect yet.
     """
-    ranked = _once(witnesses)
+    ranked = sorted(_once(witnesses), key=lambda witness: witness.rank, reverse=True)
     if not ranked:
         return Order()
-    if len(ranked) > 1:
-        ranked.sort(key=lambda witness: witness.rank, reverse=True)
     standing = stand(changes)
     closed = _closed(ranked, standing.locked_at)
     believed, unsigned = _split(ranked)
     reports = [*believed, *unsigned]
     books = _books(closed, believed, unsigned) if closed is ranked else _books(closed, *_split(closed))
-    flags: set[str] = set(books.flags)
+    flags: set[str] = set()
+    if books.money is None:
+        flags.add("amount_unknown")
+    elif books.money.report.estimated:
+        flags.add("net_estimated")
     if closed is not ranked and not books.same_as(_books(ranked, believed, unsigned)):
         flags.add("changed_after_lock")
-    amount_checks, differing = compare(ranked, books.money, standing.locked_at, books.paid_on_top, tolerance)
+    paid_on_top = books.parts["tax_minor"], books.parts["shipping_minor"]
+    amount_checks, differing = compare(ranked, books.money, standing.locked_at, paid_on_top, tolerance)
     deleted = _deleted_refunds(ranked)
     kept = [each for each in _once(adjustments) if each.report.kind != REFUND or each.report.refund_id not in deleted]
     outcome = effects(kept, books.sold)
-    named = _signals(believed, unsigned)
-    if unsigned and not (believed and named.signed and (books.money is None or books.money.trust >= TRUST_SERVER)):
+    signals, signed_signals = _signals(believed, unsigned)
+    if unsigned and not (believed and signed_signals and (books.money is None or books.money.trust >= TRUST_SERVER)):
         flags.add("unsigned")
     status = standing.status or _reported_status(ranked, believed, unsigned, signed)
+    customers = [report.customer for report in reports]
     return Order(
+        **books.parts,
+        **signals,
         status=status,
         status_reason=standing.reason,
         order_id=_first_stated(reports, "order_id") or reports[0].refs[0],
         occurred_at=books.sold.occurred_at,
         currency=books.sold.currency,
-        items_minor=books.items_minor,
-        discount_minor=books.discount_minor,
-        tax_minor=books.tax_minor,
-        shipping_minor=books.shipping_minor,
         net_minor=books.sold.net_minor,
         refunded_minor=sum(effect.amount_minor for effect in outcome.effects),
-        codes=named.codes,
-        click_ids=named.click_ids,
-        visitor_id=named.visitor_id,
-        spellings=_spellings(reports),
+        # The least trusted first, so that the most trusted spelling stays.
+        spellings={normalise(code): code for report in reversed(reports) for code in reversed(report.codes)},
         code_ids=tuple(dict.fromkeys(code_id for report in believed for code_id in report.code_ids)),
-        unsigned_codes=named.unsigned_codes,
-        unsigned_click_ids=named.unsigned_click_ids,
-        customer_key=_first_stated([report.customer for report in reports], "key"),
-        customer_is_new=_first_stated([report.customer for report in reports], "is_new"),
+        customer_key=_first_stated(customers, "key"),
+        customer_is_new=_first_stated(customers, "is_new"),
         origin=_first_stated(reports, "origin") or UNKNOWN_ORIGIN,
         test=books.test,
         flags=tuple(sorted(flags | differing | outcome.flags)),
@@ -172,29 +174,19 @@ def _split(ranked: Sequence[Witness]) -> tuple[list[OrderReport], list[OrderRepo
 
 
 class _Books(msgspec.Struct, frozen=True):
-    """Money, date and test mark by these witnesses. money: the witness whose amount is taken, None when none states one."""
+    """Money, date and test mark by these witnesses. money: the witness whose amount is taken, None when none states one. parts: `PARTS`, as stated."""
 
     money: Witness | None
     sold: Sold
-    items_minor: int | None
-    discount_minor: int | None
-    tax_minor: int | None
-    shipping_minor: int | None
+    parts: dict[str, Any]
     test: bool
-    flags: tuple[str, ...]
-
-    @property
-    def paid_on_top(self) -> tuple[int | None, int | None]:
-        """Tax and shipping: the amounts paid on top of net."""
-        return self.tax_minor, self.shipping_minor
 
     def same_as(self, other: "_Books") -> bool:
         """Whether both come to the same amounts, date and test mark."""
         return self._closing() == other._closing()
 
     def _closing(self) -> tuple[object, ...]:
-        parts = (self.items_minor, self.discount_minor, self.tax_minor, self.shipping_minor)
-        return self.sold.net_minor, self.sold.currency, self.sold.occurred_at, self.test, parts
+        return self.sold.net_minor, self.sold.currency, self.sold.occurred_at, self.test, self.parts
 
 
 def _closed(ranked: list[Witness], locked_at: datetime | None) -> list[Witness]:
@@ -208,65 +200,39 @@ def _closed(ranked: list[Witness], locked_at: datetime | None) -> list[Witness]:
 def _books(ranked: Sequence[Witness], believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -> _Books:
     reports = [*believed, *unsigned]
     money = next((witness for witness in ranked if net_of(witness.report) is not None), None)
+    net_minor = net_of(money.report) if money else None
     currency = money.report.currency if money else _first_stated(reports, "currency")
-    parts = [report for report in reports if report.currency is None or report.currency == currency]
-    flags = () if money and not money.report.estimated else ("net_estimated" if money else "amount_unknown",)
-    return _Books(
-        money=money,
-        sold=Sold(
-            net_minor=net_of(money.report) if money else None,
-            currency=currency,
-            occurred_at=_occurred_at(ranked),
-            totals=_totals(reports, parts, net_of(money.report) if money else None, currency),
-            lines=next((report.lines for report in parts if report.lines), ()),
-        ),
-        items_minor=_first_stated(parts, "items_minor"),
-        discount_minor=_first_stated(parts, "discount_minor"),
-        tax_minor=_first_stated(parts, "tax_minor"),
-        shipping_minor=_first_stated(parts, "shipping_minor"),
-        test=any(report.test for report in believed or unsigned),
-        flags=flags,
-    )
-
-
-def _totals(
-    reports: Sequence[OrderReport], parts: Sequence[OrderReport], net_minor: int | None, currency: str | None
-) -> dict[str | None, int]:
-    """The total paid, tax and shipping included, by currency: the order's own, and the one the shopper paid in where that was another."""
-    if net_minor is None:
-        return {}
-    stating = next((report for report in reports if report.total_minor is not None), None)
-    totals = {
-        currency: net_minor + (_first_stated(parts, "tax_minor") or 0) + (_first_stated(parts, "shipping_minor") or 0)
-    }
-    if stating is not None and stating.total_minor is not None:
-        totals[stating.total_currency or stating.currency or currency] = stating.total_minor
-    return totals
+    in_currency = [report for report in reports if report.currency is None or report.currency == currency]
+    parts = {name: _first_stated(in_currency, name) for name in PARTS}
+    totals: dict[str | None, int] = {}
+    if net_minor is not None:
+        totals[currency] = net_minor + (parts["tax_minor"] or 0) + (parts["shipping_minor"] or 0)
+        paid = next((report for report in reports if report.total_minor is not None), None)
+        if paid is not None and paid.total_minor is not None:
+            totals[paid.total_currency or paid.currency or currency] = paid.total_minor
+    lines = next((report.lines for report in in_currency if report.lines), ())
+    sold = Sold(net_minor, currency, _occurred_at(ranked), totals, lines)
+    return _Books(money, sold, parts, any(report.test for report in believed or unsigned))
 
 
 # ── Signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Signals(msgspec.Struct, frozen=True):
-    """Codes, clicks and visitor of an order; the ones that only unsigned reports name (`unsigned_*`); whether trusted reports name all the others."""
-
-    codes: tuple[str, ...]
-    unsigned_codes: tuple[str, ...]
-    click_ids: tuple[str, ...]
-    unsigned_click_ids: tuple[str, ...]
-    visitor_id: str | None
-    signed: bool
-
-
-def _signals(believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -> _Signals:
-    codes, unsigned_codes, codes_signed = _named(believed, unsigned, _folded_codes)
-    click_ids, unsigned_click_ids, clicks_signed = _named(believed, unsigned, _click_ids)
-    visitor_id = _first_stated(believed, "visitor_id")
-    visitor_signed = visitor_id is not None
-    if visitor_id is None:
-        visitor_id = _first_stated(unsigned, "visitor_id")
-    signed = codes_signed and clicks_signed and (visitor_signed or visitor_id is None)
-    return _Signals(codes, unsigned_codes, click_ids, unsigned_click_ids, visitor_id, signed)
+def _signals(believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -> tuple[dict[str, Any], bool]:
+    """Codes, clicks and visitor as attributes of the order, and whether trusted reports name all of them but the `unsigned_*`."""
+    codes, unsigned_codes, codes_signed = _named(
+        believed, unsigned, lambda report: filter(None, map(normalise, report.codes))
+    )
+    click_ids, unsigned_click_ids, clicks_signed = _named(believed, unsigned, lambda report: report.click_ids)
+    visitor_id = _first_stated([*believed, *unsigned], "visitor_id")
+    named = {
+        "codes": codes,
+        "unsigned_codes": unsigned_codes,
+        "click_ids": click_ids,
+        "unsigned_click_ids": unsigned_click_ids,
+        "visitor_id": visitor_id,
+    }
+    return named, codes_signed and clicks_signed and visitor_id == _first_stated(believed, "visitor_id")
 
 
 def code_named(order: Order, mapped: Mapping[str, str]) -> Order:
@@ -282,11 +248,8 @@ AnyFact = TypeVar("AnyFact", Witness, Adjustment)
 
 def _once(facts: Iterable[AnyFact]) -> list[AnyFact]:
     """Each fact once, at its earliest receipt: after a merge the same report may stand under two of the order's ids."""
-    every = list(facts)
-    if len(every) < 2:
-        return every
     earliest: dict[bytes, AnyFact] = {}
-    for fact in every:
+    for fact in facts:
         other = earliest.get(fact.content_hash)
         if other is None or fact.received_at < other.received_at:
             earliest[fact.content_hash] = fact
@@ -308,26 +271,11 @@ def _named(
     names: Callable[[OrderReport], Iterable[str]],
 ) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
     """The names that count, those that only unsigned reports give beside them, and whether trusted reports give the ones that count."""
-    trusted = dict.fromkeys([name for report in believed for name in names(report)])
-    if not unsigned:
-        return tuple(trusted), (), True
+    trusted = dict.fromkeys(name for report in believed for name in names(report))
     unsigned_only = dict.fromkeys(name for report in unsigned for name in names(report))
     if not trusted:
         return tuple(unsigned_only), (), not unsigned_only
     return tuple(trusted), tuple(name for name in unsigned_only if name not in trusted), True
-
-
-def _folded_codes(report: OrderReport) -> Iterable[str]:
-    return filter(None, map(normalise, report.codes))
-
-
-def _click_ids(report: OrderReport) -> Iterable[str]:
-    return report.click_ids
-
-
-def _spellings(reports: Sequence[OrderReport]) -> dict[str, str]:
-    # The least trusted first, so that the most trusted spelling stays.
-    return {normalise(code): code for report in reversed(reports) for code in reversed(report.codes)}
 
 
 def _occurred_at(ranked: Sequence[Witness]) -> datetime:
