@@ -178,32 +178,22 @@ class Decision(msgspec.Struct, frozen=True):
 
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-Model = Callable[[Sequence[Touch], datetime], list[Fraction]]
-"""Weights of the touches (at least one, oldest first) of an order placed at this time. They sum to exactly 1."""
 
-
-def _last(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
-    return [Fraction(0)] * (len(touches) - 1) + [Fraction(1)]
-
-
-def _first(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
-    return [Fraction(1)] + [Fraction(0)] * (len(touches) - 1)
-
-
-def _linear(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
-    return [Fraction(1, len(touches))] * len(touches)
-
-
-def _position(touches: Sequence[Touch], _: datetime) -> list[Fraction]:
+def _position(count: int) -> list[Fraction]:
     """40 % to the first, 40 % to the last, the rest spread between; two touches halve the order."""
-    if len(touches) <= 2:
-        return _linear(touches, _)
-    between = Fraction(1, 5) / (len(touches) - 2)
-    return [Fraction(2, 5), *[between] * (len(touches) - 2), Fraction(2, 5)]
+    if count <= 2:
+        return [Fraction(1, count)] * count
+    between = Fraction(1, 5) / (count - 2)
+    return [Fraction(2, 5), *[between] * (count - 2), Fraction(2, 5)]
 
 
-MODELS: Mapping[str, Model] = {"last": _last, "first": _first, "linear": _linear, "position": _position}
-"""Models by their names in policies."""
+MODELS: Mapping[str, Callable[[int], list[Fraction]]] = {
+    "last": lambda count: [Fraction(0)] * (count - 1) + [WHOLE],
+    "first": lambda count: [WHOLE] + [Fraction(0)] * (count - 1),
+    "linear": lambda count: [Fraction(1, count)] * count,
+    "position": _position,
+}
+"""Models by their names in policies: the weights of so many touches (at least one), oldest first. They sum to exactly 1."""
 
 
 # ── Stored policies ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -244,7 +234,7 @@ def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Polici
     """
     judged = [(touch, _fault(touch, conversion, policies)) for touch in touches]
     policy = policies.governing([touch for touch, fault in judged if fault is None])
-    outcome = _award(judged, conversion, policy)
+    outcome = _award(judged, policy)
     pending = _could_change(judged, outcome, conversion, policy)
     shares = _share(outcome, conversion.net_minor)
     candidates = _candidates(judged, outcome, policy)
@@ -311,7 +301,7 @@ def _within(moment: datetime | None, starts_at: datetime | None, ends_at: dateti
     return (starts_at is None or starts_at <= moment) and (ends_at is None or moment < ends_at)
 
 
-def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcome:
+def _award(judged: Judged, policy: Policy) -> _Outcome:
     """The winners among the touches without a fault, and the withheld codes."""
     eligible = [touch for touch, fault in judged if fault is None]
     if not eligible:
@@ -323,7 +313,7 @@ def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcom
     ]
     involved = {touch.influencer_id for tier in clicks for touch in tier}
     tiers = [tier for tier in clicks if tier]
-    click_winners = _by_model(tiers[0], conversion, policy) if tiers else ()
+    click_winners = _by_model(tiers[0], policy) if tiers else ()
     winning = {touch.influencer_id for touch, _ in click_winners}
     withheld: dict[str, Reason] = {}
     codes: list[Touch] = []
@@ -347,11 +337,9 @@ def _award(judged: Judged, conversion: OrderToDecide, policy: Policy) -> _Outcom
 NOBODY_WINS = _Outcome((), {})
 
 
-def _by_model(
-    touches: Sequence[Touch], conversion: OrderToDecide, policy: Policy
-) -> tuple[tuple[Touch, Fraction], ...]:
+def _by_model(touches: Sequence[Touch], policy: Policy) -> tuple[tuple[Touch, Fraction], ...]:
     ordered = sorted(touches, key=_when)
-    weights = MODELS[policy.model](ordered, conversion.occurred_at)
+    weights = MODELS[policy.model](len(ordered))
     assert sum(weights) == 1
     return tuple((touch, weight) for touch, weight in zip(ordered, weights, strict=True) if weight)
 
@@ -367,9 +355,7 @@ def _share(outcome: _Outcome, net_minor: int | None) -> tuple[Credit, ...]:
         return ()
     weights = [weight for _, weight in outcome.winners]
     points = money.split(WEIGHT_BP, weights)
-    amounts: list[int | None] = [None] * len(weights)
-    if net_minor is not None:
-        amounts = list(money.split(net_minor, weights))
+    amounts = [None] * len(weights) if net_minor is None else money.split(net_minor, weights)
     return tuple(
         Credit(touch, weight, point, amount)
         for (touch, weight), point, amount in zip(outcome.winners, points, amounts, strict=True)
@@ -422,7 +408,7 @@ def _could_change(judged: Judged, outcome: _Outcome, conversion: OrderToDecide, 
             continue
         for owner in (None, *owners):
             arrived = replace(touch, occurred_at=clicked_at, influencer_id=owner)
-            tried = _award([*judged, (arrived, None)], conversion, policy)
+            tried = _award([*judged, (arrived, None)], policy)
             if [(each.method, each.signal, weight) for each, weight in tried.winners] != now:
                 return True
     return False
