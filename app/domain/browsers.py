@@ -6,9 +6,11 @@ Instagram and Facebook, in Android build ids and in phones named Cubot.
 """
 
 import re
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 
 import iptocc
 from is_bot import Bots
@@ -24,15 +26,7 @@ TRIAL_USER_AGENT = "Ariane-Trial/1"
 """User agent of the clicks in the trial of a source: they have a class of their own, which no count includes."""
 USER_AGENT_MAX_CHARS = 1_024
 
-# Fetchers that draw the card under a shared link. iMessage borrows three of these names and the sharer's own address.
-PREVIEWS = (
-    "facebookexternalhit", "facebot", "twitterbot", "slackbot", "slack-imgproxy", "discordbot", "telegrambot", "linkedinbot",
-    "skypeuripreview", "snap url preview", "thirdlandingpagefeinfra", "meta-externalfetcher", "kakaotalk-scrap", "line-poker",
-    "pinterest/0.", "pinterestbot", "redditbot", "vkshare", "viber url downloader", "iframely", "embedly", "mastodon/", "cardyb",
-    "mattermost-bot", "microsoft preview", "google-pagerenderer", "googlemessages", "flipboardproxy", "tumblr/", "bitlybot", "googleimageproxy",
-)  # fmt: skip
-# Signal and WhatsApp fetch previews under this name; a browser opened from WhatsApp does not carry it.
-PREVIEW_STARTS = ("whatsapp/",)
+_NAMES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
 # `(?<!cu)`: Cubot makes phones. The rest names programs, not browsers.
 _BOT = re.compile(
@@ -40,17 +34,6 @@ _BOT = re.compile(
     r"|python|curl/|wget/|go-http-client|okhttp|apache-httpclient|java/|libwww|node-fetch|axios/|scrapy|httpx|aiohttp|\bruby\b|\bperl\b"
     r"|meta-externalagent|adsbot|mediapartners|googleother|google-inspectiontool|bytespider|feedfetcher|monitor|uptime|validator"
 )
-
-# The first match counts: Messenger's and Instagram's own names come before the Facebook tokens they also carry.
-IN_APP = (
-    ("instagram", "Instagram"), ("barcelona ", "Threads"),
-    ("messengerforios", "Messenger"), ("orca-android", "Messenger"), ("messengerliteforios", "Messenger"),
-    ("fban/", "Facebook"), ("fbav/", "Facebook"), ("fb_iab", "Facebook"), ("metaiab facebook", "Facebook"),
-    ("musical_ly", "TikTok"), ("bytedancewebview", "TikTok"), ("trill_", "TikTok"), ("bytelocale", "TikTok"), ("tiktok", "TikTok"),
-    ("snapchat", "Snapchat"), ("[pinterest/", "Pinterest"), ("pinterest for", "Pinterest"),
-    ("twitter for", "X"), ("twitterandroid", "X"), ("linkedinapp", "LinkedIn"), ("kakaotalk", "KakaoTalk"), (" line/", "LINE"),
-    ("micromessenger", "WeChat"), ("telegram-", "Telegram"), ("reddit/", "Reddit"), ("naver(inapp", "Naver"), (" gsa/", "Google app"),
-)  # fmt: skip
 
 # A user agent of a platform and these words alone is a browser; the generic list, slow and too eager, is not asked about it.
 _BROWSER_WORDS = re.compile(
@@ -63,12 +46,6 @@ _BROWSER_WORDS = re.compile(
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _ANDROID_PLATFORM = re.compile(r"\(linux;[^()]*android[^()]*\)")
 
-_FAMILIES = {
-    "Mobile Safari": "Safari", "Mobile Safari UI/WKWebView": "WebKit view", "Chrome Mobile": "Chrome", "Chrome Mobile iOS": "Chrome",
-    "Chrome Mobile WebView": "Chrome view", "Firefox Mobile": "Firefox", "Firefox iOS": "Firefox", "Edge Mobile": "Edge",
-    "Opera Mobile": "Opera", "Twitter": "X",
-}  # fmt: skip
-_SYSTEMS = {"Mac OS X": "macOS", "Chrome OS": "ChromeOS", "Ubuntu": "Linux", "Fedora": "Linux", "Debian": "Linux"}
 _DESKTOPS = {"Windows", "macOS", "Linux", "ChromeOS"}
 
 
@@ -88,17 +65,17 @@ def read_user_agent(user_agent: str) -> Browser:
     """Class, device, system, browser and app of a User-Agent header. Never raises; an empty one is a bot, as no browser sends that."""
     user_agent = _CONTROLS.sub(" ", user_agent[:USER_AGENT_MAX_CHARS])
     lower = user_agent.lower()
-    in_app = next((name for token, name in IN_APP if token in lower), None)
+    in_app = next((name for token, name in _NAMES["in_app"].items() if token in lower), None)
     click_class = _class(lower, in_app)
     parsed = _resolver()(user_agent, Domain.ALL)
     family = parsed.user_agent.family if parsed.user_agent else None
     system = parsed.os.family if parsed.os else None
-    system = _SYSTEMS.get(system or "", system)
+    system = _NAMES["systems"].get(system, system)
     return Browser(
         click_class=click_class,
         device=_device(lower, system) if click_class == HUMAN else None,
         os=system,
-        browser=_FAMILIES.get(family or "", family),
+        browser=_NAMES["families"].get(family, family),
         in_app=in_app if click_class == HUMAN else None,
     )
 
@@ -126,7 +103,8 @@ def _class(lower: str, in_app: str | None) -> int:
         return BOT
     if lower == TRIAL_USER_AGENT.lower():
         return TEST
-    if lower.startswith(PREVIEW_STARTS) or any(token in lower for token in PREVIEWS):
+    # Signal and WhatsApp fetch previews under this name; a browser opened from WhatsApp does not carry it.
+    if lower.startswith("whatsapp/") or any(token in lower for token in _NAMES["previews"]):
         return PREVIEW
     # Phones carry build ids and model names that lists mistake for programs.
     readable = _ANDROID_PLATFORM.sub("(linux; android)", lower)
