@@ -4,11 +4,13 @@ Every step of the waterfall is a sum over orders, and each order adds to the ste
 the waterfall of each currency sums to the minor unit whatever the facts are.
 """
 
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import product
+from pathlib import Path
 from uuid import UUID
 
 from app.domain.statuses import COUNTED
@@ -20,29 +22,7 @@ NEVER_RECEIVED = "never_received"
 ROUNDING_MINOR_MAX = 2
 """Largest difference that counts as rounding, in minor units: shops round tax by line or by order."""
 
-REASONS: Mapping[str, str] = {
-    "equal": "the same amount here and there",
-    "nothing_to_count": "cancelled there, and never counted here",
-    NEVER_RECEIVED: "no report of it ever reached us",
-    "rejected_delivery": "a message that names it could not be read; look at the delivery and replay it",
-    "unsigned_delivery": "a message that names it had a wrong signature; mend the source's secret and replay it",
-    "other_shop": "it was reported under another shop or kind",
-    "only_refunds": "only refunds of it were reported, never the order itself",
-    "unverified": "only a pixel reported it, though the shop has a signed source",
-    "rejected": "it was rejected here",
-    "test": "it was reported as a test",
-    "not_listed": "it was placed here in this span, and the list does not have it",
-    "only_unsigned": "only a pixel reported it, and the list does not have it",
-    "tax": "the difference is its tax, which one side has in the amount",
-    "shipping": "the difference is its shipping, which one side has in the amount",
-    "discount": "the difference is its discount, which one side has not taken off",
-    "refund": "one side knows of a refund or cancellation that the other does not",
-    "currency": "it is in another currency here",
-    "amount_unknown": "no report of it said an amount",
-    "rounding": "a rounding of the last digit",
-    "several": "several of the above together",
-    "unexplained": "none of tax, shipping, discount or refund explains it",
-}
+REASONS: Mapping[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 """The sentence for each reason."""
 
 
