@@ -1,6 +1,6 @@
 """Reads the bodies of POST /v1/conversions and POST /v1/refunds, which a signed webhook or a line of an import may be as well.
 
-Which fields there are, their types and limits: order_fields.py. Here stand the rules between fields. Nothing here trusts its input, and nothing
+Which fields there are, their types and limits: order_fields.toml. Here stand the rules between fields. Nothing here trusts its input, and nothing
 raises anything but `Invalid`, which names every field at fault.
 """
 

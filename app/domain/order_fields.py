@@ -1,11 +1,13 @@
-"""The table of the fields in an order's and a refund's body. Three things follow from it: what bodies.py accepts, the OpenAPI schema, and the
-columns of an import.
+"""The fields in an order's and a refund's body: their table is order_fields.toml, their types are here. Three things follow from the table: what
+bodies.py accepts, the OpenAPI schema, and the columns of an import.
 
-To add a field: a line in the table, and an attribute of the same name in the report (orders.py). Faults are reported in the order of the table.
+To add a field: a line in the table, and an attribute of the same name in the report (orders.py).
 """
 
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.domain import money
@@ -178,103 +180,36 @@ AMOUNT = Scalar(
 QUANTITY = Scalar(_whole(QUANTITY_MAX), {"type": "integer", "minimum": 0, "maximum": QUANTITY_MAX})
 FLAG = Scalar(_flag, {"type": "boolean"})
 CODES = ListOf(TEXT, CODES_MAX)
+TYPES: dict[str, Scalar | ObjectOf | ListOf] = {
+    "text": TEXT,
+    "word": WORD,
+    "adjustment": ADJUSTMENT,
+    "time": TIME,
+    "currency": CURRENCY,
+    "amount": AMOUNT,
+    "quantity": QUANTITY,
+    "flag": FLAG,
+    "codes": CODES,
+}
+"""Types by their names in the table."""
 
 
 # ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-SHOP = Field("shop", TEXT, "`main` by default.")
-BRANDS_CURRENCY = Field("currency", CURRENCY, "ISO 4217; the brand's by default.")
-OCCURRED_AT = Field("occurred_at", TIME, "The time of receipt by default, and at most.")
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 
-CUSTOMER = ObjectOf((Field("id", TEXT), Field("email", TEXT), Field("is_new", FLAG)))
-ORDER_LINE = ObjectOf(
-    (
-        Field("quantity", QUANTITY),
-        Field("id", TEXT),
-        Field("net_minor", AMOUNT),
-        Field("sku", TEXT),
-        Field("name", TEXT),
-    )
-)
-REFUND_LINE = ObjectOf(
-    (
-        Field("quantity", QUANTITY, "1 by default."),
-        Field("id", TEXT, "Of the order's line."),
-        Field("net_minor", AMOUNT, "The units' part of the order's line by default."),
-        Field("sku", TEXT, documented=False),
-        Field("name", TEXT, documented=False),
-    )
-)
 
-ORDER_AMOUNTS = (
-    Field("order_id", TEXT, "The shop's own id of the order; `#1001` and `1001` are one.", required=True),
-    BRANDS_CURRENCY,
-    Field("items_minor", AMOUNT, "Before discount."),
-    Field("discount_minor", AMOUNT),
-    Field(
-        "net_minor",
-        AMOUNT,
-        "After discount, before tax, shipping and refunds. Or give items_minor and discount_minor.",
-    ),
-    Field("tax_minor", AMOUNT),
-    Field("shipping_minor", AMOUNT),
-)
-ORDER_DETAILS = (
-    Field("click_id", TEXT, "As the shop's landing page received it."),
-    SHOP,
-    Field("kind", WORD, "`sale` by default; `lead`, `signup`, `install` …"),
-    OCCURRED_AT,
-    Field(
-        "updated_at",
-        TIME,
-        "Which of two differing reports of one order is newer. Without it a fixed rule decides, and the order is flagged.",
-    ),
-    Field("codes", CODES, "Redeemed codes, in the order of the cart."),
-    Field("visitor_id", TEXT, "The first-party id that /a.js keeps."),
-    Field("customer", CUSTOMER, "Neither id nor e-mail is kept: only a keyed hash."),
-    Field("lines", ListOf(ORDER_LINE, LINES_MAX)),
-    Field("test", FLAG, "Recorded and decided, never counted."),
-)
+def _fields(group: str) -> tuple[Field, ...]:
+    return tuple(
+        Field(name, **{**described, "type": TYPES[described["type"]]}) for name, described in _TABLE[group].items()
+    )
+
+
+TYPES["customer"] = ObjectOf(_fields("customer"))
+TYPES["order_lines"] = ListOf(ObjectOf(_fields("order_line")), LINES_MAX)
+TYPES["refund_lines"] = ListOf(ObjectOf(_fields("refund_line")), LINES_MAX)
+
+ORDER_AMOUNTS, ORDER_DETAILS = _fields("order_amounts"), _fields("order_details")
+REFUND_NAMES, REFUND_AMOUNTS, REFUND_DETAILS = map(_fields, ("refund_names", "refund_amounts", "refund_details"))
 ORDER_FIELDS = (*ORDER_AMOUNTS, *ORDER_DETAILS)
-
-REFUND_NAMES = (
-    Field("order_id", TEXT, "The order it takes from; it need not be known yet.", required=True),
-    Field("refund_id", TEXT, "The shop's own id of the refund, unique within its order.", required=True),
-    Field(
-        "type",
-        ADJUSTMENT,
-        "`refund` by default. A `cancellation` takes what the refunds leave; a `chargeback` is taken by the bank; a `reversal` gives back.",
-    ),
-    Field(
-        "reverses",
-        TEXT,
-        "Of a reversal: the `refund_id` of what it undoes. It gives back at most what that one took, and waits while that one is unknown.",
-    ),
-)
-REFUND_AMOUNTS = (
-    Field(
-        "amount_minor",
-        AMOUNT,
-        "Positive, on the base of the order's `net_minor`: before tax and shipping. Or `full: true`, or `lines` alone. "
-        "0, with a newer `updated_at`, says that it came to nothing: the refund failed, the cancellation or chargeback was taken back.",
-    ),
-    Field(
-        "full",
-        FLAG,
-        "All that is left of the order; of a reversal all that was taken. A cancellation or reversal without an amount is meant so.",
-    ),
-    Field(
-        "lines",
-        ListOf(REFUND_LINE, LINES_MAX),
-        "What came back. Without an amount the refund is worth what these lines are worth in the order; a line that the order does not have is "
-        "worth 0, and flagged.",
-    ),
-)
-REFUND_DETAILS = (
-    BRANDS_CURRENCY,
-    OCCURRED_AT,
-    Field("updated_at", TIME, "Which of two differing reports of one refund is newer."),
-    SHOP,
-    Field("kind", WORD, "Of the order: `sale` by default."),
-)
 REFUND_FIELDS = (*REFUND_NAMES, *REFUND_AMOUNTS, *REFUND_DETAILS)
