@@ -68,8 +68,6 @@ def compare(
     authenticated ones are in two currencies.
     `conflicting_reports`: between two of one trust and version only the hash decided.
     """
-    if len(ranked) == 1 and money is not None:
-        return (AmountCheck(money, USED, net_of(money.report), 0),), set()
     checks = []
     flags: set[str] = set()
     newest: dict[tuple[int, str, str], int] = {}

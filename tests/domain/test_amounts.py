@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.amounts import AmountCheck, Tolerance
+from app.domain.amounts import AMOUNTS, EXACT, AmountCheck, Tolerance
 from app.domain.folding import Order, fold
 from app.domain.orders import (
     TRUST_PIXEL,
@@ -72,6 +72,19 @@ def test_more_than_the_tolerance_is_flagged_whoever_says_it(other: Any, net: int
 def test_small_orders_may_differ_by_the_fixed_amount() -> None:
     order = fold([shop(net_minor=50), server(net_minor=52)], [], tolerance=Tolerance(bp=100, minor=2))
     assert order.flags == ()
+
+
+def test_a_tolerance_is_exact_to_the_minor_unit_of_the_largest_amount() -> None:
+    assert EXACT.holds(0, 10**15)
+    assert not EXACT.holds(1, 10**15)
+    # A share of 99.99 % is 0.0001 short of the next whole unit here, which is nothing to a float of this size.
+    amount = 10**15 - 9_999
+    assert Tolerance(bp=9_999).holds(-(amount * 9_999 // 10_000), -amount)
+    assert not Tolerance(bp=9_999).holds(amount * 9_999 // 10_000 + 1, amount)
+
+
+def test_the_words_for_an_amount_are_those_of_the_api() -> None:
+    assert " ".join(AMOUNTS) == "used confirmed differs superseded after_lock other_currency other_base none"
 
 
 def test_a_pixel_that_tells_what_was_paid_is_compared_with_what_was_paid() -> None:
