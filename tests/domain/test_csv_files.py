@@ -2,14 +2,30 @@
 
 import csv
 import io
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app import clock
-from app.domain.csv_files import LINE_BYTES_MAX, Columns, Cutter, Record, Sheet, read_header, read_row
-from app.errors import Invalid
+from app.domain.csv_files import (
+    LINE_BYTES_MAX,
+    NO,
+    YES,
+    Columns,
+    Cutter,
+    Record,
+    Sheet,
+    WrongRow,
+    csv_row,
+    read_cell,
+    read_header,
+    read_row,
+    split_row,
+)
+from app.domain.strict_json import Unreadable
+from app.errors import FieldError, Invalid
 
 EXAMPLE = "order_id,net"
 COLUMNS = Columns(("order_id", "net", "net_minor", "codes"), (("order_id",),), EXAMPLE)
@@ -124,3 +140,190 @@ def test_a_wrong_header_is_shown_with_what_is_expected(header: bytes, code: str 
     assert detail in caught.value.message
     assert f"such as '{EXAMPLE}'" in caught.value.message
     assert [each.code for each in caught.value.fields][:1] == ([code] if code else [])
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+@pytest.mark.parametrize("size", [1 << 20, 1_000, LINE_BYTES_MAX, LINE_BYTES_MAX + 1])
+def test_a_line_may_have_the_greatest_length_and_not_a_byte_more(form: str, size: int) -> None:
+    longest = b"x" * LINE_BYTES_MAX
+    found = cut(longest + b"\n" + longest + b"x\n" + longest + b"\nend", form, size)
+    assert [(each.number, len(each.content), each.wrong and each.wrong[0]) for each in found] == [
+        (1, LINE_BYTES_MAX, None), (2, 0, "line_too_long"), (3, LINE_BYTES_MAX, None), (4, 3, None),
+    ]  # fmt: skip
+    assert found[1].wrong == ("line_too_long", "line 2 has more than 65536 bytes")
+
+
+def test_a_record_with_line_breaks_may_have_the_greatest_length_and_not_a_byte_more() -> None:
+    for more, lines in ((0, [1, 3]), (1, [1, 2, 3])):
+        opened = b'"' + b"a" * 1_000
+        whole = opened + b"\n" + b"b" * (LINE_BYTES_MAX - len(opened) - 3 + more) + b'"\nc'
+        assert [each.number for each in cut(whole)] == lines
+
+
+def test_a_quote_that_meets_a_line_too_long_is_given_up_and_that_line_refused() -> None:
+    found = cut(b'"open\n' + b"x" * (LINE_BYTES_MAX + 1) + b"\nend")
+    assert [(each.number, each.wrong and each.wrong[0]) for each in found] == [
+        (1, "unclosed_quote"), (2, "line_too_long"), (3, None),
+    ]  # fmt: skip
+    assert found[0].wrong == ("unclosed_quote", 'a quote (") is opened in line 1 and not closed')
+
+
+def test_quotes_mean_nothing_in_json_lines_and_carriage_returns_end_a_line_with_the_feed() -> None:
+    assert [each.content for each in cut(b'{"a": "\r\n"}\r\n', "ndjson")] == [b'{"a": "', b'"}']
+    assert [each.content for each in cut(b'1,"a\r\nb"\r\n2,c\r\n')] == [b'1,"a\r\nb"', b"2,c"]
+
+
+def test_after_a_record_with_line_breaks_the_next_quote_opens_another() -> None:
+    found = cut(b'"a\nb"\n"c\nd"\ne')
+    assert [(each.number, each.content) for each in found] == [(1, b'"a\nb"'), (3, b'"c\nd"'), (5, b"e")]
+
+
+def test_the_lines_of_a_file_are_counted_however_it_ends() -> None:
+    for whole, lines in ((b"", 0), (b"a", 1), (b"a\n", 1), (b"a\n\nb", 3), (b"x" * (LINE_BYTES_MAX + 1), 1)):
+        cutter = Cutter("csv")
+        records = [*cutter.feed(whole), *cutter.close()]
+        assert cutter.lines == lines
+        assert all(each.number <= lines for each in records)
+
+
+# ── Headers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+EITHER = Columns(
+    ("order_id", "total", "total_minor", "net", "net_minor"), (("order_id",), ("total", "total_minor", "net")), "x"
+)
+
+
+def faults_of(header: bytes, columns: Columns = COLUMNS) -> tuple[FieldError, ...]:
+    with pytest.raises(Invalid) as caught:
+        read_header(Record(1, header), columns)
+    return caught.value.fields
+
+
+def test_one_column_of_each_group_is_required_and_one_is_enough() -> None:
+    for header in (b"order_id,total", b"order_id,net", b"net_minor,total_minor,order_id"):
+        assert read_header(Record(1, header), EITHER).columns == tuple(header.decode().split(","))
+    assert faults_of(b"order_id", EITHER) == (
+        FieldError("total", "is missing or total_minor or net", "missing_column"),
+    )
+    assert faults_of(b"order_id,total,net", EITHER) == (FieldError("total", "give either total or net", "ambiguous"),)
+    assert faults_of(b"order_id,total_minor,net", EITHER) == (
+        FieldError("total_minor", "give either total_minor or net", "ambiguous"),
+    )
+    # Both spellings of one amount are one fault, not two.
+    assert faults_of(b"order_id,total,total_minor", EITHER) == (
+        FieldError("total", "give either total or total_minor", "ambiguous"),
+    )
+
+
+def test_every_wrong_column_is_named_and_the_sentence_names_five() -> None:
+    header = b"order_id,a,b,c,a,d,e"
+    errors = faults_of(header)
+    assert [(each.field, each.code) for each in errors] == [
+        *((name, "unknown_column") for name in "abcade"), ("a", "duplicate_column"),
+    ]  # fmt: skip
+    assert errors[0].reason == "is not a column"
+    with pytest.raises(Invalid) as caught:
+        read_header(Record(1, header), COLUMNS)
+    assert caught.value.message.count("is not a column;") == 4
+    assert caught.value.message.count("is not a column.") == 1
+
+
+def test_names_of_wrong_columns_are_shown_short_and_printable() -> None:
+    [error] = faults_of(b"order_id," + b"x" * 70)
+    assert error.field == "x" * 60
+    [error] = faults_of(b"order_id,n\x00et")
+    assert (error.field, error.reason) == ("net", "is not a column; is net meant?")
+
+
+def test_a_header_is_shown_up_to_two_hundred_characters() -> None:
+    with pytest.raises(Invalid) as caught:
+        read_header(Record(1, b"order_id," + b"y" * 300), COLUMNS)
+    assert f"line 1 reads {'order_id,' + 'y' * 191!r}: " in caught.value.message
+
+
+def test_a_header_that_cannot_be_read_is_shown_as_far_as_it_can() -> None:
+    for record, message in (
+        (Record(1, wrong=("line_too_long", "line 1 has more than 65536 bytes")), "line 1 reads '': line 1 has more"),
+        (Record(1, b"caf\xe9"), "line 1 reads 'caf\ufffd': is not UTF-8; save"),
+        (Record(1, b"\xfe\xff\x00a"), "line 1 reads '': is UTF-16; save"),
+        (Record(1, b"a;b,c"), "line 1 reads 'a;b,c': holds two kinds of separators"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            read_header(record, COLUMNS)
+        assert caught.value.message.startswith(message)
+
+
+def test_a_hundred_columns_are_read() -> None:
+    names = [f"c{number}" for number in range(100)]
+    wide = Columns(tuple(names), (), "c1")
+    assert read_header(Record(1, ",".join(names).encode()), wide).columns == tuple(names)
+    with pytest.raises(Invalid, match="101 columns, 100 are read"):
+        read_header(Record(1, ",".join([*names, "more"]).encode()), wide)
+
+
+# ── Rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SHEET = Sheet("csv", ";", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("record", "sheet", "reason", "detail"),
+    [
+        (Record(2, wrong=("line_too_long", "why")), SHEET, "line_too_long", "why"),
+        (Record(2, b"[1]"), Sheet("ndjson"), "not_an_object", "the line is not a JSON object"),
+        (Record(2, b"{"), Sheet("ndjson"), "not_json", "the body is not JSON"),
+        (Record(2, b"\xe9;b"), SHEET, "not_utf8", "the line is not UTF-8; save the file as CSV UTF-8"),
+        (Record(2, b'"a"x;b'), SHEET, "wrong_cells", "the line its quotes cannot be read ("),
+        (Record(2, b"a;b;c"), SHEET, "wrong_cells", "the line has 3 cells, the header has 2 columns"),
+        (Record(2, b"a"), SHEET, "wrong_cells", "the line has 1 cells, the header has 2 columns"),
+    ],
+)
+def test_a_record_that_is_no_row_says_why(record: Record, sheet: Sheet, reason: str, detail: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read_row(record, sheet)
+    assert caught.value.reason == reason
+    assert caught.value.detail.startswith(detail)
+    assert isinstance(caught.value, WrongRow) is (reason in {"not_an_object", "not_utf8", "wrong_cells"})
+
+
+def test_a_row_has_its_cells_without_spaces_and_without_the_empty_ones() -> None:
+    assert read_row(Record(2, b" 1 ;  "), SHEET) == {"a": "1"}
+    assert read_row(Record(2, b'"x\ny";"2;3"'), SHEET) == {"a": "x\ny", "b": "2;3"}
+    assert read_row(Record(2, b'{"a": null}'), Sheet("ndjson")) == {"a": None}
+
+
+def test_what_holds_two_records_is_not_one() -> None:
+    assert split_row('"a\nb"', ",") == ["a\nb"]
+    with pytest.raises(ValueError, match=r"^its quotes cannot be read$"):
+        split_row("a\nb", ",")
+
+
+def test_a_cell_that_cannot_be_converted_blames_its_column() -> None:
+    assert read_cell("n", "12", int) == 12
+    for code in ("invalid", "unknown_currency"):
+        with pytest.raises(Invalid) as caught:
+            read_cell("n", "x", int) if code == "invalid" else read_cell("n", "x", int, code)
+        [error] = caught.value.fields
+        assert (error.field, error.code) == ("n", code)
+        assert error.reason.startswith("invalid literal")
+
+
+def test_yes_and_no_are_understood_in_english_and_french() -> None:
+    assert " ".join(sorted(YES)) == "1 oui true vrai y yes"
+    assert " ".join(sorted(NO)) == "0 false faux n no non"
+
+
+# ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_row_is_written_as_spreadsheets_read_it() -> None:
+    row = csv_row([1, None, True, False, Decimal("1E-7"), Decimal("12.50"), "a,b", 'say "x"', "é\ud800"])
+    assert row == '1,,true,false,0.0000001,12.50,"a,b","say ""x""",é?\r\n'.encode()
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+def test_no_text_is_run_as_a_formula(first: str) -> None:
+    [cell] = next(csv.reader(io.StringIO(csv_row([f"{first}1"]).decode(), newline="")))
+    assert cell == f"'{first}1"
+    assert csv_row([f"1{first}", -1]).startswith((b"1", b'"1'))
+    assert csv_row([-1]) == b"-1\r\n"
