@@ -1,17 +1,17 @@
 """Attribution policies of a brand and of its campaigns: append-only versions, each in force from its time on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, Strict
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.fields import Given, Moment
 from app.database.tables import policy
-from app.domain.attribution import CLICK_WINDOW_DAYS_MAX, HOLD_DAYS_MAX, Policy, read_policy
+from app.domain.attribution import CLICK_WINDOW_DAYS_MAX, HOLD_DAYS_MAX, read_policy
 from app.errors import Invalid
 
 ModelName = Literal["last", "first", "linear", "position"]
@@ -55,24 +55,20 @@ class PolicyVersion(PolicyShown):
 
 def show_policy(version: int | None, rules: Mapping[str, object] | None) -> PolicyShown:
     """A version of a policy with the defaults filled in."""
-    return PolicyShown(**_filled(rules or {}), version=version or 0)
-
-
-def _filled(rules: Mapping[str, object]) -> dict[str, Any]:
-    read: Policy = read_policy(rules)
-    methods = [method.value for method in read.precedence]
+    read = read_policy(rules or {})
     plain = {name: getattr(read, name) for name in ("model", "click_window_days", "hold_days")}
-    return {**plain, "precedence": methods}
+    return PolicyShown(**plain, precedence=[method.value for method in read.precedence], version=version or 0)
+
+
+def _versions(columns: Iterable[Any], brand_id: UUID, scope: Any, most: int) -> Select[Any]:
+    """The newest versions of the policy of a brand or campaign."""
+    query = select(*columns).where(policy.c.brand_id == brand_id, policy.c.scope_id == scope)
+    return query.order_by(policy.c.version.desc()).limit(most)
 
 
 async def read_rules(connection: AsyncConnection, brand_id: UUID, scope_id: UUID) -> tuple[int, dict[str, Any]]:
     """The newest version of a policy, and its rules; (0, {}) when there is none."""
-    query = (
-        select(policy.c.version, policy.c.rules)
-        .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope_id)
-        .order_by(policy.c.version.desc())
-        .limit(1)
-    )
+    query = _versions([policy.c.version, policy.c.rules], brand_id, scope_id, 1)
     row = (await connection.execute(query)).one_or_none()
     return (0, {}) if row is None else (row.version, row.rules)
 
@@ -87,9 +83,8 @@ async def append_rules(
     """
     version, rules = (0, {}) if first else await read_rules(connection, brand_id, scope_id)
     sent = {} if given is None else given.model_dump(exclude_unset=True)
-    wanted = {
-        name: value for name, value in {**(rules if given is not None else {}), **sent}.items() if value is not None
-    }
+    merged = sent if given is None else rules | sent
+    wanted = {name: value for name, value in merged.items() if value is not None}
     try:
         shown = show_policy(version + 1, wanted)
     except ValueError as error:
@@ -112,27 +107,15 @@ async def append_rules(
 
 def newest_policy(brand_id: UUID, scope: Any) -> Any:
     """A scalar subquery for the newest version of each row's policy, as JSON {version, rules}; null when there is none."""
-    return (
-        select(func.jsonb_build_object("version", policy.c.version, "rules", policy.c.rules))
-        .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope)
-        .order_by(policy.c.version.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
+    shown = func.jsonb_build_object("version", policy.c.version, "rules", policy.c.rules)
+    return _versions([shown], brand_id, scope, 1).scalar_subquery()
 
 
 async def list_versions(connection: AsyncConnection, brand_id: UUID, scope_id: UUID) -> Sequence[PolicyVersion]:
     """Every version, newest first; at most 100."""
-    query = (
-        select(policy)
-        .where(policy.c.brand_id == brand_id, policy.c.scope_id == scope_id)
-        .order_by(policy.c.version.desc())
-        .limit(100)
-    )
-    return [_version(row) for row in await connection.execute(query)]
-
-
-def _version(row: Row[Any]) -> PolicyVersion:
-    return PolicyVersion(
-        **_filled(row.rules), version=row.version, effective_from=row.effective_from, created_at=row.created_at
-    )
+    return [
+        PolicyVersion(
+            **dict(show_policy(row.version, row.rules)), effective_from=row.effective_from, created_at=row.created_at
+        )
+        for row in await connection.execute(_versions(policy.c, brand_id, scope_id, 100))
+    ]

@@ -5,16 +5,22 @@ from typing import Annotated, Any, Literal, Self, cast
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 from sqlalchemy import Row, Select, select
 
 from app.api.auth import Caller, Reader, Reporter, Writer
 from app.api.fields import Given, Moment, Note, Reference, blame
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
-from app.api.order_bodies import request_body
+from app.api.orders import (
+    Conversion,
+    ConversionSummary,
+    request_body,
+    show_order_state,
+    summary_fields,
+    take_report,
+)
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.report_intake import Conversion, ConversionSummary, ReportIntakeDep, show_order_state, summary_fields
 from app.api.rows import equals, matching, missing, points_to, read_id
 from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
 from app.database.transactions import in_transaction
@@ -54,13 +60,13 @@ KNOWN_ORDER: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("", status_code=201, responses={**KNOWN_ORDER, **BODY}, openapi_extra={"requestBody": BODY_SCHEMA})
-async def report_conversion(caller: Reporter, intake: ReportIntakeDep, response: Response) -> Conversion:
+async def report_conversion(caller: Reporter, request: Request, response: Response) -> Conversion:
     """Reports a conversion and answers with the verdict, after its commit.
 
     `{order_id, codes}` is enough: the amount may come from another witness. The same report again, now or in a year, changes nothing and is
     answered 200. A differing report of a known order is kept as another witness; what a more trusted or newer one says goes first.
     """
-    _, recorded = await intake.take(caller, bodies.read_order, ORDER_FIELDS)
+    _, recorded = await take_report(request, caller, bodies.read_order, ORDER_FIELDS)
     if not recorded.created:
         response.status_code = 200
     return show_order_state(recorded.state)

@@ -15,7 +15,7 @@ from app.api.auth import Caller, Reader, Writer
 from app.api.fields import Flag, Given, Moment, Reference, Word
 from app.api.http import BODY, FOUND, Pool, Session, resource
 from app.api.job_queue import Job, accept, enqueue
-from app.api.order_bodies import show_parsed
+from app.api.orders import show_parsed
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
 from app.api.rows import missing, read_id, show

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.auth import Reporter
 from app.api.fields import Moment
 from app.api.http import BODY, resource
-from app.api.order_bodies import request_body
-from app.api.report_intake import Conversion, ReportIntakeDep, show_order_state
+from app.api.orders import Conversion, request_body, show_order_state, take_report
 from app.domain import bodies
 from app.domain.order_fields import REFUND_FIELDS
 from app.domain.orders import RefundReport
@@ -65,7 +64,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("", status_code=201, responses=ANSWERS, openapi_extra={"requestBody": BODY_SCHEMA})
-async def report_refund(caller: Reporter, intake: ReportIntakeDep, response: Response) -> Refund:
+async def report_refund(caller: Reporter, request: Request, response: Response) -> Refund:
     """Reports a refund, cancellation, chargeback or reversal, and answers with the order after it. The order's gross never changes, its net does.
 
     For an order that is not known yet: 202, `waiting_for_order`; a reversal of what is not known yet: 202, `waiting_for_refund`.
@@ -73,7 +72,7 @@ async def report_refund(caller: Reporter, intake: ReportIntakeDep, response: Res
     The same refund again changes nothing and is answered 200 with the same verdict, for ever. Another content under the same `refund_id` is kept
     beside the first: the newer `updated_at` holds; where neither is newer a fixed rule chooses, and the order is flagged `conflicting_reports`.
     """
-    report, recorded = await intake.take(caller, bodies.read_refund, REFUND_FIELDS)
+    report, recorded = await take_report(request, caller, bodies.read_refund, REFUND_FIELDS)
     [refund] = report.refunds
     state = recorded.state
     status: Literal["recorded", "waiting_for_order", "waiting_for_refund"] = "recorded"

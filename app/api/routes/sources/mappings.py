@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from app.api.auth import Reader
 from app.api.fields import Given, Word
 from app.api.http import BODY, Session, resource
-from app.api.order_bodies import show_parsed
+from app.api.orders import show_parsed
 from app.api.routes.sources.samples import Sample, SampleHeaders, check_settings, read_sample
 from app.api.routes.sources.settings import SourceSettings, refuse_foreign, refuse_unknown_preset
 from app.platforms.registry import MAPPED

@@ -1,23 +1,33 @@
-"""Shows orders to those who report and those who read them, and takes reported ones in."""
+"""Orders in requests and answers: shows them to those who report and those who read them, and takes reported ones in."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-import asyncpg
-from fastapi import Depends, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 
 from app import clock
 from app.api.auth import Caller
 from app.api.fields import Moment
 from app.api.rows import show
-from app.domain import ids, order_fields
+from app.domain import ids
 from app.domain.amounts import AmountCheck
 from app.domain.bodies import refuse_fields
 from app.domain.customers import customer_key
-from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, OrderReport, Receipt, stated_fields
+from app.domain.order_fields import Field as OrderField
+from app.domain.order_fields import properties
+from app.domain.orders import (
+    TRUST_PIXEL,
+    TRUST_SERVER,
+    TRUST_WEBHOOK,
+    Context,
+    OrderReport,
+    Parsed,
+    Receipt,
+    stated_fields,
+)
 from app.domain.statuses import StatusChange
 from app.errors import FieldError, Invalid
 from app.orders.batching import Recorder
@@ -233,73 +243,85 @@ def _status_change(change: StatusChange) -> StatusChangeShown:
 def _witness(check: AmountCheck) -> WitnessShown:
     witness = check.witness
     return WitnessShown(
-        door=witness.door,
-        platform=witness.platform,
+        **{name: getattr(witness, name) for name in ("door", "platform", "received_at")},
+        **{name: getattr(check, name) for name in ("amounts", "net_minor", "difference_minor")},
         trust=TRUST_NAMES[witness.trust],  # type: ignore[arg-type]
-        received_at=witness.received_at,
         delivery_id=_shown("delivery", witness.delivery_id),
-        amounts=check.amounts,  # type: ignore[arg-type]
-        net_minor=check.net_minor,
-        difference_minor=check.difference_minor,
         said=stated_fields(witness.report),
     )
 
 
+def show_parsed(parsed: Parsed) -> dict[str, Any]:
+    """The `read` of a delivery, or of a sample that a mapping is tried on: reports with their refunds, landings, or why there are none."""
+    shown: dict[str, Any] = {"topic": parsed.topic}
+    for name in ("ignored", "rejected", "detail"):
+        if getattr(parsed, name) is not None:
+            shown[name] = getattr(parsed, name)
+    if parsed.reports:
+        shown["reports"] = [
+            {**stated_fields(report), "refunds": [stated_fields(each) for each in report.refunds]}
+            for report in parsed.reports
+        ]
+    if parsed.landings:
+        shown["landings"] = [
+            {"visitor_id": each.visitor_id, "click_id": each.click_id, "seen_at": each.seen_at}
+            for each in parsed.landings
+        ]
+    if parsed.notes:
+        shown["notes"] = list(parsed.notes)
+    return shown
+
+
 # ── What is taken in ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def request_body(title: str, fields: Iterable[OrderField], **examples: Any) -> dict[str, Any]:
+    """OpenAPI's requestBody of these fields; examples: `example` or `examples`."""
+    fields = tuple(fields)
+    schema = {
+        "title": title,
+        "type": "object",
+        "required": [field.name for field in fields if field.required],
+        "properties": properties(fields),
+        "additionalProperties": False,
+    }
+    return {"required": True, "content": {"application/json": {"schema": schema, **examples}}}
+
 
 ReadBody = Callable[[object, Context], OrderReport]
 
 
-class ReportIntake:
-    """Takes in the report of one request: reads the body and records it, together with those of other requests."""
+async def take_report(
+    request: Request, caller: Caller, read: ReadBody, fields: Iterable[OrderField]
+) -> tuple[OrderReport, Recorded]:
+    """Reads the body with `read`, refusing fields that are not among these, and records it, together with those of other requests.
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        state = request.app.state
-        self._recorder: Recorder = state.recorder
-        self._pool: asyncpg.Pool = state.pool
-        self._customer_secret: bytes = state.customer_secret
-
-    async def take(
-        self, caller: Caller, read: ReadBody, fields: Iterable[order_fields.Field]
-    ) -> tuple[OrderReport, Recorded]:
-        """Reads the body with `read`, refusing fields that are not among these, and records it; returns after the commit. Raises Invalid."""
-        body = await self._request.json()
-        now = clock.now()
-        context = Context(
-            received_at=now,
-            currency=await self._currency(caller, body),
-            customer_key=partial(customer_key, self._customer_secret, caller.brand_id),
-        )
-        names = {field.name for field in fields}
-        unknown = [_unknown(name) for name in body if name not in names] if isinstance(body, dict) else []
-        try:
-            report = read(body, context)
-        except Invalid as error:
-            if not error.fields:
-                raise
-            raise refuse_fields((*error.fields, *unknown)) from None
-        if unknown:
-            raise refuse_fields(unknown)
-        # No origin: the same content is one witness under any key of the brand, also after the key was replaced.
-        receipt = Receipt(TRUST_SERVER, "api", "api", now)
-        return report, await self._recorder.record(caller.brand_id, report, receipt)
-
-    async def _currency(self, caller: Caller, body: object) -> str:
-        """The brand's currency, read only when the body has none."""
-        if isinstance(body, dict) and isinstance(body.get("currency"), str):
-            return str(body["currency"])
-        currency: str = await self._pool.fetchval(CURRENCY, caller.brand_id)
-        return currency
-
-
-def _unknown(name: str) -> FieldError:
-    return FieldError(name[:100], "is not a field of this request", "unknown_field")
-
-
-# Async, or FastAPI would send this one line to a thread and back.
-async def _intake(request: Request) -> ReportIntake:
-    return ReportIntake(request)
-
-
-ReportIntakeDep = Annotated[ReportIntake, Depends(_intake)]
+    Returns after the commit. Raises Invalid.
+    """
+    body = await request.json()
+    given = body if isinstance(body, dict) else {}
+    state = request.app.state
+    now = clock.now()
+    currency = given.get("currency")
+    if not isinstance(currency, str):
+        currency = await state.pool.fetchval(CURRENCY, caller.brand_id)
+    context = Context(
+        received_at=now,
+        currency=currency,
+        customer_key=partial(customer_key, state.customer_secret, caller.brand_id),
+    )
+    names = {field.name for field in fields}
+    reason = "is not a field of this request"
+    unknown = [FieldError(name[:100], reason, "unknown_field") for name in given if name not in names]
+    try:
+        report = read(body, context)
+    except Invalid as error:
+        if not error.fields:
+            raise
+        raise refuse_fields((*error.fields, *unknown)) from None
+    if unknown:
+        raise refuse_fields(unknown)
+    # No origin: the same content is one witness under any key of the brand, also after the key was replaced.
+    receipt = Receipt(TRUST_SERVER, "api", "api", now)
+    recorder: Recorder = state.recorder
+    return report, await recorder.record(caller.brand_id, report, receipt)
