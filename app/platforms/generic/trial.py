@@ -4,7 +4,6 @@ A mapping says where every field stands, and so it also says how to write a mess
 an order of the shop, without the trial's code, click and amount, and above all without the mark that keeps a test out of the reports.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -19,7 +18,7 @@ from app.platforms.generic.mapping import Amounts, LineFields, RefundFields, Rul
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.reading import read_mapped
 from app.platforms.generic.signature import NAMED, PLAIN, read_layout, sign
-from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
+from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest, write_json
 from app.platforms.presets import resolve
 
 ADVICE = "try it with a message of your own shop instead: POST /v1/mappings/check"
@@ -32,7 +31,7 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
     order_id = f"rehearsal-{trial.number}"
 
     def request(document: object, headers: Mapping[str, str], name: str, at: datetime) -> TrialRequest:
-        body = json.dumps(document, separators=(",", ":")).encode()
+        body = write_json(document)
         signature = sign(layout, body, secret, at=at, message_id=f"{order_id}-{name}")
         return TrialRequest(body=body, headers={"Content-Type": "application/json", **headers, **signature})
 

@@ -1,7 +1,6 @@
 """Guides: steps for a person and code to paste, from the `guide.toml` of a platform or preset, with the brand's own values put in."""
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from app.platforms.kit.templates import fill
 
 NO_KEY = "pk_your_key"
 """Placeholder for the publishable key of a shop that has none yet."""
@@ -68,7 +69,7 @@ def fill_guide(name: str, connection: Connection, **values: str) -> Guide | None
     key_steps = [STEPS["publishable_key"]] if connection.publishable_key is None else []
     steps = [each for step in guide["setup"] for each in (key_steps if step == KEY_STEP else [step])]
     setup = [{"paste": None, **step} for step in (*steps, STEPS["trial"])]
-    filled: Guide = _filled({**guide, "setup": setup}, values)
+    filled: Guide = fill({**guide, "setup": setup}, values)
     return filled
 
 
@@ -77,11 +78,3 @@ def _script(connection: Connection, key: str) -> str:
     param = "" if connection.click_param == "ariane" else f' data-param="{escape(connection.click_param)}"'
     attributes = f'data-key="{key}" data-consent="{connection.consent}"{param}'
     return f'{STUB}\n<script async src="{connection.base_url}/a.js" {attributes}></script>'
-
-
-def _filled(part: Any, values: Mapping[str, str]) -> Any:
-    if isinstance(part, dict):
-        return {name: _filled(value, values) for name, value in part.items()}
-    if isinstance(part, list):
-        return [_filled(each, values) for each in part]
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], part) if isinstance(part, str) else part

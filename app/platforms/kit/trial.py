@@ -1,8 +1,14 @@
-"""A made-up order, for trying a connection: what a platform would send about it, signed as the platform signs (app/platforms/*/trial.py)."""
+"""A made-up order, for trying a connection: what a platform would send about it, signed as the platform signs (app/platforms/*/trial.py).
 
+The messages of a vendor stand in the `trial.json` of its folder, as the vendor writes them; values are put in by `kit.templates.fill`.
+"""
+
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from app.domain import money
 
@@ -48,3 +54,14 @@ class TrialMessages:
     order_id: str
     order: tuple[TrialRequest, ...]
     refund: tuple[TrialRequest, ...]
+
+
+def read_messages(module: str) -> dict[str, Any]:
+    """The messages beside the module of this path."""
+    messages: dict[str, Any] = json.loads(Path(module).with_suffix(".json").read_text("utf-8"))
+    return messages
+
+
+def write_json(message: object) -> bytes:
+    """A message as compact JSON."""
+    return json.dumps(message, separators=(",", ":")).encode()

@@ -6,13 +6,14 @@ WooCommerce has no test orders: a trial marks its own in `meta_data`, which the 
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
+from app.platforms.kit.templates import fill
+from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest, read_messages, write_json
 from app.platforms.woocommerce.signature import decode_entities
 
+MESSAGES = read_messages(__file__)
 ORDER_ID_FIRST = 5_000_000_000_000
 """Lowest order id of a trial. WordPress counts its posts from 1, so that no shop has such an order."""
 
@@ -20,64 +21,36 @@ ORDER_ID_FIRST = 5_000_000_000_000
 def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """An order of one line with its code and click, and a refund of part of it. No tax and no shipping, so net is what was paid."""
     del settings
-    order_id = ORDER_ID_FIRST + trial.number
-    refund = {"id": order_id + 1, "reason": "", "total": trial.major(-trial.refund_minor)}
-    return TrialMessages(
-        order_id=str(order_id),
-        order=(_request("created", _order(trial, order_id, trial.ordered_at, []), trial, secret),),
-        refund=(_request("updated", _order(trial, order_id, trial.refunded_at, [refund]), trial, secret),),
-    )
-
-
-def _order(
-    trial: TrialOrder, order_id: int, modified_at: datetime, refunds: list[dict[str, object]]
-) -> dict[str, object]:
-    paid, zero = trial.major(trial.net_minor), trial.major(0)
-    amounts = {"subtotal": paid, "subtotal_tax": zero, "total": paid, "total_tax": zero}
+    order_id, zero = ORDER_ID_FIRST + trial.number, trial.major(0)
     meta = {"_ariane": trial.click_id, "_ariane_test": "1" if trial.test else None}
-    return {
-        "id": order_id,
-        "parent_id": 0,
-        "number": str(order_id),
-        "order_key": f"wc_order_rehearsal{trial.number}",
-        "created_via": "checkout",
-        "version": "10.0.0",
-        "status": "processing",
+    values = {
+        "order_id": order_id,
+        "order_id_text": str(order_id),
+        "number": trial.number,
         "currency": trial.currency,
-        "date_created_gmt": _time(trial.ordered_at),
-        "date_modified_gmt": _time(modified_at),
-        "date_paid_gmt": _time(trial.ordered_at),
-        "prices_include_tax": False,
-        **dict.fromkeys(("discount_total", "shipping_total", "shipping_tax", "cart_tax", "total_tax"), zero),
-        "total": paid,
-        "customer_id": 0,
-        "billing": {"email": trial.customer_email or ""},
+        "ordered_at": _time(trial.ordered_at),
+        "zero": zero,
+        "paid": trial.major(trial.net_minor),
+        "email": trial.customer_email or "",
         "meta_data": [{"id": n, "key": key, "value": value} for n, (key, value) in enumerate(meta.items(), 1) if value],
-        "line_items": [{"id": 1, "name": "Rehearsal", "quantity": 1, **amounts}],
-        "fee_lines": [],
         # The shop stores and sends codes in lower case, whatever the shopper typed.
         "coupon_lines": [{"id": 2, "code": trial.code.lower(), "discount": zero}] if trial.code else [],
-        "refunds": refunds,
     }
 
+    def request(event: str, modified_at: datetime, refunds: list[dict[str, object]]) -> TrialRequest:
+        order = fill(MESSAGES["order"], {**values, "modified_at": _time(modified_at), "refunds": refunds})
+        # As wp_json_encode writes: ASCII with \u escapes, and slashes escaped too.
+        body = write_json(order).replace(b"/", b"\\/")
+        digest = hmac.digest(decode_entities(secret).encode(), body, "sha256")
+        delivery_id = hashlib.sha256(f"{trial.number} {event}".encode()).hexdigest()[:32]
+        stated = {"event": event, "signature": base64.b64encode(digest).decode(), "delivery_id": delivery_id}
+        return TrialRequest(body=body, headers=fill(MESSAGES["headers"], stated))
 
-def _request(event: str, order: Mapping[str, object], trial: TrialOrder, secret: str) -> TrialRequest:
-    # As wp_json_encode writes: ASCII with \u escapes, and slashes escaped too.
-    body = json.dumps(order, separators=(",", ":")).replace("/", "\\/").encode()
-    digest = hmac.digest(decode_entities(secret).encode(), body, "sha256")
-    return TrialRequest(
-        body=body,
-        headers={
-            "Content-Type": "application/json",
-            "User-Agent": "WooCommerce/10.0.0 Hookshot (WordPress/6.8)",
-            "X-WC-Webhook-Source": "https://rehearsal.example/",
-            "X-WC-Webhook-Topic": f"order.{event}",
-            "X-WC-Webhook-Resource": "order",
-            "X-WC-Webhook-Event": event,
-            "X-WC-Webhook-Signature": base64.b64encode(digest).decode(),
-            "X-WC-Webhook-ID": "1",
-            "X-WC-Webhook-Delivery-ID": hashlib.sha256(f"{trial.number} {event}".encode()).hexdigest()[:32],
-        },
+    refund: dict[str, object] = {"id": order_id + 1, "reason": "", "total": trial.major(-trial.refund_minor)}
+    return TrialMessages(
+        order_id=str(order_id),
+        order=(request("created", trial.ordered_at, []),),
+        refund=(request("updated", trial.refunded_at, [refund]),),
     )
 
 
