@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from itertools import chain
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -41,16 +42,15 @@ TEXT_MAX = 205
 FILTERED = {f"{table.name}_id": table for table in (influencer, campaign, collaboration, link, code)}
 """Filters that name rows, with their tables."""
 
-FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "UTF-8 with a byte order mark, as spreadsheets want it.", "content": {"text/csv": {}}}
-}
-"""OpenAPI response of a report that is a file."""
-EITHER: dict[int | str, dict[str, Any]] = {
-    200: {"description": "As CSV when `Accept` asks for `text/csv`.", "content": {"text/csv": {}}}
-}
-"""OpenAPI response of a report that is JSON or a file, by `Accept`."""
-
 _JSON = msgspec.json.Encoder(decimal_format="number")
+
+
+def _csv_response(description: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": description, "content": {"text/csv": {}}}}
+
+
+FILE = _csv_response("UTF-8 with a byte order mark, as spreadsheets want it.")
+EITHER = _csv_response("As CSV when `Accept` asks for `text/csv`.")
 
 
 # ── The parameters ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -73,14 +73,15 @@ def _words(values: object) -> object:
     return [part.strip() for value in values for part in str(value).split(",")]
 
 
-def _check_choices(values: list[str], choices: Sequence[str]) -> None:
+def _one_of(values: list[str], choices: Sequence[str]) -> list[str]:
     for value in values:
         if value not in choices:
             raise ValueError(f"{value[:80]!r} is none of {', '.join(choices)}")
+    return values
 
 
 def _groups(groups: list[str]) -> list[str]:
-    _check_choices(groups, GROUPS)
+    _one_of(groups, GROUPS)
     if len(groups) > GROUPS_MAX:
         raise ValueError(f"holds more than {GROUPS_MAX} groups")
     if len(set(groups)) < len(groups):
@@ -97,11 +98,6 @@ def _texts(values: list[str]) -> list[str]:
     for value in values:
         if not value or len(value) > TEXT_MAX or not value.isprintable():
             raise ValueError(f"holds a value that is empty, longer than {TEXT_MAX} characters or not printable")
-    return values
-
-
-def _reasons(values: list[str]) -> list[str]:
-    _check_choices(values, MISSED_REASONS)
     return values
 
 
@@ -153,8 +149,8 @@ class SummaryQuery(Range):
 class MissedQuery(Range):
     """Parameters of the report on requests that led nowhere."""
 
-    reason: Annotated[list[str], BeforeValidator(_words), AfterValidator(_reasons)] = Field(
-        [], description=f"Only these: {', '.join(MISSED_REASONS)}."
+    reason: Annotated[list[str], BeforeValidator(_words), AfterValidator(partial(_one_of, choices=MISSED_REASONS))] = (
+        Field([], description=f"Only these: {', '.join(MISSED_REASONS)}.")
     )
 
 
