@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,99 +19,70 @@ class SettingsError(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings, read once at start. A field is set by the environment variable `variable(field)`; its text says what it means, with its unit."""
+    """Settings, read once at start. A field is set by the environment variable `variable(field)`; the text below it says what it means, with its unit."""
 
-    database_url: Annotated[
-        str,
-        "PostgreSQL 15 or later, `postgresql://user@host/name`. Empty: the embedded PostgreSQL in the data directory.",
-    ] = ""
-    data: Annotated[
-        Path, "Directory for everything that must survive a restart: spool, snapshot, key, embedded database."
-    ] = Path("data")
-    host: Annotated[str, "Address the service listens on."] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535), "Port the service listens on; 0 takes a free one."] = 8000
-    workers: Annotated[int, Meta(ge=1, le=64), "Web worker processes."] = 1
-    public_url: Annotated[
-        str, "Address under which the outside reaches the service, without a trailing slash. Empty: http://host:port."
-    ] = ""
-    secret_key: Annotated[
-        str,
-        "Key that encrypts stored secrets and keys visitor hashes and cursors, at least 32 characters. Empty: made once, kept in the data directory.",
-    ] = ""
-    key: Annotated[
-        str, "Secret key (sk_…) with which commands that ask the REST API speak: import, reconcile, deliveries"
-    ] = ""
-    trusted_proxies: Annotated[
-        str, "Networks (CIDR, comma separated) whose X-Forwarded-For and X-Forwarded-Proto are believed."
-    ] = ""
-    pg_bin: Annotated[
-        str, "Directory of PostgreSQL's programs for the embedded database. Empty: the wheel, then the system's."
-    ] = ""
-    fast_redirects: Annotated[
-        Literal["on", "off"],
-        "Answer clicks on known links inside uvicorn's protocol: twice as fast, see docs/performance.md.",
-    ] = "on"
-    spool_sync: Annotated[
-        Literal["interval", "always"],
-        "When a click is flushed to the disk: every `spool_sync_ms`, or before it is answered.",
-    ] = "interval"
-    spool_sync_ms: Annotated[int, Meta(ge=10, le=10_000), "Milliseconds between two flushes of clicks to the disk."] = (
-        100
-    )
-    spool_cap_bytes: Annotated[
-        int,
-        Meta(ge=1 << 20),
-        "Bytes the spool may hold; clicks stop being recorded at 80 % of it so that orders still fit.",
-    ] = 4 << 30
-    spool_segment_bytes: Annotated[
-        int, Meta(ge=1 << 16), "Bytes after which a segment of the spool is closed and the next one begun."
-    ] = 4 << 20
-    drain_interval_ms: Annotated[
-        int, Meta(ge=10, le=60_000), "Milliseconds between two passes of the background process over the spool."
-    ] = 200
-    drain_chunk_rows: Annotated[int, Meta(ge=1, le=20_000), "Lines of the spool recorded in one statement."] = 4_000
-    click_retention_days: Annotated[
-        int, Meta(ge=30, le=3_650), "Days single clicks are kept; their daily counts stay for ever."
-    ] = 400
-    delivery_retention_days: Annotated[
-        int,
-        Meta(ge=7, le=3_650),
-        "Days a recorded webhook or hit is kept as received; what it said stays with its order for ever.",
-    ] = 400
-    rejected_retention_days: Annotated[
-        int,
-        Meta(ge=1, le=3_650),
-        "Days a webhook or hit that recorded nothing (rejected, ignored) is kept, to be replayed after a fix.",
-    ] = 90
-    unsigned_retention_days: Annotated[
-        int,
-        Meta(ge=1, le=365),
-        "Days a webhook with a wrong signature, or a hit of nobody's key, is kept, to be replayed once its secret is mended.",
-    ] = 7
-    unsigned_cap_rows: Annotated[int, Meta(ge=1, le=1_000_000), "Webhooks with a wrong signature kept per source."] = (
-        1_000
-    )
-    body_max_bytes: Annotated[int, Meta(ge=1 << 10, le=64 << 20), "Largest body the API and the webhook door read."] = (
-        5 << 20
-    )
-    pixel_max_bytes: Annotated[
-        int, Meta(ge=1 << 10, le=1 << 20), "Largest body the beacon reads; browsers stop at 64 KiB."
-    ] = 64 << 10
-    upload_max_bytes: Annotated[
-        int, Meta(ge=1 << 10, le=1 << 30), "Largest file that an import or a reconciliation reads."
-    ] = 64 << 20
-    job_retention_days: Annotated[int, Meta(ge=1, le=365), "Days a finished job and its lines are kept."] = 30
-    job_silent_s: Annotated[
-        int, Meta(ge=2, le=600), "Seconds after which a job whose process gives no sign of life is taken up again."
-    ] = 15
-    directory_poll_ms: Annotated[
-        int,
-        Meta(ge=50, le=60_000),
-        "Milliseconds between two polls for changed links, keys and sources; notifications usually come first.",
-    ] = 2_000
-    directory_cache_rows: Annotated[int, Meta(ge=100), "Unknown slugs and keys remembered as unknown."] = 10_000
-    database_pool: Annotated[int, Meta(ge=1, le=200), "Database connections of one web worker."] = 8
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], "Least severe message that is logged."] = "info"
+    database_url: str = ""
+    """PostgreSQL 15 or later, `postgresql://user@host/name`. Empty: the embedded PostgreSQL in the data directory."""
+    data: Path = Path("data")
+    """Directory for everything that must survive a restart: spool, snapshot, key, embedded database."""
+    host: str = "127.0.0.1"
+    """Address the service listens on."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    """Port the service listens on; 0 takes a free one."""
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    """Web worker processes."""
+    public_url: str = ""
+    """Address under which the outside reaches the service, without a trailing slash. Empty: http://host:port."""
+    secret_key: str = ""
+    """Key that encrypts stored secrets and keys visitor hashes and cursors, at least 32 characters. Empty: made once, kept in the data directory."""
+    key: str = ""
+    """Secret key (sk_…) with which commands that ask the REST API speak: import, reconcile, deliveries"""
+    trusted_proxies: str = ""
+    """Networks (CIDR, comma separated) whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    pg_bin: str = ""
+    """Directory of PostgreSQL's programs for the embedded database. Empty: the wheel, then the system's."""
+    fast_redirects: Literal["on", "off"] = "on"
+    """Answer clicks on known links inside uvicorn's protocol: twice as fast, see docs/performance.md."""
+    spool_sync: Literal["interval", "always"] = "interval"
+    """When a click is flushed to the disk: every `spool_sync_ms`, or before it is answered."""
+    spool_sync_ms: Annotated[int, Meta(ge=10, le=10_000)] = 100
+    """Milliseconds between two flushes of clicks to the disk."""
+    spool_cap_bytes: Annotated[int, Meta(ge=1 << 20)] = 4 << 30
+    """Bytes the spool may hold; clicks stop being recorded at 80 % of it so that orders still fit."""
+    spool_segment_bytes: Annotated[int, Meta(ge=1 << 16)] = 4 << 20
+    """Bytes after which a segment of the spool is closed and the next one begun."""
+    drain_interval_ms: Annotated[int, Meta(ge=10, le=60_000)] = 200
+    """Milliseconds between two passes of the background process over the spool."""
+    drain_chunk_rows: Annotated[int, Meta(ge=1, le=20_000)] = 4_000
+    """Lines of the spool recorded in one statement."""
+    click_retention_days: Annotated[int, Meta(ge=30, le=3_650)] = 400
+    """Days single clicks are kept; their daily counts stay for ever."""
+    delivery_retention_days: Annotated[int, Meta(ge=7, le=3_650)] = 400
+    """Days a recorded webhook or hit is kept as received; what it said stays with its order for ever."""
+    rejected_retention_days: Annotated[int, Meta(ge=1, le=3_650)] = 90
+    """Days a webhook or hit that recorded nothing (rejected, ignored) is kept, to be replayed after a fix."""
+    unsigned_retention_days: Annotated[int, Meta(ge=1, le=365)] = 7
+    """Days a webhook with a wrong signature, or a hit of nobody's key, is kept, to be replayed once its secret is mended."""
+    unsigned_cap_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    """Webhooks with a wrong signature kept per source."""
+    body_max_bytes: Annotated[int, Meta(ge=1 << 10, le=64 << 20)] = 5 << 20
+    """Largest body the API and the webhook door read."""
+    pixel_max_bytes: Annotated[int, Meta(ge=1 << 10, le=1 << 20)] = 64 << 10
+    """Largest body the beacon reads; browsers stop at 64 KiB."""
+    upload_max_bytes: Annotated[int, Meta(ge=1 << 10, le=1 << 30)] = 64 << 20
+    """Largest file that an import or a reconciliation reads."""
+    job_retention_days: Annotated[int, Meta(ge=1, le=365)] = 30
+    """Days a finished job and its lines are kept."""
+    job_silent_s: Annotated[int, Meta(ge=2, le=600)] = 15
+    """Seconds after which a job whose process gives no sign of life is taken up again."""
+    directory_poll_ms: Annotated[int, Meta(ge=50, le=60_000)] = 2_000
+    """Milliseconds between two polls for changed links, keys and sources; notifications usually come first."""
+    directory_cache_rows: Annotated[int, Meta(ge=100)] = 10_000
+    """Unknown slugs and keys remembered as unknown."""
+    database_pool: Annotated[int, Meta(ge=1, le=200)] = 8
+    """Database connections of one web worker."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe message that is logged."""
 
     @property
     def base_url(self) -> str:
@@ -194,10 +165,11 @@ def _check_dsn(dsn: str) -> None:
 
 def _reason(field: str, error: msgspec.ValidationError) -> str:
     """Why a value is refused: the choices there are, or the bounds of a number."""
-    kind, bounds, *_ = get_args(get_type_hints(Settings, include_extras=True)[field])
-    if choices := get_args(kind):
-        return f"choose among {', '.join(map(str, choices))}"
-    if kind is int:
+    hint = get_type_hints(Settings, include_extras=True)[field]
+    if get_origin(hint) is Literal:
+        return f"choose among {', '.join(get_args(hint))}"
+    if get_origin(hint) is Annotated:
+        (bounds,) = hint.__metadata__
         return f"a whole number {f'of at least {bounds.ge}' if bounds.le is None else f'from {bounds.ge} to {bounds.le}'} is needed"
     return str(error).split(" - at ")[0]
 

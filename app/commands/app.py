@@ -1,9 +1,11 @@
 """Every command of `ariane`, except what `serve` does. A command imports large modules itself, when it needs them."""
 
+import ast
+import inspect
 import json
 import sys
 from collections.abc import Iterator
-from typing import Annotated, get_type_hints
+from typing import Annotated
 
 import typer
 
@@ -80,7 +82,10 @@ def show_settings(
 ) -> None:
     """List every setting: its variable, default, unit and meaning."""
     if dsn:
-        print(_dsn(read_settings(data=data)))
+        from app.database.embedded import Cluster
+
+        settings = read_settings(data=data)
+        print(settings.database_url or Cluster(settings.data, settings.pg_bin).dsn)
     elif as_json:
         print_json([dict(zip(SETTING_WORDS, row, strict=True)) for row in _setting_rows()])
     elif markdown:
@@ -118,15 +123,13 @@ def _print_settings() -> None:
 
 
 def _setting_rows() -> Iterator[tuple[str, str, str, str]]:
-    hints = get_type_hints(Settings, include_extras=True)
-    for field, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True):
-        yield variable(field), str(default), UNITS.get(field.rpartition("_")[2], ""), hints[field].__metadata__[-1]
-
-
-def _dsn(settings: Settings) -> str:
-    from app.database.embedded import Cluster
-
-    return settings.database_url or Cluster(settings.data, settings.pg_bin).dsn
+    # What a setting means is the text below it in the source, which Python does not keep.
+    table = ast.parse(inspect.getsource(Settings)).body[0]
+    assert isinstance(table, ast.ClassDef)
+    _, *meanings = (ast.literal_eval(each.value) for each in table.body if isinstance(each, ast.Expr))
+    defaults = Settings.__struct_defaults__
+    for field, default, meaning in zip(Settings.__struct_fields__, defaults, meanings, strict=True):
+        yield variable(field), str(default), UNITS.get(field.rpartition("_")[2], ""), meaning
 
 
 app.command("import")(files.import_file)
