@@ -16,7 +16,7 @@ from app.platforms.registry import PLATFORMS, platform_of
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "app" / "platforms"
-NETWORKS = frozenset(PLATFORMS["postback"].presets()) - {DEFAULT}
+NETWORKS = frozenset(PLATFORMS["postback"].presets) - {DEFAULT}
 WORDS = frozenset({"generic", "postback"})
 """Platforms whose names are words of English and of the field: they are named by a text that is nothing else, or by an import of their folder."""
 VENDORS = (PLATFORMS.keys() | CHECKOUTS.keys() | NETWORKS) - WORDS

@@ -16,5 +16,5 @@ PLATFORM = Platform(
         "signature": "how it signs. Without it, `X-Ariane-Signature` or Standard Webhooks.",
         "mapping": "where in its messages an order or a refund stands. Tried on `sample` before it is kept.",
     },
-    presets=lambda: PRESETS,
+    presets=PRESETS,
 )

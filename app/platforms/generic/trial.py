@@ -5,6 +5,7 @@ an order of the shop, without the trial's code, click and amount, and above all 
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +19,11 @@ from app.platforms.generic.mapping import Amounts, LineFields, RefundFields, Rul
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.reading import read_mapped
 from app.platforms.generic.signature import NAMED, PLAIN, read_layout, sign
-from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest, write_json
+from app.platforms.kit.templates import fill
+from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest, read_messages, write_json
 from app.platforms.presets import resolve
 
+MESSAGES = read_messages(__file__)
 ADVICE = "try it with a message of your own shop instead: POST /v1/mappings/check"
 
 
@@ -36,8 +39,16 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
         return TrialRequest(body=body, headers={"Content-Type": "application/json", **headers, **signature})
 
     if resolved.get("mapping") is None:
-        ordered = request(_order(trial, order_id), {}, "order", trial.ordered_at)
-        refunded = request(_refund(trial, order_id), {}, "refund", trial.refunded_at)
+        values = {
+            **asdict(trial),
+            "order_id": order_id,
+            "ordered_at": trial.ordered_at.isoformat(),
+            "refunded_at": trial.refunded_at.isoformat(),
+            "codes": [trial.code] if trial.code else [],
+            "customer": {"email": trial.customer_email} if trial.customer_email else None,
+        }
+        ordered = request(fill(MESSAGES["order"], values), {}, "order", trial.ordered_at)
+        refunded = request(fill(MESSAGES["refund"], values), {}, "refund", trial.refunded_at)
         return TrialMessages(order_id, order=(ordered,), refund=(refunded,))
     table = read_mapping(resolved["mapping"])
     ordering = next((rule for rule in table.rules if rule.read == "order"), None)
@@ -52,31 +63,6 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
     writer = _write_message(table, refunding, trial, order_id, refunded=True)
     refunded = request(writer.document, writer.headers, "refund", trial.refunded_at)
     return TrialMessages(order_id, order=(ordered,), refund=(refunded,))
-
-
-def _order(trial: TrialOrder, order_id: str) -> dict[str, object]:
-    return {
-        "type": "conversion",
-        "order_id": order_id,
-        "occurred_at": trial.ordered_at.isoformat(),
-        "net_minor": trial.net_minor,
-        "currency": trial.currency,
-        "codes": [trial.code] if trial.code else [],
-        "test": trial.test,
-        **({"click_id": trial.click_id} if trial.click_id else {}),
-        **({"customer": {"email": trial.customer_email}} if trial.customer_email else {}),
-    }
-
-
-def _refund(trial: TrialOrder, order_id: str) -> dict[str, object]:
-    return {
-        "type": "refund",
-        "order_id": order_id,
-        "refund_id": f"{order_id}-refund",
-        "occurred_at": trial.refunded_at.isoformat(),
-        "amount_minor": trial.refund_minor,
-        "currency": trial.currency,
-    }
 
 
 def _check(table: Table, trial: TrialOrder, order: TrialRequest) -> None:

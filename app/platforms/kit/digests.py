@@ -3,7 +3,11 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.platforms.kit.platform import Verify
 
 UNARMED = "no_secret"
 MISSING = "missing_signature"
@@ -34,16 +38,25 @@ def signed(keys: Iterable[bytes], message: bytes, signatures: Sequence[bytes]) -
     return found
 
 
-def check_base64(body: bytes, given: str, keys: Sequence[bytes]) -> str | None:
-    """None when one of the keys made this base64 signature of the body, else why not. given: '' for a missing header."""
-    if not keys:
-        return UNARMED
-    if not given:
-        return MISSING
-    signature = read_base64(given)
-    if signature is None:
-        return MALFORMED
-    return None if signed(keys, body, [signature]) else WRONG
+def verifier(*names: str, spellings: Callable[[str], Iterable[str]] = lambda secret: (secret,)) -> "Verify":
+    """Checks a base64 signature of the body, in the first of these headers that is there. spellings: of a secret, any of which may be the key."""
+
+    def verify(
+        body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
+    ) -> str | None:
+        del now_s, settings
+        if not secrets:
+            return UNARMED
+        given = next((headers[name] for name in names if headers.get(name)), "")
+        if not given:
+            return MISSING
+        signature = read_base64(given)
+        if signature is None:
+            return MALFORMED
+        keys = [encoded(spelling) for secret in secrets for spelling in spellings(secret)]
+        return None if signed(keys, body, [signature]) else WRONG
+
+    return verify
 
 
 def read_digest(text: str) -> bytes | None:

@@ -27,15 +27,6 @@ class Verify(Protocol):
         ...
 
 
-def _keep_all(query: str, headers: Mapping[str, str], body: bytes) -> tuple[str, dict[str, str], bytes]:
-    return query, dict(headers), body
-
-
-def _forget_nothing(query: str, body: bytes, secrets: Sequence[str]) -> tuple[str, bytes]:
-    del secrets
-    return query, body
-
-
 @dataclass(frozen=True)
 class Platform:
     """One platform: how its messages are checked and kept at the door, what they are worth, and what a source of it may set.
@@ -68,14 +59,16 @@ class Platform:
     kept_headers: frozenset[str]
     named_headers: Callable[[StoredSettings], frozenset[str]] = lambda settings: frozenset()
     by_query: bool = False
-    conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] = _keep_all
-    forget: Callable[[str, bytes, Sequence[str]], tuple[str, bytes]] = _forget_nothing
+    conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] = (
+        lambda query, headers, body: (query, dict(headers), body)
+    )
+    forget: Callable[[str, bytes, Sequence[str]], tuple[str, bytes]] = lambda query, body, secrets: (query, body)
     is_ping: Callable[[bytes, Mapping[str, str]], bool] = lambda body, headers: False
     timestamps: Callable[[Mapping[str, str], StoredSettings], Iterable[str]] = lambda headers, settings: ()
     is_signed: bool = True
     reports_every_order: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
-    presets: Callable[[], Collection[str]] = tuple
+    presets: Collection[str] = ()
     preset_example: str = ""
     secret_reason: Callable[[StoredSettings], str | None] = lambda settings: None
     guide_values: Callable[[StoredSettings], Mapping[str, str]] = lambda settings: {}
@@ -101,7 +94,7 @@ class Platform:
         """How a shop is connected by its preset or on this platform, with the brand's own values; None where there is no guide."""
         values = self.guide_values(connection.settings)
         preset = str(connection.settings.get("preset"))
-        of_preset = fill_guide(preset, connection, **values) if preset in self.presets() else None
+        of_preset = fill_guide(preset, connection, **values) if preset in self.presets else None
         return of_preset or fill_guide(self.name, connection, **values)
 
     def trial_messages(self, order: "TrialOrder", secret: str, settings: StoredSettings) -> "TrialMessages | None":

@@ -6,14 +6,16 @@ entities that WordPress decodes: a whole HTML decoder would make other secrets o
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 
-from app.platforms.kit.digests import check_base64, encoded
+from app.platforms.kit.digests import verifier
 
 SIGNATURE = "x-wc-webhook-signature"
 KEPT_HEADERS = frozenset(
     f"x-wc-webhook-{name}" for name in ("signature", "topic", "resource", "event", "source", "id", "delivery-id")
 ) | {"content-type"}
+
+verify = verifier(SIGNATURE, spellings=lambda secret: dict.fromkeys((secret, decode_entities(secret))))
 
 _PING = re.compile(rb"webhook_id=\d{1,20}")
 _ENTITY = re.compile(
@@ -21,14 +23,6 @@ _ENTITY = re.compile(
     r"|(?P<double>quot|#0*34|#[xX]0*22)|(?P<single>#0*39|#[xX]0*27));"
 )
 _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "double": '"', "single": "'"}
-
-
-def verify(
-    body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
-) -> str | None:
-    """See `Verify`."""
-    del now_s, settings
-    return check_base64(body, headers.get(SIGNATURE, ""), list(_keys(secrets)))
 
 
 def is_ping(body: bytes, headers: Mapping[str, str]) -> bool:
@@ -39,9 +33,3 @@ def is_ping(body: bytes, headers: Mapping[str, str]) -> bool:
 def decode_entities(text: str) -> str:
     """The stored secret as WordPress decodes it before signing."""
     return _ENTITY.sub(lambda found: _CHARACTERS[str(found.lastgroup)], text)
-
-
-def _keys(secrets: Iterable[str]) -> Iterator[bytes]:
-    for secret in secrets:
-        for key in dict.fromkeys((secret, decode_entities(secret))):
-            yield encoded(key)

@@ -66,7 +66,7 @@ def refuse_unguarded(platform: str, settings: Mapping[str, object], secrets_coun
 
 def refuse_unknown_preset(platform: str, settings: Mapping[str, object]) -> None:
     """Raises Invalid for a preset that the platform does not have."""
-    presets = platform_of(platform).presets()
+    presets = platform_of(platform).presets
     preset = settings.get("preset")
     if preset is not None and preset not in presets:
         raise Invalid.field("settings.preset", f"is none of {', '.join(presets)}", code="unknown_preset")
