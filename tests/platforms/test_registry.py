@@ -23,14 +23,11 @@ VENDORS = (PLATFORMS.keys() | CHECKOUTS.keys() | NETWORKS) - WORDS
 VENDOR = re.compile(rf"(?<![a-z])({'|'.join(sorted(VENDORS))})(?![a-z])", re.IGNORECASE)
 PARTS = ("signature", "webhook", "trial")
 
-COMPARED = "the definition of a figure says whose it agrees with"
 EXEMPT = {
     (
         "app/domain/orders.py",
         "shopify",
     ): "a brand's own server copies the shop's global id of an order: every door folds it",
-    ("app/domain/kpi.py", "awin"): COMPARED,
-    ("app/domain/kpi.py", "everflow"): COMPARED,
     (
         "app/api/routes/sources/samples.py",
         "generic",
