@@ -14,7 +14,6 @@ from sqlalchemy import (
     Date,
     DateTime,
     FromClause,
-    Select,
     and_,
     bindparam,
     case,
@@ -34,8 +33,6 @@ from app.reports.statements import ROWS_MAX, fetch, in_days, is_one_of, narrowed
 
 WHOLE_BP = 10_000
 ORDER_KIND = "sale"
-ORDER_COUNTS = ("conversions_bp", "orders_bp", "gross_minor", "order_gross_minor", "refunds_minor")
-"""Sums of orders. `…_bp`: orders in basis points, because a shared order counts in each row by its share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +44,27 @@ class Sums:
     unconverted: dict[str, Counter[str]] = field(default_factory=dict)
 
 
-async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Question) -> Sums:
-    """ORDER_COUNTS of orders dated in the period, and of refunds dated in it or of those orders, by `refunds_by`.
-
-    The rest are orders that nobody is credited with. Test, rejected and unverified orders are excluded.
-    """
-    return await _add_up(connection, question, _orders(brand_id, question), ORDER_COUNTS)
-
-
-async def count_costs(connection: AsyncConnection, brand_id: UUID, question: Question) -> Sums:
-    """`cost_minor` of costs incurred on a day that begins in the period (in its zone), archived ones excluded.
-
-    The question may not filter by what a cost does not have (link, code, shop). The rest are costs of whole campaigns where the groups go below a
-    campaign, and every cost where a group is one that costs do not have.
-    """
-    return await _add_up(connection, question, _costs(brand_id, question), ("cost_minor",))
-
-
 async def _add_up(
-    connection: AsyncConnection, question: Question, statement: Select[Any], names: Sequence[str]
+    connection: AsyncConnection,
+    question: Question,
+    rows: FromClause,
+    groups: Sequence[ColumnElement[Any]],
+    in_row: ColumnElement[bool],
+    sums: Mapping[str, ColumnElement[Any]],
+    *conditions: ColumnElement[bool],
 ) -> Sums:
-    """The sums of a statement whose rows are groups, whether a row of the report takes them (`in_row`), currency, and counts of these names."""
+    """Sums by groups and currency. in_row: whether a row of the report takes them, by nothing but the groups and whether there is a collaboration."""
+    counted = (func.coalesce(each, 0) for each in sums.values())
+    statement = (
+        select(*groups, in_row.label("in_row"), rows.c.currency, *counted)
+        .where(*conditions)
+        .group_by(*groups, rows.c.collaboration_id.is_not(None), rows.c.currency)
+        .limit(ROWS_MAX + 1)
+    )
     found = Sums()
     places = question.places
     for row in await fetch(connection, statement):
-        counts = dict(zip(names, map(int, row[-len(names) :]), strict=True))
+        counts = dict(zip(sums, map(int, row[-len(sums) :]), strict=True))
         if row.currency != question.currency:
             found.unconverted.setdefault(row.currency, Counter()).update(counts)
         elif row.in_row:
@@ -79,6 +72,40 @@ async def _add_up(
         else:
             found.rest.update(counts)
     return found
+
+
+async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Question) -> Sums:
+    """Sums of orders dated in the period, and of refunds dated in it or of those orders, by `refunds_by`.
+
+    The rest are orders that nobody is credited with. Test, rejected and unverified orders are excluded. `…_bp`: orders in basis points, because a
+    shared order counts in each row by its share.
+    """
+    groups: list[ColumnElement[Any]] = []
+    rows = _credits(brand_id, question)
+    if question.unit:
+        bounds = bindparam("bounds", [bucket.start for bucket in question.buckets], ARRAY(DateTime(timezone=True)))
+        groups.append((func.width_bucket(rows.c.occurred_at, bounds) - 1).label("bucket"))
+    attributed = rows.c.collaboration_id.is_not(None)
+    # Orders that nobody is credited with are one sum: a code without an owner must not split it.
+    groups += [case((attributed, rows.c[f"{name}_id"])).label(name) for name in question.entities]
+    is_order = rows.c.position == 0
+    is_sale = and_(is_order, rows.c.kind == ORDER_KIND)
+    weight_bp = case((attributed, rows.c.weight_bp), else_=WHOLE_BP)
+    sums = {
+        "conversions_bp": func.sum(weight_bp).filter(is_order),
+        "orders_bp": func.sum(weight_bp).filter(is_sale),
+        "gross_minor": func.sum(rows.c.amount_minor).filter(is_order),
+        "order_gross_minor": func.sum(rows.c.amount_minor).filter(is_sale),
+        "refunds_minor": -func.sum(rows.c.amount_minor).filter(~is_order),
+    }
+    conditions = (
+        rows.c.brand_id == brand_id,
+        rows.c.counted,
+        rows.c.occurred_at >= question.period.start,
+        rows.c.occurred_at < question.period.end,
+        *_filters(brand_id, question.filters, rows),
+    )
+    return await _add_up(connection, question, rows, groups, attributed, sums, *conditions)
 
 
 def _credits(brand_id: UUID, question: Question) -> FromClause:
@@ -97,40 +124,6 @@ def _credits(brand_id: UUID, question: Question) -> FromClause:
     return union_all(placed, refunded).subquery("credits")
 
 
-def _orders(brand_id: UUID, question: Question) -> Select[Any]:
-    groups: list[ColumnElement[Any]] = []
-    rows = _credits(brand_id, question)
-    if question.unit:
-        bounds = bindparam("bounds", [bucket.start for bucket in question.buckets], ARRAY(DateTime(timezone=True)))
-        groups.append((func.width_bucket(rows.c.occurred_at, bounds) - 1).label("bucket"))
-    attributed = rows.c.collaboration_id.is_not(None)
-    # Orders that nobody is credited with are one sum: a code without an owner must not split it.
-    groups += [case((attributed, rows.c[f"{name}_id"])).label(name) for name in question.entities]
-    groups += [attributed.label("in_row"), rows.c.currency]
-    is_order = rows.c.position == 0
-    is_sale = and_(is_order, rows.c.kind == ORDER_KIND)
-    weight_bp = case((attributed, rows.c.weight_bp), else_=WHOLE_BP)
-    sums = {
-        "conversions_bp": func.sum(weight_bp).filter(is_order),
-        "orders_bp": func.sum(weight_bp).filter(is_sale),
-        "gross_minor": func.sum(rows.c.amount_minor).filter(is_order),
-        "order_gross_minor": func.sum(rows.c.amount_minor).filter(is_sale),
-        "refunds_minor": -func.sum(rows.c.amount_minor).filter(~is_order),
-    }
-    return (
-        select(*groups, *(func.coalesce(sums[name], 0).label(name) for name in ORDER_COUNTS))
-        .where(
-            rows.c.brand_id == brand_id,
-            rows.c.counted,
-            rows.c.occurred_at >= question.period.start,
-            rows.c.occurred_at < question.period.end,
-            *_filters(brand_id, question.filters, rows),
-        )
-        .group_by(*groups)
-        .limit(ROWS_MAX + 1)
-    )
-
-
 def _filters(brand_id: UUID, filters: Filters, rows: FromClause) -> list[ColumnElement[bool]]:
     named = ("influencer_id", "campaign_id", "collaboration_id", "link_id", "code_id", "kind")
     conditions = narrowed(filters, **{name: rows.c[name] for name in named})
@@ -142,36 +135,30 @@ def _filters(brand_id: UUID, filters: Filters, rows: FromClause) -> list[ColumnE
     return conditions
 
 
-_OF_ENTITY: Mapping[str, ColumnElement[Any]] = {
-    "influencer": collaboration.c.influencer_id,
-    "campaign": cost.c.campaign_id,
-    "collaboration": cost.c.collaboration_id,
-}
+async def count_costs(connection: AsyncConnection, brand_id: UUID, question: Question) -> Sums:
+    """`cost_minor` of costs incurred on a day that begins in the period (in its zone), archived ones excluded.
 
-
-def _costs(brand_id: UUID, question: Question) -> Select[Any]:
+    The question may not filter by what a cost does not have (link, code, shop). The rest are costs of whole campaigns where the groups go below a
+    campaign, and every cost where a group is one that costs do not have.
+    """
+    rows = (
+        select(cost, collaboration.c.influencer_id)
+        .select_from(cost.outerjoin(collaboration))
+        .where(cost.c.brand_id == brand_id, cost.c.archived_at.is_(None))
+        .subquery("costs")
+    )
+    columns = {name: rows.c[name] for name in ("influencer_id", "campaign_id", "collaboration_id")}
     groups: list[ColumnElement[Any]] = []
     if question.splits_costs:
         if question.unit:
             # Where a bucket holds no whole day, the next has the same bound and takes the day: width_bucket counts bounds passed.
             days = [first_day_from(bucket.start, question.period.zone) for bucket in question.buckets]
             bounds = bindparam("day_bounds", days, type_=ARRAY(Date))
-            groups.append((func.width_bucket(cost.c.incurred_on, bounds) - 1).label("bucket"))
-        groups += [_OF_ENTITY[name].label(name) for name in question.entities]
-    of_collaboration = cost.c.collaboration_id.is_not(None)
+            groups.append((func.width_bucket(rows.c.incurred_on, bounds) - 1).label("bucket"))
+        groups += [columns[f"{name}_id"] for name in question.entities]
     in_row: ColumnElement[bool] = true() if question.splits_costs else false()
     if question.splits_costs and {"influencer", "collaboration"} & set(question.entities):
-        in_row = of_collaboration  # a cost of the whole campaign is none of its collaborations'
-    columns = {f"{name}_id": column for name, column in _OF_ENTITY.items()}
-    return (
-        select(*groups, in_row.label("in_row"), cost.c.currency, func.sum(cost.c.amount_minor))
-        .select_from(cost.outerjoin(collaboration))
-        .where(
-            cost.c.brand_id == brand_id,
-            cost.c.archived_at.is_(None),
-            *in_days(cost.c.incurred_on, question.period),
-            *narrowed(question.filters, **columns),
-        )
-        .group_by(*groups, of_collaboration, cost.c.currency)
-        .limit(ROWS_MAX + 1)
-    )
+        in_row = rows.c.collaboration_id.is_not(None)  # a cost of the whole campaign is none of its collaborations'
+    conditions = (*in_days(rows.c.incurred_on, question.period), *narrowed(question.filters, **columns))
+    sums = {"cost_minor": func.sum(rows.c.amount_minor)}
+    return await _add_up(connection, question, rows, groups, in_row, sums, *conditions)
