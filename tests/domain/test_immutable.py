@@ -5,7 +5,9 @@ import importlib
 import inspect
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ import app.domain
 from app.domain.attribution import CreditPolicy, Method, Policy, Touch
 from app.domain.csv_files import Refusal, Sheet
 from app.domain.folding import Order
-from app.domain.orders import Context, Customer, OrderLine, OrderReport, Parsed, RefundReport
+from app.domain.orders import Context, Customer, OrderLine, OrderReport, Parsed, RefundReport, Witness
 from app.domain.reconciliation import Listed, Ours
 from app.domain.refunds import RefundOutcome
 
@@ -50,15 +52,17 @@ def test_what_there_is_many_of_costs_the_garbage_collector_nothing() -> None:
 
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+REPORT = OrderReport("main", "sale", ("1",))
 
 
 @pytest.mark.parametrize(
     ("made", "stated"),
     [
-        (OrderReport("main", "sale", ("1",)), {"shop": "main", "kind": "sale", "refs": ("1",), "customer": Customer()}),
+        (REPORT, {"shop": "main", "kind": "sale", "refs": ("1",), "customer": Customer()}),
         (RefundReport("r"), {"refund_id": "r", "kind": "refund"}),
         (Customer(), {}),
         (OrderLine("7"), {"id": "7", "quantity": 1}),
+        (Witness(REPORT, 20, b"", NOW), {"report": REPORT, "trust": 20, "content_hash": b"", "received_at": NOW, "door": "", "platform": ""}),
         (Parsed(), {"topic": "", "external_id": ""}),
         (Context(NOW, "EUR", max), {"received_at": NOW, "currency": "EUR", "customer_key": max, "shop": "main", "click_param": "ariane"}),
         (Order(), {"status": "stub", "origin": "unknown"}),
@@ -68,7 +72,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
         (Refusal("x", "y"), {"reason": "x", "detail": "y"}),
         (Sheet("csv"), {"format": "csv", "separator": ","}),
         (Listed(2, "1", "#1", "EUR", 5), {"number": 2, "ref": "1", "order_id": "#1", "currency": "EUR", "total_minor": 5}),
-        (Ours(None, "1", "paid", True, "EUR", 5), {"order_id": "1", "status": "paid", "test": True, "currency": "EUR", "net_minor": 5}),  # type: ignore[arg-type]
+        (Ours(UUID(int=1), "1", "paid", True, "EUR", 5), {"id": UUID(int=1), "order_id": "1", "status": "paid", "test": 1, "currency": "EUR", "net_minor": 5}),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -79,3 +83,5 @@ def test_what_is_not_stated_is_unknown_empty_or_no(made: Any, stated: dict[str, 
     unknown: tuple[object, ...] = (None, 0, (), {})
     values = {name: getattr(made, name) for name in names}
     assert {name: value for name, value in values.items() if value not in unknown} == stated
+    hints = get_type_hints(type(made))
+    assert [name for name, value in values.items() if value is None and NoneType not in get_args(hints[name])] == []

@@ -1,20 +1,15 @@
 """The shop's list against ours: every order once, every difference named, and a waterfall that sums whatever the facts are."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.csv_files import Record, Refusal, Sheet
-from app.domain.order_list import COLUMNS, ListDefaults, read_listed
 from app.domain.reconciliation import REASONS, STATUSES, Compared, Listed, Ours, Reconciliation, explain
 from app.domain.statuses import STATUSES as ORDER_STATUSES
 
-PARIS = ListDefaults("EUR", ZoneInfo("Europe/Paris"))
 MINOR = st.integers(0, 300)
 MAYBE = st.none() | MINOR
 CURRENCY = st.sampled_from(["EUR", "USD"])
@@ -140,70 +135,6 @@ def test_an_order_missing_here_has_a_reason(here: dict[str, object] | None, reas
     assert sums.waterfalls["EUR"].missing_here == {reason: 12_000}
     [cancelled], _ = compare_all([listed(cancelled=True)], ours)
     assert (cancelled.status, cancelled.reason) == ("matched", "nothing_to_count")
-
-
-# ── The lines of a list ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def read(header: str, row: str) -> Listed | Refusal | None:
-    return read_listed(Record(7, row.encode()), Sheet("csv", ",", tuple(header.split(","))), PARIS)
-
-
-def test_a_line_of_the_list_is_read_as_shops_export_it() -> None:
-    found = read(
-        "order_id,occurred_at,currency,total,tax,shipping,refunded,status",
-        '#1001,2026-11-20 18:00:00 +0100,eur,"120,00",20.00,5.00,-10.00,Completed',
-    )
-    at = datetime(2026, 11, 20, 17, tzinfo=UTC)
-    assert found == Listed(
-        7, "1001", "#1001", "EUR", 12_000, 2_000, 500, 1_000, False, at, at + timedelta(microseconds=1)
-    )
-    assert found.left_minor == 8_500
-
-
-def test_a_day_is_the_whole_day_in_the_brands_zone() -> None:
-    found = read("order_id,occurred_at,net", "1,2026-10-25,5.00")
-    assert isinstance(found, Listed)
-    assert found.occurred_at is not None
-    assert found.until is not None
-    assert found.until.astimezone(UTC) - found.occurred_at.astimezone(UTC) == timedelta(hours=25)
-
-
-@pytest.mark.parametrize("status", ["cancelled", "Refunded", "failed", "Annulée"])
-def test_cancelled_orders_bring_nothing(status: str) -> None:
-    found = read("order_id,total,status", f"1,10.00,{status}")
-    assert isinstance(found, Listed)
-    assert (found.total_minor, found.left_minor) == (1_000, 0)
-    found = read("order_id,total,cancelled", "1,10.00,2026-11-20 10:00:00")
-    assert isinstance(found, Listed)
-    assert found.cancelled
-
-
-@pytest.mark.parametrize(
-    ("header", "row", "reason"),
-    [
-        ("order_id,total", ",5.00", "required"),
-        ("order_id,total", "1,", "required"),
-        ("order_id,total", "1,5 €", "invalid_amount"),
-        ("order_id,total,net", "1,5,4", "contradiction"),
-        ("order_id,total,tax", "1,5.00,6.00", "out_of_range"),
-        ("order_id,total,currency", "1,5.00,E", "unknown_currency"),
-        ("order_id,total,occurred_at", "1,5.00,20/11/2026", "invalid_time"),
-        ("order_id,total,occurred_at", "1,5.00,2026-13-45", "invalid_time"),
-        ("order_id,total,cancelled", "1,5.00,maybe", "invalid"),
-        ("order_id,total", "1", "wrong_cells"),
-    ],
-)
-def test_a_refused_line_has_a_reason(header: str, row: str, reason: str) -> None:
-    found = read(header, row)
-    assert isinstance(found, Refusal)
-    assert (found.reason, bool(found.detail)) == (reason, True)
-
-
-@given(st.binary(max_size=60), st.dictionaries(st.sampled_from(COLUMNS.names), st.text(max_size=12), min_size=1))
-def test_no_bytes_and_no_cells_make_it_raise(content: bytes, row: dict[str, str]) -> None:
-    read_listed(Record(1, content), Sheet("ndjson"), PARIS)
-    read_listed(Record(1, ",".join(row.values()).encode()), Sheet("csv", ",", tuple(row)), PARIS)
 
 
 def test_every_reason_stands_in_the_docs() -> None:
