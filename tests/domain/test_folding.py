@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from app.domain.amounts import Tolerance
-from app.domain.folding import FLAGS, Order, fold
+from app.domain.folding import FLAGS, Order, code_named, fold
 from app.domain.orders import (
     TRUST_PIXEL,
     TRUST_SERVER,
@@ -171,6 +171,138 @@ def test_time_is_what_is_said_but_never_after_the_first_receipt() -> None:
 
 def test_no_witness_is_a_stub_whatever_refunds_say() -> None:
     assert fold([], [gave_back("r", 100)]) == Order()
+
+
+def test_every_part_of_an_order_comes_from_the_first_that_states_it() -> None:
+    strong = webhook(
+        version=2, net_minor=90, currency="EUR", order_id="A", discount_minor=5, origin="renewal", code_ids=("p1", "p2")
+    )
+    weak = webhook(
+        version=1, items_minor=95, discount_minor=6, tax_minor=7, shipping_minor=8, origin="first", code_ids=("p2", "p3"),
+        customer=Customer("k", is_new=False),
+    )  # fmt: skip
+    pixels = pixel(order_id="P", customer=Customer("x", is_new=True), code_ids=("p4",), visitor_id="v", refs=("9",))
+    order = fold([pixels, weak, strong], [])
+    assert (order.order_id, order.origin, order.code_ids) == ("A", "renewal", ("p1", "p2", "p3"))
+    assert (order.items_minor, order.discount_minor, order.tax_minor, order.shipping_minor) == (95, 5, 7, 8)
+    assert (order.customer_key, order.customer_is_new, order.visitor_id) == ("k", False, "v")
+    assert order.flags == ("unsigned",)
+    nameless = fold([server(refs=("#7", "x"))], [])
+    assert (nameless.order_id, nameless.origin, nameless.currency, nameless.net_minor) == ("#7", "unknown", None, None)
+
+
+def test_amounts_in_another_currency_than_the_net_are_left_aside() -> None:
+    order = fold(
+        [webhook(**EUR_100), server(currency="USD", tax_minor=7, lines=(OrderLine("1"),)), server(shipping_minor=8)], []
+    )
+    assert (order.currency, order.tax_minor, order.shipping_minor) == ("EUR", None, 8)
+    assert fold([server(currency="USD", tax_minor=7)], []).currency == "USD"
+
+
+def test_spellings_are_the_most_trusted_and_of_one_report_the_first() -> None:
+    order = fold([pixel(codes=("lea10",)), webhook(codes=("Lea 10", "LEA-10", "--")), server(codes=("Max",))], [])
+    assert order.codes == ("1EA10", "MAX")
+    assert {order.spellings[code] for code in order.codes} == {"Lea 10", "Max"}
+
+
+def test_a_pixel_beside_a_trusted_report_is_flagged_while_it_alone_names_something() -> None:
+    whole = {**EUR_100, "codes": ("LEA10",), "click_ids": ("clk_y",), "visitor_id": "v"}
+    named = {"codes": ("LEA10",), "click_ids": ("clk_y",), "visitor_id": "v", **EUR_100}
+    assert fold([webhook(**whole), pixel(**named)], []).flags == ()
+    assert fold([webhook(**EUR_100), pixel()], []).flags == ()
+    assert fold([pixel(**EUR_100)], []).flags == ("unsigned",)
+    for missing in ("codes", "click_ids", "visitor_id", "net_minor"):
+        less = {name: value for name, value in whole.items() if name != missing}
+        assert "unsigned" in fold([webhook(**less), pixel(**named)], []).flags
+    only = fold([pixel(**named, version=1), pixel(codes=("MAX",))], [])
+    assert (only.codes, only.unsigned_codes, only.unsigned_click_ids) == (("1EA10", "MAX"), (), ())
+
+
+def test_an_order_is_paid_when_the_most_trusted_that_says_so_says_so() -> None:
+    assert fold([webhook(paid=False), server(paid=True)], []).status == "pending"
+    assert fold([webhook(), server(paid=True)], []).status == "approved"
+    assert fold([webhook(), pixel(paid=True)], []).status == "pending"
+    assert fold([pixel(paid=True)], []).status == "approved"
+    assert fold([pixel(paid=True)], [], [(NOON - MINUTE, NOON), (NOON, NOON + MINUTE)]).status == "unverified"
+    assert (
+        fold([pixel(paid=True), pixel(at=NOON + MINUTE, version=1)], [], [(NOON + MINUTE, None)]).status == "approved"
+    )
+
+
+def test_people_outweigh_the_reports_and_a_rejection_has_its_reason() -> None:
+    rejected = StatusChange("rejected", NOON, "pending", "fraud")
+    order = fold([webhook(**EUR_100, paid=True)], [], changes=[rejected])
+    assert (order.status, order.status_reason, order.locked_at, order.lockable_at) == ("rejected", "fraud", None, None)
+    locked = fold([webhook(**EUR_100)], [], changes=[StatusChange("locked", NOON, "approved")])
+    assert (locked.status, locked.locked_at) == ("locked", NOON)
+
+
+def test_what_arrives_after_the_lock_changes_nothing_and_is_flagged_when_it_would() -> None:
+    lock = [StatusChange("locked", NOON, "approved")]
+    early = server(
+        **EUR_100, items_minor=10_000, tax_minor=1, shipping_minor=2, discount_minor=0, occurred_at=NOON - MINUTE
+    )
+    same = {
+        **EUR_100,
+        "items_minor": 10_000,
+        "tax_minor": 1,
+        "shipping_minor": 2,
+        "discount_minor": 0,
+        "occurred_at": NOON - MINUTE,
+    }
+    assert fold([early, webhook(at=NOON + MINUTE, **same)], [], changes=lock).flags == ()
+    for other in (
+        {"net_minor": 9_999}, {"currency": "USD"}, {"items_minor": 9_999}, {"tax_minor": 2}, {"shipping_minor": 3}, {"discount_minor": 1},
+        {"occurred_at": NOON - 2 * MINUTE}, {"test": True},
+    ):  # fmt: skip
+        order = fold([early, webhook(at=NOON + MINUTE, **{**same, **other})], [], changes=lock)
+        assert "changed_after_lock" in order.flags, other
+        assert (order.net_minor, order.currency, order.tax_minor, order.test) == (10_000, "EUR", 1, False)
+    # At the moment of the lock is in time; and when nothing was in time, all is.
+    assert fold([webhook(at=NOON, net_minor=5, currency="EUR"), early], [], changes=lock).net_minor == 5
+    assert fold([webhook(at=NOON + MINUTE, net_minor=5, currency="EUR")], [], changes=lock).net_minor == 5
+
+
+def test_a_refund_that_a_newer_list_of_the_shop_lacks_was_deleted() -> None:
+    both, one = webhook(**EUR_100, version=1, refund_ids=("a", "b")), webhook(**EUR_100, version=2, refund_ids=("a",))
+    refunds = [gave_back("a", 1_000), gave_back("b", 2_000), gave_back("b", 500, kind="chargeback")]
+    assert fold([both], refunds).refunded_minor == 3_500
+    assert fold([both, one], refunds).refunded_minor == 1_500
+    assert fold([one, webhook(version=3)], refunds).refunded_minor == 3_500
+    assert fold([both, webhook(version=2, refund_ids=())], refunds).refunded_minor == 500
+    # Two lists of one version are one list.
+    split = [webhook(version=2, refund_ids=("a",)), webhook(version=2, refund_ids=("b",))]
+    assert fold([both, *split], refunds).refunded_minor == 3_500
+
+
+def test_a_fact_counts_once_at_its_earliest_receipt() -> None:
+    late = server(**EUR_100, paid=True)
+    early = replace(late, received_at=NOON - MINUTE)
+    for facts in ([late, early], [early, late]):
+        order = fold(facts, [])
+        assert (len(order.amount_checks), order.occurred_at) == (1, NOON - MINUTE)
+        assert order.lockable_at == NOON - MINUTE + timedelta(days=1)
+
+
+def test_the_time_of_an_order_is_capped_by_those_trusted_as_much_and_is_in_utc() -> None:
+    local = (NOON + 5 * MINUTE).astimezone(ZoneInfo("Europe/Helsinki"))
+    found = fold([server(occurred_at=local, at=NOON + 9 * MINUTE), webhook(at=NOON + 2 * MINUTE)], []).occurred_at
+    assert found == NOON + 2 * MINUTE
+    found = fold(
+        [server(occurred_at=local, at=(NOON + 9 * MINUTE).astimezone(ZoneInfo("Europe/Helsinki")))], []
+    ).occurred_at
+    assert found is not None
+    assert (found, found.tzinfo) == (NOON + 5 * MINUTE, UTC)
+    received = fold([server(at=local)], []).occurred_at
+    assert received is not None
+    assert received.tzinfo is UTC
+
+
+def test_codes_that_the_brand_has_mapped_are_added_once_and_are_no_longer_unsigned() -> None:
+    order = Order(codes=("LEA",), code_ids=("p1", "p2", "p3", "p4"), unsigned_codes=("MAX", "TOM"))
+    named = code_named(order, {"p2": "MAX", "p1": "LEA", "p9": "ZOE", "p4": "MAX"})
+    assert (named.codes, named.unsigned_codes) == (("LEA", "MAX"), ("TOM",))
+    assert named.aliases == {"p1": "LEA", "p2": "MAX", "p4": "MAX"}
 
 
 # ── Refunds ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -100,6 +100,18 @@ def test_a_reversal_gives_back_its_share() -> None:
     assert taken(fold([TAXED], [said("r", 2_000, is_gross=True), back])) == [1_600, -800]
 
 
+def test_the_total_is_the_most_trusted_one_in_its_own_currency() -> None:
+    paid = order(net_minor=4_000, tax_minor=1_000, total_minor=10_000, total_currency="USD")
+    assert taken(fold([paid], [said("r", 5_000, currency="USD", is_gross=True)])) == [2_000]
+    assert taken(fold([paid], [said("r", 2_500, is_gross=True)])) == [2_000]
+    plain = order(net_minor=4_000, total_minor=8_000)
+    assert taken(fold([plain], [said("r", 4_000, is_gross=True)])) == [2_000]
+    unnamed = order(net_minor=4_000, currency=None, total_minor=8_000)
+    assert taken(fold([unnamed], [said("r", 4_000, currency=None, is_gross=True)])) == [2_000]
+    newer = order(version=2, total_minor=16_000, currency=None)
+    assert taken(fold([plain, newer], [said("r", 4_000, is_gross=True)])) == [1_000]
+
+
 # ── Sums of refunds ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 PLAIN = order(net_minor=10_000)
