@@ -3,7 +3,6 @@
 import ast
 import inspect
 import json
-import sys
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from app.commands import deliveries, files, keys, quarantine
 from app.commands import serve as serving
 from app.commands.database import Data, reached
 from app.commands.output import ROOMY_COLUMNS, AsJson, columns, console, print_json
+from app.errors import AppError
 from app.server.app import version
 from app.settings import Settings, child_environment, read_settings, variable
 
@@ -161,12 +161,10 @@ def demo(
     except ModuleNotFoundError as error:
         if error.name != "demo":
             raise
-        print("ariane: the demo is not installed here; run `make demo` in a copy of the source", file=sys.stderr)
-        raise typer.Exit(1) from None
+        raise AppError("the demo is not installed here; run `make demo` in a copy of the source") from None
     settings = read_settings(data=data)
     try:
         differences = play(settings.base_url, child_environment(settings), clicks=clicks, orders=orders, seed=seed)
     except DemoError as error:
-        print(f"ariane: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        raise AppError(str(error)) from None
     raise typer.Exit(1 if differences else 0)

@@ -1,8 +1,10 @@
 """The client through which commands call the REST API: errors in the API's own words, jobs followed with a progress bar."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +15,6 @@ from app.settings import SettingsError, check_address, read_settings
 
 if TYPE_CHECKING:
     import httpx2
-    from rich.progress import Progress
 
 Url = Annotated[str | None, typer.Option("--url", help="Address of the service [ARIANE_PUBLIC_URL, http://HOST:PORT].")]
 Key = Annotated[str | None, typer.Option("--key", help="Secret key, sk_… [ARIANE_KEY].")]
@@ -24,6 +25,7 @@ CHUNK_BYTES = 64 << 10
 ENDED = ("succeeded", "failed", "cancelled")
 
 Json = dict[str, Any]
+Parameters = Mapping[str, str | int | None]
 
 
 class Api:
@@ -36,22 +38,27 @@ class Api:
         """The answer to a GET; parameters that are None are left out."""
         return self.send("GET", path, parameters)
 
-    def post(self, path: str, body: Json | None = None, **parameters: str | int | None) -> Json:
+    def post(self, path: str, body: Json) -> Json:
         """The answer to a POST of a JSON body."""
-        return self.send("POST", path, parameters, json={} if body is None else body)
+        return self.send("POST", path, {}, json=body)
 
-    def send(self, method: str, path: str, parameters: dict[str, str | int | None], **request: Any) -> Json:
+    def send(self, method: str, path: str, parameters: Parameters, **request: Any) -> Json:
         """The answer to any request."""
-        with self._answering():
-            answer = self._client.request(method, path, params=_given(parameters), **request)
-        return dict(_read(answer).json())
+        with self._asking(method, path, parameters, **request) as answer:
+            return dict(json.loads(answer.read()))
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def _asking(self, method: str, path: str, parameters: Parameters, **request: Any) -> "Iterator[httpx2.Response]":
+        """The answer to a request, to be read in the block. Raises AppError for a refusal, in the API's own words, and when there is no answer."""
         import httpx2
 
+        given = {name: value for name, value in parameters.items() if value is not None}
         try:
-            yield
+            with self._client.stream(method, path, params=given, **request) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise AppError(_refusal(answer))
+                yield answer
         except httpx2.HTTPError as error:
             why = str(error) or type(error).__name__
             raise AppError(
@@ -70,10 +77,7 @@ class Api:
 
     def download(self, path: str, file: Path, **parameters: str | int | None) -> None:
         """Write the answer to a GET to a file. A refusal leaves the file as it was. Raises AppError, also when the file cannot be written."""
-        with self._answering(), self._client.stream("GET", path, params=_given(parameters)) as answer:
-            if not answer.is_success:
-                answer.read()
-            _read(answer)
+        with self._asking("GET", path, parameters) as answer:
             try:
                 with file.open("wb") as target:
                     for chunk in answer.iter_bytes():
@@ -81,30 +85,26 @@ class Api:
             except OSError as error:
                 raise AppError(f"{file}: {error.strerror}") from None
 
-    def upload(self, path: str, file: Path, content_type: str, bar: "Progress", **parameters: str | int | None) -> Json:
+    def upload(self, path: str, file: Path, content_type: str, **parameters: str | int | None) -> Json:
         """The answer to a POST of a file, with a progress bar while it is sent."""
-        task = bar.add_task("sending", total=file.stat().st_size)
+        with _progress("sending", file.stat().st_size) as update, file.open("rb") as source:
 
-        def chunks() -> Iterator[bytes]:
-            with file.open("rb") as source:
+            def chunks() -> Iterator[bytes]:
                 while chunk := source.read(CHUNK_BYTES):
                     yield chunk
-                    bar.advance(task, len(chunk))
+                    update(advance=len(chunk))
 
-        try:
             return self.send("POST", path, parameters, content=chunks(), headers={"Content-Type": content_type})
-        finally:
-            bar.remove_task(task)
 
-    def follow(self, job: Json, bar: "Progress") -> Json:
+    def follow(self, job: Json) -> Json:
         """The job once it has ended, with a progress bar until then. Raises AppError when it failed."""
-        task = bar.add_task("waiting", total=None)
-        while job["state"] not in ENDED:
-            time.sleep(POLL_S)
-            job = self.get(f"/v1/jobs/{job['id']}")
-            progress = job["progress"]
-            what = "waiting" if job["state"] == "queued" else job["kind"]
-            bar.update(task, description=what, completed=progress["done"], total=progress["total"])
+        with _progress("waiting") as update:
+            while job["state"] not in ENDED:
+                time.sleep(POLL_S)
+                job = self.get(f"/v1/jobs/{job['id']}")
+                done = job["progress"]
+                what = "waiting" if job["state"] == "queued" else job["kind"]
+                update(description=what, completed=done["done"], total=done["total"])
         if job["state"] == "failed":
             raise AppError(f"the job {job['id']} failed: {job['error']}")
         return job
@@ -139,28 +139,23 @@ def connect(url: str | None, key: str | None) -> Iterator[Api]:
 
 
 @contextmanager
-def progress() -> Iterator["Progress"]:
-    """A progress bar on standard error, so that standard output can be piped; none when standard error is no terminal."""
+def _progress(description: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Updates a progress bar on standard error, so that standard output can be piped; none when standard error is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     errors = Console(stderr=True)
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        yield bar
+        task = bar.add_task(description, total=total)
+        yield partial(bar.update, task)
 
 
-def _given(parameters: dict[str, str | int | None]) -> dict[str, str | int]:
-    return {name: value for name, value in parameters.items() if value is not None}
-
-
-def _read(answer: "httpx2.Response") -> "httpx2.Response":
-    """`answer`, unless it is an error. Raises AppError with the API's own sentence then."""
-    if answer.is_success:
-        return answer
+def _refusal(answer: "httpx2.Response") -> str:
+    """The API's own sentence in an answer that is an error."""
     try:
         problem = answer.json()
         reason = f"{problem['detail']} ({problem['code']})"
     except (ValueError, KeyError, TypeError):
         reason = f"the answer was {answer.status_code}; is this the address of the service?"
-    raise AppError(" ".join(reason.split()))
+    return " ".join(reason.split())

@@ -10,13 +10,11 @@ from urllib.parse import quote
 
 import typer
 
-from app.commands.client import Api, Json, Key, Url, connect, progress
-from app.commands.output import ROOMY_COLUMNS, AsJson, columns, print_json, print_table, printable
+from app.commands.client import Api, Json, Key, Url, connect
+from app.commands.output import LOOK_AT_IT, ROOMY_COLUMNS, AsJson, columns, print_json, print_table, printable
 from app.errors import AppError
 
 app = typer.Typer(no_args_is_help=True)
-
-LOOK_AT_IT = 3
 
 Status = Annotated[str | None, typer.Option(help="received, recorded, ignored, rejected or unsigned.")]
 Reason = Annotated[str | None, typer.Option(help="A word of docs/deliveries.md, such as not_json.")]
@@ -148,11 +146,10 @@ def _replay(api: Api, body: Json) -> Json:
     if "progress" not in answer:
         return answer
     path = f"/v1/jobs/{answer['id']}"
-    with progress() as bar:
-        try:
-            job = api.follow(answer, bar)
-        except KeyboardInterrupt:
-            raise AppError(f"the job {answer['id']} goes on: GET {path}, POST {path}/cancel") from None
+    try:
+        job = api.follow(answer)
+    except KeyboardInterrupt:
+        raise AppError(f"the job {answer['id']} goes on: GET {path}, POST {path}/cancel") from None
     if job["state"] == "cancelled":
         raise AppError(
             f"the job {job['id']} was cancelled after {job['progress']['done']} deliveries; what it did stays"

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.client import Api, Json, Key, Url, connect, progress
-from app.commands.output import AsJson, console, print_json, printable
+from app.commands.client import Api, Json, Key, Url, connect
+from app.commands.output import LOOK_AT_IT, AsJson, console, print_json, printable
 from app.errors import AppError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN_LINES = 20
-LOOK_AT_IT = 3
 
 
 class Format(StrEnum):
@@ -117,14 +116,13 @@ def _send(api: Api, path: str, file: Path, written: Format | None, parameters: d
     form = written or SUFFIXES.get(file.suffix.lower())
     if form is None:
         raise AppError(f"{file.name}: say --format csv or --format ndjson; its name does not tell")
-    with progress() as bar:
-        job = api.upload(path, file, TYPES[form], bar, **parameters)
-        try:
-            job = api.follow(job, bar)
-        except KeyboardInterrupt:
-            raise AppError(
-                f"the job goes on without you: GET /v1/jobs/{job['id']}, POST /v1/jobs/{job['id']}/cancel"
-            ) from None
+    job = api.upload(path, file, TYPES[form], **parameters)
+    try:
+        job = api.follow(job)
+    except KeyboardInterrupt:
+        raise AppError(
+            f"the job goes on without you: GET /v1/jobs/{job['id']}, POST /v1/jobs/{job['id']}/cancel"
+        ) from None
     if job["state"] == "cancelled" and not job["result"]:
         raise AppError(f"the job {job['id']} was cancelled before anything came of it")
     return job

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+LOOK_AT_IT = 3
+"""Exit status of a command that was done and leaves something to look at."""
 PIPE_COLUMNS = 2_000
 ROOMY_COLUMNS = 120
 """Least width at which tables show more than the most important columns, in characters."""

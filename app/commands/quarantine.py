@@ -10,7 +10,7 @@ import typer
 
 from app import clock
 from app.commands.database import Data
-from app.commands.output import console, print_json
+from app.commands.output import LOOK_AT_IT, console, print_json
 from app.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 POLL_S = 0.1
-LOOK_AT_IT = 3
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the whole lines.")]
 
@@ -69,25 +68,17 @@ def retry_quarantine(
     refused = list(done.refused)
     if drained and again:
         refused += [each for each in _held(spool)[0] if each.line in again]
-    words = {
-        "put_back": len(done.lines),
-        "segments": len(done.segments),
-        "drained": drained,
-        "refused": [_line_words(each) for each in refused],
-    }
     if as_json:
-        print_json(words)
+        shown = [_line_words(each) for each in refused]
+        counts = {"put_back": len(done.lines), "segments": len(done.segments), "drained": drained}
+        print_json({**counts, "refused": shown})
     else:
-        _print_retry(len(done.lines), len(done.segments), drained, refused)
+        print(f"{len(done.lines)} lines were put back into the spool, in {len(done.segments)} segments")
+        if done.segments and not drained:
+            print("they are recorded as soon as the background process runs; what it refuses again comes back here")
+        for reason, count in Counter(each.unreadable or each.reason for each in refused).most_common():
+            print(f"still refused: {count}: {ascii(reason)[1:-1]}")
     raise typer.Exit(LOOK_AT_IT if refused else 0)
-
-
-def _print_retry(put: int, segments: int, drained: bool, refused: "list[Held]") -> None:
-    print(f"{put} lines were put back into the spool, in {segments} segments")
-    if segments and not drained:
-        print("they are recorded as soon as the background process runs; what it refuses again comes back here")
-    for reason, count in Counter(each.unreadable or each.reason for each in refused).most_common():
-        print(f"still refused: {count}: {ascii(reason)[1:-1]}")
 
 
 def _await_drain(segments: tuple[Path, ...], wait_s: int) -> bool:
