@@ -4,7 +4,6 @@ Rows are kept packed (about 200 bytes a route), and a route is unpacked when it 
 the loop for a minute and take five times the memory.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -19,17 +18,6 @@ UNKNOWN_FOR_S = 10.0
 ROUTES_MAX = 20_000
 """Largest number of unpacked routes, about 1 kB each; beyond it the oldest is dropped, and unpacked again when it is looked up."""
 TABLES = ("host", "route", "api_key", "source")
-
-
-class RouteRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A packed route. expires_ms: since the epoch, 0 for never."""
-
-    brand_id: str
-    link_id: str
-    destination_url: str
-    click_param: str
-    expires_ms: int
-    disabled: bool
 
 
 class PixelKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -52,25 +40,20 @@ class CachedSource(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class CachedRoute:
-    """An unpacked route; `packed` is the row it was made from."""
+    """An unpacked route. expires_ms: since the epoch, 0 for never."""
 
-    __slots__ = ("brand_id", "destination", "disabled", "expires_ms", "link_id", "packed", "prefix", "suffix")
+    __slots__ = ("brand_id", "destination", "disabled", "expires_ms", "link_id", "prefix", "suffix")
 
     def __init__(self, packed: bytes) -> None:
-        row = _read_route(packed)
-        self.packed = packed
-        self.brand_id = row.brand_id
-        self.link_id = row.link_id
-        self.expires_ms = row.expires_ms
-        self.disabled = row.disabled
-        self.destination: Destination = take_apart(row.destination_url, row.click_param)
+        self.brand_id, self.link_id, url, click_param, self.expires_ms, self.disabled = _read_route(packed)
+        self.destination: Destination = take_apart(url, click_param)
         # Copied from the destination, because every redirect reads them.
         self.prefix = self.destination.prefix
         self.suffix = self.destination.suffix
 
 
 pack = msgspec.msgpack.Encoder().encode
-_read_route = msgspec.msgpack.Decoder(RouteRow).decode
+_read_route = msgspec.msgpack.Decoder(tuple[str, str, str, str, int, bool]).decode
 read_key = msgspec.msgpack.Decoder(PixelKey).decode
 read_source = msgspec.msgpack.Decoder(CachedSource).decode
 read_host = msgspec.msgpack.Decoder(str).decode
@@ -79,11 +62,6 @@ read_host = msgspec.msgpack.Decoder(str).decode
 def route_key(host: str, slug: str) -> str:
     """The cache key of a route; neither a host name nor a slug contains a slash."""
     return slug if host == SHARED_HOST else f"{host}/{slug}"
-
-
-def key_digest(key: str) -> str:
-    """The cache key of a publishable key: SHA-256 in hex."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Cache:
@@ -112,16 +90,6 @@ class Cache:
                 found = self.routes[key] = CachedRoute(packed)
         return found
 
-    def pixel_key(self, digest: str) -> PixelKey | None:
-        """The publishable key with this digest, or None if it is not cached."""
-        packed = self.rows["api_key"].get(digest)
-        return None if packed is None else read_key(packed)
-
-    def source(self, token: str) -> CachedSource | None:
-        """The source with this token, or None if it is not cached."""
-        packed = self.rows["source"].get(token)
-        return None if packed is None else read_source(packed)
-
     def apply(self, table: str, changes: Iterable[tuple[str, bytes | None]]) -> None:
         """Store rows; None removes one (revoked, archived)."""
         rows = self.rows[table]
@@ -136,8 +104,10 @@ class Cache:
                 rows[key] = packed
             if table == "route":
                 self.routes.pop(key, None)
-            elif table == "host":
-                self._note_host(key, packed)
+            elif table == "host" and packed is None:
+                self.host_brands.pop(key, None)
+            elif table == "host" and packed is not None:
+                self.host_brands[key] = read_host(packed)
 
     def replace(self, tables: Mapping[str, dict[str, bytes]]) -> None:
         """Replace all rows."""
@@ -145,28 +115,15 @@ class Cache:
         self.rows = {table: tables.get(table, {}) for table in TABLES}
         self.routes = {}
         self._unknown = {}
-        self.host_brands = {}
-        for host, packed in self.rows["host"].items():
-            self._note_host(host, packed)
+        self.host_brands = {host: read_host(packed) for host, packed in self.rows["host"].items()}
 
     def put_unknown(self, table: str, key: str) -> None:
         """Remember for UNKNOWN_FOR_S that the database has no such row; when too many are remembered, the oldest is dropped."""
+        self._unknown.pop((table, key), None)
         if len(self._unknown) >= self._unknown_rows:
             del self._unknown[next(iter(self._unknown))]
         self._unknown[(table, key)] = clock.monotonic_s() + UNKNOWN_FOR_S
 
     def is_unknown(self, table: str, key: str) -> bool:
         """Whether the database was recently asked for this row and has none."""
-        until = self._unknown.get((table, key))
-        if until is None:
-            return False
-        if until < clock.monotonic_s():
-            del self._unknown[(table, key)]
-            return False
-        return True
-
-    def _note_host(self, host: str, packed: bytes | None) -> None:
-        if packed is None:
-            self.host_brands.pop(host, None)
-        else:
-            self.host_brands[host] = read_host(packed)
+        return self._unknown.get((table, key), 0.0) >= clock.monotonic_s()

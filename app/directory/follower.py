@@ -62,11 +62,6 @@ def _read_plain(record: Any) -> tuple[str, bytes | None]:
     return key, pack(row) if in_force else None
 
 
-def _read_host(record: Any) -> tuple[str, bytes | None]:
-    host, in_force, brand_id = record
-    return host, pack(brand_id) if in_force else None
-
-
 def _split_routes(keys: Sequence[str]) -> tuple[list[str], list[str]]:
     pairs = [key.rpartition("/") for key in keys]
     return [host or SHARED_HOST for host, _, _ in pairs], [slug for _, _, slug in pairs]
@@ -75,10 +70,10 @@ def _split_routes(keys: Sequence[str]) -> tuple[list[str], list[str]]:
 STATEMENTS = {
     "host": Statements(
         # Archived hosts too: a brand's former host must never serve the shared host's links, which belong to other brands.
-        "SELECT host, true, brand_id::text FROM host",
+        "SELECT host, brand_id::text FROM host",
         "host = ANY($1::text[])",
         lambda keys: (list(keys),),
-        _read_host,
+        lambda record: (record[0], pack(record[1])),
     ),
     "route": Statements(
         """SELECT host, slug, brand_id::text, link_id::text, destination_url, click_param,
@@ -160,9 +155,7 @@ class Follower:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-        if self._lookup_connection is not None:
-            self._lookup_connection.terminate()
-            self._lookup_connection = None
+        self._disconnect_lookup()
         self.fresh = False
 
     # ── Following ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -320,29 +313,26 @@ class Follower:
                 future.set_result(found.get(key))
 
     async def _fetch(self, table: str, keys: Sequence[str]) -> dict[str, bytes | None]:
-        statements = STATEMENTS[table]
-        statement = f"{statements.select} WHERE {statements.keyed}"
+        select, keyed, arguments, read = STATEMENTS[table]
         async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-            if self._lookup_connection is not None:
+            while True:
+                reused = self._lookup_connection is not None
                 try:
-                    return await self._fetch_once(statement, statements, keys)
-                except Exception as error:
+                    if self._lookup_connection is None:
+                        self._lookup_connection = await self._connect("lookup")
+                    rows = await self._lookup_connection.fetch(f"{select} WHERE {keyed}", *arguments(keys))
+                    return dict(map(read, rows))
+                except BaseException as error:
+                    self._disconnect_lookup()
                     # The server may have restarted since the connection was last used: retry once over a new one.
+                    if not reused or not isinstance(error, Exception):
+                        raise
                     log.debug("directory: looking up again: %s: %s", type(error).__name__, error)
-            return await self._fetch_once(statement, statements, keys)
 
-    async def _fetch_once(self, statement: str, statements: Statements, keys: Sequence[str]) -> dict[str, bytes | None]:
-        try:
-            if self._lookup_connection is None:
-                self._lookup_connection = await self._connect("lookup")
-            return dict(
-                map(statements.read, await self._lookup_connection.fetch(statement, *statements.arguments(keys)))
-            )
-        except BaseException:
-            if self._lookup_connection is not None:
-                self._lookup_connection.terminate()
-                self._lookup_connection = None
-            raise
+    def _disconnect_lookup(self) -> None:
+        if self._lookup_connection is not None:
+            self._lookup_connection.terminate()
+            self._lookup_connection = None
 
 
 def _load_driver() -> tuple[Any, str]:

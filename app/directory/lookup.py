@@ -8,6 +8,7 @@ A row is only reported as unknown after the database was asked. If it cannot be 
 """
 
 import asyncio
+import hashlib
 import logging
 from pathlib import Path
 
@@ -19,14 +20,13 @@ from app.directory.cache import (
     CachedRoute,
     CachedSource,
     PixelKey,
-    key_digest,
     read_host,
     read_key,
     read_source,
     route_key,
 )
 from app.directory.follower import Follower
-from app.directory.snapshot import Head, SnapshotError, read_snapshot, write_snapshot
+from app.directory.snapshot import UNUSABLE, Head, read_snapshot, write_snapshot
 from app.settings import Settings
 
 SAVE_EVERY_S = 3.0
@@ -89,32 +89,28 @@ class Directory:
         if route is not None:
             return route, brand_id
         # A brand may have registered the host a moment ago.
-        if brand_id is None and not self.cache.is_unknown("host", host):
-            packed = await self._follower.look_up("host", host)
-            if packed is not None:
-                brand_id = read_host(packed)
-                key = route_key(host, slug)
-        if not self.cache.is_unknown("route", key):
-            packed = await self._follower.look_up("route", key)
-            route = None if packed is None else self.cache.route(key) or CachedRoute(packed)
-        return route, brand_id
+        packed = await self._find("host", host) if brand_id is None else None
+        if packed is not None:
+            brand_id = read_host(packed)
+            key = route_key(host, slug)
+        packed = await self._find("route", key)
+        return None if packed is None else self.cache.route(key) or CachedRoute(packed), brand_id
 
     async def find_key(self, key: str) -> PixelKey | None:
         """The publishable key, unless it is unknown or revoked. Raises Unavailable."""
-        digest = key_digest(key)
-        found = self.cache.pixel_key(digest)
-        if found is None and not self.cache.is_unknown("api_key", digest):
-            packed = await self._follower.look_up("api_key", digest)
-            found = None if packed is None else read_key(packed)
-        return found
+        packed = await self._find("api_key", hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest())
+        return None if packed is None else read_key(packed)
 
     async def find_source(self, token: str) -> CachedSource | None:
         """The source with this token, unless it is archived. Raises Unavailable."""
-        found = self.cache.source(token)
-        if found is None and not self.cache.is_unknown("source", token):
-            packed = await self._follower.look_up("source", token)
-            found = None if packed is None else read_source(packed)
-        return found
+        packed = await self._find("source", token)
+        return None if packed is None else read_source(packed)
+
+    async def _find(self, table: str, key: str) -> bytes | None:
+        packed = self.cache.rows[table].get(key)
+        if packed is None and not self.cache.is_unknown(table, key):
+            packed = await self._follower.look_up(table, key)
+        return packed
 
     # ── On disk ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,7 +141,7 @@ class Directory:
             for page in pages:
                 tables.setdefault(page.table, {}).update(page.rows)
                 await asyncio.sleep(0)
-        except SnapshotError as error:
+        except UNUSABLE as error:
             log.log(logging.WARNING if self._snapshot.exists() else logging.DEBUG, "no snapshot: %s", error)
             return
         self.cache.replace(tables)

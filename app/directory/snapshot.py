@@ -7,7 +7,7 @@ rename, so a reader sees the old or the new one, never a part.
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -39,8 +39,11 @@ class SnapshotPage(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class SnapshotError(Exception):
-    """There is no usable snapshot; the text says why."""
+    """The snapshot is damaged or of another version."""
 
+
+UNUSABLE = (OSError, SnapshotError, msgspec.MsgspecError)
+"""What is raised when there is no usable snapshot; the text says why."""
 
 _read_head = msgspec.msgpack.Decoder(Head).decode
 _read_page = msgspec.msgpack.Decoder(SnapshotPage).decode
@@ -70,33 +73,16 @@ def write_snapshot(path: Path, head: Head, tables: Mapping[str, Rows]) -> None:
 
 
 def read_snapshot(path: Path) -> tuple[Head, Iterator[SnapshotPage]]:
-    """The head, and an iterator of pages. Both raise SnapshotError; pages read before the error are then incomplete."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise SnapshotError(f"{path}: {error.strerror}") from None
-    try:
-        version = file.read(1)
-        if version != bytes([VERSION]):
-            raise SnapshotError(f"{path}: version {version.hex() or 'missing'}, expected {VERSION}")
-        head = _read_head(_next_frame(file.read, path))
-    except msgspec.MsgspecError as error:
-        file.close()
-        raise SnapshotError(f"{path}: {error}") from None
-    except SnapshotError:
-        file.close()
-        raise
+    """The head, and an iterator of pages. Both raise UNUSABLE; pages read before the error are then incomplete."""
+    frames = _read_frames(path)
+    head = _read_head(next(frames))
 
     def pages() -> Iterator[SnapshotPage]:
         left = dict(head.counts)
-        with file:
-            while any(left.values()):
-                try:
-                    page = _read_page(_next_frame(file.read, path))
-                except msgspec.MsgspecError as error:
-                    raise SnapshotError(f"{path}: {error}") from None
-                left[page.table] = left.get(page.table, 0) - len(page.rows)
-                yield page
+        while any(left.values()):
+            page = _read_page(next(frames))
+            left[page.table] = left.get(page.table, 0) - len(page.rows)
+            yield page
 
     return head, pages()
 
@@ -105,12 +91,17 @@ def _frame(content: bytes) -> bytes:
     return _FRAME.pack(len(content), zlib.crc32(content)) + content
 
 
-def _next_frame(read: Callable[[int], bytes], path: Path) -> bytes:
-    front = read(_FRAME.size)
-    if len(front) != _FRAME.size:
-        raise SnapshotError(f"{path}: ends too early")
-    length, checksum = _FRAME.unpack(front)
-    content = read(length)
-    if len(content) != length or zlib.crc32(content) != checksum:
-        raise SnapshotError(f"{path}: damaged")
-    return content
+def _read_frames(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        version = file.read(1)
+        if version != bytes([VERSION]):
+            raise SnapshotError(f"{path}: version {version.hex() or 'missing'}, expected {VERSION}")
+        while True:
+            front = file.read(_FRAME.size)
+            if len(front) != _FRAME.size:
+                raise SnapshotError(f"{path}: ends too early")
+            length, checksum = _FRAME.unpack(front)
+            content = file.read(length)
+            if len(content) != length or zlib.crc32(content) != checksum:
+                raise SnapshotError(f"{path}: damaged")
+            yield content
