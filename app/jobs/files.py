@@ -1,37 +1,54 @@
 """The file uploaded for a job, record by record, in bounded memory."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 import asyncpg
 
 from app.domain.csv_files import Cutter, Record, Refusal, Sheet
 from app.jobs.run import JobFailed, JobLine, Run
 
+YIELD_ROWS = 50
+"""Lines read before other tasks may run: some milliseconds."""
+
 BRAND = "SELECT currency, click_param, time_zone FROM brand WHERE id = $1"
 
-
-def sheet_of(arguments: Mapping[str, Any]) -> Sheet:
-    """How the file is written, as the upload found it."""
-    return Sheet(arguments["format"], arguments["separator"], tuple(arguments["columns"]))
+T = TypeVar("T")
 
 
-async def records(run: Run, sheet: Sheet, *, skip: int = 0) -> AsyncIterator[Record]:
-    """The records of the file after its header, without the first `skip`."""
+async def read_lines(run: Run, read: Callable[[Record, Sheet], T], *, skip: int = 0) -> AsyncIterator[tuple[int, T]]:
+    """The number of each record after the file's header, without the first `skip`, and what `read` makes of it."""
+    arguments = run.arguments
+    sheet = Sheet(arguments["format"], arguments["separator"], tuple(arguments["columns"]))
     left_out = skip + (sheet.format == "csv")
-    async for record in _all_records(run, Cutter(sheet.format)):
-        if left_out:
-            left_out -= 1
-        else:
-            yield record
+    count = 0
+    async for record in _records(run, Cutter(sheet.format)):
+        count += 1
+        if count > left_out:
+            yield record.number, read(record, sheet)
+        if count % YIELD_ROWS == 0:
+            await asyncio.sleep(0)
 
 
-async def _all_records(run: Run, cutter: Cutter) -> AsyncIterator[Record]:
+async def _records(run: Run, cutter: Cutter) -> AsyncIterator[Record]:
     async for piece in run.pieces():
         for record in cutter.feed(piece):
             yield record
     for record in cutter.close():
         yield record
+
+
+async def in_batches(items: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]:
+    """The items in lists of this length; the last one is shorter."""
+    batch: list[T] = []
+    async for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 async def read_brand(run: Run) -> asyncpg.Record:

@@ -5,7 +5,6 @@ the last batch. A line that the database refuses is found by halving its batch. 
 door is `import`), so the same file again adds nothing.
 """
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from app.domain.csv_files import Refusal
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.order_file import read_line
 from app.domain.orders import TRUST_SERVER, Context, OrderReport, Receipt
-from app.jobs.files import read_brand, records, refused_line, sheet_of
+from app.jobs.files import in_batches, read_brand, read_lines, refused_line
 from app.jobs.run import Interrupted, JobLine, Run
 from app.orders.record import Recorded, record
 from app.secret import derive
@@ -28,8 +27,6 @@ log = logging.getLogger("ariane.jobs")
 
 BATCH_ROWS = 250
 """Lines recorded in one transaction, which keeps their orders locked."""
-YIELD_ROWS = 50
-"""Lines read before other tasks may run: some milliseconds."""
 
 WORDS = {"orders": ("new", "added", "known"), "refunds": ("new", "waiting", "known")}
 """What is counted. added: one more report of a known order. known: nothing that was not reported before. waiting: new, its order is not known yet."""
@@ -40,31 +37,20 @@ Item = tuple[int, OrderReport | Refusal | None]
 
 async def run_import(run: Run) -> Mapping[str, Any]:
     """Records the file, or only reads it (`dry_run`); returns the number of lines by outcome."""
-    sheet = sheet_of(run.arguments)
-    context = await _context(run)
-    importing = Import(run)
-    batch: list[Item] = []
-    async for each in records(run, sheet, skip=run.done):
-        batch.append((each.number, read_line(each, sheet, context, run.arguments.get("kind"))))
-        if len(batch) % YIELD_ROWS == 0:
-            await asyncio.sleep(0)
-        if len(batch) == BATCH_ROWS:
-            await importing.take(batch)
-            batch = []
-    await importing.take(batch)
-    return importing.result()
-
-
-async def _context(run: Run) -> Context:
-    """Everything counts as received when the job was made, so that a repetition dates the lines the same."""
     brand = await read_brand(run)
-    return Context(
+    context = Context(
+        # Everything counts as received when the job was made, so that a repetition dates the lines the same.
         received_at=run.created_at,
         currency=brand["currency"],
         customer_key=partial(customer_key, derive(run.secret, PURPOSE), run.brand_id),
         shop=run.arguments.get("shop") or "main",
         click_param=brand["click_param"],
     )
+    importing = Import(run)
+    read = partial(read_line, context=context, kind=run.arguments.get("kind"))
+    async for batch in in_batches(read_lines(run, read, skip=run.done), BATCH_ROWS):
+        await importing.take(batch)
+    return importing.result()
 
 
 class Import:
@@ -83,8 +69,6 @@ class Import:
 
     async def take(self, items: Sequence[Item]) -> None:
         """Records these lines; where the database refuses one of them, all others."""
-        if not items:
-            return
         try:
             await self._commit(items)
         except Interrupted:
@@ -99,7 +83,9 @@ class Import:
             else:
                 [(number, report)] = items
                 log.error("line %d of job %s cannot be recorded", number, self.run.id, exc_info=error)
-                await self._commit([(number, _unrecordable(report))])
+                order_id = report.refs[0] if isinstance(report, OrderReport) else None
+                detail = "the database refuses this line; the log says why"
+                await self._commit([(number, Refusal("cannot_be_recorded", detail, None, order_id))])
 
     async def _commit(self, items: Sequence[Item]) -> None:
         async def work(connection: asyncpg.Connection) -> Mapping[str, Any]:
@@ -151,8 +137,3 @@ def _count(number: int, report: OrderReport, recorded: Recorded, counts: Counter
     counts["conflicting"] += 1
     detail = "recorded; another report of equal weight says something else of it, in this file or before"
     return [JobLine(number, "conflicting", "conflicting_reports", detail, {"order_id": report.refs[0]})]
-
-
-def _unrecordable(report: OrderReport | Refusal | None) -> Refusal:
-    order_id = report.refs[0] if isinstance(report, OrderReport) else None
-    return Refusal("cannot_be_recorded", "the database refuses this line; the log says why", None, order_id)

@@ -8,11 +8,11 @@ The comparison deliberately reads everything in one snapshot: an order that arri
 nothing else: a transaction that only reads has no id that redeciding would wait for. The messages that only hint at a reason are read before it.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -25,7 +25,7 @@ from app.domain.csv_files import Refusal
 from app.domain.order_list import ListDefaults, read_listed
 from app.domain.reconciliation import NEVER_RECEIVED, REASONS, STATUSES, Compared, Listed, Ours, Reconciliation
 from app.domain.statuses import COUNTED
-from app.jobs.files import read_brand, records, refused_line, sheet_of
+from app.jobs.files import in_batches, read_brand, read_lines, refused_line
 from app.jobs.refused_messages import RefusedMessage, messages_naming
 from app.jobs.run import JobFailed, JobLine, Run
 
@@ -33,8 +33,6 @@ BATCH_ROWS = 500
 """Lines compared and committed together."""
 READ_ROWS = 2_000
 """Lines of the first pass between two commits of progress."""
-YIELD_ROWS = 100
-"""Lines read before other tasks may run."""
 SHOPS_MAX = 100
 """Other shops and kinds of the brand in which a missing order is looked for."""
 
@@ -100,30 +98,21 @@ async def run_reconciliation(run: Run) -> Mapping[str, Any]:
     row = await read_brand(run)
     brand = ListDefaults(row["currency"], ZoneInfo(row["time_zone"]))
     await run.commit(run.delete_lines, done=0)
+    read = partial(read_listed, brand=brand)
     contents = Contents()
-    async for _, listed in _read_lines(run, brand):
-        if isinstance(listed, Listed):
-            contents.add(listed)
+    async for batch in in_batches(read_lines(run, read), READ_ROWS):
+        for _, listed in batch:
+            if isinstance(listed, Listed):
+                contents.add(listed)
+        await run.commit(done=0)
     span = _span(run.arguments, contents)
     messages = await messages_naming(run.pool, run.brand_id, contents.lines.keys(), span)
     async with run.pool.acquire() as held, held.transaction(isolation="repeatable_read", readonly=True):
         comparison = Comparison(run, held, span, contents, messages, brand.currency)
         await comparison.prepare()
-        await comparison.compare_listed(_read_lines(run, brand))
+        await comparison.compare_listed(read_lines(run, read))
         await comparison.add_unlisted()
         return comparison.result()
-
-
-async def _read_lines(run: Run, brand: ListDefaults) -> AsyncIterator[ReadLine]:
-    sheet = sheet_of(run.arguments)
-    count = 0
-    async for record in records(run, sheet):
-        yield record.number, read_listed(record, sheet, brand)
-        count += 1
-        if count % READ_ROWS == 0:
-            await run.commit(done=run.done)
-        elif count % YIELD_ROWS == 0:
-            await asyncio.sleep(0)
 
 
 def _span(arguments: Mapping[str, Any], contents: Contents) -> tuple[datetime, datetime]:
@@ -173,15 +162,9 @@ class Comparison:
 
     async def compare_listed(self, lines: AsyncIterator[ReadLine]) -> None:
         """The second pass: every line of the list becomes a line of the job."""
-        batch: list[tuple[int, Listed | Refusal]] = []
-        async for number, listed in lines:
-            self.last_number = max(self.last_number, number)
-            if listed is not None:
-                batch.append((number, listed))
-            if len(batch) == BATCH_ROWS:
-                await self._compare(batch)
-                batch = []
-        await self._compare(batch)
+        async for batch in in_batches(lines, BATCH_ROWS):
+            self.last_number = max(self.last_number, batch[-1][0])
+            await self._compare([(number, listed) for number, listed in batch if listed is not None])
 
     async def _compare(self, batch: Sequence[tuple[int, Listed | Refusal]]) -> None:
         refs = [each.ref for _, each in batch if isinstance(each, Listed)]

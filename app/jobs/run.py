@@ -17,9 +17,10 @@ from uuid import UUID
 
 import asyncpg
 
-from app import random_ids
+from app import clock, random_ids
 from app.database.errors import DRIVER_ERRORS, is_passing
 from app.database.transactions import in_transaction
+from app.domain import ids
 from app.domain.text import storable
 from app.settings import Settings
 
@@ -33,6 +34,11 @@ TEXT_CHARACTERS_MAX = 500
 """Longest text of a line or an error, in characters."""
 HEARTBEATS = 4
 """Heartbeats within `job_silent_s`: three may be late before a job counts as dead."""
+
+BROKEN_OFF_AFTER = timedelta(hours=6)
+"""Age at which an upload without a job is deleted: it will never become one."""
+SWEPT_JOBS_MAX = 10
+"""Old jobs deleted in one transaction: each may have a hundred thousand lines."""
 
 CLAIM_LOCK = 0x61726A62  # "arjb"
 """Advisory lock held while a job is chosen. Without it two processes would each take a job of one brand: neither sees the other's uncommitted choice."""
@@ -70,6 +76,10 @@ ADD_LINES = """
 INSERT INTO job_line (brand_id, job_id, number, status, reason, detail, details)
 SELECT $1, $2, r.* FROM jsonb_to_recordset($3::jsonb) AS r(number bigint, status text, reason text, detail text, details jsonb)
 ON CONFLICT DO NOTHING
+"""
+DELETE_OLD = "DELETE FROM job WHERE (brand_id, id) IN (SELECT brand_id, id FROM job WHERE finished_at < $1 LIMIT $2) RETURNING brand_id, id"
+DELETE_BROKEN_OFF = """
+DELETE FROM job_piece p WHERE p.job_id < $1 AND NOT EXISTS (SELECT 1 FROM job j WHERE j.brand_id = p.brand_id AND j.id = p.job_id)
 """
 PIECE = "SELECT content FROM job_piece WHERE brand_id = $1 AND job_id = $2 AND number = $3"
 
@@ -272,6 +282,24 @@ async def _run(run: Run, kinds: Mapping[str, Kind]) -> None:
         await run.finish(
             "failed", run.result, "something went wrong on our side; the log has the details under the job's id"
         )
+
+
+async def sweep_jobs(pool: asyncpg.Pool, settings: Settings) -> int:
+    """Deletes jobs that ended more than `job_retention_days` ago, and pieces of uploads that broke off. Returns the number of jobs."""
+    now = clock.now()
+    before = now - timedelta(days=settings.job_retention_days)
+
+    async def some(connection: asyncpg.Connection) -> int:
+        rows = await connection.fetch(DELETE_OLD, before, SWEPT_JOBS_MAX)
+        for row in rows:
+            await connection.execute(DELETE_LINES, row["brand_id"], row["id"])
+        return len(rows)
+
+    total = 0
+    while deleted := await in_transaction(pool, some):
+        total += deleted
+    await pool.execute(DELETE_BROKEN_OFF, ids.floor_at(now - BROKEN_OFF_AFTER))
+    return total
 
 
 def _storable(value: str | int | bool | None) -> str | int | bool | None:

@@ -34,8 +34,7 @@ from app.intake.deliveries.recording import record_deliveries
 from app.intake.drain import ClickRecorder, drain, note_progress
 from app.intake.housekeeping import keep_house
 from app.jobs.kinds import KINDS
-from app.jobs.run import run_next
-from app.jobs.sweeping import sweep_jobs
+from app.jobs.run import run_next, sweep_jobs
 from app.orders.redecide import redecide
 from app.orders.statuses import lock_due
 from app.secret import load_secret

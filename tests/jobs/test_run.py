@@ -14,8 +14,7 @@ import pytest
 
 from app import clock, random_ids
 from app.database.connections import connect_pool
-from app.jobs.run import ATTEMPTS_MAX, JobFailed, JobLine, Kind, Run, run_next
-from app.jobs.sweeping import sweep_jobs
+from app.jobs.run import ATTEMPTS_MAX, JobFailed, JobLine, Kind, Run, run_next, sweep_jobs
 from app.settings import Settings, read_settings
 
 Doing = Callable[[Run], Awaitable[Mapping[str, Any]]]
