@@ -47,6 +47,7 @@ async def run_import(run: Run) -> Mapping[str, Any]:
         click_param=brand["click_param"],
     )
     importing = Import(run)
+    run.result = importing.result
     read = partial(read_line, context=context, kind=run.arguments.get("kind"))
     async for batch in in_batches(read_lines(run, read, skip=run.done), BATCH_ROWS):
         await importing.take(batch)
@@ -60,12 +61,6 @@ class Import:
         self.run = run
         self.receipt = Receipt(TRUST_SERVER, "import", "import", run.created_at)
         self.dry_run: bool = run.arguments["dry_run"]
-        self.run.result = self.result()
-
-    @property
-    def counts(self) -> Counter[str]:
-        """The counts as last committed."""
-        return Counter(self.run.checkpoint.get("counts"))
 
     async def take(self, items: Sequence[Item]) -> None:
         """Records these lines; where the database refuses one of them, all others."""
@@ -89,7 +84,7 @@ class Import:
 
     async def _commit(self, items: Sequence[Item]) -> None:
         async def work(connection: asyncpg.Connection) -> Mapping[str, Any]:
-            counts = self.counts
+            counts: Counter[str] = Counter(self.run.checkpoint.get("counts"))
             lines = [refused_line(number, each) for number, each in items if isinstance(each, Refusal)]
             counts["refused"] += len(lines)
             counts.update(f"reason.{line.reason}" for line in lines)
@@ -105,14 +100,11 @@ class Import:
             await self.run.add_lines(connection, lines)
             return {"counts": counts}
 
-        try:
-            await self.run.commit(work, done=self.run.done + len(items))
-        finally:
-            self.run.result = self.result()
+        await self.run.commit(work, done=self.run.done + len(items))
 
     def result(self) -> dict[str, Any]:
-        """The number of lines by outcome."""
-        counts = self.counts
+        """The number of lines by outcome, as last committed."""
+        counts: Counter[str] = Counter(self.run.checkpoint.get("counts"))
         reasons = {name.partition(".")[2]: count for name, count in counts.items() if name.startswith("reason.")}
         return {
             "dry_run": self.dry_run,

@@ -8,12 +8,15 @@ The comparison deliberately reads everything in one snapshot: an order that arri
 nothing else: a transaction that only reads has no id that redeciding would wait for. The messages that only hint at a reason are read before it.
 """
 
+import asyncio
+import re
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import unquote_plus
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -26,7 +29,6 @@ from app.domain.order_list import ListDefaults, read_listed
 from app.domain.reconciliation import NEVER_RECEIVED, REASONS, STATUSES, Compared, Listed, Ours, Reconciliation
 from app.domain.statuses import COUNTED
 from app.jobs.files import in_batches, read_brand, read_lines, refused_line
-from app.jobs.refused_messages import RefusedMessage, messages_naming
 from app.jobs.run import JobFailed, JobLine, Run
 
 BATCH_ROWS = 500
@@ -35,6 +37,16 @@ READ_ROWS = 2_000
 """Lines of the first pass between two commits of progress."""
 SHOPS_MAX = 100
 """Other shops and kinds of the brand in which a missing order is looked for."""
+DELIVERIES_MAX = 5_000
+"""Messages searched, the newest first."""
+DELIVERIES_ROWS = 100
+"""Messages read at once."""
+BODY_BYTES_MAX = 64 << 10
+"""Searched part of a body, in bytes: on every platform the order's id stands near the beginning."""
+NAME_CHARACTERS_MIN = 4
+"""Shortest order id that is searched for: a shorter one stands in half of all messages as a quantity or a price."""
+LATE = timedelta(days=7)
+"""Time after the span in which a shop may still report its orders."""
 
 SNAPSHOT_AT = "SELECT now()"
 
@@ -69,7 +81,12 @@ COUNT_OF_SPAN = """
 SELECT count(*) FROM conversion c WHERE c.brand_id = $1 AND c.root_id = c.id AND c.shop = $2 AND c.kind = $3 AND c.status = ANY($4::text[])
     AND NOT c.test AND c.occurred_at >= $5 AND c.occurred_at < $6
 """
+REFUSED = """
+SELECT id, status, reason, headers::text AS headers, substring(body FOR $4) AS body FROM delivery
+WHERE brand_id = $1 AND status = ANY($6::text[]) AND id >= $2 AND id < $3 ORDER BY id DESC LIMIT $5
+"""
 NO_ID = UUID(int=0)
+_BETWEEN = re.compile(r"[\s\"',;:{}\[\]()<>&=?#\\]+")
 
 
 Details = dict[str, str | int | bool | None]
@@ -93,6 +110,15 @@ class Contents:
             self.until = max(filter(None, (self.until, listed.until)))
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedMessage:
+    """A message that was not used. status: `rejected` or `unsigned`."""
+
+    id: UUID
+    status: str
+    reason: str | None
+
+
 async def run_reconciliation(run: Run) -> Mapping[str, Any]:
     """Compares the list with what was recorded; returns the waterfalls and the number of orders by status and reason."""
     row = await read_brand(run)
@@ -106,7 +132,7 @@ async def run_reconciliation(run: Run) -> Mapping[str, Any]:
                 contents.add(listed)
         await run.commit(done=0)
     span = _span(run.arguments, contents)
-    messages = await messages_naming(run.pool, run.brand_id, contents.lines.keys(), span)
+    messages = await _messages_naming(run.pool, run.brand_id, contents.lines.keys(), span)
     async with run.pool.acquire() as held, held.transaction(isolation="repeatable_read", readonly=True):
         comparison = Comparison(run, held, span, contents, messages, brand.currency)
         await comparison.prepare()
@@ -280,3 +306,37 @@ def _job_line(number: int, line: Compared, more: Details) -> JobLine:
             details["here_currency"] = ours.currency
     details |= {f"{cause}_minor": minor for cause, minor in line.parts.items()}
     return JobLine(number, line.status, line.reason, REASONS[line.reason], {**details, **more})
+
+
+# ── “Never sent” or “sent, and refused” ──────────────────────────────────────────────────────────────────────────────
+
+
+async def _messages_naming(
+    pool: asyncpg.Pool, brand_id: UUID, refs: Collection[str], span: tuple[datetime, datetime]
+) -> dict[str, RefusedMessage]:
+    """For each of these orders the newest refused message of the span that names it.
+
+    A message names an order that stands in it as a whole word, so the answer is a hint and not a proof.
+    """
+    wanted = {ref for ref in refs if len(ref) >= NAME_CHARACTERS_MIN}
+    found: dict[str, RefusedMessage] = {}
+    first, before = ids.floor_at(span[0]), ids.floor_at(span[1] + LATE)
+    for _ in range(DELIVERIES_MAX // DELIVERIES_ROWS if wanted else 0):
+        rows = await pool.fetch(
+            REFUSED, brand_id, first, before, BODY_BYTES_MAX, DELIVERIES_ROWS, ["rejected", "unsigned"]
+        )
+        for row in rows:
+            for ref in wanted & _words(bytes(row["body"]), row["headers"]):
+                found[ref] = RefusedMessage(row["id"], row["status"], row["reason"])
+            wanted -= found.keys()
+            # A long body takes milliseconds, and the drain waits for its turn on this event loop.
+            await asyncio.sleep(0)
+        if len(rows) < DELIVERIES_ROWS or not wanted:
+            break
+        before = rows[-1]["id"]
+    return found
+
+
+def _words(body: bytes, headers: str) -> set[str]:
+    text = f"{body.decode('utf-8', 'replace')} {headers}"
+    return set(_BETWEEN.split(text)) | set(_BETWEEN.split(unquote_plus(text)))

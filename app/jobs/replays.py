@@ -29,7 +29,8 @@ def selection_of(arguments: Mapping[str, Any], until: datetime) -> Selection | N
     except ValueError:
         return None
     chosen = arguments.get("ids")
-    since, to = (None if arguments.get(name) is None else _floor(arguments[name]) for name in ("from", "to"))
+    given = (arguments.get(name) for name in ("from", "to"))
+    since, to = (None if text is None else ids.floor_at(datetime.fromisoformat(text)) for text in given)
     # Deliveries chosen by id may come from a machine whose clock is ahead.
     end = ids.floor_at(until) if chosen is None else LAST
     return Selection(
@@ -41,39 +42,22 @@ def selection_of(arguments: Mapping[str, Any], until: datetime) -> Selection | N
     )
 
 
-def _floor(text: str) -> UUID:
-    return ids.floor_at(datetime.fromisoformat(text))
-
-
 async def replay_deliveries(run: Run) -> Mapping[str, Any]:
     """Replays the deliveries that its arguments selected when the job was made; returns their numbers by outcome, and `dry_run`."""
+    dry_run = bool(run.arguments.get("dry_run"))
+    run.result = lambda: {"dry_run": dry_run, **add_up((), run.checkpoint.get("tally", {}))}
     selection = selection_of(run.arguments, run.created_at)
-    if selection is None:
-        return _result(run)
-    if run.checkpoint:
+    if selection is not None and run.checkpoint:
         selection = selection.after(UUID(run.checkpoint["last"]))
-    while True:
+    while selection is not None:
         async with run.pool.acquire() as connection:
             batch = await next_selected(connection, run.brand_id, selection)
         if not batch:
-            return _result(run)
-        await replay_batch(
-            partial(_commit, run),
-            run.brand_id,
-            batch,
-            secret=run.secret,
-            dry_run=_is_dry(run),
-            through=(Interrupted,),
-        )
+            break
+        commit = partial(_commit, run)
+        await replay_batch(commit, run.brand_id, batch, secret=run.secret, dry_run=dry_run, through=(Interrupted,))
         selection = selection.after(batch[-1])
-
-
-def _is_dry(run: Run) -> bool:
-    return bool(run.arguments.get("dry_run"))
-
-
-def _result(run: Run) -> dict[str, Any]:
-    return {"dry_run": _is_dry(run), **add_up((), run.checkpoint.get("tally", {}))}
+    return run.result()
 
 
 async def _commit(run: Run, delivery_ids: Sequence[UUID], part: Part) -> list[Replayed]:
@@ -82,20 +66,15 @@ async def _commit(run: Run, delivery_ids: Sequence[UUID], part: Part) -> list[Re
 
     async def work(connection: asyncpg.Connection) -> Mapping[str, Any]:
         replayed[:] = await part(connection)
-        await run.add_lines(connection, _lines(run.done, delivery_ids, replayed))
+        results = {each.id: each.result for each in replayed}
+        lines = []
+        for number, delivery_id in enumerate(delivery_ids, run.done + 1):
+            result = results.get(delivery_id)
+            if result is not None and result.status in LISTED:
+                details = {"delivery_id": ids.show("delivery", delivery_id)}
+                lines.append(JobLine(number, result.status, result.reason, result.detail, details))
+        await run.add_lines(connection, lines)
         return {"last": str(delivery_ids[-1]), "tally": add_up(replayed, run.checkpoint.get("tally", {}))}
 
-    try:
-        await run.commit(work, done=run.done + len(delivery_ids))
-    finally:
-        run.result = _result(run)
+    await run.commit(work, done=run.done + len(delivery_ids))
     return replayed
-
-
-def _lines(done: int, delivery_ids: Sequence[UUID], replayed: Sequence[Replayed]) -> list[JobLine]:
-    results = {each.id: each.result for each in replayed}
-    return [
-        JobLine(done + place, result.status, result.reason, result.detail, {"delivery_id": ids.show("delivery", each)})
-        for place, each in enumerate(delivery_ids, 1)
-        if (result := results.get(each)) is not None and result.status in LISTED
-    ]

@@ -122,7 +122,7 @@ Work = Callable[[asyncpg.Connection], Awaitable[Mapping[str, Any] | None]]
 class Run:
     """One job that this process runs.
 
-    arguments: as they were enqueued. checkpoint: as last committed, {} at first. result: so far; kept when the job is cancelled or fails.
+    arguments: as they were enqueued. checkpoint: as last committed, {} at first. result: so far, asked for when the job is cancelled or fails.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Run:
         self.arguments: dict[str, Any] = json.loads(row["arguments"])
         self.checkpoint: dict[str, Any] = json.loads(row["checkpoint"] or "{}")
         self.done: int = row["done"]
-        self.result: dict[str, Any] = {}
+        self.result: Callable[[], Mapping[str, Any]] = dict
         self.attempts: int = row["attempts"]
         self._claim = claim
         self._stopping = stopping
@@ -258,30 +258,26 @@ async def run_next(
 
 
 async def _run(run: Run, kinds: Mapping[str, Kind]) -> None:
-    kind = kinds.get(run.kind)
-    if run.attempts > ATTEMPTS_MAX:
-        await run.finish("failed", None, f"it was begun {ATTEMPTS_MAX} times and never came to an end")
-        return
-    if kind is None:
-        await run.finish("failed", None, f"this release knows no job of the kind {run.kind!r}")
-        return
     try:
-        await run.finish("succeeded", await kind.run(run))
+        if run.attempts > ATTEMPTS_MAX:
+            raise JobFailed(f"it was begun {ATTEMPTS_MAX} times and never came to an end")
+        if run.kind not in kinds:
+            raise JobFailed(f"this release knows no job of the kind {run.kind!r}")
+        await run.finish("succeeded", await kinds[run.kind].run(run))
     except Cancelled:
-        await run.finish("cancelled", run.result)
+        await run.finish("cancelled", run.result())
     except Stopped:
         await run.release()
     except Lost:
         log.warning("job %s was taken up elsewhere: this process was silent for too long", run.id)
     except JobFailed as error:
-        await run.finish("failed", run.result, str(error))
+        await run.finish("failed", run.result(), str(error))
     except Exception as error:
         if is_passing(error):
             raise
         log.exception("job %s failed", run.id)
-        await run.finish(
-            "failed", run.result, "something went wrong on our side; the log has the details under the job's id"
-        )
+        detail = "something went wrong on our side; the log has the details under the job's id"
+        await run.finish("failed", run.result(), detail)
 
 
 async def sweep_jobs(pool: asyncpg.Pool, settings: Settings) -> int:

@@ -223,7 +223,7 @@ async def test_a_cancelled_job_ends_after_its_part_and_keeps_its_result(runner: 
 
     async def is_cancelled(run: Run) -> Mapping[str, Any]:
         await runner.pool.execute("UPDATE job SET cancelled_at = now() WHERE id = $1", job_id)
-        run.result = {"counted": 1}
+        run.result = lambda: {"counted": 1}
         return await count(run)
 
     await runner.run(is_cancelled)
