@@ -8,12 +8,12 @@ from starlette.routing import Mount
 
 from app.server.app import create_api
 from app.settings import Settings
-from app.tracking.doors import open_doors
+from app.tracking.doors import Doors
 
 
 def create_app(settings: Settings) -> Starlette:
     """The application, whose lifespan opens and closes both."""
-    doors = open_doors(settings)
+    doors = Doors(settings)
     api = create_api(settings)
 
     @asynccontextmanager

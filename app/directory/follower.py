@@ -119,8 +119,8 @@ IDENTITY = """SELECT format('%s/%s/%s', system_identifier, timeline_id,
 class Follower:
     """Keeps one cache in step with one database.
 
-    loaded: all rows were read once, or came from a snapshot. fresh: the last query succeeded. schema: the revision last seen; schema_wanted: the
-    one this release needs. identity and horizon: see snapshot.Head.
+    loaded: all rows were read once, or came from a snapshot, whose identity and horizon (see snapshot.Head) are then set before `start`.
+    fresh: the last query succeeded. schema: the revision last seen; schema_wanted: the one this release needs.
     """
 
     def __init__(self, cache: Cache, dsn: str, *, poll_ms: int) -> None:
@@ -140,10 +140,6 @@ class Follower:
         # A separate connection: the other one may be busy reading a million rows.
         self._lookup_connection: asyncpg.Connection | None = None
         self._retry_lookup_at_s = 0.0
-
-    def resume(self, identity: str | None, horizon: int) -> None:
-        """Treat the cache, loaded from a snapshot, as complete up to this horizon of this database. Call it before `start`."""
-        self.identity, self.horizon, self.loaded = identity, horizon, True
 
     def start(self) -> None:
         """Begin to follow the database in a task."""

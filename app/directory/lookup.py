@@ -145,7 +145,7 @@ class Directory:
             log.log(logging.WARNING if self._snapshot.exists() else logging.DEBUG, "no snapshot: %s", error)
             return
         self.cache.replace(tables)
-        self._follower.resume(head.identity, head.horizon)
+        self._follower.identity, self._follower.horizon, self._follower.loaded = head.identity, head.horizon, True
 
 
 def open_directory(settings: Settings) -> Directory:

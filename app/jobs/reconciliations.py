@@ -154,33 +154,25 @@ def _span(arguments: Mapping[str, Any], contents: Contents) -> tuple[datetime, d
     return since, until
 
 
+@dataclass
 class Comparison:
     """The comparison of one list with our orders, batch by batch. currency: of our orders that name none."""
 
-    def __init__(
-        self,
-        run: Run,
-        connection: Connection,
-        span: tuple[datetime, datetime],
-        contents: Contents,
-        messages: Mapping[str, RefusedMessage],
-        currency: str,
-    ) -> None:
-        self.run = run
-        self.connection = connection
-        self.span = span
-        self.contents = contents
-        self.messages = messages
-        self.currency = currency
-        self.shop: str = run.arguments["shop"] or "main"
-        self.kind: str = run.arguments["kind"] or "sale"
-        self.sums = Reconciliation()
-        self.refused: Counter[str] = Counter()
-        self.seen: set[UUID] = set()
-        self.last_number = max(contents.lines.values(), default=1)
+    run: Run
+    connection: Connection
+    span: tuple[datetime, datetime]
+    contents: Contents
+    messages: Mapping[str, RefusedMessage]
+    currency: str
+    sums: Reconciliation = field(default_factory=Reconciliation)
+    refused: Counter[str] = field(default_factory=Counter)
+    seen: set[UUID] = field(default_factory=set)
 
     async def prepare(self) -> None:
         """Reads what all batches need."""
+        self.shop: str = self.run.arguments["shop"] or "main"
+        self.kind: str = self.run.arguments["kind"] or "sale"
+        self.last_number = max(self.contents.lines.values(), default=1)
         scope = (self.run.brand_id, self.shop, self.kind)
         self.as_of = await self.connection.fetchval(SNAPSHOT_AT)
         self.shops = await self.connection.fetch(SHOPS, *scope, SHOPS_MAX)

@@ -27,7 +27,7 @@ from uvicorn.server import Server
 from app.clock import monotonic_s
 from app.server.app import create_api
 from app.settings import Settings, read_settings
-from app.tracking.doors import Doors, open_doors
+from app.tracking.doors import Doors
 from app.tracking.protocol import protocol_class
 
 BACKLOG = 2_048
@@ -70,7 +70,7 @@ class WebWorker:
         """Serve until SIGTERM. Raises what the doors raise at their start; the parent then restarts the worker."""
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        doors = open_doors(self.settings)
+        doors = Doors(self.settings)
         await doors.start()
         self.open.push_async_callback(doors.stop)
         server = await self._listen(doors)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from app.directory.lookup import Directory, open_directory
+from app.directory.lookup import open_directory
 from app.errors import AppError, Unavailable
 from app.metrics import CONTENT_TYPE, Counts, render, totals
 from app.secret import derive, load_secret
@@ -44,45 +44,40 @@ log = logging.getLogger("ariane.doors")
 class Doors:
     """One worker's doors: `start`, then call it as an ASGI application. `api` is set once the API has been imported.
 
+    Raises SettingsError when the secret key cannot be read or created.
     stopping: set when the worker begins to stop, so that `/readyz` reports it while requests are still answered.
     """
 
-    def __init__(self, settings: Settings, directory: Directory, clicks: Spool, orders: Spool, counts: Counts) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.api: ASGIApp | None = None
         self.stopping = False
-        self.directory = directory
-        self.clicks = clicks
-        self.orders = orders
-        self._counts = counts
-        secret = load_secret(settings)
-        self._redirects = Redirects(
-            directory,
-            clicks,
-            counts,
-            proxies=Proxies(settings.trusted_proxies),
-            visitor_key=derive(secret, "visitor"),
+        self.directory = open_directory(settings)
+        open_spool = partial(
+            Spool,
+            settings.data / "spool",
+            sync_ms=settings.spool_sync_ms,
+            segment_bytes=settings.spool_segment_bytes,
+            cap_bytes=settings.spool_cap_bytes,
         )
+        self.clicks, self.orders = open_spool(kind="clicks", sync=settings.spool_sync), open_spool(kind="orders")
+        self._counts = Counts(settings.data / "metrics")
+        secret = load_secret(settings)
+        proxies, visitor_key = Proxies(settings.trusted_proxies), derive(secret, "visitor")
+        self._redirects = Redirects(self.directory, self.clicks, self._counts, proxies, visitor_key)
         # Also called by the fast path (protocol.py).
         self.prepare, self.record = self._redirects.prepare, self._redirects.record
-        self._pixels = Pixels(directory, orders, counts, body_max_bytes=settings.pixel_max_bytes)
-        self._hooks = Hooks(
-            directory,
-            orders,
-            counts,
-            secret=secret,
-            body_max_bytes=settings.body_max_bytes,
-            unsigned_per_hour=settings.unsigned_cap_rows,
-        )
+        pixels = Pixels(self.directory, self.orders, self._counts, settings.pixel_max_bytes)
+        hooks = Hooks(self.directory, self.orders, self._counts, settings, secret)
         # By the first path segment. These names are reserved: no slug may be one of them (app/domain/slugs.py).
         self._doors: dict[str, Door] = {
             "": self._front,
             "healthz": self._health,
             "readyz": self._readiness,
             "metrics": self._metrics,
-            "p.gif": self._pixels.answer_pixel,
-            "e": self._pixels.answer_beacon,
+            "p.gif": pixels.answer_pixel,
+            "e": pixels.answer_beacon,
             "a.js": answer_script,
-            "in": self._hooks.answer,
+            "in": hooks.answer,
             **dict.fromkeys(API, self._starting),
             "robots.txt": self._not_found,
             "favicon.ico": self._not_found,
@@ -212,16 +207,3 @@ class Doors:
         except OSError:
             counts = list(self._counts.slots)
         return render(counts, gauges)
-
-
-def open_doors(settings: Settings) -> Doors:
-    """The doors as configured, not started. Raises SettingsError when the secret key cannot be read or created."""
-    open_spool = partial(
-        Spool,
-        settings.data / "spool",
-        sync_ms=settings.spool_sync_ms,
-        segment_bytes=settings.spool_segment_bytes,
-        cap_bytes=settings.spool_cap_bytes,
-    )
-    clicks, orders = open_spool(kind="clicks", sync=settings.spool_sync), open_spool(kind="orders")
-    return Doors(settings, open_directory(settings), clicks, orders, Counts(settings.data / "metrics"))

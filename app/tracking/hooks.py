@@ -25,6 +25,7 @@ from app.platforms.kit.digests import PROOF, QUERY
 from app.platforms.registry import platform_of
 from app.platforms.signing import advise, forget, set_up, verify
 from app.secret import UnsealError, unseal
+from app.settings import Settings
 from app.spool.records import HookLine, encode
 from app.spool.writer import Spool, SpoolFull
 from app.tracking.responses import Answer, Receive, Scope, json_answer, method_refused, read_body
@@ -48,21 +49,11 @@ log = logging.getLogger("ariane.hooks")
 class Hooks:
     """The webhook door of one worker."""
 
-    def __init__(
-        self,
-        directory: Directory,
-        spool: Spool,
-        counts: Counts,
-        *,
-        secret: str,
-        body_max_bytes: int,
-        unsigned_per_hour: int,
-    ) -> None:
+    def __init__(self, directory: Directory, spool: Spool, counts: Counts, settings: Settings, secret: str) -> None:
         self._directory = directory
         self._spool = spool
         self._counts = counts
-        self._body_max_bytes = body_max_bytes
-        self._unsigned_per_hour = unsigned_per_hour
+        self._settings = settings
         self._unsigned: dict[str, tuple[int, int]] = {}
         # Opening a sealed secret costs more than checking a signature with it.
         self._unseal = lru_cache(maxsize=1_024)(lambda sealed: _open(secret, sealed))
@@ -80,7 +71,7 @@ class Hooks:
             query = scope["query_string"]
             if len(query) > QUERY_MAX_BYTES:
                 raise TooLarge(f"the query is larger than {QUERY_MAX_BYTES} bytes", code="body_too_large")
-            body = await read_body(scope, receive, self._body_max_bytes)
+            body = await read_body(scope, receive, self._settings.body_max_bytes)
             return json_answer(200, await self._take(source, scope, query.decode("latin-1"), body))
         except AppError as error:
             if type(error) in REFUSALS:
@@ -144,7 +135,7 @@ class Hooks:
         if began != hour:
             began, count = hour, 0
         self._unsigned[source.id] = began, count + 1
-        return count < self._unsigned_per_hour
+        return count < self._settings.unsigned_cap_rows
 
 
 def _open(secret: str, sealed: str) -> str:

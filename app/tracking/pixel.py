@@ -3,6 +3,7 @@
 Browsers need no preflight for these requests. Origin, Referer and cookies are not used: a sandboxed frame sends none of them.
 """
 
+from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -48,14 +49,14 @@ class _Keyed(msgspec.Struct):
 _read_keyed = msgspec.json.Decoder(_Keyed).decode
 
 
+@dataclass(frozen=True, slots=True)
 class Pixels:
     """The pixel and the beacon of one worker. Both are answered after the report is on the disk."""
 
-    def __init__(self, directory: Directory, spool: Spool, counts: Counts, *, body_max_bytes: int) -> None:
-        self._directory = directory
-        self._spool = spool
-        self._counts = counts
-        self._body_max_bytes = body_max_bytes
+    directory: Directory
+    spool: Spool
+    counts: Counts
+    body_max_bytes: int
 
     async def answer_pixel(self, scope: Scope, receive: Receive) -> Answer:
         """`GET /p.gif`: always 200 and the GIF, because anything else is an error in the shop's page. HEAD records nothing."""
@@ -64,14 +65,14 @@ class Pixels:
         if scope["method"] == "GET":
             query = scope["query_string"]
             key = key_in_query(query)
-            if len(query) > self._body_max_bytes:
-                self._counts.slots[PIXELS_TOO_LARGE] += 1
+            if len(query) > self.body_max_bytes:
+                self.counts.slots[PIXELS_TOO_LARGE] += 1
                 # A truncated report could name a wrong amount, so only its length is stored.
                 query = b"too_large=%d" % len(query)
             try:
                 await self._store(key, "pixel", "", query)
             except SpoolFull:
-                self._counts.slots[PIXELS_NOT_STORED] += 1
+                self.counts.slots[PIXELS_NOT_STORED] += 1
         return PIXEL_ANSWER
 
     async def answer_beacon(self, scope: Scope, receive: Receive) -> Answer:
@@ -85,31 +86,29 @@ class Pixels:
             return method_refused(scope, "POST", "OPTIONS")
         query = scope["query_string"]
         try:
-            if len(query) > self._body_max_bytes:
-                raise TooLarge(f"the query is larger than {self._body_max_bytes} bytes", code="body_too_large")
-            body = await read_body(scope, receive, self._body_max_bytes)
+            if len(query) > self.body_max_bytes:
+                raise TooLarge(f"the query is larger than {self.body_max_bytes} bytes", code="body_too_large")
+            body = await read_body(scope, receive, self.body_max_bytes)
             content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
             key = key_in_body(body) or key_in_query(query)
             await self._store(key, "beacon", content_type.decode("latin-1")[:CONTENT_TYPE_MAX_CHARS], body or query)
         except AppError as error:
             if isinstance(error, TooLarge | SpoolFull):
-                self._counts.slots[PIXELS_TOO_LARGE if isinstance(error, TooLarge) else PIXELS_NOT_STORED] += 1
+                self.counts.slots[PIXELS_TOO_LARGE if isinstance(error, TooLarge) else PIXELS_NOT_STORED] += 1
             return problem(scope["path"], error, *CORS)
         return Answer(204, headers=[*CORS, NO_STORE, NOSNIFF])
 
     async def _store(self, key: str, door: str, content_type: str, body: bytes) -> None:
         """Store the report; on the disk on return. Raises SpoolFull."""
         try:
-            found = await self._directory.find_key(key) if key else None
+            found = await self.directory.find_key(key) if key else None
         except Unavailable:
             # Browsers do not retry. The key is in the body, so the background process can still look it up.
             found = None
         brand_id, key_id, shop = (found.brand_id, found.id, found.shop) if found else (None, None, "")
-        self._spool.append(
-            encode(PixelLine(str(random_ids.new_id()), brand_id, key_id, shop, door, content_type, body))
-        )
-        await self._spool.synced()
-        self._counts.slots[PIXELS_STORED] += 1
+        self.spool.append(encode(PixelLine(str(random_ids.new_id()), brand_id, key_id, shop, door, content_type, body)))
+        await self.spool.synced()
+        self.counts.slots[PIXELS_STORED] += 1
 
 
 def key_in_query(query: bytes) -> str:

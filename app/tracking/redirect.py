@@ -5,6 +5,7 @@ written, the visitor is redirected without an id.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -71,7 +72,7 @@ class Redirects:
     """The redirect of one worker."""
 
     def __init__(
-        self, directory: Directory, spool: Spool, counts: Counts, *, proxies: Proxies, visitor_key: bytes
+        self, directory: Directory, spool: Spool, counts: Counts, proxies: Proxies, visitor_key: bytes
     ) -> None:
         self._directory = directory
         self._spool = spool
@@ -197,17 +198,13 @@ class Redirects:
         else:
             return route
         own_host = brand_id and host in self._directory.cache.host_brands
-        self._miss(brand_id, host if own_host else SHARED_HOST, slug, reason)
-        return NOT_FOUND if route is None else GONE
-
-    def _miss(self, brand_id: str | None, host: str, slug: str, reason: str) -> None:
         # Text that PostgreSQL cannot hold would be quarantined later.
         clean = slug[:SLUG_MAX_CHARS] if slug.isprintable() else "(unprintable)"
+        line = MissLine(str(random_ids.new_id()), brand_id, host if own_host else SHARED_HOST, clean, reason)
         self._counts.slots[MISSES[reason]] += 1
-        try:
-            self._spool.append(encode(MissLine(str(random_ids.new_id()), brand_id, host, clean, reason)))
-        except SpoolFull:
-            return  # counted above; the visitor of a dead link loses nothing
+        with suppress(SpoolFull):  # counted all the same; the visitor of a dead link loses nothing
+            self._spool.append(encode(line))
+        return NOT_FOUND if route is None else GONE
 
 
 @lru_cache(maxsize=1_024)

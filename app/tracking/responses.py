@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from pathlib import Path
+from string import Template
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +24,7 @@ BODY_MAX_S = 60.0
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 NO_STORE: Header = (b"cache-control", b"no-store")
 NOINDEX: Header = (b"x-robots-tag", b"noindex")
+PAGE = Template((Path(__file__).parent / "page.html").read_text())
 
 
 class Answer(NamedTuple):
@@ -78,14 +81,7 @@ def method_refused(scope: Scope, *allowed: str) -> Answer:
 
 def page(status: int, title: str, text: str, *more: Header) -> Answer:
     """A small self-contained page, mostly for visitors of dead links. title: plain text; text: trusted HTML."""
-    body = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex"><title>{title}</title>
-<style>body{{font:18px/1.5 system-ui,sans-serif;color:#222;background:#fafafa;margin:0;display:grid;place-items:center;min-height:100vh}}
-main{{padding:2rem;max-width:30rem}}h1{{font-size:1.6rem;margin:0 0 .5rem}}a{{color:inherit}}
-@media(prefers-color-scheme:dark){{body{{color:#eee;background:#111}}}}</style>
-</head><body><main><h1>{title}</h1><p>{text}</p></main></body></html>
-""".encode()
+    body = PAGE.substitute(title=title, text=text).encode()
     security = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
     headers = [(b"content-type", b"text/html; charset=utf-8"), NO_STORE, NOINDEX, NOSNIFF, security, *more]
     return Answer(status, body, headers)

@@ -14,7 +14,7 @@ from app.settings import Settings, read_settings
 from app.spool.reader import claim
 from app.spool.records import Line, decode
 from app.spool.writer import Kind
-from app.tracking.doors import Doors, open_doors
+from app.tracking.doors import Doors
 
 FAST = os.environ.get("ARIANE_FAST_REDIRECTS", "on") == "on"
 """Whether clicks on known links are answered inside uvicorn's protocol in this run."""
@@ -84,7 +84,7 @@ async def running_doors(settings: Settings, *, ready: bool = True) -> AsyncItera
     """Doors that follow the database; `ready`: wait until they do."""
     import asyncio
 
-    doors = open_doors(settings)
+    doors = Doors(settings)
     await doors.start()
     try:
         async with asyncio.timeout(10):
