@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +92,6 @@ class Spool:
         self._refused = self._create_error = ""
         self._measured_at_s = self._probe_at_s = self._create_at_s = self._preallocate_at_s = -MEASURE_EVERY_S
         self._flusher = Flusher(f"spool-{kind}-flush")
-        # For slow work: preallocation and measuring.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"spool-{kind}")
         self._waiters: list[asyncio.Future[None]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._maintenance: asyncio.Task[None] | None = None
@@ -171,7 +168,6 @@ class Spool:
             self._close_retired(self._retired)
             self._retired.clear()
             self._flusher.close()
-            self._thread.shutdown(wait=False)
 
     @property
     def writable(self) -> bool:
@@ -319,7 +315,6 @@ class Spool:
 
     async def _maintain(self) -> None:
         """Flush, measure and hand over until everything is handed over; an idle spool costs nothing."""
-        loop = asyncio.get_running_loop()
         handover_at_s = clock.monotonic_s() + HANDOVER_EVERY_S
         while self._is_dirty() or (self._segment is not None and self._segment.size_bytes):
             self._start_preallocation()
@@ -329,7 +324,7 @@ class Spool:
                 if clock.monotonic_s() >= self._measured_at_s + MEASURE_EVERY_S:
                     before = self._room_bytes
                     self._measured_at_s = clock.monotonic_s()
-                    self.bytes_total, self.segments = await loop.run_in_executor(self._thread, measure, self.directory)
+                    self.bytes_total, self.segments = await asyncio.to_thread(measure, self.directory)
                     written = before - self._room_bytes
                     self._room_bytes = self._limit_bytes - self.bytes_total - written
                 if clock.monotonic_s() >= handover_at_s:
@@ -358,8 +353,7 @@ class Spool:
             else:
                 self._preallocate_at_s = clock.monotonic_s() + MEASURE_EVERY_S
 
-        loop = asyncio.get_running_loop()
-        self._preallocating = loop.run_in_executor(self._thread, self._create, preallocated_bytes)
+        self._preallocating = asyncio.get_running_loop().run_in_executor(None, self._create, preallocated_bytes)
         self._preallocating.add_done_callback(preallocated)
 
     async def _flush(self) -> None:

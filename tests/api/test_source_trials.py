@@ -19,7 +19,7 @@ from app.platforms.presets import PRESETS as CHECKOUTS
 from app.platforms.registry import PLATFORMS
 from app.secret import seal
 from app.settings import Settings, read_settings
-from app.trial import run, steps
+from app.trial import run
 from tests.api.calls import Json, post
 from tests.cast import Brand, create_brand
 from tests.served import free_port
@@ -204,8 +204,8 @@ async def test_a_background_process_that_is_down_is_said_in_words(
     listening: Running, brand: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await listening.background.stop()
-    monkeypatch.setattr(steps, "RECORD_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(steps, "IDLE", timedelta(0))
+    monkeypatch.setattr(run, "RECORD_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(run, "IDLE", timedelta(0))
     async with listening.client(brand) as client:
         report, lines = await tried(client, await connect(client))
         assert report["ok"] is False

@@ -14,8 +14,7 @@ from app.api.http import FOUND, Pool, resource
 from app.api.rows import missing
 from app.domain import ids
 from app.errors import Conflict, TooMany
-from app.trial.run import STEP_TIMEOUT_S, run_trial
-from app.trial.steps import STEPS, TrialSource
+from app.trial.run import STEP_TIMEOUT_S, STEPS, TrialSource, run_trial
 
 router: APIRouter = resource("sources")
 
