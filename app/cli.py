@@ -2,7 +2,7 @@
 
 import sys
 
-from app.database.programs import PostgresError
+from app.database.embedded import PostgresError
 from app.errors import AppError
 from app.server.supervisor import ServeError
 from app.settings import SettingsError

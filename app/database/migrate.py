@@ -22,8 +22,6 @@ NUMBERED = (
 )
 """Tables with a column that holds the number of a transaction."""
 # A visible row with a transaction number that this server has not reached was written by another server.
-IS_FOREIGN = Template("""/* across brands: of a restored dump */
-SELECT EXISTS (SELECT FROM $table WHERE $column >= pg_snapshot_xmax(pg_current_snapshot()))""")
 ADOPT = Template("""/* across brands: of a restored dump */
 UPDATE $table SET $column = pg_current_xact_id() WHERE $column >= pg_snapshot_xmax(pg_current_snapshot())""")
 
@@ -72,9 +70,8 @@ async def _renumber(connection: asyncpg.Connection) -> bool:
     """
     restored = False
     for table, column in NUMBERED:
-        if await connection.fetchval(IS_FOREIGN.substitute(table=table, column=column)):
-            restored = True
-            await connection.execute(ADOPT.substitute(table=table, column=column))
+        done = await connection.execute(ADOPT.substitute(table=table, column=column))
+        restored |= done != "UPDATE 0"
     return restored
 
 

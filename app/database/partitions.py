@@ -41,10 +41,9 @@ async def ensure_partitions(
     when the lock cannot be had in five attempts of 2 s.
     """
     now = month_start(clock.now())
-    first = month_start(since) if since else month_after(now, -MONTHS_BACK)
+    start = month_start(since) if since else month_after(now, -MONTHS_BACK)
     last = month_start(until) if until else month_after(now, MONTHS_AHEAD)
     created = []
-    start = first
     while start <= last:
         if await _ensure_month(connection, start):
             created.append(_name(start))
@@ -53,8 +52,12 @@ async def ensure_partitions(
 
 
 MONTHS = """
-SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'click'::regclass ORDER BY c.relname
+SELECT c.relname, i.inhdetachpending FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'click'::regclass ORDER BY c.relname
 """
+IS_ATTACHED = (
+    "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'click'::regclass AND inhrelid = to_regclass($1))"
+)
 
 
 async def drop_partitions(connection: Connection, *, before: datetime) -> list[str]:
@@ -63,16 +66,15 @@ async def drop_partitions(connection: Connection, *, before: datetime) -> list[s
     The connection must not be in a transaction. A month whose lock cannot be had is left for the next time.
     """
     dropped = []
-    for (name,) in await connection.fetch(MONTHS):
+    for name, is_interrupted in await connection.fetch(MONTHS):
         year, month = name.removeprefix("click_").split("_")
         if month_after(datetime(int(year), int(month), 1, tzinfo=UTC)) > before:
             break
         await connection.execute(f"SET lock_timeout = {LOCK_TIMEOUT_MS}")
         try:
             # CONCURRENTLY, or every drain waits for the longest report. A detach that was interrupted is finalised first.
-            await connection.execute(
-                f"ALTER TABLE click DETACH PARTITION {name} {await _detach_mode(connection, name)}"
-            )
+            mode = "FINALIZE" if is_interrupted else "CONCURRENTLY"
+            await connection.execute(f"ALTER TABLE click DETACH PARTITION {name} {mode}")
             await connection.execute(f"DROP TABLE {name}")
             dropped.append(name)
         except asyncpg.LockNotAvailableError:
@@ -82,28 +84,22 @@ async def drop_partitions(connection: Connection, *, before: datetime) -> list[s
     return dropped
 
 
-async def _detach_mode(connection: Connection, name: str) -> str:
-    pending = await connection.fetchval(
-        "SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = to_regclass($1)", name
-    )
-    return "FINALIZE" if pending else "CONCURRENTLY"
-
-
 async def _ensure_month(connection: Connection, start: datetime) -> bool:
-    if await _is_attached(connection, start):
+    name = _name(start)
+    if await connection.fetchval(IS_ATTACHED, name):
         return False
     for attempt in range(1, ATTEMPTS + 1):
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
-                if await _is_attached(connection, start):
+                if await connection.fetchval(IS_ATTACHED, name):
                     return False
                 lower, upper = (floor_at(at) for at in (start, month_after(start)))
                 # The names are made of digits only. INDEXES: the key is built here, on the empty table, not under the parent's lock.
-                await connection.execute(f"CREATE TABLE {_name(start)} (LIKE click INCLUDING ALL)")
+                await connection.execute(f"CREATE TABLE {name} (LIKE click INCLUDING ALL)")
                 await connection.execute(
-                    f"ALTER TABLE click ATTACH PARTITION {_name(start)} FOR VALUES FROM ('{lower}') TO ('{upper}')"
+                    f"ALTER TABLE click ATTACH PARTITION {name} FOR VALUES FROM ('{lower}') TO ('{upper}')"
                 )
                 return True
         except asyncpg.LockNotAvailableError:
@@ -111,13 +107,6 @@ async def _ensure_month(connection: Connection, start: datetime) -> bool:
                 raise
             await asyncio.sleep(0.2 * attempt)
     raise AssertionError("unreachable")
-
-
-async def _is_attached(connection: Connection, start: datetime) -> bool:
-    found = await connection.fetchval(
-        "SELECT true FROM pg_inherits WHERE inhparent = 'click'::regclass AND inhrelid = to_regclass($1)", _name(start)
-    )
-    return found is not None
 
 
 def _name(start: datetime) -> str:

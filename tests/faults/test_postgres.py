@@ -14,8 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from app.database.embedded import SOCKET_PATH_MAX_BYTES, AlreadyRunning, Cluster, StillLeaving
-from app.database.programs import PostgresError, find_programs
+from app.database.embedded import (
+    SOCKET_PATH_MAX_BYTES,
+    AlreadyRunning,
+    Cluster,
+    PostgresError,
+    StillLeaving,
+    find_programs,
+)
 
 pytestmark = pytest.mark.faults
 PROJECT = Path(__file__).parents[2]
