@@ -37,7 +37,7 @@ ATTEMPTS_MAX = 3
 CLAIM_MARGIN = timedelta(milliseconds=100)
 """Allowance for the time between the creation of a line's id and its write to the file."""
 
-Recorder = Callable[[Sequence[Line]], Awaitable[None]]
+Recorder = Callable[[Sequence[Line]], Awaitable[object]]
 Refused = list[tuple[bytes, str]]
 
 

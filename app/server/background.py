@@ -12,10 +12,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -40,7 +41,6 @@ from app.orders.statuses import lock_due
 from app.secret import load_secret
 from app.server.priority import Backends, lower_priority
 from app.settings import Settings, SettingsError, read_settings
-from app.spool.records import Line
 
 CONNECTIONS = 13
 """Database connections: one for each task that writes concurrently; a job reads, writes and sends heartbeats."""
@@ -54,19 +54,8 @@ collecting takes a fortieth of the recording (docs/performance.md)."""
 LOG_AFTER_S = 1.0
 UNREACHED = (None, errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 """Errno of a connection that was refused at several addresses, at a missing socket, or on the way."""
-SNAPSHOT_EVERY_S = 1.0
-REDECIDE_EVERY_S = 0.25
-LOCK_EVERY_S = 30.0
-UNIQUES_EVERY_S = 1.0
-STATISTICS_EVERY_S = 2.0
-PRIORITY_EVERY_S = 2.0
-PROGRESS_EVERY_S = 1.0
-HOUSEKEEPING_EVERY_S = 600.0
-PARTITIONS_EVERY_S = 6 * 3_600.0
-JOBS_EVERY_S = 0.5
 JOBS_AT_ONCE = 2
 """Concurrent jobs, of different brands. More would only share the processor that the drain needs too."""
-JOB_MAX_S = 24 * 3_600.0
 
 log = logging.getLogger("ariane.worker")
 
@@ -141,30 +130,33 @@ class BackgroundProcess:
         tasks = [
             PeriodicTask("clicks", drain_s, 120, self._drain_clicks),
             PeriodicTask("deliveries", drain_s, 120, self._drain_deliveries),
-            PeriodicTask("redecide", REDECIDE_EVERY_S, 60, lambda: redecide(pool)),
-            PeriodicTask("locks", LOCK_EVERY_S, 60, lambda: lock_due(pool)),
-            PeriodicTask("uniques", UNIQUES_EVERY_S, 60, lambda: count_uniques(pool, calendar)),
-            PeriodicTask("statistics", STATISTICS_EVERY_S, 60, lambda: refresh_statistics(pool), busy=False),
-            PeriodicTask("progress", PROGRESS_EVERY_S, 10, lambda: note_progress(pool, self.spool), busy=False),
-            PeriodicTask("housekeeping", HOUSEKEEPING_EVERY_S, 600, self._keep_house),
-            PeriodicTask("partitions", PARTITIONS_EVERY_S, 60, self._ensure_partitions, busy=False),
+            PeriodicTask("redecide", 0.25, 60, lambda: redecide(pool)),
+            PeriodicTask("locks", 30.0, 60, lambda: lock_due(pool)),
+            PeriodicTask("uniques", 1.0, 60, lambda: count_uniques(pool, calendar)),
+            PeriodicTask("statistics", 2.0, 60, lambda: refresh_statistics(pool), busy=False),
+            PeriodicTask("progress", 1.0, 10, lambda: note_progress(pool, self.spool), busy=False),
+            PeriodicTask("housekeeping", 600.0, 600, self._keep_house),
+            PeriodicTask("partitions", 6 * 3_600.0, 60, self._ensure_partitions, busy=False),
         ]
-        tasks += [PeriodicTask(f"jobs {n}", JOBS_EVERY_S, JOB_MAX_S, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)]
+        tasks += [PeriodicTask(f"jobs {n}", 0.5, 24 * 3_600, self._run_job) for n in range(1, JOBS_AT_ONCE + 1)]
         if self.embedded:
             lower = self.backends.lower_priority
-            tasks.append(PeriodicTask("priority", PRIORITY_EVERY_S, 60, lambda: lower(pool), busy=False))
+            tasks.append(PeriodicTask("priority", 2.0, 60, lambda: lower(pool), busy=False))
         return tasks
 
     async def run(self) -> None:
         """Work until `stopping` is set, then make the last pass. Threads that migrate or load user agent data may still run on return."""
         await self.directory.start()
-        snapshot = PeriodicTask("snapshot", SNAPSHOT_EVERY_S, 60, self.directory.save_snapshot, busy=False)
-        tasks = [asyncio.create_task(self._prepare()), asyncio.create_task(self._repeat(snapshot))]
-        tasks += [asyncio.create_task(self._repeat(task, after=self.ready)) for task in self.tasks()]
+        snapshot = PeriodicTask("snapshot", 1.0, 60, self.directory.save_snapshot, busy=False)
+        tasks = [asyncio.create_task(self._repeat(snapshot)), asyncio.create_task(self._work())]
         loading = asyncio.create_task(self._load())
         await self.stopping.wait()
         await self._finish(tasks)
         loading.cancel()
+
+    async def _work(self) -> None:
+        await self._prepare()
+        await asyncio.gather(*map(self._repeat, self.tasks()))
 
     async def _load(self) -> None:
         await asyncio.to_thread(browsers.load)
@@ -224,10 +216,8 @@ class BackgroundProcess:
         return await drain(self.spool, "clicks", self.clicks, retention=retention)
 
     async def _drain_deliveries(self) -> int:
-        return await drain(self.spool, "orders", self._record_deliveries)
-
-    async def _record_deliveries(self, lines: Sequence[Line]) -> None:
-        await record_deliveries(self.pool, lines, secret=self.secret, settings=self.settings)
+        record = partial(record_deliveries, self.pool, secret=self.secret, settings=self.settings)
+        return await drain(self.spool, "orders", record)
 
     async def _ensure_partitions(self) -> None:
         async with self.pool.acquire() as connection:
@@ -244,9 +234,7 @@ class BackgroundProcess:
 
     # ── Repeating ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _repeat(self, task: PeriodicTask, after: asyncio.Event | None = None) -> None:
-        if after is not None:
-            await self._until(after)
+    async def _repeat(self, task: PeriodicTask) -> None:
         failures, outage = 0, False
         while not self.stopping.is_set():
             try:
@@ -279,12 +267,6 @@ class BackgroundProcess:
                 await self.stopping.wait()
         except TimeoutError:
             return
-
-    async def _until(self, event: asyncio.Event) -> None:
-        waits = [asyncio.create_task(event.wait()), asyncio.create_task(self.stopping.wait())]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
 
 
 def _is_outage(error: Exception) -> bool:

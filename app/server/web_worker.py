@@ -101,7 +101,9 @@ class WebWorker:
             timeout_graceful_shutdown=RUNNING_REQUESTS_S,
         )
         config.load()
-        _accept_new_connections(self.listener)
+        # The socket is the parent's, and a worker stopped by hand leaves the filter of `_drop_new_connections` to its successor.
+        with suppress(OSError):  # there was no filter
+            self.listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
         server = Server(config)
         server.lifespan = config.lifespan_class(config)
         await server.on_tick(0)
@@ -171,12 +173,6 @@ async def _until(done: Callable[[], bool]) -> None:
     deadline = monotonic_s() + OPEN_CONNECTIONS_S
     while not done() and monotonic_s() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(POLL_S)
-
-
-def _accept_new_connections(listener: socket.socket) -> None:
-    """Undo `_drop_new_connections`: the socket is the parent's, and a worker stopped by hand leaves its filter to its successor."""
-    with suppress(OSError):  # there was no filter
-        listener.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
 
 
 def _drop_new_connections(listener: socket.socket) -> None:
