@@ -87,6 +87,15 @@ async def pair_up(
     return found
 
 
+async def join(connection: AsyncConnection, brand_id: UUID, wanted: Paired) -> Pair:
+    """The collaboration of one body. Raises NotFound or Conflict naming the field at fault."""
+    faults = FieldErrors()
+    [pair] = await pair_up(connection, brand_id, [wanted], faults)
+    faults.refuse()
+    assert pair is not None
+    return pair
+
+
 def _archived(row: Any) -> tuple[str, UUID] | None:
     """Kind and id of what is archived: the collaboration, or else its campaign or influencer. None when all are in use."""
     if row.archived_at is not None:

@@ -73,6 +73,7 @@ def routers() -> "list[Any]":
     from app.api.routes import (
         brand,
         campaigns,
+        codes,
         collaborations,
         conversions,
         costs,
@@ -83,7 +84,6 @@ def routers() -> "list[Any]":
         refunds,
         reports,
     )
-    from app.api.routes.codes import codes
     from app.api.routes.jobs import imports, jobs, reconciliations
     from app.api.routes.links import links
     from app.api.routes.sources import mappings, sources, trials

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
 
 from app.api.auth import Reader, Writer
-from app.api.collaboration_ref import Paired, pair_up
+from app.api.collaboration_ref import Paired, join
 from app.api.collection import Collection
 from app.api.fields import (
     YEARS,
@@ -26,7 +26,6 @@ from app.api.fields import (
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging
-from app.api.problems import FieldErrors
 from app.api.rows import equals, points_to, refer
 from app.database.tables import campaign, collaboration, cost
 
@@ -146,12 +145,9 @@ async def create_cost(caller: Writer, session: Session, body: NewCost, response:
         owner = await refer(session, campaign, caller.brand_id, "campaign_id", body.campaign_id)
         values |= {"collaboration_id": None, "campaign_id": owner}
     else:
-        faults = FieldErrors()
-        pair = Paired(**body.model_dump(include={"collaboration_id", "campaign_id", "influencer_id"}))
-        [joined] = await pair_up(session, caller.brand_id, [pair], faults)
-        faults.refuse()
-        assert joined is not None
-        values |= {"collaboration_id": joined.id, "campaign_id": joined.campaign_id}
+        named = Paired(**body.model_dump(include={"collaboration_id", "campaign_id", "influencer_id"}))
+        pair = await join(session, caller.brand_id, named)
+        values |= {"collaboration_id": pair.id, "campaign_id": pair.campaign_id}
     row, _ = await costs.create(session, caller.brand_id, values, response)
     return costs.show(row)
 

@@ -1,39 +1,41 @@
 """Short links: slug to destination, one by one or a thousand at once."""
 
+import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
 
+import asyncpg
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, JsonValue, model_validator
-from sqlalchemy import Row, func, update
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock
+from app import clock, random_ids
 from app.api.auth import Reader, Writer
-from app.api.collaboration_ref import Paired
-from app.api.collection import Collection
+from app.api.collaboration_ref import Paired, pair_up
+from app.api.collection import Collection, phase, status_column
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging
+from app.api.problems import FieldErrors
 from app.api.routes.links.qr import AtLook, draw_png, draw_svg
-from app.api.routes.links.queries import (
-    LOOP,
-    NewRow,
-    find_loops,
-    link_phase,
-    link_query,
-    make_links,
-    refuse_archived_host,
-)
-from app.api.rows import announce, answer_found, equals, points_to, show
-from app.database.tables import DEFAULT_HOST, campaign, collaboration, influencer, link, route
+from app.api.rows import announce, answer_found, equals, points_to, show, stands_archived
+from app.database.tables import DEFAULT_HOST, campaign, collaboration, host, influencer, link, route
+from app.database.transactions import driver_connection
 from app.domain.destinations import DESTINATION_MAX_CHARS, UTM_FIELDS, apply_utm, check_destination
-from app.domain.slugs import check_slug
-from app.errors import Invalid
+from app.domain.slugs import RESERVED, check_slug, make_slug
+from app.errors import Conflict, Invalid
 
 router: APIRouter = resource("links")
 
 BULK_MAX = 1_000
+LOOP = "leads back to this service; give the page the shopper shall see"
+SLUG_ATTEMPTS = 5
+"""Tries for a generated slug: with 40 random bits and a million links, five collisions in a row happen once in 10^30."""
 
 UtmValue = Annotated[str, Field(max_length=256)]
 
@@ -153,6 +155,23 @@ class MadeLinks(BaseModel):
 # ── How a link is read and shown ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def _phase() -> ColumnElement[str]:
+    """What a link is now, unless it is archived."""
+    return phase(link, ends_at=link.c.expires_at)
+
+
+def _query(brand_id: UUID) -> Select[Any]:
+    """Links with their campaign and influencer."""
+    joined = and_(
+        collaboration.c.brand_id == link.c.brand_id,
+        collaboration.c.id == link.c.collaboration_id,
+        collaboration.c.brand_id == brand_id,
+    )
+    whose = (collaboration.c.campaign_id, collaboration.c.influencer_id)
+    columns = (link, *whose, status_column(link, _phase()))
+    return select(*columns).join_from(link, collaboration, joined).where(link.c.brand_id == brand_id)
+
+
 async def _write_route(session: AsyncConnection, row: Row[Any]) -> None:
     """Writes the route that redirects by a changed link."""
     try:
@@ -181,7 +200,7 @@ async def _links(settings: Settings) -> Collection[Link]:
     return Collection(
         link,
         Link,
-        query=link_query,
+        query=_query,
         show=partial(_shown, settings.base_url),
         after_write=_write_route,
         owners=("campaign_id", "influencer_id", "collaboration_id"),
@@ -191,22 +210,179 @@ async def _links(settings: Settings) -> Collection[Link]:
 Links = Annotated[Collection[Link], Depends(_links)]
 
 
-def _new_row(body: NewLink) -> NewRow:
-    utm = body.utm.model_dump(exclude_none=True)
-    return NewRow(
-        pair=body,
-        slug=body.slug,
-        host=body.host,
-        target_url=_target_url(body.destination_url, utm),
-        values={
-            "external_id": body.external_id,
-            "destination_url": body.destination_url,
-            "placement": body.placement,
-            "utm": utm,
-            "expires_at": body.expires_at,
-            "metadata": body.metadata,
-        },
-    )
+# ── How links are made: one and a thousand take the same statements ──────────────────────────────────────────────────
+
+Columns = dict[str, Any]
+"""The columns of a link that is about to be inserted, as _COLUMNS names them."""
+
+# The slug belongs to the link whose route is inserted first. Sorted by the key, so that two batches that overlap wait for each other and cannot
+# deadlock.
+_INSERT_ROUTES = """
+INSERT INTO route (brand_id, click_param, host, slug, link_id, destination_url, expires_at)
+SELECT $1::uuid, $2::text, r.* FROM unnest($3::text[], $4::text[], $5::uuid[], $6::text[], $7::timestamptz[])
+    AS r(host, slug, link_id, destination_url, expires_at)
+ORDER BY r.host, r.slug
+ON CONFLICT (host, slug) DO NOTHING
+RETURNING link_id
+"""
+
+_COLUMNS = {
+    "id": "uuid", "external_id": "text", "collaboration_id": "uuid", "host": "text", "slug": "text", "destination_url": "text", "placement": "text",
+    "utm": "jsonb", "expires_at": "timestamptz", "metadata": "jsonb",
+}  # fmt: skip
+_NAMES = ", ".join(_COLUMNS)
+_ARRAYS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_COLUMNS.values(), 3))
+_INSERT_LINKS = f"""
+INSERT INTO link (brand_id, created_at, updated_at, {_NAMES}) SELECT $1::uuid, $2::timestamptz, $2, r.* FROM unnest({_ARRAYS}) AS r({_NAMES})
+"""  # noqa: S608  names and types of columns
+
+
+async def _make_links(
+    connection: AsyncConnection, brand_id: UUID, bodies: Sequence[NewLink], base_url: str, *, batch: str | None = None
+) -> tuple[list[Row[Any]], bool]:
+    """Make the links, or find them by their external id; all or none, in order: the rows of `_query`, and whether any is new.
+
+    Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". Takes at most 14 statements for
+    any number of links. base_url: the address of the shared host.
+    """
+    faults = FieldErrors(batch)
+    pairs = await pair_up(connection, brand_id, bodies, faults)
+    await _check_hosts(connection, brand_id, bodies, faults)
+    _check_twins(bodies, faults)
+    for index in await _find_loops(connection, [body.destination_url for body in bodies], base_url):
+        faults.invalid(index, "destination_url", "loop", LOOP)
+    query = select(link).where(link.c.brand_id == brand_id)
+    externals = {body.external_id for body in bodies} - {None}
+    found = await connection.execute(query.where(link.c.external_id.in_(externals))) if externals else ()
+    existing: dict[str | None, Any] = {row.external_id: row for row in found}
+    fresh: dict[int, Columns] = {}
+    for index, (body, pair) in enumerate(zip(bodies, pairs, strict=True)):
+        if pair is None:
+            continue
+        wanted = {**_columns(body), "collaboration_id": pair.id}
+        old = existing.get(body.external_id)
+        if old is None:
+            fresh[index] = {**wanted, "id": random_ids.new_id(), "slug": body.slug or _new_slug()}
+        elif differing := _differing(old, wanted if body.slug is None else {**wanted, "slug": body.slug}):
+            reason = f"stands for another content already; it differs in {differing}"
+            faults.conflict(index, "external_id", "external_id_taken", reason)
+        elif old.archived_at is not None:
+            faults.conflict(index, "external_id", "link_archived", stands_archived("link", old.id))
+    faults.refuse()
+    if fresh:
+        driver = await driver_connection(connection)
+        await _take_routes(driver, brand_id, bodies, fresh, faults)
+        arrays = [
+            [json.dumps(row[name]) if kind == "jsonb" else row[name] for row in fresh.values()]
+            for name, kind in _COLUMNS.items()
+        ]
+        await driver.execute(_INSERT_LINKS, brand_id, clock.now(), *arrays)
+        await announce(connection)
+    link_ids = [
+        fresh[index]["id"] if index in fresh else existing[body.external_id].id for index, body in enumerate(bodies)
+    ]
+    query = _query(brand_id).where(link.c.id == func.any(literal(link_ids, ARRAY(link.c.id.type))))
+    made = {row.id: row for row in await connection.execute(query)}
+    return [made[link_id] for link_id in link_ids], bool(fresh)
+
+
+def _columns(body: NewLink) -> Columns:
+    """What a body says of its link, as columns."""
+    given = body.model_dump(include={"external_id", "destination_url", "placement", "expires_at", "metadata"})
+    return {**given, "host": _host_of(body), "utm": body.utm.model_dump(exclude_none=True)}
+
+
+def _differing(old: Any, wanted: Columns) -> str:
+    return ", ".join(sorted(name for name, value in wanted.items() if old._mapping[name] != value))
+
+
+async def _check_hosts(
+    connection: AsyncConnection, brand_id: UUID, bodies: Sequence[NewLink], faults: FieldErrors
+) -> None:
+    if all(body.host is None for body in bodies):
+        return
+    query = select(host.c.host).where(host.c.brand_id == brand_id, host.c.archived_at.is_(None))
+    own = set((await connection.execute(query)).scalars())
+    for index, body in enumerate(bodies):
+        if body.host is not None and body.host.lower() not in own:
+            faults.invalid(index, "host", "unknown_host", "is none of your hosts; add it under /v1/hosts first")
+
+
+async def _refuse_archived_host(connection: AsyncConnection, brand_id: UUID, name: str) -> None:
+    """Raises Conflict when this host is one of the brand's and archived: its name may lead elsewhere by now."""
+    query = select(host.c.archived_at).where(host.c.brand_id == brand_id, host.c.host == name)
+    if await connection.scalar(query) is not None:
+        reason = f"{name} is archived itself; first: POST /v1/hosts/{name}/unarchive"
+        raise Conflict.field("host", reason, code="host_archived")
+
+
+async def _find_loops(connection: AsyncConnection, destinations: Sequence[str], base_url: str) -> list[int]:
+    """Indexes of destinations that are short links themselves, on the shared host or on a host of any brand: a click would never arrive."""
+    places = [_place(destination) for destination in destinations]
+    # Hosts of other brands too: this is a lookup table, and only names are read.
+    query = select(host.c.host).where(host.c.host.in_({place[0] for place in places}), host.c.archived_at.is_(None))
+    hosts = set((await connection.execute(query)).scalars())
+    shared = _place(base_url)
+    # A host of a brand answers on whatever port its proxy listens to; the shared one may have a shop beside it on another port.
+    return [index for index, place in enumerate(places) if place == shared or place[0] in hosts]
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Host and port of an address, however it is spelt."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").removesuffix("."), parts.port or (80 if parts.scheme == "http" else 443)
+
+
+def _check_twins(bodies: Sequence[NewLink], faults: FieldErrors) -> None:
+    """Notes bodies of one batch that want the same slug or external id."""
+    slugs: set[tuple[str, str]] = set()
+    externals: set[str] = set()
+    for index, body in enumerate(bodies):
+        if body.slug is not None:
+            if (_host_of(body), body.slug) in slugs:
+                faults.conflict(index, "slug", "slug_taken", "stands twice in this batch")
+            slugs.add((_host_of(body), body.slug))
+        if body.external_id is not None:
+            if body.external_id in externals:
+                faults.conflict(index, "external_id", "external_id_taken", "stands twice in this batch")
+            externals.add(body.external_id)
+
+
+def _host_of(body: NewLink) -> str:
+    return DEFAULT_HOST if body.host is None else body.host.lower()
+
+
+def _new_slug() -> str:
+    slug = make_slug(random_ids.random_number())
+    return slug if slug not in RESERVED else _new_slug()
+
+
+async def _take_routes(
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    bodies: Sequence[NewLink],
+    fresh: dict[int, Columns],
+    faults: FieldErrors,
+) -> None:
+    """Insert the routes, with another generated slug until one is free. Raises Conflict for given slugs that are taken."""
+    click_param = await connection.fetchval("SELECT click_param FROM brand WHERE id = $1", brand_id)
+    waiting = dict(fresh)
+    for _ in range(SLUG_ATTEMPTS):
+        routes = [
+            (row["host"], row["slug"], row["id"], _target_url(row["destination_url"], row["utm"]), row["expires_at"])
+            for row in waiting.values()
+        ]
+        found = await connection.fetch(_INSERT_ROUTES, brand_id, click_param, *zip(*routes, strict=True))
+        taken = {row["link_id"] for row in found}
+        waiting = {index: row for index, row in waiting.items() if row["id"] not in taken}
+        for index, row in waiting.items():
+            if bodies[index].slug is not None:
+                faults.conflict(index, "slug", "slug_taken", f"{row['slug']!r} is taken on this host")
+            row["slug"] = _new_slug()
+        faults.refuse()
+        if not waiting:
+            return
+    raise AssertionError("generated slugs collide over and over: the random numbers are not random")
 
 
 # ── The routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -217,7 +393,7 @@ async def create_link(
     caller: Writer, session: Session, settings: Settings, links: Links, body: NewLink, response: Response
 ) -> Link:
     """Makes a link; it redirects before this answer is read. The pair of campaign and influencer finds or creates its collaboration."""
-    [row], made = await make_links(session, caller.brand_id, [_new_row(body)], settings.base_url)
+    [row], made = await _make_links(session, caller.brand_id, [body], settings.base_url)
     answer_found(response, made)
     return links.show(row)
 
@@ -227,8 +403,7 @@ async def create_links(
     caller: Writer, session: Session, settings: Settings, links: Links, body: NewLinks, response: Response
 ) -> MadeLinks:
     """Makes up to 1,000 links, all or none; what is wrong with any of them is told with its index. 200 when all existed already."""
-    wanted = [_new_row(each) for each in body.links]
-    rows, made = await make_links(session, caller.brand_id, wanted, settings.base_url, batch="links")
+    rows, made = await _make_links(session, caller.brand_id, body.links, settings.base_url, batch="links")
     answer_found(response, made)
     return MadeLinks(data=[links.show(row) for row in rows])
 
@@ -262,7 +437,7 @@ async def list_links(
         equals(link.c.slug, slug and slug.lower()),
         equals(link.c.host, host and host.lower()),
         equals(link.c.placement, placement),
-        equals(link_phase(), status),
+        equals(_phase(), status),
         equals(link.c.external_id, external_id),
     )
 
@@ -280,7 +455,7 @@ async def change_link(
     """Changes what is sent; the next redirect knows it. `utm` and `metadata` are merged key by key."""
     row = await links.lock(session, caller.brand_id, id)
     sent = changes(body, row._mapping.get)
-    if "destination_url" in sent and await find_loops(session, [sent["destination_url"]], settings.base_url):
+    if "destination_url" in sent and await _find_loops(session, [sent["destination_url"]], settings.base_url):
         raise Invalid.field("destination_url", LOOP, code="loop")
     if sent.get("utm") is not None:
         sent["utm"] = {name: value for name, value in sent["utm"].items() if value is not None}
@@ -315,7 +490,7 @@ async def unarchive_link(id: str, caller: Writer, session: Session, links: Links
     before = await links.find(session, caller.brand_id, id, lock=True)
     row = await links.unarchive(session, caller.brand_id, id)
     if before.archived_at is not None:  # refused, nothing of it is committed
-        await refuse_archived_host(session, caller.brand_id, row.host)
+        await _refuse_archived_host(session, caller.brand_id, row.host)
     return links.show(row)
 
 

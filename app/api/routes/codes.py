@@ -1,23 +1,27 @@
 """Promo codes: given or generated, and who owns them when."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, Strict, field_validator, model_validator
-from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, Text, and_, delete, func, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app import clock
-from app.api.auth import Caller, Checker, Reader, Writer
-from app.api.collaboration_ref import Pair, Paired, pair_up
+from app import clock, random_ids
+from app.api.auth import Checker, Reader, Writer
+from app.api.collaboration_ref import Pair, Paired, join
 from app.api.collection import Collection, phase, status_column
 from app.api.fields import (
     ExternalId,
     Flag,
     Given,
     Metadata,
+    Minor,
     Moment,
     absent,
     after_start,
@@ -27,18 +31,40 @@ from app.api.fields import (
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.problems import FieldErrors
-from app.api.routes.codes.aliases import Aliases, aliases_of, code_of, set_aliases
-from app.api.routes.codes.queries import CodeWanted, Discount, assign, check_redeemable, generate, take
-from app.api.rows import answer_found, equals, points_to, refuse_different, refuse_to_find, show
-from app.database.tables import campaign, code, code_assignment, collaboration, influencer
+from app.api.rows import answer_found, equals, insert_new, points_to, refuse_different, refuse_to_find, show
+from app.database.tables import campaign, code, code_alias, code_assignment, collaboration, influencer
 from app.database.transactions import driver_connection
 from app.domain.attribution import CreditPolicy
-from app.domain.codes import CODE_CHARS_MAX, PATTERN_DEFAULT, check_code, check_pattern, normalise
-from app.errors import Invalid
-from app.orders.redecide import redecide_for_codes
+from app.domain.codes import (
+    CODE_CHARS_MAX,
+    FALLBACKS,
+    PATTERN_DEFAULT,
+    candidates,
+    check_code,
+    check_pattern,
+    normalise,
+)
+from app.domain.money import exponent
+from app.domain.strict_json import read_text
+from app.errors import Conflict, Invalid
+from app.orders.redecide import redecide_for_aliases, redecide_for_codes
+from app.platforms.registry import PLATFORMS
 
 router: APIRouter = resource("codes")
+
+RANDOM_BITS = FALLBACKS * 20
+FULL_BP = 10_000
+ALIASES_MAX = 50
+"""Most ids of one code: a shop has one per promotion code and mode (live, test)."""
+
+# order_touch names every order that ever carried the code; the folded codes of the surviving order decide.
+REDEMPTIONS = """
+SELECT count(DISTINCT root.id) FROM order_touch named
+JOIN conversion o ON o.brand_id = $1 AND o.id = named.conversion_id
+JOIN conversion root ON root.brand_id = $1 AND root.id = o.root_id
+WHERE named.brand_id = $1 AND named.touch = $2 AND root.codes @> ARRAY[$3::text] AND NOT root.test
+  AND root.status IN ('pending', 'approved', 'locked', 'paid')
+"""
 
 Typed = Annotated[
     str,
@@ -47,6 +73,38 @@ Typed = Annotated[
 ]  # fmt: skip
 Pattern = Annotated[str, Field(max_length=80), AfterValidator(check_pattern)]
 Redemptions = Annotated[int, Strict(), Field(ge=1, le=2_147_483_647)]
+
+Alias = Annotated[str, AfterValidator(read_text)]
+Aliases = Annotated[
+    list[Alias],
+    Field(
+        max_length=ALIASES_MAX,
+        description="Ids under which shop systems report the code, capitals and all: "
+        f"{'; '.join(each.code_ids for each in PLATFORMS.values() if each.code_ids)}. "
+        "An id belongs to one code of a brand. Orders that named it are decided again.",
+        examples=[["promo_1Pgc79B7WZ01zgkWNy4mn5NX"]],
+    ),
+    AfterValidator(lambda given: sorted(set(given))),
+]
+
+
+class PercentOff(Given):
+    """A share of the price."""
+
+    type: Literal["percent"]
+    value_bp: Annotated[int, Strict(), Field(ge=0, le=FULL_BP, description="Basis points: 1,000 is 10 %.")]
+
+
+class FixedOff(Given):
+    """An amount, in the campaign's currency."""
+
+    type: Literal["fixed"]
+    amount_minor: Minor
+
+
+Discount = Annotated[
+    PercentOff | FixedOff, Field(discriminator="type", examples=[{"type": "percent", "value_bp": 1_000}])
+]
 
 
 class NewCode(Paired):
@@ -178,12 +236,22 @@ def _query(brand_id: UUID) -> Select[Any]:
     owner = and_(collaboration.c.brand_id == brand_id, collaboration.c.id == latest.c.collaboration_id, open_still)
     whose = (collaboration.c.id.label("collaboration_id"), collaboration.c.campaign_id, collaboration.c.influencer_id)
     return (
-        select(code, *whose, aliases_of(brand_id), status_column(code, _phase()))
+        select(code, *whose, _aliases_of(brand_id), status_column(code, _phase()))
         .select_from(code)
         .outerjoin(latest, true())
         .outerjoin(collaboration, owner)
         .where(code.c.brand_id == brand_id)
     )
+
+
+def _aliases_of(brand_id: UUID) -> ColumnElement[Sequence[str]]:
+    listed = (
+        select(code_alias.c.alias)
+        .where(code_alias.c.brand_id == brand_id, code_alias.c.code_id == code.c.id)
+        .order_by(code_alias.c.alias)
+        .correlate(code)
+    )
+    return func.array(listed.scalar_subquery(), type_=ARRAY(Text)).label("aliases")
 
 
 def _phase() -> ColumnElement[str]:
@@ -199,36 +267,126 @@ codes = Collection(
 )
 
 
+# ── How codes are made and assigned ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def _take(connection: AsyncConnection, values: dict[str, Any], typed: str) -> Row[Any] | None:
+    """The code as inserted; None when its letters or its external id are taken."""
+    return await insert_new(connection, code, {**values, "code": typed, "code_norm": normalise(typed)})
+
+
+async def _generate(
+    connection: AsyncConnection, values: dict[str, Any], pattern: str, words: dict[str, str]
+) -> Row[Any]:
+    """Insert a readable, free code of the pattern. Raises Conflict when every fallback is taken, which only a broken pattern causes."""
+    tried = list(candidates(pattern, words, random_ids.random_number(RANDOM_BITS)))
+    norms = [normalise(candidate) for candidate in tried]
+    query = select(code.c.code_norm).where(code.c.brand_id == values["brand_id"], code.c.code_norm.in_(norms))
+    taken = set((await connection.execute(query)).scalars())
+    for candidate, norm in zip(tried, norms, strict=True):
+        # Another request may have taken it meanwhile; the unique key decides.
+        row = None if norm in taken else await _take(connection, values, candidate)
+        if row is not None:
+            return row
+    reason = "gives no code that is free and may be used; give a code or another pattern"
+    raise Conflict.field("pattern", reason, code="pattern_exhausted")
+
+
+async def _words(
+    connection: AsyncConnection, brand_id: UUID, pair: Pair, discount: PercentOff | FixedOff | None
+) -> dict[str, str]:
+    """Values of the placeholders of a pattern. The discount is as people say it: 10 for 10 % and for 10.00 EUR; whole numbers only."""
+    query = (
+        select(influencer.c.name, influencer.c.handles, campaign.c.name.label("campaign"), campaign.c.currency)
+        .join_from(influencer, campaign, campaign.c.brand_id == influencer.c.brand_id)
+        .where(
+            influencer.c.brand_id == brand_id,
+            campaign.c.brand_id == brand_id,
+            influencer.c.id == pair.influencer_id,
+            campaign.c.id == pair.campaign_id,
+        )
+    )
+    row = (await connection.execute(query)).one()
+    if discount is None:
+        spoken = ""
+    elif isinstance(discount, PercentOff):
+        spoken = str(discount.value_bp // 100)
+    else:
+        spoken = str(discount.amount_minor // 10 ** exponent(row.currency))
+    handle = row.handles[0]["handle"] if row.handles else row.name
+    return {
+        "HANDLE": handle,
+        "NAME": row.name.split()[0],
+        "CAMPAIGN": row.campaign,
+        "DISCOUNT": spoken,
+        "YEAR": str(clock.now().year),
+    }
+
+
+async def _assign(
+    connection: AsyncConnection, owned: Row[Any], pair: Pair, starts_at: datetime | None, ends_at: datetime | None
+) -> Row[Any]:
+    """Append an interval of ownership of the code `owned`. starts_at None: without a beginning."""
+    made = insert(code_assignment).values(
+        brand_id=owned.brand_id,
+        id=random_ids.new_id(),
+        code_id=owned.id,
+        collaboration_id=pair.id,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        created_at=clock.now(),
+    )
+    row: Row[Any] = (await connection.execute(made.returning(code_assignment))).one()
+    return row
+
+
+async def _set_aliases(
+    connection: AsyncConnection, brand_id: UUID, code_id: UUID, before: Sequence[str], wanted: Sequence[str]
+) -> None:
+    """Replace the ids of a locked code, and queue the orders that name an added or removed one. Raises Conflict for an id of another code."""
+    gone, new = sorted(set(before) - set(wanted)), sorted(set(wanted) - set(before))
+    of_code = (code_alias.c.brand_id == brand_id, code_alias.c.code_id == code_id)
+    if gone:
+        await connection.execute(delete(code_alias).where(*of_code, code_alias.c.alias.in_(gone)))
+    if new:
+        now = clock.now()
+        rows: list[dict[str, Any]] = [
+            {"brand_id": brand_id, "alias": alias, "code_id": code_id, "created_at": now} for alias in new
+        ]
+        made = insert(code_alias).values(rows).on_conflict_do_nothing().returning(code_alias.c.alias)
+        taken = sorted(set(new) - set((await connection.execute(made)).scalars()))
+        if taken:
+            raise Conflict.field("aliases", f"{taken[0]!r} is the id of another code already", code="alias_taken")
+    await redecide_for_aliases(await driver_connection(connection), brand_id, [*gone, *new])
+
+
 # ── The routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
 async def create_code(caller: Writer, session: Session, body: NewCode, response: Response) -> Code:
     """Makes a code that belongs to its collaboration since ever. Orders that named it before are decided again."""
-    pair = await _pair(session, caller, body)
+    pair = await join(session, caller.brand_id, body)
     values = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id", "pattern", "code"})
     found = await _same(session, caller.brand_id, body, pair, values)
     answer_found(response, found is None)
     if found is not None:
         return codes.show(found)
     aliases = values.pop("aliases")
-    wanted = CodeWanted(values, pair, body.discount)
+    values["brand_id"] = caller.brand_id
     if body.code is None:
-        row = await generate(session, caller.brand_id, wanted, body.pattern or PATTERN_DEFAULT)
+        words = await _words(session, caller.brand_id, pair, body.discount)
+        row = await _generate(session, values, body.pattern or PATTERN_DEFAULT, words)
     else:
-        row = await take(session, caller.brand_id, wanted, body.code)
-    await assign(session, caller.brand_id, row.id, pair.id, None, None)
-    await set_aliases(session, caller.brand_id, row.id, [], aliases)
+        taken = await _take(session, values, body.code)
+        if taken is None:
+            reason = f"{body.code!r} is taken, or cannot be told apart from another code (0/O, 1/I/L, accents and dashes count for nothing)"
+            raise Conflict.field("code", reason, code="code_taken")
+        row = taken
+    await _assign(session, row, pair, None, None)
+    await _set_aliases(session, caller.brand_id, row.id, [], aliases)
     await _redecide(session, row)
     return codes.show(await codes.read(session, caller.brand_id, row.id))
-
-
-async def _pair(session: AsyncConnection, caller: Caller, body: Paired) -> Pair:
-    faults = FieldErrors()
-    pair = (await pair_up(session, caller.brand_id, [body], faults))[0]
-    faults.refuse()
-    assert pair is not None
-    return pair
 
 
 async def _same(
@@ -265,6 +423,7 @@ async def list_codes(
 ) -> Page[Code]:
     """The brand's codes, newest first."""
     brand_id = caller.brand_id
+    named = select(code_alias.c.code_id).where(code_alias.c.brand_id == brand_id)
     return await codes.page(
         session,
         brand_id,
@@ -276,7 +435,7 @@ async def list_codes(
         points_to(collaboration.c.influencer_id, influencer, brand_id, influencer_id),
         equals(_phase(), status),
         equals(code.c.external_id, external_id),
-        None if alias is None else code.c.id == code_of(brand_id, alias),
+        None if alias is None else code.c.id.in_(named.where(code_alias.c.alias == alias)),
     )
 
 
@@ -290,7 +449,13 @@ async def check_code_typed(
     if row is None:
         unknown: dict[str, Any] = dict.fromkeys(Check.model_fields)
         return Check(**{**unknown, "code": code_typed, "valid": False, "reason": "unknown", "redemptions": 0})
-    redemptions, reason = await check_redeemable(session, caller.brand_id, row, row.status)
+    driver = await driver_connection(session)
+    redemptions = await driver.fetchval(REDEMPTIONS, caller.brand_id, f"code:{row.code_norm}", row.code_norm)
+    reason = None if row.status == "active" else row.status
+    if reason is None and row.collaboration_id is None:
+        reason = "unassigned"
+    elif reason is None and row.max_redemptions is not None and redemptions >= row.max_redemptions:
+        reason = "over_cap"
     return show(Check, "code", row, code=code_typed, valid=reason is None, reason=reason, redemptions=redemptions)
 
 
@@ -309,7 +474,7 @@ async def change_code(id: str, caller: Writer, session: Session, body: CodeChang
     starts_at, ends_at = sent.get("starts_at", row.starts_at), sent.get("ends_at", row.ends_at)
     refuse_reversed(sent, starts_at, ends_at)
     if "aliases" in sent:
-        await set_aliases(session, caller.brand_id, row.id, row.aliases, sent.pop("aliases"))
+        await _set_aliases(session, caller.brand_id, row.id, row.aliases, sent.pop("aliases"))
     return codes.show(await codes.write(session, row, sent))
 
 
@@ -345,11 +510,11 @@ _assignment = partial(show, Assignment, "assignment")
 async def assign_code(id: str, caller: Writer, session: Session, body: NewAssignment) -> Assignment:
     """Gives the code to a collaboration from a moment on; appended, never changed. Orders that named the code are decided again."""
     row = await codes.lock(session, caller.brand_id, id)
-    pair = await _pair(session, caller, body)
+    pair = await join(session, caller.brand_id, body)
     starts_at = body.starts_at or clock.now()
     if body.ends_at is not None and body.ends_at <= starts_at:
         raise Invalid.field("ends_at", "must be later than starts_at, which is now when left out")
-    made = await assign(session, caller.brand_id, row.id, pair.id, starts_at, body.ends_at)
+    made = await _assign(session, row, pair, starts_at, body.ends_at)
     await _redecide(session, row)
     return _assignment(made)
 
