@@ -84,14 +84,19 @@ def routers() -> "list[Any]":
         refunds,
         reports,
     )
-    from app.api.routes.jobs import imports, jobs, reconciliations
+    from app.api.routes.jobs import jobs, uploads
     from app.api.routes.links import links
-    from app.api.routes.sources import mappings, sources, trials
+    from app.api.routes.sources import mappings, sources
 
-    setting_up = (brand, hosts, keys, mappings, sources, trials)
+    setting_up = (brand, hosts, keys, mappings, sources)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
-    measuring = (conversions, refunds, deliveries, reports, jobs, imports, reconciliations)
-    return [module.router for module in (*measuring, *setting_up, *planning)]
+    measuring = (conversions, refunds, deliveries, reports, jobs)
+    return [
+        *(module.router for module in measuring),
+        uploads.imports,
+        uploads.reconciliations,
+        *(module.router for module in (*setting_up, *planning)),
+    ]
 
 
 def version() -> str:

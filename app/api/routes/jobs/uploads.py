@@ -1,8 +1,8 @@
-"""Stores a file that is uploaded for a job, piece by piece and in bounded memory, before the job is put into the queue.
+"""Imports and reconciliations: a file of orders and refunds to record, and the shop's own list of orders against ours.
 
-Whether a job could take the file is checked before anything is read, and the first line before anything is stored. Every piece is committed by itself:
-a transaction as long as an upload over a slow line would hold back all redeciding (app/orders/redecide.py). An upload that breaks off leaves pieces
-without a job, which housekeeping removes.
+Whether a job could take a file is checked before anything is read, and the first line before anything is stored. It is stored piece by piece, in
+bounded memory, before the job is put into the queue. Every piece is committed by itself: a transaction as long as an upload over a slow line would
+hold back all redeciding (app/orders/redecide.py). An upload that breaks off leaves pieces without a job, which housekeeping removes.
 """
 
 import asyncio
@@ -14,20 +14,23 @@ from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import asyncpg
-from fastapi import Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
 from app import random_ids
-from app.api.auth import Caller
+from app.api.auth import Caller, Reader, Writer
 from app.api.body import StrictRequest, check_address
-from app.api.http import Route
+from app.api.fields import Moment, Word
+from app.api.http import BODY, Route, Session, resource
 from app.api.idempotency import is_answered, read_key
-from app.api.job_queue import refuse_when_full
+from app.api.job_queue import QUEUED, Job, accept, enqueue, refuse_when_full
+from app.api.problems import responses
 from app.clock import monotonic_s
 from app.database.errors import DRIVER_ERRORS
+from app.domain import order_file, order_list
 from app.domain.csv_files import LINES_MAX, ROWS_MAX, Columns, Cutter, Format, Record, Sheet, read_header, read_row
 from app.domain.strict_json import Unreadable
-from app.errors import Invalid, Malformed, MissingScope, TooLarge, TooSlow, UnsupportedType
+from app.errors import Invalid, Malformed, MissingScope, TooLarge, TooMany, TooSlow, UnsupportedType
 
 PIECE_BYTES = 256 << 10
 """Size of a stored piece, in bytes."""
@@ -76,7 +79,11 @@ class UploadRoute(Route):
         if self.scope not in caller.scopes:
             raise MissingScope(self.scope)
         check_address(request)
-        await _refuse_when_full(request, caller)
+        # Before a file is read that no job could take; a repeated request gets its first answer instead.
+        key = read_key(request)
+        async with request.app.state.engine.connect() as connection:
+            if key is None or not await is_answered(connection, caller, key):
+                await refuse_when_full(connection, caller.brand_id, final=False)
         request.state.upload = upload = await _receive(request, caller.brand_id, self.columns)
         strict = StrictRequest(request.scope, request.receive)
         strict.raw_body = upload.sha256.encode()
@@ -96,14 +103,6 @@ class UploadRoute(Route):
                         await request.app.state.pool.execute(DELETE_ORPHANS, request.state.caller.brand_id, job_id)
 
         return tidy
-
-
-async def _refuse_when_full(request: Request, caller: Caller) -> None:
-    """Raises TooMany before a file is read that no job could take; a repeated request gets its first answer instead."""
-    key = read_key(request)
-    async with request.app.state.engine.connect() as connection:
-        if key is None or not await is_answered(connection, caller, key):
-            await refuse_when_full(connection, caller.brand_id, final=False)
 
 
 async def _receive(request: Request, brand_id: UUID, columns: Columns) -> Upload:
@@ -225,7 +224,21 @@ class _UploadReader:
         return 'an object a line, such as {"order_id": "1001", "net_minor": 4990, "currency": "EUR"}'
 
 
-def file_body(csv_example: str, ndjson_example: str) -> dict[str, Any]:
+async def _upload(request: Request) -> Upload:
+    upload: Upload = request.state.upload
+    return upload
+
+
+UploadDep = Annotated[Upload, Depends(_upload)]
+
+
+# ── What files are uploaded for ──────────────────────────────────────────────────────────────────────────────────────
+
+ANSWERS: dict[int | str, dict[str, Any]] = {**QUEUED, **BODY, **responses(TooMany)}
+KIND = "^[a-z][a-z0-9_]{0,39}$"
+
+
+def _file_body(csv_example: str, ndjson_example: str) -> dict[str, Any]:
     """OpenAPI's requestBody of an upload."""
     schema = {"type": "string"}
     return {
@@ -237,9 +250,81 @@ def file_body(csv_example: str, ndjson_example: str) -> dict[str, Any]:
     }
 
 
-async def _upload(request: Request) -> Upload:
-    upload: Upload = request.state.upload
-    return upload
+class ImportRoute(UploadRoute):
+    """Reads the columns of orders and refunds."""
+
+    columns = order_file.COLUMNS
 
 
-UploadDep = Annotated[Upload, Depends(_upload)]
+class ReconciliationRoute(UploadRoute):
+    """Reads the columns of an order list."""
+
+    columns = order_list.COLUMNS
+    scope = "read"
+
+
+imports: APIRouter = resource("imports", route_class=ImportRoute)
+reconciliations: APIRouter = resource("reconciliations", route_class=ReconciliationRoute)
+
+IMPORT_FILE = _file_body(
+    "order_id,occurred_at,currency,net,codes\n1001,2026-11-21T18:00:00Z,EUR,49.90,LEA10|VIP\n",
+    '{"order_id": "1001", "net_minor": 4990, "currency": "EUR", "codes": ["LEA10"]}\n'
+    '{"order_id": "1001", "refund_id": "r-1", "amount_minor": 1500, "currency": "EUR"}\n',
+)
+ORDER_LIST = _file_body(
+    "order_id,occurred_at,currency,total,tax,shipping,refunded,status\n"
+    "1001,2026-11-21T18:00:00Z,EUR,64.88,9.98,5.00,0,completed\n",
+    '{"order_id": "1001", "occurred_at": "2026-11-21T18:00:00Z", "currency": "EUR", "total": "64.88", "tax": "9.98"}\n',
+)
+
+
+@imports.post("", status_code=202, responses=ANSWERS, openapi_extra={"requestBody": IMPORT_FILE})
+async def import_orders(
+    caller: Writer,
+    session: Session,
+    upload: UploadDep,
+    response: Response,
+    shop: Annotated[Word | None, Query(description="Of lines that name none; `main` by default.")] = None,
+    kind: Annotated[str | None, Query(pattern=KIND, description="Of lines that name none; `sale` by default.")] = None,
+    dry_run: Annotated[bool, Query(description="Read every line and record none.")] = False,
+) -> Job:
+    """Takes a file of up to 100,000 orders and refunds and records them in a job; every line that is refused is among the job's lines.
+
+    NDJSON: a body of `POST /v1/conversions` or `POST /v1/refunds` a line. CSV: the same fields as columns (docs/import.md). The first line is
+    checked before anything is stored. The same file again changes nothing.
+    """
+    arguments = {**upload.arguments, "shop": shop, "kind": kind, "dry_run": dry_run}
+    row = await enqueue(session, caller.brand_id, "import", arguments, total=upload.rows, job_id=upload.job_id)
+    return accept(response, row)
+
+
+@reconciliations.post("", status_code=202, responses=ANSWERS, openapi_extra={"requestBody": ORDER_LIST})
+async def reconcile_orders(
+    caller: Reader,
+    session: Session,
+    upload: UploadDep,
+    response: Response,
+    shop: Annotated[Word | None, Query(description="Whose orders the list has; `main` by default.")] = None,
+    kind: Annotated[str | None, Query(pattern=KIND, description="`sale` by default.")] = None,
+    from_: Annotated[
+        Moment | None, Query(alias="from", description="The list has every order placed since; by default its first.")
+    ] = None,
+    to: Annotated[
+        Moment | None, Query(description="The list has every order placed before; by default just after its last.")
+    ] = None,
+) -> Job:
+    """Takes the shop's own order list and compares it, in a job, with what was recorded; it records nothing.
+
+    Every order becomes a line of the job: `matched`, `different` (tax, shipping, discount, refund, currency …), `missing_here` (never received,
+    refused and by which delivery, a test …) or `missing_there`. The result is a waterfall per currency from the shop's total to what is
+    attributed, exact to the minor unit (docs/reconcile.md).
+    """
+    if from_ is not None and to is not None and from_ >= to:
+        raise Invalid.field("to", "is not after from")
+    dated = "occurred_at" in upload.sheet.columns or upload.sheet.format == "ndjson"
+    if not dated and (from_ is None or to is None):
+        raise Invalid.field("from", "say from and to, or give the list a column occurred_at", code="required")
+    span = {"from": None if from_ is None else from_.isoformat(), "to": None if to is None else to.isoformat()}
+    arguments = {**upload.arguments, "rows": upload.rows, "shop": shop, "kind": kind, **span}
+    row = await enqueue(session, caller.brand_id, "reconciliation", arguments, total=upload.rows, job_id=upload.job_id)
+    return accept(response, row)
