@@ -1,5 +1,6 @@
-"""Sources: connected shop systems and servers that report orders by signed webhooks."""
+"""Sources: connected shop systems and servers that report orders by signed webhooks, and their trial."""
 
+import json
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,17 +12,37 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock, random_ids
 from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Moment, Name, Word, absent, merge, one_line
-from app.api.http import BODY, CHANGES, FOUND, Session, resource
+from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.routes.sources.guides import Guidance, guide_source
 from app.api.routes.sources.health import Health, read_health
-from app.api.routes.sources.samples import Sampled, check_source
-from app.api.routes.sources.settings import PlatformName, SourceSettings, refuse_foreign, refuse_unguarded
-from app.api.rows import announce, change, equals, in_use, insert_new, matching, read_row, refuse_archived, show
+from app.api.routes.sources.mappings import (
+    PlatformName,
+    Sampled,
+    SourceSettings,
+    check_source,
+    refuse_foreign,
+    refuse_unguarded,
+)
+from app.api.rows import (
+    announce,
+    change,
+    equals,
+    in_use,
+    insert_new,
+    matching,
+    missing,
+    read_id,
+    read_row,
+    refuse_archived,
+    show,
+)
 from app.database.tables import source
-from app.errors import Conflict
+from app.domain import ids
+from app.errors import Conflict, TooMany
 from app.platforms.registry import EXAMPLE, MAPPED
 from app.secret import seal
+from app.trial.run import STEP_TIMEOUT_S, STEPS, TrialSource, run_trial
 
 router: APIRouter = resource("sources")
 
@@ -207,3 +228,67 @@ async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]
     changed = await change(session, source, row.brand_id, row.id, values)
     await announce(session)
     return changed
+
+
+# ── The trial of a source ────────────────────────────────────────────────────────────────────────────────────────────
+
+TRIALS_MAX = 4
+"""Trials that one web worker runs at the same time, at most one for each source: each waits for the background process. Two of one source in two
+web workers do not disturb each other, since each sends an order of its own."""
+
+TRIED = """
+SELECT brand_id, token, platform, secrets AS sealed, settings::text AS source_settings, archived_at FROM source WHERE brand_id = $1 AND id = $2
+"""
+
+
+class TrialLine(BaseModel):
+    """One step of a trial."""
+
+    step: str = Field(description="A stable word.", examples=[step.name for step in STEPS])
+    ok: bool | None = Field(description="Null: not tried because an earlier step failed, or not to be told from here.")
+    took_ms: int
+    expected: str
+    found: str
+    hint: str | None = Field(description="What to do about it.")
+
+
+class TrialReport(BaseModel):
+    """A trial from the click to the refund. Nothing of it is left but a test order and the messages that told of it."""
+
+    ok: bool = Field(description="No line failed, and the order was recorded: the connection works.")
+    order_id: str | None = Field(description="Of the test order, as GET /v1/conversions?order_id= finds it.")
+    conversion_id: str | None
+    took_ms: int
+    lines: list[TrialLine]
+
+
+@router.post("/{id}/test", responses=FOUND)
+async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> TrialReport:
+    """Plays click → code → order → refund through the real doors in test mode, and says at each step what was expected and found.
+
+    Signed with the source's own secret and sent to this service's own address. Takes a second; a minute at most when something does not answer.
+    """
+    row = await pool.fetchrow(TRIED, caller.brand_id, read_id("source", id))
+    if row is None:
+        raise missing("source", id)
+    tried = TrialSource(**{**row, "source_settings": json.loads(row["source_settings"])})
+    running: set[str] = request.app.state.trials
+    if tried.token in running:
+        raise Conflict("a trial of this source is still running", code="trial_running")
+    if len(running) >= TRIALS_MAX:
+        raise TooMany(f"{TRIALS_MAX} trials are running already", retry_after_s=round(STEP_TIMEOUT_S))
+    running.add(tried.token)
+    began_s = clock.monotonic_s()
+    try:
+        trial, lines = await run_trial(request.app.state.settings, request.app.state.secret, pool, tried)
+    finally:
+        running.discard(tried.token)
+    failed = any(line.ok is False for line in lines)
+    recorded = any(line.step == "recorded" and line.ok for line in lines)
+    return TrialReport(
+        ok=not failed and recorded,
+        order_id=None if trial.messages is None else trial.messages.order_id,
+        conversion_id=None if trial.conversion_id is None else ids.show("conversion", trial.conversion_id),
+        took_ms=round((clock.monotonic_s() - began_s) * 1_000),
+        lines=[TrialLine.model_validate(line, from_attributes=True) for line in lines],
+    )
