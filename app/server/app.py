@@ -80,11 +80,12 @@ def routers() -> "list[Any]":
         deliveries,
         hosts,
         influencers,
+        jobs,
         keys,
         refunds,
         reports,
+        uploads,
     )
-    from app.api.routes.jobs import jobs, uploads
     from app.api.routes.links import links
     from app.api.routes.sources import mappings, sources
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from app.api.job_queue import OPEN_MAX
-from app.api.routes.jobs.uploads import PIECE_BYTES
+from app.api.routes.uploads import PIECE_BYTES
 from app.domain import ids
 from app.domain.csv_files import LINES_MAX
 from app.jobs.kinds import KINDS

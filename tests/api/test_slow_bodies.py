@@ -73,7 +73,7 @@ async def test_half_a_body_is_not_waited_for_for_ever(
     port: int, alice: Brand, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.setattr("app.tracking.responses.BODY_MAX_S", 0.2)
-    monkeypatch.setattr("app.api.routes.jobs.uploads.PART_MAX_S", 0.2)
+    monkeypatch.setattr("app.api.routes.uploads.PART_MAX_S", 0.2)
     half = b"order_id,net,currency\n" + b"1,49.90,EUR\n" * 30_000 if line == IMPORTS else b'{"name": "half of'
     kind = CSV if line == IMPORTS else "application/json"
     status, headers, body = await send(port, alice, line, [half], kind=kind, length=10 * len(half))
@@ -87,12 +87,12 @@ async def test_a_file_may_take_longer_than_a_body_as_long_as_it_comes(
     port: int, alice: Brand, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.tracking.responses.BODY_MAX_S", 0.2)
-    monkeypatch.setattr("app.api.routes.jobs.uploads.PART_MAX_S", 0.3)
+    monkeypatch.setattr("app.api.routes.uploads.PART_MAX_S", 0.3)
     parts = [b"order_id,net,currency\n", *(f"{number},49.90,EUR\n".encode() for number in range(9))]
     length = sum(map(len, parts))
     status, _, body = await send(port, alice, IMPORTS, parts, kind=CSV, pause_s=0.06, length=length)
     assert (status, json.loads(body)["progress"]["total"]) == (202, 9)
-    monkeypatch.setattr("app.api.routes.jobs.uploads.UPLOAD_MAX_S", 0.2)
+    monkeypatch.setattr("app.api.routes.uploads.UPLOAD_MAX_S", 0.2)
     status, _, body = await send(port, alice, IMPORTS, parts, kind=CSV, pause_s=0.06, length=length)
     assert (status, json.loads(body)["code"]) == (408, "body_too_slow")
 

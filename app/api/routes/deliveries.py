@@ -18,8 +18,8 @@ from app.api.job_queue import Job, accept, enqueue
 from app.api.orders import show_parsed
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
-from app.api.rows import missing, read_id, show
-from app.database.tables import conversion, delivery
+from app.api.rows import missing, points_to, read_id, show
+from app.database.tables import conversion, delivery, source
 from app.domain import ids
 from app.errors import Invalid, TooMany
 from app.intake.deliveries.messages import PIXEL_DOORS
@@ -52,14 +52,6 @@ SHOWN = (
     *(column for column in delivery.c if column.name not in ("brand_id", "body_hash", "headers", "body")),
     func.octet_length(delivery.c.body).label("body_bytes"),
 )
-
-
-def _secret(request: Request) -> str:
-    secret: str = request.app.state.secret
-    return secret
-
-
-Secret = Annotated[str, Depends(_secret)]
 
 
 class DeliverySummary(BaseModel):
@@ -191,8 +183,8 @@ async def _found_by(
     conditions = [delivery.c[name] == value for name, value in exact.items() if value is not None]
     if external_id is not None:
         conditions.append(delivery.c.external_id != "")  # as its index says
-    if source_id is not None:
-        conditions.append(_came_to(source_id))
+    if (of_source := points_to(delivery.c.origin_id, source, caller.brand_id, source_id)) is not None:
+        conditions.append(of_source)
     if conversion_id is not None:
         conditions.append(_reported(caller.brand_id, conversion_id))
     # An id holds its time of receipt, and is in the index.
@@ -212,12 +204,12 @@ async def list_deliveries(
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, secret: Secret) -> Delivery:
+async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, request: Request) -> Delivery:
     """One message and what is read in it; its raw body and headers only for a key that may write."""
     row = await _find(session, caller, id, whole=True)
     message = stored_message({**row._mapping, "headers": json.dumps(row.headers)})
     async with pool.acquire() as connection:
-        parsed = await read_again(connection, caller.brand_id, message, secret=secret)
+        parsed = await read_again(connection, caller.brand_id, message, secret=request.app.state.secret)
     withheld = "write" not in caller.scopes
     text, encoded = (None, None) if withheld else _shown(message.body)
     return show(
@@ -256,17 +248,16 @@ def _shown(body: bytes) -> tuple[str | None, str | None]:
     },
 )
 async def replay_deliveries(
-    body: ReplayRequest, caller: Writer, session: Session, pool: Pool, secret: Secret, response: Response
+    body: ReplayRequest, caller: Writer, session: Session, pool: Pool, request: Request, response: Response
 ) -> Replay | Job:
     """Reads many messages once more and records what they say, after a fix: those of a filter as it stands now, or named ones.
 
     Replaying what is recorded already changes nothing. Up to 50 small ones are answered at once, more become a job: `GET /v1/jobs/{id}`.
     """
     arguments = body.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    try:
-        selection = selection_of(arguments, clock.now())
-    except ValueError:
-        raise missing("delivery", _wrong_id(body.ids or [])) from None
+    for each in body.ids or ():
+        read_id("delivery", each)
+    selection = selection_of(arguments, clock.now())
     if selection is None:
         return _replay([], body.dry_run)
     async with pool.acquire() as connection:
@@ -278,17 +269,9 @@ async def replay_deliveries(
         chosen = await next_selected(connection, caller.brand_id, selection) if at_once else []
     await _refuse_unknown(session, caller, selection, rows)
     if at_once:
+        secret = request.app.state.secret
         return _replay(await replay(pool, caller.brand_id, chosen, secret=secret, dry_run=body.dry_run), body.dry_run)
     return accept(response, await enqueue(session, caller.brand_id, "replay", arguments, total=rows))
-
-
-def _wrong_id(shown: list[str]) -> str:
-    for each in shown:
-        try:
-            ids.read("delivery", each)
-        except ValueError:
-            return each
-    raise AssertionError("unreachable")
 
 
 async def _refuse_unknown(session: AsyncConnection, caller: Caller, selection: Selection, found: int) -> None:
@@ -309,22 +292,23 @@ def _replay(replayed: list[Replayed], dry_run: bool) -> Replay:
             status=each.result.status,  # type: ignore[arg-type]
             reason=each.result.reason,
             detail=each.result.detail,
-            conversion_id=None if order_id is None else ids.show("conversion", order_id),
+            conversion_id=None
+            if each.result.conversion_id is None
+            else ids.show("conversion", each.result.conversion_id),
         )
         for each in replayed
-        for order_id in (each.result.conversion_id,)
     ]
     return Replay(dry_run=dry_run, **add_up(replayed), deliveries=verdicts)
 
 
 @router.post("/{id}/replay", responses=FOUND)
-async def replay_delivery(id: str, caller: Writer, session: Session, pool: Pool, secret: Secret) -> DeliverySummary:
+async def replay_delivery(id: str, caller: Writer, session: Session, pool: Pool, request: Request) -> DeliverySummary:
     """Reads a message once more and records what it says: after a secret was mended, or a newer release understands more.
 
     An unsigned one is checked against the source's present secrets, as of its time of receipt. What was recorded already changes nothing.
     """
     delivery_id = read_id("delivery", id)
-    if not await replay(pool, caller.brand_id, [delivery_id], secret=secret):
+    if not await replay(pool, caller.brand_id, [delivery_id], secret=request.app.state.secret):
         raise missing("delivery", id)
     return _summary(await _find(session, caller, id))
 
@@ -336,13 +320,6 @@ async def _find(session: AsyncConnection, caller: Caller, shown: str, *, whole: 
     if row is None:
         raise missing("delivery", shown)
     return row
-
-
-def _came_to(source_id: str) -> ColumnElement[bool]:
-    try:
-        return delivery.c.origin_id == ids.read("source", source_id)
-    except ValueError:
-        return false()
 
 
 def _reported(brand_id: UUID, conversion_id: str) -> ColumnElement[bool]:
