@@ -13,8 +13,9 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 from app.domain import money
-from app.domain.orders import CODES_MAX, KIND, Context, Customer, Landing, OrderReport, Parsed, order_ref
-from app.domain.strict_json import Unreadable, read_json, read_major, read_text, read_time
+from app.domain.orders import KIND, Context, Customer, Landing, OrderReport, Parsed, order_ref
+from app.domain.strict_json import Unreadable, read_json, read_text, read_time
+from app.platforms.kit.vendor_json import amount_in, distinct, read_field
 
 FIELDS_MAX = 200
 LISTED = frozenset({"code", "codes"})
@@ -164,10 +165,7 @@ def _codes(fields: Fields) -> tuple[str, ...]:
             if not isinstance(value, str | int) or isinstance(value, bool):
                 raise Unreadable("invalid_text", f"{name} must be a text")
             codes += [part for part in str(value).split(",") if part.strip()]
-    try:
-        return tuple(dict.fromkeys(read_text(code) for code in codes))[:CODES_MAX]
-    except ValueError as error:
-        raise Unreadable("invalid_text", f"code {error}") from None
+    return distinct(read_field("code", code, read_text, "invalid_text") for code in codes)
 
 
 def _listed(value: object) -> list[object]:
@@ -176,31 +174,18 @@ def _listed(value: object) -> list[object]:
 
 def _currency(fields: Fields, context: Context) -> str:
     text = _text(fields, "currency")
-    try:
-        return context.currency if text is None else money.read_currency(text)
-    except ValueError as error:
-        raise Unreadable("unknown_currency", f"currency {error}") from None
+    return context.currency if text is None else read_field("currency", text, money.read_currency, "unknown_currency")
 
 
 def _amount(fields: Fields, name: str, currency: str) -> int | None:
     value = fields.get(name)
-    if value is None:
-        return None
-    try:
-        minor = read_major(value, currency)
-    except ValueError as error:
-        raise Unreadable("invalid_amount", f"{name}: {str(error)[:120]}") from None
-    if minor < 0:
-        raise Unreadable("invalid_amount", f"{name} must be an amount such as 49.90, not negative")
-    return minor
+    negative = "be an amount such as 49.90, not negative"
+    return None if value is None else amount_in(name, value, currency, negative=negative)
 
 
 def _occurred_at(fields: Fields) -> datetime | None:
     value = fields.get("occurred_at")
-    try:
-        return None if value is None else read_time(value)
-    except ValueError as error:
-        raise Unreadable("invalid_time", f"occurred_at {error}") from None
+    return None if value is None else read_field("occurred_at", value, read_time, "invalid_time")
 
 
 def _flag(fields: Fields, name: str) -> bool:
@@ -218,7 +203,4 @@ def _text(fields: Fields, name: str, prefix: str = "") -> str | None:
     value = fields.get(name)
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    try:
-        return read_text(value)
-    except ValueError as error:
-        raise Unreadable("invalid_text", f"{prefix}{name} {error}") from None
+    return read_field(prefix + name, value, read_text, "invalid_text")

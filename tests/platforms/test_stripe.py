@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from app.domain.money import exponent
 from app.domain.orders import Context, Customer, OrderReport, RefundReport
+from app.platforms.registry import platform_of
 from app.platforms.stripe.amounts import THREE_DECIMAL, ZERO_DECIMAL, stripe_exponent, to_iso, to_stripe
-from app.platforms.stripe.webhook import READERS, identify, parse
+from app.platforms.stripe.webhook import READERS, parse
 from demo.simulator.messages import Json, document
 from demo.simulator.stripe import COMPLETED_S, charge_refunded, dispute, event, intent, invoice, refund, session, totals
 from tests.platforms.stripe_life import CONTEXT, PROMO, folded, read
@@ -483,7 +484,8 @@ def test_an_amount_that_is_none_is_refused_by_name(amount: Any) -> None:
 
 
 def test_headers_say_neither_topic_nor_id() -> None:
-    assert identify({"stripe-signature": "t=1,v1=00", "content-type": "application/json"}) == ("", "")
+    headers = {"stripe-signature": "t=1,v1=00", "content-type": "application/json"}
+    assert platform_of("stripe").identify(headers) == ("", "")
 
 
 def test_types_it_does_not_know_are_ignored() -> None:

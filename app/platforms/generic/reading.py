@@ -171,9 +171,7 @@ def _refs(reader: Reader, rule: Rule) -> tuple[str, tuple[str, ...]]:
 
 def _kind(reader: Reader, rule: Rule) -> str:
     found = reader.find("kind", rule.kind)
-    if not found:
-        return "sale"
-    return str(read_as(found[0], _kind_word, "a word such as sale or lead"))
+    return read_as(found[0], _kind_word, "a word such as sale or lead") if found else "sale"
 
 
 def _kind_word(value: object) -> str:

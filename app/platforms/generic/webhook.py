@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from app.domain.bodies import read_order, read_refund
 from app.domain.orders import ADJUSTMENT_KINDS, REFUND, Context, Parsed
-from app.domain.strict_json import Unreadable, read_json, read_text
+from app.domain.strict_json import Unreadable, read_json
 from app.errors import Invalid
 from app.platforms.generic.mapping import read_mapping
 from app.platforms.generic.reading import Mapped, read_mapped
+from app.platforms.kit.vendor_json import text_of
 from app.platforms.presets import resolve
 
 TYPES = ("conversion", *ADJUSTMENT_KINDS)
@@ -23,8 +24,8 @@ TYPES = ("conversion", *ADJUSTMENT_KINDS)
 
 def identify(headers: Mapping[str, str]) -> tuple[str, str]:
     """Topic and the sender's own id of a delivery, '' where they are missing; from its headers alone."""
-    topic = _text(headers.get("x-ariane-type"))
-    return topic, _text(headers.get("webhook-id")) or _text(headers.get("x-ariane-delivery"))
+    topic = text_of(headers.get("x-ariane-type")) or ""
+    return topic, text_of(headers.get("webhook-id")) or text_of(headers.get("x-ariane-delivery")) or ""
 
 
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
@@ -64,7 +65,7 @@ def _parse_our_words(body: bytes, headers: Mapping[str, str], context: Context) 
 
 
 def _type_of(body: Mapping[str, object], headers: Mapping[str, str]) -> str:
-    header = _text(headers.get("x-ariane-type"))
+    header = text_of(headers.get("x-ariane-type"))
     if header:
         if header not in TYPES:
             raise Unreadable("unknown_type", f"X-Ariane-Type: {header[:40]!r} is none of {', '.join(TYPES)}")
@@ -81,10 +82,3 @@ def _typed(body: Mapping[str, object], topic: str) -> dict[str, object]:
     stated = body.get("type")
     ours = isinstance(stated, str) and stated in ADJUSTMENT_KINDS
     return {**body, "type": stated if ours and topic == REFUND else topic}
-
-
-def _text(value: object) -> str:
-    try:
-        return read_text(value)
-    except ValueError:
-        return ""

@@ -31,9 +31,9 @@ class Verify(Protocol):
 class Platform:
     """One platform: how its messages are checked and kept at the door, what they are worth, and what a source of it may set.
 
-    The folder `app/platforms/<name>/` holds the rest in modules that are not imported with this entry: `webhook` (`identify`, `parse`) and `trial`
-    (`trial_messages`), and its guide (`guide.toml`). The doors check signatures and need none of them; with all of them
-    `import app.tracking.doors` takes 310 ms of processor time instead of 190, and a web worker answers its first redirect after that import.
+    The folder `app/platforms/<name>/` holds the rest in modules that are not imported with this entry: `webhook` (`parse`, and `identify` where
+    headers say what a message is) and `trial` (`trial_messages`), and its `guide.toml`. The doors check signatures and need none of them; with all of
+    them `import app.tracking.doors` takes 310 ms of processor time instead of 190, and a web worker answers its first redirect after that import.
     A process that reads messages calls `load`.
 
     kept_headers, named_headers: headers (lower case) a delivery is kept with, so that it can be checked and read again later; the second are those
@@ -82,7 +82,8 @@ class Platform:
 
     def identify(self, headers: Mapping[str, str]) -> tuple[str, str]:
         """Topic and the sender's own id of a message from its headers (names in lower case); '' where unknown."""
-        identity: tuple[str, str] = _module(self.name, "webhook").identify(headers)
+        identify = getattr(_module(self.name, "webhook"), "identify", lambda headers: ("", ""))
+        identity: tuple[str, str] = identify(headers)
         return identity
 
     def parse(self, body: bytes, headers: Mapping[str, str], context: "Context") -> "Parsed":

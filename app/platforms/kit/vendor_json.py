@@ -1,16 +1,18 @@
-"""Reading a vendor's resource, in which everything may be missing or null and may change its shape."""
+"""Reading the fields of a message; of a vendor's resource, everything may be missing or null and may change its shape."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from app.domain import money
 from app.domain.orders import CODES_MAX, Context, Customer, OrderLine
-from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
+from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_major, read_text, read_time
 
 Json = Mapping[str, object]
+T = TypeVar("T")
 
 CLICK_NAMES = frozenset({"ariane", "click_id", "clickid", "ariane_click_id"})
 VISITOR_NAMES = frozenset({"visitor_id", "ariane_visitor", "ariane_visitor_id"})
@@ -32,6 +34,25 @@ class Goods(msgspec.Struct, frozen=True):
     estimated: bool = False
     lines: tuple[OrderLine, ...] = ()
     gift_cards: frozenset[str] = frozenset()
+
+
+def read_field(name: str, value: object, read: Callable[[Any], T], reason: str) -> T:
+    """The value as `read` understands it. Unreadable with this reason and the field's name where it raises ValueError."""
+    try:
+        return read(value)
+    except ValueError as error:
+        raise Unreadable(reason, f"{name} {error}") from None
+
+
+def amount_in(name: str, value: object, currency: str, *, negative: str) -> int:
+    """An amount in major units, in minor ones. Unreadable for anything else; `negative` says why it is refused below zero."""
+    try:
+        minor = read_major(value, currency)
+    except ValueError as error:
+        raise Unreadable("invalid_amount", f"{name}: {str(error)[:120]}") from None
+    if minor < 0:
+        raise Unreadable("invalid_amount", f"{name} must {negative}")
+    return minor
 
 
 def nested(thing: object, *names: str) -> object:
@@ -77,10 +98,11 @@ def moment_of(value: object) -> datetime | None:
 
 def currency_in(value: object, name: str = "currency") -> str | None:
     """A currency, None when it is missing. Unreadable naming the field when it is no currency."""
-    try:
-        return None if value is None else money.read_currency(read_text(value, characters_max=10))
-    except ValueError as error:
-        raise Unreadable("unknown_currency", f"{name} {error}") from None
+
+    def read(value: object) -> str:
+        return money.read_currency(read_text(value, characters_max=10))
+
+    return None if value is None else read_field(name, value, read, "unknown_currency")
 
 
 def quantity_of(value: object, name: str, index: int | None = None) -> int:

@@ -7,11 +7,11 @@ a cancellation, and `approved` after it takes the cancellation back.
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from app.domain import money
 from app.domain.ids import EPOCH
 from app.domain.orders import (
-    CODES_MAX,
     KIND,
     Context,
     Customer,
@@ -22,8 +22,9 @@ from app.domain.orders import (
     order_ref,
     version_at,
 )
-from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_major, read_text, read_time
+from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
 from app.platforms.kit.digests import QUERY
+from app.platforms.kit.vendor_json import amount_in, distinct, read_field
 from app.platforms.postback.parameters import PostbackFields, read_parameters
 from app.platforms.postback.presets import APPROVED, EVENTS, PENDING, REJECTED, STATUSES, Preset, preset_of
 
@@ -34,6 +35,7 @@ zero, because a report of the same trust that states a version, or a call of the
 PARTS_MAX = 100
 PARTS_CHARACTERS_MAX = 10_000
 SHOWN_CHARACTERS_MAX = 60
+NEGATIVE = "not be negative; a refund has a refund_id and a positive amount"
 CANCELLED = "cancelled"
 """The refund id of a cancellation: an order has at most one, so that a later message can take it back."""
 
@@ -43,12 +45,6 @@ _UNIX = re.compile(r"\d{10}(\d{3})?", re.ASCII)
 _LOST_PLUS = re.compile(r"(T\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:?\d\d)$", re.ASCII)
 _YES = frozenset({"1", "true", "yes", "y", "new"})
 _NO = frozenset({"0", "false", "no", "n", "returning", "existing"})
-
-
-def identify(headers: Mapping[str, str]) -> tuple[str, str]:
-    """Neither topic nor the sender's own id: a postback has neither outside its parameters."""
-    del headers
-    return "", ""
 
 
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
@@ -201,10 +197,7 @@ class _PostbackReader:
         found = self._fields.given.get(field)
         if found is None:
             return None
-        try:
-            return read_text(found.value, characters_max=characters_max)
-        except ValueError as error:
-            raise Unreadable("invalid_text", f"{found.name} {error}") from None
+        return read_field(found.name, found.value, partial(read_text, characters_max=characters_max), "invalid_text")
 
     def _flag(self, field: str) -> bool | None:
         found = self._fields.given.get(field)
@@ -220,12 +213,8 @@ class _PostbackReader:
         if found is None:
             return ()
         values = found.value if isinstance(found.value, list) else [found.value]
-        try:
-            texts = [read_text(value) for value in values]
-        except ValueError as error:
-            raise Unreadable("invalid_text", f"{found.name} {error}") from None
-        parts = (part.strip() for text in texts for part in text.split(","))
-        return tuple(dict.fromkeys(part for part in parts if part))[:CODES_MAX]
+        texts = [read_field(found.name, value, read_text, "invalid_text") for value in values]
+        return distinct(part.strip() or None for text in texts for part in text.split(","))
 
     def _customer(self) -> Customer:
         text = self._text("customer")
@@ -235,29 +224,19 @@ class _PostbackReader:
 
     def _moment(self, field: str) -> datetime | None:
         found = self._fields.given.get(field)
-        if found is None:
-            return None
-        text = str(found.value).strip()
-        try:
-            if _UNIX.fullmatch(text):
-                moment = EPOCH + timedelta(milliseconds=int(text) * (1 if len(text) == 13 else 1_000))
-                return read_time(moment.astimezone(UTC).isoformat())
-            return read_time(_LOST_PLUS.sub(r"\1+\2", text))
-        except ValueError as error:
-            raise Unreadable("invalid_time", f"{found.name} {error}") from None
+        return None if found is None else read_field(found.name, found.value, _read_moment, "invalid_time")
 
     # ── Money ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _currency(self) -> str:
         text = self._text("currency")
-        try:
-            return self._context.currency if text is None else money.read_currency(text)
-        except ValueError as error:
-            raise Unreadable("unknown_currency", f"{self._fields.given['currency'].name} {error}") from None
+        if text is None:
+            return self._context.currency
+        return read_field(self._fields.given["currency"].name, text, money.read_currency, "unknown_currency")
 
     def _amount(self, field: str, currency: str) -> int | None:
         found = self._fields.given.get(field)
-        return None if found is None else _read_amount(found.name, found.value, currency)
+        return None if found is None else amount_in(found.name, found.value, currency, negative=NEGATIVE)
 
     def _net(
         self, currency: str, tax: int | None, shipping: int | None, lines: tuple[OrderLine, ...]
@@ -289,21 +268,17 @@ class _PostbackReader:
                 raise Unreadable(
                     "invalid_parts", f"{self._name('parts')} must be GROUP:12.00|GROUP2:3.00, at most {PARTS_MAX}"
                 )
-            minor = _read_amount(self._name("parts"), amount, currency)
+            minor = amount_in(self._name("parts"), amount, currency, negative=NEGATIVE)
             sums[group.strip()] = sums.get(group.strip(), 0) + minor
         return tuple(OrderLine(id=group, name=group, net_minor=minor) for group, minor in sums.items())
 
 
-def _read_amount(name: str, value: object, currency: str) -> int:
-    try:
-        minor = read_major(value, currency)
-    except ValueError as error:
-        raise Unreadable("invalid_amount", f"{name}: {str(error)[:120]}") from None
-    if minor < 0:
-        raise Unreadable(
-            "invalid_amount", f"{name} must not be negative; a refund has a refund_id and a positive amount"
-        )
-    return minor
+def _read_moment(value: object) -> datetime:
+    text = str(value).strip()
+    if _UNIX.fullmatch(text):
+        moment = EPOCH + timedelta(milliseconds=int(text) * (1 if len(text) == 13 else 1_000))
+        return read_time(moment.astimezone(UTC).isoformat())
+    return read_time(_LOST_PLUS.sub(r"\1+\2", text))
 
 
 def _shown(value: object) -> str:

@@ -37,12 +37,6 @@ READERS: Mapping[str, Callable[[Event, Context], Parsed]] = {
 }
 
 
-def identify(headers: Mapping[str, str]) -> tuple[str, str]:
-    """Neither topic nor id: both stand in the body alone, and the body's hash identifies a message."""
-    del headers
-    return "", ""
-
-
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     """Reports from one event's raw bytes. Never raises: what cannot be read is `rejected` with a reason."""
     del headers

@@ -11,16 +11,7 @@ with a plugin for numbering call order 5031 « 5020 », while another order has 
 
 from collections.abc import Mapping
 
-from app.domain.orders import (
-    LINES_MAX,
-    Context,
-    Customer,
-    OrderReport,
-    Parsed,
-    RefundReport,
-    order_ref,
-    version_at,
-)
+from app.domain.orders import LINES_MAX, Context, Customer, OrderReport, Parsed, RefundReport, order_ref, version_at
 from app.domain.strict_json import Unreadable, read_json
 from app.platforms.kit.vendor_json import (
     Json,
