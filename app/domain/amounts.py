@@ -4,7 +4,7 @@ One witness is trusted for the amount; the others confirm it or differ. Amounts 
 shipping states what was paid, and is compared with what was paid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,10 +59,10 @@ def compare(
     ranked: Sequence[Witness],
     money: Witness | None,
     locked_at: datetime | None,
-    paid_on_top: tuple[int | None, int | None],
+    parts: Mapping[str, int | None],
     tolerance: Tolerance,
 ) -> tuple[tuple[AmountCheck, ...], set[str]]:
-    """Every witness beside the one whose amount is taken, in the order given, and the flags of the order.
+    """Every witness beside the one whose amount is taken, in the order given, and the flags of the order. parts: tax and shipping of the order.
 
     `amount_disagreement`: two current amounts differ by more than the tolerance, whoever stated them. `currency_disagreement`: two
     authenticated ones are in two currencies.
@@ -81,7 +81,7 @@ def compare(
         if witness is money:
             checks.append(AmountCheck(witness, USED, net_minor, 0))
             continue
-        difference = _difference(witness.report, money.report, paid_on_top)
+        difference = _difference(witness.report, money.report, parts)
         tied = witness.rank[:2] == money.rank[:2]
         other_currency = witness.report.currency != money.report.currency
         if not other_currency and difference is not None and tolerance.holds(difference, net_of(money.report) or 0):
@@ -105,20 +105,20 @@ def compare(
     return tuple(checks), flags
 
 
-def _difference(report: OrderReport, taken: OrderReport, paid_on_top: tuple[int | None, int | None]) -> int | None:
+def _difference(report: OrderReport, taken: OrderReport, parts: Mapping[str, int | None]) -> int | None:
     """By how much a report exceeds the one that is taken, both on the base of the vaguer one. None: that cannot be computed."""
-    stated, expected = _at_most(report, taken, paid_on_top), _at_most(taken, report, paid_on_top)
+    stated, expected = _at_most(report, taken, parts), _at_most(taken, report, parts)
     return None if stated is None or expected is None else stated - expected
 
 
-def _at_most(report: OrderReport, other: OrderReport, paid_on_top: tuple[int | None, int | None]) -> int | None:
+def _at_most(report: OrderReport, other: OrderReport, parts: Mapping[str, int | None]) -> int | None:
     """A report's net with the tax and shipping that the other one could not leave out."""
     net_minor = net_of(report)
     assert net_minor is not None
-    for name, folded in zip(("tax_minor", "shipping_minor"), paid_on_top, strict=True):
+    for name in ("tax_minor", "shipping_minor"):
         if _contains(other, name) and not _contains(report, name):
             own: int | None = getattr(report, name)
-            part = folded if own is None else own
+            part = parts[name] if own is None else own
             if part is None:
                 return None
             net_minor += part

@@ -112,8 +112,7 @@ def fold(
         flags.add("net_estimated")
     if closed is not ranked and not books.same_as(_books(ranked, believed, unsigned)):
         flags.add("changed_after_lock")
-    paid_on_top = books.parts["tax_minor"], books.parts["shipping_minor"]
-    amount_checks, differing = compare(ranked, books.money, standing.locked_at, paid_on_top, tolerance)
+    amount_checks, differing = compare(ranked, books.money, standing.locked_at, books.parts, tolerance)
     deleted = _deleted_refunds(ranked)
     kept = [each for each in _once(adjustments) if each.report.kind != REFUND or each.report.refund_id not in deleted]
     outcome = effects(kept, books.sold)

@@ -188,8 +188,8 @@ def test_the_figures_are_the_sums_and_the_steps_that_lead_from_the_shop_to_us() 
 
 def test_an_order_in_two_currencies_differs_by_all_of_it_in_both() -> None:
     sums = Reconciliation()
-    line = sums.compare(listed(total_minor=1_000), ours_with(currency="USD", net_minor=1_100, attributed_minor=1_100))
-    assert (line.status, line.reason, line.parts) == ("different", "currency", {})
+    there, here = listed(total_minor=1_000), ours_with(currency="USD", net_minor=1_100, attributed_minor=1_100)
+    assert sums.compare(there, here) == Compared("different", "currency", there, here)
     assert sums.waterfalls["EUR"].differences == {"currency": 1_000}
     assert sums.waterfalls["USD"].differences == {"currency": -1_100}
     assert (sums.waterfalls["USD"].all_orders_net_minor, sums.waterfalls["USD"].attributed_minor) == (1_100, 1_100)
@@ -209,8 +209,9 @@ def test_a_line_holds_both_orders_and_the_parts_of_their_difference() -> None:
     here = ours_with(net_minor=12_000)
     assert Reconciliation().compare(there, here) == Compared("matched", "equal", there, here)
     assert Reconciliation().add_unlisted(here) == Compared("missing_there", "not_listed", None, here)
-    [free] = compare_all([listed(total_minor=0)], {})[0]
-    assert (free.status, free.reason) == ("matched", "nothing_to_count")
+    free, test = listed(total_minor=0), ours_with(test=True)
+    assert Reconciliation().compare(free, test) == Compared("matched", "nothing_to_count", free, test)
+    assert Reconciliation().compare(there, test) == Compared("missing_here", "test", there, test)
 
 
 def test_a_listed_order_is_worth_its_net_less_what_was_refunded_of_it() -> None:

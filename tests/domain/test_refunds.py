@@ -88,6 +88,11 @@ def test_of_a_negative_order_nothing_can_be_taken() -> None:
     assert moves(outcome) == [("r", 0, "refund_over_order"), ("c", 0, None)]
 
 
+def test_of_a_free_order_nothing_can_be_taken_and_all_that_was_paid_for_it_is_no_part_of_its_net() -> None:
+    assert moves(effects([adjusted("r", 5)], Sold(0, "EUR", NOON))) == [("r", 0, "refund_over_order")]
+    assert moves(effects([adjusted("r", 500, is_gross=True)], Sold(0, "EUR", NOON, {"EUR": 500}))) == [("r", 0, None)]
+
+
 def test_more_than_there_was_is_cut_and_flagged_and_exactly_all_is_not() -> None:
     assert moves(effects([adjusted("a", 10_000)], SOLD)) == [("a", 10_000, None)]
     assert moves(effects([adjusted("a", 9_000), adjusted("b", 2_000, 2)], SOLD)) == [
