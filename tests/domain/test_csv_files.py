@@ -294,6 +294,7 @@ def test_a_row_has_its_cells_without_spaces_and_without_the_empty_ones() -> None
 
 def test_what_holds_two_records_is_not_one() -> None:
     assert split_row('"a\nb"', ",") == ["a\nb"]
+    assert split_row("a\u2028b,c\x0bd", ",") == ["a\u2028b", "c\x0bd"]
     with pytest.raises(ValueError, match=r"^its quotes cannot be read$"):
         split_row("a\nb", ",")
 
