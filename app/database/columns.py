@@ -15,7 +15,6 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
-    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
@@ -77,15 +76,15 @@ def json_column(name: str, default: str | None = None) -> Column[Any]:
     )
 
 
-def choice_column(name: str, *choices: str, server_default: str | None = None) -> tuple[SchemaItem, ...]:
-    """A text that is one of the choices, as the database checks."""
+def choice_column(name: str, *choices: str, **options: Any) -> tuple[SchemaItem, ...]:
+    """A text that is one of the choices, as the database checks. options: of the column."""
     allowed = ", ".join(f"'{choice}'" for choice in choices)
-    return text_column(name, server_default=server_default), CheckConstraint(f"{name} IN ({allowed})", name=name)
+    return text_column(name, **options), CheckConstraint(f"{name} IN ({allowed})", name=name)
 
 
 def brand_table(name: str, *parts: Any, **options: Any) -> Table:
-    """A table whose rows belong to a brand."""
-    return Table(name, metadata, uuid_column("brand_id"), *parts, **options)
+    """A table whose rows belong to a brand, which comes first in their key."""
+    return Table(name, metadata, uuid_column("brand_id", primary_key=True), *parts, **options)
 
 
 def lookup_table(name: str, *parts: Any) -> Table:
@@ -96,8 +95,8 @@ def lookup_table(name: str, *parts: Any) -> Table:
 
 def queue_table(name: str, *parts: Any) -> Table:
     """A table whose rows wait in the order in which they were added."""
-    number = Column("id", BigInteger, Identity(always=True), nullable=False)
-    return Table(name, metadata, number, uuid_column("brand_id"), *parts, PrimaryKeyConstraint("id"))
+    number = Column("id", BigInteger, Identity(always=True), primary_key=True)
+    return Table(name, metadata, number, uuid_column("brand_id"), *parts)
 
 
 def lifetime() -> tuple[Column[Any], ...]:
@@ -113,20 +112,17 @@ def entity(name: str, *parts: Any) -> Table:
     """A brand table of things that a brand names itself, annotates and archives."""
     return brand_table(
         name,
-        uuid_column("id"),
+        uuid_column("id", primary_key=True),
         text_column("external_id", nullable=True),
         *parts,
         json_column("metadata", "{}"),
         *lifetime(),
-        PrimaryKeyConstraint("brand_id", "id"),
         UniqueConstraint("brand_id", "external_id"),
     )
 
 
-def reference(
-    parent: str, *, nullable: bool = False, indexed: bool = False, before: bool = False
-) -> tuple[SchemaItem, ...]:
-    """The id of a row of the same brand, as `<parent>_id`. before: may be added before that row, in the same transaction."""
+def reference(parent: str, *, indexed: bool = False, before: bool = False, **options: Any) -> tuple[SchemaItem, ...]:
+    """The id of a row of the same brand, as `<parent>_id`. before: may be added before that row, in the same transaction. options: of the column."""
     column = f"{parent}_id"
     key = ForeignKeyConstraint(
         ["brand_id", column],
@@ -135,14 +131,14 @@ def reference(
         initially="DEFERRED" if before else None,
     )
     index = [Index(None, "brand_id", column)] if indexed else []
-    return uuid_column(column, nullable=nullable), key, *index
+    return uuid_column(column, **options), key, *index
 
 
 def receipt() -> tuple[Column[Any], ...]:
     """The columns of a fact that say where a report came from, when, and how much weight that gives it."""
     return (
         # SHA-256 over door, origin and the stored report: an equal report from one place is one fact.
-        Column("content_hash", LargeBinary, nullable=False),
+        Column("content_hash", LargeBinary, primary_key=True),
         uuid_column("id"),
         # The higher one is believed: 30 signed webhook, 20 server call with a secret key, 10 pixel or beacon.
         Column("trust", SmallInteger, nullable=False),

@@ -43,7 +43,7 @@ DEFAULT_HOST = "*"
 brand = sa.Table(
     "brand",
     metadata,
-    uuid_column("id"),
+    uuid_column("id", primary_key=True),
     text_column("name"),
     text_column("currency"),
     text_column("time_zone", server_default="UTC"),
@@ -55,7 +55,6 @@ brand = sa.Table(
     sa.Column("witness_tolerance_minor", sa.BigInteger, nullable=False, server_default="1"),
     json_column("metadata", "{}"),
     *lifetime(),
-    sa.PrimaryKeyConstraint("id"),
 )
 
 influencer = entity(
@@ -83,12 +82,11 @@ campaign = entity(
 # Append-only: the version in force when an order occurred governs it. `scope_id` is a campaign, or the brand itself for its default.
 policy = brand_table(
     "policy",
-    uuid_column("scope_id"),
-    sa.Column("version", sa.Integer, nullable=False),
+    uuid_column("scope_id", primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
     timestamp_column("effective_from", nullable=True),
     json_column("rules", "{}"),
     timestamp_column("created_at"),
-    sa.PrimaryKeyConstraint("brand_id", "scope_id", "version"),
     brand_key(),
 )
 
@@ -131,22 +129,20 @@ code = entity(
 # The id of a shop system for a code that it does not spell out (Stripe's `promo_…`). Compared exactly, case-sensitive.
 code_alias = brand_table(
     "code_alias",
-    text_column("alias"),
+    text_column("alias", primary_key=True),
     *reference("code", indexed=True),
     timestamp_column("created_at"),
-    sa.PrimaryKeyConstraint("brand_id", "alias"),
 )
 
 # Append-only. The assignment that started last before an order's time owns the code at that time; once it has ended, nobody does.
 code_assignment = brand_table(
     "code_assignment",
-    uuid_column("id"),
+    uuid_column("id", primary_key=True),
     *reference("code", indexed=True),
     *reference("collaboration", indexed=True),
     timestamp_column("starts_at", nullable=True),
     timestamp_column("ends_at", nullable=True),
     timestamp_column("created_at"),
-    sa.PrimaryKeyConstraint("brand_id", "id"),
 )
 
 cost = entity(
@@ -166,32 +162,30 @@ cost = entity(
 
 host = lookup_table(
     "host",
-    text_column("host"),
+    text_column("host", primary_key=True),
     timestamp_column("created_at"),
     timestamp_column("archived_at", nullable=True),
-    sa.PrimaryKeyConstraint("host"),
     sa.Index(None, "brand_id"),
 )
 
 # Everything one redirect needs. Never recycled: an archived link keeps its row, so that its slug is never given out again.
 route = lookup_table(
     "route",
-    text_column("host"),
-    text_column("slug"),
+    text_column("host", primary_key=True),
+    text_column("slug", primary_key=True),
     uuid_column("link_id"),
     # With UTM applied; the name of the click parameter is the next column.
     text_column("destination_url"),
     text_column("click_param"),
     timestamp_column("expires_at", nullable=True),
     flag_column("disabled"),
-    sa.PrimaryKeyConstraint("host", "slug"),
     sa.Index(None, "brand_id", "link_id"),
 )
 
 api_key = lookup_table(
     "api_key",
     # SHA-256 of the whole key: a key is 256 random bits, so there is nothing to stretch.
-    sa.Column("key_hash", sa.LargeBinary, nullable=False),
+    sa.Column("key_hash", sa.LargeBinary, primary_key=True),
     uuid_column("id"),
     *choice_column("kind", "secret", "publishable"),
     sa.Column("scopes", ARRAY(sa.Text), nullable=False, server_default="{}"),
@@ -201,14 +195,13 @@ api_key = lookup_table(
     text_column("hint"),
     timestamp_column("created_at"),
     timestamp_column("revoked_at", nullable=True),
-    sa.PrimaryKeyConstraint("key_hash"),
     sa.UniqueConstraint("id"),
     sa.Index(None, "brand_id"),
 )
 
 source = lookup_table(
     "source",
-    text_column("token"),
+    text_column("token", primary_key=True),
     uuid_column("id"),
     text_column("platform"),
     text_column("name", server_default=""),
@@ -219,7 +212,6 @@ source = lookup_table(
     *lifetime(),
     # Earlier times in the archive: from, until, from, until … An order that only a pixel reported meanwhile is not unverified.
     sa.Column("pauses", ARRAY(sa.DateTime(timezone=True)), nullable=False, server_default="{}"),
-    sa.PrimaryKeyConstraint("token"),
     sa.UniqueConstraint("id"),
     sa.Index(None, "brand_id"),
 )
@@ -232,24 +224,22 @@ CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head", "test")
 # Partitioned by month of its UUIDv7 id. There is no DEFAULT partition: with one, attaching a month would scan it under a lock.
 click = brand_table(
     "click",
-    uuid_column("id"),
+    uuid_column("id", primary_key=True),
     uuid_column("link_id"),
     timestamp_column("occurred_at"),
     sa.Column("class", sa.SmallInteger, nullable=False),
     # A keyed hash of truncated address and browser; null when the visitor asked not to be followed (Sec-GPC).
     sa.Column("visitor", sa.BigInteger),
     *(text_column(name, nullable=True) for name in ("country", "device", "os", "browser", "in_app", "referrer_host")),
-    sa.PrimaryKeyConstraint("brand_id", "id"),
     postgresql_partition_by="RANGE (id)",
 )
 
 # Clicks per link and day in the brand's own zone, which reports add up. Updated by the drain; can be rebuilt from `click`.
 click_day = brand_table(
     "click_day",
-    sa.Column("day", sa.Date, nullable=False),
-    uuid_column("link_id"),
+    sa.Column("day", sa.Date, primary_key=True),
+    uuid_column("link_id", primary_key=True),
     *map(counter_column, ("clicks", "bots", "previews", "prefetches", "heads", "unique_clicks")),
-    sa.PrimaryKeyConstraint("brand_id", "day", "link_id"),
     # Rows are updated all day long: room for updates within the page.
     postgresql_with={"fillfactor": "70"},
 )
@@ -257,11 +247,10 @@ click_day = brand_table(
 # The first human click of a visitor on a link and UTC day. Filled asynchronously from unique_pending.
 visit = brand_table(
     "visit",
-    sa.Column("day", sa.Date, nullable=False),
-    uuid_column("link_id"),
-    sa.Column("visitor", sa.BigInteger, nullable=False),
+    sa.Column("day", sa.Date, primary_key=True),
+    uuid_column("link_id", primary_key=True),
+    sa.Column("visitor", sa.BigInteger, primary_key=True),
     uuid_column("first_click_id"),
-    sa.PrimaryKeyConstraint("brand_id", "day", "link_id", "visitor"),
 )
 
 MISSED_REASONS = ("unknown_slug", "expired", "disabled")
@@ -270,21 +259,19 @@ MISSED_REASONS = ("unknown_slug", "expired", "disabled")
 # Hits on the shared host that belong to nobody stand under the nil brand. `slug` is '(other)' past a limit per host and day.
 missed_day = brand_table(
     "missed_day",
-    sa.Column("day", sa.Date, nullable=False),
-    text_column("host"),
-    text_column("slug"),
-    *choice_column("reason", *MISSED_REASONS),
+    sa.Column("day", sa.Date, primary_key=True),
+    text_column("host", primary_key=True),
+    text_column("slug", primary_key=True),
+    *choice_column("reason", *MISSED_REASONS, primary_key=True),
     counter_column("hits"),
-    sa.PrimaryKeyConstraint("brand_id", "day", "host", "slug", "reason"),
 )
 
 # A visitor of the shop, by its first-party id, landed with this click id (the landing beacon of /a.js).
 visitor_click = brand_table(
     "visitor_click",
-    text_column("visitor_id"),
-    uuid_column("click_id"),
+    text_column("visitor_id", primary_key=True),
+    uuid_column("click_id", primary_key=True),
     timestamp_column("seen_at"),
-    sa.PrimaryKeyConstraint("brand_id", "visitor_id", "click_id"),
     sa.Index(None, "brand_id", "click_id"),
 )
 
@@ -294,7 +281,7 @@ DELIVERY_STATUSES = ("received", "recorded", "ignored", "rejected", "unsigned")
 delivery = brand_table(
     "delivery",
     # The id of the line in the spool, which makes a replay of the spool idempotent.
-    uuid_column("id"),
+    uuid_column("id", primary_key=True),
     # The source, or the publishable key for pixel and beacon; null when neither was known.
     uuid_column("origin_id", nullable=True),
     text_column("platform"),
@@ -312,7 +299,6 @@ delivery = brand_table(
     timestamp_column("received_at"),
     timestamp_column("recorded_at", nullable=True),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    sa.PrimaryKeyConstraint("brand_id", "id"),
     sa.UniqueConstraint("brand_id", "origin_id", "external_id", "body_hash", name="uq_delivery_once"),
     # For the health of a source: its newest delivery of each status.
     sa.Index("ix_delivery_source", "brand_id", "origin_id", "status", "id"),
@@ -329,7 +315,7 @@ CONVERSION_STATUSES = ("stub", "pending", "approved", "locked", "paid", "rejecte
 # The columns after root_id are folded from the witnesses and adjustments of all rows with this root; only roots carry them.
 conversion = brand_table(
     "conversion",
-    uuid_column("id"),
+    uuid_column("id", primary_key=True),
     uuid_column("root_id"),
     text_column("shop"),
     text_column("kind"),
@@ -355,7 +341,6 @@ conversion = brand_table(
     sa.Column("digest", sa.LargeBinary),
     timestamp_column("created_at"),
     timestamp_column("updated_at"),
-    sa.PrimaryKeyConstraint("brand_id", "id"),
     brand_key(),
     sa.Index(None, "brand_id", "root_id"),
     sa.Index("ix_conversion_occurred", "brand_id", "occurred_at", "id"),
@@ -365,38 +350,35 @@ conversion = brand_table(
 # The names of an order: its id, its number, its checkout token. The order that is inserted first under a name owns it.
 order_ref = brand_table(
     "order_ref",
-    text_column("shop"),
-    text_column("kind"),
-    text_column("ref"),
+    text_column("shop", primary_key=True),
+    text_column("kind", primary_key=True),
+    text_column("ref", primary_key=True),
     uuid_column("conversion_id"),
-    sa.PrimaryKeyConstraint("brand_id", "shop", "kind", "ref"),
 )
 
 # Names in an order of what may arrive or change later: 'click:<uuid>', 'visitor:<id>', 'code:<folded>', 'alias:<id of a code>'. The drain, the
 # landing beacon and a change of a code find the order by them.
 order_touch = brand_table(
     "order_touch",
-    text_column("touch"),
-    uuid_column("conversion_id"),
-    sa.PrimaryKeyConstraint("brand_id", "touch", "conversion_id"),
+    text_column("touch", primary_key=True),
+    uuid_column("conversion_id", primary_key=True),
 )
 
 # One report of an order. Only added; `received_at` may go back to an earlier receipt of an equal report.
 witness = brand_table(
     "witness",
     # Facts are added first: the row of a new order, written once, follows from them.
-    *reference("conversion", before=True),
+    *reference("conversion", before=True, primary_key=True),
     *receipt(),
     sa.Column("report", JSONB, nullable=False),
-    sa.PrimaryKeyConstraint("brand_id", "conversion_id", "content_hash"),
 )
 
 # One report of a refund, cancellation, chargeback or the reversal of one, stored as a witness is.
 adjustment = brand_table(
     "adjustment",
-    *reference("conversion", before=True),
-    *choice_column("kind", "refund", "cancellation", "chargeback", "reversal"),
-    text_column("refund_id"),
+    *reference("conversion", before=True, primary_key=True),
+    *choice_column("kind", "refund", "cancellation", "chargeback", "reversal", primary_key=True),
+    text_column("refund_id", primary_key=True),
     *receipt(),
     # Null in rows that the previous release writes while it runs beside this one; they are read from the columns below (orders/facts.py).
     sa.Column("report", JSONB),
@@ -407,14 +389,13 @@ adjustment = brand_table(
     json_column("lines", "[]"),
     *map(flag_column, ("of_total", "cumulative", "by_lines")),
     *(text_column(name, nullable=True) for name in ("part_of", "reverses")),
-    sa.PrimaryKeyConstraint("brand_id", "conversion_id", "kind", "refund_id", "content_hash"),
 )
 
 # A decision of somebody about an order, or the lock after its hold (no key). Only added; the order's status is folded from them and its witnesses.
 status_change = brand_table(
     "status_change",
-    *reference("conversion"),
-    uuid_column("id"),
+    *reference("conversion", primary_key=True),
+    uuid_column("id", primary_key=True),
     *choice_column("status", "pending", "approved", "rejected", "locked", "paid"),
     # The status it found, for the record.
     text_column("was"),
@@ -422,7 +403,6 @@ status_change = brand_table(
     text_column("note", nullable=True),
     uuid_column("key_id", nullable=True),
     timestamp_column("changed_at"),
-    sa.PrimaryKeyConstraint("brand_id", "conversion_id", "id"),
 )
 
 # ── What follows from it ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -430,7 +410,7 @@ status_change = brand_table(
 # Who gets the order and why: one row per surviving order, replaced when a later fact changes it.
 decision = brand_table(
     "decision",
-    *reference("conversion"),
+    *reference("conversion", primary_key=True),
     *choice_column("verdict", "attributed", "unattributed", "pending_click"),
     text_column("method", nullable=True),
     text_column("model"),
@@ -439,16 +419,15 @@ decision = brand_table(
     json_column("credits", "[]"),
     json_column("candidates", "[]"),
     timestamp_column("decided_at"),
-    sa.PrimaryKeyConstraint("brand_id", "conversion_id"),
 )
 
 # The money that reports add up: one row per share and event. `position` is 0 for the order, 1… for its refunds as they took effect.
 # An order that nobody gets has rows with collaboration_id null, so that attributed and unattributed add up to all orders.
 credit = brand_table(
     "credit",
-    *reference("conversion"),
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("share", sa.SmallInteger, nullable=False),
+    *reference("conversion", primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("share", sa.SmallInteger, primary_key=True),
     *(
         uuid_column(f"{owner}_id", nullable=True)
         for owner in ("collaboration", "campaign", "influencer", "link", "code")
@@ -463,7 +442,6 @@ credit = brand_table(
     timestamp_column("occurred_at"),
     # False for test, unverified and rejected orders: kept, never counted.
     sa.Column("counted", sa.Boolean, nullable=False),
-    sa.PrimaryKeyConstraint("brand_id", "conversion_id", "position", "share"),
     sa.Index("ix_credit_occurred", "brand_id", "occurred_at"),
     sa.Index("ix_credit_collaboration", "brand_id", "collaboration_id", "occurred_at"),
 )
@@ -473,13 +451,12 @@ credit = brand_table(
 # The answer to a request with an Idempotency-Key. Secrets are left out of the stored body.
 idempotency = brand_table(
     "idempotency",
-    uuid_column("key_id"),
-    text_column("key"),
+    uuid_column("key_id", primary_key=True),
+    text_column("key", primary_key=True),
     sa.Column("fingerprint", sa.LargeBinary, nullable=False),
     sa.Column("status", sa.SmallInteger, nullable=False),
     json_column("body"),
     timestamp_column("created_at"),
-    sa.PrimaryKeyConstraint("brand_id", "key_id", "key"),
     sa.Index(None, "brand_id", "created_at"),
 )
 
@@ -505,7 +482,7 @@ unique_pending = queue_table(
 # whose process has stopped is taken up again, from `checkpoint`.
 job = brand_table(
     "job",
-    uuid_column("id"),
+    uuid_column("id", primary_key=True),
     text_column("kind"),
     *choice_column("state", "queued", "running", "succeeded", "failed", "cancelled", server_default="queued"),
     json_column("arguments", "{}"),
@@ -523,7 +500,6 @@ job = brand_table(
     timestamp_column("created_at"),
     timestamp_column("started_at", nullable=True),
     timestamp_column("finished_at", nullable=True),
-    sa.PrimaryKeyConstraint("brand_id", "id"),
     sa.Index("ix_job_open", "id", postgresql_where=sa.text("state IN ('queued', 'running')")),
     sa.Index(None, "finished_at"),
 )
@@ -531,23 +507,21 @@ job = brand_table(
 # Results of a job for single lines: those of an import that were refused, every order of a reconciliation.
 job_line = brand_table(
     "job_line",
-    uuid_column("job_id"),
-    sa.Column("number", sa.BigInteger, nullable=False),
+    uuid_column("job_id", primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True),
     text_column("status"),
     text_column("reason", nullable=True),
     text_column("detail", nullable=True),
     json_column("details", "{}"),
-    sa.PrimaryKeyConstraint("brand_id", "job_id", "number"),
     sa.Index(None, "brand_id", "job_id", "status", "number"),
 )
 
 # A file uploaded for a job, in pieces of some 100 KB, deleted when the job has ended. Pieces without a job belong to an upload that broke off.
 job_piece = brand_table(
     "job_piece",
-    uuid_column("job_id"),
-    sa.Column("number", sa.Integer, nullable=False),
+    uuid_column("job_id", primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("content", sa.LargeBinary, nullable=False),
-    sa.PrimaryKeyConstraint("brand_id", "job_id", "number"),
     sa.Index(None, "job_id"),
 )
 
@@ -555,10 +529,9 @@ job_piece = brand_table(
 drain_state = sa.Table(
     "drain_state",
     metadata,
-    text_column("host"),
+    text_column("host", primary_key=True),
     timestamp_column("drained_until"),
     timestamp_column("updated_at"),
-    sa.PrimaryKeyConstraint("host"),
 )
 
 LOOKUPS = frozenset({host, route, api_key, source})
