@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -76,22 +77,16 @@ def merge(old: Any, patch: Any) -> Any:
 # ── Text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def one_line(text: str) -> str:
-    """`text`. Raises ValueError when it has control characters, line ends included."""
-    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
-        raise ValueError("contains a control character")
-    return text
-
-
-def _lines(text: str) -> str:
-    if any((ord(character) < 32 and character not in "\n\r\t") or 127 <= ord(character) < 160 for character in text):
+def one_line(text: str, *, allowed: str = "") -> str:
+    """`text`. Raises ValueError when it has control characters, line ends included, that are not `allowed`."""
+    if any((ord(each) < 32 or 127 <= ord(each) < 160) and each not in allowed for each in text):
         raise ValueError("contains a control character")
     return text
 
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(one_line)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(one_line)]
-Note = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_lines)]
+Note = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(partial(one_line, allowed="\n\r\t"))]
 Reference = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=205),

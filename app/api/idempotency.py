@@ -71,14 +71,15 @@ async def once(
                 f"{HEADER}: was used for another request", code="idempotency_key_reused",
                 fields=(FieldError(HEADER, "was used for another request; take a new key", "idempotency_key_reused"),),
             )  # fmt: skip
-        return _replayed(stored.status, stored.body)
+        headers = {**stored.body, "Idempotent-Replayed": "true"}
+        return Response(headers.pop("text").encode(), status_code=stored.status, headers=headers)
     work = await connection.begin_nested()
     try:
         response = await handler(request)
         await work.commit()
     except AppError as error:
         await work.rollback()
-        if not _worth_keeping(error):
+        if error.status >= 500 or error.retryable or isinstance(error, Unauthorized | Forbidden):
             raise
         response = render(request, error)
     await _store(connection, caller, key, fingerprint, response)
@@ -123,19 +124,10 @@ def _kept(response: Response) -> dict[str, str]:
     return {"text": text, **headers}
 
 
-def _replayed(status: int, kept: dict[str, str]) -> Response:
-    headers = {name: value for name, value in kept.items() if name != "text"}
-    return Response(kept["text"].encode(), status_code=status, headers={**headers, "Idempotent-Replayed": "true"})
-
-
 def _fingerprint(request: StrictRequest) -> bytes:
     query = request.scope.get("query_string", b"")
     head = f"{request.method} {request.url.path}?".encode("utf-8", "replace") + query + b"\n"
     return hashlib.sha256(head + hashlib.sha256(request.raw_body).digest()).digest()
-
-
-def _worth_keeping(error: AppError) -> bool:
-    return error.status < 500 and not error.retryable and not isinstance(error, Unauthorized | Forbidden)
 
 
 def _running() -> Conflict:

@@ -1,7 +1,9 @@
 """Every error of the API as an RFC 9457 problem, Starlette's own and pydantic's included; all fields at fault in one answer."""
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -181,39 +183,10 @@ Fault = tuple[str, str]
 """A stable machine word, and a sentence that says what is wrong."""
 
 NO_PARAMETER = "is not a parameter of this request"
-
-# Names of pydantic's types in JSON's words.
-KINDS = {
-    "string_type": "a text",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a JSON object",
-    "model_type": "a JSON object",
-    "model_attributes_type": "a JSON object",
-}
 OBJECTS = ("dict_type", "model_type", "model_attributes_type")
-
-# Sentences for other types of errors, filled in from pydantic's `ctx`.
-SENTENCES = {
-    "json_invalid": "is not valid JSON",
-    "int_parsing": "should be a whole number",
-    "int_parsing_size": "should be a smaller whole number",
-    "int_from_float": "should be a whole number",
-    "float_parsing": "should be a number",
-    "finite_number": "should be a finite number",
-    "bool_parsing": "should be true or false",
-    "greater_than_equal": "should be at least {ge}",
-    "greater_than": "should be more than {gt}",
-    "less_than_equal": "should be at most {le}",
-    "less_than": "should be less than {lt}",
-    "string_too_short": "should have at least {min_length} characters",
-    "string_too_long": "should have at most {max_length} characters",
-    "too_short": "should have at least {min_length} items",
-    "too_long": "should have at most {max_length} items, not {actual_length}",
-    "string_pattern_mismatch": "should fit the pattern {pattern}",
-}
+_words = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+KINDS: dict[str, str] = _words["kinds"]
+SENTENCES: dict[str, str] = _words["sentences"]
 
 
 def describe(item: Mapping[str, Any], *, in_body: bool, fixed: frozenset[str] = frozenset()) -> Fault:
@@ -225,11 +198,9 @@ def describe(item: Mapping[str, Any], *, in_body: bool, fixed: frozenset[str] = 
         if not in_body:
             return "unknown_field", NO_PARAMETER
         _, *path = item["loc"]
-        return (
-            ("fixed", "cannot be changed")
-            if len(path) == 1 and path[0] in fixed
-            else ("unknown_field", "is not a field of this request")
-        )
+        if len(path) == 1 and path[0] in fixed:
+            return "fixed", "cannot be changed"
+        return "unknown_field", "is not a field of this request"
     if kind in KINDS:
         # A text is not repeated here: it may be a secret in place of a list of secrets.
         given = "a text" if isinstance(sent, str) else _shown(sent)
