@@ -186,7 +186,7 @@ api_key = lookup_table(
     "api_key",
     # SHA-256 of the whole key: a key is 256 random bits, so there is nothing to stretch.
     sa.Column("key_hash", sa.LargeBinary, primary_key=True),
-    uuid_column("id"),
+    uuid_column("id", unique=True),
     *choice_column("kind", "secret", "publishable"),
     sa.Column("scopes", ARRAY(sa.Text), nullable=False, server_default="{}"),
     text_column("shop", nullable=True),
@@ -195,14 +195,13 @@ api_key = lookup_table(
     text_column("hint"),
     timestamp_column("created_at"),
     timestamp_column("revoked_at", nullable=True),
-    sa.UniqueConstraint("id"),
     sa.Index(None, "brand_id"),
 )
 
 source = lookup_table(
     "source",
     text_column("token", primary_key=True),
-    uuid_column("id"),
+    uuid_column("id", unique=True),
     text_column("platform"),
     text_column("name", server_default=""),
     text_column("shop", server_default="main"),
@@ -212,7 +211,6 @@ source = lookup_table(
     *lifetime(),
     # Earlier times in the archive: from, until, from, until … An order that only a pixel reported meanwhile is not unverified.
     sa.Column("pauses", ARRAY(sa.DateTime(timezone=True)), nullable=False, server_default="{}"),
-    sa.UniqueConstraint("id"),
     sa.Index(None, "brand_id"),
 )
 
@@ -499,9 +497,8 @@ job = brand_table(
     timestamp_column("cancelled_at", nullable=True),
     timestamp_column("created_at"),
     timestamp_column("started_at", nullable=True),
-    timestamp_column("finished_at", nullable=True),
+    timestamp_column("finished_at", nullable=True, index=True),
     sa.Index("ix_job_open", "id", postgresql_where=sa.text("state IN ('queued', 'running')")),
-    sa.Index(None, "finished_at"),
 )
 
 # Results of a job for single lines: those of an import that were refused, every order of a reconciliation.
@@ -519,10 +516,9 @@ job_line = brand_table(
 # A file uploaded for a job, in pieces of some 100 KB, deleted when the job has ended. Pieces without a job belong to an upload that broke off.
 job_piece = brand_table(
     "job_piece",
-    uuid_column("job_id", primary_key=True),
+    uuid_column("job_id", primary_key=True, index=True),
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("content", sa.LargeBinary, nullable=False),
-    sa.Index(None, "job_id"),
 )
 
 # Until when each host has drained its spool: reports are complete until the earliest of these.

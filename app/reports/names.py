@@ -12,8 +12,6 @@ from app.database.tables import campaign, code, collaboration, influencer, link
 from app.reports.question import Key, Question
 from app.reports.statements import is_one_of
 
-UNKNOWN_NAME = "(unknown)"
-
 _NAMES: dict[str, tuple[Table, ColumnElement[Any]]] = {
     "influencer": (influencer, influencer.c.name),
     "campaign": (campaign, campaign.c.name),
@@ -29,7 +27,7 @@ class Named:
     """An influencer, campaign, collaboration, link or code in a row's key. `id` None: orders or clicks that have none."""
 
     id: UUID | None
-    name: str = UNKNOWN_NAME
+    name: str = "(unknown)"
     external_id: str | None = None
     archived: bool = False
 
