@@ -180,7 +180,8 @@ def literal(value: ast.expr | None, names: dict[str, str]) -> set[str]:
 
 
 def reasons_of_deliveries() -> set[str]:
-    """Every word a delivery's `reason` may be: `Unreadable("…", …)`, `rejected=`, `ignored=`, `DeliveryResult("…", "…")`, and what `verify` returns."""
+    """Every word a delivery's `reason` may be: `Unreadable("…", …)`, `read_field(…, "…")`, `read_object(…, "…")`, `rejected=`, `ignored=`,
+    `DeliveryResult("…", "…")`, and what `verify` returns."""
     trees = {
         path: tree_of(path)
         for room in ("intake", "platforms", "domain")
@@ -203,6 +204,8 @@ def reasons_of_deliveries() -> set[str]:
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 if called == "Unreadable" and node.args:
                     found |= literal(node.args[0], names)
+                if called in {"read_object", "read_field"}:
+                    found |= literal(node.args[-1], names)
                 if called == "DeliveryResult" and len(node.args) > 1:
                     found |= literal(node.args[1], names)
                 for keyword in node.keywords:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from app.domain import money
 from app.domain.orders import KIND, Context, Customer, Landing, OrderReport, Parsed, order_ref
 from app.domain.strict_json import Unreadable, read_json, read_text, read_time
-from app.platforms.kit.vendor_json import amount_in, distinct, read_field
+from app.platforms.kit.vendor_json import amount_in, distinct, read_field, read_object
 
 FIELDS_MAX = 200
 LISTED = frozenset({"code", "codes"})
@@ -46,9 +46,7 @@ def read_fields(body: bytes, content_type: str) -> Fields:
     """JSON under any content type (a browser may only send text/plain without a preflight), else urlencoded as in a query."""
     stripped = body.lstrip()
     if stripped[:1] in {b"{", b"["} or content_type.startswith("application/json"):
-        found = read_json(body)
-        if not isinstance(found, dict):
-            raise Unreadable("not_an_event", "the body is not a JSON object")
+        found = read_object(body, "not_an_event")
         return {name: value for name, value in found.items() if value not in ("", None)}
     try:
         # Bytes that are not UTF-8 become half surrogates, which every field refuses by name.

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from app.domain.bodies import read_order, read_refund
 from app.domain.orders import ADJUSTMENT_KINDS, REFUND, Context, Parsed
-from app.domain.strict_json import Unreadable, read_json
+from app.domain.strict_json import Unreadable
 from app.errors import Invalid
 from app.platforms.generic.mapping import read_mapping
 from app.platforms.generic.reading import Mapped, read_mapped
-from app.platforms.kit.vendor_json import text_of
+from app.platforms.kit.vendor_json import read_object, text_of
 from app.platforms.presets import resolve
 
 TYPES = ("conversion", *ADJUSTMENT_KINDS)
@@ -49,9 +49,7 @@ def read(body: bytes, headers: Mapping[str, str], context: Context) -> Mapped:
 def _parse_our_words(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     topic, external_id = identify(headers)
     try:
-        found = read_json(body)
-        if not isinstance(found, dict):
-            raise Unreadable("not_an_order", "the body is not a JSON object")
+        found = read_object(body, "not_an_order")
         topic = _type_of(found, headers)
         if found.get("order_id") is None:
             raise Unreadable("not_an_order", "order_id is missing")

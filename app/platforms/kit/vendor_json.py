@@ -9,7 +9,7 @@ import msgspec
 
 from app.domain import money
 from app.domain.orders import CODES_MAX, Context, Customer, OrderLine
-from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_major, read_text, read_time
+from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_json, read_major, read_text, read_time
 
 Json = Mapping[str, object]
 T = TypeVar("T")
@@ -34,6 +34,14 @@ class Goods(msgspec.Struct, frozen=True):
     estimated: bool = False
     lines: tuple[OrderLine, ...] = ()
     gift_cards: frozenset[str] = frozenset()
+
+
+def read_object(body: bytes, reason: str) -> dict[str, object]:
+    """The JSON object of a body. Unreadable: this reason where it is JSON but no object."""
+    found = read_json(body)
+    if not isinstance(found, dict):
+        raise Unreadable(reason, "the body is not a JSON object")
+    return found
 
 
 def read_field(name: str, value: object, read: Callable[[Any], T], reason: str) -> T:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
-from app.domain.strict_json import Unreadable, read_json
+from app.domain.strict_json import Unreadable
+from app.platforms.kit.vendor_json import read_object
 from app.platforms.postback.presets import FIELDS, Preset
 from app.platforms.postback.signature import is_json
 
@@ -97,12 +98,9 @@ def _body_pairs(content_type: str, body: bytes) -> Iterable[tuple[str, object]]:
     if not body.strip():
         return ()
     if is_json(content_type, body):
-        found = read_json(body)
-        if not isinstance(found, dict):
-            raise Unreadable("not_a_postback", "the body is not a JSON object")
         return [
             (name.strip().lower(), value)
-            for name, value in found.items()
+            for name, value in read_object(body, "not_a_postback").items()
             if value is not None and not (isinstance(value, str) and not value.strip())
         ]
     if content_type and not content_type.lower().startswith(READ_AS_QUERY):

@@ -69,15 +69,11 @@ def currency_of(order: Json, *names: str) -> str | None:
 
 def shop_currency(thing: Json, name: str) -> str | None:
     """The shop's currency in the money set `<name>_set`; None when there is none."""
-    return _currency_or_none(nested(thing, f"{name}_set", "shop_money", "currency_code"))
+    return currency_or_none(nested(thing, f"{name}_set", "shop_money", "currency_code"))
 
 
-def transaction_currency(transaction: Json) -> str | None:
-    """The currency of a payment, which may be the shopper's and not the shop's; None when it is missing."""
-    return _currency_or_none(transaction.get("currency"))
-
-
-def _currency_or_none(value: object) -> str | None:
+def currency_or_none(value: object) -> str | None:
+    """The currency; None for what is none. That of a payment may be the shopper's and not the shop's."""
     try:
         return currency_in(value)
     except Unreadable:

@@ -14,7 +14,7 @@ from app.domain import money
 from app.domain.orders import LINES_MAX, Context, OrderLine, OrderReport, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Goods, Json, moment_of, nested, objects, quantity_of, share, text_of
-from app.platforms.shopify.fields import ShopifyAmountReader, id_of, shop_currency, transaction_currency
+from app.platforms.shopify.fields import ShopifyAmountReader, currency_or_none, id_of, shop_currency
 
 REFUNDS_MAX = 500
 ALONE, IN_ORDER, FAILED = 0, 1, 2
@@ -61,7 +61,9 @@ def read_refund_webhook(
     if not order_id or not id_of(refund.get("id")) or not REFUND_FIELDS & refund.keys():
         raise Unreadable("not_an_order", "it has no order_id and id of a refund")
     items = objects(refund.get("refund_line_items"), LINES_MAX, "refund_line_items")
-    stated = [shop_currency(item, "subtotal") for item in items] + [transaction_currency(t) for t in _paid_back(refund)]
+    stated = [shop_currency(item, "subtotal") for item in items] + [
+        currency_or_none(transaction.get("currency")) for transaction in _paid_back(refund)
+    ]
     currency = next(filter(None, stated), None)
     amounts = ShopifyAmountReader(currency or context.currency)
     read = _read_refund(refund, amounts, _refund_included(refund, amounts, context), Goods(), None, ALONE, notes)
@@ -131,7 +133,7 @@ def _without_lines(
     """Amount and currency of what the transactions paid back, less shipping and the goods' share of tax."""
     paid, currency = 0, amounts.currency
     for transaction in _paid_back(refund):
-        other = transaction_currency(transaction)
+        other = currency_or_none(transaction.get("currency"))
         if other is None or other == amounts.currency:
             paid += amounts.amount(transaction, "amount") or 0
         elif exchange is not None and exchange.presentment == other:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from app.domain.orders import LINES_MAX, Context, OrderReport, Parsed, order_ref, version_at
-from app.domain.strict_json import Unreadable, read_json
+from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import (
     Json,
     click_ids_in,
@@ -23,6 +23,7 @@ from app.platforms.kit.vendor_json import (
     moment_of,
     nested,
     objects,
+    read_object,
     text_of,
     visitor_in,
 )
@@ -84,9 +85,7 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     if topic and topic not in ORDER_TOPICS and topic != REFUND_TOPIC:
         return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")
     try:
-        found = read_json(body)
-        if not isinstance(found, dict):
-            raise Unreadable("not_an_order", "the body is not a JSON object")
+        found = read_object(body, "not_an_order")
         # A proxy may have lost the topic; a refund names its order.
         is_refund = topic == REFUND_TOPIC or (not topic and "order_id" in found)
         notes: list[str] = []

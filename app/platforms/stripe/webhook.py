@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from app.domain.orders import Context, Parsed
-from app.domain.strict_json import Unreadable, read_json
-from app.platforms.kit.vendor_json import text_of
+from app.domain.strict_json import Unreadable
+from app.platforms.kit.vendor_json import read_object, text_of
 from app.platforms.stripe.fields import seconds_of
 from app.platforms.stripe.orders import Event, read_intent, read_invoice, read_invoice_payment, read_session
 from app.platforms.stripe.refunds import read_charge, read_dispute, read_refund
@@ -42,9 +42,7 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     del headers
     topic = external_id = ""
     try:
-        event = read_json(body)
-        if not isinstance(event, dict):
-            raise Unreadable("not_an_event", "the body is not a JSON object")
+        event = read_object(body, "not_an_event")
         topic, external_id = text_of(event.get("type")) or "", text_of(event.get("id")) or ""
         parsed = _read(event, topic, context)
     except Unreadable as error:

@@ -12,7 +12,7 @@ with a plugin for numbering call order 5031 « 5020 », while another order has 
 from collections.abc import Mapping
 
 from app.domain.orders import LINES_MAX, Context, Customer, OrderReport, Parsed, RefundReport, order_ref, version_at
-from app.domain.strict_json import Unreadable, read_json
+from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import (
     Json,
     click_ids_in,
@@ -22,6 +22,7 @@ from app.platforms.kit.vendor_json import (
     named,
     nested,
     objects,
+    read_object,
     text_of,
     visitor_in,
 )
@@ -62,9 +63,7 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
         return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")
     notes: list[str] = []
     try:
-        found = read_json(body)
-        if not isinstance(found, dict):
-            raise Unreadable("not_an_order", "the body is not a JSON object")
+        found = read_object(body, "not_an_order")
         if topic != DELETED and _status(found) in DRAFTS:
             return Parsed(topic=topic, external_id=external_id, ignored="checkout_draft")
         report = _read_deletion(found, context) if topic == DELETED else _read_order(found, topic, context, notes)
