@@ -10,7 +10,6 @@ A row is only reported as unknown after the database was asked. If it cannot be 
 import asyncio
 import hashlib
 import logging
-from pathlib import Path
 
 from app import clock
 from app.directory.cache import (
@@ -39,10 +38,10 @@ log = logging.getLogger("ariane.directory")
 class Directory:
     """The lookups of one process, empty until `start` has loaded the snapshot. For one event loop only."""
 
-    def __init__(self, dsn: str, snapshot: Path, *, poll_ms: int = 2_000, unknown_rows: int = 10_000) -> None:
-        self.cache = Cache(unknown_rows=unknown_rows)
-        self._follower = Follower(self.cache, dsn, poll_ms=poll_ms)
-        self._snapshot = snapshot
+    def __init__(self, settings: Settings) -> None:
+        self.cache = Cache(unknown_rows=settings.directory_cache_rows)
+        self._follower = Follower(self.cache, settings.database_url, poll_ms=settings.directory_poll_ms)
+        self._snapshot = settings.data / "directory.snapshot"
         self._saved: tuple[int, str | None] | None = None
         self._save_at_s = 0.0
 
@@ -146,13 +145,3 @@ class Directory:
             return
         self.cache.replace(tables)
         self._follower.identity, self._follower.horizon, self._follower.loaded = head.identity, head.horizon, True
-
-
-def open_directory(settings: Settings) -> Directory:
-    """The directory as configured, not started."""
-    return Directory(
-        settings.database_url,
-        settings.data / "directory.snapshot",
-        poll_ms=settings.directory_poll_ms,
-        unknown_rows=settings.directory_cache_rows,
-    )

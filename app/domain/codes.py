@@ -98,7 +98,7 @@ def _endless(base: str, random: int) -> Iterator[str]:
     for digit in range(2, 10):
         yield f"{base}{'-' if base[-1:].isdigit() else ''}{digit}"
     while random:
-        random, tail = _random_characters(random, 4)
+        random, tail = random_characters(random, 4)
         yield f"{base[: CODE_CHARS_MAX - 4]}{tail}"
 
 
@@ -121,7 +121,8 @@ def spell(text: str) -> str:
     return "".join(character for character in decomposed if character.isascii() and character.isalnum())
 
 
-def _random_characters(random: int, count: int) -> tuple[int, str]:
+def random_characters(random: int, count: int) -> tuple[int, str]:
+    """What is left of a random number, and this many characters made from it."""
     characters = []
     for _ in range(count):
         random, place = divmod(random, len(RANDOM_ALPHABET))

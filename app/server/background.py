@@ -27,7 +27,7 @@ from app.database.connections import connect_pool, whereabouts
 from app.database.errors import DRIVER_ERRORS
 from app.database.migrate import migrate
 from app.database.partitions import ensure_partitions
-from app.directory.lookup import Directory, open_directory
+from app.directory.lookup import Directory
 from app.domain import browsers
 from app.intake.clicks.analyze import refresh_statistics
 from app.intake.clicks.uniques import count_uniques
@@ -289,7 +289,7 @@ async def _lower_priority_after(ready: asyncio.Event) -> None:
 async def work(settings: Settings, *, embedded: bool = False) -> None:
     """Run the background process until SIGTERM or SIGINT, and end the process."""
     pool = await connect_pool(settings.database_url, size=CONNECTIONS, name="worker")
-    worker = BackgroundProcess(settings, pool, open_directory(settings), embedded=embedded)
+    worker = BackgroundProcess(settings, pool, Directory(settings), embedded=embedded)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)

@@ -83,7 +83,7 @@ def claim(directory: Path, kind: Kind, *, bytes_max: int) -> list[Claimed]:
 
 def oldest_waiting(directory: Path) -> datetime | None:
     """When the oldest undrained line was written, in claimed segments too; None when everything is drained."""
-    oldest: datetime | None = None
+    found = []
     for kind in ("clicks", "orders"):
         for path in _segments(directory, kind):
             try:
@@ -94,10 +94,9 @@ def oldest_waiting(directory: Path) -> datetime | None:
             except FileNotFoundError:
                 continue
             if first.endswith(b"\n"):
-                written_at = _time_of_line(first)
-                oldest = written_at if oldest is None else min(oldest, written_at)
+                found.append(_time_of_line(first))
                 break
-    return oldest
+    return min(found, default=None)
 
 
 def sweep(directory: Path) -> None:

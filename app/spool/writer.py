@@ -1,10 +1,4 @@
-"""The append-only log between the doors and the background process: its writer. README.md beside this file states what holds and why.
-
-reader.py    segments without a living writer are claimed, read and removed
-records.py   the lines
-flusher.py   the thread that flushes; recycling.py: drained segments, overwritten (both for speed alone, docs/performance.md)
-quarantine.py  lines and segments that cannot be recorded
-"""
+"""The append-only log between the doors and the background process: its writer. README.md beside this file states what holds and why."""
 
 import asyncio
 import errno

@@ -12,17 +12,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from app.directory.lookup import open_directory
+from app.directory.lookup import Directory
 from app.errors import AppError, Unavailable
 from app.metrics import CONTENT_TYPE, Counts, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
 from app.spool.writer import Spool, measure
 from app.tracking.hooks import Hooks
-from app.tracking.pixel import Pixels
+from app.tracking.pixel import Pixels, answer_script
 from app.tracking.redirect import NOT_FOUND, REDIRECT_HEADERS, Redirects, host_name
 from app.tracking.responses import NO_STORE, Answer, Receive, Scope, Send, json_answer, method_refused, page, problem
-from app.tracking.script import answer_script
 from app.tracking.trusted_proxies import Proxies
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -51,7 +50,7 @@ class Doors:
     def __init__(self, settings: Settings) -> None:
         self.api: ASGIApp | None = None
         self.stopping = False
-        self.directory = open_directory(settings)
+        self.directory = Directory(settings)
         open_spool = partial(
             Spool,
             settings.data / "spool",

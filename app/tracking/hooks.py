@@ -6,21 +6,11 @@ So a shop's webhook is safe within a millisecond, also while PostgreSQL is down:
 import logging
 from functools import lru_cache
 
-from app import clock, random_ids
+from app import clock, metrics, random_ids
 from app.directory.cache import CachedSource
 from app.directory.lookup import Directory
 from app.domain import ids
 from app.errors import AppError, NotFound, TooLarge, Unauthorized, Unavailable
-from app.metrics import (
-    HOOKS_NOT_STORED,
-    HOOKS_PINGS,
-    HOOKS_STORED,
-    HOOKS_TOO_LARGE,
-    HOOKS_UNKNOWN,
-    HOOKS_UNSIGNED,
-    UNAVAILABLE,
-    Counts,
-)
 from app.platforms.kit.digests import PROOF, QUERY
 from app.platforms.registry import platform_of
 from app.platforms.signing import advise, forget, set_up, verify
@@ -35,11 +25,11 @@ HEADER_MAX_CHARS = 4_096
 QUERY_MAX_BYTES = 16 << 10
 HOUR_S = 3_600
 REFUSALS: dict[type[AppError], int] = {
-    NotFound: HOOKS_UNKNOWN,
-    Unauthorized: HOOKS_UNSIGNED,
-    TooLarge: HOOKS_TOO_LARGE,
-    SpoolFull: HOOKS_NOT_STORED,
-    Unavailable: UNAVAILABLE,
+    NotFound: metrics.HOOKS_UNKNOWN,
+    Unauthorized: metrics.HOOKS_UNSIGNED,
+    TooLarge: metrics.HOOKS_TOO_LARGE,
+    SpoolFull: metrics.HOOKS_NOT_STORED,
+    Unavailable: metrics.UNAVAILABLE,
 }
 """The counter of each error of the door."""
 
@@ -49,7 +39,9 @@ log = logging.getLogger("ariane.hooks")
 class Hooks:
     """The webhook door of one worker."""
 
-    def __init__(self, directory: Directory, spool: Spool, counts: Counts, settings: Settings, secret: str) -> None:
+    def __init__(
+        self, directory: Directory, spool: Spool, counts: metrics.Counts, settings: Settings, secret: str
+    ) -> None:
         self._directory = directory
         self._spool = spool
         self._counts = counts
@@ -87,7 +79,7 @@ class Hooks:
             if name in setup.kept_headers:
                 headers[name] = raw_value.decode("latin-1")[:HEADER_MAX_CHARS]
         if setup.platform.is_ping(body, headers):
-            self._counts.slots[HOOKS_PINGS] += 1
+            self._counts.slots[metrics.HOOKS_PINGS] += 1
             return {"status": "pong"}
         query, headers, body = setup.platform.conceal(query, headers, body)
         secrets = [self._unseal(sealed) for sealed in source.secrets]
@@ -125,7 +117,7 @@ class Hooks:
         await self._spool.synced()
         if reason is not None:
             raise Unauthorized(advise(reason), code=reason)
-        self._counts.slots[HOOKS_STORED] += 1
+        self._counts.slots[metrics.HOOKS_STORED] += 1
         return {"id": ids.show("delivery", new), "status": "received"}
 
     def _may_keep_unsigned(self, source: CachedSource) -> bool:

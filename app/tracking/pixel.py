@@ -1,9 +1,12 @@
-"""`GET /p.gif` and `POST|OPTIONS /e`: a shop page's report of an order, stored as received and parsed later.
+"""`GET /a.js`, `GET /p.gif` and `POST|OPTIONS /e`: the script that a shop's page loads, and the page's report of an order, stored as received and parsed later.
 
 Browsers need no preflight for these requests. Origin, Referer and cookies are not used: a sandboxed frame sends none of them.
 """
 
+import gzip
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -16,10 +19,26 @@ from app.spool.records import PixelLine, encode
 from app.spool.writer import Spool, SpoolFull
 from app.tracking.responses import NO_STORE, NOSNIFF, Answer, Header, Receive, Scope, method_refused, problem, read_body
 
-GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
-"""A transparent pixel of 43 bytes, because a 204 would fire the image's `onerror`."""
 # Pages with COEP only load images that allow it.
 CROSS_ORIGIN: Header = (b"cross-origin-resource-policy", b"cross-origin")
+CORS: list[Header] = [(b"access-control-allow-origin", b"*"), CROSS_ORIGIN]
+
+SCRIPT = (Path(__file__).parent / "a.js").read_bytes()
+COMPRESSED = gzip.compress(SCRIPT, mtime=0)
+_DIGEST = hashlib.sha256(SCRIPT).hexdigest()[:20]
+ETAG = f'"{_DIGEST}"'.encode()
+COMPRESSED_ETAG = f'"{_DIGEST}-gz"'.encode()
+
+SCRIPT_HEADERS: list[Header] = [
+    (b"content-type", b"text/javascript; charset=utf-8"),
+    # An hour: a corrected script reaches every shop the same day, and most page views cost no request.
+    (b"cache-control", b"public, max-age=3600"),
+    *CORS,
+    (b"vary", b"accept-encoding"),
+    NOSNIFF,
+]
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+"""A transparent pixel of 43 bytes, because a 204 would fire the image's `onerror`."""
 PIXEL_ANSWER = Answer(
     200,
     GIF,
@@ -31,7 +50,6 @@ PIXEL_ANSWER = Answer(
         NOSNIFF,
     ],
 )
-CORS: list[Header] = [(b"access-control-allow-origin", b"*"), CROSS_ORIGIN]
 PREFLIGHT: list[Header] = [
     *CORS,
     (b"access-control-allow-methods", b"POST, OPTIONS"),
@@ -40,6 +58,22 @@ PREFLIGHT: list[Header] = [
 ]
 CONTENT_TYPE_MAX_CHARS = 100
 KEY_MAX_CHARS = 128
+
+
+async def answer_script(scope: Scope, receive: Receive) -> Answer:
+    """200 with the script, or 304 when the browser has it."""
+    if scope["method"] not in ("GET", "HEAD"):
+        return method_refused(scope, "GET", "HEAD")
+    headers = dict(scope["headers"])
+    compress = b"gzip" in headers.get(b"accept-encoding", b"")
+    etag = COMPRESSED_ETAG if compress else ETAG
+    script_headers = [*SCRIPT_HEADERS, (b"etag", etag)]
+    cached = {tag.strip().removeprefix(b"W/") for tag in headers.get(b"if-none-match", b"").split(b",")}
+    if etag in cached or b"*" in cached:
+        return Answer(304, headers=script_headers)
+    if compress:
+        return Answer(200, COMPRESSED, [*script_headers, (b"content-encoding", b"gzip")])
+    return Answer(200, SCRIPT, script_headers)
 
 
 class _Keyed(msgspec.Struct):

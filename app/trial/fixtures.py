@@ -16,7 +16,7 @@ import asyncpg
 from app import clock, random_ids
 from app.database.tables import DEFAULT_HOST
 from app.database.transactions import Connection
-from app.domain.codes import RANDOM_ALPHABET, normalise
+from app.domain.codes import normalise, random_characters
 from app.domain.ids import unix_ms
 from app.domain.slugs import RESERVED, make_slug
 
@@ -56,7 +56,8 @@ async def make_fixtures(pool: asyncpg.Pool, brand_id: UUID, destination_url: str
     """The fixtures of a brand, made at its first trial. destination_url: where the link leads; nobody goes there."""
     now = clock.now()
     part = {name: _own_id(brand_id, name) for name in PARTS}
-    code = _code(part["code"])
+    _, characters = random_characters(part["code"].int & ((1 << 62) - 1), 8)
+    code = f"TEST-{characters}"
     async with pool.acquire() as connection, connection.transaction():
         # The brand's row is locked, so that two first trials do not take two slugs.
         brand = await connection.fetchrow(BRAND, brand_id)
@@ -108,12 +109,3 @@ def _own_id(brand_id: UUID, name: str) -> UUID:
     number = int.from_bytes(blake2b(f"trial {name}".encode(), key=brand_id.bytes, digest_size=16).digest(), "big")
     number = unix_ms(brand_id) << 80 | number & ((1 << 80) - 1)
     return UUID(int=number & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
-
-
-def _code(code_id: UUID) -> str:
-    number = code_id.int & ((1 << 62) - 1)
-    letters = []
-    for _ in range(8):
-        number, place = divmod(number, len(RANDOM_ALPHABET))
-        letters.append(RANDOM_ALPHABET[place])
-    return f"TEST-{''.join(letters)}"

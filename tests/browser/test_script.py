@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from app.tracking.script import COMPRESSED, SCRIPT
+from app.tracking.pixel import COMPRESSED, SCRIPT
 from tests.browser.conftest import Story, credited
 from tests.browser.shop import STUB
 

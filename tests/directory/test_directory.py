@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from app import random_ids
@@ -16,6 +17,7 @@ from app.directory.cache import UNKNOWN_FOR_S, Cache, pack
 from app.directory.lookup import Directory
 from app.directory.snapshot import VERSION
 from app.errors import Unavailable
+from app.settings import read_settings
 from tests.cast import Brand
 from tests.tracking.relay import Relay
 from tests.tracking.rows import NOTIFY, fresh_slug, write_host, write_route, write_source
@@ -23,11 +25,17 @@ from tests.tracking.rows import NOTIFY, fresh_slug, write_host, write_route, wri
 HOST = "go.test"
 
 
+def made(dsn: str, snapshot: Path, *, poll_ms: int = 60_000, unknown_rows: int = 100) -> Directory:
+    settings = read_settings({}, data=snapshot.parent)
+    shown = {"database_url": dsn, "directory_poll_ms": poll_ms, "directory_cache_rows": unknown_rows}
+    return Directory(msgspec.structs.replace(settings, **shown))
+
+
 @asynccontextmanager
 async def following(
     dsn: str, snapshot: Path, *, poll_ms: int = 60_000, unknown_rows: int = 100, fresh: bool = True
 ) -> AsyncIterator[Directory]:
-    directory = Directory(dsn, snapshot, poll_ms=poll_ms, unknown_rows=unknown_rows)
+    directory = made(dsn, snapshot, poll_ms=poll_ms, unknown_rows=unknown_rows)
     await directory.start()
     try:
         if fresh:
@@ -51,7 +59,7 @@ def destination(directory: Directory, slug: str) -> bytes | None:
 async def test_a_link_is_known_at_once_though_no_notification_came(
     dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
 ) -> None:
-    async with following(dsn, tmp_path / "snapshot") as directory:
+    async with following(dsn, tmp_path / "directory.snapshot") as directory:
         slug = fresh_slug()
         link_id = await write_route(pool, alice, slug, announce=False)
         route, brand_id = await directory.find_route(HOST, slug)
@@ -65,7 +73,7 @@ async def test_a_changed_link_is_heard_of_by_notification(
 ) -> None:
     slug = fresh_slug()
     await write_route(pool, alice, slug, destination="https://shop.test/old")
-    async with following(dsn, tmp_path / "snapshot") as directory:
+    async with following(dsn, tmp_path / "directory.snapshot") as directory:
         assert destination(directory, slug) == b"https://shop.test/old"
         await write_route(pool, alice, slug, destination="https://shop.test/new")
         await until(lambda: destination(directory, slug) == b"https://shop.test/new")
@@ -78,7 +86,7 @@ async def test_a_change_that_commits_late_is_seen_by_the_poll(
     early, late = fresh_slug(), fresh_slug()
     for slug in (early, late):
         await write_route(pool, alice, slug, destination="https://shop.test/old")
-    async with following(dsn, tmp_path / "snapshot", poll_ms=50) as directory, pool.acquire() as slow:
+    async with following(dsn, tmp_path / "directory.snapshot", poll_ms=50) as directory, pool.acquire() as slow:
         transaction = slow.transaction()
         await transaction.start()
         await write_route(slow, alice, late, destination="https://shop.test/late", announce=False)
@@ -94,7 +102,7 @@ async def test_a_long_transaction_elsewhere_does_not_make_every_poll_read_everyt
 ) -> None:
     own = await fresh_dsn()
     slow, quick = await asyncpg.connect(own), await asyncpg.connect(own)
-    async with following(own, tmp_path / "snapshot", poll_ms=20) as directory:
+    async with following(own, tmp_path / "directory.snapshot", poll_ms=20) as directory:
         transaction = slow.transaction()
         await transaction.start()
         await slow.execute("SELECT pg_current_xact_id()")
@@ -135,7 +143,7 @@ async def test_a_slug_taken_while_it_was_believed_unknown_is_found_when_announce
     dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
 ) -> None:
     slug = fresh_slug()
-    async with following(dsn, tmp_path / "snapshot") as directory:
+    async with following(dsn, tmp_path / "directory.snapshot") as directory:
         assert await directory.find_route(HOST, slug) == (None, None)
         await write_route(pool, alice, slug, announce=False)
         assert await directory.find_route(HOST, slug) == (None, None)
@@ -146,7 +154,7 @@ async def test_a_slug_taken_while_it_was_believed_unknown_is_found_when_announce
 async def test_what_is_unknown_is_remembered_boundedly_and_not_for_ever(
     dsn: str, alice: Brand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with following(dsn, tmp_path / "snapshot", unknown_rows=20) as directory:
+    async with following(dsn, tmp_path / "directory.snapshot", unknown_rows=20) as directory:
         for _ in range(30):
             await directory.find_route(HOST, fresh_slug())
         assert len(directory.cache._unknown) == 20
@@ -166,7 +174,7 @@ async def test_many_visitors_of_many_unknown_slugs_share_statements(
     slugs = [fresh_slug() for _ in range(300)]
     for slug in slugs[:3]:
         await write_route(pool, alice, slug, announce=False)
-    async with following(dsn, tmp_path / "snapshot") as directory:
+    async with following(dsn, tmp_path / "directory.snapshot") as directory:
         statements = 0
         fetch = directory._follower._fetch
 
@@ -185,7 +193,7 @@ async def test_one_brands_host_shows_its_own_links_only(
     dsn: str, pool: asyncpg.Pool, alice: Brand, charlie: Brand, tmp_path: Path
 ) -> None:
     slug, hers, his = fresh_slug(), f"{fresh_slug()}.example", f"{fresh_slug()}.example"
-    async with following(dsn, tmp_path / "snapshot") as directory:
+    async with following(dsn, tmp_path / "directory.snapshot") as directory:
         await write_host(pool, alice, hers)
         await write_host(pool, charlie, his)
         await write_route(pool, alice, slug, host=hers, destination="https://alice.test/")
@@ -202,7 +210,7 @@ async def test_one_brands_host_shows_its_own_links_only(
 async def test_keys_and_sources_are_found_until_they_are_revoked_or_archived(
     dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
 ) -> None:
-    async with following(dsn, tmp_path / "snapshot") as directory:
+    async with following(dsn, tmp_path / "directory.snapshot") as directory:
         token, source_id = await write_source(pool, alice, "shopify", "one", "two", shop="fr")
         source = await directory.find_source(token)
         assert source is not None
@@ -236,7 +244,7 @@ async def test_keys_and_sources_are_found_until_they_are_revoked_or_archived(
 async def test_it_starts_from_its_snapshot_while_the_database_is_away(
     dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
 ) -> None:
-    slug, snapshot, host = fresh_slug(), tmp_path / "snapshot", f"{fresh_slug()}.example"
+    slug, snapshot, host = fresh_slug(), tmp_path / "directory.snapshot", f"{fresh_slug()}.example"
     await write_route(pool, alice, slug)
     await write_host(pool, alice, host)
     async with following(dsn, snapshot) as directory:
@@ -259,7 +267,7 @@ async def test_it_starts_from_its_snapshot_while_the_database_is_away(
 
 async def test_without_snapshot_and_database_it_knows_nothing_and_says_so(tmp_path: Path) -> None:
     nowhere = f"postgresql://ariane@/ariane?host={tmp_path}"
-    async with following(nowhere, tmp_path / "snapshot", fresh=False) as directory:
+    async with following(nowhere, tmp_path / "directory.snapshot", fresh=False) as directory:
         assert not directory.ready
         with pytest.raises(Unavailable):
             await directory.find_route(HOST, "lea")
@@ -272,7 +280,7 @@ async def test_what_changed_during_an_outage_is_known_after_it(
     await write_route(pool, alice, slug, destination="https://shop.test/old")
     relay = Relay(dsn, tmp_path)
     await relay.open()
-    async with following(relay.dsn, tmp_path / "snapshot") as directory:
+    async with following(relay.dsn, tmp_path / "directory.snapshot") as directory:
         await directory.find_route(HOST, fresh_slug())
         await relay.cut()
         await until(lambda: not directory.fresh)
@@ -297,12 +305,12 @@ async def test_a_snapshot_of_another_database_is_replaced_whole(
     dsn: str, fresh_dsn: Callable[[], "asyncio.Future[str]"], pool: asyncpg.Pool, alice: Brand, tmp_path: Path
 ) -> None:
     """A restored or exchanged database has other rows under lower transaction numbers: no horizon of the old one holds."""
-    slug, snapshot = fresh_slug(), tmp_path / "snapshot"
+    slug, snapshot = fresh_slug(), tmp_path / "directory.snapshot"
     await write_route(pool, alice, slug)
     async with following(dsn, snapshot) as directory:
         await directory.save_snapshot(now=True)
     other = await fresh_dsn()
-    directory = Directory(other, snapshot, poll_ms=60_000)
+    directory = made(other, snapshot)
     await directory.start()
     try:
         assert destination(directory, slug) is not None
@@ -315,12 +323,12 @@ async def test_a_snapshot_of_another_database_is_replaced_whole(
 async def test_a_restart_reads_only_what_changed_since_the_snapshot(
     dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
 ) -> None:
-    slug, snapshot = fresh_slug(), tmp_path / "snapshot"
+    slug, snapshot = fresh_slug(), tmp_path / "directory.snapshot"
     await write_route(pool, alice, slug, destination="https://shop.test/old")
     async with following(dsn, snapshot) as directory:
         await directory.save_snapshot(now=True)
     await write_route(pool, alice, slug, destination="https://shop.test/new")
-    directory = Directory(dsn, snapshot, poll_ms=60_000)
+    directory = made(dsn, snapshot)
     await directory.start()
     whole: list[str] = []
     directory.cache.replace = lambda tables: whole.append("replaced")  # type: ignore[method-assign]
@@ -335,7 +343,7 @@ async def test_a_restart_reads_only_what_changed_since_the_snapshot(
 async def test_a_damaged_snapshot_is_no_snapshot(
     dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path, harm: str
 ) -> None:
-    snapshot = tmp_path / "snapshot"
+    snapshot = tmp_path / "directory.snapshot"
     await write_route(pool, alice, fresh_slug())
     async with following(dsn, snapshot) as directory:
         await directory.save_snapshot(now=True)
@@ -354,7 +362,7 @@ async def test_a_damaged_snapshot_is_no_snapshot(
 async def test_a_snapshot_that_cannot_be_written_leaves_the_old_one(
     dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    snapshot = tmp_path / "snapshot"
+    snapshot = tmp_path / "directory.snapshot"
     async with following(dsn, snapshot) as directory:
         await write_route(pool, alice, fresh_slug())
         await directory.save_snapshot(now=True)
@@ -371,7 +379,7 @@ async def test_a_snapshot_that_cannot_be_written_leaves_the_old_one(
             with pytest.raises(OSError, match="No space"):
                 await directory.save_snapshot(now=True)
         assert snapshot.read_bytes() == before
-        assert os.listdir(tmp_path) == ["snapshot"]
+        assert os.listdir(tmp_path) == ["directory.snapshot"]
         assert await directory.save_snapshot(now=True), "the failed one does not count as saved"
 
 
@@ -395,7 +403,7 @@ async def test_a_big_load_gives_the_loop_back_between_pages(
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(count_turns())
-    async with following(own, tmp_path / "snapshot") as directory:
+    async with following(own, tmp_path / "directory.snapshot") as directory:
         counting.cancel()
         assert len(directory.cache.rows["route"]) == 20_000
         assert turns > 40, "at least one turn a page"
@@ -431,7 +439,7 @@ async def test_an_archived_host_never_leads_to_the_links_of_the_shared_host(
     await pool.execute(
         "INSERT INTO host (host, brand_id, created_at, archived_at) VALUES ($1, $2, now(), now())", name, brand_id
     )
-    directory = Directory(dsn, tmp_path / "snapshot")
+    directory = made(dsn, tmp_path / "directory.snapshot")
     await directory.start()
     try:
         route, owner = await directory.find_route(name, "no-such-slug")

@@ -13,7 +13,7 @@ import pytest
 
 from app import clock, random_ids
 from app.database.connections import connect_pool
-from app.directory.lookup import open_directory
+from app.directory.lookup import Directory
 from app.server import background
 from app.server.background import BackgroundProcess
 from app.settings import Settings, SettingsError, read_settings
@@ -29,7 +29,7 @@ PERSON = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:132.0) Gecko/20100101 Firef
 async def at_work(settings: Settings) -> AsyncIterator[BackgroundProcess]:
     """A worker that runs for the length of the block and is then told to stop."""
     pool = await connect_pool(settings.database_url, size=background.CONNECTIONS, name="tests")
-    subject = BackgroundProcess(settings, pool, open_directory(settings))
+    subject = BackgroundProcess(settings, pool, Directory(settings))
     running = asyncio.create_task(subject.run())
     try:
         yield subject

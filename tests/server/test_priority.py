@@ -6,7 +6,7 @@ import sys
 import asyncpg
 import pytest
 
-from app.directory.lookup import open_directory
+from app.directory.lookup import Directory
 from app.server import priority
 from app.server.background import BackgroundProcess
 from app.settings import Settings
@@ -24,7 +24,7 @@ async def test_a_server_that_is_not_the_services_own_is_left_alone_though_it_loo
 
     async def lower_priority(*, embedded: bool) -> list[int]:
         changed.clear()
-        for step in BackgroundProcess(settings, pool, open_directory(settings), embedded=embedded).tasks():
+        for step in BackgroundProcess(settings, pool, Directory(settings), embedded=embedded).tasks():
             if step.name == "priority":
                 await step.run()
         return list(changed)

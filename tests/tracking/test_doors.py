@@ -14,7 +14,7 @@ from uvicorn import Config, Server
 from app.domain.slugs import RESERVED
 from app.metrics import COUNTERS, HOOKS_STORED, LAYOUT, REDIRECTS, Counts, totals
 from app.tracking.doors import Doors
-from app.tracking.script import SCRIPT
+from app.tracking.pixel import SCRIPT
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, ask, running_doors, settings_for
 from tests.tracking.relay import Relay
