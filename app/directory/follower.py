@@ -262,7 +262,7 @@ class Follower:
         future = self._waiting[table].get(key)
         if future is None:
             if clock.monotonic_s() < self._retry_lookup_at_s:
-                raise Unavailable("the database cannot be reached at the moment", code="database_unavailable")
+                raise _unreachable()
             if sum(map(len, self._waiting.values())) >= LOOKUPS_WAITING_MAX:
                 raise Unavailable("too many look-ups wait for the database", code="database_unavailable")
             future = self._waiting[table][key] = asyncio.get_running_loop().create_future()
@@ -272,41 +272,34 @@ class Follower:
         return await asyncio.shield(future)
 
     async def _answer(self) -> None:
+        taken: dict[str, asyncio.Future[bytes | None]] = {}
         try:
             while any(self._waiting.values()):
-                for table in TABLES:
-                    await self._answer_some(table)
+                for table, waiting in self._waiting.items():
+                    keys = list(waiting)[:LOOKUP_ROWS]
+                    taken = {key: waiting.pop(key) for key in keys}
+                    generation = self._cache.generation
+                    found = await self._fetch(table, keys) if keys else {}
+                    # Changes applied meanwhile may be newer than this answer: it is then given to the callers but not cached.
+                    if generation == self._cache.generation:
+                        self._cache.apply(table, found.items())
+                        for key in keys:
+                            if found.get(key) is None:
+                                self._cache.put_unknown(table, key)
+                    for key, future in taken.items():
+                        if not future.done():
+                            future.set_result(found.get(key))
         except Exception as error:
             self._retry_lookup_at_s = clock.monotonic_s() + LOOKUP_PAUSE_S
             log.debug("directory: lookup failed: %s: %s", type(error).__name__, error)
         finally:
             self._answering = None
-            for waiting in self._waiting.values():
+            for waiting in (taken, *self._waiting.values()):
                 for future in waiting.values():
-                    _refuse(future)
+                    if not future.done():
+                        future.set_exception(_unreachable())
+                        future.exception()  # retrieved, because the caller may be gone
                 waiting.clear()
-
-    async def _answer_some(self, table: str) -> None:
-        keys = list(self._waiting[table])[:LOOKUP_ROWS]
-        if not keys:
-            return
-        futures = {key: self._waiting[table].pop(key) for key in keys}
-        generation = self._cache.generation
-        try:
-            found = await self._fetch(table, keys)
-        except BaseException:
-            for future in futures.values():
-                _refuse(future)
-            raise
-        # Changes applied meanwhile may be newer than this answer: it is then given to the callers but not cached.
-        if generation == self._cache.generation:
-            self._cache.apply(table, found.items())
-            for key in keys:
-                if found.get(key) is None:
-                    self._cache.put_unknown(table, key)
-        for key, future in futures.items():
-            if not future.done():
-                future.set_result(found.get(key))
 
     async def _fetch(self, table: str, keys: Sequence[str]) -> dict[str, bytes | None]:
         select, keyed, arguments, read = STATEMENTS[table]
@@ -337,7 +330,5 @@ def _load_driver() -> tuple[Any, str]:
     return importlib.import_module("asyncpg"), head()
 
 
-def _refuse(future: "asyncio.Future[bytes | None]") -> None:
-    if not future.done():
-        future.set_exception(Unavailable("the database cannot be reached at the moment", code="database_unavailable"))
-        future.exception()  # retrieved, because the caller may be gone
+def _unreachable() -> Unavailable:
+    return Unavailable("the database cannot be reached at the moment", code="database_unavailable")

@@ -155,9 +155,8 @@ class Spool:
         self._retired += [each for each in (self._segment, self._next) if each is not None]
         self._segment = self._next = None
         try:
-            await self.synced()
-        except SpoolFull:
-            pass
+            with suppress(SpoolFull):
+                await self.synced()
         finally:
             self._close_retired(self._retired)
             self._retired.clear()
@@ -169,10 +168,8 @@ class Spool:
         no requests, so nothing else would notice that the disk has room again.
         """
         if self._refused and not self._closed and clock.monotonic_s() >= self._probe_at_s:
-            try:
+            with suppress(SpoolFull):
                 self._probe()
-            except SpoolFull:
-                return False
         return not self._refused
 
     def _probe(self) -> None:

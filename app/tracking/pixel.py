@@ -1,4 +1,4 @@
-"""`GET /a.js`, `GET /p.gif` and `POST|OPTIONS /e`: the script that a shop's page loads, and the page's report of an order, stored as received and parsed later.
+"""`GET /a.js`, `GET /p.gif` and `POST|OPTIONS /e`: the script of a shop's page, and its report of an order, stored as received.
 
 Browsers need no preflight for these requests. Origin, Referer and cookies are not used: a sandboxed frame sends none of them.
 """
