@@ -398,6 +398,14 @@ def test_a_refund_by_line_is_worth_what_the_order_says_to_the_last_cent() -> Non
     assert of_cart(came_back("r", OrderLine("shirt", 2, 6_000), OrderLine("hat"))) == ([11_000], ())
 
 
+def test_lines_are_those_of_the_most_trusted_report_that_has_some() -> None:
+    back = came_back("r", OrderLine("hat"))
+    silent, states, weaker = webhook(**EUR_100), server(lines=CART), pixel(lines=(OrderLine("hat", 1, 7),))
+    assert fold([silent, states, weaker], [back]).refunded_minor == 5_000
+    assert fold([silent, weaker], [back]).refunded_minor == 7
+    assert fold([silent, server(currency="USD", lines=CART)], [back]).flags == ("refund_line_unknown",)
+
+
 def test_more_units_than_were_sold_are_cut_and_unknown_lines_are_worth_nothing_and_both_are_flagged() -> None:
     assert of_cart(came_back("r", OrderLine("shirt", 4))) == ([10_000], ("refund_over_order",))
     assert of_cart(came_back("r", OrderLine("scarf"), OrderLine("hat"))) == ([5_000], ("refund_line_unknown",))
