@@ -26,7 +26,7 @@ TRIAL_USER_AGENT = "Ariane-Trial/1"
 """User agent of the clicks in the trial of a source: they have a class of their own, which no count includes."""
 USER_AGENT_MAX_CHARS = 1_024
 
-_NAMES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_NAMES = tomllib.loads(Path(__file__).with_suffix(".toml").read_bytes().decode())
 
 # `(?<!cu)`: Cubot makes phones. The rest names programs, not browsers.
 _BOT = re.compile(

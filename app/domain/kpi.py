@@ -109,7 +109,7 @@ class Metric:
         return figure
 
 
-_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_bytes().decode())
 METRICS = tuple(Metric(name, **described) for name, described in _TABLE.items())
 
 ORDER_METRICS = frozenset({"conversions", "orders", "gross_minor", "refunds_minor", "net_minor", "aov_minor"})

@@ -196,7 +196,7 @@ TYPES: dict[str, Scalar | ObjectOf | ListOf] = {
 
 # ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_bytes().decode())
 
 
 def _fields(group: str) -> tuple[Field, ...]:

@@ -22,7 +22,7 @@ NEVER_RECEIVED = "never_received"
 ROUNDING_MINOR_MAX = 2
 """Largest difference that counts as rounding, in minor units: shops round tax by line or by order."""
 
-REASONS: Mapping[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+REASONS: Mapping[str, str] = tomllib.loads(Path(__file__).with_suffix(".toml").read_bytes().decode())
 """The sentence for each reason."""
 
 
