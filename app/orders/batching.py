@@ -1,7 +1,6 @@
 """Concurrent posts of one brand share one `record()` and one commit: one order alone costs about ten statements, a hundred together hardly more."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ from app.database.transactions import in_transaction
 from app.domain.orders import OrderReport, Receipt
 from app.errors import Unavailable
 from app.orders.record import Recorded, record
-
-log = logging.getLogger("ariane.intake")
 
 BATCH_MAX = 200
 """Reports of one transaction."""

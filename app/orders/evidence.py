@@ -234,16 +234,11 @@ async def _read_policies(
     return found
 
 
-DEFAULTS = Policies()
-
-
 def _in_force(
     rows: Mapping[UUID, Sequence[asyncpg.Record]], brand_id: UUID, campaigns: Iterable[UUID], moment: datetime | None
 ) -> Policies:
     """The policies at this moment: a campaign's rules laid over the brand's, the brand's over the defaults."""
     assert moment is not None
-    if not rows:
-        return DEFAULTS
     brand_row = _version_at(rows.get(brand_id, ()), moment)
     brand_rules = _rules(brand_row)
     brand = _policy(brand_rules, brand_row, Policy())

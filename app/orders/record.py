@@ -60,7 +60,7 @@ async def record(
     states = await recompute_orders(
         connection,
         brand_id,
-        [roots[root_id] for root_id in sorted(roots)],
+        list(roots.values()),
         new_facts=_facts_of_new_orders(reported, locked),
         is_reported=True,
     )
@@ -102,6 +102,6 @@ async def record_landings(connection: asyncpg.Connection, brand_id: UUID, landin
     rows = await connection.fetch(LAND, brand_id, visitors, clicks, [landed[key] for key in sorted(landed)])
     # A statement of its own, after the one that took our transaction id: the queue waits for ids, so it must not be older than ours.
     touches = sorted({f"visitor:{row['visitor_id']}" for row in rows})
-    orders = await connection.fetch(NAMING, brand_id, touches) if touches else []
+    orders = await connection.fetch(NAMING, brand_id, touches)
     # Not at once: a drain running beside us may be inserting the click and cannot see this landing.
     await enqueue(connection, brand_id, {row["conversion_id"] for row in orders})

@@ -82,8 +82,8 @@ async def _redecide_some(pool: asyncpg.Pool, limit: int) -> int:
     except Exception as error:
         if is_passing(error) and not is_too_much_at_once(error):
             raise
-        if limit > 1 and len(entries) > 1:
-            return await _redecide_some(pool, max(1, len(entries) // 2))
+        if len(entries) > 1:
+            return await _redecide_some(pool, len(entries) // 2)
         log.exception("order of queue entry %s cannot be decided; tried again in %s", entries, POSTPONED)
         await pool.execute(POSTPONE, entries, clock.now() + POSTPONED)
         return len(entries)
@@ -91,11 +91,9 @@ async def _redecide_some(pool: asyncpg.Pool, limit: int) -> int:
 
 async def redecide_orders(connection: asyncpg.Connection, brand_id: UUID, conversion_ids: Sequence[UUID]) -> int:
     """Locks these orders and works them out from all facts, in the caller's transaction; how many changed."""
-    if not conversion_ids:
-        return 0
     locked = await lock_orders(connection, brand_id, conversion_ids)
-    touched = sorted({locked.root_of[each] for each in conversion_ids})
-    states = await recompute_orders(connection, brand_id, [locked.roots[each] for each in touched])
+    touched = {locked.root_of[each]: locked.root(each) for each in conversion_ids}
+    states = await recompute_orders(connection, brand_id, list(touched.values()))
     return sum(each.changed for each in states.values())
 
 
@@ -122,7 +120,7 @@ async def redecide_for_codes(connection: asyncpg.Connection, brand_id: UUID, cod
 
 async def redecide_for_aliases(connection: asyncpg.Connection, brand_id: UUID, aliases: Sequence[str]) -> int:
     """Queue the orders that name ids of shop systems which were given to a code or taken from one."""
-    return await _append(connection, NAMING, brand_id, [f"alias:{alias}" for alias in aliases]) if aliases else 0
+    return await _append(connection, NAMING, brand_id, [f"alias:{alias}" for alias in aliases])
 
 
 async def redecide_for_campaigns(

@@ -13,7 +13,7 @@ from app.database.errors import is_passing, is_too_much_at_once
 from app.database.transactions import in_transaction
 from app.domain.statuses import LOCKED, NEXT, StatusChange
 from app.orders.facts import add_changes
-from app.orders.locks import Root, lock_orders
+from app.orders.locks import lock_orders
 from app.orders.recompute import OrderState, recompute_orders
 
 log = logging.getLogger("ariane.intake")
@@ -80,9 +80,8 @@ async def change_statuses(
         (root.id, StatusChange(requested.status, now, root.status, requested.reason, requested.note, requested.key_id))
         for root in changing
     ]
-    if changes:
-        await add_changes(connection, brand_id, changes)
-    states = await _recompute(connection, brand_id, list(touched.values()))
+    await add_changes(connection, brand_id, changes)
+    states = await recompute_orders(connection, brand_id, list(touched.values()))
     changed = {root.id for root in changing}
     return StatusResult(
         states={each: states[root_of[each]] for each in ids},
@@ -108,17 +107,14 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
     async def work(connection: asyncpg.Connection) -> int:
         roots = (await lock_orders(connection, brand_id, due)).roots
         # Read under their locks: a report, or another process, may have come first.
-        rows = await connection.fetch(STILL_DUE, brand_id, due, now)
-        ready = [roots[row["id"]] for row in rows]
-        if ready:
-            await add_changes(
-                connection, brand_id, [(root.id, StatusChange(LOCKED, now, root.status)) for root in ready]
-            )
-            await _recompute(connection, brand_id, ready)
+        ready = [roots[row["id"]] for row in await connection.fetch(STILL_DUE, brand_id, due, now)]
+        changes = [(root.id, StatusChange(LOCKED, now, root.status)) for root in ready]
+        await add_changes(connection, brand_id, changes)
+        await recompute_orders(connection, brand_id, ready)
         return len(ready)
 
     try:
-        return await in_transaction(pool, work) if due else 0
+        return await in_transaction(pool, work)
     except Exception as error:
         if is_passing(error) and not is_too_much_at_once(error):
             raise
@@ -127,7 +123,3 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
         log.exception("order %s cannot be locked; tried again in %s", due, POSTPONED)
         await pool.execute(POSTPONE, brand_id, due, now + POSTPONED)
         return 0
-
-
-async def _recompute(connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]) -> dict[UUID, OrderState]:
-    return await recompute_orders(connection, brand_id, sorted(roots, key=lambda root: root.id))

@@ -1,5 +1,6 @@
 """The queue of orders to decide again: what puts an order there, and what happens to one that cannot be decided."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import clock, random_ids
@@ -16,7 +18,14 @@ from app.domain.codes import normalise
 from app.domain.orders import TRUST_SERVER, OrderReport, Receipt
 from app.orders import redecide as module
 from app.orders.record import record
-from app.orders.redecide import redecide, redecide_for_campaigns, redecide_for_codes
+from app.orders.redecide import (
+    redecide,
+    redecide_for_aliases,
+    redecide_for_campaigns,
+    redecide_for_codes,
+    redecide_for_tolerance,
+    redecide_orders,
+)
 from app.settings import read_settings
 from tests.cast import Brand, create_brand, create_code, create_collaboration
 from tests.conftest import copy_template
@@ -149,6 +158,86 @@ async def test_campaign_dates_and_policies_decide_their_orders_again(
     assert (of_other, await reason(queue, brand)) == (0, "code_owner")
     of_lea = await change(queue, engine, ended, brand, lambda c: redecide_for_campaigns(c, brand.id, [lea.campaign_id]))
     assert (of_lea, await reason(queue, brand)) == (1, "campaign_not_active")
+    for since, expected in ((NOW - timedelta(hours=1), 1), (NOW, 0)):
+        since_then = await change(
+            queue,
+            engine,
+            ended,
+            brand,
+            lambda c, since=since: redecide_for_campaigns(c, brand.id, [lea.campaign_id], since),  # type: ignore[misc]
+        )
+        assert since_then == expected
+
+
+async def test_a_code_id_that_the_brand_maps_to_a_code_gives_its_orders_to_the_code_s_owner(
+    queue: asyncpg.Pool, engine: AsyncEngine, brand: Brand
+) -> None:
+    await create_code(queue, brand, await create_collaboration(queue, brand), CODE)
+    await order(queue, brand, codes=(), code_ids=("promo_1",))
+    assert await reason(queue, brand) == "unknown_code"
+    statement = "INSERT INTO code_alias (brand_id, alias, code_id, created_at) SELECT brand_id, 'promo_1', id, now() FROM code WHERE brand_id = $1"
+    mapped = await change(
+        queue, engine, statement, brand, lambda c: redecide_for_aliases(c, brand.id, ["promo_1", "promo_2"])
+    )
+    assert (mapped, await reason(queue, brand)) == (1, "code_owner")
+    [decided] = await queue.fetch("SELECT candidates FROM decision WHERE brand_id = $1", brand.id)
+    [candidate] = json.loads(decided["candidates"])
+    assert (candidate["code"], candidate["code_alias"], candidate["click_id"]) == (CODE, "promo_1", None)
+    # From now on the order names the code itself.
+    never = "UPDATE code SET credit_policy = 'never' WHERE brand_id = $1"
+    renamed = await change(queue, engine, never, brand, lambda c: redecide_for_codes(c, brand.id, [CODE]))
+    assert (renamed, await reason(queue, brand)) == (1, "never_credited")
+    assert await change(queue, engine, "SELECT $1::uuid", brand, lambda c: redecide_for_aliases(c, brand.id, [])) == 0
+
+
+async def test_another_tolerance_concerns_the_orders_that_several_witnesses_report(
+    queue: asyncpg.Pool, engine: AsyncEngine, brand: Brand
+) -> None:
+    for name, amounts in (("a", (1_000,)), ("b", (1_000, 1_010))):
+        for number, amount in enumerate(amounts):
+            await order(queue, brand, name, net_minor=amount, version=number)
+    statement = "UPDATE brand SET witness_tolerance_minor = 10 WHERE id = $1"
+    assert await change(queue, engine, statement, brand, lambda c: redecide_for_tolerance(c, brand.id)) == 1
+
+
+async def test_what_a_change_concerns_is_due_at_its_commit_whatever_runs_beside_it(
+    queue: asyncpg.Pool, engine: AsyncEngine, brand: Brand
+) -> None:
+    await order(queue, brand)
+    await create_code(queue, brand, await create_collaboration(queue, brand), CODE)
+    async with queue.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT pg_current_xact_id()")
+        await change(queue, engine, "SELECT $1::uuid", brand, lambda c: redecide_for_codes(c, brand.id, [CODE]))
+        assert await reason(queue, brand) == "code_owner"
+
+
+async def test_an_order_that_names_nothing_is_not_decided_a_second_time(queue: asyncpg.Pool, brand: Brand) -> None:
+    report = OrderReport("main", "sale", ("1",), order_id="1", net_minor=1, currency="EUR")
+    receipt = Receipt(TRUST_SERVER, "api", "api", NOW)
+    await in_transaction(queue, lambda connection: record(connection, brand.id, [(report, receipt)]))
+    assert await queue.fetchval("SELECT count(*) FROM redecide WHERE brand_id = $1", brand.id) == 0
+    known = replace(report, refs=("2",), order_id="2", codes=("LEA10",))
+    await in_transaction(queue, lambda connection: record(connection, brand.id, [(known, receipt)]))
+    assert await queue.fetchval("SELECT count(*) FROM redecide WHERE brand_id = $1 AND after IS NULL", brand.id) == 1
+    assert await redecide(queue) == 1
+    [row] = await queue.fetch("SELECT id FROM conversion WHERE brand_id = $1 AND order_id = '2'", brand.id)
+    assert await in_transaction(queue, lambda connection: redecide_orders(connection, brand.id, [row["id"]])) == 0
+    assert await in_transaction(queue, lambda connection: redecide_orders(connection, brand.id, [])) == 0
+
+
+async def test_while_the_database_is_away_no_order_is_postponed(
+    queue: asyncpg.Pool, brand: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await queue.execute("INSERT INTO redecide (brand_id, conversion_id) VALUES ($1, $1)", brand.id)
+
+    async def away(connection: asyncpg.Connection, brand_id: UUID, conversion_ids: Sequence[UUID]) -> int:
+        raise asyncpg.AdminShutdownError("terminating connection")
+
+    monkeypatch.setattr(module, "redecide_orders", away)
+    with pytest.raises(asyncpg.AdminShutdownError):
+        await redecide(queue)
+    [left] = await queue.fetch("DELETE FROM redecide WHERE brand_id = $1 RETURNING not_before", brand.id)
+    assert left["not_before"] is None
 
 
 async def test_another_brand_s_change_touches_nothing(queue: asyncpg.Pool, engine: AsyncEngine, brand: Brand) -> None:
@@ -158,7 +247,7 @@ async def test_another_brand_s_change_touches_nothing(queue: asyncpg.Pool, engin
 
 
 async def test_an_order_that_cannot_be_decided_is_postponed_and_holds_up_no_other(
-    queue: asyncpg.Pool, brand: Brand
+    queue: asyncpg.Pool, brand: Brand, caplog: pytest.LogCaptureFixture
 ) -> None:
     healthy = await create_brand(queue, "Healthy")
     for each in (brand, healthy):
@@ -174,10 +263,14 @@ async def test_an_order_that_cannot_be_decided_is_postponed_and_holds_up_no_othe
     await queue.executemany(
         "INSERT INTO redecide (brand_id, conversion_id) VALUES ($1, $2)", [(row["brand_id"], row["id"]) for row in rows]
     )
-    await redecide(queue)
-    [left] = await queue.fetch("SELECT brand_id, not_before FROM redecide")
+    assert await redecide(queue) == 6
+    [left] = await queue.fetch("SELECT id, brand_id, not_before FROM redecide")
     assert left["brand_id"] == brand.id
-    assert left["not_before"] > clock.now() + timedelta(minutes=5)
+    assert timedelta(minutes=9) < left["not_before"] - clock.now() < timedelta(minutes=10)
+    [logged] = caplog.record_tuples
+    assert logged == (
+        "ariane.intake", 40, f"order of queue entry [{left['id']}] cannot be decided; tried again in 0:10:00"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
 from app.orders import statuses as module
 from app.orders.record import record
 from app.orders.redecide import redecide_orders
-from app.orders.statuses import RequestedStatus, change_statuses, lock_due
+from app.orders.statuses import RequestedStatus, StatusResult, change_statuses, lock_due
 from tests.cast import Brand, create_code, create_collaboration
 
 
@@ -98,14 +98,36 @@ async def test_several_processes_lock_an_order_once(pool: asyncpg.Pool, alice: B
     assert await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1", alice.id) == 1
 
 
-async def test_an_order_that_cannot_be_locked_holds_up_no_other(pool: asyncpg.Pool, alice: Brand) -> None:
+async def test_an_order_that_cannot_be_locked_holds_up_no_other(
+    pool: asyncpg.Pool, alice: Brand, caplog: pytest.LogCaptureFixture
+) -> None:
     broken = await hook(pool, alice, days_ago=40, heard_days_ago=40)
     await hook(pool, alice, days_ago=31, heard_days_ago=31, refs=("2",))
+    await hook(pool, alice, days_ago=31, heard_days_ago=31, refs=("3",))
     await pool.execute("UPDATE witness SET report = '{}' WHERE brand_id = $1 AND conversion_id = $2", alice.id, broken)
-    assert await lock_due(pool) == 1
+    assert await lock_due(pool) == 2
     rows = await pool.fetch("SELECT status, locks_at FROM conversion WHERE brand_id = $1 ORDER BY created_at", alice.id)
-    assert [each["status"] for each in rows] == ["approved", "locked"]
-    assert rows[0]["locks_at"] > clock.now()
+    assert [each["status"] for each in rows] == ["approved", "locked", "locked"]
+    assert timedelta(minutes=59) < rows[0]["locks_at"] - clock.now() < timedelta(minutes=60)
+    [logged] = caplog.record_tuples
+    assert logged == ("ariane.intake", 40, f"order [{broken!r}] cannot be locked; tried again in 1:00:00")
+
+
+async def test_while_the_database_is_away_no_lock_is_postponed(
+    pool: asyncpg.Pool, alice: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hook(pool, alice, days_ago=31, heard_days_ago=31)
+    due = (await row(pool, alice))["locks_at"]
+
+    async def away(*_: object) -> None:
+        raise asyncpg.AdminShutdownError("terminating connection")
+
+    monkeypatch.setattr(module, "recompute_orders", away)
+    with pytest.raises(asyncpg.AdminShutdownError):
+        await lock_due(pool)
+    assert (await row(pool, alice))["locks_at"] == due
+    monkeypatch.undo()
+    assert await lock_due(pool) == 1
 
 
 async def test_an_order_that_takes_too_long_to_lock_holds_up_no_other(
@@ -162,4 +184,47 @@ async def test_a_status_that_an_order_has_already_is_no_change(pool: asyncpg.Poo
     assert {key: each.conversion["status"] for key, each in result.states.items()} == dict.fromkeys(
         (pending, approved), "approved"
     )
+    assert await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1", alice.id) == 1
+    [fact] = await pool.fetch("SELECT was, reason, note, key_id FROM status_change WHERE brand_id = $1", alice.id)
+    assert dict(fact) == {"was": "pending", "reason": None, "note": None, "key_id": requested.key_id}
+
+
+async def test_a_status_that_one_order_refuses_is_given_to_none(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand
+) -> None:
+    pending = await hook(pool, alice, days_ago=1, heard_days_ago=1, refs=("1",), paid=None)
+    locked = await hook(pool, alice, days_ago=31, heard_days_ago=31, refs=("2",))
+    foreign = await hook(pool, charlie, days_ago=1, heard_days_ago=1)
+    assert await lock_due(pool) == 1
+    requested = RequestedStatus("rejected", random_ids.new_id(), "fraud", "a note")
+
+    async def ask(*ids: UUID) -> StatusResult:
+        return await in_transaction(pool, lambda connection: change_statuses(connection, alice.id, ids, requested))
+
+    result = await ask(pending, locked)
+    assert (result.refused, result.states, result.changed) == ({locked: "locked"}, None, frozenset())
+    result = await ask(pending, foreign)
+    assert (result.unknown, result.refused, result.states) == ({foreign}, None, None)
+    assert (
+        await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1 AND key_id IS NOT NULL", alice.id)
+        == 0
+    )
+    result = await ask(pending)
+    assert (result.changed, result.unknown, result.refused) == ({pending}, frozenset(), None)
+    [fact] = await pool.fetch("SELECT * FROM status_change WHERE brand_id = $1 AND key_id IS NOT NULL", alice.id)
+    assert (fact["status"], fact["was"], fact["reason"], fact["note"]) == ("rejected", "pending", "fraud", "a note")
+    assert (await ask(pending)).changed == frozenset()
+
+
+async def test_a_status_for_a_merged_order_goes_to_the_one_it_became_part_of(pool: asyncpg.Pool, alice: Brand) -> None:
+    first = await hook(pool, alice, days_ago=1, heard_days_ago=1, refs=("1",))
+    second = await hook(pool, alice, days_ago=1, heard_days_ago=1, refs=("2",))
+    await hook(pool, alice, days_ago=1, heard_days_ago=1, refs=("1", "2"))
+    requested = RequestedStatus("rejected", random_ids.new_id(), "fraud")
+    result = await in_transaction(
+        pool, lambda connection: change_statuses(connection, alice.id, [first, second], requested)
+    )
+    assert result.changed == {first, second}
+    assert result.states is not None
+    assert {each.conversion["id"] for each in result.states.values()} == {first}
     assert await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1", alice.id) == 1

@@ -9,10 +9,9 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -114,24 +113,21 @@ class Origins:
     sources: Mapping[UUID, asyncpg.Record]
     customer_secret: bytes
 
-    def context(self, brand_id: UUID, message: Message) -> Context:
-        """What the parser of a message gets beside the message."""
-        assert self.brand is not None
-        source = self.sources.get(message.origin_id) if message.origin_id else None
-        return Context(
-            received_at=message.received_at,
-            currency=self.brand["currency"],
-            customer_key=partial(customer_key, self.customer_secret, brand_id),
-            shop=message.shop,
-            click_param=self.brand["click_param"],
-            settings={} if source is None else set_up(message.platform, source["settings"]).settings,
-        )
-
     def read(self, brand_id: UUID, message: Message) -> Parsed:
         """The message as its platform's parser reads it. Never raises."""
         if self.brand is None:
             return Parsed(rejected="unknown_brand", detail="the brand does not exist")
-        return message.read(self.context(brand_id, message))
+        source = self.sources.get(message.origin_id) if message.origin_id else None
+        return message.read(
+            Context(
+                received_at=message.received_at,
+                currency=self.brand["currency"],
+                customer_key=partial(customer_key, self.customer_secret, brand_id),
+                shop=message.shop,
+                click_param=self.brand["click_param"],
+                settings={} if source is None else set_up(message.platform, source["settings"]).settings,
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,21 +324,9 @@ async def load_origins(connection: Connection, brand_id: UUID, messages: Sequenc
 
 async def _store(connection: Connection, brand_id: UUID, new: Sequence[tuple[Message, DeliveryResult]]) -> None:
     """Add the rows of new messages, always sorted, so that two processes with the same messages cannot deadlock."""
-    rows = sorted(_rows(brand_id, new), key=lambda row: (row[2] or NOBODY, row[6], row[7]))
-    if not rows:
-        return
-    try:
-        # COPY takes a third less time per row. It is all or nothing, but nearly always all rows are new: they were looked up just now.
-        async with connection.transaction():
-            await connection.copy_records_to_table("delivery", records=rows, columns=COLUMNS)
-    except asyncpg.UniqueViolationError:
-        await connection.executemany(INSERT, rows)
-
-
-def _rows(brand_id: UUID, new: Sequence[tuple[Message, DeliveryResult]]) -> Iterator[tuple[Any, ...]]:
     now = clock.now()
-    for message, result in new:
-        yield (
+    rows = [
+        (
             brand_id,
             message.id,
             message.origin_id,
@@ -361,6 +345,17 @@ def _rows(brand_id: UUID, new: Sequence[tuple[Message, DeliveryResult]]) -> Iter
             now if result.status == "recorded" else None,
             1,
         )
+        for message, result in new
+    ]
+    rows.sort(key=lambda row: (row[2] or NOBODY, row[6], row[7]))
+    if not rows:
+        return
+    try:
+        # COPY takes a third less time per row. It is all or nothing, but nearly always all rows are new: they were looked up just now.
+        async with connection.transaction():
+            await connection.copy_records_to_table("delivery", records=rows, columns=COLUMNS)
+    except asyncpg.UniqueViolationError:
+        await connection.executemany(INSERT, rows)
 
 
 async def finish_deliveries(connection: Connection, brand_id: UUID, reread: Sequence[Reread]) -> None:
