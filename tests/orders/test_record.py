@@ -5,13 +5,13 @@ from datetime import timedelta
 import asyncpg
 from msgspec.structs import replace
 
-from app import clock
+from app import clock, random_ids
 from app.database.transactions import in_transaction
 from app.domain.codes import normalise
-from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, OrderReport, Receipt
+from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, Landing, OrderReport, Receipt, RefundReport
 from app.orders.recompute import read_order
-from app.orders.record import Recorded, record
-from app.orders.redecide import redecide
+from app.orders.record import Recorded, record, record_landings
+from app.orders.redecide import redecide, redecide_orders
 from tests.cast import Brand, create_code, create_collaboration
 from tests.intake.stepping import Stepped
 
@@ -99,11 +99,62 @@ async def test_a_redemption_cap_flags_by_the_time_of_orders_not_of_their_arrival
     assert late.state.decision["verdict"] == "attributed"
     assert await flagged(pool, alice) == ["e"]
     await post(pool, alice, order("a", 5), order("b", 4))
+    # Those that change sides are due at the commit; those just reported once whatever ran beside them has ended.
+    due = await pool.fetch(
+        """SELECT c.order_id FROM redecide r JOIN conversion c ON c.brand_id = $1 AND c.id = r.conversion_id
+           WHERE r.brand_id = $1 AND r.after = '0' ORDER BY 1""",
+        alice.id,
+    )
+    assert [row["order_id"] for row in due] == ["c", "d"]
     assert await settled_all(pool, alice) > 0
     assert await flagged(pool, alice) == ["c", "d", "e"]
     await post(pool, alice, replace(order("a", 5), test=True))
     await settled_all(pool, alice)
     assert await flagged(pool, alice) == ["d", "e"]
+
+
+async def test_an_order_beyond_the_cap_of_one_of_its_codes_is_flagged_and_wakes_no_other(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    lea = await create_collaboration(pool, alice)
+    for code, cap in (("LEA10", 1), ("MAX5", 5)):
+        await create_code(pool, alice, lea, normalise(code))
+        await pool.execute(
+            "UPDATE code SET max_redemptions = $3 WHERE brand_id = $1 AND code_norm = $2",
+            alice.id,
+            normalise(code),
+            cap,
+        )
+    names = {"first": ("LEA10",), "both": ("LEA10", "MAX5"), "other": ("MAX5",)}
+    ids = {}
+    for hours, (name, codes) in enumerate(names.items()):
+        placed = NOW - timedelta(hours=9 - hours)
+        [recorded] = await post(
+            pool, alice, replace(ORDER, refs=(name,), order_id=name, codes=codes, occurred_at=placed)
+        )
+        assert recorded.state.conversion["flags"] == (["over_cap"] if name == "both" else [])
+        ids[name] = recorded.conversion_id
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == ["both"]
+
+    async def woken(name: str) -> set[str]:
+        """The orders that are enqueued when nothing about this one has changed."""
+        await in_transaction(pool, lambda connection: redecide_orders(connection, alice.id, [ids[name]]))
+        rows = await pool.fetch("DELETE FROM redecide WHERE brand_id = $1 RETURNING conversion_id", alice.id)
+        return {each for each, order_id in ids.items() if order_id in {row["conversion_id"] for row in rows}}
+
+    # It looks wrong from MAX5, whose cap it keeps.
+    assert await woken("other") == set()
+    await pool.execute("UPDATE code SET max_redemptions = 5 WHERE brand_id = $1", alice.id)
+    await pool.execute(
+        "UPDATE conversion SET flags = '{over_cap}' WHERE brand_id = $1 AND order_id = 'other'", alice.id
+    )
+    assert await woken("first") == set()
+    await pool.execute("UPDATE code SET max_redemptions = NULL WHERE brand_id = $1 AND code_norm = '1EA10'", alice.id)
+    assert await woken("other") == {"both"}
+    await pool.execute("UPDATE code SET max_redemptions = 0 WHERE brand_id = $1 AND code_norm = '1EA10'", alice.id)
+    await pool.execute("UPDATE conversion SET flags = '{}' WHERE brand_id = $1 AND order_id = 'both'", alice.id)
+    assert await woken("first") == {"both"}
 
 
 async def test_an_order_that_turns_out_not_to_have_redeemed_a_code_makes_room_for_the_next(
@@ -192,9 +243,121 @@ async def test_an_order_that_is_merged_while_it_is_read_is_shown_whole(pool: asy
         seen = await reading.finish()
     assert merged.conversion_id != younger.conversion_id
     assert seen.conversion["id"] == younger.conversion_id
+    assert not seen.changed
+    assert [len(seen.decision[name]) for name in ("credits", "candidates")] == [0, 1]
     assert seen.decision is not None
     assert len(seen.order.amount_checks) == 1
     async with pool.acquire() as connection:
         after = await read_order(connection, alice.id, younger.conversion_id)  # type: ignore[arg-type]
     assert after is not None
     assert (after.conversion["id"], len(after.order.amount_checks)) == (merged.conversion_id, 3)
+
+
+async def test_nothing_is_recorded_of_no_reports(pool: asyncpg.Pool, alice: Brand) -> None:
+    assert await post(pool, alice) == []
+
+
+async def test_an_order_of_which_only_a_refund_is_known_has_a_name_and_no_decision(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    refund = RefundReport("r1", amount_minor=100, currency="EUR", occurred_at=NOW)
+    named = replace(ORDER, refs=("1001", "token"), order_id=None, codes=(), net_minor=None, currency=None)
+    stub = replace(named, stub=True, refunds=(refund,))
+    before = clock.now()
+    [first] = await post(pool, alice, stub)
+    assert (first.created, first.added, first.state.decision, first.state.changed) == (False, True, None, False)
+    assert (first.state.conversion["order_id"], first.state.conversion["status"]) == ("1001", "stub")
+    [row] = await pool.fetch("SELECT * FROM conversion WHERE brand_id = $1", alice.id)
+    assert (row["order_id"], row["shop"], row["kind"], row["status"]) == ("1001", "main", "sale", "stub")
+    assert before <= row["created_at"] <= clock.now()
+    async with pool.acquire() as connection:
+        seen = await read_order(connection, alice.id, first.conversion_id)
+        assert seen is not None
+        assert (seen.decision, seen.changed, dict(seen.conversion)) == (None, False, dict(row))
+        assert await read_order(connection, alice.id, alice.id) is None
+    [order, twice] = await post(pool, alice, ORDER, replace(ORDER, refs=("token",)))
+    assert (order.conversion_id, order.created, twice.created) == (first.conversion_id, True, False)
+    amounts = await pool.fetch("SELECT position, amount_minor FROM credit WHERE brand_id = $1 ORDER BY 1", alice.id)
+    assert [tuple(each) for each in amounts] == [(0, 10_000), (1, -100)]
+
+
+async def test_a_refund_is_taken_from_each_share_and_an_order_without_money_counts_nothing(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    refunds = tuple(
+        RefundReport(f"r{number}", amount_minor=amount, currency="USD", occurred_at=NOW - timedelta(minutes=9 - number))
+        for number, amount in enumerate((3_000, 2_000))
+    )
+    await post(
+        pool, alice, replace(ORDER, codes=(), currency="USD", refunds=refunds, occurred_at=NOW - timedelta(hours=1))
+    )
+    rows = await pool.fetch("SELECT * FROM credit WHERE brand_id = $1 ORDER BY position", alice.id)
+    assert [(row["position"], row["share"], row["amount_minor"]) for row in rows] == [
+        (0, 0, 10_000), (1, 0, -3_000), (2, 0, -2_000)
+    ]  # fmt: skip
+    assert [row["occurred_at"] for row in rows[1:]] == [refund.occurred_at for refund in refunds]
+    assert {(row["weight_bp"], row["currency"], row["kind"], row["counted"]) for row in rows} == {
+        (10_000, "USD", "sale", True)
+    }
+    unpriced = replace(ORDER, refs=("2",), order_id="2", codes=(), net_minor=None, currency=None, test=True)
+    [recorded] = await post(pool, alice, unpriced)
+    [row] = await pool.fetch(
+        "SELECT * FROM credit WHERE conversion_id = $2 AND brand_id = $1", alice.id, recorded.conversion_id
+    )
+    assert (row["amount_minor"], row["currency"], row["counted"]) == (0, "EUR", False)
+
+
+async def test_orders_that_one_report_names_together_become_the_oldest_of_them(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    lea = await create_collaboration(pool, alice)
+    await create_code(pool, alice, lea, normalise("LEA10"))
+    known = [
+        (await post(pool, alice, replace(ORDER, refs=(name,), order_id=name)))[0].conversion_id
+        for name in ("a", "b", "c")
+    ]
+    chain = [replace(ORDER, refs=refs, order_id="a") for refs in (("c", "new"), ("b", "c"), ("b", "a"))]
+    merged = await post(pool, alice, *chain)
+    assert {each.conversion_id for each in merged} == {known[0]}
+    assert [each.created for each in merged] == [False] * 3
+    rows = await pool.fetch(
+        "SELECT id, root_id, status, digest FROM conversion WHERE brand_id = $1 ORDER BY id", alice.id
+    )
+    assert [(row["id"], row["root_id"]) for row in rows] == [(each, known[0]) for each in known]
+    assert [row["status"] for row in rows] == ["pending", "merged", "merged"]
+    assert [row["digest"] is None for row in rows] == [False, True, True]
+    for table in ("decision", "credit"):
+        found = await pool.fetch(f"SELECT conversion_id FROM {table} WHERE brand_id = $1", alice.id)
+        assert [row["conversion_id"] for row in found] == [known[0]]
+    [again] = await post(pool, alice, replace(ORDER, refs=("new",), order_id="a"))
+    assert again.conversion_id == known[0]
+
+
+async def test_stubs_that_are_merged_wait_on_as_one_stub(pool: asyncpg.Pool, alice: Brand) -> None:
+    stub = replace(ORDER, order_id=None, codes=(), net_minor=None, currency=None, stub=True)
+    first, *_ = await post(pool, alice, replace(stub, refs=("a",)), replace(stub, refs=("b",)))
+    [merged] = await post(pool, alice, replace(stub, refs=("b", "a")))
+    assert (merged.conversion_id, merged.created, merged.state.decision) == (first.conversion_id, False, None)
+    [order] = await post(pool, alice, replace(ORDER, refs=("b",)))
+    assert (order.conversion_id, order.created) == (first.conversion_id, True)
+
+
+async def test_a_landing_counts_from_the_first_time_it_was_seen(pool: asyncpg.Pool, alice: Brand) -> None:
+    click_id = random_ids.new_id()
+    late, early = NOW, NOW - timedelta(hours=1)
+    landings = [Landing("v1", str(click_id), seen_at) for seen_at in (late, early, late)]
+    await in_transaction(pool, lambda connection: record_landings(connection, alice.id, landings))
+    foreign = [Landing("v1", "no click of ours", late)]
+    await in_transaction(pool, lambda connection: record_landings(connection, alice.id, foreign))
+    rows = await pool.fetch("SELECT visitor_id, click_id, seen_at FROM visitor_click WHERE brand_id = $1", alice.id)
+    assert [tuple(row) for row in rows] == [("v1", click_id, early)]
+
+
+async def test_a_landing_wakes_the_orders_of_its_visitor(pool: asyncpg.Pool, alice: Brand) -> None:
+    [order] = await post(pool, alice, replace(ORDER, visitor_id="v1"))
+    await post(pool, alice, replace(ORDER, refs=("2",), order_id="2", visitor_id="v2"))
+    await pool.execute("DELETE FROM redecide WHERE brand_id = $1", alice.id)
+    landings = [Landing("v1", str(random_ids.new_id()), NOW)]
+    await in_transaction(pool, lambda connection: record_landings(connection, alice.id, landings))
+    [row] = await pool.fetch("SELECT conversion_id, after FROM redecide WHERE brand_id = $1", alice.id)
+    assert (row["conversion_id"], row["after"]) == (order.conversion_id, None)
