@@ -109,7 +109,7 @@ def _touches(
     named: Sequence[Touch],
     visited: Sequence[UUID],
 ) -> tuple[Touch, ...]:
-    found = [_code_touch(code, order, codes.get(code, ()), unsigned_only=False) for code in order.codes]
+    found = [_code_touch(code, order, codes.get(code, ())) for code in order.codes]
     # A code by an id that the brand has given to none of its codes.
     found += [
         Touch(Method.CODE, f"alias:{each}", each, occurred_at=order.occurred_at, alias=each)
@@ -144,7 +144,7 @@ async def _read_codes(
     return found
 
 
-def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, unsigned_only: bool) -> Touch:
+def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, unsigned_only: bool = False) -> Touch:
     """A redeemed code with its owner at the order's time."""
     assert order.occurred_at is not None
     touch = Touch(
@@ -168,7 +168,7 @@ OWNING = ("id", "collaboration_id", "campaign_id", "influencer_id", "campaign_st
 
 def _owner(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record | None:
     """The assignment that began last before this moment; None when there is none, or it had ended."""
-    begun = [row for row in rows if row["id"] and (row["assigned_from"] is None or row["assigned_from"] <= moment)]
+    begun = [row for row in rows if row["assigned_from"] is None or row["assigned_from"] <= moment]
     if not begun:
         return None
     last = max(begun, key=lambda row: (row["assigned_from"] or datetime.min.replace(tzinfo=UTC), row["id"]))

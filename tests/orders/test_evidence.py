@@ -117,10 +117,10 @@ async def test_the_clicks_of_the_visitor_are_candidates_within_the_longest_windo
     pool: asyncpg.Pool, alice: Brand
 ) -> None:
     lea = await create_collaboration(pool, alice)
-    ages = [timedelta(minutes=5), timedelta(days=1), timedelta(days=91), timedelta(minutes=-6)]
+    ages = [timedelta(minutes=5), timedelta(minutes=1), timedelta(days=91), timedelta(minutes=-6)]
     clicks = [await click(pool, alice, lea, PLACED - age) for age in ages[:2]]
     landed = [click_id for click_id, _ in clicks] + [ids.floor_at(PLACED - age) for age in ages[2:]]
-    undrained = ids.floor_at(PLACED - timedelta(minutes=1))
+    undrained = ids.floor_at(PLACED - timedelta(minutes=2))
     landings = [Landing("v1", str(each), NOW) for each in (*landed, undrained)]
     await in_transaction(pool, lambda connection: record_landings(connection, alice.id, landings))
     await post(pool, alice, replace(ORDER, visitor_id="v1", click_ids=(str(landed[0]),)))

@@ -74,6 +74,19 @@ async def test_the_same_words_again_change_nothing(pool: asyncpg.Pool, alice: Br
     assert await pool.fetchval("SELECT count(*) FROM witness WHERE brand_id = $1", alice.id) == 1
 
 
+async def test_of_equal_reports_the_first_receipt_stays(pool: asyncpg.Pool, alice: Brand) -> None:
+    early, late = replace(SERVER, received_at=NOW - timedelta(hours=2)), SERVER
+    for name, receipts in (("a", (late, early)), ("b", (early, late))):
+        reports = [(replace(ORDER, refs=(name,), order_id=name), receipt) for receipt in receipts]
+        recorded = await in_transaction(pool, lambda connection, reports=reports: record(connection, alice.id, reports))  # type: ignore[misc]
+        assert [(each.created, each.added) for each in recorded] == [(True, True), (False, False)]
+    rows = await pool.fetch("SELECT * FROM witness WHERE brand_id = $1", alice.id)
+    assert [row["received_at"] for row in rows] == [early.received_at] * 2
+    assert {(row["trust"], row["door"], row["platform"], row["version"]) for row in rows} == {
+        (TRUST_SERVER, "api", "api", 0)
+    }
+
+
 async def flagged(pool: asyncpg.Pool, brand: Brand) -> list[str]:
     """Order ids that are flagged as beyond the cap of their code."""
     rows = await pool.fetch(
@@ -340,6 +353,12 @@ async def test_stubs_that_are_merged_wait_on_as_one_stub(pool: asyncpg.Pool, ali
     assert (merged.conversion_id, merged.created, merged.state.decision) == (first.conversion_id, False, None)
     [order] = await post(pool, alice, replace(ORDER, refs=("b",)))
     assert (order.conversion_id, order.created) == (first.conversion_id, True)
+    # A stub that is older than the order it turns out to be.
+    [waiting] = await post(pool, alice, replace(stub, refs=("c",)))
+    await post(pool, alice, replace(ORDER, refs=("d",)))
+    [merged] = await post(pool, alice, replace(ORDER, refs=("c", "d")))
+    assert (merged.conversion_id, merged.created) == (waiting.conversion_id, False)
+    assert await pool.fetchval("SELECT count(*) FROM credit WHERE brand_id = $1", alice.id) == 2
 
 
 async def test_a_landing_counts_from_the_first_time_it_was_seen(pool: asyncpg.Pool, alice: Brand) -> None:

@@ -111,6 +111,7 @@ async def test_changes_of_a_code_decide_its_orders_again(
     def schedule(connection: asyncpg.Connection) -> Awaitable[int]:
         return redecide_for_codes(connection, brand.id, [CODE, "0THER"])
 
+    placed = "(SELECT occurred_at FROM conversion WHERE brand_id = $1)"
     for statement, expected in (
         ("UPDATE code SET disabled_at = now() - interval '2 hours' WHERE brand_id = $1", "code_inactive"),
         ("UPDATE code SET disabled_at = now() WHERE brand_id = $1", "code_owner"),
@@ -118,6 +119,10 @@ async def test_changes_of_a_code_decide_its_orders_again(
         ("UPDATE code SET starts_at = NULL, credit_policy = 'never' WHERE brand_id = $1", "never_credited"),
         ("UPDATE code SET credit_policy = 'always' WHERE brand_id = $1", "code_owner"),
         ("UPDATE code_assignment SET ends_at = now() - interval '2 hours' WHERE brand_id = $1", "code_unassigned"),
+        (f"UPDATE code_assignment SET ends_at = {placed} WHERE brand_id = $1", "code_unassigned"),
+        (f"UPDATE code_assignment SET starts_at = {placed}, ends_at = NULL WHERE brand_id = $1", "code_owner"),
+        ("UPDATE code_assignment SET starts_at = now() WHERE brand_id = $1", "code_unassigned"),
+        ("DELETE FROM code_assignment WHERE brand_id = $1", "code_unassigned"),
     ):
         assert await change(queue, engine, statement, brand, schedule) == 1
         assert await reason(queue, brand) == expected, statement

@@ -92,10 +92,15 @@ async def test_the_hold_is_the_campaign_s_and_else_the_brand_s(pool: asyncpg.Poo
     assert await lock_due(pool) == 1
 
 
-async def test_several_processes_lock_an_order_once(pool: asyncpg.Pool, alice: Brand) -> None:
+async def test_several_processes_lock_an_order_once_and_one_locks_those_of_all_brands(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand
+) -> None:
     await hook(pool, alice, days_ago=31, heard_days_ago=31)
     assert sum(await asyncio.gather(*(lock_due(pool) for _ in range(4)))) == 1
-    assert await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1", alice.id) == 1
+    await hook(pool, alice, days_ago=31, heard_days_ago=31, refs=("2",))
+    await hook(pool, charlie, days_ago=31, heard_days_ago=31)
+    assert await lock_due(pool) == 2
+    assert await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1", alice.id) == 2
 
 
 async def test_an_order_that_cannot_be_locked_holds_up_no_other(
