@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
@@ -21,16 +22,16 @@ from app.api.fields import Currency, Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
 from app.api.problems import no_such
 from app.api.rows import resolve
-from app.database.tables import MISSED_REASONS, campaign, code, collaboration, influencer, link
+from app.database.tables import MISSED_REASONS, campaign, code, collaboration, influencer, link, missed_day
 from app.domain import ids
 from app.domain.csv_files import BYTE_ORDER_MARK, csv_row
 from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric
 from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
 from app.errors import FieldError, Invalid, NotFound
 from app.reports.assembly import Summary
-from app.reports.missed import MISSED_COLUMNS, list_missed
 from app.reports.names import Named
 from app.reports.question import ENTITIES, GROUPS, GROUPS_MAX, Filters, Question
+from app.reports.statements import ROWS_MAX, fetch, in_days, is_one_of
 from app.reports.summary import MODEL, one_moment, read_basics, summarise
 from app.settings import Settings as AllSettings
 
@@ -337,12 +338,19 @@ async def _answer_summary(
 
 
 async def _answer_missed(session: AsyncConnection, brand_id: UUID, query: MissedQuery, *, as_csv: bool) -> Response:
+    columns = ("day", "host", "slug", "reason", "hits")
+    day, host, slug, reason, hits = (missed_day.c[name] for name in columns)
     async with one_moment(session):
         _, zone = await read_basics(session, brand_id)
         period = _period(query, zone)
-        rows = await list_missed(session, brand_id, period, query.reason)
+        conditions = [missed_day.c.brand_id == brand_id, *in_days(day, period)]
+        if query.reason:
+            conditions.append(is_one_of(reason, query.reason))
+        order = (day.desc(), hits.desc(), host, slug, reason)
+        listed = select(day, host, slug, reason, hits).where(*conditions).order_by(*order).limit(ROWS_MAX + 1)
+        rows = [row._asdict() for row in await fetch(session, listed)]
     report = {**_range(period), "hits": sum(row["hits"] for row in rows), "rows": rows}
-    return _respond("missed", period, report, [MISSED_COLUMNS, *(row.values() for row in rows)], as_csv=as_csv)
+    return _respond("missed", period, report, [columns, *(row.values() for row in rows)], as_csv=as_csv)
 
 
 def _period(query: Range, zone: ZoneInfo) -> Period:
