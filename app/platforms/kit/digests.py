@@ -44,7 +44,6 @@ def verifier(*names: str, spellings: Callable[[str], Iterable[str]] = lambda sec
     def verify(
         body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
     ) -> str | None:
-        del now_s, settings
         if not secrets:
             return UNARMED
         given = next((headers[name] for name in names if headers.get(name)), "")

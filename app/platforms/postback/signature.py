@@ -56,7 +56,6 @@ def verify(
     body: bytes, headers: Mapping[str, str], secrets: Sequence[str], *, now_s: float, settings: Mapping[str, object]
 ) -> str | None:
     """See `Verify`; the query stands among the headers, the token may be concealed already. Without secrets the address is the guard."""
-    del now_s, settings
     if not secrets:
         return None
     query, given, rest = conceal(headers.get(QUERY, ""), headers, body)

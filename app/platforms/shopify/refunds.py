@@ -52,11 +52,8 @@ def refunds_of(
         yield RefundReport("cancelled", kind="cancellation", full=True, occurred_at=dated, version=IN_ORDER)
 
 
-def read_refund_webhook(
-    refund: Json, topic: str, triggered_at: datetime | None, context: Context, notes: list[str]
-) -> OrderReport | None:
+def read_refund_webhook(refund: Json, context: Context, notes: list[str]) -> OrderReport | None:
     """A refund on its own: an order that holds nothing else. None when no goods were refunded."""
-    del topic, triggered_at
     order_id = id_of(refund.get("order_id"))
     if not order_id or not id_of(refund.get("id")) or not REFUND_FIELDS & refund.keys():
         raise Unreadable("not_an_order", "it has no order_id and id of a refund")

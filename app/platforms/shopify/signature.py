@@ -17,5 +17,4 @@ KEPT_HEADERS = frozenset(
 
 def timestamps(headers: Mapping[str, str], settings: Mapping[str, object]) -> list[str]:
     """The texts in which the headers say when the message was sent."""
-    del settings
     return [headers[name] for name in TIMESTAMPS if name in headers]

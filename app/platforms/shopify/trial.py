@@ -15,7 +15,6 @@ ORDER_ID_FIRST = 9_000_000_000_000_000
 
 def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """A paid order of one line with its code and click, and a refund of part of that line. No tax and no shipping, so net is what was paid."""
-    del settings
     zero = trial.major(0)
     values = {
         "order_id": ORDER_ID_FIRST + trial.number,

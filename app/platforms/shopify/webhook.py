@@ -89,8 +89,11 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
         # A proxy may have lost the topic; a refund names its order.
         is_refund = topic == REFUND_TOPIC or (not topic and "order_id" in found)
         notes: list[str] = []
-        read = read_refund_webhook if is_refund else _read_order
-        report = read(found, topic, moment_of(header(headers, "triggered-at")), context, notes)
+        report = (
+            read_refund_webhook(found, context, notes)
+            if is_refund
+            else _read_order(found, topic, moment_of(header(headers, "triggered-at")), context, notes)
+        )
     except Unreadable as error:
         return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
     if report is None:

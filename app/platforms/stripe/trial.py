@@ -13,7 +13,6 @@ MESSAGES = read_messages(__file__)
 
 def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """A paid session with the click in `client_reference_id` and the code in its metadata, and a refund of part of it. No tax and no shipping."""
-    del settings
     values = {
         "number": trial.number,
         "currency": trial.currency.lower(),

@@ -39,7 +39,6 @@ READERS: Mapping[str, Callable[[Event, Context], Parsed]] = {
 
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     """Reports from one event's raw bytes. Never raises: what cannot be read is `rejected` with a reason."""
-    del headers
     topic = external_id = ""
     try:
         event = read_object(body, "not_an_event")

@@ -20,7 +20,6 @@ ORDER_ID_FIRST = 5_000_000_000_000
 
 def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
     """An order of one line with its code and click, and a refund of part of it. No tax and no shipping, so net is what was paid."""
-    del settings
     order_id, zero = ORDER_ID_FIRST + trial.number, trial.major(0)
     meta = {"_ariane": trial.click_id, "_ariane_test": "1" if trial.test else None}
     values = {
