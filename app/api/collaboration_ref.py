@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import model_validator
-from sqlalchemy import Table, select, text
+from sqlalchemy import Table, case, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
@@ -55,7 +55,7 @@ _CREATE = text("""
          AS wanted (id, campaign_id, influencer_id)
     ON CONFLICT (brand_id, campaign_id, influencer_id) DO NOTHING""")
 _FIND = text("""
-    SELECT id, campaign_id, influencer_id, archived_at, false AS campaign_archived, false AS influencer_archived FROM collaboration
+    SELECT id, campaign_id, influencer_id, CASE WHEN archived_at IS NOT NULL THEN 'collaboration' END AS archived FROM collaboration
     WHERE brand_id = CAST(:brand_id AS uuid)
       AND (campaign_id, influencer_id) IN (SELECT * FROM unnest(CAST(:campaign_ids AS uuid[]), CAST(:influencer_ids AS uuid[])))""")
 
@@ -79,9 +79,10 @@ async def pair_up(
         row = by_pair.get(key) if key else by_id.get(body.collaboration_id or "")
         if row is None and body.collaboration_id is not None:
             faults.missing(index, "collaboration_id", "collaboration", body.collaboration_id)
-        elif row is not None and (gone := _archived(row)) is not None:
+        elif row is not None and row.archived is not None:
             field = "campaign_id" if body.collaboration_id is None else "collaboration_id"
-            faults.conflict(index, field, f"{gone[0]}_archived", is_archived(*gone))
+            gone = row.id if row.archived == "collaboration" else row._mapping[f"{row.archived}_id"]
+            faults.conflict(index, field, f"{row.archived}_archived", is_archived(row.archived, gone))
             row = None
         found.append(None if row is None else Pair(row.id, row.campaign_id, row.influencer_id))
     return found
@@ -94,17 +95,6 @@ async def join(connection: AsyncConnection, brand_id: UUID, wanted: Paired) -> P
     faults.refuse()
     assert pair is not None
     return pair
-
-
-def _archived(row: Any) -> tuple[str, UUID] | None:
-    """Kind and id of what is archived: the collaboration, or else its campaign or influencer. None when all are in use."""
-    if row.archived_at is not None:
-        return "collaboration", row.id
-    if row.campaign_archived:
-        return "campaign", row.campaign_id
-    if row.influencer_archived:
-        return "influencer", row.influencer_id
-    return None
 
 
 async def _find(
@@ -130,15 +120,10 @@ async def _of_collaborations(connection: AsyncConnection, brand_id: UUID, shown:
     if not referred:
         return {}
     ids = {row.id for row in referred.values()}
+    tables = (collaboration, campaign, influencer)
+    archived = case(*((table.c.archived_at.is_not(None), table.name) for table in tables)).label("archived")
     query = (
-        select(
-            collaboration.c.id,
-            collaboration.c.campaign_id,
-            collaboration.c.influencer_id,
-            collaboration.c.archived_at,
-            campaign.c.archived_at.is_not(None).label("campaign_archived"),
-            influencer.c.archived_at.is_not(None).label("influencer_archived"),
-        )
+        select(collaboration.c.id, collaboration.c.campaign_id, collaboration.c.influencer_id, archived)
         .join(campaign, (campaign.c.brand_id == brand_id) & (campaign.c.id == collaboration.c.campaign_id))
         .join(influencer, (influencer.c.brand_id == brand_id) & (influencer.c.id == collaboration.c.influencer_id))
         .where(collaboration.c.brand_id == brand_id, collaboration.c.id.in_(ids))

@@ -30,7 +30,7 @@ def add_openapi(api: FastAPI, routers: Sequence[APIRouter]) -> None:
 
 
 def _document(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
-    words = tomllib.loads(WORDS.read_text())
+    words = tomllib.loads(WORDS.read_text("utf-8"))
     doors, shared = _written_out([words["doors"], words["shared"]], words["shared"])
     document = get_openapi(
         title=api.title,

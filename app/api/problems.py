@@ -184,7 +184,7 @@ Fault = tuple[str, str]
 
 NO_PARAMETER = "is not a parameter of this request"
 OBJECTS = ("dict_type", "model_type", "model_attributes_type")
-_words = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+_words = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 KINDS: dict[str, str] = _words["kinds"]
 SENTENCES: dict[str, str] = _words["sentences"]
 

@@ -40,12 +40,12 @@ def create_keys(
     data: Data = None,
 ) -> None:
     """Make a secret key for a brand, and the brand when it is new. The secret key is shown this once."""
-    from app.server.brand_keys import issue_keys
+    from app.server import brand_keys
 
     chosen = tuple(filter(None, (scope.strip() for scope in scopes.split(","))))
     issued = _ask(
         read_settings(data=data),
-        lambda connection: issue_keys(connection, brand, chosen, currency=currency, time_zone=time_zone),
+        lambda connection: brand_keys.issue_keys(connection, brand, chosen, currency=currency, time_zone=time_zone),
         make=True,
     )
     made = asdict(issued)
@@ -65,18 +65,17 @@ def list_keys(
     data: Data = None,
 ) -> None:
     """List the keys of every brand, without their secrets."""
-    from app.server.brand_keys import LISTED_MAX_ROWS
-    from app.server.brand_keys import list_keys as listing
+    from app.server import brand_keys
 
-    found = _ask(read_settings(data=data), lambda connection: listing(connection, brand, revoked=revoked))
+    found = _ask(read_settings(data=data), lambda connection: brand_keys.list_keys(connection, brand, revoked=revoked))
     if as_json:
         print_json([_words(key) for key in found])
     elif found:
         _print_keys(found, wide=wide, revoked=revoked)
     else:
         print("there is no key: `ariane keys create --brand NAME` makes one")
-    if len(found) == LISTED_MAX_ROWS:
-        print(f"ariane: there may be more than these {LISTED_MAX_ROWS}: say --brand", file=sys.stderr)
+    if len(found) == brand_keys.LISTED_MAX_ROWS:
+        print(f"ariane: there may be more than these {brand_keys.LISTED_MAX_ROWS}: say --brand", file=sys.stderr)
 
 
 @app.command("revoke")
@@ -87,13 +86,11 @@ def revoke_key(
     data: Data = None,
 ) -> None:
     """Revoke a key for good: within 2 seconds it is refused everywhere. Asks first, and says what will no longer work."""
-    from app.server.brand_keys import find_key
-    from app.server.brand_keys import list_keys as listing
-    from app.server.brand_keys import revoke_key as revoking
+    from app.server import brand_keys
 
     async def look(connection: "asyncpg.Connection") -> "tuple[StoredKey, list[StoredKey]]":
-        key = await find_key(connection, id)
-        return key, await listing(connection, key.brand)
+        key = await brand_keys.find_key(connection, id)
+        return key, await brand_keys.list_keys(connection, key.brand)
 
     settings = read_settings(data=data)
     key, siblings = _ask(settings, look)
@@ -102,7 +99,7 @@ def revoke_key(
         print(f"{key.id} is {_described(key)}. {_consequence(key, others)}", file=sys.stderr)
         _confirm(yes)
         # A second connection: an embedded database kept open during the question would keep `ariane serve` from starting.
-        done = _ask(settings, lambda connection: revoking(connection, key))
+        done = _ask(settings, lambda connection: brand_keys.revoke_key(connection, key))
     else:
         print(f"{key.id} was revoked already, at {key.revoked_at:{MOMENT}}", file=sys.stderr)
         done = key

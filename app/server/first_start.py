@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from pathlib import Path
+from string import Template
 
 import asyncpg
 
@@ -15,20 +17,8 @@ POLL_S = 0.05
 def greeting(secret_key: str, publishable_key: str, base_url: str) -> str:
     """The keys, and three curl commands that end in a working link."""
     curl = f"curl -s -H 'Authorization: Bearer {secret_key}' -H 'Content-Type: application/json' {base_url}/v1"
-    return f"""
-A first brand is ready. Its keys are shown this once; `ariane keys create --brand "My brand"` makes more.
-
-  secret key       {secret_key}
-  publishable key  {publishable_key}
-
-Three lines to try; after them {base_url}/lea leads to the shop and counts the click:
-
-  {curl}/influencers -d '{{"name": "Léa", "external_id": "lea"}}'
-  {curl}/campaigns -d '{{"name": "Launch", "objective": "sales", "external_id": "launch"}}'
-  {curl}/links -d '{{"campaign_id": "ext_launch", "influencer_id": "ext_lea", "destination_url": "https://example.com/", "slug": "lea"}}'
-
-Everything it can do: {base_url}/docs
-"""
+    page = Template(Path(__file__).with_name("greeting.txt").read_text("utf-8"))
+    return page.substitute(secret_key=secret_key, publishable_key=publishable_key, base_url=base_url, curl=curl)
 
 
 async def welcome(settings: Settings) -> None:
