@@ -104,7 +104,7 @@ def fold(
     closed = _closed(ranked, standing.locked_at)
     believed, unsigned = _split(ranked)
     reports = [*believed, *unsigned]
-    books = _books(closed, believed, unsigned) if closed is ranked else _books(closed, *_split(closed))
+    books = _books(closed, *_split(closed))
     flags: set[str] = set()
     if books.money is None:
         flags.add("amount_unknown")

@@ -238,6 +238,52 @@ def test_what_is_wrong_with_a_refund_is_named(fields: dict[str, Any], wrong: dic
     assert faults({"order_id": "1", "refund_id": "r", "amount_minor": 5, **fields}, read_refund) == wrong
 
 
+@pytest.mark.parametrize(
+    ("read", "fields", "errors"),
+    [
+        (read_order, {"items_minor": 1, "discount_minor": 2}, ["discount_minor is more than items_minor"]),
+        (
+            read_order,
+            {"items_minor": 9, "net_minor": 8},
+            ["net_minor is not items_minor - discount_minor; leave one of them out"],
+        ),
+        (read_refund, {"amount_minor": 5, "full": True}, ["amount_minor give either amount_minor or full: true"]),
+        (read_refund, {}, ["amount_minor give amount_minor, full: true, or lines"]),
+        (read_refund, {"type": "chargeback", "lines": []}, ["amount_minor give amount_minor, full: true, or lines"]),
+        (read_refund, {"full": True, "reverses": "x"}, ["reverses is for a reversal only: type: reversal"]),
+        (
+            read_refund,
+            {"lines": [{"sku": "a"}, None, {"id": "2"}, {}]},
+            [
+                "lines.0.id is required: the id of the order's line",
+                "lines.3.id is required: the id of the order's line",
+            ],
+        ),
+        (read_refund, {"type": "reversal", "lines": [{}]}, None),
+        (read_refund, {"amount_minor": 5, "lines": [{}]}, None),
+        (read_refund, {"full": True, "lines": [{}]}, None),
+    ],
+)
+def test_fields_that_contradict_each_other_are_named_with_a_reason(
+    read: Any, fields: dict[str, Any], errors: list[str] | None
+) -> None:
+    body = {"order_id": "1", "refund_id": "r", **fields} if read is read_refund else {"order_id": "1", **fields}
+    if errors is None:
+        read(body, CONTEXT)
+        return
+    with pytest.raises(Invalid) as caught:
+        read(body, CONTEXT)
+    assert caught.value.message == "; ".join(errors)
+    assert [f"{error.field} {error.reason}" for error in caught.value.fields] == errors
+
+
+def test_the_message_names_ten_fields_and_the_answer_all() -> None:
+    with pytest.raises(Invalid) as caught:
+        read_order({"order_id": "1", "codes": [None] * 12}, CONTEXT)
+    assert caught.value.message == "; ".join(f"codes.{number} must be a text" for number in range(10))
+    assert len(caught.value.fields) == 12
+
+
 @pytest.mark.parametrize("kind", ["cancellation", "reversal"])
 def test_a_cancellation_or_reversal_without_an_amount_is_in_full(kind: str) -> None:
     report = read_refund({"order_id": "1", "refund_id": "r", "type": kind, "currency": "EUR"}, CONTEXT)

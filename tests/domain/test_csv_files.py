@@ -170,6 +170,8 @@ def test_a_quote_that_meets_a_line_too_long_is_given_up_and_that_line_refused() 
 
 def test_quotes_mean_nothing_in_json_lines_and_carriage_returns_end_a_line_with_the_feed() -> None:
     assert [each.content for each in cut(b'{"a": "\r\n"}\r\n', "ndjson")] == [b'{"a": "', b'"}']
+    assert [each.content for each in cut(b"a, \r\n")] == [b"a, "]
+    assert [each.content for each in cut(b'"a\n" \r\n')] == [b'"a\n" ']
     assert [each.content for each in cut(b'1,"a\r\nb"\r\n2,c\r\n')] == [b'1,"a\r\nb"', b"2,c"]
 
 

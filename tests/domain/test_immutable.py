@@ -16,6 +16,7 @@ import app.domain
 from app.domain.attribution import CreditPolicy, Method, Policy, Touch
 from app.domain.csv_files import Refusal, Sheet
 from app.domain.folding import Order
+from app.domain.kpi import Metric
 from app.domain.orders import Context, Customer, OrderLine, OrderReport, Parsed, RefundReport, Witness
 from app.domain.reconciliation import Listed, Ours
 from app.domain.refunds import RefundOutcome
@@ -69,6 +70,7 @@ REPORT = OrderReport("main", "sale", ("1",))
         (RefundOutcome(), {"flags": frozenset()}),
         (Touch(Method.CODE, "LEA"), {"method": "code", "signal": "LEA", "shown": "", "credit_policy": CreditPolicy.ALWAYS}),
         (Policy(), {"model": "last", "click_window_days": 30, "precedence": ("code", "click", "visitor"), "hold_days": 30}),
+        (Metric("a", "count", "b", "c"), {"name": "a", "unit": "count", "formula": "b", "source": "c", "above": "", "below": "", "nothing": ""}),
         (Refusal("x", "y"), {"reason": "x", "detail": "y"}),
         (Sheet("csv"), {"format": "csv", "separator": ","}),
         (Listed(2, "1", "#1", "EUR", 5), {"number": 2, "ref": "1", "order_id": "#1", "currency": "EUR", "total_minor": 5}),

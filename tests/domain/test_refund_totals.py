@@ -110,6 +110,9 @@ def test_the_total_is_the_most_trusted_one_in_its_own_currency() -> None:
     assert taken(fold([unnamed], [said("r", 4_000, currency=None, is_gross=True)])) == [2_000]
     newer = order(version=2, total_minor=16_000, currency=None)
     assert taken(fold([plain, newer], [said("r", 4_000, is_gross=True)])) == [1_000]
+    silent = order(version=3, net_minor=4_000)
+    assert taken(fold([plain, silent], [said("r", 4_000, is_gross=True)])) == [2_000]
+    assert taken(fold([silent], [said("r", 1_000, is_gross=True)])) == [1_000]
 
 
 # ── Sums of refunds ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -91,6 +91,10 @@ IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605
         (f"{IPHONE} Mobile/15E148 Twitter for iPhone/10.65", "mobile iOS X"),
         ("Mozilla/5.0 (iphone) Zorglub", "mobile None None"),
         ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/131.0.0.0 Safari/537.36", "desktop Windows Chrome"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Tablet PC 2.0) AppleWebKit/537.36 Chrome/131.0.0.0 Safari/537.36",
+            "tablet Windows Chrome",
+        ),
         ("Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) Chrome/131.0.0.0 Safari/537.36", "desktop ChromeOS Chrome"),
         *(
             (f"Mozilla/5.0 (X11; {name}Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0", "desktop Linux Firefox")
