@@ -48,8 +48,6 @@ NAME_CHARACTERS_MIN = 4
 LATE = timedelta(days=7)
 """Time after the span in which a shop may still report its orders."""
 
-SNAPSHOT_AT = "SELECT now()"
-
 NAMED = """
 SELECT a.ref, c.root_id FROM unnest($2::text[]) AS a(ref)
 JOIN order_ref o ON o.brand_id = $1 AND o.shop = $3 AND o.kind = $4 AND o.ref = a.ref
@@ -174,7 +172,7 @@ class Comparison:
         self.kind: str = self.run.arguments["kind"] or "sale"
         self.last_number = max(self.contents.lines.values(), default=1)
         scope = (self.run.brand_id, self.shop, self.kind)
-        self.as_of = await self.connection.fetchval(SNAPSHOT_AT)
+        self.as_of = await self.connection.fetchval("SELECT now()")
         self.shops = await self.connection.fetch(SHOPS, *scope, SHOPS_MAX)
         self.ours_count = await self.connection.fetchval(COUNT_OF_SPAN, *scope, list(COUNTED), *self.span)
 

@@ -189,16 +189,13 @@ def _lines(place: Path) -> list[Held]:
                 # Torn by a crash, or edited by hand: shown, and kept.
                 kept = _Kept(f"this row of {source.name} is damaged: {error}", row.decode("utf-8", "backslashreplace"))
             line = kept.line.encode()
-            found[line] = _read(line, kept.reason)
+            try:
+                read = decode(line)
+                kind: Kind = "clicks" if isinstance(read, ClickLine | MissLine) else "orders"
+                found[line] = Held(line, kept.reason, kind, read.id)
+            except msgspec.DecodeError as error:
+                found[line] = Held(line, kept.reason, None, "", str(error))
     return list(found.values())
-
-
-def _read(line: bytes, reason: str) -> Held:
-    try:
-        read = decode(line)
-    except msgspec.DecodeError as error:
-        return Held(line, reason, None, "", str(error))
-    return Held(line, reason, "clicks" if isinstance(read, ClickLine | MissLine) else "orders", read.id)
 
 
 def _segments(place: Path) -> list[HeldSegment]:

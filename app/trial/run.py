@@ -8,7 +8,7 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any, NamedTuple, TypeVar
@@ -97,22 +97,13 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a step found. ok: None where it could not be tried, or cannot be seen from here."""
+    """What a step found: one line of the report, whose last fields are filled in for it. ok: None where it could not be tried, or cannot be seen from here."""
 
     ok: bool | None
     found: str
     hint: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TrialStep:
-    """One line of the report."""
-
-    step: str
-    ok: bool | None
-    expected: str
-    found: str
-    hint: str | None = None
+    step: str = ""
+    expected: str = ""
     took_ms: int = 0
 
 
@@ -407,7 +398,7 @@ STEPS = (
 
 async def run_trial(
     settings: Settings, secret: str, pool: asyncpg.Pool, source: TrialSource
-) -> tuple[Trial, list[TrialStep]]:
+) -> tuple[Trial, list[Found]]:
     """Runs every step: the trial as it ended, and the report."""
     fixtures = await make_fixtures(pool, source.brand_id, f"{settings.base_url}/")
     address = own_address(settings)
@@ -417,20 +408,20 @@ async def run_trial(
         base_url=address, timeout=limits, trust_env=False, follow_redirects=False, verify=NO_AUTHORITIES
     ) as client:
         trial = Trial(settings, secret, pool, source, address, client, fixtures)
-        lines: list[TrialStep] = []
+        lines: list[Found] = []
         passed: dict[str, bool] = {}
         for step in STEPS:
             missing = next((need for need in step.needs if not passed[need]), None)
             if missing is None:
                 line = await _run(step, trial)
             else:
-                line = TrialStep(step.name, None, step.expected, f"not tried: `{missing}` did not pass")
+                line = Found(None, f"not tried: `{missing}` did not pass", step=step.name, expected=step.expected)
             passed[step.name] = line.ok is True
             lines.append(line)
         return trial, lines
 
 
-async def _run(step: PlannedStep, trial: Trial) -> TrialStep:
+async def _run(step: PlannedStep, trial: Trial) -> Found:
     began_s = clock.monotonic_s()
     trial.expected = step.expected
     try:
@@ -442,7 +433,7 @@ async def _run(step: PlannedStep, trial: Trial) -> TrialStep:
         no_answer = f"no answer from {trial.address} ({type(error).__name__})"
         found, trial.expected = Found(False, no_answer, NOBODY_THERE), step.expected
     took_ms = round((clock.monotonic_s() - began_s) * 1_000)
-    return TrialStep(step.name, found.ok, trial.expected, found.found, found.hint, took_ms)
+    return replace(found, step=step.name, expected=trial.expected, took_ms=took_ms)
 
 
 def own_address(settings: Settings) -> str:
