@@ -15,13 +15,14 @@ from app.api.auth import Reader, Writer
 from app.api.http import CHANGES, FOUND, Session
 from app.api.pagination import Page, PageRequest, fetch_page
 from app.api.rows import Shown
+from app.errors import Conflict
 
 
 class Collection(Generic[Shown]):
     """The rows of one table, as one resource offers them.
 
     query: the rows of a brand with what answers show beside the table's columns. show: the answer for a row of `query`. after_write: what else
-    changes with the table's row, in the same transaction. owners: fields of a row of `query` that name what it belongs to.
+    changes with the table's row, in the same transaction.
     """
 
     def __init__(
@@ -32,14 +33,12 @@ class Collection(Generic[Shown]):
         query: Callable[[UUID], Select[Any]] | None = None,
         show: Callable[[Row[Any]], Shown] | None = None,
         after_write: Callable[[AsyncConnection, Row[Any]], Awaitable[None]] | None = None,
-        owners: tuple[str, ...] = (),
     ) -> None:
         self.table = table
         self.model = model
         self.query = query or (lambda brand_id: select(table).where(table.c.brand_id == brand_id))
         self.show: Callable[[Row[Any]], Shown] = show or partial(rows.show, model, table.name)
         self._after_write = after_write
-        self._owners = owners
 
     # ── For endpoints ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -58,10 +57,23 @@ class Collection(Generic[Shown]):
     async def create(
         self, session: AsyncConnection, brand_id: UUID, values: dict[str, Any], response: Response
     ) -> tuple[Row[Any], bool]:
-        """The table's row as made, or as found by its `external_id` and answered 200; and whether it was made. Raises as `create_or_find`."""
-        row, made = await rows.create_or_find(session, self.table, brand_id, values)
-        rows.answer_found(response, made)
-        return row, made
+        """The table's row, and whether it was made: one that has the same `external_id` and the same content is answered 200.
+
+        Raises Conflict when the external id stands for another content or an archived row, or another unique key is taken.
+        """
+        table, values = self.table, {"brand_id": brand_id, **values}
+        row = await rows.insert_new(session, table, values)
+        if row is not None:
+            return row, True
+        if values.get("external_id") is not None:
+            query = select(table).where(table.c.brand_id == brand_id, table.c.external_id == values["external_id"])
+            row = (await session.execute(query)).one_or_none()
+        if row is None:
+            raise Conflict(f"this {table.name} exists already", code=f"{table.name}_exists")
+        rows.refuse_different(row, values)
+        rows.refuse_to_find(table.name, row)
+        rows.answer_found(response, made=False)
+        return row, False
 
     async def find(self, session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
         """The row that the path calls `shown`, also when archived. Raises NotFound."""
@@ -95,9 +107,7 @@ class Collection(Generic[Shown]):
         row = await self.find(session, brand_id, shown, lock=True)
         if row.archived_at is None:
             return row
-        await rows.refuse_to_return(
-            session, self.table.name, row, {field: row._mapping[field] for field in self._owners}
-        )
+        await rows.refuse_to_return(session, self.table.name, row)
         return await self.write(session, row, {"archived_at": None})
 
     # ── Endpoints ────────────────────────────────────────────────────────────────────────────────────────────────────

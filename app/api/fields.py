@@ -192,14 +192,6 @@ def _aware(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-def after_start(ends_at: datetime | None, info: ValidationInfo) -> datetime | None:
-    """Validator of a model's `ends_at`: later than its `starts_at`, where both are given."""
-    starts_at = info.data.get("starts_at")
-    if ends_at is not None and starts_at is not None and ends_at <= starts_at:
-        raise ValueError("must be later than starts_at")
-    return ends_at
-
-
 def refuse_reversed(sent: dict[str, Any], starts_at: datetime | None, ends_at: datetime | None) -> None:
     """Raises Invalid, naming a field of the PATCH `sent`, unless the interval that it leads to is one."""
     if starts_at is not None and ends_at is not None and ends_at <= starts_at:
@@ -218,3 +210,14 @@ Moment = Annotated[
     PlainSerializer(rfc3339, when_used="json"),
     Field(description="RFC 3339 with a time zone; shown in UTC.", examples=["2026-11-22T09:30:00.000Z"]),
 ]
+
+
+def _after_start(ends_at: datetime | None, info: ValidationInfo) -> datetime | None:
+    starts_at = info.data.get("starts_at")
+    if ends_at is not None and starts_at is not None and ends_at <= starts_at:
+        raise ValueError("must be later than starts_at")
+    return ends_at
+
+
+EndsAt = Annotated[Moment | None, AfterValidator(_after_start)]
+"""The end of an interval: later than the model's `starts_at`, a field above it, where both are given."""

@@ -1,6 +1,6 @@
 """Reading, writing, archiving and showing single rows of brand tables. Each statement names its brand."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -178,28 +178,6 @@ async def insert_new(connection: AsyncConnection, table: Table, values: dict[str
     return row
 
 
-async def create_or_find(
-    connection: AsyncConnection, table: Table, brand_id: UUID, values: dict[str, Any]
-) -> tuple[Row[Any], bool]:
-    """Inserts a row, or finds the one that has the same `external_id` and the same content: (row, made).
-
-    Raises Conflict when the external id stands for another content or an archived row, or another unique key is taken.
-    """
-    values = {"brand_id": brand_id, **values}
-    row = await insert_new(connection, table, values)
-    if row is not None:
-        return row, True
-    found = None
-    if values.get("external_id") is not None:
-        query = select(table).where(table.c.brand_id == brand_id, table.c.external_id == values["external_id"])
-        found = (await connection.execute(query)).one_or_none()
-    if found is None:
-        raise Conflict(f"this {table.name} exists already", code=f"{table.name}_exists")
-    refuse_different(found, values)
-    refuse_to_find(table.name, found)
-    return found, False
-
-
 def refuse_different(row: Row[Any], values: dict[str, Any], *, by: str = "external_id") -> None:
     """Raises Conflict naming the fields in which a row found by the field `by` differs from what was sent."""
     differing = [name for name, value in values.items() if row._mapping[name] != value]
@@ -256,18 +234,16 @@ def _way_back(kind: str, row_id: UUID) -> str:
     return f"POST /v1/{kind}s/{ids.show(kind, row_id)}/unarchive"
 
 
-async def refuse_to_return(
-    connection: AsyncConnection, kind: str, row: Row[Any], owners: Mapping[str, UUID | None]
-) -> None:
-    """Raises Conflict naming every owner that is archived itself, or when the row is one of the trial's, which are never in use.
+async def refuse_to_return(connection: AsyncConnection, kind: str, row: Row[Any]) -> None:
+    """Raises Conflict naming every owner of an archived row that is archived itself, or when the row is one of the trial's, which are never in use.
 
     An owner that is archived at this very moment is not waited for: its links and codes go on working then too.
     """
     if is_fixture(row.brand_id, row.id):
         raise Conflict(f"this {kind} belongs to the trial of sources and stays archived", code="fixed")
     faults = FieldErrors()
-    for field, owner_id in owners.items():
-        table = OWNERS[field]
+    for field, table in OWNERS.items():
+        owner_id = row._mapping.get(field)
         query = select(table.c.archived_at).where(table.c.brand_id == row.brand_id, table.c.id == owner_id)
         if owner_id is not None and await connection.scalar(query) is not None:
             reason = f"this {table.name} is archived itself; first: {_way_back(table.name, owner_id)}"

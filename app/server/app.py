@@ -82,11 +82,11 @@ def routers() -> "list[Any]":
         influencers,
         jobs,
         keys,
+        links,
         refunds,
         reports,
         uploads,
     )
-    from app.api.routes.links import links
     from app.api.routes.sources import mappings, sources
 
     setting_up = (brand, hosts, keys, mappings, sources)

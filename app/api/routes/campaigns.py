@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field, JsonValue, Strict, field_validator
+from pydantic import BaseModel, Field, JsonValue, Strict
 from sqlalchemy import Row, Select, or_, select
 
 from app.api.auth import Reader, Writer
@@ -12,6 +12,7 @@ from app.api.collection import Collection
 from app.api.fields import (
     Count,
     Currency,
+    EndsAt,
     ExternalId,
     Given,
     Metadata,
@@ -20,7 +21,6 @@ from app.api.fields import (
     Name,
     Word,
     absent,
-    after_start,
     changes,
     refuse_reversed,
 )
@@ -72,13 +72,11 @@ class NewCampaign(Given):
     external_id: ExternalId | None = None
     currency: Currency | None = Field(default=None, description="Of budget and commissions. Default: the brand's.")
     starts_at: Moment | None = Field(default=None, description="Touches before it explain no order. Null: since ever.")
-    ends_at: Moment | None = Field(default=None, description="Half-open: touches at or after it explain no order.")
+    ends_at: EndsAt = Field(default=None, description="Half-open: touches at or after it explain no order.")
     budget_minor: Minor | None = None
     targets: Targets = Field(default=[])
     policy: PolicyGiven | None = None
     metadata: Metadata = Field(default={})
-
-    _later = field_validator("ends_at")(after_start)
 
 
 class CampaignChange(Given):
@@ -89,15 +87,13 @@ class CampaignChange(Given):
     type: Type | None = None
     external_id: ExternalId | None = None
     starts_at: Moment | None = None
-    ends_at: Moment | None = None
+    ends_at: EndsAt = None
     budget_minor: Minor | None = None
     targets: Targets = absent()
     policy: PolicyGiven | None = Field(
         default=None, description="Merged over the policy in force, from now on; null: the brand's again."
     )
     metadata: dict[str, JsonValue] = absent()
-
-    _later = field_validator("ends_at")(after_start)
 
 
 class Campaign(BaseModel):

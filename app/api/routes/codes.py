@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, Strict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, Strict, model_validator
 from sqlalchemy import ColumnElement, Row, Select, Text, and_, delete, func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +17,7 @@ from app.api.auth import Checker, Reader, Writer
 from app.api.collaboration_ref import Pair, Paired, join
 from app.api.collection import Collection, phase, status_column
 from app.api.fields import (
+    EndsAt,
     ExternalId,
     Flag,
     Given,
@@ -24,7 +25,6 @@ from app.api.fields import (
     Minor,
     Moment,
     absent,
-    after_start,
     blame,
     changes,
     refuse_reversed,
@@ -119,7 +119,7 @@ class NewCode(Paired):
     )
     discount: Discount | None = None
     starts_at: Moment | None = Field(default=None, description="Orders before it do not redeem the code.")
-    ends_at: Moment | None = Field(default=None, description="Half-open: orders at or after it do not redeem the code.")
+    ends_at: EndsAt = Field(default=None, description="Half-open: orders at or after it do not redeem the code.")
     max_redemptions: Redemptions | None = Field(
         default=None,
         description="Answers `check` and flags orders beyond it; it takes no credit away, because the shop honoured the code.",
@@ -131,8 +131,6 @@ class NewCode(Paired):
     aliases: Aliases = Field(default=[])
     external_id: ExternalId | None = None
     metadata: Metadata = Field(default={})
-
-    _later = field_validator("ends_at")(after_start)
 
     @model_validator(mode="after")
     def _one_source(self) -> "NewCode":
@@ -146,15 +144,13 @@ class CodeChange(Given):
 
     discount: Discount | None = None
     starts_at: Moment | None = None
-    ends_at: Moment | None = None
+    ends_at: EndsAt = None
     max_redemptions: Redemptions | None = None
     credit_policy: CreditPolicy = absent()
     disabled: Flag = absent()
     aliases: Aliases = absent()
     external_id: ExternalId | None = None
     metadata: dict[str, JsonValue] = absent()
-
-    _later = field_validator("ends_at")(after_start)
 
 
 class Code(BaseModel):
@@ -184,11 +180,7 @@ class NewAssignment(Paired):
     """Whose the code is from a moment on; whoever had it loses it then."""
 
     starts_at: Moment | None = Field(default=None, description="Default: now.")
-    ends_at: Moment | None = Field(
-        default=None, description="Nobody's from then on, unless assigned again. Null: open."
-    )
-
-    _later = field_validator("ends_at")(after_start)
+    ends_at: EndsAt = Field(default=None, description="Nobody's from then on, unless assigned again. Null: open.")
 
 
 class Assignment(BaseModel):
@@ -262,9 +254,7 @@ async def _redecide(session: AsyncConnection, row: Row[Any]) -> None:
     await redecide_for_codes(await driver_connection(session), row.brand_id, [row.code_norm])
 
 
-codes = Collection(
-    code, Code, query=_query, after_write=_redecide, owners=("campaign_id", "influencer_id", "collaboration_id")
-)
+codes = Collection(code, Code, query=_query, after_write=_redecide)
 
 
 # ── How codes are made and assigned ──────────────────────────────────────────────────────────────────────────────────

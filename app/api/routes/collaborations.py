@@ -65,7 +65,7 @@ class Collaboration(BaseModel):
     archived_at: Moment | None
 
 
-collaborations = Collection(collaboration, Collaboration, owners=("campaign_id", "influencer_id"))
+collaborations = Collection(collaboration, Collaboration)
 
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})

@@ -133,7 +133,7 @@ class Cost(BaseModel):
     archived_at: Moment | None
 
 
-costs = Collection(cost, Cost, owners=("campaign_id", "collaboration_id"))
+costs = Collection(cost, Cost)
 
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})

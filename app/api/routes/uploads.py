@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
 from app import random_ids
@@ -68,7 +68,7 @@ class Upload:
 
 
 class UploadRoute(Route):
-    """A POST whose body is a file: `text/csv` or `application/x-ndjson`. The endpoint finds it as `UploadDep`."""
+    """A POST whose body is a file: `text/csv` or `application/x-ndjson`. The endpoint finds it as `request.state.upload`."""
 
     columns: ClassVar[Columns]
     scope: ClassVar[str] = "write"
@@ -224,14 +224,6 @@ class _UploadReader:
         return 'an object a line, such as {"order_id": "1001", "net_minor": 4990, "currency": "EUR"}'
 
 
-async def _upload(request: Request) -> Upload:
-    upload: Upload = request.state.upload
-    return upload
-
-
-UploadDep = Annotated[Upload, Depends(_upload)]
-
-
 # ── What files are uploaded for ──────────────────────────────────────────────────────────────────────────────────────
 
 ANSWERS: dict[int | str, dict[str, Any]] = {**QUEUED, **BODY, **responses(TooMany)}
@@ -282,7 +274,7 @@ ORDER_LIST = _file_body(
 async def import_orders(
     caller: Writer,
     session: Session,
-    upload: UploadDep,
+    request: Request,
     response: Response,
     shop: Annotated[Word | None, Query(description="Of lines that name none; `main` by default.")] = None,
     kind: Annotated[str | None, Query(pattern=KIND, description="Of lines that name none; `sale` by default.")] = None,
@@ -293,6 +285,7 @@ async def import_orders(
     NDJSON: a body of `POST /v1/conversions` or `POST /v1/refunds` a line. CSV: the same fields as columns (docs/import.md). The first line is
     checked before anything is stored. The same file again changes nothing.
     """
+    upload: Upload = request.state.upload
     arguments = {**upload.arguments, "shop": shop, "kind": kind, "dry_run": dry_run}
     row = await enqueue(session, caller.brand_id, "import", arguments, total=upload.rows, job_id=upload.job_id)
     return accept(response, row)
@@ -302,7 +295,7 @@ async def import_orders(
 async def reconcile_orders(
     caller: Reader,
     session: Session,
-    upload: UploadDep,
+    request: Request,
     response: Response,
     shop: Annotated[Word | None, Query(description="Whose orders the list has; `main` by default.")] = None,
     kind: Annotated[str | None, Query(pattern=KIND, description="`sale` by default.")] = None,
@@ -319,6 +312,7 @@ async def reconcile_orders(
     refused and by which delivery, a test …) or `missing_there`. The result is a waterfall per currency from the shop's total to what is
     attributed, exact to the minor unit (docs/reconcile.md).
     """
+    upload: Upload = request.state.upload
     if from_ is not None and to is not None and from_ >= to:
         raise Invalid.field("to", "is not after from")
     dated = "occurred_at" in upload.sheet.columns or upload.sheet.format == "ndjson"

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
+import segno
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, JsonValue, model_validator
 from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, select, update
@@ -22,7 +25,6 @@ from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, abse
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging
 from app.api.problems import FieldErrors
-from app.api.routes.links.qr import AtLook, draw_png, draw_svg
 from app.api.rows import announce, answer_found, equals, points_to, show, stands_archived
 from app.database.tables import DEFAULT_HOST, campaign, collaboration, host, influencer, link, route
 from app.database.transactions import driver_connection
@@ -197,14 +199,7 @@ def _shown(base_url: str, row: Row[Any]) -> Link:
 
 
 async def _links(settings: Settings) -> Collection[Link]:
-    return Collection(
-        link,
-        Link,
-        query=_query,
-        show=partial(_shown, settings.base_url),
-        after_write=_write_route,
-        owners=("campaign_id", "influencer_id", "collaboration_id"),
-    )
+    return Collection(link, Link, query=_query, show=partial(_shown, settings.base_url), after_write=_write_route)
 
 
 Links = Annotated[Collection[Link], Depends(_links)]
@@ -496,16 +491,54 @@ async def unarchive_link(id: str, caller: Writer, session: Session, links: Links
 
 # ── QR codes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+Size = Annotated[int, Query(ge=64, le=2_048, description="Width and height in pixels, border included.")]
+Border = Annotated[int, Query(ge=0, le=20, description="Quiet zone in modules; readers ask for 4.")]
+Level = Annotated[
+    Literal["l", "m", "q", "h"], Query(description="Error correction: 7, 15, 25 or 30 % may be covered by a logo.")
+]
+Colour = Annotated[str, Query(pattern="^[0-9A-Fa-f]{6}$", description="RGB in hexadecimal, without #.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The look of a QR code."""
+
+    size: Size = 512
+    border: Border = 4
+    level: Level = "m"
+    dark: Colour = "000000"
+    light: Colour = "ffffff"
+
+
+AtLook = Annotated[Look, Depends()]
+"""The look that the query parameters describe."""
+
+
+def _qr_code(shown: Link, look: Look) -> tuple[segno.QRCode, int]:
+    """The short address as a QR code, and its width in modules, border included."""
+    made = segno.make(shown.short_url, error=look.level, boost_error=False, micro=False)
+    return made, int(made.symbol_size(border=look.border)[0])
+
+
+def _draw(qr_code: segno.QRCode, look: Look, kind: str, media_type: str, **more: Any) -> Response:
+    out = BytesIO()
+    qr_code.save(out, kind=kind, border=look.border, dark=f"#{look.dark}", light=f"#{look.light}", **more)
+    return Response(out.getvalue(), media_type=media_type)
+
 
 @router.get("/{id}/qr.svg", responses={200: {"content": {"image/svg+xml": {}}}, **FOUND}, response_class=Response)
 async def draw_link_svg(id: str, caller: Reader, session: Session, links: Links, look: AtLook) -> Response:
     """The short address as a QR code that scales without loss."""
     shown = await read_link(id, caller, session, links)
-    return Response(draw_svg(shown.short_url, look), media_type="image/svg+xml")
+    qr_code, modules = _qr_code(shown, look)
+    return _draw(qr_code, look, "svg", "image/svg+xml", scale=look.size / modules, title=shown.short_url)
 
 
 @router.get("/{id}/qr.png", responses={200: {"content": {"image/png": {}}}, **FOUND}, response_class=Response)
 async def draw_link_png(id: str, caller: Reader, session: Session, links: Links, look: AtLook) -> Response:
     """The short address as a QR code in pixels: the largest whole scale that fits `size`."""
-    shown = await read_link(id, caller, session, links)
-    return Response(draw_png(shown.short_url, look), media_type="image/png")
+    qr_code, modules = _qr_code(await read_link(id, caller, session, links), look)
+    # Modules are whole pixels, so that readers see sharp edges.
+    if look.size < modules:
+        raise Invalid.field("size", f"must be at least {modules} for this address, border and level")
+    return _draw(qr_code, look, "png", "image/png", scale=look.size // modules)
