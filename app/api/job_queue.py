@@ -53,14 +53,15 @@ QUEUED: dict[int | str, dict[str, Any]] = {202: {"description": "It is in the qu
 
 async def enqueue(
     session: AsyncConnection,
+    response: Response,
     brand_id: UUID,
     kind: str,
     arguments: Mapping[str, Any],
     *,
     total: int | None = None,
     job_id: UUID | None = None,
-) -> Row[Any]:
-    """Puts a job of a registered kind into the queue, in the request's transaction, and returns its row. Raises TooMany over OPEN_MAX.
+) -> Job:
+    """Puts a job of a registered kind into the queue, in the request's transaction, and answers 202 with it and its address. Raises TooMany over OPEN_MAX.
 
     job_id: the id that its upload was stored under.
     """
@@ -74,8 +75,10 @@ async def enqueue(
         unit=KINDS[kind].unit,
         created_at=clock.now(),
     )
-    row: Row[Any] = (await session.execute(made.returning(job))).one()
-    return row
+    shown = show_job((await session.execute(made.returning(job))).one())
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/jobs/{shown.id}"
+    return shown
 
 
 async def refuse_when_full(session: AsyncConnection, brand_id: UUID, *, final: bool = True) -> None:
@@ -94,14 +97,6 @@ async def refuse_when_full(session: AsyncConnection, brand_id: UUID, *, final: b
             retry_after_s=RETRY_AFTER_S,
             code="too_many_jobs",
         )
-
-
-def accept(response: Response, row: Row[Any]) -> Job:
-    """Answers 202 with the job and its address."""
-    shown = show_job(row)
-    response.status_code = 202
-    response.headers["Location"] = f"/v1/jobs/{shown.id}"
-    return shown
 
 
 def show_job(row: Row[Any]) -> Job:

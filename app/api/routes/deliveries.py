@@ -14,7 +14,7 @@ from app import clock
 from app.api.auth import Caller, Reader, Writer
 from app.api.fields import Flag, Given, Moment, Reference, Word
 from app.api.http import BODY, FOUND, Pool, Session, resource
-from app.api.job_queue import Job, accept, enqueue
+from app.api.job_queue import Job, enqueue
 from app.api.orders import show_parsed
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.problems import responses
@@ -271,7 +271,7 @@ async def replay_deliveries(
     if at_once:
         secret = request.app.state.secret
         return _replay(await replay(pool, caller.brand_id, chosen, secret=secret, dry_run=body.dry_run), body.dry_run)
-    return accept(response, await enqueue(session, caller.brand_id, "replay", arguments, total=rows))
+    return await enqueue(session, response, caller.brand_id, "replay", arguments, total=rows)
 
 
 async def _refuse_unknown(session: AsyncConnection, caller: Caller, selection: Selection, found: int) -> None:

@@ -23,7 +23,7 @@ from app.api.body import StrictRequest, check_address
 from app.api.fields import Moment, Word
 from app.api.http import BODY, Route, Session, resource
 from app.api.idempotency import is_answered, read_key
-from app.api.job_queue import QUEUED, Job, accept, enqueue, refuse_when_full
+from app.api.job_queue import QUEUED, Job, enqueue, refuse_when_full
 from app.api.problems import responses
 from app.clock import monotonic_s
 from app.database.errors import DRIVER_ERRORS
@@ -287,8 +287,8 @@ async def import_orders(
     """
     upload: Upload = request.state.upload
     arguments = {**upload.arguments, "shop": shop, "kind": kind, "dry_run": dry_run}
-    row = await enqueue(session, caller.brand_id, "import", arguments, total=upload.rows, job_id=upload.job_id)
-    return accept(response, row)
+    total, job_id = upload.rows, upload.job_id
+    return await enqueue(session, response, caller.brand_id, "import", arguments, total=total, job_id=job_id)
 
 
 @reconciliations.post("", status_code=202, responses=ANSWERS, openapi_extra={"requestBody": ORDER_LIST})
@@ -320,5 +320,5 @@ async def reconcile_orders(
         raise Invalid.field("from", "say from and to, or give the list a column occurred_at", code="required")
     span = {"from": None if from_ is None else from_.isoformat(), "to": None if to is None else to.isoformat()}
     arguments = {**upload.arguments, "rows": upload.rows, "shop": shop, "kind": kind, **span}
-    row = await enqueue(session, caller.brand_id, "reconciliation", arguments, total=upload.rows, job_id=upload.job_id)
-    return accept(response, row)
+    total, job_id = upload.rows, upload.job_id
+    return await enqueue(session, response, caller.brand_id, "reconciliation", arguments, total=total, job_id=job_id)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
@@ -14,7 +14,6 @@ from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.routes.sources.guides import Guidance, guide_source
 from app.api.routes.sources.health import Health, read_health
 from app.api.routes.sources.mappings import (
     PlatformName,
@@ -37,10 +36,11 @@ from app.api.rows import (
     refuse_archived,
     show,
 )
-from app.database.tables import source
+from app.database.tables import api_key, brand, source
 from app.domain import ids
 from app.errors import Conflict, TooMany
-from app.platforms.registry import EXAMPLE, MAPPED
+from app.platforms.kit.guide import Connection
+from app.platforms.registry import EXAMPLE, MAPPED, platform_of
 from app.secret import seal
 from app.trial.run import STEP_TIMEOUT_S, STEPS, TrialSource, run_trial
 
@@ -102,17 +102,88 @@ class Source(BaseModel):
     archived_at: Moment | None
 
 
+class Paste(BaseModel):
+    """A value and the field it belongs into."""
+
+    where: str
+    what: str
+
+
+class SetupStep(BaseModel):
+    """One thing to do."""
+
+    title: str
+    text: str
+    paste: Paste | None = Field(description="Null where there is nothing to paste.")
+
+
+class Snippet(BaseModel):
+    """Code to paste as it stands: address, publishable key, parameter and consent are the brand's own."""
+
+    name: str
+    language: str = Field(examples=["html"])
+    where: str = Field(description="The page or dialog it belongs into.")
+    code: str
+
+
+class Guidance(BaseModel):
+    """How to connect this very source."""
+
+    setup: list[SetupStep] = Field(
+        description="In the order in which they are done. Empty for a platform without a guide."
+    )
+    snippets: list[Snippet]
+    guide_page: str | None = Field(
+        description="The same at length, in the repository.", examples=[f"docs/connect/{EXAMPLE.name}.md"]
+    )
+
+
 class GuidedSource(Source, Guidance):
     """A source with what to do in the shop."""
 
 
+# ── How a source is shown ────────────────────────────────────────────────────────────────────────────────────────────
+
+
 async def _show_guided(request: Request, session: AsyncConnection, caller: Caller, row: Row[Any]) -> GuidedSource:
+    """A source with the guide of its platform: the brand's own address, key and parameter are in it."""
     shown = await _show(request, session, caller, row)
-    guidance = await guide_source(session, row, request.app.state.settings)
+    base_url = request.app.state.settings.base_url
+    query = select(brand.c.click_param, brand.c.consent).where(brand.c.id == row.brand_id)
+    own = (await session.execute(query)).one()
+    connection = Connection(
+        source_id=ids.show("source", row.id),
+        url=f"{base_url}/in/{row.token}",
+        base_url=base_url,
+        shop=row.shop,
+        publishable_key=await _publishable_key(session, row.brand_id, row.shop),
+        click_param=own.click_param,
+        consent=own.consent,
+        settings=row.settings,
+    )
+    guide = platform_of(row.platform).guide(connection) or {"setup": [], "snippets": [], "guide_page": None}
     if shown.url is None:
         # Every step and snippet holds the address.
-        guidance = Guidance(setup=[], snippets=[], guide_page=guidance.guide_page)
-    return GuidedSource(**dict(shown), **dict(guidance))
+        guide = {**guide, "setup": [], "snippets": []}
+    return GuidedSource(**dict(shown), **guide)
+
+
+async def _publishable_key(connection: AsyncConnection, brand_id: UUID, shop: str) -> str | None:
+    """The newest publishable key in force of this shop; a hint is the whole key when it is publishable."""
+    of_shop = api_key.c.shop == shop
+    query = (
+        select(api_key.c.hint)
+        .where(
+            api_key.c.brand_id == brand_id,
+            api_key.c.kind == "publishable",
+            api_key.c.revoked_at.is_(None),
+            or_(of_shop, api_key.c.shop.is_(None)) if shop == "main" else of_shop,
+        )
+        .order_by(api_key.c.id.desc())
+        .limit(1)
+    )
+    key: str | None = await connection.scalar(query)
+    return key
 
 
 async def _show(request: Request, session: AsyncConnection, caller: Caller, row: Row[Any]) -> Source:
@@ -127,6 +198,9 @@ def _shown(request: Request, caller: Caller, row: Row[Any], health: Health) -> S
 
 def _sealed(request: Request, secrets: list[str]) -> list[str]:
     return [seal(request.app.state.secret, secret) for secret in dict.fromkeys(secrets)]
+
+
+# ── The routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @router.post("", status_code=201, responses=BODY)
