@@ -114,38 +114,23 @@ class Collection(Generic[Shown]):
 
     def offer_read(self, router: APIRouter) -> None:
         """Adds `GET /{id}`."""
+        name, text = f"read_{self.table.name}", f"One {self.table.name}, also when archived."
 
+        @router.get("/{id}", name=name, description=text, response_model=self.model, responses=FOUND)
         async def read(id: str, caller: Reader, session: Session) -> Any:
             return self.show(await self.find(session, caller.brand_id, id))
 
-        description = f"One {self.table.name}, also when archived."
-        self._add(router, "GET /{id}", "read", read, description, FOUND)
-
     def offer_archive(self, router: APIRouter, *, archive: str, unarchive: str) -> None:
         """Adds `DELETE /{id}` and `POST /{id}/unarchive`, with these descriptions."""
+        away, back = f"archive_{self.table.name}", f"unarchive_{self.table.name}"
 
+        @router.delete("/{id}", name=away, description=archive, response_model=self.model, responses=FOUND)
         async def put_away(id: str, caller: Writer, session: Session) -> Any:
             return self.show(await self.archive(session, caller.brand_id, id))
 
+        @router.post("/{id}/unarchive", name=back, description=unarchive, response_model=self.model, responses=CHANGES)
         async def bring_back(id: str, caller: Writer, session: Session) -> Any:
             return self.show(await self.unarchive(session, caller.brand_id, id))
-
-        self._add(router, "DELETE /{id}", "archive", put_away, archive, FOUND)
-        self._add(router, "POST /{id}/unarchive", "unarchive", bring_back, unarchive, CHANGES)
-
-    def _add(
-        self, router: APIRouter, place: str, verb: str, endpoint: Callable[..., Any], text: str, answers: dict[Any, Any]
-    ) -> None:
-        method, path = place.split(" ")
-        router.add_api_route(
-            path,
-            endpoint,
-            methods=[method],
-            name=f"{verb}_{self.table.name}",
-            description=text,
-            response_model=self.model,
-            responses=answers,
-        )
 
 
 def phase(

@@ -48,9 +48,6 @@ class Job(BaseModel):
     finished_at: Moment | None = Field(description="Then it is kept for `ARIANE_JOB_RETENTION_DAYS`.")
 
 
-QUEUED: dict[int | str, dict[str, Any]] = {202: {"description": "It is in the queue."}}
-
-
 async def enqueue(
     session: AsyncConnection,
     response: Response,

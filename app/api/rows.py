@@ -8,8 +8,8 @@ from uuid import UUID
 import asyncpg
 from fastapi import Response
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Row, Select, Table, false, func, null, or_, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import ColumnElement, Row, Select, Table, false, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
@@ -162,18 +162,10 @@ def answer_found(response: Response, made: bool) -> None:
 # ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def sql_values(table: Table, values: dict[str, Any]) -> dict[str, Any]:
-    """`values` with None in jsonb columns as SQL's null, not JSON's."""
-    return {
-        name: null() if value is None and isinstance(table.c[name].type, JSONB) else value
-        for name, value in values.items()
-    }
-
-
 async def insert_new(connection: AsyncConnection, table: Table, values: dict[str, Any]) -> Row[Any] | None:
     """The row as inserted, under a new id; None when one of its unique keys is taken."""
     now = clock.now()
-    made = insert(table).values(id=random_ids.new_id(), created_at=now, updated_at=now, **sql_values(table, values))
+    made = insert(table).values(id=random_ids.new_id(), created_at=now, updated_at=now, **values)
     row: Row[Any] | None = (await connection.execute(made.on_conflict_do_nothing().returning(table))).one_or_none()
     return row
 
@@ -192,7 +184,7 @@ async def change(
     """Writes these columns of one row and returns it whole. Nothing to write: `updated_at` stays."""
     its = (table.c.brand_id == brand_id, table.c.id == row_id)
     if values:
-        write: Any = update(table).where(*its).values(updated_at=clock.now(), **sql_values(table, values))
+        write: Any = update(table).where(*its).values(updated_at=clock.now(), **values)
         write = write.returning(table)
     else:
         write = select(table).where(*its)
@@ -243,7 +235,8 @@ async def refuse_to_return(connection: AsyncConnection, kind: str, row: Row[Any]
         raise Conflict(f"this {kind} belongs to the trial of sources and stays archived", code="fixed")
     faults = FieldErrors()
     for field, table in OWNERS.items():
-        owner_id = row._mapping.get(field)
+        # Among the fields: SQLAlchemy would take `campaign_id` for the `id` of a row of `campaign`.
+        owner_id = row._mapping[field] if field in row._fields else None
         query = select(table.c.archived_at).where(table.c.brand_id == row.brand_id, table.c.id == owner_id)
         if owner_id is not None and await connection.scalar(query) is not None:
             reason = f"this {table.name} is archived itself; first: {_way_back(table.name, owner_id)}"

@@ -72,7 +72,10 @@ flag_column = partial(Column, type_=Boolean, nullable=False, server_default=text
 def json_column(name: str, default: str | None = None) -> Column[Any]:
     """JSON; nullable unless it has a default."""
     return Column(
-        name, JSONB, nullable=default is None, server_default=None if default is None else text(f"'{default}'::jsonb")
+        name,
+        JSONB(none_as_null=True),
+        nullable=default is None,
+        server_default=None if default is None else text(f"'{default}'::jsonb"),
     )
 
 

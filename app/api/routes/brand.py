@@ -35,8 +35,6 @@ ClickParam = Annotated[
     AfterValidator(check_click_param),
     Field(description="Query parameter that carries the click id to the shop.", examples=["ariane"]),
 ]
-
-
 ToleranceBp = Annotated[
     int,
     Strict(),
@@ -47,13 +45,7 @@ ToleranceBp = Annotated[
     ),
 ]
 ToleranceMinor = Annotated[
-    int,
-    Strict(),
-    Field(
-        ge=0,
-        le=1_000_000,
-        description="The same in minor units; the greater of both holds.",
-    ),
+    int, Strict(), Field(ge=0, le=1_000_000, description="The same in minor units; the greater of both holds.")
 ]
 
 

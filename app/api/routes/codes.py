@@ -358,10 +358,15 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
     """Makes a code that belongs to its collaboration since ever. Orders that named it before are decided again."""
     pair = await join(session, caller.brand_id, body)
     values = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id", "pattern", "code"})
-    found = await _same(session, caller.brand_id, body, pair, values)
-    answer_found(response, found is None)
-    if found is not None:
-        return codes.show(found)
+    if body.external_id is not None:
+        query = _query(caller.brand_id).where(code.c.external_id == body.external_id)
+        found = (await session.execute(query)).one_or_none()
+        if found is not None:
+            given = {} if body.code is None else {"code": body.code}
+            refuse_different(found, {**values, **given, "collaboration_id": pair.id})
+            refuse_to_find("code", found)
+            answer_found(response, made=False)
+            return codes.show(found)
     aliases = values.pop("aliases")
     values["brand_id"] = caller.brand_id
     if body.code is None:
@@ -377,22 +382,6 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
     await _set_aliases(session, caller.brand_id, row.id, [], aliases)
     await _redecide(session, row)
     return codes.show(await codes.read(session, caller.brand_id, row.id))
-
-
-async def _same(
-    session: AsyncConnection, brand_id: UUID, body: NewCode, pair: Pair, values: dict[str, Any]
-) -> Row[Any] | None:
-    """The code with this external id, if there is one. Raises Conflict when it differs or belongs to another collaboration."""
-    if body.external_id is None:
-        return None
-    row: Row[Any] | None = (
-        await session.execute(_query(brand_id).where(code.c.external_id == body.external_id))
-    ).one_or_none()
-    if row is not None:
-        given = {} if body.code is None else {"code": body.code}
-        refuse_different(row, {**values, **given, "collaboration_id": pair.id})
-        refuse_to_find("code", row)
-    return row
 
 
 @router.get("")

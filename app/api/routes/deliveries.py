@@ -172,17 +172,10 @@ async def _found_by(
     from_: Annotated[Moment | None, Query(alias="from", description="Received at or after.")] = None,
     to: Annotated[Moment | None, Query(description="Received before.")] = None,
 ) -> ColumnElement[bool]:
-    exact = {
-        "status": status,
-        "reason": reason,
-        "platform": platform,
-        "topic": topic,
-        "shop": shop,
-        "external_id": external_id,
-    }
+    exact = {"status": status, "reason": reason, "platform": platform, "topic": topic, "shop": shop}
     conditions = [delivery.c[name] == value for name, value in exact.items() if value is not None]
     if external_id is not None:
-        conditions.append(delivery.c.external_id != "")  # as its index says
+        conditions += [delivery.c.external_id == external_id, delivery.c.external_id != ""]  # as its index says
     if (of_source := points_to(delivery.c.origin_id, source, caller.brand_id, source_id)) is not None:
         conditions.append(of_source)
     if conversion_id is not None:
@@ -286,18 +279,7 @@ async def _refuse_unknown(session: AsyncConnection, caller: Caller, selection: S
 
 
 def _replay(replayed: list[Replayed], dry_run: bool) -> Replay:
-    verdicts = [
-        DeliveryVerdict(
-            id=ids.show("delivery", each.id),
-            status=each.result.status,  # type: ignore[arg-type]
-            reason=each.result.reason,
-            detail=each.result.detail,
-            conversion_id=None
-            if each.result.conversion_id is None
-            else ids.show("conversion", each.result.conversion_id),
-        )
-        for each in replayed
-    ]
+    verdicts = [show(DeliveryVerdict, "delivery", each.result, id=ids.show("delivery", each.id)) for each in replayed]
     return Replay(dry_run=dry_run, **add_up(replayed), deliveries=verdicts)
 
 

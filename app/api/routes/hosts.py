@@ -1,6 +1,7 @@
 """Host names of a brand's own, on which its links may stand."""
 
 import re
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -69,7 +70,7 @@ async def add_host(caller: Admin, session: Session, settings: Settings, body: Ne
             raise Conflict.field("host", "belongs to another brand", code="host_taken")
         if row.archived_at is None:
             return _shown(row)
-        row = await _write(session, caller, body.host, None)
+        return await _write(session, row, None)
     await announce(session)
     return _shown(row)
 
@@ -79,11 +80,12 @@ def _refuse_shared(name: str, settings: AllSettings) -> None:
         raise Conflict.field("host", "is the shared host of this service", code="host_taken")
 
 
-async def _write(connection: AsyncConnection, caller: Caller, name: str, archived_at: Any) -> Row[Any]:
-    write = update(host).where(host.c.host == name, host.c.brand_id == caller.brand_id)
+async def _write(session: AsyncConnection, row: Row[Any], archived_at: datetime | None) -> Host:
+    write = update(host).where(host.c.host == row.host, host.c.brand_id == row.brand_id)
     write = write.values(archived_at=archived_at, changed_xid=func.pg_current_xact_id())
-    row: Row[Any] = (await connection.execute(write.returning(host))).one()
-    return row
+    written = (await session.execute(write.returning(host))).one()
+    await announce(session)
+    return _shown(written)
 
 
 @router.get("")
@@ -97,11 +99,7 @@ async def list_hosts(caller: Reader, session: Session, paging: Paging, include_a
 async def archive_host(name: str, caller: Admin, session: Session) -> Host:
     """Takes a host name out of use for new links. Those on it go on working while its DNS points here; nobody else can have the name."""
     row = await _lock(session, caller, name)
-    if row.archived_at is not None:
-        return _shown(row)
-    archived = await _write(session, caller, row.host, clock.now())
-    await announce(session)
-    return _shown(archived)
+    return _shown(row) if row.archived_at is not None else await _write(session, row, clock.now())
 
 
 @router.post("/{name}/unarchive", responses=CHANGES)
@@ -111,9 +109,7 @@ async def unarchive_host(name: str, caller: Admin, session: Session, settings: S
     if row.archived_at is None:
         return _shown(row)
     _refuse_shared(row.host, settings)
-    returned = await _write(session, caller, row.host, None)
-    await announce(session)
-    return _shown(returned)
+    return await _write(session, row, None)
 
 
 async def _lock(connection: AsyncConnection, caller: Caller, name: str) -> Row[Any]:

@@ -207,9 +207,6 @@ Links = Annotated[Collection[Link], Depends(_links)]
 
 # ── How links are made: one and a thousand take the same statements ──────────────────────────────────────────────────
 
-Columns = dict[str, Any]
-"""The columns of a link that is about to be inserted, as _COLUMNS names them."""
-
 # The slug belongs to the link whose route is inserted first. Sorted by the key, so that two batches that overlap wait for each other and cannot
 # deadlock.
 _INSERT_ROUTES = """
@@ -250,16 +247,21 @@ async def _make_links(
     externals = {body.external_id for body in bodies} - {None}
     found = await connection.execute(query.where(link.c.external_id.in_(externals))) if externals else ()
     existing: dict[str | None, Any] = {row.external_id: row for row in found}
-    fresh: dict[int, Columns] = {}
+    fresh: dict[int, dict[str, Any]] = {}
     for index, (body, pair) in enumerate(zip(bodies, pairs, strict=True)):
         if pair is None:
             continue
-        wanted = {**_columns(body), "collaboration_id": pair.id}
+        wanted = body.model_dump(include={"external_id", "destination_url", "placement", "expires_at", "metadata"})
+        wanted |= {"collaboration_id": pair.id, "host": _host_of(body), "utm": body.utm.model_dump(exclude_none=True)}
         old = existing.get(body.external_id)
         if old is None:
             fresh[index] = {**wanted, "id": random_ids.new_id(), "slug": body.slug or _new_slug()}
-        elif differing := _differing(old, wanted if body.slug is None else {**wanted, "slug": body.slug}):
-            reason = f"stands for another content already; it differs in {differing}"
+            continue
+        if body.slug is not None:
+            wanted["slug"] = body.slug
+        differing = sorted(name for name, value in wanted.items() if old._mapping[name] != value)
+        if differing:
+            reason = f"stands for another content already; it differs in {', '.join(differing)}"
             faults.conflict(index, "external_id", "external_id_taken", reason)
         elif old.archived_at is not None:
             faults.conflict(index, "external_id", "link_archived", stands_archived("link", old.id))
@@ -279,16 +281,6 @@ async def _make_links(
     query = _query(brand_id).where(link.c.id == func.any(literal(link_ids, ARRAY(link.c.id.type))))
     made = {row.id: row for row in await connection.execute(query)}
     return [made[link_id] for link_id in link_ids], bool(fresh)
-
-
-def _columns(body: NewLink) -> Columns:
-    """What a body says of its link, as columns."""
-    given = body.model_dump(include={"external_id", "destination_url", "placement", "expires_at", "metadata"})
-    return {**given, "host": _host_of(body), "utm": body.utm.model_dump(exclude_none=True)}
-
-
-def _differing(old: Any, wanted: Columns) -> str:
-    return ", ".join(sorted(name for name, value in wanted.items() if old._mapping[name] != value))
 
 
 async def _check_hosts(
@@ -356,7 +348,7 @@ async def _take_routes(
     connection: asyncpg.Connection,
     brand_id: UUID,
     bodies: Sequence[NewLink],
-    fresh: dict[int, Columns],
+    fresh: dict[int, dict[str, Any]],
     faults: FieldErrors,
 ) -> None:
     """Insert the routes, with another generated slug until one is free. Raises Conflict for given slugs that are taken."""

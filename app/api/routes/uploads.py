@@ -23,7 +23,7 @@ from app.api.body import StrictRequest, check_address
 from app.api.fields import Moment, Word
 from app.api.http import BODY, Route, Session, resource
 from app.api.idempotency import is_answered, read_key
-from app.api.job_queue import QUEUED, Job, enqueue, refuse_when_full
+from app.api.job_queue import Job, enqueue, refuse_when_full
 from app.api.problems import responses
 from app.clock import monotonic_s
 from app.database.errors import DRIVER_ERRORS
@@ -226,7 +226,11 @@ class _UploadReader:
 
 # ── What files are uploaded for ──────────────────────────────────────────────────────────────────────────────────────
 
-ANSWERS: dict[int | str, dict[str, Any]] = {**QUEUED, **BODY, **responses(TooMany)}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: {"description": "It is in the queue."},
+    **BODY,
+    **responses(TooMany),
+}
 KIND = "^[a-z][a-z0-9_]{0,39}$"
 
 

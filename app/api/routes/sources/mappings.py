@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
-from app.api.auth import Caller, Reader
+from app.api.auth import Reader
 from app.api.fields import Given, Word
 from app.api.http import BODY, Session, resource
 from app.api.orders import show_parsed
@@ -119,10 +119,10 @@ def refuse_unguarded(platform: str, settings: Mapping[str, object], secrets_coun
         reason = f"a source of {platform} needs the secret that signs its messages"
     if reason is not None and not secrets_count:
         raise Invalid.field("secrets", reason, code="required")
-    refuse_unknown_preset(platform, settings)
+    _refuse_unknown_preset(platform, settings)
 
 
-def refuse_unknown_preset(platform: str, settings: Mapping[str, object]) -> None:
+def _refuse_unknown_preset(platform: str, settings: Mapping[str, object]) -> None:
     """Raises Invalid for a preset that the platform does not have."""
     presets = platform_of(platform).presets
     preset = settings.get("preset")
@@ -130,10 +130,16 @@ def refuse_unknown_preset(platform: str, settings: Mapping[str, object]) -> None
         raise Invalid.field("settings.preset", f"is none of {', '.join(presets)}", code="unknown_preset")
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
+SETTINGS_READ: dict[str, Callable[[object], Iterator[tuple[str, str]]]] = {
+    "signature": lambda given: signatures.faults(signatures.read_layout(given)),
+    "mapping": lambda given: mappings.faults(mappings.read_mapping(given)),
+}
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
     """Raises Invalid naming every part of `settings.signature` and `settings.mapping` that is invalid."""
     found: list[FieldError] = []
-    for name in ("signature", "mapping"):
+    for name, faults_in in SETTINGS_READ.items():
         given = settings.get(name)
         if given is None:
             continue
@@ -142,7 +148,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             found.append(FieldError(f"settings.{name}", reason, "too_long"))
             continue
         try:
-            found += [FieldError(f"settings.{name}.{path}", reason, "invalid") for path, reason in _faults(name, given)]
+            found += [FieldError(f"settings.{name}.{path}", reason, "invalid") for path, reason in faults_in(given)]
         except ValueError as error:
             # As msgspec writes it: "Expected `str`, got `int` - at `$.rules[0].order_id`".
             reason, _, place = str(error).partition(" - at `$")
@@ -152,39 +158,31 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         raise Invalid.at(*found, code="invalid", shown_max=5)
 
 
-def _faults(name: str, given: object) -> Iterator[tuple[str, str]]:
-    if name == "signature":
-        return signatures.faults(signatures.read_layout(given))
-    return mappings.faults(mappings.read_mapping(given))
-
-
 # ── The sample ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def read_sample(
+async def _read_sample(
     session: AsyncConnection,
-    caller: Caller,
     request: Request,
     settings: Mapping[str, Any],
-    *,
     shop: str,
     sample: JsonValue,
-    headers: Mapping[str, str] | None,
+    headers: Mapping[str, str],
 ) -> Mapped:
     """What a source of these settings would read in the sample. Nothing is recorded."""
-    row = (
-        await session.execute(select(brand.c.currency, brand.c.click_param).where(brand.c.id == caller.brand_id))
-    ).one()
+    brand_id = request.state.caller.brand_id
+    query = select(brand.c.currency, brand.c.click_param).where(brand.c.id == brand_id)
+    row = (await session.execute(query)).one()
     context = Context(
         received_at=clock.now(),
         currency=row.currency,
-        customer_key=partial(customer_key, derive(request.app.state.secret, PURPOSE), caller.brand_id),
+        customer_key=partial(customer_key, derive(request.app.state.secret, PURPOSE), brand_id),
         shop=shop,
         click_param=row.click_param,
         settings=settings,
     )
     body = sample if isinstance(sample, str) else json.dumps(sample)
-    lowered = {name.lower(): text.strip() for name, text in (headers or {}).items()}
+    lowered = {name.lower(): text.strip() for name, text in headers.items()}
     return read(body.encode("utf-8", "surrogatepass"), lowered, context)
 
 
@@ -196,17 +194,11 @@ class Sampled(Given):
 
 
 async def check_source(
-    session: AsyncConnection,
-    caller: Caller,
-    request: Request,
-    body: Sampled,
-    settings: Mapping[str, Any],
-    *,
-    shop: str,
+    session: AsyncConnection, request: Request, body: Sampled, settings: Mapping[str, Any], shop: str
 ) -> None:
     """Raises Invalid for invalid settings, for a mapping without a sample, and for a sample in which nothing is read: neither an order
     nor a refund, or an order without the amount that the mapping has a place for. `settings`: as they are to be stored."""
-    check_settings(settings)
+    _check_settings(settings)
     if body.sample is None:
         given = getattr(body, "settings", None)
         if given is not None and given.mapping is not None:
@@ -216,9 +208,7 @@ async def check_source(
     mapping = resolve(settings).get("mapping")
     if mapping is None:
         raise Invalid.field("sample", "is read through a mapping or preset, and these settings have none")
-    mapped = await read_sample(
-        session, caller, request, settings, shop=shop, sample=body.sample, headers=body.sample_headers
-    )
+    mapped = await _read_sample(session, request, settings, shop, body.sample, body.sample_headers)
     parsed = mapped.parsed
     if not parsed.reports:
         why = parsed.detail or "the rule that it falls under ignores it; paste an order or a refund"
@@ -266,11 +256,9 @@ async def check_mapping(caller: Reader, session: Session, request: Request, body
     """Reads a pasted message as a source of these settings would, and answers what it read. Nothing is saved."""
     refuse_foreign(body.settings, MAPPED.name)
     settings = body.settings.model_dump(exclude_none=True)
-    refuse_unknown_preset(MAPPED.name, settings)
-    check_settings(settings)
-    mapped = await read_sample(
-        session, caller, request, settings, shop=body.shop, sample=body.sample, headers=body.headers
-    )
+    _refuse_unknown_preset(MAPPED.name, settings)
+    _check_settings(settings)
+    mapped = await _read_sample(session, request, settings, body.shop, body.sample, body.headers)
     return MappingRead(
         reads=bool(mapped.parsed.reports),
         rule=mapped.rule,

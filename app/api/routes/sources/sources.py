@@ -209,7 +209,7 @@ async def create_source(caller: Admin, session: Session, request: Request, body:
     refuse_foreign(body.settings, body.platform)
     settings = body.settings.model_dump(exclude_none=True)
     refuse_unguarded(body.platform, settings, len(body.secrets))
-    await check_source(session, caller, request, body, settings, shop=body.shop)
+    await check_source(session, request, body, settings, body.shop)
     values = {
         "token": random_ids.new_token("hook"),
         "brand_id": caller.brand_id,
@@ -266,7 +266,7 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
     if "settings" in sent:
         refuse_foreign(body.settings, row.platform)
         sent["settings"] = merge(row.settings, sent["settings"])
-        await check_source(session, caller, request, body, sent["settings"], shop=row.shop)
+        await check_source(session, request, body, sent["settings"], row.shop)
     refuse_unguarded(row.platform, sent.get("settings", row.settings), len(sent.get("secrets", row.secrets)))
     return await _show(request, session, caller, await _write(session, row, sent) if sent else row)
 
