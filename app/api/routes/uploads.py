@@ -53,18 +53,15 @@ DELETE FROM job_piece p WHERE p.brand_id = $1 AND p.job_id = $2
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A stored file. job_id: the job that its pieces are stored for. rows: its records, without header and blank lines."""
+    """A stored file. job_id: the job that its pieces are stored for. rows: its records, without header and blank lines.
+
+    arguments: what its job is told about it.
+    """
 
     job_id: UUID
     sheet: Sheet
     rows: int
-    bytes_total: int
-    sha256: str
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of its job."""
-        return {**asdict(self.sheet), "bytes": self.bytes_total, "sha256": self.sha256}
+    arguments: dict[str, Any]
 
 
 class UploadRoute(Route):
@@ -86,7 +83,7 @@ class UploadRoute(Route):
                 await refuse_when_full(connection, caller.brand_id, final=False)
         request.state.upload = upload = await _receive(request, caller.brand_id, self.columns)
         strict = StrictRequest(request.scope, request.receive)
-        strict.raw_body = upload.sha256.encode()
+        strict.raw_body = upload.arguments["sha256"].encode()
         return strict
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -122,7 +119,8 @@ async def _receive(request: Request, brand_id: UUID, columns: Columns) -> Upload
         await pool.execute(STORE, brand_id, job_id, number, piece)
         number += 1
     sheet = reader.close()
-    return Upload(job_id, sheet, reader.rows, reader.bytes_total, reader.hash.hexdigest())
+    arguments = {**asdict(sheet), "bytes": reader.bytes_total, "sha256": reader.hash.hexdigest()}
+    return Upload(job_id, sheet, reader.rows, arguments)
 
 
 async def _pieces(request: Request, bytes_max: int) -> AsyncIterator[bytes]:
