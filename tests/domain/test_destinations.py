@@ -215,3 +215,12 @@ def test_a_click_parameter_must_be_a_plain_name(name: str) -> None:
         check_click_param(name)
     assert check_click_param("dub_id") == "dub_id"
     assert check_click_param("x" * 64) == "x" * 64
+
+
+def test_a_plus_in_the_name_of_a_parameter_is_a_space() -> None:
+    link = take_apart("https://shop.example/?a%20b=1&c=2", "ariane")
+    assert address(link, b"", b"a+b=3") == b"https://shop.example/?c=2&a+b=3"
+    assert (
+        address(take_apart("https://shop.example/?a+b=1", "ariane"), b"", b"a%20b=3")
+        == b"https://shop.example/?a%20b=3"
+    )

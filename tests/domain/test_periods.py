@@ -202,6 +202,8 @@ def test_dates_are_midnights_of_the_zone_and_times_are_what_they_say() -> None:
         ("20260701", "expected a date"),
         ("2026-W10-1", "expected a date"),
         ("٢٠٢٦-٠٧-٠١", "expected a date"),
+        ("٢٠٢٦-٠٧-٠١T10:00:00Z", "expected a date"),
+        ("2026-07-01T١٠:00:00Z", "expected a date"),
         ("yesterday", "expected a date"),
         ("", "expected a date"),
         ("2026-07-01T10:00:00 02:00", "2026-11-22T10:00:00Z); a + in an address must be sent as %2B"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain import strict_json
 from app.domain.strict_json import (
     DuplicateName,
     NotANumber,
@@ -226,3 +227,19 @@ def test_json_is_loaded_with_whole_numbers_unless_another_reader_is_given() -> N
         load_json('{"a": 1, "a": 1}', parse_float=str)
     with pytest.raises(NotANumber, match=r"^Infinity$"):
         load_json("[Infinity]", parse_float=str)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":1.50,"b":":"}',
+        b'{ "a": 1, "b": "x:y" }',
+        rb'{"a":"\/","b":"\\u003c"}',
+        rb'{"a":"\u0026","b":"\\u003c"}',
+        rb'{"a": "\u00e9"}',
+    ],
+)
+def test_an_ordinary_body_is_read_once(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = json.loads(body, parse_float=Decimal)
+    monkeypatch.setattr(strict_json, "_read_slowly", None)
+    assert read_json(body) == judged

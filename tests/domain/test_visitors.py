@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain import browsers
 from app.domain.browsers import (
     BOT,
     HEAD,
@@ -255,3 +256,22 @@ def test_any_header_makes_a_visitor_that_fits_a_bigint(address: str, user_agent:
 )
 def test_of_a_referrer_only_the_host_is_kept(referrer: str, host: str) -> None:
     assert referrer_host(referrer) == host
+
+
+WORDS = (
+    "AppleWebKit Gecko Chrome Chromium CriOS Firefox FxiOS Version Mobile Safari Edg EdgA EdgiOS OPR OPX SamsungBrowser Vivaldi YaBrowser"
+    " UCBrowser MiuiBrowser HuaweiBrowser HeyTapBrowser VivoBrowser DuckDuckGo Ddg Brave Focus Klar Silk Ubuntu Whale PTST"
+)
+
+
+@pytest.mark.parametrize("word", WORDS.split())
+def test_a_browser_is_known_by_its_words_and_no_list_is_asked(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browsers, "_bots", None)
+    for rest in (f"{word}/1.0", f"(KHTML, like Gecko) {word}", f"{word}/1.0-b+c mobile wv"):
+        assert read_user_agent(f"Mozilla/5.0 (Zorglub; A (B) C) {rest}").click_class == HUMAN
+
+
+def test_the_lists_can_be_loaded_ahead() -> None:
+    read_user_agent.cache_clear()
+    browsers.load()
+    assert read_user_agent.cache_info().currsize == 1
