@@ -13,12 +13,12 @@ import msgspec
 import pytest
 
 import app.domain
-from app.domain.attribution import CreditPolicy, Method, Policy, Touch
+from app.domain.attribution import CreditPolicy, Method, Policies, Policy, Touch
 from app.domain.csv_files import Refusal, Sheet
 from app.domain.folding import Order
 from app.domain.kpi import Metric
 from app.domain.orders import Context, Customer, OrderLine, OrderReport, Parsed, RefundReport, Witness
-from app.domain.reconciliation import Listed, Ours
+from app.domain.reconciliation import Compared, Listed, Ours
 from app.domain.refunds import RefundOutcome
 
 MODULES = [
@@ -71,6 +71,8 @@ REPORT = OrderReport("main", "sale", ("1",))
         (Touch(Method.CODE, "LEA"), {"method": "code", "signal": "LEA", "shown": "", "credit_policy": CreditPolicy.ALWAYS}),
         (Policy(), {"model": "last", "click_window_days": 30, "precedence": ("code", "click", "visitor"), "hold_days": 30}),
         (Metric("a", "count", "b", "c"), {"name": "a", "unit": "count", "formula": "b", "source": "c", "above": "", "below": "", "nothing": ""}),
+        (Compared("matched", "equal", None, None), {"status": "matched", "reason": "equal"}),
+        (Policies(), {"brand": Policy()}),
         (Refusal("x", "y"), {"reason": "x", "detail": "y"}),
         (Sheet("csv"), {"format": "csv", "separator": ","}),
         (Listed(2, "1", "#1", "EUR", 5), {"number": 2, "ref": "1", "order_id": "#1", "currency": "EUR", "total_minor": 5}),

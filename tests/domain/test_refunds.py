@@ -166,6 +166,14 @@ def test_a_reversal_takes_effect_with_what_it_names_when_its_own_clock_is_behind
     assert [each.refund_id for each in outcome.effects] == ["r", "v", "x"]
 
 
+def test_a_reversal_does_not_wait_for_another_that_bears_the_name_of_what_it_reverses() -> None:
+    namesake = adjusted("r", 10, 9, kind="reversal")
+    outcome = effects([namesake, adjusted("v", 1_000, 2, kind="reversal", reverses="r"), adjusted("r", 4_000, 1)], SOLD)
+    assert [(each.amount_minor, each.occurred_at) for each in outcome.effects] == [
+        (4_000, NOON + MINUTE), (-1_000, NOON + 2 * MINUTE), (-10, NOON + 9 * MINUTE),
+    ]  # fmt: skip
+
+
 def test_a_refund_repeated_under_newer_versions_keeps_the_time_at_which_it_was_first_received() -> None:
     def repeated(version: int, received: int, amount: int = 5, **fields: Any) -> Adjustment:
         return adjusted("r", amount, occurred_at=None, version=version, received=received, **fields)
