@@ -245,8 +245,7 @@ def _in_force(
     own = {}
     for campaign_id in campaigns:
         row = _version_at(rows.get(campaign_id, ()), moment)
-        if row is not None:
-            own[campaign_id] = _policy({**brand_rules, **_rules(row)}, row, brand)
+        own[campaign_id] = _policy({**brand_rules, **_rules(row)}, row, brand)
     return Policies(brand, own)
 
 

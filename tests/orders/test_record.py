@@ -205,6 +205,23 @@ async def test_two_redemptions_that_turn_out_to_be_one_make_room_for_the_next(po
     assert await flagged(pool, alice) == []
 
 
+async def test_a_code_that_only_the_merged_order_redeemed_has_room_again(pool: asyncpg.Pool, alice: Brand) -> None:
+    """The pixel's order named another code than the shop's, which is believed once they are one."""
+    lea = await create_collaboration(pool, alice)
+    for code in ("LEA10", "MAX5"):
+        await create_code(pool, alice, lea, normalise(code))
+    await pool.execute("UPDATE code SET max_redemptions = 1 WHERE brand_id = $1", alice.id)
+    early = NOW - timedelta(hours=1)
+    await post(pool, alice, replace(ORDER, refs=("a",), order_id="a", codes=("MAX5",), occurred_at=early))
+    await post(pool, alice, replace(ORDER, refs=("token",), order_id="token", occurred_at=early), receipt=PIXEL)
+    await post(pool, alice, replace(ORDER, refs=("c",), order_id="c", occurred_at=NOW))
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == ["c"]
+    await post(pool, alice, replace(ORDER, refs=("a", "token"), order_id="a", codes=("MAX5",), occurred_at=early))
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == []
+
+
 async def test_a_code_that_loses_an_order_s_alias_makes_room_for_the_next(pool: asyncpg.Pool, alice: Brand) -> None:
     """The shop system's id of a code was given to the wrong code, and is taken from it again."""
     lea = await create_collaboration(pool, alice)
