@@ -53,6 +53,12 @@ brand = sa.Table(
     # How far the amounts of two reports of one order may differ without a flag: the greater of the two.
     sa.Column("witness_tolerance_bp", sa.Integer, nullable=False, server_default="100"),
     sa.Column("witness_tolerance_minor", sa.BigInteger, nullable=False, server_default="1"),
+    # How far unsigned pixels are believed (domain/trust.py).
+    *choice_column("pixel_signals", "normal", "signed_only", "never", server_default="normal"),
+    sa.Column("pixel_window_minutes", sa.Integer, nullable=False, server_default="60"),
+    sa.Column("pixel_claims_max", sa.Integer, nullable=False, server_default="20"),
+    # Null: the default of each currency.
+    sa.Column("pixel_amount_max_minor", sa.BigInteger),
     json_column("metadata", "{}"),
     *lifetime(),
 )

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from app.domain.orders import TRUST_SERVER, OrderReport, Witness
+from app.domain.orders import OrderReport, Witness, is_trusted
 
 USED, CONFIRMED, DIFFERS, NONE = "used", "confirmed", "differs", "none"
 SUPERSEDED, AFTER_LOCK = "superseded", "after_lock"
@@ -98,7 +98,7 @@ def compare(
             flags.add("conflicting_reports")
         elif amounts == DIFFERS:
             flags.add("amount_disagreement")
-        elif amounts == OTHER_CURRENCY and witness.trust >= TRUST_SERVER:
+        elif amounts == OTHER_CURRENCY and is_trusted(witness.trust):
             # A pixel states what the shopper saw, in the shopper's currency: ordinary for a shop that sells abroad.
             flags.add("currency_disagreement")
         checks.append(AmountCheck(witness, amounts, net_minor, None if other_currency else difference))

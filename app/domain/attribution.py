@@ -1,8 +1,9 @@
 """Which collaboration an order belongs to, and why: `decide(touches, conversion, policies) -> Decision`. Pure and replayable.
 
 A touch is anything that may explain the order: a code typed at the checkout, a click the order names, a click of the visitor it names. Each is
-judged on its own (window, dates, owner), then the strongest method with an eligible touch takes the order, and the policy's model divides it
-among that method's touches. Every touch is returned as a candidate with the reason it won or lost; nothing is dropped.
+judged on its own (window, dates, owner). Of the eligible ones only those of the highest trust rank compete (trust.py): the strongest method among
+them takes the order, and the policy's model divides it among that method's touches. Every touch is returned as a candidate with the reason it won or
+lost; nothing is dropped.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.domain import ids, money
+from app.domain.trust import Rank, Withheld
 
 LATE_CLICK_MAX = timedelta(seconds=300)
 """Tolerance for a click that is younger than the order naming it: the clocks of two machines never agree."""
@@ -67,6 +69,10 @@ class Reason(StrEnum):
     OWNER_NOT_WINNER = "owner_not_winner"
     METHOD_OFF = "method_off"
     UNSIGNED = "unsigned"
+    OUTSIDE_PIXEL_WINDOW = Withheld.OUTSIDE_WINDOW
+    CODES_LISTED = Withheld.CODES_LISTED
+    PIXELS_OFF = Withheld.PIXELS_OFF
+    TOO_MANY_CLAIMS = Withheld.TOO_MANY_CLAIMS
     # Orders only.
     NO_SIGNAL = "no_signal"
     WAITING_FOR_CLICK = "waiting_for_click"
@@ -88,7 +94,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     shown: a code as people write it; '' for clicks. alias: the shop system's name of the code, where the order used that.
     occurred_at: time of the click; for a code the order's own; None for an unknown click.
     collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
-    unsigned_only: only an unsigned report names it, while an authenticated one names others.
+    rank: of the surest report that names it; withheld: why it is never used, or None.
     """
 
     method: Method
@@ -106,7 +112,8 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     code_starts_at: datetime | None = None
     code_ends_at: datetime | None = None
     credit_policy: CreditPolicy = CreditPolicy.ALWAYS
-    unsigned_only: bool = False
+    rank: Rank = Rank.TRUSTED
+    withheld: Withheld | None = None
     alias: str | None = None
 
 
@@ -228,8 +235,9 @@ def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
 def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Policies) -> Decision:
     """Who gets an order. touches: codes in the order of the cart, clicks in any order; may be empty.
 
-    The strongest method of the governing policy with an eligible touch takes the order: the first code in the cart gets all of it; clicks share
-    it as the model says, oldest first, ties by id. A code whose policy withholds the credit, or that belongs to nobody, never blocks a click.
+    Of the eligible touches only those of the highest rank compete; where none of them gets the order, those of the next. The strongest method of the
+    governing policy takes it: the first code in the cart gets all of it; clicks share it as the model says, oldest first, ties by id. A code whose
+    policy withholds the credit, or that belongs to nobody, never blocks a click.
     An unknown click makes the verdict `pending_click` only while it could still change who gets the order, and for PENDING_CLICK_MAX at most.
     """
     judged = [(touch, _fault(touch, conversion, policies)) for touch in touches]
@@ -250,18 +258,19 @@ def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Polici
 
 
 Judged = Sequence[tuple[Touch, Reason | None]]
+Winners = tuple[tuple[Touch, Fraction], ...]
 
 
 class _Outcome(NamedTuple):
-    winners: tuple[tuple[Touch, Fraction], ...]
+    winners: Winners
     # Eligible codes whose credit policy withholds the credit, with the reason.
     withheld: Mapping[str, Reason]
 
 
 def _fault(touch: Touch, conversion: OrderToDecide, policies: Policies) -> Reason | None:
     """The reason why this touch on its own cannot explain the order, or None."""
-    if touch.unsigned_only:
-        return Reason.UNSIGNED
+    if touch.withheld is not None:
+        return Reason(touch.withheld)
     fault = _code_fault(touch, conversion) if touch.method is Method.CODE else _click_fault(touch, conversion, policies)
     if fault is not None:
         return fault
@@ -304,21 +313,30 @@ def _within(moment: datetime | None, starts_at: datetime | None, ends_at: dateti
 def _award(judged: Judged, policy: Policy) -> _Outcome:
     """The winners among the touches without a fault, and the withheld codes."""
     eligible = [touch for touch, fault in judged if fault is None]
-    if not eligible:
-        return NOBODY_WINS
+    withheld: dict[str, Reason] = {}
+    for rank in sorted({touch.rank for touch in eligible}, reverse=True):
+        winners = _award_among(eligible, rank, policy, withheld)
+        if winners:
+            return _Outcome(winners, withheld)
+    return _Outcome((), withheld)
+
+
+def _award_among(eligible: Sequence[Touch], rank: Rank, policy: Policy, withheld: dict[str, Reason]) -> Winners:
+    """The winners among the eligible touches of one rank; codes whose policy withholds the credit are added to `withheld`.
+
+    Whether the owner of a code was involved is also shown by clicks that carry a proof: nobody can make these up.
+    """
     clicks = [
-        [touch for touch in eligible if touch.method is method]
+        [touch for touch in eligible if touch.method is method and touch.rank >= min(rank, Rank.PROOF)]
         for method in policy.precedence
         if method is not Method.CODE
     ]
     involved = {touch.influencer_id for tier in clicks for touch in tier}
     tiers = [tier for tier in clicks if tier]
-    click_winners = _by_model(tiers[0], policy) if tiers else ()
-    winning = {touch.influencer_id for touch, _ in click_winners}
-    withheld: dict[str, Reason] = {}
+    winning = {touch.influencer_id for touch, _ in _by_model(tiers[0], policy)} if tiers else set()
     codes: list[Touch] = []
     for touch in eligible:
-        if touch.method is not Method.CODE:
+        if touch.method is not Method.CODE or touch.rank is not rank:
             continue
         if touch.credit_policy is CreditPolicy.IF_INVOLVED and touch.influencer_id not in involved:
             withheld[touch.signal] = Reason.OWNER_NOT_INVOLVED
@@ -328,16 +346,14 @@ def _award(judged: Judged, policy: Policy) -> _Outcome:
             codes.append(touch)
     for method in policy.precedence:
         if method is Method.CODE and codes:
-            return _Outcome(((codes[0], WHOLE),), withheld)
-        if click_winners and click_winners[0][0].method is method:
-            return _Outcome(click_winners, withheld)
-    return _Outcome((), withheld)
+            return ((codes[0], WHOLE),)
+        tier = [touch for touch in eligible if touch.method is method and touch.rank is rank]
+        if tier and method is not Method.CODE:
+            return _by_model(tier, policy)
+    return ()
 
 
-NOBODY_WINS = _Outcome((), {})
-
-
-def _by_model(touches: Sequence[Touch], policy: Policy) -> tuple[tuple[Touch, Fraction], ...]:
+def _by_model(touches: Sequence[Touch], policy: Policy) -> Winners:
     ordered = sorted(touches, key=_when)
     weights = MODELS[policy.model](len(ordered))
     assert sum(weights) == 1
@@ -386,6 +402,8 @@ def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Cand
             found.append(Candidate(touch, False, Reason.METHOD_OFF))
         elif touch.method is Method.CODE and touch.signal in outcome.withheld:
             found.append(Candidate(touch, False, outcome.withheld[touch.signal]))
+        elif outcome.winners and touch.rank < outcome.winners[0][0].rank:
+            found.append(Candidate(touch, False, Reason.UNSIGNED))
         else:
             found.append(Candidate(touch, True, Reason.OUTRANKED))
     return tuple(found)

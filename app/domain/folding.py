@@ -4,8 +4,8 @@ Every choice below is a maximum or a union over facts, never a comparison with w
 same facts ends in the same order (tests/orders/test_record_properties.py).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,12 +13,17 @@ from msgspec.structs import replace
 
 from app.domain.amounts import EXACT, AmountCheck, Tolerance, compare, net_of
 from app.domain.codes import normalise
-from app.domain.orders import REFUND, TRUST_SERVER, UNKNOWN_ORIGIN, Adjustment, Customer, OrderReport, Witness
+from app.domain.orders import REFUND, UNKNOWN_ORIGIN, Adjustment, Customer, OrderReport, Witness, is_trusted
 from app.domain.refunds import Effect, Sold, effects
+from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, counting, signals_of
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
+from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, ordered_at, rank_reports
+
+OVER_PIXEL_MAX = "over_pixel_max"
 
 FLAGS = (
     "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", "unsigned",
+    OVER_PIXEL_MAX,
     "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click",
 )  # fmt: skip
 """What may be odd about an order; docs/orders.md explains each."""
@@ -61,22 +66,21 @@ class OrderColumns(msgspec.Struct, frozen=True):
 class Order(OrderColumns, frozen=True):
     """The order that all its facts together make: what is stored of it, and what deciding and showing it need beside that.
 
-    spellings: codes as they were typed, by their folded form. code_ids: codes as the shop system calls them. aliases: the code ids that stand for
-    one of `codes`, with its folded form; only the brand's mapping knows them, and `code_named` adds them.
-    unsigned_*: named by unsigned reports only, while a trusted one named others. amount_checks: the most trusted report first.
+    signals: all that may explain the order; `codes` and `visitor_id` are those of the highest rank.
+    spellings: codes as they were typed, by their folded form. aliases: the ids of the shop system that stand for one of the codes, with its folded
+    form; only the brand's mapping knows them, and `code_named` adds them. amount_checks: the most trusted report first.
     effects: in the order in which they took effect; idle: adjustments without effect so far.
-    lockable_at: the earliest moment an approved order may be locked once its hold has passed; None: it may not be.
+    held_since: when the hold of the order began. lockable_at: the earliest moment an approved order may be locked once its hold has passed; None: it
+    may not be.
     """
 
-    click_ids: tuple[str, ...] = ()
+    signals: Signals = NO_SIGNALS
     spellings: Mapping[str, str] = {}
-    code_ids: tuple[str, ...] = ()
     aliases: Mapping[str, str] = {}
-    unsigned_codes: tuple[str, ...] = ()
-    unsigned_click_ids: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
     idle: tuple[Effect, ...] = ()
     amount_checks: tuple[AmountCheck, ...] = ()
+    held_since: datetime | None = None
     lockable_at: datetime | None = None
 
 
@@ -86,44 +90,41 @@ def fold(
     signed: Sequence[tuple[datetime, datetime | None]] = (),
     changes: Iterable[StatusChange] = (),
     tolerance: Tolerance = EXACT,
+    rules: TrustRules = DEFAULT_RULES,
 ) -> Order:
     """The order that these facts make, whatever their order and however often each is repeated.
 
-    Each field comes from the most trusted witness that states it. Codes and clicks are the union over the trusted witnesses, so an empty list
-    erases nothing; an unsigned witness (pixel, beacon) counts only where no trusted one states anything, and the order is flagged `unsigned`.
+    Each field comes from the most trusted witness that states it. Where there is a trusted witness, an unsigned one (pixel, beacon) only adds
+    signals, and an amount where no trusted one states any; an order that rests on either is flagged `unsigned`. rules: how far those are believed.
     signed: when the shop had a signed source, as half-open intervals. An order first reported in one of them, and by unsigned witnesses
     alone, is `unverified`: outside revenue until a signed one confirms it.
     changes: what people decided. Once locked, its amounts, date and test mark are what had been received by then; what later witnesses
     would change is flagged `changed_after_lock`, and only refunds move money. tolerance: by how much two witnesses may differ without a flag.
     Without any witness it is a stub: its refunds are stored and have no effect yet.
     """
-    ranked = sorted(_once(witnesses), key=lambda witness: witness.rank, reverse=True)
-    if not ranked:
+    once = sorted(_once(witnesses), key=lambda witness: witness.rank, reverse=True)
+    if not once:
         return Order()
     standing = stand(changes)
-    closed = _closed(ranked, standing.locked_at)
-    believed, unsigned = _split(ranked)
-    reports = [*believed, *unsigned]
-    books = _books(closed, *_split(closed))
-    flags: set[str] = set()
-    if books.money is None:
-        flags.add("amount_unknown")
-    elif books.money.report.estimated:
-        flags.add("net_estimated")
-    if closed is not ranked and not books.same_as(_books(ranked, believed, unsigned)):
+    ranked = rank_reports(once, rules)
+    closed = _closed(once, standing.locked_at)
+    books = _books(rank_reports(closed, rules), rules)
+    flags = set(books.flags)
+    if closed is not once and not books.same_as(_books(ranked, rules)):
         flags.add("changed_after_lock")
-    amount_checks, differing = compare(ranked, books.money, standing.locked_at, books.parts, tolerance)
-    deleted = _deleted_refunds(ranked)
+    amount_checks, differing = compare(once, books.money, standing.locked_at, books.parts, tolerance)
+    witnessed = [each.witness for each in ranked if each.rank is Rank.TRUSTED] or once
+    deleted = _deleted_refunds(witnessed)
     kept = [each for each in _once(adjustments) if each.report.kind != REFUND or each.report.refund_id not in deleted]
     outcome = effects(kept, books.sold)
-    signals, signed_signals = _signals(believed, unsigned)
-    if unsigned and not (believed and signed_signals and (books.money is None or books.money.trust >= TRUST_SERVER)):
+    signals = signals_of(ranked)
+    if _rests_on_pixels(books, signals):
         flags.add("unsigned")
-    status = standing.status or _reported_status(ranked, believed, unsigned, signed)
+    status = standing.status or _reported_status(witnessed, signed)
+    reports = [witness.report for witness in witnessed]
     customers = [report.customer for report in reports]
     return Order(
         **books.parts,
-        **signals,
         status=status,
         status_reason=standing.reason,
         order_id=_first_stated(reports, "order_id") or reports[0].refs[0],
@@ -131,9 +132,11 @@ def fold(
         currency=books.sold.currency,
         net_minor=books.sold.net_minor,
         refunded_minor=sum(effect.amount_minor for effect in outcome.effects),
+        codes=counting(signals.codes),
+        visitor_id=None if signals.visitor.withheld else signals.visitor_id,
+        signals=signals,
         # The least trusted first, so that the most trusted spelling stays.
-        spellings={normalise(code): code for report in reversed(reports) for code in reversed(report.codes)},
-        code_ids=tuple(dict.fromkeys(code_id for report in believed for code_id in report.code_ids)),
+        spellings={normalise(code): code for each in reversed(once) for code in reversed(each.report.codes)},
         customer_key=_first_stated(customers, "key"),
         customer_is_new=_first_stated(customers, "is_new"),
         origin=_first_stated(reports, "origin") or UNKNOWN_ORIGIN,
@@ -143,7 +146,8 @@ def fold(
         idle=outcome.idle,
         amount_checks=amount_checks,
         locked_at=standing.locked_at,
-        lockable_at=_lockable_at(ranked, standing) if status == APPROVED and not books.test else None,
+        held_since=max(books.sold.occurred_at, min(witness.received_at for witness in witnessed)),
+        lockable_at=_lockable_at(witnessed, standing) if status == APPROVED and not books.test else None,
     )
 
 
@@ -157,28 +161,45 @@ def _deleted_refunds(ranked: Sequence[Witness]) -> frozenset[str]:
     return frozenset().union(*(refund_ids for _, refund_ids in stated)) - there
 
 
-def _lockable_at(ranked: Sequence[Witness], standing: Standing) -> datetime:
+def _lockable_at(witnessed: Sequence[Witness], standing: Standing) -> datetime:
     if standing.approved_at is not None:
         return standing.approved_at
-    return max(witness.received_at for witness in ranked) + QUIET_BEFORE_LOCK
+    return max(witness.received_at for witness in witnessed) + QUIET_BEFORE_LOCK
 
 
-def _split(ranked: Sequence[Witness]) -> tuple[list[OrderReport], list[OrderReport]]:
-    """The reports of trusted witnesses, and those of unsigned ones."""
-    believed = [witness.report for witness in ranked if witness.trust >= TRUST_SERVER]
-    return believed, [witness.report for witness in ranked[len(believed) :]]
+def _rests_on_pixels(books: "_Books", signals: Signals) -> bool:
+    """Whether its amount, codes, clicks or visitor rest on the word of unsigned reports."""
+    support = [named[name] for named in (signals.codes, signals.click_ids) for name in counting(named)]
+    if signals.visitor_id is not None and signals.visitor.withheld is None:
+        support.append(signals.visitor)
+    if any(each.rank is not Rank.TRUSTED for each in support):
+        return True
+    return books.money is not None and not is_trusted(books.money.trust)
 
 
 # ── Money, date and test mark: what a lock closes ────────────────────────────────────────────────────────────────────
 
 
 class _Books(msgspec.Struct, frozen=True):
-    """Money, date and test mark by these witnesses. money: the witness whose amount is taken, None when none states one. parts: `PARTS`, as stated."""
+    """Money, date and test mark by these witnesses. money: the witness whose amount is taken, None when none states one. parts: `PARTS`, as stated.
+    too_much: a pixel stated more than pixels are believed for.
+    """
 
     money: Witness | None
     sold: Sold
     parts: dict[str, Any]
     test: bool
+    too_much: bool
+
+    @property
+    def flags(self) -> set[str]:
+        """What is odd about the amount itself."""
+        odd = {OVER_PIXEL_MAX} if self.too_much else set()
+        if self.money is None:
+            odd.add("amount_unknown")
+        elif self.money.report.estimated:
+            odd.add("net_estimated")
+        return odd
 
     def same_as(self, other: "_Books") -> bool:
         """Whether both come to the same amounts, date and test mark."""
@@ -196,9 +217,15 @@ def _closed(ranked: list[Witness], locked_at: datetime | None) -> list[Witness]:
     return [witness for witness in ranked if witness.received_at <= locked_at] or ranked
 
 
-def _books(ranked: Sequence[Witness], believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -> _Books:
-    reports = [*believed, *unsigned]
-    money = next((witness for witness in ranked if net_of(witness.report) is not None), None)
+def _books(ranked: Sequence[Ranked], rules: TrustRules) -> _Books:
+    trusted = [each.witness for each in ranked if each.rank is Rank.TRUSTED]
+    witnesses = trusted or [each.witness for each in ranked]
+    money = next((witness for witness in witnesses if net_of(witness.report) is not None), None)
+    too_much = not trusted and money is not None and rules.is_too_much(net_of(money.report), money.report.currency)
+    reports = [witness.report for witness in witnesses]
+    if trusted and money is None:
+        money, too_much = _pixel_amount(ranked, _first_stated(reports, "currency"), rules)
+        reports += [money.report] if money else []
     net_minor = net_of(money.report) if money else None
     currency = money.report.currency if money else _first_stated(reports, "currency")
     in_currency = [report for report in reports if report.currency is None or report.currency == currency]
@@ -210,36 +237,39 @@ def _books(ranked: Sequence[Witness], believed: Sequence[OrderReport], unsigned:
         if paid is not None and paid.total_minor is not None:
             totals[paid.total_currency or paid.currency or currency] = paid.total_minor
     lines = next((report.lines for report in in_currency if report.lines), ())
-    sold = Sold(net_minor, currency, _occurred_at(ranked), totals, lines)
-    return _Books(money, sold, parts, any(report.test for report in believed or unsigned))
+    sold = Sold(net_minor, currency, ordered_at(witnesses), totals, lines)
+    return _Books(money, sold, parts, any(witness.report.test for witness in witnesses), too_much)
+
+
+def _pixel_amount(ranked: Sequence[Ranked], currency: str | None, rules: TrustRules) -> tuple[Witness | None, bool]:
+    """The report that gives the amount of an order of which no trusted report states any: the first heard of the highest rank; and whether all
+    were left out because they state too much. currency: in which trusted reports state the order, if they do.
+    """
+    joined = [
+        each
+        for each in ranked
+        if each.rank in (Rank.PROOF, Rank.NUMBER)
+        and each.withheld is None
+        and net_of(each.witness.report) is not None
+        and currency in (None, each.witness.report.currency)
+    ]
+    believed = [
+        each for each in joined if not rules.is_too_much(net_of(each.witness.report), each.witness.report.currency)
+    ]
+    first = min(
+        believed, key=lambda each: (-each.rank, each.witness.received_at, each.witness.content_hash), default=None
+    )
+    return (None, bool(joined)) if first is None else (first.witness, False)
 
 
 # ── Signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _signals(believed: Sequence[OrderReport], unsigned: Sequence[OrderReport]) -> tuple[dict[str, Any], bool]:
-    """Codes, clicks and visitor as attributes of the order, and whether trusted reports name all of them but the `unsigned_*`."""
-    codes, unsigned_codes, codes_signed = _named(
-        believed, unsigned, lambda report: filter(None, map(normalise, report.codes))
-    )
-    click_ids, unsigned_click_ids, clicks_signed = _named(believed, unsigned, lambda report: report.click_ids)
-    visitor_id = _first_stated([*believed, *unsigned], "visitor_id")
-    named = {
-        "codes": codes,
-        "unsigned_codes": unsigned_codes,
-        "click_ids": click_ids,
-        "unsigned_click_ids": unsigned_click_ids,
-        "visitor_id": visitor_id,
-    }
-    return named, codes_signed and clicks_signed and visitor_id == _first_stated(believed, "visitor_id")
-
-
 def code_named(order: Order, mapped: Mapping[str, str]) -> Order:
-    """The order with the codes that its `code_ids` stand for added to its codes. mapped: the folded code of each id that the brand has mapped."""
-    aliases = {code_id: mapped[code_id] for code_id in order.code_ids if code_id in mapped}
-    codes = tuple(dict.fromkeys((*order.codes, *aliases.values())))
-    unsigned_codes = tuple(code for code in order.unsigned_codes if code not in codes)
-    return replace(order, codes=codes, unsigned_codes=unsigned_codes, aliases=aliases)
+    """The order with the codes that its code ids stand for added to its codes. mapped: the folded code of each id that the brand has mapped."""
+    aliases = {code_id: mapped[code_id] for code_id in order.signals.code_ids if code_id in mapped}
+    codes = {**order.signals.codes, **dict.fromkeys(aliases.values(), TRUSTED)}
+    return replace(order, codes=counting(codes), signals=replace(order.signals, codes=codes), aliases=aliases)
 
 
 AnyFact = TypeVar("AnyFact", Witness, Adjustment)
@@ -264,39 +294,9 @@ def _first_stated(reports: Iterable[OrderReport | Customer], name: str) -> Any:
     return None
 
 
-def _named(
-    believed: Sequence[OrderReport],
-    unsigned: Sequence[OrderReport],
-    names: Callable[[OrderReport], Iterable[str]],
-) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-    """The names that count, those that only unsigned reports give beside them, and whether trusted reports give the ones that count."""
-    trusted = dict.fromkeys(name for report in believed for name in names(report))
-    unsigned_only = dict.fromkeys(name for report in unsigned for name in names(report))
-    if not trusted:
-        return tuple(unsigned_only), (), not unsigned_only
-    return tuple(trusted), tuple(name for name in unsigned_only if name not in trusted), True
-
-
-def _occurred_at(ranked: Sequence[Witness]) -> datetime:
-    """When the order took place: as the most trusted witness states it, but no later than the first receipt from one trusted as much.
-
-    Where none states it, the first receipt. (A pixel's receipt does not cap what a signed witness states: anybody can send one early.)
-    """
-    stating = next((witness for witness in ranked if witness.report.occurred_at is not None), None)
-    if stating is None or stating.report.occurred_at is None:
-        return min(witness.received_at for witness in ranked).astimezone(UTC)
-    received = min(witness.received_at for witness in ranked if witness.trust >= stating.trust)
-    return min(stating.report.occurred_at, received).astimezone(UTC)
-
-
-def _reported_status(
-    ranked: Sequence[Witness],
-    believed: Sequence[OrderReport],
-    unsigned: Sequence[OrderReport],
-    signed: Sequence[tuple[datetime, datetime | None]],
-) -> str:
-    if not believed and signed:
-        first_received = min(witness.received_at for witness in ranked)
+def _reported_status(witnesses: Sequence[Witness], signed: Sequence[tuple[datetime, datetime | None]]) -> str:
+    if signed and not any(is_trusted(witness.trust) for witness in witnesses):
+        first_received = min(witness.received_at for witness in witnesses)
         if any(start <= first_received and (end is None or first_received < end) for start, end in signed):
             return UNVERIFIED
-    return APPROVED if _first_stated(believed or unsigned, "paid") else PENDING
+    return APPROVED if _first_stated([witness.report for witness in witnesses], "paid") else PENDING

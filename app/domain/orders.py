@@ -21,8 +21,17 @@ TRUST_WEBHOOK = 30
 """A webhook whose signature was checked: the shop itself speaks."""
 TRUST_SERVER = 20
 """A call with a secret key."""
+TRUST_SIGNED_PIXEL = 15
+"""A pixel that the shop's own server signed."""
 TRUST_PIXEL = 10
 """A pixel or beacon: anybody who has seen the page can send one. It adds signals, it never overrides."""
+
+
+def is_trusted(trust: int) -> bool:
+    """Whether the one who reports has shown to be the shop: whatever is not trusted was sent by anybody."""
+    return trust >= TRUST_SIGNED_PIXEL
+
+
 CODES_MAX = 20
 LINES_MAX = 1_000
 KIND = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
@@ -109,6 +118,8 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     total_minor: the total paid, tax and shipping included, in `total_currency` (None: in `currency`); refunds that are gross are parts of it.
     refund_ids: every refund as of this version, where the shop lists them all: one that is missing from a newer list was deleted.
     origin: one of `ORIGINS`.
+    proofs: names of the order that strangers cannot guess (its checkout token, its key): an unsigned report that carries one is about this order.
+    lists_codes: `codes` and `code_ids` are all codes of the order as of this version, even where there are none.
     """
 
     shop: str
@@ -137,6 +148,8 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     refund_ids: tuple[str, ...] | None = None
     test: bool = False
     origin: str | None = None
+    proofs: tuple[str, ...] = ()
+    lists_codes: bool = False
     # An order that only refunds name yet (a refund that arrived first) states nothing of itself.
     stub: bool = False
 

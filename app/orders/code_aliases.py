@@ -27,7 +27,7 @@ ON CONFLICT DO NOTHING
 
 async def name_codes(connection: asyncpg.Connection, brand_id: UUID, orders: dict[UUID, Order]) -> dict[UUID, Order]:
     """These locked orders with the codes that their code ids stand for. No statement where no order has such an id."""
-    wanted = sorted({code_id for order in orders.values() for code_id in order.code_ids})
+    wanted = sorted({code_id for order in orders.values() for code_id in order.signals.code_ids})
     if not wanted:
         return orders
     mapped: Mapping[str, str] = {

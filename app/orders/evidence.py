@@ -23,6 +23,7 @@ from app.domain.attribution import (
 )
 from app.domain.folding import Order
 from app.domain.orders import read_click
+from app.domain.signals import Support
 
 log = logging.getLogger("ariane.intake")
 
@@ -109,19 +110,20 @@ def _touches(
     named: Sequence[Touch],
     visited: Sequence[UUID],
 ) -> tuple[Touch, ...]:
-    found = [_code_touch(code, order, codes.get(code, ())) for code in order.codes]
+    found = [_code_touch(code, order, codes.get(code, ()), support) for code, support in order.signals.codes.items()]
     # A code by an id that the brand has given to none of its codes.
     found += [
         Touch(Method.CODE, f"alias:{each}", each, occurred_at=order.occurred_at, alias=each)
-        for each in order.code_ids
+        for each in order.signals.code_ids
         if each not in order.aliases
     ]
-    found += [_code_touch(code, order, codes.get(code, ()), unsigned_only=True) for code in order.unsigned_codes]
     found += [replace(touch, **clicks[touch.id]) if touch.id in clicks else touch for touch in named]
-    named_ids = {touch.id for touch in named}
+    rank, withheld = order.signals.visitor
+    # A click that a stranger names too is still the visitor's.
+    named_ids = {touch.id for touch in named if touch.withheld is None and touch.rank >= rank}
     # A visitor's click that has not been drained is no candidate yet: the drain will name this order once it is.
     found += [
-        Touch(Method.VISITOR, str(click_id), **clicks[click_id])
+        Touch(Method.VISITOR, str(click_id), rank=rank, withheld=withheld, **clicks[click_id])
         for click_id in visited
         if click_id in clicks and click_id not in named_ids
     ]
@@ -135,7 +137,7 @@ async def _read_codes(
     connection: asyncpg.Connection, brand_id: UUID, orders: Iterable[Order], redeemed: Iterable[Sequence[str]]
 ) -> dict[str, list[asyncpg.Record]]:
     """Rows by folded code, one for each assignment."""
-    named = {code for order in orders for code in (*order.codes, *order.unsigned_codes)}
+    named = {code for order in orders for code in order.signals.codes}
     wanted = sorted(named.union(*redeemed))
     found: dict[str, list[asyncpg.Record]] = {}
     if wanted:
@@ -144,11 +146,16 @@ async def _read_codes(
     return found
 
 
-def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], *, unsigned_only: bool = False) -> Touch:
+def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], support: Support) -> Touch:
     """A redeemed code with its owner at the order's time."""
     assert order.occurred_at is not None
     touch = Touch(
-        Method.CODE, code, order.spellings.get(code, code), occurred_at=order.occurred_at, unsigned_only=unsigned_only
+        Method.CODE,
+        code,
+        order.spellings.get(code, code),
+        occurred_at=order.occurred_at,
+        rank=support.rank,
+        withheld=support.withheld,
     )
     if not rows:
         return touch
@@ -181,11 +188,10 @@ def _owner(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record |
 def _named_clicks(order: Order) -> list[Touch]:
     """The clicks that an order names, each once, also names that cannot be ids of ours."""
     found: dict[str, Touch] = {}
-    for names, unsigned_only in ((order.click_ids, False), (order.unsigned_click_ids, True)):
-        for name in names:
-            click_id = read_click(name)
-            signal = name if click_id is None else str(click_id)
-            found.setdefault(signal, Touch(Method.CLICK, signal, "", click_id, unsigned_only=unsigned_only))
+    for name, (rank, withheld) in order.signals.click_ids.items():
+        click_id = read_click(name)
+        signal = name if click_id is None else str(click_id)
+        found.setdefault(signal, Touch(Method.CLICK, signal, "", click_id, rank=rank, withheld=withheld))
     return list(found.values())
 
 
@@ -195,12 +201,12 @@ async def _read_visitors(
     """Click ids of the visitors that orders name, no older than the longest window."""
     visits = {
         key: (
-            order.visitor_id,
+            order.signals.visitor_id,
             ids.floor_at(order.occurred_at - timedelta(days=CLICK_WINDOW_DAYS_MAX)),
             ids.floor_at(order.occurred_at + LATE_CLICK_MAX),
         )
         for key, order in orders.items()
-        if order.visitor_id is not None and order.occurred_at is not None
+        if order.signals.visitor_id is not None and order.occurred_at is not None
     }
     if not visits:
         return {}

@@ -1,7 +1,7 @@
 """The one way from facts to an order: read all facts, fold, decide, write what changed, enqueue what may have to be decided once more."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,9 @@ from app import clock
 from app.domain import folding
 from app.domain.amounts import EXACT, Tolerance
 from app.domain.folding import Order
-from app.domain.orders import TRUST_SERVER
+from app.domain.orders import TRUST_SIGNED_PIXEL, is_trusted
 from app.domain.statuses import StatusChange, in_time
+from app.domain.trust import DEFAULT_RULES, PixelSignals, TrustRules
 from app.orders.caps import OVER_CAP, mark_over_cap
 from app.orders.code_aliases import name_codes
 from app.orders.evidence import collect
@@ -29,6 +30,7 @@ SIGNED_SOURCES = """
 SELECT shop, created_at, pauses, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> ALL($2)
 """
 TOLERANCE = "SELECT witness_tolerance_bp, witness_tolerance_minor FROM brand WHERE id = $1"
+RULES = "SELECT pixel_signals, pixel_window_minutes, currency, pixel_amount_max_minor FROM brand WHERE id = $1"
 BRAND_CURRENCY = "SELECT currency FROM brand WHERE id = $1"
 
 NO_FACTS: Mapping[UUID, OrderFacts] = {}
@@ -136,12 +138,14 @@ async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_
 async def _fold(
     connection: asyncpg.Connection, brand_id: UUID, facts: Mapping[UUID, OrderFacts], signed: Mapping[UUID, Intervals]
 ) -> dict[UUID, Order]:
-    """The orders that these facts make. The brand's tolerance is read only when two witnesses of one of them differ."""
-    tolerance = EXACT
+    """The orders that these facts make. The brand's rules are read only when a pixel reported one of them, its tolerance only when two witnesses of
+    one of them differ.
+    """
+    tolerance, rules = EXACT, await _read_rules(connection, brand_id, facts.values())
 
     def folded(key: UUID) -> Order:
         each = facts[key]
-        return folding.fold(each.witnesses, each.adjustments, signed.get(key, ()), each.changes, tolerance)
+        return folding.fold(each.witnesses, each.adjustments, signed.get(key, ()), each.changes, tolerance, rules)
 
     orders = {key: folded(key) for key in facts}
     differing = [key for key, order in orders.items() if any(each.difference_minor for each in order.amount_checks)]
@@ -153,12 +157,21 @@ async def _fold(
     return orders
 
 
+async def _read_rules(connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[OrderFacts]) -> TrustRules:
+    if all(one.trust > TRUST_SIGNED_PIXEL for each in facts for one in each.witnesses):
+        return DEFAULT_RULES
+    row = await connection.fetchrow(RULES, brand_id)
+    assert row is not None
+    signals, window_minutes, currency, amount_max_minor = row
+    return TrustRules(PixelSignals(signals), timedelta(minutes=window_minutes), currency, amount_max_minor)
+
+
 async def _signed_sources(
     connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[OrderFacts]
 ) -> dict[str, list[tuple[datetime, datetime | None]]]:
     """When each shop had a source that signs what it sends; read only if an order rests on unsigned reports alone."""
     found: dict[str, list[tuple[datetime, datetime | None]]] = {}
-    if any(each.witnesses and all(one.trust < TRUST_SERVER for one in each.witnesses) for each in facts):
+    if any(each.witnesses and not any(is_trusted(one.trust) for one in each.witnesses) for each in facts):
         for row in await connection.fetch(SIGNED_SOURCES, brand_id, PARTIAL):
             edges = [row["created_at"], *row["pauses"], row["archived_at"]]
             found.setdefault(row["shop"], []).extend(zip(edges[::2], edges[1::2], strict=True))

@@ -20,6 +20,7 @@ import asyncpg
 from app import clock
 from app.database.errors import is_passing, is_too_much_at_once
 from app.database.transactions import in_transaction
+from app.domain.orders import TRUST_SIGNED_PIXEL
 from app.orders.locks import lock_orders
 from app.orders.queue import NAMING, enqueue
 from app.orders.recompute import recompute_orders
@@ -107,6 +108,10 @@ CROSS JOIN unnest($2::text[]) AS wanted(campaign_id)
 WHERE d.brand_id = $1 AND d.candidates @> jsonb_build_array(jsonb_build_object('campaign_id', wanted.campaign_id))
   AND ($3::timestamptz IS NULL OR c.occurred_at >= $3)
 """
+WITH_PIXELS = """
+SELECT DISTINCT c.root_id AS conversion_id FROM witness w JOIN conversion c ON c.brand_id = $1 AND c.id = w.conversion_id
+WHERE w.brand_id = $1 AND w.trust <= $2
+"""
 WITH_MANY_WITNESSES = """
 SELECT c.root_id AS conversion_id FROM witness w JOIN conversion c ON c.brand_id = $1 AND c.id = w.conversion_id
 WHERE w.brand_id = $1 GROUP BY c.root_id HAVING count(*) > 1
@@ -136,6 +141,11 @@ async def redecide_for_campaigns(
 async def redecide_for_tolerance(connection: asyncpg.Connection, brand_id: UUID) -> int:
     """Queue every order that has several witnesses, after the tolerance between witnesses was changed."""
     return await _append(connection, WITH_MANY_WITNESSES, brand_id)
+
+
+async def redecide_for_pixels(connection: asyncpg.Connection, brand_id: UUID) -> int:
+    """Queue every order that a pixel reported, after it was changed how far pixels are believed. Locked ones too: what would be decided is shown."""
+    return await _append(connection, WITH_PIXELS, brand_id, TRUST_SIGNED_PIXEL)
 
 
 async def _append(connection: asyncpg.Connection, query: str, brand_id: UUID, *arguments: object) -> int:

@@ -3,7 +3,7 @@
 Anybody who has seen the page can send this, so it names one order and never joins two (`refs` has one name), and its amount is only
 `estimated` unless tax and shipping are given too.
 
-Fields: `event` (or `kind`; default sale), `order_id` (or `checkout_token`), `amount` (paid, a decimal string), `tax`, `shipping`, `currency`,
+Fields: `event` (or `kind`; default sale), `order_id` (or one of `PROOFS` alone), `amount` (paid, a decimal string), `tax`, `shipping`, `currency`,
 `code` (several by comma or by repetition), `click_id`, `visitor_id`, `customer` (an e-mail or an id; also `email`, `customer_id`),
 `occurred_at`, `test`. Empty is the same as missing: templates print empty values.
 """
@@ -19,6 +19,8 @@ from app.platforms.kit.vendor_json import amount_in, distinct, read_field, read_
 
 FIELDS_MAX = 200
 LISTED = frozenset({"code", "codes"})
+PROOFS = ("checkout_token", "order_key", "session_id")
+"""Names of an order that only its own thank-you page knows: Shopify's, WooCommerce's (PrestaShop's) and Stripe's."""
 LAND = "land"
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 
@@ -101,9 +103,9 @@ def _read_order(fields: Fields, event: str, context: Context) -> tuple[OrderRepo
     click_id, visitor_id = _text(fields, "click_id"), _text(fields, "visitor_id")
     customer = _customer(fields, context)
     order_id = _text(fields, "order_id")
-    token = _text(fields, "checkout_token")
-    if order_id or token:
-        ref = order_ref(order_id or token or "")
+    proofs = tuple(proof for name in PROOFS if (proof := _text(fields, name)))
+    if order_id or proofs:
+        ref = order_ref(order_id or proofs[0])
     else:
         ref = _weak_ref(event, click_id or visitor_id or customer.key, context)
         notes.append("weak_order_id")
@@ -129,6 +131,7 @@ def _read_order(fields: Fields, event: str, context: Context) -> tuple[OrderRepo
         visitor_id=visitor_id,
         customer=customer,
         test=_flag(fields, "test"),
+        proofs=proofs,
     )
     return report, tuple(notes)
 

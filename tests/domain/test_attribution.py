@@ -25,6 +25,7 @@ from app.domain.attribution import (
     decide,
     read_policy,
 )
+from app.domain.trust import Rank, Withheld
 
 ORDERED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DEFAULTS = Policies()
@@ -88,7 +89,8 @@ def test_the_words_that_a_client_may_read_are_these() -> None:
         "AttributionStatus": "attributed unattributed pending_click",
         "Reason": (
             "code_owner touch_model outranked expired_window click_after_order campaign_not_active code_inactive code_unassigned"
-            " unknown_code unknown_click never_credited owner_not_involved owner_not_winner method_off unsigned no_signal waiting_for_click"
+            " unknown_code unknown_click never_credited owner_not_involved owner_not_winner method_off unsigned outside_pixel_window codes_listed pixels_off"
+            " too_many_claims no_signal waiting_for_click"
         ),
         "CreditPolicy": "always if_involved if_winner never",
     }
@@ -98,7 +100,7 @@ def test_a_touch_says_nothing_that_was_not_found() -> None:
     fields = {name: getattr(Touch(Method.CODE, "X"), name) for name in Touch.__struct_fields__}
     assert fields.pop("method") is Method.CODE
     assert fields.pop("credit_policy") is CreditPolicy.ALWAYS
-    assert (fields.pop("signal"), fields.pop("shown"), fields.pop("unsigned_only")) == ("X", "", False)
+    assert (fields.pop("signal"), fields.pop("shown"), fields.pop("rank")) == ("X", "", Rank.TRUSTED)
     assert set(fields.values()) == {None}
 
 
@@ -282,12 +284,12 @@ SECOND = timedelta(seconds=1)
         (code(LEA, code_ends_at=ORDERED), Reason.CODE_INACTIVE),
         (code(LEA, campaign_starts_at=ORDERED + SECOND), Reason.CAMPAIGN_NOT_ACTIVE),
         (code(LEA, campaign_ends_at=ORDERED), Reason.CAMPAIGN_NOT_ACTIVE),
-        (code(LEA, unsigned_only=True), Reason.UNSIGNED),
+        (code(LEA, withheld=Withheld.CODES_LISTED), Reason.CODES_LISTED),
         (click(LEA, days=30.001), Reason.EXPIRED_WINDOW),
         (click(LEA, days=-(LATE_CLICK_MAX + SECOND) / timedelta(days=1)), Reason.CLICK_AFTER_ORDER),
         (click(LEA, days=-1 / 86_400, method=Method.VISITOR), Reason.CLICK_AFTER_ORDER),
         (click(LEA, days=1, campaign_ends_at=ORDERED - timedelta(days=1)), Reason.CAMPAIGN_NOT_ACTIVE),
-        (click(LEA, unsigned_only=True), Reason.UNSIGNED),
+        (click(LEA, withheld=Withheld.OUTSIDE_WINDOW), Reason.OUTSIDE_PIXEL_WINDOW),
         (Touch(Method.CLICK, "nonsense"), Reason.UNKNOWN_CLICK),
     ],
 )

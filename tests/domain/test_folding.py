@@ -29,6 +29,7 @@ from app.domain.orders import (
     read_report,
     stated_fields,
 )
+from app.domain.signals import counting
 from app.domain.statuses import StatusChange
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -94,10 +95,9 @@ def test_each_field_comes_from_the_most_trusted_who_states_it() -> None:
 
 def test_amount_and_currency_come_from_one_mouth() -> None:
     order = fold(
-        [pixel(net_minor=4_990, currency="USD", shipping_minor=500), webhook(currency="EUR", shipping_minor=400)], []
+        [server(net_minor=4_990, currency="USD", shipping_minor=500), webhook(currency="EUR", shipping_minor=400)], []
     )
     assert (order.net_minor, order.currency, order.shipping_minor) == (4_990, "USD", 500)
-    assert "unsigned" in order.flags
 
 
 def test_of_equal_trust_the_newer_version_is_believed() -> None:
@@ -137,14 +137,16 @@ def test_codes_are_the_union_of_authenticated_witnesses_and_an_empty_list_erases
 def test_a_pixel_speaks_only_where_no_authenticated_witness_did(names: dict[str, Any]) -> None:
     alone = fold([pixel(**names), webhook(**EUR_100)], [])
     assert alone.flags == ("unsigned",)
-    assert (alone.codes, alone.click_ids, alone.visitor_id) == (
+    assert (alone.codes, tuple(alone.signals.click_ids), alone.visitor_id) == (
         names.get("codes", ()),
         names.get("click_ids", ()),
         names.get("visitor_id"),
     )
     beside = fold([pixel(**names), webhook(**EUR_100, codes=("LEA10",), click_ids=("clk_y",), visitor_id="v2")], [])
-    assert (beside.codes, beside.click_ids, beside.visitor_id, beside.flags) == (("1EA10",), ("clk_y",), "v2", ())
-    assert (beside.unsigned_codes, beside.unsigned_click_ids) == (names.get("codes", ()), names.get("click_ids", ()))
+    assert (beside.codes, counting(beside.signals.click_ids), beside.visitor_id) == (("1EA10",), ("clk_y",), "v2")
+    assert beside.flags == ()
+    assert tuple(beside.signals.codes) == ("1EA10", *names.get("codes", ()))
+    assert tuple(beside.signals.click_ids) == ("clk_y", *names.get("click_ids", ()))
 
 
 def test_a_pixel_cannot_make_an_order_a_test() -> None:
@@ -164,7 +166,8 @@ def test_an_order_of_a_pixel_alone_is_unverified_while_the_shop_has_a_signed_sou
 def test_time_is_what_is_said_but_never_after_the_first_receipt() -> None:
     assert fold([server(occurred_at=NOON - MINUTE)], []).occurred_at == NOON - MINUTE
     assert fold([server(occurred_at=NOON + MINUTE)], []).occurred_at == NOON
-    assert fold([server(), pixel(at=NOON - MINUTE)], []).occurred_at == NOON - MINUTE
+    assert fold([server(), server(version=1, at=NOON - MINUTE)], []).occurred_at == NOON - MINUTE
+    assert fold([server(), pixel(at=NOON - MINUTE, occurred_at=NOON - MINUTE)], []).occurred_at == NOON
     early_pixel = fold([webhook(occurred_at=NOON), pixel(at=NOON - MINUTE)], [])
     assert early_pixel.occurred_at == NOON
 

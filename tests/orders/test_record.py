@@ -60,8 +60,10 @@ async def test_the_origin_of_an_order_is_the_most_trusted_one_stated_and_else_un
     await post(pool, alice, ORDER)
     assert await origin() == "unknown"
     await post(pool, alice, replace(ORDER, origin="first"), receipt=PIXEL)
+    assert await origin() == "unknown"
+    await post(pool, alice, replace(ORDER, origin="first"))
     assert await origin() == "first"
-    await post(pool, alice, replace(ORDER, origin="renewal"))
+    await post(pool, alice, replace(ORDER, origin="renewal", version=1))
     assert await origin() == "renewal"
 
 

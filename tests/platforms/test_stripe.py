@@ -62,6 +62,8 @@ def test_the_sample_session_is_one_paid_order_in_test_mode() -> None:
         click_ids=("clk_9fK2",),
         customer=Customer("cus_123/example@example.com"),
         test=True,
+        proofs=(session_id,),
+        lists_codes=True,
     )
 
 
@@ -319,7 +321,7 @@ def test_a_payment_with_amount_details_is_no_estimate() -> None:
 def test_the_session_knows_better_than_its_payment_whichever_comes_first() -> None:
     paid = intent(id="pi_123", currency="eur", amount_received=4999, metadata={"click_id": CLICK})
     for order in (folded(paid, session()), folded(session(), paid)):
-        assert (order.net_minor, order.flags, order.click_ids) == (4000, (), (CLICK,))
+        assert (order.net_minor, order.flags, tuple(order.signals.click_ids)) == (4000, (), (CLICK,))
 
 
 # ── charge.refunded, refund.created, refund.updated, refund.failed ───────────────────────────────────────────────────

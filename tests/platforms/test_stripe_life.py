@@ -113,4 +113,4 @@ def test_what_is_wholly_refunded_or_lost_leaves_nothing(currency: str) -> None:
 
 
 def test_the_code_s_id_stays_with_the_order() -> None:
-    assert folded(*life("EUR", 100, 0, 0, 1, 1).values()).code_ids == (PROMO,)
+    assert folded(*life("EUR", 100, 0, 0, 1, 1).values()).signals.code_ids == (PROMO,)

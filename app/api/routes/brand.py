@@ -24,10 +24,13 @@ from app.api.rows import announce, show
 from app.database.tables import brand, click_day, conversion, route
 from app.database.transactions import driver_connection
 from app.domain.destinations import check_click_param
+from app.domain.trust import PIXEL_WINDOW_MINUTES_MAX, PixelSignals
 from app.errors import Conflict, FieldError
-from app.orders.redecide import redecide_for_tolerance
+from app.orders.redecide import redecide_for_pixels, redecide_for_tolerance
 
 router: APIRouter = resource("brand")
+
+PIXEL_RULES = frozenset({"pixel_signals", "pixel_window_minutes", "pixel_claims_max", "pixel_amount_max_minor"})
 
 ClickParam = Annotated[
     str,
@@ -49,6 +52,36 @@ ToleranceMinor = Annotated[
 ]
 
 
+WindowMinutes = Annotated[
+    int,
+    Strict(),
+    Field(
+        ge=0,
+        le=PIXEL_WINDOW_MINUTES_MAX,
+        description="How far from an order's own time an unsigned pixel may arrive that names only its number, in minutes.",
+    ),
+]
+ClaimsMax = Annotated[
+    int,
+    Strict(),
+    Field(
+        ge=0,
+        le=1_000_000,
+        description="Orders of different customers that unsigned pixels may claim for one click or code in a day, by number alone.",
+    ),
+]
+AmountMax = Annotated[
+    int,
+    Strict(),
+    Field(
+        ge=0,
+        le=10**12,
+        description="Greatest amount of one order that an unsigned pixel is believed for, in minor units of the brand's currency; null: the"
+        " default, about 2,000 euros in every currency.",
+    ),
+]
+
+
 class BrandChange(Given):
     """What may change; what is left out stays."""
 
@@ -59,6 +92,10 @@ class BrandChange(Given):
     consent: Literal["granted", "denied", "wait"] = absent()
     witness_tolerance_bp: ToleranceBp = absent()
     witness_tolerance_minor: ToleranceMinor = absent()
+    pixel_signals: PixelSignals = absent()
+    pixel_window_minutes: WindowMinutes = absent()
+    pixel_claims_max: ClaimsMax = absent()
+    pixel_amount_max_minor: AmountMax | None = absent()
     policy: PolicyGiven | None = Field(
         default=None, description="Merged over the policy in force, from now on; null: the defaults again."
     )
@@ -78,6 +115,12 @@ class Brand(BaseModel):
     )
     witness_tolerance_bp: int = Field(description="100 by default: 1 %.")
     witness_tolerance_minor: int = Field(description="1 by default.")
+    pixel_signals: str = Field(
+        description="Which pixels may name an order's code, click or visitor: `normal`, `signed_only` or `never` (docs/trust.md)."
+    )
+    pixel_window_minutes: int = Field(description="60 by default.")
+    pixel_claims_max: int = Field(description="20 by default.")
+    pixel_amount_max_minor: int | None
     policy: PolicyShown
     metadata: dict[str, Any]
     created_at: Moment
@@ -109,6 +152,8 @@ async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Br
         row = (await session.execute(write.returning(brand))).one()
     if {"witness_tolerance_bp", "witness_tolerance_minor"} & differing.keys():
         await redecide_for_tolerance(await driver_connection(session), caller.brand_id)
+    if PIXEL_RULES & differing.keys():
+        await redecide_for_pixels(await driver_connection(session), caller.brand_id)
     if "click_param" in differing:
         routes = update(route).where(route.c.brand_id == caller.brand_id)
         await session.execute(routes.values(click_param=body.click_param, changed_xid=func.pg_current_xact_id()))

@@ -89,6 +89,8 @@ def read_session(event: Event, context: Context) -> Parsed:
         customer=customer_of(context, id_of(session.get("customer")), *emails),
         refunds=(_cancelled(event),) if failed else (),
         test=event.test,
+        proofs=(session_id,),
+        lists_codes=isinstance(session.get("discounts"), list),
     )
     return Parsed(reports=(_with_money(report, _session_money(session, notes)),), notes=tuple(notes))
 

@@ -107,6 +107,8 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
         lines=goods.lines,
         refunds=tuple(refunds),
         refund_ids=refund_ids_of(order),
+        proofs=distinct((text_of(order.get("order_key")),)),
+        lists_codes=isinstance(order.get("coupon_lines"), list),
         test=next(named(meta, TEST_NAMES), "").casefold() in {"1", "yes", "true"},
     )
 
