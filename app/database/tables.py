@@ -323,6 +323,10 @@ conversion = brand_table(
     uuid_column("root_id"),
     text_column("shop"),
     text_column("kind"),
+    # Its name in the shop system, or that of an ambiguous number (domain/naming.py); null: neither is known.
+    text_column("primary_ref", nullable=True),
+    # Whether another order was taken out of it: a name that led here may lead elsewhere now.
+    flag_column("taken_apart"),
     text_column("order_id", nullable=True),
     timestamp_column("occurred_at", nullable=True),
     *choice_column("status", *CONVERSION_STATUSES, server_default="stub"),
@@ -351,13 +355,14 @@ conversion = brand_table(
     sa.Index("ix_conversion_locks", "brand_id", "locks_at", postgresql_where=sa.text("locks_at IS NOT NULL")),
 )
 
-# The names of an order: its id, its number, its checkout token. The order that is inserted first under a name owns it.
+# The names of an order: its id, its number, its checkout token. The order that is inserted first under a name owns it; null: several orders of the
+# shop system claim the name, so it leads to none of them.
 order_ref = brand_table(
     "order_ref",
     text_column("shop", primary_key=True),
     text_column("kind", primary_key=True),
     text_column("ref", primary_key=True),
-    uuid_column("conversion_id"),
+    uuid_column("conversion_id", nullable=True),
 )
 
 # Names in an order of what may arrive or change later: 'click:<uuid>', 'visitor:<id>', 'code:<folded>', 'alias:<id of a code>'. The drain, the
@@ -383,6 +388,8 @@ adjustment = brand_table(
     *reference("conversion", before=True, primary_key=True),
     *choice_column("kind", "refund", "cancellation", "chargeback", "reversal", primary_key=True),
     text_column("refund_id", primary_key=True),
+    # The names that its report gave the order; a witness has them in its report. Empty in rows of the previous release.
+    sa.Column("refs", ARRAY(sa.Text), nullable=False, server_default="{}"),
     *receipt(),
     # Null in rows that the previous release writes while it runs beside this one; they are read from the columns below (orders/facts.py).
     sa.Column("report", JSONB),

@@ -19,11 +19,11 @@ from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, counting, signals_o
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, ordered_at, rank_reports
 
-OVER_PIXEL_MAX = "over_pixel_max"
+OVER_PIXEL_MAX, AMBIGUOUS_NUMBER = "over_pixel_max", "ambiguous_number"
 
 FLAGS = (
     "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", "unsigned",
-    OVER_PIXEL_MAX,
+    OVER_PIXEL_MAX, AMBIGUOUS_NUMBER,
     "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click",
 )  # fmt: skip
 """What may be odd about an order; docs/orders.md explains each."""

@@ -8,12 +8,28 @@ is an order of its own.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from app.domain.orders import OrderReport
+
+PRIMARY, AMBIGUOUS = "=", "?"
+"""How the names begin that only this service gives: an order's id in its shop system, and the order of all that gives an ambiguous name alone."""
+
 
 class Naming(NamedTuple):
     """The names that one report gives its order, the surest first; never empty. primary: its id in the shop system that sent the report."""
 
     names: tuple[str, ...]
     primary: str | None = None
+
+
+def naming_of(report: OrderReport) -> Naming:
+    """The names of a report as they are looked up; the primary name first, where a shop system sent it."""
+    names = tuple(dict.fromkeys(ref.lstrip(PRIMARY + AMBIGUOUS) or "-" for ref in report.refs))
+    return read_naming((f"{PRIMARY}{report.system}:{names[0]}", *names) if report.system else names)
+
+
+def read_naming(names: Sequence[str]) -> Naming:
+    """The naming that these names were stored of."""
+    return Naming(tuple(names), names[0] if names[0].startswith(PRIMARY) else None)
 
 
 class Grouping(NamedTuple):

@@ -119,6 +119,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     refund_ids: every refund as of this version, where the shop lists them all: one that is missing from a newer list was deleted.
     origin: one of `ORIGINS`.
     proofs: names of the order that strangers cannot guess (its checkout token, its key): an unsigned report that carries one is about this order.
+    system: the shop system that calls the order by its own id, `refs[0]`: two ids are two orders, whatever number they share. None: somebody else.
     lists_codes: `codes` and `code_ids` are all codes of the order as of this version, even where there are none.
     """
 
@@ -148,6 +149,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     refund_ids: tuple[str, ...] | None = None
     test: bool = False
     origin: str | None = None
+    system: str | None = None
     proofs: tuple[str, ...] = ()
     lists_codes: bool = False
     # An order that only refunds name yet (a refund that arrived first) states nothing of itself.

@@ -1,7 +1,8 @@
 """The heart of the service: from reports to orders, and to who gets them.
 
     record.py      reports of one brand, in the caller's transaction: everything begins here
-    locks.py         the rows of the orders that the reports name: found or made, locked, merged
+    names.py         the rows that the names of the reports lead to: found or made, merged, taken apart
+    locks.py         locked meanwhile
     facts.py         what was reported and decided: added once, never changed
     recompute.py   the one way from facts to an order, under its lock:
     facts.py         read all facts of it

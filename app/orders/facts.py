@@ -16,6 +16,7 @@ from msgspec import structs
 from app.database import uuids
 from app.database.recordset import names, recordset
 from app.domain.codes import normalise
+from app.domain.naming import naming_of
 from app.domain.orders import (
     Adjustment,
     OrderReport,
@@ -53,8 +54,8 @@ WITH witnessed AS (
     WHERE witness.received_at > EXCLUDED.received_at
     RETURNING conversion_id, content_hash, xmax = 0 AS added
 ), adjusted AS (
-    INSERT INTO adjustment (brand_id, {names(FACT)}, {PREVIOUS_NAMES})
-    SELECT $1, {names(FACT, "r.")}, {PREVIOUS_VALUES}
+    INSERT INTO adjustment (brand_id, {names(FACT)}, refs, {PREVIOUS_NAMES})
+    SELECT $1, {names(FACT, "r.")}, coalesce(r.refs, '{{}}'), {PREVIOUS_VALUES}
     FROM {recordset("adjustment", "$3")}, jsonb_populate_record(NULL::adjustment, r.report) AS p
     ON CONFLICT (brand_id, conversion_id, kind, refund_id, content_hash) DO UPDATE SET received_at = EXCLUDED.received_at
     WHERE adjustment.received_at > EXCLUDED.received_at
@@ -138,7 +139,7 @@ async def add_facts(
     first_at: dict[FactKey, int] = {}
 
     def fact_of(index: int, kind: type[AnyFact], report: Any) -> AnyFact:
-        conversion_id, _, receipt = reports[index]
+        conversion_id, order, receipt = reports[index]
         stored = encode_report(report)
         hashed = content_hash(receipt, stored)
         key = conversion_id, hashed
@@ -154,6 +155,8 @@ async def add_facts(
                 "report": msgspec.Raw(stored),
                 **structs.asdict(receipt),
             }
+            if kind is Adjustment:
+                rows[kind][key]["refs"] = naming_of(order).names
         weight = receipt.received_at, receipt.door, receipt.platform, receipt.delivery_id
         return kind(report, receipt.trust, hashed, *weight)
 

@@ -19,7 +19,8 @@ import msgspec
 
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
 from app.orders.facts import OrderFacts, add_facts
-from app.orders.locks import LockedOrders, lock_named
+from app.orders.locks import LockedOrders
+from app.orders.names import lock_named, take_apart
 from app.orders.queue import NAMING, enqueue
 from app.orders.recompute import OrderState, recompute_orders
 
@@ -53,10 +54,15 @@ async def record(
     """
     if not reports:
         return []
-    locked, ids = await lock_named(connection, brand_id, [report for report, _ in reports])
+    found = await lock_named(connection, brand_id, [report for report, _ in reports])
+    if found.apart and len(reports) > 1:
+        return [done for each in reports for done in await record(connection, brand_id, [each])]
+    if found.apart:
+        found = await take_apart(connection, brand_id, reports[0][0], found)
+    locked, ids, is_apart = found.locked, found.ids, found.apart
     named = [(each, report, receipt) for each, (report, receipt) in zip(ids, reports, strict=True)]
     added, reported = await add_facts(connection, brand_id, named)
-    roots = {locked.root_of[each]: locked.root(each) for each in ids}
+    roots = locked.roots if is_apart else {locked.root_of[each]: locked.root(each) for each in ids}
     states = await recompute_orders(
         connection,
         brand_id,

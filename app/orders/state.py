@@ -9,13 +9,13 @@ import msgspec
 
 from app.domain import attribution, money
 from app.domain.attribution import Candidate, Decision, OrderToDecide, Policies, Touch
-from app.domain.folding import Order, OrderColumns
+from app.domain.folding import AMBIGUOUS_NUMBER, Order, OrderColumns
 from app.domain.statuses import COUNTED
 from app.orders.evidence import Evidence
 from app.orders.locks import Root
 
 OWNER = ("collaboration_id", "campaign_id", "influencer_id", "link_id", "code_id", "method")
-CONVERSION = ("id", "shop", "kind", "created_at", *OrderColumns.__struct_fields__, "locks_at")
+CONVERSION = ("id", "shop", "kind", "created_at", "primary_ref", *OrderColumns.__struct_fields__, "locks_at")
 DECISION = ("conversion_id", "verdict", "method", "model", "policy_version", "reason", "credits", "candidates")
 
 _stored = attrgetter(*OrderColumns.__struct_fields__)
@@ -42,7 +42,7 @@ def rows_of(root: Root, order: Order, evidence: Evidence, brand_currency: str, n
     )
     conversion = conversion_of(root, order, _locks_at(order, decision, evidence.policies))
     if decision.late_click:
-        conversion["flags"] = sorted({*order.flags, "late_click"})
+        conversion["flags"] = sorted({*conversion["flags"], "late_click"})
     decided = _decided(decision)
     encoded = (
         _json(conversion),
@@ -70,13 +70,14 @@ def _locks_at(order: Order, decision: Decision, policies: Policies) -> datetime 
     hold_days = policies.brand.hold_days
     if decision.credits:
         hold_days = max(policies.of(credit.touch.campaign_id).hold_days for credit in decision.credits)
-    return max(order.occurred_at + timedelta(days=hold_days), order.lockable_at)
+    return max((order.held_since or order.occurred_at) + timedelta(days=hold_days), order.lockable_at)
 
 
 def conversion_of(root: Root, order: Order, locks_at: datetime | None = None) -> dict[str, Any]:
     """The columns of `conversion` that follow from an order."""
-    values = (root.id, root.shop, root.kind, root.created_at, *_stored(order), locks_at)
-    return dict(zip(CONVERSION, values, strict=True)) | {"flags": list(order.flags)}
+    values = (root.id, root.shop, root.kind, root.created_at, root.primary_ref, *_stored(order), locks_at)
+    flags = sorted({*order.flags, AMBIGUOUS_NUMBER}) if root.is_ambiguous else list(order.flags)
+    return dict(zip(CONVERSION, values, strict=True)) | {"flags": flags}
 
 
 def _owner(touch: Touch) -> dict[str, Any]:

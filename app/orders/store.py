@@ -10,7 +10,7 @@ from app.database.recordset import assignments, names, recordset
 from app.domain.folding import OrderColumns
 from app.orders.state import CONVERSION, DECISION, StateRows
 
-FOLDED = (*OrderColumns.__struct_fields__, "locks_at")
+FOLDED = ("primary_ref", *OrderColumns.__struct_fields__, "locks_at")
 """Columns that follow from the facts; the others stay as the first report made them."""
 CREDIT = (
     "conversion_id, position, share, collaboration_id, campaign_id, influencer_id, link_id, code_id, method, weight_bp, amount_minor, "

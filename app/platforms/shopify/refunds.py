@@ -66,7 +66,7 @@ def read_refund_webhook(refund: Json, context: Context, notes: list[str]) -> Ord
     read = _read_refund(refund, amounts, _refund_included(refund, amounts, context), Goods(), None, ALONE, notes)
     if read is None:
         return None
-    return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(read,), stub=True)
+    return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(read,), system="shopify", stub=True)
 
 
 def _read_refund(

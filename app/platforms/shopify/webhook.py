@@ -141,6 +141,7 @@ def _read_order(
         lines=goods.lines,
         refunds=tuple(refunds_of(order, topic, amounts, goods, included, updated_at or triggered_at, notes)),
         test=order.get("test") is True,
+        system="shopify",
         proofs=distinct((text_of(order.get("checkout_token")),)),
         lists_codes=isinstance(order.get("discount_codes"), list),
     )

@@ -107,6 +107,7 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
         lines=goods.lines,
         refunds=tuple(refunds),
         refund_ids=refund_ids_of(order),
+        system="woocommerce",
         proofs=distinct((text_of(order.get("order_key")),)),
         lists_codes=isinstance(order.get("coupon_lines"), list),
         test=next(named(meta, TEST_NAMES), "").casefold() in {"1", "yes", "true"},
@@ -119,7 +120,9 @@ def _read_deletion(found: Json, context: Context) -> OrderReport:
     if not order_id:
         raise Unreadable("not_an_order", "a deletion without the id of the order")
     refund = RefundReport("deleted", kind="cancellation", full=True, version=version_at(context.received_at))
-    return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(refund,), stub=True)
+    return OrderReport(
+        shop=context.shop, kind="sale", refs=(order_id,), refunds=(refund,), system="woocommerce", stub=True
+    )
 
 
 def _existence(order: Json, topic: str, context: Context) -> list[RefundReport]:
