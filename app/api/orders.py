@@ -97,6 +97,17 @@ class CandidateShown(BaseModel):
     reason: str = Field(description="A stable word.", examples=["outranked"])
 
 
+class AttributionNow(BaseModel):
+    """What would be decided now about a locked order."""
+
+    verdict: Literal["attributed", "unattributed", "pending_click"]
+    method: str | None
+    model: str
+    policy_version: int
+    reason: str
+    credits: list[CreditShown]
+
+
 class AttributionShown(BaseModel):
     """Who gets the order, and why."""
 
@@ -107,6 +118,10 @@ class AttributionShown(BaseModel):
     reason: str
     credits: list[CreditShown]
     candidates: list[CandidateShown]
+    now: AttributionNow | None = Field(
+        default=None,
+        description="Of a locked order: what would be decided today, where that credits somebody else. It moves nothing.",
+    )
 
 
 class RefundEffect(BaseModel):
@@ -200,14 +215,20 @@ def summary_fields(conversion: Mapping[str, Any], decision: Mapping[str, Any] | 
 
 
 def _attribution(decision: Mapping[str, Any]) -> AttributionShown:
+    now = decision["now"]
     return AttributionShown(
-        **{name: decision[name] for name in ("verdict", "method", "model", "policy_version", "reason")},
-        credits=[CreditShown(**{**credit, **_ids_of(credit)}) for credit in decision["credits"]],
+        **_decided(decision),
+        now=None if now is None else AttributionNow(**_decided(now)),
         candidates=[
             CandidateShown(**{**each, **_ids_of(each), "click_id": _click(each["click_id"])})
             for each in decision["candidates"]
         ],
     )
+
+
+def _decided(decision: Mapping[str, Any]) -> dict[str, Any]:
+    decided = {name: decision[name] for name in ("verdict", "method", "model", "policy_version", "reason")}
+    return {**decided, "credits": [CreditShown(**{**each, **_ids_of(each)}) for each in decision["credits"]]}
 
 
 def _ids_of(row: Mapping[str, Any]) -> dict[str, str | None]:

@@ -413,6 +413,8 @@ status_change = brand_table(
     text_column("reason", nullable=True),
     text_column("note", nullable=True),
     uuid_column("key_id", nullable=True),
+    # Of a final status: the decision as of then, in JSON, which is never made again (orders/state.py).
+    text_column("decided", nullable=True),
     timestamp_column("changed_at"),
 )
 
@@ -429,6 +431,8 @@ decision = brand_table(
     text_column("reason"),
     json_column("credits", "[]"),
     json_column("candidates", "[]"),
+    # What would be decided now, where the order is locked and that differs; null: nothing else.
+    sa.Column("now", JSONB),
     timestamp_column("decided_at"),
 )
 

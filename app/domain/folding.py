@@ -19,11 +19,11 @@ from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, counting, signals_o
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, ordered_at, rank_reports
 
-OVER_PIXEL_MAX, AMBIGUOUS_NUMBER = "over_pixel_max", "ambiguous_number"
+OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK = "over_pixel_max", "ambiguous_number", "differs_after_lock"
 
 FLAGS = (
     "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", "unsigned",
-    OVER_PIXEL_MAX, AMBIGUOUS_NUMBER,
+    OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK,
     "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click",
 )  # fmt: skip
 """What may be odd about an order; docs/orders.md explains each."""
@@ -71,7 +71,7 @@ class Order(OrderColumns, frozen=True):
     form; only the brand's mapping knows them, and `code_named` adds them. amount_checks: the most trusted report first.
     effects: in the order in which they took effect; idle: adjustments without effect so far.
     held_since: when the hold of the order began. lockable_at: the earliest moment an approved order may be locked once its hold has passed; None: it
-    may not be.
+    may not be. decided: who got the order when it was locked (JSON), which no later fact changes.
     """
 
     signals: Signals = NO_SIGNALS
@@ -82,6 +82,7 @@ class Order(OrderColumns, frozen=True):
     amount_checks: tuple[AmountCheck, ...] = ()
     held_since: datetime | None = None
     lockable_at: datetime | None = None
+    decided: str | None = None
 
 
 def fold(
@@ -146,7 +147,12 @@ def fold(
         idle=outcome.idle,
         amount_checks=amount_checks,
         locked_at=standing.locked_at,
-        held_since=max(books.sold.occurred_at, min(witness.received_at for witness in witnessed)),
+        held_since=max(
+            books.sold.occurred_at,
+            min(witness.received_at for witness in witnessed),
+            standing.lifted_at or books.sold.occurred_at,
+        ),
+        decided=standing.decided,
         lockable_at=_lockable_at(witnessed, standing) if status == APPROVED and not books.test else None,
     )
 

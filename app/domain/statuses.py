@@ -3,10 +3,10 @@
     stub ─ only refunds name it            unverified ─ only a pixel reported it, though the shop has a signed source
     pending ──▶ approved ──▶ locked ──▶ paid
        │           │
-       └───────────┴──▶ rejected(reason) ──▶ pending, until it is locked
+       └───────────┴──▶ rejected(reason) ──▶ pending, until it is locked; locked ──▶ approved(note), until it is paid
 
-An order is approved by its payment, or by people. `locked` and `paid` are final, whatever else was decided and in whatever order it arrived.
-Until then the latest decision of people holds; without one the reports give the status.
+An order is approved by its payment, or by people. `paid` is final, and so is `locked` until somebody lifts the lock, whatever else was decided and in
+whatever order it arrived. Until then the latest decision of people holds; without one the reports give the status.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,15 +32,19 @@ NEXT: Mapping[str, tuple[str, ...]] = {
     PENDING: (APPROVED, REJECTED),
     APPROVED: (LOCKED, REJECTED),
     REJECTED: (PENDING, REJECTED),
-    LOCKED: (PAID,),
+    LOCKED: (PAID, APPROVED),
     PAID: (),
 }
-"""Statuses that people may set, by the current one. From `rejected`: `pending` takes the rejection back, `rejected` gives another reason."""
+"""Statuses that people may set, by the current one. From `rejected`: `pending` takes the rejection back, `rejected` gives another reason.
+From `locked`: `approved` lifts the lock, and needs a note that says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """One decision about an order. was: the status before it, for the record. key_id None: the service locked the order after its hold."""
+    """One decision about an order. was: the status before it, for the record. key_id None: the service locked the order after its hold.
+
+    decided: of a final status, who gets the order as of then (JSON); None where a release before did not keep it.
+    """
 
     status: str
     changed_at: datetime
@@ -48,16 +52,22 @@ class StatusChange:
     reason: str | None = None
     note: str | None = None
     key_id: UUID | None = None
+    decided: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The outcome of people's decisions about an order. status None: none of them holds. approved_at: when people approved it, if they did."""
+    """The outcome of people's decisions about an order. status None: none of them holds. approved_at: when people approved it, if they did.
+
+    decided: who gets the order as of its lock. lifted_at: when a lock was lifted, after which the hold begins anew.
+    """
 
     status: str | None = None
     reason: str | None = None
     approved_at: datetime | None = None
     locked_at: datetime | None = None
+    decided: str | None = None
+    lifted_at: datetime | None = None
 
 
 UNDECIDED = Standing()
@@ -74,16 +84,21 @@ def stand(changes: Iterable[StatusChange]) -> Standing:
     Two orders may turn out to be one, each with a history: a final status wins then too, and otherwise the latest decision.
     """
     ordered = in_time(changes)
-    final = [change for change in ordered if change.status in FINAL]
+    paid = any(change.status == PAID for change in ordered)
+    lifted = [place for place, change in enumerate(ordered) if change.status == APPROVED and change.was == LOCKED]
+    since = 0 if paid or not lifted else lifted[-1]
+    final = [change for change in ordered[since:] if change.status in FINAL]
     if final:
-        paid = any(change.status == PAID for change in final)
-        return Standing(PAID if paid else LOCKED, locked_at=final[0].changed_at)
+        return Standing(PAID if paid else LOCKED, locked_at=final[0].changed_at, decided=final[0].decided)
     if not ordered:
         return UNDECIDED
     last = ordered[-1]
     if last.status == REJECTED:
         return Standing(REJECTED, reason=last.reason)
-    return Standing(APPROVED, approved_at=last.changed_at) if last.status == APPROVED else UNDECIDED
+    lifted_at = ordered[lifted[-1]].changed_at if lifted else None
+    if last.status == APPROVED:
+        return Standing(APPROVED, approved_at=last.changed_at, lifted_at=lifted_at)
+    return Standing(lifted_at=lifted_at) if lifted_at else UNDECIDED
 
 
 def _turn(change: StatusChange) -> tuple[datetime, int, str, str]:

@@ -130,7 +130,9 @@ async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_
         decided = await connection.fetchrow(DECIDED, brand_id, row["id"])
     decision = None
     if decided is not None:
-        loaded = {name: msgspec.json.decode(decided[name]) for name in ("credits", "candidates")}
+        loaded = {
+            name: decided[name] and msgspec.json.decode(decided[name]) for name in ("credits", "candidates", "now")
+        }
         decision = {**decided, **loaded}
     return OrderState(dict(row), decision, order, in_time(facts.changes), False)
 

@@ -1,7 +1,10 @@
 """From a folded order and its evidence to the rows that are written: its columns, its decision, its credits. Pure."""
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
 from operator import attrgetter
 from typing import Any
 
@@ -9,14 +12,17 @@ import msgspec
 
 from app.domain import attribution, money
 from app.domain.attribution import Candidate, Decision, OrderToDecide, Policies, Touch
-from app.domain.folding import AMBIGUOUS_NUMBER, Order, OrderColumns
+from app.domain.folding import AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, Order, OrderColumns
 from app.domain.statuses import COUNTED
 from app.orders.evidence import Evidence
 from app.orders.locks import Root
 
 OWNER = ("collaboration_id", "campaign_id", "influencer_id", "link_id", "code_id", "method")
 CONVERSION = ("id", "shop", "kind", "created_at", "primary_ref", *OrderColumns.__struct_fields__, "locks_at")
-DECISION = ("conversion_id", "verdict", "method", "model", "policy_version", "reason", "credits", "candidates")
+KEPT = ("verdict", "method", "model", "policy_version", "reason", "credits", "candidates")
+DECISION = ("conversion_id", *KEPT, "now")
+NOW = ("verdict", "method", "model", "policy_version", "reason", "credits")
+"""What is shown of the decision that would be made now about a locked order."""
 
 _stored = attrgetter(*OrderColumns.__struct_fields__)
 _json = msgspec.json.Encoder(enc_hook=str).encode
@@ -41,17 +47,20 @@ def rows_of(root: Root, order: Order, evidence: Evidence, brand_currency: str, n
         evidence.touches, OrderToDecide(order.occurred_at, order.net_minor, now), evidence.policies
     )
     conversion = conversion_of(root, order, _locks_at(order, decision, evidence.policies))
-    if decision.late_click:
-        conversion["flags"] = sorted({*conversion["flags"], "late_click"})
+    flags = {*conversion["flags"]} | ({"late_click"} if decision.late_click else set())
     decided = _decided(decision)
+    if order.decided is not None:
+        decided = _as_locked(json.loads(order.decided), decided, order)
+        flags |= {DIFFERS_AFTER_LOCK} if decided["now"] else set()
+    conversion["flags"] = sorted(flags)
     encoded = (
         _json(conversion),
         _json({"conversion_id": root.id, **decided}),
-        _json(_credits(root, order, decision, order.currency or brand_currency)),
+        _json(_credits(root, order, decided["credits"], order.currency or brand_currency)),
     )
     # The moment of deciding is left out: the same facts must give the same digest.
     digest = hashlib.sha256(b"".join(encoded)).digest()
-    waits = decision.verdict is attribution.AttributionStatus.PENDING_CLICK
+    waits = order.decided is None and decision.verdict is attribution.AttributionStatus.PENDING_CLICK
     return StateRows(
         root=root,
         conversion=conversion,
@@ -61,6 +70,31 @@ def rows_of(root: Root, order: Order, evidence: Evidence, brand_currency: str, n
         changed=digest != root.digest,
         waits_until=order.occurred_at + attribution.PENDING_CLICK_MAX if waits else None,
     )
+
+
+def decision_to_keep(decision: Mapping[str, Any]) -> str:
+    """A decision as a final status keeps it: JSON of its columns."""
+    return _json({name: decision[name] for name in KEPT}).decode()
+
+
+def _as_locked(kept: dict[str, Any], decided: dict[str, Any], order: Order) -> dict[str, Any]:
+    """The decision as of the lock, with what would be decided now under `now` where that credits somebody else."""
+    credits_ = kept["credits"]
+    if any("weight" not in each for each in credits_):
+        # Kept by a release before, which had no other models than these.
+        weights = attribution.MODELS[kept["model"]](len(credits_)) if len(credits_) > 1 else [attribution.WHOLE]
+        credits_ = [{**each, "weight": str(weight)} for each, weight in zip(credits_, weights, strict=True)]
+    amounts: Sequence[int | None] = [None] * len(credits_)
+    if order.net_minor is not None and credits_:
+        amounts = money.split(order.net_minor, [Fraction(each["weight"]) for each in credits_])
+    credits_ = [{**each, "net_minor": amount} for each, amount in zip(credits_, amounts, strict=True)]
+    differs = _shares(credits_) != _shares(decided["credits"])
+    now = {name: decided[name] for name in NOW} if differs else None
+    return {**kept, "credits": credits_, "now": now}
+
+
+def _shares(credits_: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    return sorted(tuple(str(each[name]) for name in (*OWNER, "weight")) for each in credits_)
 
 
 def _locks_at(order: Order, decision: Decision, policies: Policies) -> datetime | None:
@@ -92,10 +126,16 @@ def _decided(decision: Decision) -> dict[str, Any]:
         "policy_version": decision.policy_version,
         "reason": decision.reason,
         "credits": [
-            {**_owner(credit.touch), "weight_bp": credit.weight_bp, "net_minor": credit.net_minor}
+            {
+                **_owner(credit.touch),
+                "weight": str(credit.weight),
+                "weight_bp": credit.weight_bp,
+                "net_minor": credit.net_minor,
+            }
             for credit in decision.credits
         ],
         "candidates": [_candidate(each) for each in decision.candidates],
+        "now": None,
     }
 
 
@@ -113,14 +153,14 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _credits(root: Root, order: Order, decision: Decision, currency: str) -> list[dict[str, Any]]:
+def _credits(root: Root, order: Order, shares: Sequence[Mapping[str, Any]], currency: str) -> list[dict[str, Any]]:
     """The rows that reports add up: the order split over its shares, then each refund. An order that nobody gets has one share without an owner.
 
     A refund is split as the difference between what is left before and after it, so that an order refunded to nothing leaves nobody a cent.
     """
-    owners = [_owner(credit.touch) for credit in decision.credits] or [dict.fromkeys(OWNER)]
-    weights = [credit.weight for credit in decision.credits] or [attribution.WHOLE]
-    points = [credit.weight_bp for credit in decision.credits] or [attribution.WEIGHT_BP]
+    owners = [{name: share[name] for name in OWNER} for share in shares] or [dict.fromkeys(OWNER)]
+    weights = [Fraction(share["weight"]) for share in shares] or [attribution.WHOLE]
+    points = [share["weight_bp"] for share in shares] or [attribution.WEIGHT_BP]
     counted = order.status in COUNTED and not order.test
     moves = [(order.net_minor or 0, order.occurred_at)]
     moves += [(-effect.amount_minor, effect.occurred_at) for effect in order.effects]

@@ -11,10 +11,11 @@ import asyncpg
 from app import clock
 from app.database.errors import is_passing, is_too_much_at_once
 from app.database.transactions import in_transaction
-from app.domain.statuses import LOCKED, NEXT, StatusChange
+from app.domain.statuses import APPROVED, FINAL, LOCKED, NEXT, StatusChange
 from app.orders.facts import add_changes
-from app.orders.locks import lock_orders
+from app.orders.locks import Root, lock_orders
 from app.orders.recompute import OrderState, recompute_orders
+from app.orders.state import decision_to_keep
 
 log = logging.getLogger("ariane.intake")
 
@@ -46,11 +47,13 @@ class RequestedStatus:
 class StatusResult:
     """The result of `change_statuses`. When any order is unknown or refuses (its status does not allow it), nothing was written at all.
 
-    states: by the id given. changed: the ids of orders that did not have the requested status already.
+    unexplained: orders whose lock may only be lifted with a note. states: by the id given.
+    changed: the ids of orders that did not have the requested status already.
     """
 
     unknown: frozenset[UUID] = frozenset()
     refused: Mapping[UUID, str] | None = None
+    unexplained: frozenset[UUID] = frozenset()
     states: Mapping[UUID, OrderState] | None = None
     changed: frozenset[UUID] = frozenset()
 
@@ -75,10 +78,14 @@ async def change_statuses(
     refused = {root.id: root.status for root in changing if requested.status not in NEXT[root.status]}
     if refused:
         return StatusResult(refused={each: refused[root_of[each]] for each in ids if root_of[each] in refused})
+    unexplained = frozenset(root.id for root in changing if root.status == LOCKED and requested.status == APPROVED)
+    if unexplained and not requested.note:
+        return StatusResult(unexplained=frozenset(each for each in ids if root_of[each] in unexplained))
+    kept = await _decisions(connection, brand_id, changing) if requested.status in FINAL else {}
     now = clock.now()
+    decided = (requested.reason, requested.note, requested.key_id)
     changes = [
-        (root.id, StatusChange(requested.status, now, root.status, requested.reason, requested.note, requested.key_id))
-        for root in changing
+        (root.id, StatusChange(requested.status, now, root.status, *decided, kept.get(root.id))) for root in changing
     ]
     await add_changes(connection, brand_id, changes)
     states = await recompute_orders(connection, brand_id, list(touched.values()))
@@ -108,7 +115,8 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
         roots = (await lock_orders(connection, brand_id, due)).roots
         # Read under their locks: a report, or another process, may have come first.
         ready = [roots[row["id"]] for row in await connection.fetch(STILL_DUE, brand_id, due, now)]
-        changes = [(root.id, StatusChange(LOCKED, now, root.status)) for root in ready]
+        kept = await _decisions(connection, brand_id, ready)
+        changes = [(root.id, StatusChange(LOCKED, now, root.status, decided=kept.get(root.id))) for root in ready]
         await add_changes(connection, brand_id, changes)
         await recompute_orders(connection, brand_id, ready)
         return len(ready)
@@ -123,3 +131,9 @@ async def _lock_some(pool: asyncpg.Pool, brand_id: UUID, limit: int) -> int:
         log.exception("order %s cannot be locked; tried again in %s", due, POSTPONED)
         await pool.execute(POSTPONE, brand_id, due, now + POSTPONED)
         return 0
+
+
+async def _decisions(connection: asyncpg.Connection, brand_id: UUID, roots: Sequence[Root]) -> dict[UUID, str]:
+    """What is decided about these locked orders from all facts there are now, as a final status keeps it."""
+    states = await recompute_orders(connection, brand_id, roots)
+    return {key: decision_to_keep(each.decision) for key, each in states.items() if each.decision is not None}

@@ -12,7 +12,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE conversion ADD COLUMN primary_ref text, ADD COLUMN taken_apart boolean NOT NULL DEFAULT false")
+    op.execute(
+        "ALTER TABLE conversion ADD COLUMN primary_ref text, ADD COLUMN taken_apart boolean NOT NULL DEFAULT false"
+    )
     op.execute("ALTER TABLE adjustment ADD COLUMN refs text[] NOT NULL DEFAULT '{}'")
     op.execute("ALTER TABLE order_ref ALTER COLUMN conversion_id DROP NOT NULL")
 

@@ -1,5 +1,6 @@
 """The status of an order: the last word of people until something is final, whatever came first."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -72,14 +73,30 @@ def test_people_may_go_these_ways_and_no_others() -> None:
     assert ways == {
         "unverified > approved", "unverified > rejected", "pending > approved", "pending > rejected", "approved > locked",
         "approved > rejected", "rejected > pending", "rejected > rejected", "locked > paid",
+        "locked > approved",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_every_status_leads_to_known_ones_and_nothing_leads_back_from_what_is_final(status: str) -> None:
+def test_every_status_leads_to_known_ones_and_nothing_leads_back_from_what_was_paid_out(status: str) -> None:
     assert set(NEXT[status]) <= set(STATUSES)
     if status in FINAL:
-        assert not set(NEXT[status]) - set(FINAL)
+        assert set(NEXT[status]) <= ({"approved", "paid"} if status == "locked" else set())
+
+
+def test_a_lock_that_was_lifted_is_none_and_its_hold_begins_anew() -> None:
+    locked, lifted = change("locked", 1), replace(change("approved", 2), was="locked", note="a mistake")
+    assert stand([lifted, locked]) == Standing("approved", approved_at=lifted.changed_at, lifted_at=lifted.changed_at)
+    relocked = change("locked", 3)
+    assert stand([relocked, lifted, locked]).locked_at == relocked.changed_at
+    assert stand([change("paid", 0), lifted, locked]).status == "paid"
+    rejected = stand([change("rejected", 4, "fraud"), change("pending", 5), lifted, locked])
+    assert rejected == Standing(lifted_at=lifted.changed_at)
+
+
+def test_a_lock_keeps_what_was_decided_by_the_first_final_status() -> None:
+    locked = replace(change("locked", 1), decided="{}")
+    assert stand([locked, replace(change("paid", 2), decided="[]")]).decided == "{}"
 
 
 changes = st.builds(

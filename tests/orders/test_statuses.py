@@ -1,6 +1,7 @@
 """Holds that pass: an approved order is locked by the background process, once, and a fact says so."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,12 +12,13 @@ from msgspec.structs import replace
 
 from app import clock, random_ids
 from app.database.transactions import in_transaction
-from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
+from app.domain import ids
+from app.domain.orders import TRUST_PIXEL, TRUST_WEBHOOK, OrderReport, Receipt, RefundReport
 from app.orders import statuses as module
 from app.orders.record import record
 from app.orders.redecide import redecide_orders
 from app.orders.statuses import RequestedStatus, StatusResult, change_statuses, lock_due
-from tests.cast import Brand, create_code, create_collaboration
+from tests.cast import Brand, create_code, create_collaboration, create_link
 
 
 async def hook(pool: asyncpg.Pool, brand: Brand, *, days_ago: float, heard_days_ago: float, **fields: Any) -> UUID:
@@ -233,3 +235,156 @@ async def test_a_status_for_a_merged_order_goes_to_the_one_it_became_part_of(poo
     assert result.states is not None
     assert {each.conversion["id"] for each in result.states.values()} == {first}
     assert await pool.fetchval("SELECT count(*) FROM status_change WHERE brand_id = $1", alice.id) == 1
+
+
+# ── Locked is locked ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def owners(pool: asyncpg.Pool, brand: Brand) -> list[tuple[UUID | None, int]]:
+    rows = await pool.fetch(
+        "SELECT collaboration_id, amount_minor FROM credit WHERE brand_id = $1 ORDER BY position, share", brand.id
+    )
+    return [(each["collaboration_id"], each["amount_minor"]) for each in rows]
+
+
+async def locked_order(pool: asyncpg.Pool, brand: Brand) -> tuple[UUID, UUID, UUID]:
+    """An order of Lea's that is locked, Lea's collaboration and Max's."""
+    lea, max_ = await create_collaboration(pool, brand, "Lea"), await create_collaboration(pool, brand, "Max")
+    await create_code(pool, brand, lea, "1EA10")
+    await create_code(pool, brand, max_, "MAX5")
+    conversion_id = await hook(pool, brand, days_ago=40, heard_days_ago=40, codes=("LEA10",))
+    assert await lock_due(pool) >= 1
+    return conversion_id, lea.id, max_.id
+
+
+async def again(pool: asyncpg.Pool, brand: Brand, conversion_id: UUID) -> None:
+    await in_transaction(pool, lambda connection: redecide_orders(connection, brand.id, [conversion_id]))
+
+
+async def test_no_late_report_moves_the_credit_of_a_locked_order(pool: asyncpg.Pool, alice: Brand) -> None:
+    conversion_id, lea, max_ = await locked_order(pool, alice)
+    await hook(pool, alice, days_ago=40, heard_days_ago=0, codes=("MAX5",), lists_codes=True, version=9)
+    assert await owners(pool, alice) == [(lea, 9_000)]
+    await pool.execute("UPDATE code_assignment SET collaboration_id = $2 WHERE brand_id = $1", alice.id, max_)
+    await again(pool, alice, conversion_id)
+    assert await owners(pool, alice) == [(lea, 9_000)]
+    found = await row(pool, alice)
+    assert "differs_after_lock" in found["flags"]
+    now = json.loads(await pool.fetchval("SELECT now FROM decision WHERE brand_id = $1", alice.id))
+    assert [each["collaboration_id"] for each in now["credits"]] == [str(max_)]
+
+
+async def test_a_refund_after_the_lock_takes_from_the_credit_as_it_stands(pool: asyncpg.Pool, alice: Brand) -> None:
+    _, lea, max_ = await locked_order(pool, alice)
+    await pool.execute("UPDATE code_assignment SET collaboration_id = $2 WHERE brand_id = $1", alice.id, max_)
+    refund = RefundReport("r1", amount_minor=1_000, currency="EUR")
+    await hook(pool, alice, days_ago=40, heard_days_ago=0, codes=("LEA10",), refunds=(refund,))
+    assert await owners(pool, alice) == [(lea, 9_000), (lea, -1_000)]
+
+
+async def test_shares_are_locked_to_the_cent(pool: asyncpg.Pool, alice: Brand) -> None:
+    """Thirds of 100.00, refunded by 0.01 after the lock: the same split as without it."""
+    clicks = [await clicked(pool, alice, name, days=41 + place) for place, name in enumerate(("Lea", "Max", "Eva"))]
+    await pool.execute(
+        "INSERT INTO policy (brand_id, scope_id, version, rules, created_at) VALUES ($1, $1, 1, $2, $3)",
+        alice.id,
+        '{"model": "linear"}',
+        clock.now(),
+    )
+    fields: dict[str, Any] = {"net_minor": 10_000, "click_ids": tuple(map(str, clicks))}
+    conversion_id = await hook(pool, alice, days_ago=40, heard_days_ago=40, **fields)
+    before = await owners(pool, alice)
+    assert sorted(amount for _, amount in before) == [3_333, 3_333, 3_334]
+    assert await lock_due(pool) == 1
+    assert await owners(pool, alice) == before
+    # As a release before kept it, without exact weights.
+    await pool.execute(
+        """UPDATE status_change SET decided = (SELECT jsonb_set(decided::jsonb, '{credits}', jsonb_agg(each - 'weight'))::text
+           FROM jsonb_array_elements(decided::jsonb -> 'credits') AS each) WHERE brand_id = $1""",
+        alice.id,
+    )
+    await again(pool, alice, conversion_id)
+    assert await owners(pool, alice) == before
+    assert "differs_after_lock" not in (await row(pool, alice))["flags"]
+
+
+async def test_an_order_paid_out_without_credit_stays_so_whatever_a_pixel_names(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    max_ = await create_collaboration(pool, alice, "Max")
+    await create_code(pool, alice, max_, "MAX5")
+    conversion_id = await hook(pool, alice, days_ago=40, heard_days_ago=40)
+    assert await lock_due(pool) == 1
+    await set_status(pool, alice, conversion_id, RequestedStatus("paid", random_ids.new_id()))
+    report = OrderReport("main", "sale", ("1",), codes=("MAX5",))
+    receipt = Receipt(TRUST_PIXEL, "pixel", "pixel", clock.now() - timedelta(days=40))
+    await in_transaction(pool, lambda connection: record(connection, alice.id, [(report, receipt)]))
+    assert await owners(pool, alice) == [(None, 9_000)]
+    assert (await row(pool, alice))["status"] == "paid"
+
+
+async def test_a_pixel_never_delays_a_lock(pool: asyncpg.Pool, alice: Brand) -> None:
+    await hook(pool, alice, days_ago=40, heard_days_ago=40)
+    before = (await row(pool, alice))["locks_at"]
+    report = OrderReport("main", "sale", ("1",), visitor_id="v1", occurred_at=clock.now())
+    await in_transaction(
+        pool,
+        lambda connection: record(
+            connection, alice.id, [(report, Receipt(TRUST_PIXEL, "pixel", "pixel", clock.now()))]
+        ),
+    )
+    assert (await row(pool, alice))["locks_at"] == before
+
+
+async def test_no_order_is_locked_before_its_hold_after_the_first_trusted_receipt(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    await hook(pool, alice, days_ago=400, heard_days_ago=2)
+    locks_at = (await row(pool, alice))["locks_at"]
+    assert timedelta(days=27) < locks_at - clock.now() < timedelta(days=29)
+
+
+async def set_status(pool: asyncpg.Pool, brand: Brand, conversion_id: UUID, requested: RequestedStatus) -> StatusResult:
+    return await in_transaction(
+        pool, lambda connection: change_statuses(connection, brand.id, [conversion_id], requested)
+    )
+
+
+async def test_a_lock_is_lifted_with_a_note_and_the_order_decided_again(pool: asyncpg.Pool, alice: Brand) -> None:
+    conversion_id, lea, max_ = await locked_order(pool, alice)
+    await pool.execute("UPDATE code_assignment SET collaboration_id = $2 WHERE brand_id = $1", alice.id, max_)
+    key = random_ids.new_id()
+    refused = await set_status(pool, alice, conversion_id, RequestedStatus("approved", key))
+    assert (refused.unexplained, refused.states) == ({conversion_id}, None)
+    assert await owners(pool, alice) == [(lea, 9_000)]
+    await set_status(pool, alice, conversion_id, RequestedStatus("approved", key, note="assigned to the wrong one"))
+    found = await row(pool, alice)
+    assert (found["status"], found["locked_at"], await owners(pool, alice)) == ("approved", None, [(max_, 9_000)])
+    assert found["locks_at"] - clock.now() > timedelta(days=29)
+    fact = await pool.fetchrow("SELECT * FROM status_change WHERE brand_id = $1 ORDER BY changed_at DESC", alice.id)
+    assert fact is not None
+    assert (fact["was"], fact["note"], fact["key_id"]) == ("locked", "assigned to the wrong one", key)
+
+
+async def test_what_was_paid_out_is_never_unlocked(pool: asyncpg.Pool, alice: Brand) -> None:
+    conversion_id, *_ = await locked_order(pool, alice)
+    key = random_ids.new_id()
+    await set_status(pool, alice, conversion_id, RequestedStatus("paid", key))
+    refused = await set_status(pool, alice, conversion_id, RequestedStatus("approved", key, note="please"))
+    assert refused.refused == {conversion_id: "paid"}
+
+
+async def clicked(pool: asyncpg.Pool, brand: Brand, name: str, *, days: int) -> UUID:
+    """A click on a link of a new influencer, so many days ago."""
+    collaboration = await create_collaboration(pool, brand, name)
+    link_id = await create_link(pool, brand, collaboration, f"{name}{brand.id.hex[-12:]}".lower())
+    at = clock.now() - timedelta(days=days)
+    click_id = ids.floor_at(at)
+    await pool.execute(
+        "INSERT INTO click (brand_id, id, link_id, occurred_at, class) VALUES ($1, $2, $3, $4, 0)",
+        brand.id,
+        click_id,
+        link_id,
+        at,
+    )
+    return click_id

@@ -28,7 +28,7 @@ from app.domain import bodies, ids, orders
 from app.domain.folding import FLAGS
 from app.domain.order_fields import ORDER_FIELDS
 from app.domain.statuses import NEXT, REASONS, REJECTED
-from app.errors import Conflict, FieldError, NotFound
+from app.errors import Conflict, FieldError, Invalid, NotFound
 from app.orders import statuses
 from app.orders.recompute import read_order
 from app.orders.statuses import RequestedStatus, StatusResult
@@ -94,7 +94,8 @@ async def list_conversions(
 ) -> Page[ConversionSummary]:
     """The brand's orders, newest first; those that count nowhere (test, rejected, unverified) included."""
     decided = [
-        decision.c[name] for name in ("verdict", "method", "model", "policy_version", "reason", "credits", "candidates")
+        decision.c[name]
+        for name in ("verdict", "method", "model", "policy_version", "reason", "credits", "candidates", "now")
     ]
     same = (decision.c.brand_id == conversion.c.brand_id) & (decision.c.conversion_id == conversion.c.id)
     columns = [column for column in conversion.c if column.name != "digest"]
@@ -156,7 +157,8 @@ class StatusGiven(Given):
 
     status: Literal["approved", "rejected", "pending", "locked", "paid"] = Field(
         description="From `pending` or `unverified`: `approved`, `rejected`. From `approved`: `locked`, `rejected`. From `rejected`: `pending`, which "
-        "takes the rejection back (a paid order is approved again at once). From `locked`: `paid`. `locked` and `paid` are for ever."
+        "takes the rejection back (a paid order is approved again at once). From `locked`: `paid`, or `approved`, which lifts the lock and needs a "
+        "`note`; the hold begins anew. `paid` is for ever."
     )
     reason: Reason | None = Field(default=None, description="Why: required with `rejected`, and only there.")
     note: Note | None = Field(default=None, description="For those who read it later.")
@@ -235,6 +237,9 @@ async def _decide(
         code = "conversion_not_found"
         fields = tuple(FieldError(field, "no such conversion", code) for field in unknown)
         raise NotFound(f"no such conversion: {', '.join(unknown[:10])}", code=code, fields=fields)
+    unexplained = [field for field, each in wanted.items() if each in answer.unexplained]
+    if unexplained:
+        raise Invalid.at(FieldError("note", f"say why the lock of {', '.join(unexplained[:10])} is lifted", "required"))
     refused = answer.refused or {}
     errors = [
         FieldError(field, _allowed(refused[each]), "status_not_allowed")
