@@ -20,6 +20,8 @@ from app.domain.kpi import Metric
 from app.domain.orders import Context, Customer, OrderLine, OrderReport, Parsed, RefundReport, Witness
 from app.domain.reconciliation import Compared, Listed, Ours
 from app.domain.refunds import RefundOutcome
+from app.domain.signals import NO_SIGNALS
+from app.domain.trust import Rank
 
 MODULES = [
     importlib.import_module(f"app.domain.{path.stem}")
@@ -35,7 +37,17 @@ RECORDS = [kind for kind in CLASSES if dataclasses.is_dataclass(kind)]
 STRUCTS = [kind for kind in CLASSES if issubclass(kind, msgspec.Struct)]
 SUMS = {"Reconciliation", "Waterfall", "_RefundState"}
 """What adds up while it runs."""
-ONE_AN_ORDER = {"Decision", "Order", "OrderColumns", "Parsed", "RefundOutcome", "Sold", "_Books"}
+ONE_AN_ORDER = {
+    "Decision",
+    "Order",
+    "OrderColumns",
+    "Parsed",
+    "RefundOutcome",
+    "Signals",
+    "Sold",
+    "TrustRules",
+    "_Books",
+}
 """Structs that hold collections, one an order: the garbage collector may look at these."""
 
 
@@ -66,9 +78,9 @@ REPORT = OrderReport("main", "sale", ("1",))
         (Witness(REPORT, 20, b"", NOW), {"report": REPORT, "trust": 20, "content_hash": b"", "received_at": NOW, "door": "", "platform": ""}),
         (Parsed(), {"topic": "", "external_id": ""}),
         (Context(NOW, "EUR", max), {"received_at": NOW, "currency": "EUR", "customer_key": max, "shop": "main", "click_param": "ariane"}),
-        (Order(), {"status": "stub", "origin": "unknown"}),
+        (Order(), {"status": "stub", "origin": "unknown", "signals": NO_SIGNALS}),
         (RefundOutcome(), {"flags": frozenset()}),
-        (Touch(Method.CODE, "LEA"), {"method": "code", "signal": "LEA", "shown": "", "credit_policy": CreditPolicy.ALWAYS}),
+        (Touch(Method.CODE, "LEA"), {"method": "code", "signal": "LEA", "shown": "", "credit_policy": CreditPolicy.ALWAYS, "rank": Rank.TRUSTED}),
         (Policy(), {"model": "last", "click_window_days": 30, "precedence": ("code", "click", "visitor"), "hold_days": 30}),
         (Metric("a", "count", "b", "c"), {"name": "a", "unit": "count", "formula": "b", "source": "c", "above": "", "below": "", "nothing": ""}),
         (Compared("matched", "equal", None, None), {"status": "matched", "reason": "equal"}),

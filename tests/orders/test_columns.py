@@ -19,9 +19,9 @@ PREVIOUS = {
     ("table", "columns", "others"),
     [
         (tables.witness, FACT, set()),
-        (tables.adjustment, FACT, PREVIOUS),
+        (tables.adjustment, FACT, {*PREVIOUS, "refs"}),
         (tables.status_change, CHANGED, set()),
-        (tables.conversion, CONVERSION, {"root_id", "digest", "updated_at"}),
+        (tables.conversion, CONVERSION, {"root_id", "digest", "taken_apart", "updated_at"}),
         (tables.decision, DECISION, {"decided_at"}),
         (tables.credit, CREDIT.split(", "), set()),
     ],

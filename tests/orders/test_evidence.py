@@ -76,7 +76,15 @@ async def test_a_code_is_a_candidate_with_its_owner_known_or_not(pool: asyncpg.P
     assert [len(recorded.state.decision[name]) for name in ("credits", "candidates")] == [1, 3]
     [decision] = await pool.fetch("SELECT * FROM decision WHERE brand_id = $1", alice.id)
     assert json.loads(decision["credits"]) == [
-        {**NOBODY, **shown(lea), "code_id": str(code_id), "method": "code", "weight_bp": 10_000, "net_minor": 10_000}
+        {
+            **NOBODY,
+            **shown(lea),
+            "code_id": str(code_id),
+            "method": "code",
+            "weight": "1",
+            "weight_bp": 10_000,
+            "net_minor": 10_000,
+        }
     ]
     assert (decision["verdict"], decision["method"], decision["model"]) == ("attributed", "code", "last")
     assert (decision["policy_version"], decision["reason"]) == (0, "code_owner")
