@@ -160,8 +160,6 @@ def fold(
 def _deleted_refunds(ranked: Sequence[Witness]) -> frozenset[str]:
     """Refunds that a shop has listed and lists no longer. Lists of one version are one list: a refund in any of them exists."""
     stating = [witness for witness in ranked if witness.report.refund_ids is not None]
-    if not stating:
-        return frozenset()
     stated = [(witness.rank[:2], set(witness.report.refund_ids or ())) for witness in stating]
     there = set().union(*(refund_ids for rank, refund_ids in stated if rank == stated[0][0]))
     return frozenset().union(*(refund_ids for _, refund_ids in stated)) - there

@@ -97,6 +97,15 @@ def test_a_pixel_that_tells_what_was_paid_is_compared_with_what_was_paid() -> No
     assert accounts(fold([taxed, knows_tax], []))["pixel 0"] == ("confirmed", 10_500, 0)
 
 
+def test_a_report_that_knows_its_own_tax_is_compared_by_that_and_not_by_the_order_s() -> None:
+    paid = shop(net_minor=13_000, estimated=True)
+    newer, older = server(version=2, net_minor=12_000, tax_minor=1_000), server(net_minor=10_000, tax_minor=3_000)
+    shipped = server(version=3, shipping_minor=0)
+    order = fold([paid, newer, older, shipped], [])
+    assert order.tax_minor == 1_000
+    assert accounts(order)["api 0"] == ("confirmed", 10_000, 0)
+
+
 def test_an_amount_with_tax_that_nobody_tells_apart_is_not_compared() -> None:
     order = fold([shop(net_minor=10_000), pixel(net_minor=12_500, estimated=True)], [])
     assert accounts(order)["pixel 0"] == ("other_base", 12_500, None)

@@ -96,6 +96,12 @@ def test_a_flag_may_be_written_in_english_and_french(words: tuple[str, ...], tes
     assert [report.test for report in reports if isinstance(report, OrderReport)] == [test] * len(words)
 
 
+def test_an_amount_that_is_no_whole_number_is_quoted() -> None:
+    found = read("order_id,net_minor", "1,49.90")
+    assert isinstance(found, Refusal)
+    assert "'49.90' is not a whole number of minor units" in found.detail
+
+
 def test_a_row_of_empty_cells_is_nothing() -> None:
     assert read("order_id;net", " ; ", ";") is None
 

@@ -151,6 +151,7 @@ def test_amounts_are_in_major_or_in_minor_units_and_refunds_of_either_sign() -> 
     assert (found.total_minor, found.tax_minor, found.refunded_minor) == (1_000, 200, 300)
     assert listed("order_id,net_minor,currency", "1,999999999999999,jpy").currency == "JPY"
     assert listed("order_id,total,currency", "1,500,JPY").total_minor == 500
+    assert listed("order_id,total_minor", "1,0").total_minor == 0
     # Both spellings of one amount in one object: the major one counts.
     both = read_object(order_id="1", total="5", total_minor=7)
     assert isinstance(both, Listed)

@@ -171,6 +171,9 @@ def test_every_instant_that_is_read_or_worked_out_is_in_utc() -> None:
     period, _ = read_period(None, "2026-07-01T00:00:00+02:00", PARIS, NOW)
     assert period is not None
     assert {each.tzinfo for each in (period.start, period.end, start_of_day(date(2026, 7, 1), PARIS))} == {UTC}
+    before, _ = read_period(None, "2026-07-01T12:00:00+02:00", PARIS, NOW)
+    assert before is not None
+    assert before.start.tzinfo is UTC
 
 
 def test_today_is_the_day_of_the_zone_and_not_of_the_server() -> None:
