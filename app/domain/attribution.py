@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from itertools import product
 from typing import NamedTuple
 from uuid import UUID
 
@@ -241,9 +242,9 @@ def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Polici
     An unknown click makes the verdict `pending_click` only while it could still change who gets the order, and for PENDING_CLICK_MAX at most.
     """
     judged = [(touch, _fault(touch, conversion, policies)) for touch in touches]
-    policy = policies.governing([touch for touch, fault in judged if fault is None])
-    outcome = _award(judged, policy)
-    pending = _could_change(judged, outcome, conversion, policy)
+    outcome = _award(judged, policies)
+    policy = outcome.policy
+    pending = _could_change(judged, outcome, conversion, policies)
     shares = _share(outcome, conversion.net_minor)
     candidates = _candidates(judged, outcome, policy)
     method = shares[0].touch.method if shares else None
@@ -263,6 +264,8 @@ Winners = tuple[tuple[Touch, Fraction], ...]
 
 class _Outcome(NamedTuple):
     winners: Winners
+    # The policy that governs the rank of the winners; where nobody wins, the highest rank that has an eligible touch.
+    policy: Policy
     # Eligible codes whose credit policy withholds the credit, with the reason.
     withheld: Mapping[str, Reason]
 
@@ -310,15 +313,21 @@ def _within(moment: datetime | None, starts_at: datetime | None, ends_at: dateti
     return (starts_at is None or starts_at <= moment) and (ends_at is None or moment < ends_at)
 
 
-def _award(judged: Judged, policy: Policy) -> _Outcome:
-    """The winners among the touches without a fault, and the withheld codes."""
+def _award(judged: Judged, policies: Policies) -> _Outcome:
+    """The winners among the touches without a fault, and the withheld codes.
+
+    Each rank is governed by the policy of its own touches: else a stranger's click could put another policy in force.
+    """
     eligible = [touch for touch, fault in judged if fault is None]
     withheld: dict[str, Reason] = {}
+    governing: Policy | None = None
     for rank in sorted({touch.rank for touch in eligible}, reverse=True):
+        policy = policies.governing([touch for touch in eligible if touch.rank is rank])
+        governing = governing or policy
         winners = _award_among(eligible, rank, policy, withheld)
         if winners:
-            return _Outcome(winners, withheld)
-    return _Outcome((), withheld)
+            return _Outcome(winners, policy, withheld)
+    return _Outcome((), governing or policies.brand, withheld)
 
 
 def _award_among(eligible: Sequence[Touch], rank: Rank, policy: Policy, withheld: dict[str, Reason]) -> Winners:
@@ -409,14 +418,16 @@ def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Cand
     return tuple(found)
 
 
-def _could_change(judged: Judged, outcome: _Outcome, conversion: OrderToDecide, policy: Policy) -> bool:
+def _could_change(judged: Judged, outcome: _Outcome, conversion: OrderToDecide, policies: Policies) -> bool:
     """Whether the arrival of a click that the order names could give the order to someone else.
 
-    Tried rather than derived: suppose the click arrives, from somebody new or from the owner of one of the codes, and decide again.
+    Tried rather than derived: suppose the click arrives, from somebody new or from the owner of one of the codes, in another campaign or in one of
+    those that the order has touches of, and decide again.
     """
     if conversion.as_of >= conversion.occurred_at + PENDING_CLICK_MAX:
         return False
     owners = {touch.influencer_id for touch, fault in judged if touch.method is Method.CODE and fault is None}
+    campaigns = {touch.campaign_id for touch, fault in judged if fault is None}
     now = [(touch.method, touch.signal, weight) for touch, weight in outcome.winners]
     for touch, fault in judged:
         if fault is not Reason.UNKNOWN_CLICK or touch.method is not Method.CLICK or touch.id is None:
@@ -424,9 +435,9 @@ def _could_change(judged: Judged, outcome: _Outcome, conversion: OrderToDecide, 
         clicked_at = ids.minted_at(touch.id)
         if clicked_at > conversion.occurred_at + LATE_CLICK_MAX:
             continue
-        for owner in (None, *owners):
-            arrived = replace(touch, occurred_at=clicked_at, influencer_id=owner)
-            tried = _award([*judged, (arrived, None)], policy)
+        for owner, campaign in product((None, *owners), (None, *campaigns)):
+            arrived = replace(touch, occurred_at=clicked_at, influencer_id=owner, campaign_id=campaign)
+            tried = _award([*judged, (arrived, None)], policies)
             if [(each.method, each.signal, weight) for each, weight in tried.winners] != now:
                 return True
     return False

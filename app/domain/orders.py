@@ -296,9 +296,19 @@ read_refund_report = msgspec.json.Decoder(RefundReport).decode
 """The RefundReport of stored JSON."""
 
 
+UNSIGNED_AGAIN_S = 60
+"""Seconds within which an equal unsigned report is the same one: a page that is loaded again at once."""
+
+
 def content_hash(receipt: Receipt, stored: bytes) -> bytes:
-    """SHA-256 over where a report came from and its stored JSON: an equal report from one place is one fact."""
+    """SHA-256 over where a report came from and its stored JSON: an equal report from one place is one fact.
+
+    When an unsigned report came decides whether it is used, and an equal one that a stranger sent long before must not date it: so the minute of
+    its receipt is hashed too.
+    """
     source = "\n".join((receipt.door, receipt.platform, receipt.origin_id or "", str(receipt.trust), ""))
+    if not is_trusted(receipt.trust):
+        source += f"{int(receipt.received_at.timestamp()) // UNSIGNED_AGAIN_S}\n"
     return hashlib.sha256(source.encode() + stored).digest()
 
 

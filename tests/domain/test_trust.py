@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.domain import ids, money
 from app.domain.attribution import CreditPolicy, Method, OrderToDecide, Policies, Policy, Reason, Touch, decide
@@ -193,6 +194,13 @@ def test_without_a_stated_time_the_window_lies_around_the_first_trusted_receipt(
     ]
 
 
+def test_an_equal_pixel_that_a_stranger_sent_the_day_before_does_not_take_the_honest_one_out_of_its_window() -> None:
+    trusted, honest = webhook(occurred_at=NOON), pixel(codes=("LEA10",), at=NOON + MINUTE)
+    for at in (NOON - DAY, NOON - HOUR - MINUTE, NOON + 30 * DAY):
+        for hits in ([pixel(codes=("LEA10",), at=at), honest], [honest, pixel(codes=("LEA10",), at=at)]):
+            assert fold([trusted, *hits], []).codes == ("1EA10",)
+
+
 def test_without_any_trusted_report_every_pixel_counts() -> None:
     assert ranks(pixel(), pixel(at=NOON + 30 * DAY)) == [(Rank.NUMBER, None)] * 2
 
@@ -327,6 +335,17 @@ def test_a_stranger_s_click_takes_no_code_from_the_winner() -> None:
     if_winner = code(LEA, Rank.TRUSTED, credit_policy=CreditPolicy.IF_WINNER)
     assert decided(if_winner, click(LEA, Rank.PROOF, days=3), click(MAX, Rank.NUMBER))[0] == [LEA]
     assert decided(if_winner, click(LEA, Rank.PROOF, days=3), click(MAX, Rank.PROOF))[0] == [MAX]
+
+
+def test_a_stranger_s_click_in_another_campaign_puts_no_other_policy_in_force() -> None:
+    """Where all touches are of one campaign its own policy governs; a touch of a lower rank is none of them."""
+    own = Policy(precedence=(Method.CLICK, Method.CODE), version=3)
+    policies = Policies(Policy(), {LEA: own})
+    eva = replace(click(LEA, Rank.TRUSTED), influencer_id=UUID(int=3))
+    for strangers in ([], [click(MAX, Rank.NUMBER)], [click(MAX, Rank.PROOF), code(MAX, Rank.NUMBER, "MAX5")]):
+        decision = decide([code(LEA, Rank.TRUSTED), eva, *strangers], OrderToDecide(NOON, 10_000, NOON), policies)
+        assert [each.touch.influencer_id for each in decision.credits] == [UUID(int=3)]
+        assert decision.policy_version == 3
 
 
 # ── Whatever a stranger sends ────────────────────────────────────────────────────────────────────────────────────────
