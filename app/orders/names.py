@@ -146,9 +146,14 @@ async def lock_named(connection: asyncpg.Connection, brand_id: UUID, reports: Se
 
 
 def _clear(names: Sequence[Name], ids: Mapping[Name, UUID | None]) -> list[Name]:
-    """The names of a report without the ambiguous ones; where it gives no other, the name of the order of all such reports."""
+    """The names of a report without the ambiguous ones; where it gives no other, the name of the order of all such reports. An order that the shop
+    system names is still found by its number.
+    """
     clear = [name for name in names if name not in ids or ids[name] is not None]
     shop, kind, first = names[0]
+    if first.startswith(PRIMARY):
+        found = {name for name in names if name not in clear}
+        clear += [(shop, kind, f"{AMBIGUOUS}{name}{first}") for _, _, name in sorted(found)]
     return clear or [(shop, kind, f"{AMBIGUOUS}{first}")]
 
 
@@ -236,6 +241,10 @@ async def take_apart(
     leads: dict[str, UUID | None] = {
         name: targets[order] for name, order in grouping.owners.items() if order in targets
     }
+    for each in namings:
+        if each.primary is not None:
+            claimed = grouping.ambiguous.intersection(each.names)
+            leads |= {f"{AMBIGUOUS}{name}{each.primary}": targets[each.primary] for name in claimed}
     for name in grouping.ambiguous:
         leads[name] = None
         if name in targets:

@@ -9,8 +9,11 @@ import httpx2
 import pytest
 
 from app import clock, random_ids
+from app.database.transactions import in_transaction
 from app.domain import ids
 from app.domain.codes import normalise
+from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
+from app.orders.record import record
 from tests.cast import Brand, Collaboration, create_code, create_collaboration, create_link
 
 ORDER: dict[str, Any] = {"order_id": "1001", "net_minor": 4990, "currency": "EUR", "codes": ["lea-10"]}
@@ -265,3 +268,16 @@ async def test_a_key_that_may_only_report_reports_and_reads_nothing(
     assert (await api.post("/v1/conversions", json=ORDER, headers=alice.auth)).status_code == 201
     assert (await api.get("/v1/conversions", headers=alice.auth)).status_code == 403
     assert (await api.post("/v1/conversions", json=ORDER)).status_code == 401
+
+
+async def test_a_number_that_several_orders_have_finds_them_all(
+    as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient, pool: asyncpg.Pool, alice: Brand
+) -> None:
+    receipt = Receipt(TRUST_WEBHOOK, "hook", "shopify", clock.now())
+    for order_id in ("731001", "732001", "733001"):
+        report = OrderReport("main", "sale", (order_id, "2001"), order_id=order_id, net_minor=1, system="shopify")
+        await in_transaction(pool, lambda connection, report=report: record(connection, alice.id, [(report, receipt)]))  # type: ignore[misc]
+    await as_alice.post("/v1/conversions", json={**ORDER, "order_id": "2001"})
+    found = (await as_alice.get("/v1/conversions", params={"order_id": "#2001"})).json()["data"]
+    assert sorted(each["order_id"] for each in found) == ["2001", "731001", "732001", "733001"]
+    assert (await as_charlie.get("/v1/conversions", params={"order_id": "2001"})).json()["data"] == []

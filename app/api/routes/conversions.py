@@ -26,6 +26,7 @@ from app.database.tables import campaign, conversion, credit, decision, influenc
 from app.database.transactions import in_transaction
 from app.domain import bodies, ids, orders
 from app.domain.folding import FLAGS
+from app.domain.naming import AMBIGUOUS, PRIMARY
 from app.domain.order_fields import ORDER_FIELDS
 from app.domain.statuses import NEXT, REASONS, REJECTED
 from app.errors import Conflict, FieldError, Invalid, NotFound
@@ -127,9 +128,11 @@ async def list_conversions(
 
 
 def _roots_named(brand_id: UUID, name: str) -> Select[Any]:
-    """The orders that go by this name, each as the one it may have been merged into."""
+    """The orders that go by this name, each as the one it may have been merged into; all of them for a number that several orders have."""
     names = {name, orders.order_ref(name)}
-    named = select(order_ref.c.conversion_id).where(order_ref.c.brand_id == brand_id, order_ref.c.ref.in_(names))
+    number = f"{AMBIGUOUS}{orders.order_ref(name)}"
+    by_name = order_ref.c.ref.in_({*names, number}) | order_ref.c.ref.startswith(f"{number}{PRIMARY}", autoescape=True)
+    named = select(order_ref.c.conversion_id).where(order_ref.c.brand_id == brand_id, by_name)
     merged = conversion.alias("merged")
     return select(merged.c.root_id).where(merged.c.brand_id == brand_id, merged.c.id.in_(named))
 
