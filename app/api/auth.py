@@ -33,11 +33,12 @@ SCHEME = HTTPBearer(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The brand of a request, its key, and the scopes of the key."""
+    """The brand of a request, its key, and the scopes of the key. shop: of orders that the key reports without naming one; None: `main`."""
 
     brand_id: UUID
     key_id: UUID
     scopes: frozenset[str]
+    shop: str | None = None
 
 
 def key_hash(key: str) -> bytes:
@@ -59,13 +60,13 @@ class KeyRing:
         if cached is not None and cached[1] > clock.monotonic_s():
             return cached[0]
         row = await self._pool.fetchrow(
-            "SELECT brand_id, id, scopes FROM api_key WHERE key_hash = $1 AND kind = 'secret' AND revoked_at IS NULL",
+            "SELECT brand_id, id, scopes, shop FROM api_key WHERE key_hash = $1 AND kind = 'secret' AND revoked_at IS NULL",
             digest,
         )
         caller = None
         if row is not None:
             scopes = frozenset[str]().union(*(INCLUDES.get(scope, set()) for scope in row["scopes"]))
-            caller = Caller(row["brand_id"], row["id"], scopes)
+            caller = Caller(row["brand_id"], row["id"], scopes, row["shop"])
         if len(self._cache) >= KEY_CACHE_ROWS:
             self._cache.clear()
         self._cache[digest] = (caller, clock.monotonic_s() + KEY_CACHE_S)

@@ -160,7 +160,8 @@ class ConversionSummary(BaseModel):
     kind: str
     status: str = Field(
         description="`pending`; `approved` once paid, or by you; `locked` when its hold has passed: only refunds change its money then; `paid`; "
-        "`rejected` by you; `unverified`: only a pixel reported it, though the shop has a signed source; `stub`: only refunds name it so far."
+        "`rejected` by you; `unverified`: only a pixel reported it, and the shop has a signed source, or a server that reports every order, or the "
+        "amount is more than pixels are believed for; `stub`: only refunds name it so far."
     )
     status_reason: str | None = Field(description="Why it was rejected.")
     locks_at: Moment | None = Field(description="When it will be locked, while it is approved.")
@@ -330,6 +331,7 @@ async def take_report(
         received_at=now,
         currency=currency,
         customer_key=partial(customer_key, state.customer_secret, caller.brand_id),
+        shop=caller.shop or "main",
     )
     names = {field.name for field in fields}
     reason = "is not a field of this request"

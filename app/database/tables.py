@@ -201,6 +201,8 @@ api_key = lookup_table(
     text_column("hint"),
     timestamp_column("created_at"),
     timestamp_column("revoked_at", nullable=True),
+    # Of a secret key of a shop, when its server began and ceased to report every order: from, until, from … An odd number: it does so now.
+    sa.Column("every_order_edges", ARRAY(sa.TIMESTAMP(timezone=True)), nullable=False, server_default="{}"),
     sa.Index(None, "brand_id"),
 )
 

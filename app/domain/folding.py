@@ -97,8 +97,8 @@ def fold(
 
     Each field comes from the most trusted witness that states it. Where there is a trusted witness, an unsigned one (pixel, beacon) only adds
     signals, and an amount where no trusted one states any; an order that rests on either is flagged `unsigned`. rules: how far those are believed.
-    signed: when the shop had a signed source, as half-open intervals. An order first reported in one of them, and by unsigned witnesses
-    alone, is `unverified`: outside revenue until a signed one confirms it.
+    signed: when every order of the shop came by a trusted report too, as half-open intervals. An order first reported in one of them, and by
+    unsigned witnesses alone, is `unverified`: outside revenue until a trusted one confirms it. So is one of an amount that pixels are not believed for.
     changes: what people decided. Once locked, its amounts, date and test mark are what had been received by then; what later witnesses
     would change is flagged `changed_after_lock`, and only refunds move money. tolerance: by how much two witnesses may differ without a flag.
     Without any witness it is a stub: its refunds are stored and have no effect yet.
@@ -121,7 +121,7 @@ def fold(
     signals = signals_of(ranked)
     if _rests_on_pixels(books, signals):
         flags.add("unsigned")
-    status = standing.status or _reported_status(witnessed, signed)
+    status = standing.status or _reported_status(ranked, signed, too_much=books.too_much)
     reports = [witness.report for witness in witnessed]
     customers = [report.customer for report in reports]
     return Order(
@@ -298,9 +298,13 @@ def _first_stated(reports: Iterable[OrderReport | Customer], name: str) -> Any:
     return None
 
 
-def _reported_status(witnesses: Sequence[Witness], signed: Sequence[tuple[datetime, datetime | None]]) -> str:
-    if signed and not any(is_trusted(witness.trust) for witness in witnesses):
-        first_received = min(witness.received_at for witness in witnesses)
-        if any(start <= first_received and (end is None or first_received < end) for start, end in signed):
+def _reported_status(
+    ranked: Sequence[Ranked], signed: Sequence[tuple[datetime, datetime | None]], *, too_much: bool
+) -> str:
+    trusted = [each.witness for each in ranked if each.rank is Rank.TRUSTED]
+    if not trusted:
+        first_received = min(each.witness.received_at for each in ranked)
+        if too_much or any(start <= first_received and (end is None or first_received < end) for start, end in signed):
             return UNVERIFIED
-    return APPROVED if _first_stated([witness.report for witness in witnesses], "paid") else PENDING
+    reports = [witness.report for witness in trusted or (each.witness for each in ranked)]
+    return APPROVED if _first_stated(reports, "paid") else PENDING

@@ -1,6 +1,6 @@
 """The status of an order: the one its reports give it, unless people decided otherwise. A fold over facts, like everything else.
 
-    stub ─ only refunds name it            unverified ─ only a pixel reported it, though the shop has a signed source
+    stub ─ only refunds name it            unverified ─ only a pixel reported it, where that is not enough
     pending ──▶ approved ──▶ locked ──▶ paid
        │           │
        └───────────┴──▶ rejected(reason) ──▶ pending, until it is locked; locked ──▶ approved(note), until it is paid

@@ -27,7 +27,11 @@ from app.platforms.registry import PARTIAL
 
 # An order that a platform of `PARTIAL` leaves out is not in doubt for that.
 SIGNED_SOURCES = """
-SELECT shop, created_at, pauses, archived_at FROM source WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> ALL($2)
+SELECT shop, array_append(created_at || pauses, archived_at) AS edges FROM source
+WHERE brand_id = $1 AND cardinality(secrets) > 0 AND platform <> ALL($2)
+UNION ALL
+SELECT shop, CASE WHEN cardinality(every_order_edges) % 2 = 1 THEN array_append(every_order_edges, revoked_at) ELSE every_order_edges END
+FROM api_key WHERE brand_id = $1 AND kind = 'secret' AND shop IS NOT NULL AND cardinality(every_order_edges) > 0
 """
 TOLERANCE = "SELECT witness_tolerance_bp, witness_tolerance_minor FROM brand WHERE id = $1"
 RULES = "SELECT pixel_signals, pixel_window_minutes, currency, pixel_amount_max_minor FROM brand WHERE id = $1"
@@ -171,10 +175,12 @@ async def _read_rules(connection: asyncpg.Connection, brand_id: UUID, facts: Ite
 async def _signed_sources(
     connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[OrderFacts]
 ) -> dict[str, list[tuple[datetime, datetime | None]]]:
-    """When each shop had a source that signs what it sends; read only if an order rests on unsigned reports alone."""
+    """When each shop had a source that signs what it sends, or a server that reports every order; read only if an order rests on unsigned
+    reports alone.
+    """
     found: dict[str, list[tuple[datetime, datetime | None]]] = {}
     if any(each.witnesses and not any(is_trusted(one.trust) for one in each.witnesses) for each in facts):
         for row in await connection.fetch(SIGNED_SOURCES, brand_id, PARTIAL):
-            edges = [row["created_at"], *row["pauses"], row["archived_at"]]
+            edges = row["edges"]
             found.setdefault(row["shop"], []).extend(zip(edges[::2], edges[1::2], strict=True))
     return found

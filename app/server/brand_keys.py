@@ -164,10 +164,10 @@ async def _make_brand(connection: asyncpg.Connection, name: str, currency: str, 
 
 
 async def _make_keys(connection: asyncpg.Connection, brand_id: UUID, scopes: tuple[str, ...]) -> Keys:
-    secret, _ = await insert_key(connection, brand_id, name=NAME_GIVEN, scopes=scopes, shop=None)
+    secret, _ = await insert_key(connection, brand_id, kind="secret", name=NAME_GIVEN, scopes=scopes, shop=None)
     public: str | None = await connection.fetchval(PUBLISHABLE, brand_id)
     if public is None:
-        public, _ = await insert_key(connection, brand_id, name=NAME_GIVEN, scopes=(), shop="main")
+        public, _ = await insert_key(connection, brand_id, kind="publishable", name=NAME_GIVEN, scopes=(), shop="main")
     return Keys(ids.show("brand", brand_id), secret, public)
 
 

@@ -39,7 +39,9 @@ async def test_a_publishable_key_belongs_to_a_shop_and_opens_nothing_here(
     assert await fields_at_fault(as_alice, "/v1/keys", {"kind": "publishable", "scopes": ["read"]}) == {
         "scopes": "not_for_publishable"
     }
-    assert await fields_at_fault(as_alice, "/v1/keys", {"shop": "fr"}) == {"shop": "not_for_secret"}
+    for scopes in ([], ["read"]):
+        body = {"shop": "fr", "scopes": scopes}
+        assert await fields_at_fault(as_alice, "/v1/keys", body) == {"shop": "not_for_secret"}
     assert set(await fields_at_fault(as_alice, "/v1/keys", {"scopes": ["root"]})) == {"scopes.0"}
 
 
@@ -93,6 +95,59 @@ async def test_a_scope_allows_what_it_says_and_nothing_else(
     for name in set(attempts) - allowed:
         assert attempts[name].status_code == 403, name
         assert 'error="insufficient_scope"' in attempts[name].headers["WWW-Authenticate"]
+
+
+async def test_a_key_made_for_a_shop_s_server_reports_every_order_of_it_and_says_so(
+    as_alice: AsyncClient, api: AsyncClient
+) -> None:
+    made = await post(as_alice, "/v1/keys", {"shop": "fr", "scopes": ["conversions"]})
+    assert (made["shop"], made["reports_every_order"]) == ("fr", True)
+    assert (await as_alice.get(f"/v1/keys/{made['id']}")).json()["reports_every_order"] is True
+    headers = bearer(made["secret_key"])
+    answers = [
+        await api.post("/v1/conversions", json=body, headers=headers)
+        for body in ({"order_id": "1"}, {"order_id": "1", "shop": "de"})
+    ]
+    assert [answer.json()["shop"] for answer in answers] == ["fr", "de"]
+    for body in (
+        {"scopes": ["conversions"]},
+        {"shop": "fr", "scopes": ["conversions", "read"]},
+        {"kind": "publishable"},
+    ):
+        assert (await post(as_alice, "/v1/keys", body))["reports_every_order"] is False
+    for body in ({"shop": "fr", "scopes": ["write"]}, {"shop": "fr", "scopes": ["conversions"]}):
+        for given in (True, False):
+            other = await post(as_alice, "/v1/keys", {**body, "reports_every_order": given})
+            assert other["reports_every_order"] is given
+    for body in ({"scopes": ["conversions"]}, {"kind": "publishable", "shop": "fr"}):
+        assert await fields_at_fault(as_alice, "/v1/keys", {**body, "reports_every_order": True}) == {
+            "reports_every_order": "only_for_shop"
+        }
+
+
+async def test_that_a_server_reports_every_order_is_turned_on_and_off_from_now_on(
+    as_alice: AsyncClient, as_charlie: AsyncClient, pool: asyncpg.Pool
+) -> None:
+    made = await post(as_alice, "/v1/keys", {"shop": "fr", "scopes": ["conversions"]})
+    path = f"/v1/keys/{made['id']}"
+
+    async def edges() -> int:
+        found: int = await pool.fetchval(
+            "SELECT cardinality(every_order_edges) FROM api_key WHERE hint = $1 AND shop = 'fr'", made["hint"]
+        )
+        return found
+
+    for given, count in ((True, 1), (False, 2), (False, 2), (True, 3)):
+        changed = await as_alice.patch(path, json={"reports_every_order": given})
+        assert (changed.json()["reports_every_order"], await edges()) == (given, count)
+    assert (await as_charlie.patch(path, json={"reports_every_order": False})).status_code == 404
+    shopless = await post(as_alice, "/v1/keys", {"scopes": ["conversions"]})
+    refused = await as_alice.patch(f"/v1/keys/{shopless['id']}", json={"reports_every_order": True})
+    assert [(each["field"], each["code"]) for each in refused.json()["errors"]] == [
+        ("reports_every_order", "only_for_shop")
+    ]
+    await as_alice.delete(path)
+    assert (await as_alice.patch(path, json={"reports_every_order": False})).json()["code"] == "key_revoked"
 
 
 async def test_charlie_gets_404_for_keys(as_alice: AsyncClient, as_charlie: AsyncClient, charlie: Brand) -> None:

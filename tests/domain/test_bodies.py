@@ -305,7 +305,10 @@ def test_the_table_is_a_json_schema() -> None:
         **text,
         "description": "The shop's own id of the order; `#1001` and `1001` are one.",
     }
-    assert found["shop"] == {"anyOf": [text, {"type": "null"}], "description": "`main` by default."}
+    assert found["shop"] == {
+        "anyOf": [text, {"type": "null"}],
+        "description": "The key's by default; `main` where it has none.",
+    }
     assert found["tax_minor"] == {
         "anyOf": [{"type": "integer", "minimum": 0, "maximum": 10**15}, {"type": "null"}],
     }

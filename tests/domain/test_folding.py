@@ -155,6 +155,19 @@ def test_a_pixel_cannot_make_an_order_a_test() -> None:
     assert fold([server(test=True, **EUR_100), server(**EUR_100)], []).test
 
 
+def test_an_order_of_pixels_alone_is_unverified_and_flagged_when_its_amount_is_more_than_pixels_are_believed_for() -> (
+    None
+):
+    much = pixel(net_minor=200_001, currency="EUR", paid=True)
+    order = fold([much], [])
+    assert (order.status, order.net_minor, order.lockable_at) == ("unverified", 200_001, None)
+    assert "over_pixel_max" in order.flags
+    assert fold([pixel(net_minor=200_000, currency="EUR", paid=True)], []).status == "approved"
+    assert fold([much, server(**EUR_100)], []).status == "pending"
+    assert fold([much, server()], []).status == "pending"
+    assert fold([much], [], changes=[StatusChange("approved", NOON, "unverified")]).status == "approved"
+
+
 def test_an_order_of_a_pixel_alone_is_unverified_while_the_shop_has_a_signed_source() -> None:
     assert fold([pixel(**EUR_100)], []).status == "pending"
     assert fold([pixel(**EUR_100)], [], [(NOON, None)]).status == "unverified"

@@ -267,3 +267,44 @@ async def test_an_order_that_only_the_pixel_names_is_unverified_while_the_shop_h
     assert there.state.conversion["status"] == "pending"
     [confirmed] = await post(pool, alice, ORDER)
     assert confirmed.state.conversion["status"] == "pending"
+
+
+HOURS_2, HOURS_3, LATER = timedelta(hours=2), timedelta(hours=3), NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shop", "edges", "revoked_at", "status"),
+    [
+        ("secret", "main", [NOW - HOURS_2], None, "unverified"),
+        ("secret", "main", [NOW - HOURS_2], LATER, "unverified"),
+        ("secret", "main", [NOW - HOURS_2], NOW - HOURS_2, "pending"),
+        ("secret", "main", [LATER], None, "pending"),
+        ("secret", "main", [NOW - HOURS_3, NOW - HOURS_2], None, "pending"),
+        ("secret", "main", [NOW - HOURS_3, LATER], NOW - HOURS_3, "unverified"),
+        ("secret", "other", [NOW - HOURS_2], None, "pending"),
+        ("secret", None, [NOW - HOURS_2], None, "pending"),
+        ("secret", "main", [], None, "pending"),
+    ],
+)
+async def test_an_order_that_only_the_pixel_names_is_unverified_while_the_shop_s_server_reports_every_order(
+    pool: asyncpg.Pool,
+    alice: Brand,
+    charlie: Brand,
+    kind: str,
+    shop: str | None,
+    edges: list[datetime],
+    revoked_at: datetime | None,
+    status: str,
+) -> None:
+    await pool.execute(
+        """INSERT INTO api_key (key_hash, id, brand_id, kind, scopes, shop, hint, created_at, every_order_edges, revoked_at)
+           VALUES ($1, $2, $3, $4, '{conversions}', $5, 'hint', $6, $7, $8)""",
+        random_ids.new_token("sk").encode(), random_ids.new_id(), alice.id, kind, shop, NOW - timedelta(days=1), edges,
+        revoked_at,
+    )  # fmt: skip
+    [here] = await post(pool, alice, ORDER, receipt=PIXEL)
+    assert here.state.conversion["status"] == status
+    [rival] = await post(pool, charlie, ORDER, receipt=PIXEL)
+    assert rival.state.conversion["status"] == "pending"
+    [confirmed] = await post(pool, alice, ORDER)
+    assert confirmed.state.conversion["status"] == "pending"

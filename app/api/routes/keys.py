@@ -2,27 +2,29 @@
 
 from collections.abc import Collection
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, model_validator
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
 from app import clock, random_ids
-from app.api.auth import SCOPES, Admin, KeyRing, key_hash
-from app.api.fields import Given, Moment, Name, Word, blame
+from app.api.auth import INCLUDES, SCOPES, Admin, KeyRing, key_hash
+from app.api.fields import Flag, Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import CHANNEL, read_row, show
+from app.api.rows import CHANNEL, Shown, read_row, show
 from app.database.tables import api_key
 from app.database.transactions import driver_connection
-from app.errors import Conflict
+from app.errors import Conflict, Invalid
 
 router: APIRouter = resource("keys")
 
 ScopeName = Literal["read", "write", "conversions", "admin"]
+REPORTING = frozenset(scope for scope in SCOPES if "conversions" in INCLUDES[scope])
+"""Scopes of keys that may report orders."""
 
 
 class NewKey(Given):
@@ -35,7 +37,14 @@ class NewKey(Given):
         description="Of a secret key. `write` includes `read` and `conversions`; `admin` includes all. Default: read, write.",
     )
     shop: Word | None = Field(
-        default=None, description="Of a publishable key: where its orders come from. Default: main."
+        default=None,
+        description="Of a publishable key: where its orders come from; `main` by default. Of a secret key with the scope `conversions`: the shop of the "
+        "orders and refunds that it reports without naming another.",
+    )
+    reports_every_order: Flag | None = Field(
+        default=None,
+        description="Of a secret key of a shop: its server reports every order with it. From then on an order of this shop that only pixels report "
+        "is `unverified`. True by default where `conversions` is its only scope.",
     )
 
     @model_validator(mode="after")
@@ -44,9 +53,30 @@ class NewKey(Given):
             raise blame(
                 "scopes", "not_for_publishable", "a publishable key has no scopes: it is good for the pixel only"
             )
-        if self.kind == "secret" and self.shop is not None:
-            raise blame("shop", "not_for_secret", "only a publishable key belongs to a shop")
+        if self.kind == "secret" and self.shop is not None and not REPORTING & set(self.scopes):
+            raise blame(
+                "shop",
+                "not_for_secret",
+                "only a publishable key, or a secret one that reports orders, belongs to a shop",
+            )
+        if self.reports_every_order and (self.kind == "publishable" or self.shop is None):
+            raise blame("reports_every_order", "only_for_shop", "only a secret key of a shop reports every order of it")
         return self
+
+    @property
+    def is_every_order(self) -> bool:
+        """Whether the shop's server will report every order with this key."""
+        if self.reports_every_order is None:
+            return self.kind == "secret" and self.shop is not None and self.scopes == ["conversions"]
+        return self.reports_every_order
+
+
+class KeyChange(Given):
+    """What may change of a secret key of a shop."""
+
+    reports_every_order: Flag = Field(
+        description="False: from now on orders that only pixels report count again; those that are `unverified` stay so until they are approved."
+    )
 
 
 class ApiKey(BaseModel):
@@ -57,6 +87,9 @@ class ApiKey(BaseModel):
     name: str
     scopes: list[str]
     shop: str | None
+    reports_every_order: bool = Field(
+        description="The shop's server reports every order with this key, so an order of this shop that only pixels report is `unverified`."
+    )
     hint: str = Field(description="The whole key when it is publishable, else its last four characters.")
     created_at: Moment
     revoked_at: Moment | None
@@ -69,7 +102,12 @@ class MadeKey(ApiKey):
     publishable_key: str | None
 
 
-_shown = partial(show, ApiKey, "key")
+def _show(model: type[Shown], row: Any, **other: Any) -> Shown:
+    edges = row["every_order_edges"] if isinstance(row, asyncpg.Record) else row.every_order_edges
+    return show(model, "key", row, reports_every_order=len(edges) % 2 == 1, **other)
+
+
+_shown = partial(_show, ApiKey)
 
 
 @router.post("", status_code=201, responses=BODY)
@@ -77,10 +115,18 @@ async def create_key(caller: Admin, session: Session, body: NewKey) -> MadeKey:
     """Makes a key. A secret key is in this answer and nowhere else."""
     secret = body.kind == "secret"
     scopes = (body.scopes or ["read", "write"]) if secret else []
-    shop = None if secret else body.shop or "main"
+    shop = body.shop if secret else body.shop or "main"
     connection = await driver_connection(session)
-    key, row = await insert_key(connection, caller.brand_id, name=body.name, scopes=scopes, shop=shop)
-    return show(MadeKey, "key", row, secret_key=key if secret else None, publishable_key=None if secret else key)
+    key, row = await insert_key(
+        connection,
+        caller.brand_id,
+        kind=body.kind,
+        name=body.name,
+        scopes=scopes,
+        shop=shop,
+        is_every_order=body.is_every_order,
+    )
+    return _show(MadeKey, row, secret_key=key if secret else None, publishable_key=None if secret else key)
 
 
 @router.get("")
@@ -96,6 +142,23 @@ async def list_keys(caller: Admin, session: Session, paging: Paging, include_rev
 async def read_key(id: str, caller: Admin, session: Session) -> ApiKey:
     """One key, also when revoked."""
     return _shown(await read_row(session, select(api_key), api_key, caller.brand_id, id))
+
+
+@router.patch("/{id}", responses=CHANGES)
+async def change_key(id: str, caller: Admin, session: Session, body: KeyChange) -> ApiKey:
+    """Says from when on the server of the key's shop reports every order, or no longer does. What is so already stays as it is."""
+    row = await read_row(session, select(api_key), api_key, caller.brand_id, id, lock=True)
+    if row.kind != "secret" or row.shop is None:
+        raise Invalid.field(
+            "reports_every_order", "only a secret key of a shop reports every order of it", code="only_for_shop"
+        )
+    if row.revoked_at is not None:
+        raise Conflict("this key is revoked, and changes no more", code="key_revoked")
+    if (len(row.every_order_edges) % 2 == 1) is not body.reports_every_order:
+        edges = func.array_append(api_key.c.every_order_edges, clock.now())
+        changed = update(api_key).where(api_key.c.brand_id == caller.brand_id, api_key.c.id == row.id)
+        row = (await session.execute(changed.values(every_order_edges=edges).returning(api_key))).one()
+    return _shown(row)
 
 
 @router.delete("/{id}", responses=CHANGES)
@@ -115,10 +178,10 @@ async def revoke_key(id: str, caller: Admin, session: Session, request: Request)
 # ── In the database, for the API and for the command line ────────────────────────────────────────────────────────────
 
 # Columns by name: a cached plan of RETURNING * fails when a migration of the next release adds one.
-RETURNED = "id, brand_id, kind, name, scopes, shop, hint, created_at, revoked_at"
+RETURNED = "id, brand_id, kind, name, scopes, shop, hint, created_at, revoked_at, every_order_edges"
 INSERT = f"""
-INSERT INTO api_key (brand_id, id, kind, key_hash, hint, name, scopes, shop, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING {RETURNED}
+INSERT INTO api_key (brand_id, id, kind, key_hash, hint, name, scopes, shop, created_at, every_order_edges)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $10 THEN ARRAY[$9::timestamptz] ELSE '{{}}' END) RETURNING {RETURNED}
 """  # noqa: S608  names of columns
 REVOKE = f"""
 UPDATE api_key SET revoked_at = $3, changed_xid = pg_current_xact_id()
@@ -128,14 +191,32 @@ ANNOUNCE = f"SELECT pg_notify('{CHANNEL}', '')"
 
 
 async def insert_key(
-    connection: asyncpg.Connection, brand_id: UUID, *, name: str, scopes: Collection[str], shop: str | None
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    *,
+    kind: Literal["secret", "publishable"],
+    name: str,
+    scopes: Collection[str],
+    shop: str | None,
+    is_every_order: bool = False,
 ) -> tuple[str, asyncpg.Record]:
-    """A new key of the brand, and its row: publishable when it belongs to a shop, else secret."""
-    secret = shop is None
+    """A new key of the brand, and its row. is_every_order: from now on the shop's server reports every order with it."""
+    secret = kind == "secret"
     key = random_ids.new_token("sk" if secret else "pk")
-    kind, hint = ("secret", key[-4:]) if secret else ("publishable", key)
+    hint = key[-4:] if secret else key
     ordered = [scope for scope in SCOPES if scope in scopes]
-    values = (brand_id, random_ids.new_id(), kind, key_hash(key), hint, name, ordered, shop, clock.now())
+    values = (
+        brand_id,
+        random_ids.new_id(),
+        kind,
+        key_hash(key),
+        hint,
+        name,
+        ordered,
+        shop,
+        clock.now(),
+        is_every_order,
+    )
     row = await connection.fetchrow(INSERT, *values)
     await connection.execute(ANNOUNCE)
     assert row is not None
