@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from app.domain import money
 from app.domain.orders import ADJUSTMENT_KINDS, CODES_MAX, KIND, LINES_MAX
+from app.domain.placeholders import UNFILLED, Unfilled, read_id
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, read_text, read_time
 from app.errors import FieldError
 
@@ -75,6 +76,9 @@ class Scalar:
         """The value as `convert` gives it."""
         try:
             return self.convert(value)
+        except Unfilled as error:
+            errors.append(FieldError(path, str(error), UNFILLED))
+            return None
         except ValueError as error:
             code = "out_of_range" if isinstance(error, _OutOfRange) else self.code
             errors.append(FieldError(path, str(error), code))
@@ -164,6 +168,7 @@ def _adjustment(value: object) -> str:
 
 
 TEXT = Scalar(read_text, {"type": "string", "minLength": 1, "maxLength": TEXT_CHARACTERS_MAX})
+ID = Scalar(read_id, TEXT.schema)
 WORD = Scalar(_kind, {"type": "string", "pattern": f"^{KIND.pattern}$"})
 ADJUSTMENT = Scalar(_adjustment, {"type": "string", "enum": list(ADJUSTMENT_KINDS)})
 TIME = Scalar(
@@ -179,9 +184,10 @@ AMOUNT = Scalar(
 )
 QUANTITY = Scalar(_whole(QUANTITY_MAX), {"type": "integer", "minimum": 0, "maximum": QUANTITY_MAX})
 FLAG = Scalar(_flag, {"type": "boolean"})
-CODES = ListOf(TEXT, CODES_MAX)
+CODES = ListOf(ID, CODES_MAX)
 TYPES: dict[str, Scalar | ObjectOf | ListOf] = {
     "text": TEXT,
+    "id": ID,
     "word": WORD,
     "adjustment": ADJUSTMENT,
     "time": TIME,

@@ -8,12 +8,14 @@ Fields: `event` (or `kind`; default sale), `order_id` (or one of `PROOFS` alone)
 `occurred_at`, `test`. Empty is the same as missing: templates print empty values.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from app.domain import money
 from app.domain.orders import KIND, Context, Customer, Landing, OrderReport, Parsed, order_ref
+from app.domain.placeholders import read_id
 from app.domain.strict_json import Unreadable, read_json, read_text, read_time
 from app.platforms.kit.vendor_json import amount_in, distinct, read_field, read_object
 
@@ -22,6 +24,8 @@ LISTED = frozenset({"code", "codes"})
 PROOFS = ("checkout_token", "order_key", "session_id")
 """Names of an order that only its own thank-you page knows: Shopify's, WooCommerce's (PrestaShop's) and Stripe's."""
 LAND = "land"
+# Left as they were pasted, %%DATE%% and %date% would be read as escapes. No query that was escaped has such values.
+_LEFT_BARE = re.compile(r"(?<==)%%?[A-Za-z_]\w*%%?(?=&|$)", re.ASCII)
 _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 
 Fields = Mapping[str, object]
@@ -52,9 +56,8 @@ def read_fields(body: bytes, content_type: str) -> Fields:
         return {name: value for name, value in found.items() if value not in ("", None)}
     try:
         # Bytes that are not UTF-8 become half surrogates, which every field refuses by name.
-        pairs = parse_qsl(
-            body.strip().decode("ascii", "surrogateescape"), max_num_fields=FIELDS_MAX, errors="surrogateescape"
-        )
+        text = _LEFT_BARE.sub(lambda left: quote(left[0]), body.strip().decode("ascii", "surrogateescape"))
+        pairs = parse_qsl(text, max_num_fields=FIELDS_MAX, errors="surrogateescape")
     except ValueError:
         raise Unreadable("too_many_fields", f"more than {FIELDS_MAX} fields") from None
     fields: dict[str, object] = {}
@@ -89,7 +92,7 @@ def _event(fields: Fields) -> str:
 
 
 def _land(fields: Fields, context: Context) -> Parsed:
-    click_id, visitor_id = _text(fields, "click_id"), _text(fields, "visitor_id")
+    click_id, visitor_id = _id(fields, "click_id"), _id(fields, "visitor_id")
     if not click_id:
         return Parsed(topic=LAND, rejected="missing_click_id", detail="click_id is required for land")
     if not visitor_id:
@@ -100,10 +103,10 @@ def _land(fields: Fields, context: Context) -> Parsed:
 
 def _read_order(fields: Fields, event: str, context: Context) -> tuple[OrderReport, tuple[str, ...]]:
     notes: list[str] = []
-    click_id, visitor_id = _text(fields, "click_id"), _text(fields, "visitor_id")
+    click_id, visitor_id = _id(fields, "click_id"), _id(fields, "visitor_id")
     customer = _customer(fields, context)
-    order_id = _text(fields, "order_id")
-    proofs = tuple(proof for name in PROOFS if (proof := _text(fields, name)))
+    order_id = _id(fields, "order_id")
+    proofs = tuple(proof for name in PROOFS if (proof := _id(fields, name)))
     if order_id or proofs:
         ref = order_ref(order_id or proofs[0])
     else:
@@ -149,9 +152,9 @@ def _customer(fields: Fields, context: Context) -> Customer:
     given = fields.get("customer")
     if isinstance(given, dict):
         is_new = given.get("is_new")
-        key = context.customer_key(_text(given, "id", "customer."), _text(given, "email", "customer."))
+        key = context.customer_key(_id(given, "id", "customer."), _id(given, "email", "customer."))
         return Customer(key=key, is_new=is_new if isinstance(is_new, bool) else None)
-    text, email, customer_id = _text(fields, "customer"), _text(fields, "email"), _text(fields, "customer_id")
+    text, email, customer_id = (_id(fields, name) for name in ("customer", "email", "customer_id"))
     if text and "@" in text:
         email = email or text
     else:
@@ -166,7 +169,7 @@ def _codes(fields: Fields) -> tuple[str, ...]:
             if not isinstance(value, str | int) or isinstance(value, bool):
                 raise Unreadable("invalid_text", f"{name} must be a text")
             codes += [part for part in str(value).split(",") if part.strip()]
-    return distinct(read_field("code", code, read_text, "invalid_text") for code in codes)
+    return distinct(read_field("code", code, read_id, "invalid_text") for code in codes)
 
 
 def _listed(value: object) -> list[object]:
@@ -199,9 +202,14 @@ def _flag(fields: Fields, name: str) -> bool:
     return text in _TRUE
 
 
-def _text(fields: Fields, name: str, prefix: str = "") -> str | None:
+def _text(fields: Fields, name: str, prefix: str = "", read: Callable[[object], str] = read_text) -> str | None:
     """The field as a text; None when it is missing, empty or blank. Unreadable naming the field otherwise."""
     value = fields.get(name)
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    return read_field(prefix + name, value, read_text, "invalid_text")
+    return read_field(prefix + name, value, read, "invalid_text")
+
+
+def _id(fields: Fields, name: str, prefix: str = "") -> str | None:
+    """The field as a text that names something, which a template variable does not. As `_text` otherwise."""
+    return _text(fields, name, prefix, read_id)

@@ -281,3 +281,25 @@ async def test_a_number_that_several_orders_have_finds_them_all(
     found = (await as_alice.get("/v1/conversions", params={"order_id": "#2001"})).json()["data"]
     assert sorted(each["order_id"] for each in found) == ["2001", "731001", "732001", "733001"]
     assert (await as_charlie.get("/v1/conversions", params={"order_id": "2001"})).json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    "left", ["{{ order.id }}", "{order_id}", "[[id]]", "%%ORDER_ID%%", "undefined", "null", "NaN", "[object Object]"]
+)
+async def test_an_order_with_an_unfilled_id_is_refused_by_the_name_of_its_field(
+    as_alice: httpx2.AsyncClient, left: str
+) -> None:
+    for pointer, body in (
+        ("/order_id", {"order_id": left}),
+        ("/click_id", {"order_id": "1", "click_id": left}),
+        ("/codes/0", {"order_id": "1", "codes": [left]}),
+        ("/customer/id", {"order_id": "1", "customer": {"id": left}}),
+    ):
+        answer = await as_alice.post("/v1/conversions", json=body)
+        assert answer.status_code == 422, answer.text
+        [error] = answer.json()["errors"]
+        assert (error["pointer"], error["code"]) == (pointer, "unresolved_macro")
+        assert left in error["detail"]
+    answer = await as_alice.post("/v1/refunds", json={"order_id": "1", "refund_id": left, "amount_minor": 5})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/refund_id")
+    assert (await as_alice.get("/v1/conversions")).json()["data"] == []

@@ -526,3 +526,20 @@ async def test_a_query_over_the_limit_is_kept_as_too_large(pool: asyncpg.Pool, a
     assert await record(hit(alice, "too_large=70000")) == RecordingCounts(rejected=1)
     [delivery] = await deliveries(pool, alice.id)
     assert (delivery["reason"], delivery["detail"]) == ("too_large", "the query had 70000 bytes")
+
+
+async def test_a_hit_whose_template_nobody_filled_in_is_kept_as_rejected_and_says_which_variable_was_left(
+    pool: asyncpg.Pool, alice: Brand, record: Record, secret: str
+) -> None:
+    lines = [hit(alice, f"event=sale&order_id={left}&amount=9.00") for left in ("{{ order.id }}", "%%ORDER_ID%%")]
+    lines.append(hit(alice, json.dumps({"order_id": "1", "click_id": "undefined"}), door="beacon"))
+    assert await record(*lines) == RecordingCounts(rejected=3)
+    assert await orders(pool, alice) == []
+    kept = await deliveries(pool, alice.id)
+    assert {(each["status"], each["reason"]) for each in kept} == {("rejected", "unresolved_macro")}
+    details = [each["detail"] for each in kept]
+    assert "order_id is '{{ order.id }}'" in details[0]
+    assert "order_id is '%%ORDER_ID%%'" in details[1]
+    assert "click_id is 'undefined'" in details[2]
+    [again] = await replay(pool, alice.id, [UUID(lines[0].id)], secret=secret)
+    assert (again.result.status, again.result.reason) == ("rejected", "unresolved_macro")

@@ -255,11 +255,19 @@ def test_an_order_id_that_nobody_filled_in_would_make_one_order_of_all(macro: st
 
 
 @pytest.mark.parametrize("macro", MACROS)
+@pytest.mark.parametrize("field", ["click_id", "visitor_id", "code", "customer"])
+def test_a_macro_for_a_click_or_a_code_is_no_id_of_it(field: str, macro: str) -> None:
+    parsed = get(f"order_id=1&amount=5&{PRESETS['ariane'].names[field][0]}={macro}")
+    assert (parsed.rejected, parsed.reports) == ("unresolved_macro", ())
+    assert f"{PRESETS['ariane'].names[field][0]} is '" in (parsed.detail or "")
+
+
+@pytest.mark.parametrize("macro", MACROS)
 def test_elsewhere_an_unfilled_macro_is_nothing_said_and_noted(macro: str) -> None:
-    parsed = get(f"order_id=1&click_id={macro}&currency={macro}&code={macro}&amount=5&status={macro}&sub1={macro}")
+    parsed = get(f"order_id=1&currency={macro}&amount=5&status={macro}&sub1={macro}")
     [report] = parsed.reports
-    assert (report.click_ids, report.currency, report.codes, report.paid) == ((), "EUR", (), None)
-    assert [note.split()[0] for note in parsed.notes] == ["click_id", "currency", "code", "status"]
+    assert (report.currency, report.paid) == ("EUR", None)
+    assert [note.split()[0] for note in parsed.notes] == ["currency", "status"]
 
 
 @pytest.mark.parametrize("order_id", ["#1001", "1001", "A{1}", "100%", "a_b", "[1001]", "<3", "Null-7", "%20x"])

@@ -4,7 +4,7 @@ A field without a value is left out. A value that cannot be used (a word for an 
 stood there and what was expected: half an order is not recorded, and the message can be read again through a corrected mapping.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -25,6 +25,7 @@ from app.domain.orders import (
     order_ref,
     version_at,
 )
+from app.domain.placeholders import read_id
 from app.domain.strict_json import Unreadable, read_json, read_text
 from app.platforms.generic.mapping import MONEY, Amounts, LineFields, RefundFields, Rule, given_fields, places
 from app.platforms.generic.mapping import Mapping as Table
@@ -162,10 +163,10 @@ def _quantity(value: object) -> int:
 
 
 def _refs(reader: Reader, rule: Rule) -> tuple[str, tuple[str, ...]]:
-    order_id = reader.text("order_id", rule.order_id)
+    order_id = reader.id("order_id", rule.order_id)
     if order_id is None:
         raise reader.need("order_id")
-    names = [order_id, *reader.texts("refs", rule.refs)]
+    names = [order_id, *reader.ids("refs", rule.refs)]
     return order_id, tuple(dict.fromkeys(map(order_ref, names)))[:CODES_MAX]
 
 
@@ -203,9 +204,9 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
         net_minor=amounts.net,
         estimated=amounts.estimated,
         paid=reader.flag("paid", rule.paid),
-        codes=_all(reader, "codes", rule.codes),
-        click_ids=tuple(dict.fromkeys(_click_ids(_all(reader, "click_id", rule.click_id), context))),
-        visitor_id=reader.text("visitor_id", rule.visitor_id),
+        codes=tuple(dict.fromkeys(reader.ids("codes", rule.codes)))[:CODES_MAX],
+        click_ids=_click_ids(reader, rule.click_id, context),
+        visitor_id=reader.id("visitor_id", rule.visitor_id),
         customer=_customer(reader, rule, context),
         lines=_lines(reader, rule.lines, currency),
         refunds=(
@@ -216,19 +217,20 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
     )
 
 
-def _all(reader: Reader, name: str, field: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(reader.texts(name, field)))[:CODES_MAX]
-
-
-def _click_ids(texts: Sequence[str], context: Context) -> Iterator[str]:
+def _click_ids(reader: Reader, field: Any, context: Context) -> tuple[str, ...]:
     """The ids, also from within the address of a landing page. An address without one names no click: read as an id, it would contradict the
-    click that the thank-you page reports."""
-    for text in texts:
-        yield from clicks_in_page(text, context.click_param) if _ADDRESS_MARKS & set(text) else [text]
+    click that the thank-you page reports. In other parts of an address anything may stand, a variable of an advertisement as well."""
+    ids: dict[str, None] = {}
+    for each in reader.find("click_id", field):
+        text = read_as(each, read_text, "a text")
+        is_address = bool(_ADDRESS_MARKS & set(text))
+        found = clicks_in_page(text, context.click_param) if is_address else [read_as(each, read_id, "a text")]
+        ids |= dict.fromkeys(found)
+    return tuple(ids)[:CODES_MAX]
 
 
 def _customer(reader: Reader, rule: Rule, context: Context) -> Customer:
-    number, email = reader.text("customer_id", rule.customer_id), reader.text("customer_email", rule.customer_email)
+    number, email = reader.id("customer_id", rule.customer_id), reader.id("customer_email", rule.customer_email)
     return Customer(key=context.customer_key(number, email), is_new=reader.flag("new_customer", rule.new_customer))
 
 
@@ -259,7 +261,7 @@ def _refund(
         mapped = {name for name, _ in given_fields(fields)} & {*MONEY, "full"}
         gaps = "; ".join(f"{name}: {gap}" for name, gap in reader.unfound if name in mapped)
         raise Unreadable("missing_value", f"how much was given back is not said: {gaps or 'no field says it'}")
-    refund_id = reader.text("refund_id", fields.refund_id)
+    refund_id = reader.id("refund_id", fields.refund_id)
     if refund_id is None:
         if kind != "cancellation":
             raise reader.need("refund_id")

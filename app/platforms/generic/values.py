@@ -12,6 +12,7 @@ from msgspec import UNSET
 from app.domain import money
 from app.domain.ids import EPOCH
 from app.domain.orders import LINES_MAX
+from app.domain.placeholders import UNFILLED, Unfilled, read_id
 from app.domain.strict_json import EARLIEST, LATEST, Unreadable, read_major, read_text, read_time
 from app.platforms.generic import pointers
 from app.platforms.generic.mapping import Condition, Value, places
@@ -101,6 +102,14 @@ class Reader:
         """Every value as a text."""
         return [read_as(each, read_text, "a text") for each in self.find(name, field)]
 
+    def ids(self, name: str, field: Any) -> list[str]:
+        """Every value as a text that names something."""
+        return [read_as(each, read_id, "a text") for each in self.find(name, field)]
+
+    def id(self, name: str, field: Any) -> str | None:
+        """The first value as a text that names something."""
+        return next(iter(self.ids(name, field)), None)
+
     def text(self, name: str, field: Any) -> str | None:
         """The first value as a text."""
         return next(iter(self.texts(name, field)), None)
@@ -154,6 +163,8 @@ def read_as(found: FoundValue, read: Callable[[object], T], expected: str) -> T:
     """The value as `read` understands it. Unreadable with its place, what stood there and what was expected."""
     try:
         return read(found.value)
+    except Unfilled as error:
+        raise Unreadable(UNFILLED, f"{found.place} {error}") from None
     except (ValueError, ArithmeticError) as error:
         raise _wrong(found, f"{expected} is expected ({error})") from None
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from app.domain.bodies import read_order, read_refund
 from app.domain.orders import ADJUSTMENT_KINDS, REFUND, Context, Parsed
+from app.domain.placeholders import UNFILLED
 from app.domain.strict_json import Unreadable
 from app.errors import Invalid
 from app.platforms.generic.mapping import read_mapping
@@ -58,7 +59,9 @@ def _parse_our_words(body: bytes, headers: Mapping[str, str], context: Context) 
     except Unreadable as error:
         return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
     except Invalid as error:
-        return Parsed(topic=topic, external_id=external_id, rejected="invalid_fields", detail=error.message)
+        left = any(each.code == UNFILLED for each in error.fields)
+        reason = UNFILLED if left else "invalid_fields"
+        return Parsed(topic=topic, external_id=external_id, rejected=reason, detail=error.message)
     return Parsed(topic=topic, external_id=external_id, reports=(report,))
 
 

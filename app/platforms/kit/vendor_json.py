@@ -9,6 +9,7 @@ import msgspec
 
 from app.domain import money
 from app.domain.orders import CODES_MAX, Context, Customer, OrderLine
+from app.domain.placeholders import UNFILLED, Unfilled, unfilled, variable_in
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_json, read_major, read_text, read_time
 
 Json = Mapping[str, object]
@@ -45,9 +46,12 @@ def read_object(body: bytes, reason: str) -> dict[str, object]:
 
 
 def read_field(name: str, value: object, read: Callable[[Any], T], reason: str) -> T:
-    """The value as `read` understands it. Unreadable with this reason and the field's name where it raises ValueError."""
+    """The value as `read` understands it. Unreadable with the field's name where it raises ValueError: with this reason, or that of an id in which a
+    template variable was left."""
     try:
         return read(value)
+    except Unfilled as error:
+        raise Unreadable(UNFILLED, f"{name} {error}") from None
     except ValueError as error:
         raise Unreadable(reason, f"{name} {error}") from None
 
@@ -129,13 +133,32 @@ def share(amount: int, part: int, total: int) -> int:
 
 
 def named(pairs: Iterable[tuple[object, object]], names: frozenset[str]) -> Iterator[str]:
-    """The values of (name, value) pairs that carry one of these names: case, dashes, spaces and leading underscores do not matter."""
+    """The values of (name, value) pairs that carry one of these names: case, dashes, spaces and leading underscores do not matter.
+
+    A template variable that nobody filled in is no value (`note_unfilled`): the order is the shop system's own, and counts without it.
+    """
+    for _, text in _named(pairs, names):
+        if variable_in(text) is None:
+            yield text
+
+
+def _named(pairs: Iterable[tuple[object, object]], names: frozenset[str]) -> Iterator[tuple[str, str]]:
     for name, value in pairs:
         # A leading underscore hides an attribute from the shopper.
         plain = (text_of(name) or "").casefold().lstrip("_").replace("-", "_").replace(" ", "_")
         text = text_of(value)
         if plain in names and text:
-            yield text
+            yield plain, text
+
+
+def note_unfilled(
+    pairs: Iterable[tuple[object, object]], context: Context, notes: list[str], more: frozenset[str] = frozenset()
+) -> None:
+    """Notes the clicks, visitors and attributes called one of `more` in whose place a template variable was left."""
+    for name, text in _named(pairs, CLICK_NAMES | VISITOR_NAMES | {context.click_param.casefold()} | more):
+        left = variable_in(text)
+        if left is not None:
+            notes.append(f"{name} {unfilled(text, left)}")
 
 
 def clicks_in_page(page: object, click_param: str) -> list[str]:
@@ -152,7 +175,8 @@ def clicks_in_page(page: object, click_param: str) -> list[str]:
         pairs = parse_qsl(urlsplit(page).query, max_num_fields=QUERY_FIELDS_MAX)
     except ValueError:
         return []
-    return [text for name, value in pairs if name.casefold() in own and (text := text_of(value))]
+    found = (text_of(value) for name, value in pairs if name.casefold() in own)
+    return [text for text in found if text and variable_in(text) is None]
 
 
 def distinct(values: Iterable[str | None]) -> tuple[str, ...]:

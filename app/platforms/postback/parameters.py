@@ -1,10 +1,10 @@
 """The parameters of a postback: from its query and its body, without two of one name, and without macros that nobody filled in."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
+from app.domain.placeholders import variable_in
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import read_object
 from app.platforms.postback.presets import FIELDS, Preset
@@ -13,15 +13,6 @@ from app.platforms.postback.signature import is_json
 PARAMETERS_MAX = 200
 MACRO_CHARACTERS_MAX = 200
 READ_AS_QUERY = ("application/x-www-form-urlencoded", "text/plain")
-
-_FILLED_IN_PARTS = r"\{\{?\s*[a-z_][\w.:-]*\s*\}?\}|%%[a-z_][\w.-]*%%"
-_UNFILLED = re.compile(
-    rf"(?:.*(?:{_FILLED_IN_PARTS}).*|\$?\{{[^{{}}]*\}}|\[\[?[a-z_][^\[\]]*\]?\]|%[a-z_]\w*%|<[a-z_][^<>]*>|#[a-z_]\w*#|__[a-z]\w*__"
-    r"|undefined|null)",
-    re.IGNORECASE | re.ASCII | re.DOTALL,
-)
-"""`{click_id}`, `order-{id}`, `{}`, `${x}`, `{{x}}`, `[CLICK_ID]`, `%%ORDER%%`, `%x%`, `<id>`, `#s2sclickId#`, `__CLICK__`, and what a script makes
-of a variable that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +63,8 @@ def is_unfilled(value: object) -> bool:
     """Whether a value is a macro as it was pasted, which the sender's system did not replace, or holds one."""
     if not isinstance(value, str) or len(value) > MACRO_CHARACTERS_MAX:
         return False
-    return _UNFILLED.fullmatch(value.strip()) is not None
+    # A number that went wrong is there, and is refused as a number.
+    return variable_in(value) not in (None, "NaN")
 
 
 def _pairs(text: str) -> Iterator[tuple[str, object]]:

@@ -22,6 +22,7 @@ from app.domain.orders import (
     order_ref,
     version_at,
 )
+from app.domain.placeholders import read_id
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
 from app.platforms.kit.digests import QUERY
 from app.platforms.kit.vendor_json import amount_in, distinct, read_field
@@ -78,7 +79,7 @@ class _PostbackReader:
 
     def order(self, kind: str) -> OrderReport:
         """An order, with its status where it says one."""
-        click_id, status = self._text("click_id"), self._status()
+        click_id, status = self._id("click_id"), self._status()
         order_id = self._order_id()
         ref = self._weak_ref(click_id, kind) if order_id is None else order_ref(order_id)
         currency = self._currency()
@@ -101,7 +102,7 @@ class _PostbackReader:
             paid={APPROVED: True, PENDING: False}.get(status or ""),
             codes=self._codes(),
             click_ids=() if click_id is None else (click_id,),
-            visitor_id=self._text("visitor_id"),
+            visitor_id=self._id("visitor_id"),
             customer=self._customer(),
             lines=lines,
             refunds=self._cancellation(status),
@@ -113,7 +114,7 @@ class _PostbackReader:
     def refund(self, kind: str) -> OrderReport:
         """A refund of an order: its own id, and an amount on the base of `amount`."""
         order_id = self._order_id()
-        ref = self._weak_ref(self._text("click_id"), kind) if order_id is None else order_ref(order_id)
+        ref = self._weak_ref(self._id("click_id"), kind) if order_id is None else order_ref(order_id)
         currency = self._currency()
         amount = self._amount("amount", currency)
         if amount is None:
@@ -121,7 +122,7 @@ class _PostbackReader:
                 "missing_amount", "a refund says its amount; to take the whole order back, send status=rejected"
             )
         refund = RefundReport(
-            refund_id=self._filled("refund_id") or "",
+            refund_id=self._id("refund_id") or "",
             amount_minor=amount,
             currency=currency,
             occurred_at=self._moment("occurred_at"),
@@ -138,7 +139,7 @@ class _PostbackReader:
     # ── Which order ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _order_id(self) -> str | None:
-        order_id = self._filled("order_id")
+        order_id = self._id("order_id")
         if order_id is None and not self._preset.weak_order_id:
             raise Unreadable(
                 "no_order_id", f"no order id was said; {self._preset.title} names it {self._name('order_id')}"
@@ -158,15 +159,10 @@ class _PostbackReader:
     def _name(self, field: str) -> str:
         return self._preset.names[field][0]
 
-    def _filled(self, field: str) -> str | None:
-        """A field that identifies an order or refund: a macro in it would make all orders one."""
-        unfilled = self._fields.unfilled.get(field)
-        if unfilled is not None:
-            raise Unreadable(
-                "unresolved_macro",
-                f"{unfilled.name} is {_shown(unfilled.value)}: the sender's system did not fill it in; check the name of the macro there",
-            )
-        return self._text(field)
+    def _id(self, field: str) -> str | None:
+        """A field that names something: a macro in it would make one of all orders, or of all clicks."""
+        found = self._fields.given.get(field) or self._fields.unfilled.get(field)
+        return None if found is None else read_field(found.name, found.value, read_id, "invalid_text")
 
     def _version(self) -> int:
         updated_at = self._moment("updated_at")
@@ -209,15 +205,15 @@ class _PostbackReader:
         return text in _YES
 
     def _codes(self) -> tuple[str, ...]:
-        found = self._fields.given.get("code")
+        found = self._fields.given.get("code") or self._fields.unfilled.get("code")
         if found is None:
             return ()
         values = found.value if isinstance(found.value, list) else [found.value]
-        texts = [read_field(found.name, value, read_text, "invalid_text") for value in values]
+        texts = [read_field(found.name, value, read_id, "invalid_text") for value in values]
         return distinct(part.strip() or None for text in texts for part in text.split(","))
 
     def _customer(self) -> Customer:
-        text = self._text("customer")
+        text = self._id("customer")
         is_email = text is not None and "@" in text
         key = self._context.customer_key(None if is_email else text, text if is_email else None)
         return Customer(key=key, is_new=self._flag("acquisition"))

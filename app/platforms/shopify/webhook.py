@@ -22,6 +22,7 @@ from app.platforms.kit.vendor_json import (
     distinct,
     moment_of,
     nested,
+    note_unfilled,
     objects,
     read_object,
     text_of,
@@ -113,6 +114,7 @@ def _read_order(
     amounts = ShopifyAmountReader(currency_of(order, "total_price", "subtotal_price", "current_total_price"))
     updated_at = moment_of(order.get("updated_at"))
     attributes = _attributes(order)
+    note_unfilled(attributes, context, notes)
     emails = (nested(order, "customer", "email"), order.get("email"), order.get("contact_email"))
     included = taxes_included(order, context)
     goods = read_goods(order, amounts, included, notes)

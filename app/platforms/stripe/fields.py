@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 from app.domain.ids import EPOCH
 from app.domain.orders import Context, order_ref, read_click
+from app.domain.placeholders import variable_in
 from app.domain.strict_json import EARLIEST, LATEST
-from app.platforms.kit.vendor_json import Json, click_ids_in, distinct, named, nested, objects, text_of
+from app.platforms.kit.vendor_json import Json, click_ids_in, distinct, named, nested, note_unfilled, objects, text_of
 
 DISCOUNTS_MAX = 100
 ORDER_NAMES = frozenset({"order_id", "order_number"})
@@ -58,7 +59,14 @@ def clicks_of(metadata: Iterable[tuple[object, object]], context: Context, refer
         else:
             if text.casefold().startswith("clk_") or read_click(text) is not None:
                 found.append(text)
-    return distinct(found)
+    return distinct(each for each in found if variable_in(each) is None)
+
+
+def unfilled_of(metadata: Iterable[tuple[object, object]], context: Context) -> list[str]:
+    """Notes about the metadata in which a template variable was left for a click, a visitor, a code or an order's number."""
+    notes: list[str] = []
+    note_unfilled(metadata, context, notes, ORDER_NAMES | CODE_NAMES)
+    return notes
 
 
 def order_of(metadata: Iterable[tuple[object, object]]) -> str | None:

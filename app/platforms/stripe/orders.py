@@ -19,7 +19,16 @@ from app.domain.orders import Context, OrderReport, Parsed, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, customer_of, nested, objects, share, text_of, visitor_in
 from app.platforms.stripe.amounts import StripeAmountReader, amounts_of
-from app.platforms.stripe.fields import clicks_of, codes_of, id_of, metadata_of, names, order_of, seconds_of
+from app.platforms.stripe.fields import (
+    clicks_of,
+    codes_of,
+    id_of,
+    metadata_of,
+    names,
+    order_of,
+    seconds_of,
+    unfilled_of,
+)
 
 INTENT, OPEN_SESSION, INVOICE, PAID_SESSION, SETTLED_SESSION = range(5)
 """Versions of the reports of one order, by what they are and not by when they came. An intent has no tax; a session that is not paid yet is worth less
@@ -72,7 +81,7 @@ def read_session(event: Event, context: Context) -> Parsed:
     codes, code_ids = codes_of(session, metadata)
     own = order_of(metadata)
     emails = (nested(session, "customer_details", "email"), session.get("customer_email"))
-    notes: list[str] = []
+    notes = unfilled_of(metadata, context)
     report = OrderReport(
         shop=context.shop,
         kind="sale",
@@ -205,7 +214,8 @@ def read_invoice(event: Event, context: Context) -> Parsed:
     shipping = amounts.amount(invoice, "amount_shipping") or 0
     shipping -= _tax_within(invoice.get("shipping_cost"), shipping, amounts)
     money = _money(amounts, total, _invoice_tax(invoice, amounts, total), shipping)
-    return Parsed(reports=(_with_money(report, money),), notes=(reason,) if reason else ())
+    notes = ([reason] if reason else []) + unfilled_of(metadata, context)
+    return Parsed(reports=(_with_money(report, money),), notes=tuple(notes))
 
 
 def _invoice_tax(invoice: Json, amounts: StripeAmountReader, total: int | None) -> int | None:
@@ -266,7 +276,8 @@ def read_intent(event: Event, context: Context) -> Parsed:
         customer=customer_of(context, id_of(intent.get("customer")), intent.get("receipt_email")),
         test=event.test,
     )
-    return Parsed(reports=(_with_money(report, _money(amounts, total, tax, shipping)),))
+    notes = tuple(unfilled_of(metadata, context))
+    return Parsed(reports=(_with_money(report, _money(amounts, total, tax, shipping)),), notes=notes)
 
 
 # ── What they have in common ─────────────────────────────────────────────────────────────────────────────────────────

@@ -21,6 +21,7 @@ from app.platforms.kit.vendor_json import (
     distinct,
     named,
     nested,
+    note_unfilled,
     objects,
     read_object,
     text_of,
@@ -80,6 +81,7 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
     version = _version(order, status)
     currency = currency_in(order.get("currency"))
     meta = meta_of(order)
+    note_unfilled(meta, context, notes)
     goods = read_goods(order, currency, notes)
     refunds = refunds_of(order, currency, goods, version, notes)
     refunds += cancellation(status, version, is_new=topic == CREATED)
