@@ -219,6 +219,8 @@ source = lookup_table(
     *lifetime(),
     # Earlier times in the archive: from, until, from, until … An order that only a pixel reported meanwhile is not unverified.
     sa.Column("pauses", ARRAY(sa.DateTime(timezone=True)), nullable=False, server_default="{}"),
+    # The domain or address of the shop (domain/sites.py): that of its first message, or as the brand says. Null: none was named yet.
+    text_column("site", nullable=True),
     sa.Index(None, "brand_id"),
 )
 

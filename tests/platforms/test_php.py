@@ -17,6 +17,7 @@ import pytest
 
 from app.domain.folding import fold
 from app.domain.orders import TRUST_SERVER, Context, OrderReport, Witness
+from app.domain.sites import read_site
 from app.platforms.generic.webhook import parse as parse_generic
 from app.platforms.signing import verify
 from app.platforms.woocommerce.webhook import parse as parse_woocommerce
@@ -83,6 +84,7 @@ def test_the_module_for_prestashop_sends_what_the_preset_reads(php: str, tmp_pat
     for each in lines:
         headers = dict(line.split(": ", 1) for line in each["headers"])
         body = each["body"].encode()
+        assert read_site(headers["X-Ariane-Site"]) == "boutique.example/ps"
         at_s = int(headers["X-Ariane-Timestamp"])
         secrets = ["a-long-random-secret"]
         assert verify("generic", body=body, headers=headers, secrets=secrets, now_s=at_s, settings=preset) is None

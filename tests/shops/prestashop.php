@@ -68,7 +68,22 @@ class Configuration
 {
     public static function get($name)
     {
-        return ['PS_OS_CANCELED' => '6', 'PS_OS_ERROR' => '8', 'PS_OS_REFUND' => '7'][$name];
+        return ['PS_SHOP_DEFAULT' => '1', 'PS_OS_CANCELED' => '6', 'PS_OS_ERROR' => '8', 'PS_OS_REFUND' => '7'][$name];
+    }
+}
+
+class Shop
+{
+    public function __construct($id)
+    {
+        if ($id !== 1) {
+            throw new Exception("no shop $id");
+        }
+    }
+
+    public function getBaseURL()
+    {
+        return 'http://boutique.example/ps/';
     }
 }
 

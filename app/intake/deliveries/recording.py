@@ -6,10 +6,11 @@ both record it, which changes nothing, and one of them keeps it.
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -24,6 +25,7 @@ from app.database.transactions import Connection, in_transaction
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
 from app.domain.text import storable
+from app.intake.deliveries.binding import Sources, bind_sources, foreign_site, read_sources
 from app.intake.deliveries.messages import Message, key_of, message_of, read_id
 from app.orders.record import record, record_landings
 from app.platforms.signing import set_up
@@ -40,8 +42,6 @@ TEXT_CHARACTERS_MAX = 500
 """Longest `detail` of a delivery, in characters."""
 
 BRAND = "SELECT currency, click_param FROM brand WHERE id = $1"
-# A lookup table: never joined with a brand's tables.
-SOURCES = "SELECT id, settings::text AS settings, secrets FROM source WHERE id = ANY($1::uuid[])"
 
 # For hits whose key the door could not look up, because PostgreSQL was away: the key counts as it stood when the hit came.
 KEYS = """
@@ -85,6 +85,10 @@ DELETE FROM delivery WHERE brand_id = $1 AND status = 'unsigned' AND origin_id =
 TRIM_NOBODY = """
 DELETE FROM delivery WHERE brand_id = $1 AND id <= (SELECT id FROM delivery WHERE brand_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)
 """
+OTHER_SITE = (
+    "this source is bound to {bound}, and the message comes from {foreign}: connect that shop with a source of its own,"
+    " or bind this source to it by PATCH of its `site`, and replay"
+)
 BATCH_MAX = 250
 """Messages recorded in one transaction. It bounds how long their orders stay locked, and how long reading them holds up this process."""
 BATCHES_AT_ONCE = 2
@@ -110,14 +114,27 @@ class Origins:
     """The brand and sources that messages are read with. brand: None when it does not exist."""
 
     brand: asyncpg.Record | None
-    sources: Mapping[UUID, asyncpg.Record]
+    sources: Sources
     customer_secret: bytes
+
+    async def bound(self, connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message]) -> "Origins":
+        """These origins, with every source bound to the site that its first message names."""
+        sources = await bind_sources(connection, brand_id, self.sources, messages)
+        return self if sources is self.sources else dataclasses.replace(self, sources=sources)
+
+    def placed(self, message: Message) -> Message:
+        """The message under the shop of its source, which may have turned out to be another since the door wrote it down."""
+        source = self.sources.get(message.origin_id) if message.origin_id else None
+        return message if source is None or source["shop"] == message.shop else replace(message, shop=source["shop"])
 
     def read(self, brand_id: UUID, message: Message) -> Parsed:
         """The message as its platform's parser reads it. Never raises."""
         if self.brand is None:
             return Parsed(rejected="unknown_brand", detail="the brand does not exist")
         source = self.sources.get(message.origin_id) if message.origin_id else None
+        if source is not None and (foreign := foreign_site(message, source)):
+            detail = OTHER_SITE.format(bound=source["site"], foreign=foreign)
+            return Parsed(rejected="other_site", detail=detail, topic=message.identity[0])
         return message.read(
             Context(
                 received_at=message.received_at,
@@ -242,6 +259,8 @@ async def _record_batch(
     fresh, resent = await _new_ones(connection, brand_id, messages)
     signed = [message for message in (*fresh, *resent) if message.unsigned is None]
     origins = await load_origins(connection, brand_id, signed, secret)
+    origins = await origins.bound(connection, brand_id, signed)
+    fresh, signed = [origins.placed(each) for each in fresh], [origins.placed(each) for each in signed]
     results = await record_messages(connection, brand_id, signed, origins)
     for message in fresh:
         if message.unsigned is not None:
@@ -318,8 +337,7 @@ async def load_origins(connection: Connection, brand_id: UUID, messages: Sequenc
     """The brand and the sources that these messages of one brand are read with."""
     brand = await connection.fetchrow(BRAND, brand_id)
     origins = sorted({message.origin_id for message in messages if message.origin_id and not message.is_pixel})
-    rows = await connection.fetch(SOURCES, origins) if origins else []
-    return Origins(brand, {row["id"]: row for row in rows}, derive(secret, PURPOSE))
+    return Origins(brand, await read_sources(connection, origins), derive(secret, PURPOSE))
 
 
 async def _store(connection: Connection, brand_id: UUID, new: Sequence[tuple[Message, DeliveryResult]]) -> None:

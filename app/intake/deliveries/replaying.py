@@ -179,10 +179,12 @@ async def _replay_batch(
     messages = [stored_message(row) for row in rows]
     origins = await load_origins(connection, brand_id, messages, secret)
     results = _still_unsigned(messages, origins, secret)
-    signed = [message for message in messages if message.id not in results]
+    signed = [origins.placed(message) for message in messages if message.id not in results]
     if dry_run:
         results |= {message.id: result_of(origins.read(brand_id, message)) for message in signed}
     else:
+        origins = await origins.bound(connection, brand_id, signed)
+        signed = [origins.placed(message) for message in signed]
         results |= await record_messages(connection, brand_id, signed, origins)
         was = {row["id"]: row["status"] for row in rows}
         reread = [Reread(message, results[message.id], was[message.id]) for message in messages]
@@ -267,7 +269,7 @@ def stored_message(row: Mapping[str, Any] | asyncpg.Record) -> Message:
 async def read_again(connection: Connection, brand_id: UUID, message: Message, *, secret: str) -> Parsed:
     """A stored message as the present release reads it; nothing is recorded."""
     origins = await load_origins(connection, brand_id, [message], secret)
-    return origins.read(brand_id, message)
+    return origins.read(brand_id, origins.placed(message))
 
 
 # ── Results of many ──────────────────────────────────────────────────────────────────────────────────────────────────

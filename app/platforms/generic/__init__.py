@@ -2,7 +2,7 @@
 
 from app.platforms.generic import signature
 from app.platforms.kit.platform import Platform
-from app.platforms.presets import PRESETS
+from app.platforms.presets import PRESETS, SHOP_SYSTEMS
 
 PLATFORM = Platform(
     name="generic",
@@ -11,6 +11,8 @@ PLATFORM = Platform(
     kept_headers=signature.KEPT_HEADERS,
     named_headers=signature.named_headers,
     timestamps=signature.timestamps,
+    is_shop_system=lambda settings: settings.get("preset") in SHOP_SYSTEMS,
+    site_headers=(signature.SITE,),
     settings={
         "preset": f"whose signature and messages it has, one of {', '.join(sorted(PRESETS))}.",
         "signature": "how it signs. Without it, `X-Ariane-Signature` or Standard Webhooks.",

@@ -112,8 +112,10 @@ STANDARD = Layout(
     message="{id}.{timestamp}.{body}",
     key_form="whsec",
 )
+SITE = "x-ariane-site"
+"""The header in which a module of ours names the shop it is installed in."""
 KEPT_HEADERS = frozenset(
-    {"content-type", PLAIN.header, "x-ariane-type", "x-ariane-delivery", "webhook-id", "webhook-timestamp", STANDARD.header}
+    {"content-type", SITE, PLAIN.header, "x-ariane-type", "x-ariane-delivery", "webhook-id", "webhook-timestamp", STANDARD.header}
 )  # fmt: skip
 
 

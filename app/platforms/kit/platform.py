@@ -46,6 +46,8 @@ class Platform:
     is_signed: a signature binds every byte to the shop. Where it is False a token is sent along: a password that travels in addresses, and so in
     the logs of everybody on the way, and is worth no more than a secret key of the API.
     reports_every_order: whether an order of the shop that it does not report is suspicious.
+    is_shop_system: whether a source of these settings is the system that a shop runs on: each has a shop of its own (docs/connect/README.md).
+    site_headers: headers (lower case) in which such a system names the shop's domain or address.
     settings: descriptions of the settings that it reads, by their names in the API.
     presets: names that the setting `preset` may have. secret_reason: where messages are not signed, why a source of these settings needs a secret
     all the same; None when it does not.
@@ -67,6 +69,8 @@ class Platform:
     timestamps: Callable[[Mapping[str, str], StoredSettings], Iterable[str]] = lambda headers, settings: ()
     is_signed: bool = True
     reports_every_order: bool = True
+    is_shop_system: Callable[[StoredSettings], bool] = lambda settings: False
+    site_headers: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     presets: Collection[str] = ()
     preset_example: str = ""

@@ -9,5 +9,7 @@ PLATFORM = Platform(
     verify=signature.verify,
     kept_headers=signature.KEPT_HEADERS,
     timestamps=signature.timestamps,
+    is_shop_system=lambda settings: True,
+    site_headers=("x-shopify-shop-domain", "shopify-shop-domain"),
     settings={"taxes_included": "prices contain tax. It says so on orders, not on all refunds."},
 )

@@ -9,4 +9,6 @@ PLATFORM = Platform(
     verify=signature.verify,
     kept_headers=signature.KEPT_HEADERS,
     is_ping=signature.is_ping,
+    is_shop_system=lambda settings: True,
+    site_headers=("x-wc-webhook-source",),
 )

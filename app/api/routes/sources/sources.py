@@ -4,6 +4,7 @@ import json
 from typing import Annotated, Any
 from uuid import UUID
 
+import asyncpg
 from fastapi import APIRouter, Query, Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from sqlalchemy import Row, func, or_, select
@@ -36,9 +37,12 @@ from app.api.rows import (
     refuse_archived,
     show,
 )
+from app.api.shops import SOURCES, lock_brand, shop_of_site, shop_of_source
 from app.database.tables import api_key, brand, source
+from app.database.transactions import driver_connection
 from app.domain import ids
-from app.errors import Conflict, TooMany
+from app.domain.sites import SITE_CHARACTERS_MAX, read_site
+from app.errors import Conflict, Invalid, TooMany
 from app.platforms.kit.guide import Connection
 from app.platforms.registry import EXAMPLE, MAPPED, platform_of
 from app.secret import seal
@@ -63,6 +67,24 @@ Secrets = Annotated[
 ]
 
 
+SITE_MEANING = "The domain or address of the shop, of Shopify, WooCommerce and PrestaShop; messages from another one are refused as `other_site`."
+
+
+def _site(text: str) -> str:
+    site = read_site(text)
+    if not site:
+        raise ValueError("is no domain or address such as shop.example")
+    return site
+
+
+Site = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=SITE_CHARACTERS_MAX),
+    AfterValidator(_site),
+    Field(examples=["shop.example"]),
+]
+
+
 class NewSource(Sampled):
     """What makes a source."""
 
@@ -70,7 +92,14 @@ class NewSource(Sampled):
         description=f"`{MAPPED.name}`: any signed webhook, in our own words or through `settings.preset` or `settings.mapping`."
     )
     name: Name = Field(default="", validate_default=False, examples=[f"{EXAMPLE.title} France"])
-    shop: Word = Field(default="main", description="Where its orders come from.")
+    shop: Word | None = Field(
+        default=None,
+        description="Where its orders come from. Default: the brand's first shop system is `main`, each further one a shop of its own, called by its"
+        " `name`. A payment system or postback needs it where the brand has several shops.",
+    )
+    site: Site | None = Field(
+        default=None, description=f"{SITE_MEANING} Default: the one that its first message names."
+    )
     secrets: Secrets = Field(default_factory=list)
     settings: SourceSettings = Field(default_factory=lambda: SourceSettings())
 
@@ -79,6 +108,7 @@ class SourceChange(Sampled):
     """What may change; what is left out stays. `secrets` replaces the whole list."""
 
     name: Name = absent()
+    site: Site | None = Field(default=None, description=f"{SITE_MEANING} Null: the one that the next message names.")
     secrets: Secrets = absent()
     settings: SourceSettings = absent()
 
@@ -90,6 +120,7 @@ class Source(BaseModel):
     platform: str
     name: str
     shop: str
+    site: str | None = Field(description="Whose messages it takes; null until the first one names it.")
     token: str | None = Field(description="Null for keys without the scope `write`, as is `url`.")
     url: str | None = Field(
         description="Withheld from keys that may only read: it is all that guards a postback source without a secret."
@@ -205,17 +236,27 @@ def _sealed(request: Request, secrets: list[str]) -> list[str]:
 
 @router.post("", status_code=201, responses=BODY)
 async def create_source(caller: Admin, session: Session, request: Request, body: NewSource) -> GuidedSource:
-    """Connects a shop: `setup` says step by step what to do there, `snippets` what to paste. From then on its orders need a signed message to count."""
+    """Connects a shop: `setup` says step by step what to do there, `snippets` what to paste. From then on its orders need a signed message to count.
+
+    `shop` of the answer says which of the brand's shops it is (docs/connect/README.md).
+    """
     refuse_foreign(body.settings, body.platform)
     settings = body.settings.model_dump(exclude_none=True)
     refuse_unguarded(body.platform, settings, len(body.secrets))
-    await check_source(session, request, body, settings, body.shop)
+    _refuse_siteless(body.platform, settings, body.site)
+    connection = await driver_connection(session)
+    await lock_brand(connection, caller.brand_id)
+    shop = await shop_of_source(
+        connection, caller.brand_id, body.platform, settings, name=body.name, shop=body.shop, site=body.site
+    )
+    await check_source(session, request, body, settings, shop)
     values = {
         "token": random_ids.new_token("hook"),
         "brand_id": caller.brand_id,
         "platform": body.platform,
         "name": body.name,
-        "shop": body.shop,
+        "shop": shop,
+        "site": body.site,
         "secrets": _sealed(request, body.secrets),
         "settings": settings,
     }
@@ -258,6 +299,9 @@ async def read_source(id: str, caller: Reader, session: Session, request: Reques
 @router.patch("/{id}", responses=CHANGES)
 async def change_source(id: str, caller: Admin, session: Session, request: Request, body: SourceChange) -> Source:
     """Changes what is sent. Messages that failed under a mistyped secret can be replayed once it is mended."""
+    if "site" in body.model_fields_set:
+        # Before its row is locked: recording binds sources in this sequence.
+        await lock_brand(await driver_connection(session), caller.brand_id)
     row = await _read(session, caller.brand_id, id, lock=True)
     refuse_archived("source", row)
     sent = body.model_dump(exclude_unset=True, exclude=set(Sampled.model_fields))
@@ -267,6 +311,9 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
         refuse_foreign(body.settings, row.platform)
         sent["settings"] = merge(row.settings, sent["settings"])
         await check_source(session, request, body, sent["settings"], row.shop)
+    if sent.get("site") is not None:
+        _refuse_siteless(row.platform, sent.get("settings", row.settings), body.site)
+        await _refuse_other_shop(await driver_connection(session), row, body.site)
     refuse_unguarded(row.platform, sent.get("settings", row.settings), len(sent.get("secrets", row.secrets)))
     return await _show(request, session, caller, await _write(session, row, sent) if sent else row)
 
@@ -295,6 +342,23 @@ async def unarchive_source(id: str, caller: Admin, session: Session, request: Re
             raise Conflict(reason, code="fixed")
         row = await _write(session, row, {"archived_at": None, "pauses": [*row.pauses, row.archived_at, clock.now()]})
     return await _show(request, session, caller, row)
+
+
+def _refuse_siteless(platform: str, settings: dict[str, Any], site: str | None) -> None:
+    """Raises Invalid for the site of a source whose messages name none."""
+    found = platform_of(platform)
+    if site is not None and not (found.site_headers and found.is_shop_system(settings)):
+        raise Invalid.field("site", f"is of shop systems only; messages of {platform} name none", code="invalid")
+
+
+async def _refuse_other_shop(connection: asyncpg.Connection, row: Row[Any], site: str | None) -> None:
+    """Raises Conflict for a site that is another shop of the brand. The brand must be locked."""
+    rows = await connection.fetch(SOURCES, row.brand_id)
+    shop = shop_of_site(rows, row.platform, site, besides=row.id)
+    if shop not in (None, row.shop):
+        raise Conflict.field(
+            "site", f"is the shop {shop!r} already, and this source the shop {row.shop!r}", code="site_taken"
+        )
 
 
 async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:
