@@ -1,12 +1,12 @@
 """a secret key can say that its shop's server reports every order
 
-Revision: 0017, after 0015.
+Revision: 0017, after 0016.
 """
 
 from alembic import op
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
