@@ -67,7 +67,9 @@ Secrets = Annotated[
 ]
 
 
-SITE_MEANING = "The domain or address of the shop, of Shopify, WooCommerce and PrestaShop; messages from another one are refused as `other_site`."
+SITE_MEANING = (
+    "The domain or address of a shop whose system names it; messages from another one are refused as `other_site`."
+)
 
 
 def _site(text: str) -> str:
