@@ -285,7 +285,7 @@ visitor_click = brand_table(
 
 DELIVERY_STATUSES = ("received", "recorded", "ignored", "rejected", "unsigned")
 
-# One raw message of a public door, kept as received.
+# One message of a public door. Whole until it is recorded or ignored.
 delivery = brand_table(
     "delivery",
     # The id of the line in the spool, which makes a replay of the spool idempotent.
@@ -299,7 +299,9 @@ delivery = brand_table(
     text_column("external_id", server_default=""),
     sa.Column("body_hash", sa.LargeBinary, nullable=False),
     json_column("headers", "{}"),
+    # As received, or blotted: without data of the shopper, and with tokens in place of the customer's id and e-mail. The hash is that of the bytes received.
     sa.Column("body", sa.LargeBinary, nullable=False),
+    flag_column("blotted"),
     text_column("status"),
     text_column("reason", nullable=True),
     text_column("detail", nullable=True),
@@ -307,6 +309,9 @@ delivery = brand_table(
     timestamp_column("received_at"),
     timestamp_column("recorded_at", nullable=True),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # When its signature was found right, and by which secret (`signing.secret_id`); null: it has none, or an older release took it.
+    timestamp_column("verified_at", nullable=True),
+    text_column("verified_by", nullable=True),
     sa.UniqueConstraint("brand_id", "origin_id", "external_id", "body_hash", name="uq_delivery_once"),
     # For the health of a source: its newest delivery of each status.
     sa.Index("ix_delivery_source", "brand_id", "origin_id", "status", "id"),

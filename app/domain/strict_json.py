@@ -43,11 +43,28 @@ def read_json(body: bytes) -> object:
     """
     try:
         value = _decode(body)
-        if _is_complete(body, value):
-            return value
+        if not _is_complete(body, value):
+            value = _read_slowly(body)
     except (ValueError, ArithmeticError, RecursionError):
-        pass
-    return _read_slowly(body)
+        value = _read_slowly(body)
+    if _awaited and _awaited[0] is body:
+        _awaited[1:] = [value]
+    return value
+
+
+_awaited: list[object] = []
+
+
+def remember(body: bytes) -> None:
+    """Keep the value of this body when it is read, for `recall`: for speed alone, see docs/performance.md."""
+    _awaited[:] = [body]
+
+
+def recall(body: bytes) -> object:
+    """The value of a body that was read since `remember`, else read now; it is the caller's to change. Raises Unreadable."""
+    kept = _awaited[1:] if _awaited and _awaited[0] is body else []
+    _awaited.clear()
+    return kept[0] if kept else read_json(body)
 
 
 # Twice as fast as json's decoder, which has to call back for every object to see a name twice. What this one refuses, or may have dropped, is

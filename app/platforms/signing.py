@@ -3,6 +3,7 @@
 A source has a list of secrets, because the old and the new one are both in force during a rotation; any of them may match.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from app.platforms.kit.digests import MALFORMED, MISSING, PROOF, STALE, UNARMED,
 from app.platforms.kit.platform import Platform
 from app.platforms.registry import platform_of
 
+SECRET_ID_CHARACTERS = 8
 SETUPS_MAX = 1_024
 """Sources whose settings are kept parsed; beyond it the least recently used is parsed again."""
 
@@ -37,6 +39,31 @@ def verify(
         # A source that has secrets, none of which can be opened: not the same as one that has none.
         return UNARMED
     return platform_of(platform).verify(body, given, keys, now_s=now_s, settings=settings or {})
+
+
+@lru_cache(maxsize=SETUPS_MAX)
+def secret_id(sealed: str) -> str:
+    """A name for one secret of a source: eight hex characters of the hash of its sealed form, which say nothing about the secret."""
+    return hashlib.sha256(sealed.encode()).hexdigest()[:SECRET_ID_CHARACTERS]
+
+
+def signer(
+    platform: str,
+    *,
+    body: bytes,
+    headers: Mapping[str, str],
+    sealed: Sequence[str],
+    secrets: Sequence[str],
+    now_s: float,
+    settings: Mapping[str, object] | None = None,
+) -> str:
+    """The `secret_id` of the secret that signed a message which `verify` accepted; '' where the source has none. sealed: each of `secrets` as it is stored."""
+    if len(sealed) < 2:
+        return secret_id(sealed[0]) if sealed else ""
+    for each, secret in zip(sealed, secrets, strict=True):
+        if verify(platform, body=body, headers=headers, secrets=[secret], now_s=now_s, settings=settings) is None:
+            return secret_id(each)
+    return ""
 
 
 def kept_headers(platform: str, settings: Mapping[str, object] | None = None) -> frozenset[str]:

@@ -56,7 +56,8 @@ class HookLine(msgspec.Struct, tag="hook", array_like=True, frozen=True, gc=Fals
     """One webhook or postback for a known source, with its raw bytes. id: the delivery's id and the time of receipt.
 
     signed: False when the signature failed for this `reason`: the sender was told 401, the message is kept for a replay.
-    headers: lower-case names; only those that matter to the platform.
+    headers: lower-case names; only those that matter to the platform. verified_by: which of the source's secrets signed it (`signing.secret_id`), ''
+    where none did.
     """
 
     id: str
@@ -69,6 +70,7 @@ class HookLine(msgspec.Struct, tag="hook", array_like=True, frozen=True, gc=Fals
     headers: dict[str, str]
     query: str
     body: bytes
+    verified_by: str = ""
 
 
 Line = ClickLine | MissLine | PixelLine | HookLine

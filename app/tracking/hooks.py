@@ -13,7 +13,7 @@ from app.domain import ids
 from app.errors import AppError, NotFound, TooLarge, Unauthorized, Unavailable
 from app.platforms.kit.digests import PROOF, QUERY
 from app.platforms.registry import platform_of
-from app.platforms.signing import advise, forget, set_up, verify
+from app.platforms.signing import advise, forget, set_up, signer, verify
 from app.secret import UnsealError, unseal
 from app.settings import Settings
 from app.spool.records import HookLine, encode
@@ -83,19 +83,26 @@ class Hooks:
             return {"status": "pong"}
         query, headers, body = setup.platform.conceal(query, headers, body)
         secrets = [self._unseal(sealed) for sealed in source.secrets]
+        now_s = clock.now_ms() / 1000
+        given = {**headers, QUERY: query}
         reason = verify(
-            source.platform,
-            body=body,
-            headers={**headers, QUERY: query},
-            secrets=secrets,
-            now_s=clock.now_ms() / 1000,
-            settings=setup.settings,
+            source.platform, body=body, headers=given, secrets=secrets, now_s=now_s, settings=setup.settings
         )
         if reason is not None and not self._may_keep_unsigned(source):
             raise Unauthorized(
                 "the signature is wrong; too many such messages have come, this one was not kept", code=reason
             )
+        verified_by = ""
         if reason is None:
+            verified_by = signer(
+                source.platform,
+                body=body,
+                headers=given,
+                sealed=source.secrets,
+                secrets=secrets,
+                now_s=now_s,
+                settings=setup.settings,
+            )
             # The proof is kept only while the message is to be checked again.
             headers.pop(PROOF, None)
         else:
@@ -112,6 +119,7 @@ class Hooks:
             headers=headers,
             query=query,
             body=body,
+            verified_by=verified_by,
         )
         self._spool.append(encode(line))
         await self._spool.synced()

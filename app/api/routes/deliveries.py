@@ -76,10 +76,21 @@ class DeliverySummary(BaseModel):
     received_at: Moment
     recorded_at: Moment | None
     attempts: int = Field(description="How often it was read.")
+    verified_at: Moment | None = Field(
+        description="When its signature was found right; null without one. A replay does not check it again."
+    )
+    verified_by: str | None = Field(
+        description="Which secret of the source signed it: a name of it that says nothing about it.",
+        examples=["9f86d081"],
+    )
+    personal_data: Literal["blotted", "whole"] = Field(
+        description="`blotted`: what is kept has no e-mails, names, addresses, telephone numbers and IP addresses; in place of the customer's id and e-mail "
+        "stand keyed hashes. `whole`: kept as received, because it is `rejected` or `unsigned`, until it is resolved or its days are over."
+    )
 
 
 class Delivery(DeliverySummary):
-    """The whole message, for a key that may write: it holds shoppers' names and addresses."""
+    """The message as it is kept, for a key that may write: while it is `whole`, it holds shoppers' names and addresses."""
 
     withheld: bool = Field(
         description="True for a key that may only read: `headers`, `body` and `body_base64` are null."
@@ -87,18 +98,22 @@ class Delivery(DeliverySummary):
     headers: dict[str, str] | None = Field(
         description="Those that matter to the platform, in lower case; `:query` is the query string."
     )
-    body: str | None = Field(description="The raw body; null when it is not UTF-8.")
-    body_base64: str | None = Field(description="The raw body when it is not UTF-8.")
+    body: str | None = Field(description="The body as it is kept; null when it is not UTF-8.")
+    body_base64: str | None = Field(description="The body when it is not UTF-8.")
     read: dict[str, Any] = Field(description="What the present release reads in it: reports, landings, or why nothing.")
 
 
 def _summary(row: Row[Any]) -> DeliverySummary:
-    return show(DeliverySummary, "delivery", row, **_origin(row))
+    return show(DeliverySummary, "delivery", row, **_origin(row), personal_data=_kept(row))
 
 
 def _origin(row: Row[Any]) -> dict[str, str | None]:
     kind, other = ("key", "source") if row.platform in PIXEL_DOORS else ("source", "key")
     return {f"{kind}_id": None if row.origin_id is None else ids.show(kind, row.origin_id), f"{other}_id": None}
+
+
+def _kept(row: Row[Any]) -> str:
+    return "blotted" if row.blotted else "whole"
 
 
 class ReplayRequest(Given):
@@ -198,7 +213,7 @@ async def list_deliveries(
 
 @router.get("/{id}", responses=FOUND)
 async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, request: Request) -> Delivery:
-    """One message and what is read in it; its raw body and headers only for a key that may write."""
+    """One message and what is read in it; its body and headers only for a key that may write."""
     row = await _find(session, caller, id, whole=True)
     message = stored_message({**row._mapping, "headers": json.dumps(row.headers)})
     async with pool.acquire() as connection:
@@ -210,6 +225,7 @@ async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, r
         "delivery",
         row,
         **_origin(row),
+        personal_data=_kept(row),
         withheld=withheld,
         headers=None if withheld else row.headers,
         body=text,

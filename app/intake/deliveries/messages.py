@@ -37,6 +37,10 @@ class Message(msgspec.Struct, frozen=True):
     received_at: datetime
     # Why its signature is wrong; None when it is right, or when there is none to check.
     unsigned: str | None = None
+    # When and by which of its source's secrets (`signing.secret_id`; None: not known) it was found to be rightly signed. It is never checked again:
+    # what is kept of it has not the signed bytes any more.
+    verified_at: datetime | None = None
+    verified_by: str | None = None
     # SHA-256 of the raw body; of query and body where the query is read, because the bodies of GETs are all alike. Computed once.
     body_hash: bytes = b""
     # Topic and the sender's own id of the message, '' where unknown.
@@ -121,4 +125,7 @@ def message_of(line: HookLine | PixelLine) -> Message:
         body=line.body,
         received_at=received_at,
         unsigned=None if line.signed else line.reason or "wrong_signature",
+        # A platform that signs refuses what comes to a source without a secret.
+        verified_at=received_at if line.verified_by or (line.signed and platform_of(line.platform).is_signed) else None,
+        verified_by=line.verified_by or None,
     )

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -24,8 +24,10 @@ from app.database.errors import is_about_data
 from app.database.transactions import Connection, in_transaction
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
+from app.domain.strict_json import remember
 from app.domain.text import storable
 from app.intake.deliveries.binding import Sources, bind_sources, foreign_site, read_sources
+from app.intake.deliveries.keeping import Kept, keep
 from app.intake.deliveries.messages import Message, key_of, message_of, read_id
 from app.orders.record import record, record_landings
 from app.platforms.signing import set_up
@@ -60,8 +62,8 @@ CROSS JOIN LATERAL (
 """
 
 COLUMNS = (
-    "brand_id", "id", "origin_id", "platform", "shop", "topic", "external_id", "body_hash", "headers", "body", "status", "reason", "detail",
-    "conversion_id", "received_at", "recorded_at", "attempts",
+    "brand_id", "id", "origin_id", "platform", "shop", "topic", "external_id", "body_hash", "headers", "body", "blotted", "status", "reason", "detail",
+    "conversion_id", "received_at", "recorded_at", "attempts", "verified_at", "verified_by",
 )  # fmt: skip
 INSERT = f"""
 INSERT INTO delivery ({", ".join(COLUMNS)}) VALUES ({", ".join(f"${number}" for number in range(1, len(COLUMNS) + 1))}) ON CONFLICT DO NOTHING
@@ -71,9 +73,12 @@ LOCK = "SELECT id FROM delivery WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORD
 FINISH = """
 UPDATE delivery d
 SET status = r.status, reason = r.reason, detail = r.detail, topic = r.topic, conversion_id = coalesce(r.conversion_id, d.conversion_id),
-    recorded_at = r.recorded_at, headers = r.headers, attempts = d.attempts + 1
-FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::timestamptz[], $10::jsonb[])
-    AS r(id, was, status, reason, detail, topic, conversion_id, recorded_at, headers)
+    recorded_at = r.recorded_at, headers = r.headers, attempts = d.attempts + 1,
+    body = coalesce(r.body, d.body), blotted = d.blotted OR r.body IS NOT NULL,
+    verified_at = coalesce(d.verified_at, r.verified_at), verified_by = coalesce(d.verified_by, r.verified_by)
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::timestamptz[], $10::jsonb[],
+            $11::bytea[], $12::timestamptz[], $13::text[])
+    AS r(id, was, status, reason, detail, topic, conversion_id, recorded_at, headers, body, verified_at, verified_by)
 WHERE d.brand_id = $1 AND d.id = r.id AND d.status = r.was
 """
 
@@ -107,6 +112,8 @@ class DeliveryResult(msgspec.Struct, frozen=True, gc=False):
     detail: str | None = None
     topic: str = ""
     conversion_id: UUID | None = None
+    # What is kept of the message; None: all of it, until somebody has resolved what is wrong with it.
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,7 @@ class Origins:
         if source is not None and (foreign := foreign_site(message, source)):
             detail = OTHER_SITE.format(bound=source["site"], foreign=foreign)
             return Parsed(rejected="other_site", detail=detail, topic=message.identity[0])
+        settings = self._settings(message)
         return message.read(
             Context(
                 received_at=message.received_at,
@@ -142,9 +150,21 @@ class Origins:
                 customer_key=partial(customer_key, self.customer_secret, brand_id),
                 shop=message.shop,
                 click_param=self.brand["click_param"],
-                settings={} if source is None else set_up(message.platform, source["settings"]).settings,
+                settings={} if settings is None else set_up(message.platform, settings).settings,
             )
         )
+
+    def read_and_keep(self, brand_id: UUID, message: Message) -> tuple[Parsed, Kept | None]:
+        """As `read`, and what is kept of the message (`keep`)."""
+        remember(message.body)
+        parsed = self.read(brand_id, message)
+        key = partial(customer_key, self.customer_secret, brand_id)
+        return parsed, keep(message, parsed, self._settings(message) or "{}", key)
+
+    def _settings(self, message: Message) -> str | None:
+        """The settings of its source, as JSON text; None without one."""
+        source = self.sources.get(message.origin_id) if message.origin_id else None
+        return None if source is None else source["settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +324,11 @@ async def record_messages(
     connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message], origins: Origins
 ) -> dict[UUID, DeliveryResult]:
     """Read these messages and record what they say: the result of each, by its id."""
-    parsed = [(message, origins.read(brand_id, message)) for message in messages]
+    parsed = [(message, *origins.read_and_keep(brand_id, message)) for message in messages]
     reports: list[tuple[OrderReport, Receipt]] = []
     landings: list[Landing] = []
     first_report: dict[UUID, int] = {}
-    for message, content in parsed:
+    for message, content, _ in parsed:
         if content.reports:
             first_report[message.id] = len(reports)
         reports += [(report, message.receipt()) for report in content.reports]
@@ -317,20 +337,20 @@ async def record_messages(
     await record_landings(connection, brand_id, landings)
     return {
         message.id: result_of(
-            content, recorded[first_report[message.id]].conversion_id if message.id in first_report else None
+            content, recorded[first_report[message.id]].conversion_id if message.id in first_report else None, kept
         )
-        for message, content in parsed
+        for message, content, kept in parsed
     }
 
 
-def result_of(parsed: Parsed, conversion_id: UUID | None = None) -> DeliveryResult:
+def result_of(parsed: Parsed, conversion_id: UUID | None = None, kept: Kept | None = None) -> DeliveryResult:
     """The result of a message that was read like this, once its reports are recorded."""
     notes = _short("; ".join(parsed.notes)) or None
     if parsed.rejected is not None:
         return DeliveryResult("rejected", parsed.rejected, _short(parsed.detail or "") or notes, parsed.topic)
     if parsed.ignored is not None:
-        return DeliveryResult("ignored", parsed.ignored, _short(parsed.detail or "") or notes, parsed.topic)
-    return DeliveryResult("recorded", None, notes, parsed.topic, conversion_id)
+        return DeliveryResult("ignored", parsed.ignored, _short(parsed.detail or "") or notes, parsed.topic, kept=kept)
+    return DeliveryResult("recorded", None, notes, parsed.topic, conversion_id, kept)
 
 
 async def load_origins(connection: Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Origins:
@@ -353,8 +373,9 @@ async def _store(connection: Connection, brand_id: UUID, new: Sequence[tuple[Mes
             result.topic,
             message.identity[1],
             message.body_hash,
-            _headers(message),
-            message.body,
+            _headers(message.headers if result.kept is None else result.kept.headers),
+            message.body if result.kept is None else result.kept.body,
+            result.kept is not None,
             result.status,
             result.reason,
             result.detail,
@@ -362,6 +383,8 @@ async def _store(connection: Connection, brand_id: UUID, new: Sequence[tuple[Mes
             message.received_at,
             now if result.status == "recorded" else None,
             1,
+            message.verified_at,
+            message.verified_by,
         )
         for message, result in new
     ]
@@ -391,7 +414,10 @@ async def finish_deliveries(connection: Connection, brand_id: UUID, reread: Sequ
             each.result.topic,
             each.result.conversion_id,
             now if each.result.status == "recorded" else None,
-            _headers(each.message),
+            _headers(each.message.headers if each.result.kept is None else each.result.kept.headers),
+            None if each.result.kept is None else each.result.kept.body,
+            each.message.verified_at,
+            each.message.verified_by,
         )
         for each in reread
     ]
@@ -400,9 +426,9 @@ async def finish_deliveries(connection: Connection, brand_id: UUID, reread: Sequ
     await connection.execute(FINISH, brand_id, *zip(*rows, strict=True))
 
 
-def _headers(message: Message) -> str:
+def _headers(headers: Mapping[str, str]) -> str:
     # jsonb has no NUL, and a header never needs one.
-    return msgspec.json.encode({name: value.replace("\0", "") for name, value in message.headers.items()}).decode()
+    return msgspec.json.encode({name: value.replace("\0", "") for name, value in headers.items()}).decode()
 
 
 def _short(text: str) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
+from app import clock
 from app.database.errors import is_about_data
 from app.database.transactions import Connection, in_transaction
 from app.domain import ids
@@ -178,7 +180,7 @@ async def _replay_batch(
     rows = await connection.fetch(STORED, brand_id, delivery_ids)
     messages = [stored_message(row) for row in rows]
     origins = await load_origins(connection, brand_id, messages, secret)
-    results = _still_unsigned(messages, origins, secret)
+    messages, results = _check_again(messages, origins, secret)
     signed = [origins.placed(message) for message in messages if message.id not in results]
     if dry_run:
         results |= {message.id: result_of(origins.read(brand_id, message)) for message in signed}
@@ -207,37 +209,48 @@ async def _refuse_one(
 # ── Checking signatures again ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _still_unsigned(messages: Sequence[Message], origins: Origins, secret: str) -> dict[UUID, DeliveryResult]:
-    """Results of the unsigned messages that none of their source's present secrets signed either, by id."""
-    opened: dict[UUID | None, list[str] | str] = {}
+def _check_again(
+    messages: Sequence[Message], origins: Origins, secret: str
+) -> tuple[list[Message], dict[UUID, DeliveryResult]]:
+    """The messages, those that a present secret of their source signed with this secret; and the results of those that none signed, by id.
+
+    Only unsigned ones are checked. The others were once, and what is kept of them has not the signed bytes any more.
+    """
+    opened: dict[UUID | None, dict[str, str] | str] = {}
     results: dict[UUID, DeliveryResult] = {}
+    checked: list[Message] = []
     for message in messages:
+        checked.append(message)
         if message.unsigned is None:
             continue
         if message.origin_id not in opened:
             opened[message.origin_id] = _open(origins, message.origin_id, secret)
-        wrong = _check(message, origins, opened[message.origin_id])
+        secrets = opened[message.origin_id]
+        wrong = secrets if isinstance(secrets, str) else _check(message, origins, list(secrets.values()))
         if wrong is not None:
             results[message.id] = DeliveryResult("unsigned", wrong, None, message.identity[0])
-    return results
+        elif isinstance(secrets, dict):
+            by = next((sealed for sealed, each in secrets.items() if _check(message, origins, [each]) is None), None)
+            checked[-1] = msgspec.structs.replace(
+                message, verified_at=clock.now(), verified_by=None if by is None else signing.secret_id(by)
+            )
+    return checked, results
 
 
-def _open(origins: Origins, source_id: UUID | None, secret: str) -> list[str] | str:
-    """The source's secrets, or the reason why there are none."""
+def _open(origins: Origins, source_id: UUID | None, secret: str) -> dict[str, str] | str:
+    """The source's secrets by their sealed form, or the reason why there are none."""
     source = origins.sources.get(source_id) if source_id else None
     if source is None:
         return "unknown_source"
-    opened = []
+    opened = {}
     for sealed in source["secrets"]:
         # As at the door, a secret that cannot be decrypted does not hide the others.
         with suppress(UnsealError):
-            opened.append(unseal(secret, sealed))
+            opened[sealed] = unseal(secret, sealed)
     return opened if opened or not source["secrets"] else "unreadable_secret"
 
 
-def _check(message: Message, origins: Origins, secrets: list[str] | str) -> str | None:
-    if isinstance(secrets, str):
-        return secrets
+def _check(message: Message, origins: Origins, secrets: Sequence[str]) -> str | None:
     assert message.origin_id is not None
     return signing.verify(
         message.platform,
