@@ -13,6 +13,9 @@ from app.domain.orders import OrderReport
 PRIMARY, AMBIGUOUS = "=", "?"
 """How the names begin that only this service gives: an order's id in its shop system, and the order of all that gives an ambiguous name alone."""
 
+STORED_WITHOUT_SYSTEM = ("shopify", "woocommerce")
+"""Platforms that are shop systems, of which releases before stored reports that do not say so."""
+
 
 class Naming(NamedTuple):
     """The names that one report gives its order, the surest first; never empty. primary: its id in the shop system that sent the report."""
@@ -44,27 +47,27 @@ class Grouping(NamedTuple):
     ambiguous: frozenset[str]
 
 
-def group(namings: Sequence[Naming]) -> Grouping:
-    """The orders that these reports speak of; none for no reports.
+def group(namings: Sequence[Naming], ambiguous: Iterable[str] = ()) -> Grouping:
+    """The orders that these reports speak of; none for no reports. ambiguous: names of which other reports have shown that they mean several orders.
 
     A name belongs to the order whose shop system gives it. A report of somebody else belongs to the order of its first such name, and its other
     names belong to that order too, unless reports of another order give them as well. Reports that share none with a shop system's are joined by
     the names they share.
     """
-    claims: dict[str, set[str]] = {}
+    claims = {name: {PRIMARY, AMBIGUOUS} for name in ambiguous}
     for each in namings:
         if each.primary is not None:
             for name in each.names:
                 claims.setdefault(name, set()).add(each.primary)
     found = [each.primary for each in namings]
     meant = _spread(namings, found, claims)
-    ambiguous = frozenset(name for name, orders in meant.items() if len(orders) > 1)
+    several = frozenset(name for name, orders in meant.items() if len(orders) > 1)
     owners = {name: next(iter(orders)) for name, orders in meant.items() if len(orders) == 1}
     rest = [index for index, order in enumerate(found) if order is None]
-    heads = _joined(_joining(namings[index].names, ambiguous) for index in rest)
+    heads = _joined(_joining(namings[index].names, several) for index in rest)
     for index in rest:
-        found[index] = heads[_joining(namings[index].names, ambiguous)[0]]
-    return Grouping(tuple(order or "" for order in found), {**heads, **owners}, ambiguous)
+        found[index] = heads[_joining(namings[index].names, several)[0]]
+    return Grouping(tuple(order or "" for order in found), {**heads, **owners}, several)
 
 
 def _spread(namings: Sequence[Naming], found: list[str | None], claims: dict[str, set[str]]) -> dict[str, set[str]]:

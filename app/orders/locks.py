@@ -34,6 +34,11 @@ SELECT $1, r.id, r.id, r.shop, r.kind, r.order_id, r.created_at, r.created_at, r
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[]) AS r(id, shop, kind, order_id, created_at, primary_ref)
 """
 
+NAME_STUBS = """
+UPDATE conversion c SET primary_ref = r.primary_ref FROM unnest($2::uuid[], $3::text[]) AS r(id, primary_ref)
+WHERE c.brand_id = $1 AND c.id = r.id AND c.primary_ref IS DISTINCT FROM r.primary_ref
+"""
+
 Name = tuple[str, str, str]
 """Shop, kind and one name of an order."""
 Node = TypeVar("Node", Name, UUID)
@@ -146,3 +151,10 @@ async def write_stubs(connection: asyncpg.Connection, brand_id: UUID, roots: Map
     )
     await connection.execute(STUBS, brand_id, *columns)
     return {root_id: replace(root, unwritten=False) for root_id, root in roots.items()}
+
+
+async def name_stubs(connection: asyncpg.Connection, brand_id: UUID, roots: Iterable[Root]) -> None:
+    """Writes the primary names of locked rows of which nothing else is stated; no statement for none."""
+    named = [(root.id, root.primary_ref) for root in roots if not root.unwritten]
+    if named:
+        await connection.execute(NAME_STUBS, brand_id, *zip(*named, strict=True))

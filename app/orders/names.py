@@ -4,7 +4,7 @@ Facts are added under the id that their first name leads to. What the names of a
 the ordinary case is done in two statements, and only where two orders of a shop system come under one name all their facts are read again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,9 +13,18 @@ from msgspec.structs import replace
 
 from app import clock
 from app.database import uuids
-from app.domain.naming import AMBIGUOUS, PRIMARY, Naming, group, naming_of, read_naming
+from app.domain.naming import (
+    AMBIGUOUS,
+    PRIMARY,
+    STORED_WITHOUT_SYSTEM,
+    Grouping,
+    Naming,
+    group,
+    naming_of,
+    read_naming,
+)
 from app.domain.orders import OrderReport
-from app.orders.locks import LockedOrders, Root, head_of, lock_rows, merge, write_stubs
+from app.orders.locks import LockedOrders, Root, head_of, lock_orders, lock_rows, merge, write_stubs
 
 # Inserts nothing where a name is ambiguous: what gives it must first be named without it.
 NAMES = """
@@ -44,8 +53,14 @@ FROM unnest($2::text[], $3::text[], $4::text[]) AS a(shop, kind, ref)
 JOIN order_ref o ON o.brand_id = $1 AND o.shop = a.shop AND o.kind = a.kind AND o.ref = a.ref
 """
 
+FORGET = """
+DELETE FROM order_ref o USING unnest($2::text[], $3::text[], $4::text[]) AS a(shop, kind, ref)
+WHERE o.brand_id = $1 AND o.shop = a.shop AND o.kind = a.kind AND o.ref = a.ref
+"""
+
 STORED = """
-SELECT c.root_id, f.conversion_id, f.content_hash, f.delivery_id, 'witness' AS fact, f.report ->> 'system' AS system,
+SELECT c.root_id, f.conversion_id, f.content_hash, f.delivery_id, 'witness' AS fact,
+    coalesce(f.report ->> 'system', CASE WHEN f.door = 'hook' AND f.platform = ANY($3) THEN f.platform END) AS system,
     ARRAY(SELECT jsonb_array_elements_text(f.report -> 'refs')) AS refs
 FROM conversion c JOIN witness f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
@@ -54,18 +69,19 @@ SELECT c.root_id, f.conversion_id, f.content_hash, f.delivery_id, 'adjustment', 
 FROM conversion c JOIN adjustment f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[]) AND f.refs <> '{}'
 """
-# The same report may stand under both ids already, where two orders were one for a time.
+# The same report may stand under several ids, where two orders were one for a time: it is one fact from now on, of the earliest receipt.
 MOVE = """
 WITH moved AS (
     SELECT * FROM unnest($2::uuid[], $3::bytea[], $4::uuid[]) AS m(conversion_id, content_hash, target)
-), doubled AS (
+), taken AS (
     DELETE FROM {fact} f USING moved m
     WHERE f.brand_id = $1 AND f.conversion_id = m.conversion_id AND f.content_hash = m.content_hash
-        AND EXISTS (SELECT FROM {fact} g WHERE g.brand_id = $1 AND g.conversion_id = m.target AND g.content_hash = m.content_hash)
+    RETURNING to_jsonb(f) || jsonb_build_object('conversion_id', m.target) AS fact, m.target, f.content_hash, f.received_at
 )
-UPDATE {fact} f SET conversion_id = m.target FROM moved m
-WHERE f.brand_id = $1 AND f.conversion_id = m.conversion_id AND f.content_hash = m.content_hash
-    AND NOT EXISTS (SELECT FROM {fact} g WHERE g.brand_id = $1 AND g.conversion_id = m.target AND g.content_hash = m.content_hash)
+INSERT INTO {fact}
+SELECT p.* FROM (SELECT DISTINCT ON (target, content_hash) fact FROM taken ORDER BY target, content_hash, received_at) AS t
+CROSS JOIN LATERAL jsonb_populate_record(NULL::{fact}, t.fact) AS p
+ON CONFLICT ON CONSTRAINT pk_{fact} DO UPDATE SET received_at = EXCLUDED.received_at WHERE {fact}.received_at > EXCLUDED.received_at
 """
 APART = "UPDATE conversion SET taken_apart = true WHERE brand_id = $1 AND id = ANY($2::uuid[])"
 LEAD = """
@@ -108,18 +124,20 @@ async def lock_named(connection: asyncpg.Connection, brand_id: UUID, reports: Se
     refs = [
         [(report.shop, report.kind, name) for name in each.names] for report, each in zip(reports, namings, strict=True)
     ]
-    ids, fresh = await _name(connection, brand_id, refs, reports)
-    if None in ids.values():
+    ids, fresh, added = await _name(connection, brand_id, refs, reports)
+    # More than once only where another name became ambiguous meanwhile.
+    while None in ids.values():
+        await _forget(connection, brand_id, added)
         refs = [_clear(names, ids) for names in refs]
-        ids, fresh = await _name(connection, brand_id, refs, reports)
+        ids, fresh, added = await _name(connection, brand_id, refs, reports)
     found = {name: each for name, each in ids.items() if each is not None}
     roots, root_of = await lock_rows(connection, brand_id, set(found.values()), fresh)
     if any(root.taken_apart for root in roots.values()):
-        # Somebody may have taken an order apart while this transaction waited for its lock.
+        # Somebody may have taken an order apart while this transaction waited for its lock: then also new names may have been led astray.
         shops, kinds, names_only = zip(*found, strict=True)
         rows = await connection.fetch(NAMED, brand_id, shops, kinds, names_only)
         if any(row["conversion_id"] != found[row["shop"], row["kind"], row["ref"]] for row in rows):
-            await write_stubs(connection, brand_id, {each: root for each, root in roots.items() if each in fresh})
+            await _forget(connection, brand_id, added)
             return await lock_named(connection, brand_id, reports)
     parent = {root_id: root_id for root_id in roots}
     for names in refs:
@@ -157,10 +175,16 @@ def _clear(names: Sequence[Name], ids: Mapping[Name, UUID | None]) -> list[Name]
     return clear or [(shop, kind, f"{AMBIGUOUS}{first}")]
 
 
+async def _forget(connection: asyncpg.Connection, brand_id: UUID, names: Collection[Name]) -> None:
+    """Takes back names that this transaction has just given, of which nobody else knows."""
+    if names:
+        await connection.execute(FORGET, brand_id, *zip(*names, strict=True))
+
+
 async def _name(
     connection: asyncpg.Connection, brand_id: UUID, refs: Sequence[Sequence[Name]], reports: Sequence[OrderReport]
-) -> tuple[dict[Name, UUID | None], dict[UUID, Root]]:
-    """The conversion that each name leads to, None for an ambiguous one, and the new ones, whose rows are still to be written."""
+) -> tuple[dict[Name, UUID | None], dict[UUID, Root], Collection[Name]]:
+    """The conversion that each name leads to, None for an ambiguous one; the new conversions, whose rows are still to be written; the new names."""
     groups = _connect(refs)
     candidates: dict[Name, UUID] = {}
     order_ids: dict[UUID, str] = {}
@@ -174,6 +198,7 @@ async def _name(
     shops, kinds, names_only = zip(*asked, strict=True)
     rows = await connection.fetch(NAMES, brand_id, shops, kinds, names_only, chosen)
     ids: dict[Name, UUID | None] = {(row["shop"], row["kind"], row["ref"]): row["conversion_id"] for row in rows}
+    added = list(ids)
     mine = set(chosen)
     fresh = {
         conversion_id: Root(conversion_id, shop, kind, order_ids[conversion_id], now, unwritten=True)
@@ -185,7 +210,7 @@ async def _name(
         shops, kinds, names_only = zip(*missing, strict=True)
         for row in await connection.fetch(NAMED, brand_id, shops, kinds, names_only):
             ids[row["shop"], row["kind"], row["ref"]] = row["conversion_id"]
-    return ids, fresh
+    return ids, fresh, added
 
 
 def _connect(refs: Iterable[Sequence[Name]]) -> dict[Name, Name]:
@@ -208,35 +233,86 @@ async def take_apart(
     Facts, names and deliveries are led to the order they belong to; decisions of people stay with the row they were made on. Of the orders found,
     one of each keeps a row that was there, by its primary name; the others get new ones.
     """
-    roots = dict(named.locked.roots)
-    facts = await connection.fetch(STORED, brand_id, sorted(roots))
-    namings = [_naming_of_fact(row) for row in facts] + [naming_of(report)]
-    grouping = group(namings)
-    targets = _targets(roots, [row["root_id"] for row in facts], grouping.groups)
+    found = await _read_component(connection, brand_id, named.locked.roots, [naming_of(report)])
+    targets, roots, gone = await _regroup(connection, brand_id, found)
+    mine = targets[found.grouping.groups[-1]]
+    # What was found under the names of this report, and has no report of its own.
+    nameless = dict.fromkeys(named.locked.roots.keys() - set(targets.values()) - gone.keys(), mine)
+    roots = await merge(connection, brand_id, roots, gone | nameless)
+    root_of = {root_id: root_id for root_id in roots} | gone | nameless
+    return NamedOrders(LockedOrders(roots, root_of), [mine], apart=True)
+
+
+async def split_order(connection: asyncpg.Connection, brand_id: UUID, conversion_id: UUID) -> LockedOrders:
+    """Takes an order apart that a release before made of several orders of a shop system; the locked rows of all orders that it is now.
+
+    One row alone where its reports name one order. The caller works them out (`recompute_orders`), in the same transaction.
+    """
+    locked = await lock_orders(connection, brand_id, [conversion_id])
+    found = await _read_component(connection, brand_id, locked.roots, [])
+    targets, roots, gone = await _regroup(connection, brand_id, found)
+    roots = await merge(connection, brand_id, roots, gone)
+    kept = {root_id: root for root_id, root in roots.items() if root_id in {*targets.values(), *locked.roots}}
+    return LockedOrders(kept, {root_id: root_id for root_id in kept} | gone)
+
+
+class _Component(NamedTuple):
+    """Locked orders that are connected by names, all their facts, and which order each fact belongs to; reports still to be stored come last."""
+
+    roots: dict[UUID, Root]
+    facts: Sequence[asyncpg.Record]
+    grouping: Grouping
+
+    def of_facts(self) -> list[tuple[asyncpg.Record, str]]:
+        """The facts, each with the order it belongs to."""
+        return list(zip(self.facts, self.grouping.groups, strict=False))
+
+
+async def _read_component(
+    connection: asyncpg.Connection, brand_id: UUID, roots: Mapping[UUID, Root], reported: Sequence[Naming]
+) -> _Component:
+    """The orders that any name in the facts of these leads to. More rows are locked than were asked for: whoever deadlocks by that tries again."""
+    roots = dict(roots)
+    shop, kind = next((root.shop, root.kind) for root in roots.values())
+    while True:
+        facts = await connection.fetch(STORED, brand_id, sorted(roots), STORED_WITHOUT_SYSTEM)
+        namings = [*map(_naming_of_fact, facts), *reported]
+        given = sorted({name for each in namings for name in each.names})
+        given += [f"{AMBIGUOUS}{name}" for name in given]
+        rows = await connection.fetch(NAMED, brand_id, [shop] * len(given), [kind] * len(given), given)
+        leads = {row["ref"]: row["conversion_id"] for row in rows}
+        others, _ = await lock_rows(connection, brand_id, {each for each in leads.values() if each is not None}, {})
+        if others.keys() <= roots.keys():
+            grouping = group(namings, [name for name, conversion_id in leads.items() if conversion_id is None])
+            return _Component(roots, facts, grouping)
+        roots = {**others, **roots}
+
+
+async def _regroup(
+    connection: asyncpg.Connection, brand_id: UUID, found: _Component
+) -> tuple[dict[str, UUID], dict[UUID, Root], dict[UUID, UUID]]:
+    """Leads facts, names and deliveries to the orders that they belong to.
+
+    Returns the row of each order by its name, all rows, and to which of them those belong that no order has kept.
+    """
+    grouping, facts, roots = found.grouping, found.of_facts(), dict(found.roots)
+    shop, kind = next((root.shop, root.kind) for root in roots.values())
+    targets = _targets(roots, [row["root_id"] for row in found.facts], grouping)
     now = clock.now()
     for name, target in targets.items():
         primary = f"{AMBIGUOUS}{name}" if name in grouping.ambiguous else name if name.startswith(PRIMARY) else None
-        known = roots.get(target) or Root(
-            target, report.shop, report.kind, _shown(name), now, status="stub", unwritten=True
-        )
+        known = roots.get(target) or Root(target, shop, kind, _shown(name), now, status="stub", unwritten=True)
         roots[target] = replace(known, primary_ref=primary, digest=None if known.digest is None else b"")
     fresh = sorted(root_id for root_id, root in roots.items() if root.unwritten)
     roots = await write_stubs(connection, brand_id, roots)
-    await connection.execute(APART, brand_id, sorted(named.locked.roots))
-    await connection.execute(TOUCH, brand_id, sorted(named.locked.roots), fresh)
-    for kind in ("witness", "adjustment"):
-        moved = [
-            (row["conversion_id"], row["content_hash"], targets[order])
-            for row, order in zip(facts, grouping.groups, strict=False)
-            if row["fact"] == kind and row["root_id"] != targets[order]
-        ]
-        if moved:
-            await connection.execute(MOVE.format(fact=kind), brand_id, *zip(*moved, strict=True))
-    delivered = {
-        row["delivery_id"]: targets[order]
-        for row, order in zip(facts, grouping.groups, strict=False)
-        if row["delivery_id"] is not None and row["root_id"] != targets[order]
-    }
+    await connection.execute(APART, brand_id, sorted(found.roots))
+    await connection.execute(TOUCH, brand_id, sorted(found.roots), fresh)
+    moved = [(row, targets[order]) for row, order in facts if row["root_id"] != targets[order]]
+    for fact in ("witness", "adjustment"):
+        keys = [(row["conversion_id"], row["content_hash"], target) for row, target in moved if row["fact"] == fact]
+        if keys:
+            await connection.execute(MOVE.format(fact=fact), brand_id, *zip(*keys, strict=True))
+    delivered = {row["delivery_id"]: target for row, target in moved if row["delivery_id"] is not None}
     await connection.execute(DELIVERED, brand_id, list(delivered), list(delivered.values()))
     leads: dict[str, UUID | None] = {
         name: targets[order] for name, order in grouping.owners.items() if order in targets
@@ -249,11 +325,14 @@ async def take_apart(
         leads[name] = None
         if name in targets:
             leads[f"{AMBIGUOUS}{name}"] = targets[name]
-    await connection.execute(LEAD, brand_id, report.shop, report.kind, list(leads), list(leads.values()))
-    mine = targets[grouping.groups[-1]]
-    gone = {root_id: mine for root_id in named.locked.roots if root_id not in targets.values()}
-    roots = await merge(connection, brand_id, roots, gone)
-    return NamedOrders(LockedOrders(roots, {root_id: root_id for root_id in roots} | gone), [mine], apart=True)
+    await connection.execute(LEAD, brand_id, shop, kind, list(leads), list(leads.values()))
+    kept = set(targets.values())
+    gone = {row["root_id"]: targets[order] for row, order in sorted(facts, key=_turn) if row["root_id"] not in kept}
+    return targets, roots, gone
+
+
+def _turn(fact: tuple[asyncpg.Record, str]) -> tuple[str, bytes]:
+    return fact[1], fact[0]["content_hash"]
 
 
 def _naming_of_fact(row: Mapping[str, Any] | asyncpg.Record) -> Naming:
@@ -263,10 +342,14 @@ def _naming_of_fact(row: Mapping[str, Any] | asyncpg.Record) -> Naming:
     return naming_of(OrderReport("", "", tuple(refs), system=row["system"]))
 
 
-def _targets(roots: Mapping[UUID, Root], homes: Sequence[UUID], groups: Sequence[str]) -> dict[str, UUID]:
-    """The row of each group of facts, by the group's name. homes: of each stored fact, the root it stands under; the last group has none."""
-    found = {root.primary_ref: root_id for root_id, root in sorted(roots.items()) if root.primary_ref in groups}
-    targets = {name: root_id for name, root_id in found.items() if name is not None}
+def _targets(roots: Mapping[UUID, Root], homes: Sequence[UUID], grouping: Grouping) -> dict[str, UUID]:
+    """The row of each group of facts, by the group's name. homes: of each stored fact, the root it stands under; reports to be stored have none."""
+    groups = grouping.groups
+    targets: dict[str, UUID] = {}
+    for root_id, root in sorted(roots.items()):
+        name = (root.primary_ref or "").removeprefix(AMBIGUOUS)
+        if name in groups and (name in grouping.ambiguous) is root.is_ambiguous:
+            targets.setdefault(name, root_id)
     for name, home in sorted(zip(groups, homes, strict=False)):
         if name not in targets and home not in targets.values() and roots[home].primary_ref is None:
             targets[name] = home

@@ -19,7 +19,7 @@ from app.orders.caps import OVER_CAP, mark_over_cap
 from app.orders.code_aliases import name_codes
 from app.orders.evidence import collect
 from app.orders.facts import OrderFacts, read_facts
-from app.orders.locks import Root, write_stubs
+from app.orders.locks import Root, name_stubs, write_stubs
 from app.orders.queue import enqueue, enqueue_later
 from app.orders.state import conversion_of, rows_of
 from app.orders.store import write_states
@@ -78,6 +78,7 @@ async def recompute_orders(
     folded = await _fold(connection, brand_id, facts, {root.id: signed.get(root.shop, ()) for root in roots})
     orders = {key: order for key, order in folded.items() if order.occurred_at is not None}
     stubs = {root.id: root for root in roots if root.id not in orders}
+    await name_stubs(connection, brand_id, stubs.values())
     await write_stubs(connection, brand_id, stubs)
     states = {
         key: OrderState(conversion_of(root, Order(order_id=root.order_id)), None, folded[key], (), False)

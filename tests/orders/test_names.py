@@ -1,5 +1,6 @@
 """Two orders of a shop system stay two, whatever number they share, in any order of arrival."""
 
+import asyncio
 import itertools
 import random
 from datetime import timedelta
@@ -7,10 +8,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from app import clock
 from app.database.transactions import in_transaction
+from app.domain.naming import group, naming_of
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, OrderReport, Receipt, RefundReport
 from app.orders.record import Recorded, record
 from tests.cast import Brand, create_brand
@@ -140,10 +144,72 @@ async def test_nobody_gives_an_order_a_primary_name_from_outside(pool: asyncpg.P
 
 @pytest.mark.parametrize("first", [0, 1])
 async def test_two_webhooks_at_once_are_two(pool: asyncpg.Pool, alice: Brand, first: int) -> None:
-    import asyncio
-
     facts = [(FIRST, HOOK), (SECOND, HOOK)]
     await asyncio.gather(
         post(pool, alice, facts[first]), post(pool, alice, facts[1 - first]), post(pool, alice, (HIT, PIXEL))
     )
     assert [row[3] for row in await orders(pool, alice)] == [30_000, 8_000, 99]
+
+
+async def test_an_ambiguous_number_stays_so_when_one_of_its_orders_is_taken_apart_again(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    first, second = (
+        replace(FIRST, refs=("731001", "2001", "token")),
+        replace(FIRST, refs=("733001", "token"), order_id="733001"),
+    )
+    await post(pool, alice, (first, HOOK))
+    await post(pool, alice, (SECOND, HOOK))
+    await post(pool, alice, (second, HOOK))
+    [hit] = await post(pool, alice, (HIT, PIXEL))
+    assert hit.state.conversion["primary_ref"] == "?2001"
+
+
+async def test_refunds_of_two_orders_with_one_number_are_kept_apart_before_either_order_is_known(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    early = [replace(each, net_minor=None, stub=True, refunds=OF_SECOND.refunds) for each in (FIRST, SECOND)]
+    await post(pool, alice, (REFUND, SERVER))
+    for each in early:
+        await post(pool, alice, (each, HOOK))
+    assert [row[0] for row in await orders(pool, alice)] == ["=shopify:731001", "=shopify:732001", "?2001"]
+
+
+NAMED = st.one_of(
+    st.builds(
+        lambda own, names: (f"{own}0", *names),
+        st.sampled_from("123"),
+        st.lists(st.sampled_from(["n", "m", "o", "20"]), max_size=2, unique=True),
+    ).map(lambda names: ("shopify", names)),
+    st.sampled_from(["n", "m", "o", "10", "20", "30", "x"]).map(lambda name: (None, (name,))),
+)
+
+
+@settings(max_examples=max(10, settings.default.max_examples // 3 if settings.default else 10), deadline=None)
+@given(st.lists(NAMED, min_size=2, max_size=6), st.randoms(), st.booleans())
+async def test_whatever_comes_first_or_at_once_each_report_is_under_the_order_that_all_names_together_mean(
+    pool: asyncpg.Pool, drawn: list[tuple[str | None, tuple[str, ...]]], random: random.Random, at_once: bool
+) -> None:
+    brand = await create_brand(pool)
+    reports = [
+        OrderReport("main", "sale", names, order_id=names[0], currency="EUR", net_minor=1, version=number + 1, system=system)
+        for number, (system, names) in enumerate(drawn)
+    ]  # fmt: skip
+    facts = [(each, HOOK if each.system else SERVER) for each in reports]
+    random.shuffle(facts)
+    if at_once:
+        await asyncio.gather(*(post(pool, brand, each) for each in facts))
+    else:
+        for each in [*facts, *facts[:2]]:
+            await post(pool, brand, each)
+    found: dict[Any, set[int]] = {}
+    for row in await pool.fetch(
+        """SELECT c.root_id, (w.report ->> 'version')::int AS number FROM witness w
+           JOIN conversion c ON c.brand_id = $1 AND c.id = w.conversion_id WHERE w.brand_id = $1""",
+        brand.id,
+    ):
+        found.setdefault(row["root_id"], set()).add(row["number"])
+    expected: dict[str, set[int]] = {}
+    for each, order in zip(reports, group(list(map(naming_of, reports))).groups, strict=True):
+        expected.setdefault(order, set()).add(each.version)
+    assert sorted(map(sorted, found.values())) == sorted(map(sorted, expected.values()))
