@@ -36,6 +36,9 @@ def create_keys(
     ] = "read,write,admin",
     currency: Annotated[str | None, typer.Option(help="Of a new brand; EUR by default.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="Of a new brand; UTC by default.")] = None,
+    shop: Annotated[
+        str | None, typer.Option(help="Of what is reported with the keys; required where the brand has several.")
+    ] = None,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -45,7 +48,9 @@ def create_keys(
     chosen = tuple(filter(None, (scope.strip() for scope in scopes.split(","))))
     issued = _ask(
         read_settings(data=data),
-        lambda connection: brand_keys.issue_keys(connection, brand, chosen, currency=currency, time_zone=time_zone),
+        lambda connection: brand_keys.issue_keys(
+            connection, brand, chosen, currency=currency, time_zone=time_zone, shop=shop
+        ),
         make=True,
     )
     made = asdict(issued)

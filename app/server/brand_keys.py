@@ -9,11 +9,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app import clock, random_ids
 from app.api.auth import SCOPES
-from app.api.fields import Currency, Name, Zone
+from app.api.fields import Currency, Name, Word, Zone
 from app.api.problems import describe
-from app.api.routes.keys import insert_key, revoke
+from app.api.routes.keys import REPORTING, insert_key, revoke
 from app.api.rows import show
+from app.api.shops import only_shop
 from app.domain import ids
+from app.domain.sites import MAIN
 from app.errors import Conflict, Invalid, NotFound
 
 MAKING_LOCK = 0x41524B45
@@ -28,13 +30,14 @@ SELECT id, name FROM brand WHERE $1::text IS NULL OR name = $1"""
 FIND_KEY = "/* across brands: the operator knows its id only */ SELECT * FROM api_key WHERE id = $1"
 KEYS_OF = """SELECT * FROM api_key WHERE brand_id = $1 AND (revoked_at IS NULL OR $2) ORDER BY id DESC LIMIT $3"""
 PUBLISHABLE = """
-SELECT hint FROM api_key WHERE brand_id = $1 AND kind = 'publishable' AND shop = 'main' AND revoked_at IS NULL ORDER BY id LIMIT 1
+SELECT hint FROM api_key WHERE brand_id = $1 AND kind = 'publishable' AND shop = $2 AND revoked_at IS NULL ORDER BY id LIMIT 1
 """
 NAME_GIVEN = "command line"
 """Name of keys that are made here."""
 NAME: TypeAdapter[str] = TypeAdapter(Name)
 CURRENCY: TypeAdapter[str] = TypeAdapter(Currency)
 ZONE: TypeAdapter[str] = TypeAdapter(Zone)
+SHOP: TypeAdapter[str] = TypeAdapter(Word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,12 @@ async def issue_keys(
     *,
     currency: str | None = None,
     time_zone: str | None = None,
+    shop: str | None = None,
 ) -> Keys:
     """A new secret key for the brand named `brand`, which is made when it is new, in `currency` (EUR) and `time_zone` (UTC).
 
-    Raises Invalid when a value is no name, scope, currency or zone, Conflict when several brands have that name or the one there is has another
+    shop: of what is reported with the keys; the brand's only one by default. Raises Invalid when a value is no name, scope, currency, zone or
+    shop, or when a key that may report names no shop of several; Conflict when several brands have that name or the one there is has another
     currency or zone than was asked for.
     """
     name = _checked("brand", NAME, brand)
@@ -80,6 +85,7 @@ async def issue_keys(
         raise Invalid.field("scopes", f"{', '.join(unknown) or 'empty'}: choose among {', '.join(SCOPES)}")
     money = _checked("currency", CURRENCY, "EUR" if currency is None else currency)
     zone = _checked("time_zone", ZONE, "UTC" if time_zone is None else time_zone)
+    shop = None if shop is None else _checked("shop", SHOP, shop)
     required = {"currency": currency and money, "time_zone": time_zone and zone}
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", MAKING_LOCK)
@@ -94,7 +100,9 @@ async def issue_keys(
                     f"{field}: the brand {name!r} is there already, with {found[0][field]}; leave it out, or change it by PATCH /v1/brand"
                 )
         brand_id = found[0]["id"] if found else await _make_brand(connection, name, money, zone)
-        return await _make_keys(connection, brand_id, scopes)
+        if shop is None and REPORTING & set(scopes):
+            shop = await only_shop(connection, brand_id)
+        return await _make_keys(connection, brand_id, scopes, shop or MAIN)
 
 
 async def issue_first_keys(connection: asyncpg.Connection) -> Keys | None:
@@ -104,7 +112,7 @@ async def issue_first_keys(connection: asyncpg.Connection) -> Keys | None:
         if await connection.fetchval(ANY_BRAND):
             return None
         brand_id = await _make_brand(connection, FIRST_BRAND, "EUR", "UTC")
-        return await _make_keys(connection, brand_id, DEFAULT_SCOPES)
+        return await _make_keys(connection, brand_id, DEFAULT_SCOPES, MAIN)
 
 
 async def list_keys(
@@ -163,11 +171,12 @@ async def _make_brand(connection: asyncpg.Connection, name: str, currency: str, 
     return brand_id
 
 
-async def _make_keys(connection: asyncpg.Connection, brand_id: UUID, scopes: tuple[str, ...]) -> Keys:
-    secret, _ = await insert_key(connection, brand_id, kind="secret", name=NAME_GIVEN, scopes=scopes, shop=None)
-    public: str | None = await connection.fetchval(PUBLISHABLE, brand_id)
+async def _make_keys(connection: asyncpg.Connection, brand_id: UUID, scopes: tuple[str, ...], shop: str) -> Keys:
+    reported = shop if REPORTING & set(scopes) else None
+    secret, _ = await insert_key(connection, brand_id, kind="secret", name=NAME_GIVEN, scopes=scopes, shop=reported)
+    public: str | None = await connection.fetchval(PUBLISHABLE, brand_id, shop)
     if public is None:
-        public, _ = await insert_key(connection, brand_id, kind="publishable", name=NAME_GIVEN, scopes=(), shop="main")
+        public, _ = await insert_key(connection, brand_id, kind="publishable", name=NAME_GIVEN, scopes=(), shop=shop)
     return Keys(ids.show("brand", brand_id), secret, public)
 
 

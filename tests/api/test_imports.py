@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -21,6 +22,7 @@ from app.orders.redecide import redecide
 from app.secret import load_secret
 from app.settings import Settings
 from tests.api.calls import Json, make_pair, post
+from tests.api.conftest import client
 from tests.cast import Brand
 
 CSV = {"Content-Type": "text/csv"}
@@ -143,6 +145,16 @@ async def test_a_dry_run_reads_every_line_and_records_none(as_alice: AsyncClient
     result = (await finish(as_alice, job))["result"]
     assert (result["dry_run"], result["orders"], result["refused"]) == (True, {"readable": 1}, 1)
     assert (await as_alice.get("/v1/conversions")).json()["data"] == []
+
+
+async def test_a_file_without_a_shop_is_of_the_shop_of_its_key(
+    as_alice: AsyncClient, service: FastAPI, alice: Brand, finish: Any
+) -> None:
+    key = await post(as_alice, "/v1/keys", {"scopes": ["write"], "shop": "lyon"})
+    async with client(service, replace(alice, secret_key=key["secret_key"])) as of_lyon:
+        await finish(of_lyon, await upload(of_lyon, b"order_id,shop\n1,\n2,paris\n"))
+    found = (await as_alice.get("/v1/conversions")).json()["data"]
+    assert {each["order_id"]: each["shop"] for each in found} == {"1": "lyon", "2": "paris"}
 
 
 async def test_shop_and_kind_may_be_given_once_for_the_file(as_alice: AsyncClient, finish: Any) -> None:

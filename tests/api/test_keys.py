@@ -141,7 +141,7 @@ async def test_that_a_server_reports_every_order_is_turned_on_and_off_from_now_o
         changed = await as_alice.patch(path, json={"reports_every_order": given})
         assert (changed.json()["reports_every_order"], await edges()) == (given, count)
     assert (await as_charlie.patch(path, json={"reports_every_order": False})).status_code == 404
-    shopless = await post(as_alice, "/v1/keys", {"scopes": ["conversions"]})
+    shopless = await post(as_alice, "/v1/keys", {"scopes": ["read"]})
     refused = await as_alice.patch(f"/v1/keys/{shopless['id']}", json={"reports_every_order": True})
     assert [(each["field"], each["code"]) for each in refused.json()["errors"]] == [
         ("reports_every_order", "only_for_shop")

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import asyncpg
 import pytest
+from fastapi import FastAPI
 from httpx2 import AsyncClient
 
 from app import random_ids
@@ -15,6 +17,7 @@ from app.secret import load_secret
 from app.settings import Settings
 from app.spool.records import HookLine
 from tests.api.calls import Json, fields_at_fault, post
+from tests.api.conftest import client
 from tests.cast import Brand
 
 SHOPIFY = {"platform": "shopify", "secrets": ["shpss_0123456789abcdef"]}
@@ -99,6 +102,68 @@ async def test_a_payment_system_names_its_shop_where_there_are_several(
     assert await shop_of(as_alice, {**body, "shop": "outlet"}) == "outlet"
     assert (await as_alice.get(f"/v1/sources/{earlier['id']}")).json()["shop"] == "main"
     assert await shop_of(as_charlie, body) == "main"
+
+
+# ── The shop of a key ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "body", [{"kind": "publishable"}, {"scopes": ["conversions"]}, {"scopes": ["admin"]}, {}], ids=str
+)
+async def test_a_key_that_may_report_names_its_shop_where_there_are_several(
+    as_alice: AsyncClient, as_charlie: AsyncClient, body: Json
+) -> None:
+    earlier = await post(as_alice, "/v1/keys", body)
+    assert earlier["shop"] == "main"
+    for name in ("Atelier", "Outlet"):
+        await post(as_alice, "/v1/sources", {**SHOPIFY, "name": name})
+    answer = await as_alice.post("/v1/keys", json=body)
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert (error["field"], error["code"]) == ("shop", "required")
+    assert "main, outlet" in error["detail"]
+    named = await post(as_alice, "/v1/keys", {**body, "shop": "outlet", **({} if body else {"scopes": ["write"]})})
+    assert named["shop"] == "outlet"
+    assert (await as_alice.get(f"/v1/keys/{earlier['id']}")).json()["shop"] == "main"
+    assert (await post(as_charlie, "/v1/keys", body))["shop"] == "main"
+
+
+async def test_a_key_that_only_reads_belongs_to_no_shop(as_alice: AsyncClient) -> None:
+    for name in ("Atelier", "Outlet"):
+        await post(as_alice, "/v1/sources", {**SHOPIFY, "name": name})
+    assert (await post(as_alice, "/v1/keys", {"scopes": ["read"]}))["shop"] is None
+
+
+async def test_a_brand_whose_one_shop_is_called_otherwise_gets_its_keys_for_that(
+    as_alice: AsyncClient, pool: asyncpg.Pool, alice: Brand
+) -> None:
+    await pool.execute("UPDATE api_key SET shop = 'fr' WHERE brand_id = $1 AND kind = 'publishable'", alice.id)
+    assert await shop_of(as_alice, {**SHOPIFY, "shop": "fr"}) == "fr"
+    assert (await post(as_alice, "/v1/keys", {"kind": "publishable"}))["shop"] == "fr"
+    assert await shop_of(as_alice, STRIPE) == "fr"
+
+
+async def test_what_is_reported_with_a_key_is_of_its_shop_whatever_shop_came_later(
+    as_alice: AsyncClient, service: FastAPI, alice: Brand
+) -> None:
+    await post(as_alice, "/v1/sources", SHOPIFY)
+    first = await post(as_alice, "/v1/keys", {"scopes": ["conversions"]})
+    await post(as_alice, "/v1/sources", {**SHOPIFY, "name": "Outlet"})
+    second = await post(as_alice, "/v1/keys", {"scopes": ["write"], "shop": "outlet"})
+    shops = []
+    for made in (first, second):
+        key = replace(alice, secret_key=made["secret_key"])
+        async with client(service, key) as server:
+            order = {"order_id": "1001", "net_minor": 100, "currency": "EUR"}
+            shops.append((await post(server, "/v1/conversions", order))["shop"])
+            refund = {"order_id": "1001", "refund_id": "r1", "amount_minor": 10}
+            assert (await post(server, "/v1/refunds", refund))["shop"] == shops[-1]
+            shops.append(
+                (await post(server, "/v1/conversions", {**order, "shop": "third"}, status=[201, 200][len(shops) > 1]))[
+                    "shop"
+                ]
+            )
+    assert shops == ["main", "third", "outlet", "third"]
 
 
 # ── The site of a source ─────────────────────────────────────────────────────────────────────────────────────────────

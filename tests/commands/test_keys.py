@@ -39,7 +39,7 @@ def test_a_key_that_is_revoked_is_refused_and_the_last_of_a_brand_is_announced(w
     listed = json.loads(keys(served, "list", "--brand", "Revoking", "--json").stdout)
     assert [(each["kind"], each["brand"], each["shop"]) for each in listed] == [
         ("publishable", "Revoking", "main"),
-        ("secret", "Revoking", None),
+        ("secret", "Revoking", "main"),
     ]
     public, secret = listed
 

@@ -1,6 +1,7 @@
 """Keys from the command line: a brand made once, a fresh secret key each time, and the one publishable key."""
 
 import asyncio
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -10,6 +11,7 @@ from app.domain import ids
 from app.errors import Conflict, Invalid, NotFound
 from app.server.brand_keys import Keys, find_key, issue_first_keys, issue_keys, list_keys, revoke_key
 from tests.cast import Brand, create_brand
+from tests.tracking.rows import write_source
 
 
 async def issue(pool: asyncpg.Pool, brand: str, *scopes: str) -> Keys:
@@ -59,6 +61,27 @@ async def test_a_revoked_publishable_key_is_not_handed_out_again(pool: asyncpg.P
     assert (await issue(pool, "Revoked")).publishable_key != first.publishable_key
 
 
+async def test_the_keys_of_a_brand_with_several_shops_name_theirs(pool: asyncpg.Pool, charlie: Brand) -> None:
+    first, rival = await issue(pool, "Two shops"), await issue(pool, "One shop")
+    for made, shops in ((first, ("main", "outlet")), (rival, ("main",))):
+        for shop in shops:
+            await write_source(
+                pool, replace(charlie, id=ids.read("brand", made.brand_id)), "shopify", "secret", shop=shop
+            )
+    async with pool.acquire() as connection:
+        with pytest.raises(Invalid, match="several shops: main, outlet") as refused:
+            await issue_keys(connection, "Two shops")
+        assert [each.field for each in refused.value.fields] == ["shop"]
+        main = await issue_keys(connection, "Two shops", shop="main")
+        outlet = await issue_keys(connection, "Two shops", shop=" outlet ")
+        reading = await issue_keys(connection, "Two shops", ("read",))
+        assert main.publishable_key == reading.publishable_key == first.publishable_key != outlet.publishable_key
+        found = {key.hint: key.shop for key in await list_keys(connection, "Two shops")}
+    assert (found[outlet.secret_key[-4:]], found[outlet.publishable_key]) == ("outlet", "outlet")
+    assert found[reading.secret_key[-4:]] is None
+    assert (await issue(pool, "One shop")).publishable_key == rival.publishable_key
+
+
 async def test_another_brand_is_left_alone(pool: asyncpg.Pool, charlie: Brand) -> None:
     await issue(pool, "Not Charlie")
     assert await pool.fetchval("SELECT count(*) FROM api_key WHERE brand_id = $1", charlie.id) == 2
@@ -80,6 +103,7 @@ async def test_an_ambiguous_name_is_refused(pool: asyncpg.Pool) -> None:
         ("brand", {"brand": "a\x00b"}),
         ("currency", {"currency": "ZZZ"}),
         ("time_zone", {"time_zone": "Paris"}),
+        ("shop", {"shop": " "}),
     ],
 )
 async def test_what_is_wrong_is_named_and_nothing_is_made(

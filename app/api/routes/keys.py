@@ -16,6 +16,7 @@ from app.api.fields import Flag, Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import CHANNEL, Shown, read_row, show
+from app.api.shops import only_shop
 from app.database.tables import api_key
 from app.database.transactions import driver_connection
 from app.errors import Conflict, Invalid
@@ -38,8 +39,8 @@ class NewKey(Given):
     )
     shop: Word | None = Field(
         default=None,
-        description="Of a publishable key: where its orders come from; `main` by default. Of a secret key with the scope `conversions`: the shop of the "
-        "orders and refunds that it reports without naming another.",
+        description="Of a publishable key: where its orders come from. Of a secret key that may report (any but `read` alone): the shop of the orders "
+        "and refunds that it reports without naming another. Default: the brand's only shop; where there are several it is required.",
     )
     reports_every_order: Flag | None = Field(
         default=None,
@@ -115,8 +116,10 @@ async def create_key(caller: Admin, session: Session, body: NewKey) -> MadeKey:
     """Makes a key. A secret key is in this answer and nowhere else."""
     secret = body.kind == "secret"
     scopes = (body.scopes or ["read", "write"]) if secret else []
-    shop = body.shop if secret else body.shop or "main"
     connection = await driver_connection(session)
+    shop = body.shop
+    if shop is None and (not secret or REPORTING & set(scopes)):
+        shop = await only_shop(connection, caller.brand_id)
     key, row = await insert_key(
         connection,
         caller.brand_id,

@@ -278,7 +278,9 @@ async def import_orders(
     session: Session,
     request: Request,
     response: Response,
-    shop: Annotated[Word | None, Query(description="Of lines that name none; `main` by default.")] = None,
+    shop: Annotated[
+        Word | None, Query(description="Of lines that name none; by default the key's, else `main`.")
+    ] = None,
     kind: Annotated[str | None, Query(pattern=KIND, description="Of lines that name none; `sale` by default.")] = None,
     dry_run: Annotated[bool, Query(description="Read every line and record none.")] = False,
 ) -> Job:
@@ -288,7 +290,7 @@ async def import_orders(
     checked before anything is stored. The same file again changes nothing.
     """
     upload: Upload = request.state.upload
-    arguments = {**upload.arguments, "shop": shop, "kind": kind, "dry_run": dry_run}
+    arguments = {**upload.arguments, "shop": shop or caller.shop, "kind": kind, "dry_run": dry_run}
     total, job_id = upload.rows, upload.job_id
     return await enqueue(session, response, caller.brand_id, "import", arguments, total=total, job_id=job_id)
 
@@ -299,7 +301,9 @@ async def reconcile_orders(
     session: Session,
     request: Request,
     response: Response,
-    shop: Annotated[Word | None, Query(description="Whose orders the list has; `main` by default.")] = None,
+    shop: Annotated[
+        Word | None, Query(description="Whose orders the list has; by default the key's, else `main`.")
+    ] = None,
     kind: Annotated[str | None, Query(pattern=KIND, description="`sale` by default.")] = None,
     from_: Annotated[
         Moment | None, Query(alias="from", description="The list has every order placed since; by default its first.")
@@ -321,6 +325,6 @@ async def reconcile_orders(
     if not dated and (from_ is None or to is None):
         raise Invalid.field("from", "say from and to, or give the list a column occurred_at", code="required")
     span = {"from": None if from_ is None else from_.isoformat(), "to": None if to is None else to.isoformat()}
-    arguments = {**upload.arguments, "rows": upload.rows, "shop": shop, "kind": kind, **span}
+    arguments = {**upload.arguments, "rows": upload.rows, "shop": shop or caller.shop, "kind": kind, **span}
     total, job_id = upload.rows, upload.job_id
     return await enqueue(session, response, caller.brand_id, "reconciliation", arguments, total=total, job_id=job_id)
