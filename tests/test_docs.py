@@ -90,6 +90,32 @@ def test_the_page_of_postbacks_shows_the_template_of_every_preset() -> None:
     assert rows == {name: preset.template for name, preset in PRESETS.items()}
 
 
+def test_a_person_is_exported_and_erased_as_the_page_says(served: Served, tmp_path: Path) -> None:
+    order = {"order_id": "privacy-1", "net_minor": 1000, "currency": "EUR", "customer": {"email": "jane@example.org"}}
+    served.call("POST", "/v1/conversions", order)
+    jobs = [json.loads(line) for line in type_in(example("privacy"), served).splitlines() if line.startswith("{")]
+
+    def ended(job: dict[str, Any]) -> dict[str, Any]:
+        def read() -> Any:
+            found = served.call("GET", f"/v1/jobs/{job['id']}")
+            return found if found["state"] not in ("queued", "running") else None
+
+        return dict(served.until(read))
+
+    export, erasure = (ended(job)["result"] for job in jobs)
+    assert export["found"]["conversions"] == erasure["found"]["conversions"] == 1
+    [found] = served.call("GET", "/v1/conversions?order_id=privacy-1")["data"]
+    assert found["net_minor"] == 1000
+    speaking = {"ARIANE_KEY": served.secret_key, "HOST": "127.0.0.1", "PORT": served.url.rpartition(":")[2]}
+    file = tmp_path / "person.json"
+    done = command("privacy", "export", "--order", "privacy-1", "--out", str(file), **speaking)
+    assert done.returncode == 0, done.stderr
+    [record] = json.loads(file.read_text())["records"]
+    assert (record["record"], record["customer_key"]) == ("order", None)
+    done = command("privacy", "erase", "--order", "privacy-1", "--yes", "--json", **speaking)
+    assert json.loads(done.stdout)["result"]["found"]["conversions"] == 1, done.stderr
+
+
 def test_the_woocommerce_shop_of_its_page_is_connected(served: Served) -> None:
     source = json.loads(type_in(example("woocommerce-source"), served))
     type_in(example("woocommerce-webhook"), served, HOOK_URL=source["url"])
@@ -138,7 +164,7 @@ def test_the_page_of_keys_says_of_every_operation_who_may(served: Served) -> Non
         if scope is None:
             assert not resource, f"{method} {path} names no scope"
         elif scope[1] == "`admin`":
-            assert resource in ("keys", "sources", "hosts", "brand"), f"{method} {path}"
+            assert resource in ("keys", "sources", "hosts", "brand", "privacy"), f"{method} {path}"
         elif (scope[1], method) not in (
             ("`read`", "get"),
             ("`write`", "post"),

@@ -312,6 +312,8 @@ delivery = brand_table(
     # When its signature was found right, and by which secret (`signing.secret_id`); null: it has none, or an older release took it.
     timestamp_column("verified_at", nullable=True),
     text_column("verified_by", nullable=True),
+    # When body, headers and detail were emptied, because somebody asked to be forgotten (docs/privacy.md).
+    timestamp_column("erased_at", nullable=True),
     sa.UniqueConstraint("brand_id", "origin_id", "external_id", "body_hash", name="uq_delivery_once"),
     # For the health of a source: its newest delivery of each status.
     sa.Index("ix_delivery_source", "brand_id", "origin_id", "status", "id"),

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from app.jobs.erasures import erase
+from app.jobs.exports import export
 from app.jobs.imports import run_import
 from app.jobs.reconciliations import run_reconciliation
 from app.jobs.replays import replay_deliveries
@@ -10,5 +12,7 @@ from app.jobs.run import Kind
 KINDS: Mapping[str, Kind] = {
     "import": Kind(run_import, "rows"),
     "replay": Kind(replay_deliveries, "deliveries"),
+    "privacy_erase": Kind(erase, "parts"),
+    "privacy_export": Kind(export, "parts", makes_file=True),
     "reconciliation": Kind(run_reconciliation, "orders"),
 }

@@ -81,6 +81,7 @@ DELETE_OLD = "DELETE FROM job WHERE (brand_id, id) IN (SELECT brand_id, id FROM 
 DELETE_BROKEN_OFF = """
 DELETE FROM job_piece p WHERE p.job_id < $1 AND NOT EXISTS (SELECT 1 FROM job j WHERE j.brand_id = p.brand_id AND j.id = p.job_id)
 """
+ADD_PIECE = "INSERT INTO job_piece (brand_id, job_id, number, content) VALUES ($1, $2, $3, $4)"
 PIECE = "SELECT content FROM job_piece WHERE brand_id = $1 AND job_id = $2 AND number = $3"
 
 
@@ -194,6 +195,10 @@ class Run:
             yield bytes(piece)
             number += 1
 
+    async def add_piece(self, connection: asyncpg.Connection, number: int, content: bytes) -> None:
+        """Stores a piece of a file that the job makes, in the transaction of `commit`; for a kind that has no upload."""
+        await connection.execute(ADD_PIECE, self.brand_id, self.id, number, content)
+
     async def keep_alive(self, every_s: float) -> None:
         """Renews `alive_at` every so many seconds, until cancelled."""
         while True:
@@ -206,24 +211,31 @@ class Run:
         """Puts the job back into the queue."""
         await self.pool.execute(RELEASE, self.brand_id, self.id, self._claim)
 
-    async def finish(self, state: str, result: Mapping[str, Any] | None, error: str | None = None) -> None:
-        """Ends the job and deletes its upload; does nothing when another process has taken it over."""
+    async def finish(
+        self, state: str, result: Mapping[str, Any] | None, error: str | None = None, *, makes_file: bool = False
+    ) -> None:
+        """Ends the job and deletes its upload, but not the file it made; does nothing when another process has taken it over."""
         encoded = json.dumps(result) if result else None
         assert encoded is None or len(encoded) <= RESULT_BYTES_MAX, "a result is a summary; lines are for the rest"
 
         async def end(connection: asyncpg.Connection) -> None:
             finished = (state, encoded, _storable(error))
-            if await connection.fetchrow(FINISH, self.brand_id, self.id, self._claim, *finished):
+            ended = await connection.fetchrow(FINISH, self.brand_id, self.id, self._claim, *finished)
+            if ended and not makes_file:
                 await connection.execute(DELETE_PIECES, self.brand_id, self.id)
 
         await in_transaction(self.pool, end)
 
 
 class Kind(NamedTuple):
-    """A kind of job. run: does the job and returns its result, a small JSON object. unit: what its progress counts."""
+    """A kind of job. run: does the job and returns its result, a small JSON object. unit: what its progress counts.
+
+    makes_file: its pieces are no upload but a file that it makes, kept as long as the job is.
+    """
 
     run: Callable[[Run], Awaitable[Mapping[str, Any]]]
     unit: str
+    makes_file: bool = False
 
 
 async def run_next(
@@ -263,7 +275,8 @@ async def _run(run: Run, kinds: Mapping[str, Kind]) -> None:
             raise JobFailed(f"it was begun {ATTEMPTS_MAX} times and never came to an end")
         if run.kind not in kinds:
             raise JobFailed(f"this release knows no job of the kind {run.kind!r}")
-        await run.finish("succeeded", await kinds[run.kind].run(run))
+        kind = kinds[run.kind]
+        await run.finish("succeeded", await kind.run(run), makes_file=kind.makes_file)
     except Cancelled:
         await run.finish("cancelled", run.result())
     except Stopped:

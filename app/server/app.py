@@ -83,6 +83,7 @@ def routers() -> "list[Any]":
         jobs,
         keys,
         links,
+        privacy,
         refunds,
         reports,
         uploads,
@@ -91,7 +92,7 @@ def routers() -> "list[Any]":
 
     setting_up = (brand, hosts, keys, mappings, sources)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
-    measuring = (conversions, refunds, deliveries, reports, jobs)
+    measuring = (conversions, refunds, deliveries, reports, jobs, privacy)
     return [
         *(module.router for module in measuring),
         uploads.imports,

@@ -21,9 +21,11 @@ from app.api.problems import responses
 from app.api.rows import missing, points_to, read_id, show
 from app.database.tables import conversion, delivery, source
 from app.domain import ids
+from app.domain.orders import Parsed
 from app.errors import Invalid, TooMany
 from app.intake.deliveries.messages import PIXEL_DOORS
 from app.intake.deliveries.replaying import (
+    ERASED_DETAIL,
     Replayed,
     Selection,
     add_up,
@@ -86,6 +88,9 @@ class DeliverySummary(BaseModel):
     personal_data: Literal["blotted", "whole"] = Field(
         description="`blotted`: what is kept has no e-mails, names, addresses, telephone numbers and IP addresses; in place of the customer's id and e-mail "
         "stand keyed hashes. `whole`: kept as received, because it is `rejected` or `unsigned`, until it is resolved or its days are over."
+    )
+    erased_at: Moment | None = Field(
+        description="When its headers and body were emptied, because a person was erased (docs/privacy.md); it keeps its status."
     )
 
 
@@ -216,8 +221,11 @@ async def read_delivery(id: str, caller: Reader, session: Session, pool: Pool, r
     """One message and what is read in it; its body and headers only for a key that may write."""
     row = await _find(session, caller, id, whole=True)
     message = stored_message({**row._mapping, "headers": json.dumps(row.headers)})
-    async with pool.acquire() as connection:
-        parsed = await read_again(connection, caller.brand_id, message, secret=request.app.state.secret)
+    if row.erased_at is not None:
+        parsed = Parsed(topic=row.topic, ignored="erased", detail=ERASED_DETAIL)
+    else:
+        async with pool.acquire() as connection:
+            parsed = await read_again(connection, caller.brand_id, message, secret=request.app.state.secret)
     withheld = "write" not in caller.scopes
     text, encoded = (None, None) if withheld else _shown(message.body)
     return show(

@@ -79,7 +79,7 @@ SET status = r.status, reason = r.reason, detail = r.detail, topic = r.topic, co
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::timestamptz[], $10::jsonb[],
             $11::bytea[], $12::timestamptz[], $13::text[])
     AS r(id, was, status, reason, detail, topic, conversion_id, recorded_at, headers, body, verified_at, verified_by)
-WHERE d.brand_id = $1 AND d.id = r.id AND d.status = r.was
+WHERE d.brand_id = $1 AND d.id = r.id AND d.status = r.was AND d.erased_at IS NULL
 """
 
 # The newest stay: an owner who corrects a secret today looks for the orders of today.

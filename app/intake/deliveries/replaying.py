@@ -40,10 +40,11 @@ from app.secret import UnsealError, unseal
 logger = logging.getLogger(__name__)
 
 STORED = """
-SELECT id, platform, origin_id, shop, headers::text AS headers, body, received_at, status, reason FROM delivery
+SELECT id, platform, origin_id, shop, headers::text AS headers, body, received_at, status, reason, topic, erased_at FROM delivery
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id
 """
 
+ERASED_DETAIL = "its content was erased because a person asked for it; it says nothing any more"
 REASONS_MAX = 50
 """Most different reasons in a summary."""
 NOTHING: Mapping[str, Any] = {}
@@ -177,7 +178,13 @@ async def replay_batch(
 async def _replay_batch(
     brand_id: UUID, delivery_ids: Sequence[UUID], secret: str, dry_run: bool, connection: asyncpg.Connection
 ) -> list[Replayed]:
-    rows = await connection.fetch(STORED, brand_id, delivery_ids)
+    stored = await connection.fetch(STORED, brand_id, delivery_ids)
+    rows = [row for row in stored if row["erased_at"] is None]
+    erased = [
+        Replayed(row["id"], DeliveryResult("ignored", "erased", ERASED_DETAIL, row["topic"]))
+        for row in stored
+        if row["erased_at"]
+    ]
     messages = [stored_message(row) for row in rows]
     origins = await load_origins(connection, brand_id, messages, secret)
     messages, results = _check_again(messages, origins, secret)
@@ -191,7 +198,7 @@ async def _replay_batch(
         was = {row["id"]: row["status"] for row in rows}
         reread = [Reread(message, results[message.id], was[message.id]) for message in messages]
         await finish_deliveries(connection, brand_id, reread)
-    return [Replayed(message.id, results[message.id]) for message in messages]
+    return erased + [Replayed(message.id, results[message.id]) for message in messages]
 
 
 async def _refuse_one(
