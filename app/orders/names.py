@@ -257,10 +257,13 @@ async def split_order(connection: asyncpg.Connection, brand_id: UUID, conversion
 
 
 class _Component(NamedTuple):
-    """Locked orders that are connected by names, all their facts, and which order each fact belongs to; reports still to be stored come last."""
+    """Locked orders that are connected by names, all their facts, how each names its order, and which order it belongs to. In the last two, reports
+    still to be stored come last.
+    """
 
     roots: dict[UUID, Root]
     facts: Sequence[asyncpg.Record]
+    namings: Sequence[Naming]
     grouping: Grouping
 
     def of_facts(self) -> list[tuple[asyncpg.Record, str]]:
@@ -284,7 +287,7 @@ async def _read_component(
         others, _ = await lock_rows(connection, brand_id, {each for each in leads.values() if each is not None}, {})
         if others.keys() <= roots.keys():
             grouping = group(namings, [name for name, conversion_id in leads.items() if conversion_id is None])
-            return _Component(roots, facts, grouping)
+            return _Component(roots, facts, namings, grouping)
         roots = {**others, **roots}
 
 
@@ -317,7 +320,7 @@ async def _regroup(
     leads: dict[str, UUID | None] = {
         name: targets[order] for name, order in grouping.owners.items() if order in targets
     }
-    for each in namings:
+    for each in found.namings:
         if each.primary is not None:
             claimed = grouping.ambiguous.intersection(each.names)
             leads |= {f"{AMBIGUOUS}{name}{each.primary}": targets[each.primary] for name in claimed}
