@@ -350,6 +350,9 @@ conversion = brand_table(
     counter_column("refunded_minor"),
     sa.Column("codes", ARRAY(sa.Text), nullable=False, server_default="{}"),
     text_column("visitor_id", nullable=True),
+    # Names as in order_touch of what only an unsigned report by number names, and those of them that claim too many orders in a day.
+    sa.Column("claims", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    sa.Column("claims_withheld", ARRAY(sa.Text), nullable=False, server_default="{}"),
     text_column("customer_key", nullable=True),
     sa.Column("customer_is_new", sa.Boolean),
     text_column("origin", server_default="unknown"),
@@ -363,6 +366,8 @@ conversion = brand_table(
     brand_key(),
     sa.Index(None, "brand_id", "root_id"),
     sa.Index("ix_conversion_occurred", "brand_id", "occurred_at", "id"),
+    # Nearly every order has none.
+    sa.Index("ix_conversion_claims", "brand_id", "occurred_at", postgresql_where=sa.text("claims <> '{}'")),
     sa.Index("ix_conversion_locks", "brand_id", "locks_at", postgresql_where=sa.text("locks_at IS NOT NULL")),
 )
 

@@ -4,7 +4,7 @@ Every choice below is a maximum or a union over facts, never a comparison with w
 same facts ends in the same order (tests/orders/test_record_properties.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -17,13 +17,18 @@ from app.domain.orders import REFUND, UNKNOWN_ORIGIN, Adjustment, Customer, Orde
 from app.domain.refunds import Effect, Sold, effects
 from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, counting, signals_of
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
-from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, ordered_at, rank_reports
+from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, Withheld, ordered_at, rank_reports
 
-OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK = "over_pixel_max", "ambiguous_number", "differs_after_lock"
+TOO_MANY_CLAIMS, OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK = (
+    "too_many_claims",
+    "over_pixel_max",
+    "ambiguous_number",
+    "differs_after_lock",
+)
 
 FLAGS = (
     "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", "unsigned",
-    OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK,
+    OVER_PIXEL_MAX, TOO_MANY_CLAIMS, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK,
     "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click",
 )  # fmt: skip
 """What may be odd about an order; docs/orders.md explains each."""
@@ -39,7 +44,8 @@ class OrderColumns(msgspec.Struct, frozen=True):
     """The attributes of an order that table `conversion` stores, each in the column of its name. Money in minor units of `currency`; None: not stated.
 
     occurred_at: None for a stub only, an order that only refunds name yet. codes: folded, in the order of the cart. flags: sorted.
-    locked_at: when amounts, date and test mark were closed to later reports.
+    locked_at: when amounts, date and test mark were closed to later reports. claims: what claims it by number alone (signals.py), and of these
+    claims_withheld: what claims too many orders; only the brand's other orders know that (orders/claims.py).
     """
 
     order_id: str | None = None
@@ -56,6 +62,8 @@ class OrderColumns(msgspec.Struct, frozen=True):
     refunded_minor: int = 0
     codes: tuple[str, ...] = ()
     visitor_id: str | None = None
+    claims: tuple[str, ...] = ()
+    claims_withheld: tuple[str, ...] = ()
     customer_key: str | None = None
     customer_is_new: bool | None = None
     origin: str = UNKNOWN_ORIGIN
@@ -66,7 +74,7 @@ class OrderColumns(msgspec.Struct, frozen=True):
 class Order(OrderColumns, frozen=True):
     """The order that all its facts together make: what is stored of it, and what deciding and showing it need beside that.
 
-    signals: all that may explain the order; `codes` and `visitor_id` are those of the highest rank.
+    signals: all that may explain the order; `codes` and `visitor_id` are those of the highest rank. is_confirmed: a trusted report of it exists.
     spellings: codes as they were typed, by their folded form. aliases: the ids of the shop system that stand for one of the codes, with its folded
     form; only the brand's mapping knows them, and `code_named` adds them. amount_checks: the most trusted report first.
     effects: in the order in which they took effect; idle: adjustments without effect so far.
@@ -75,6 +83,7 @@ class Order(OrderColumns, frozen=True):
     """
 
     signals: Signals = NO_SIGNALS
+    is_confirmed: bool = False
     spellings: Mapping[str, str] = {}
     aliases: Mapping[str, str] = {}
     effects: tuple[Effect, ...] = ()
@@ -92,11 +101,13 @@ def fold(
     changes: Iterable[StatusChange] = (),
     tolerance: Tolerance = EXACT,
     rules: TrustRules = DEFAULT_RULES,
+    overclaimed: Collection[str] = (),
 ) -> Order:
     """The order that these facts make, whatever their order and however often each is repeated.
 
     Each field comes from the most trusted witness that states it. Where there is a trusted witness, an unsigned one (pixel, beacon) only adds
     signals, and an amount where no trusted one states any; an order that rests on either is flagged `unsigned`. rules: how far those are believed.
+    overclaimed: what claims too many orders by number alone, and is withheld.
     signed: when every order of the shop came by a trusted report too, as half-open intervals. An order first reported in one of them, and by
     unsigned witnesses alone, is `unverified`: outside revenue until a trusted one confirms it. So is one of an amount that pixels are not believed for.
     changes: what people decided. Once locked, its amounts, date and test mark are what had been received by then; what later witnesses
@@ -118,9 +129,8 @@ def fold(
     deleted = _deleted_refunds(witnessed)
     kept = [each for each in _once(adjustments) if each.report.kind != REFUND or each.report.refund_id not in deleted]
     outcome = effects(kept, books.sold)
-    signals = signals_of(ranked)
-    if _rests_on_pixels(books, signals):
-        flags.add("unsigned")
+    signals = signals_of(ranked, overclaimed)
+    flags |= _signal_flags(books, signals)
     status = standing.status or _reported_status(ranked, signed, too_much=books.too_much)
     reports = [witness.report for witness in witnessed]
     customers = [report.customer for report in reports]
@@ -136,6 +146,7 @@ def fold(
         codes=counting(signals.codes),
         visitor_id=None if signals.visitor.withheld else signals.visitor_id,
         signals=signals,
+        is_confirmed=ranked[0].rank is Rank.TRUSTED,
         # The least trusted first, so that the most trusted spelling stays.
         spellings={normalise(code): code for each in reversed(once) for code in reversed(each.report.codes)},
         customer_key=_first_stated(customers, "key"),
@@ -147,11 +158,7 @@ def fold(
         idle=outcome.idle,
         amount_checks=amount_checks,
         locked_at=standing.locked_at,
-        held_since=max(
-            books.sold.occurred_at,
-            min(witness.received_at for witness in witnessed),
-            standing.lifted_at or books.sold.occurred_at,
-        ),
+        held_since=_held_since(books.sold.occurred_at, witnessed, standing),
         decided=standing.decided,
         lockable_at=_lockable_at(witnessed, standing) if status == APPROVED and not books.test else None,
     )
@@ -169,6 +176,17 @@ def _lockable_at(witnessed: Sequence[Witness], standing: Standing) -> datetime:
     if standing.approved_at is not None:
         return standing.approved_at
     return max(witness.received_at for witness in witnessed) + QUIET_BEFORE_LOCK
+
+
+def _held_since(occurred_at: datetime, witnessed: Sequence[Witness], standing: Standing) -> datetime:
+    first_received = min(witness.received_at for witness in witnessed)
+    return max(occurred_at, first_received, standing.lifted_at or occurred_at)
+
+
+def _signal_flags(books: "_Books", signals: Signals) -> set[str]:
+    supports = (*signals.codes.values(), *signals.click_ids.values(), signals.visitor)
+    odd = {TOO_MANY_CLAIMS} if any(each.withheld is Withheld.TOO_MANY_CLAIMS for each in supports) else set()
+    return odd | {"unsigned"} if _rests_on_pixels(books, signals) else odd
 
 
 def _rests_on_pixels(books: "_Books", signals: Signals) -> bool:

@@ -1,12 +1,13 @@
 """The signals of an order, codes, clicks and visitor, each with the rank of the surest report that names it: `signals_of`. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from app.domain.codes import normalise
-from app.domain.orders import OrderReport
+from app.domain.orders import OrderReport, read_click
 from app.domain.trust import Rank, Ranked, Withheld
 
 
@@ -33,9 +34,9 @@ class Signals(msgspec.Struct, frozen=True):
 NO_SIGNALS = Signals({}, {}, (), None, TRUSTED)
 
 
-def signals_of(ranked: Sequence[Ranked]) -> Signals:
+def signals_of(ranked: Sequence[Ranked], overclaimed: Collection[str] = ()) -> Signals:
     """The signals of these reports, which are sorted by rank. Where a trusted report lists all codes of the order, unsigned ones are withheld,
-    and of the lists from one place the newest holds.
+    and of the lists from one place the newest holds. overclaimed: those of `claims_of` that claim too many orders, which are withheld.
     """
     current = _without_old_lists(ranked)
     lists_codes = len(current) < len(ranked) or any(_is_list(each) for each in current)
@@ -45,12 +46,54 @@ def signals_of(ranked: Sequence[Ranked]) -> Signals:
         (each for each in ranked if each.witness.report.visitor_id is not None),
         key=lambda each: each.withheld is not None,
     )
-    return Signals(
+    found = Signals(
         codes=codes,
         click_ids=_named(ranked, _click_ids, None),
         code_ids=tuple(dict.fromkeys(code_ids)),
         visitor_id=visiting[0].witness.report.visitor_id if visiting else None,
         visitor=Support(visiting[0].rank, visiting[0].withheld) if visiting else TRUSTED,
+    )
+    return _without(found, overclaimed) if overclaimed else found
+
+
+def claims_of(signals: Signals) -> tuple[str, ...]:
+    """What claims an order by number alone: its codes, clicks and visitor, by their names in `order_touch`; sorted. Names that are no clicks of
+    ours claim nothing.
+    """
+    named = {_code_touch(code) for code, support in signals.codes.items() if _is_claim(support)}
+    named.update(_click_touch(name) for name, support in signals.click_ids.items() if _is_claim(support))
+    if signals.visitor_id is not None and _is_claim(signals.visitor):
+        named.add(_visitor_touch(signals.visitor_id))
+    return tuple(sorted(named - {""}))
+
+
+def _is_claim(support: Support) -> bool:
+    return support.rank is Rank.NUMBER and support.withheld is None
+
+
+def _code_touch(code: str) -> str:
+    return f"code:{code}"
+
+
+def _click_touch(name: str) -> str:
+    click_id = read_click(name)
+    return "" if click_id is None else f"click:{click_id}"
+
+
+def _visitor_touch(visitor_id: str) -> str:
+    return f"visitor:{visitor_id}"
+
+
+def _without(signals: Signals, overclaimed: Collection[str]) -> Signals:
+    def judged(support: Support, touch: str) -> Support:
+        is_over = touch in overclaimed and _is_claim(support)
+        return Support(support.rank, Withheld.TOO_MANY_CLAIMS) if is_over else support
+
+    return replace(
+        signals,
+        codes={code: judged(support, _code_touch(code)) for code, support in signals.codes.items()},
+        click_ids={name: judged(support, _click_touch(name)) for name, support in signals.click_ids.items()},
+        visitor=judged(signals.visitor, _visitor_touch(signals.visitor_id)) if signals.visitor_id else signals.visitor,
     )
 
 

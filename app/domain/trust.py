@@ -43,6 +43,7 @@ class Withheld(StrEnum):
 
 PIXEL_WINDOW_MINUTES = 60
 PIXEL_WINDOW_MINUTES_MAX = 7 * 24 * 60
+PIXEL_CLAIMS_MAX = 20
 PIXEL_AMOUNT_MAX_MAJOR = 2_000
 """Greatest amount of one order that a pixel is believed for, in euros or what is worth about as much."""
 # Units that are worth about a euro, for currencies whose unit is worth less than a twentieth of one. An order of magnitude is enough.
@@ -63,13 +64,15 @@ class TrustRules(msgspec.Struct, frozen=True):
     """How far a brand believes unsigned pixels.
 
     pixel_window: how far from the time of an order a pixel may arrive that names only its number. currency: the brand's, and the one in which its
-    own greatest amount of one order is stated (minor units; None: the default of the order's currency).
+    own greatest amount of one order is stated (minor units; None: the default of the order's currency). claims_max: of how many customers one
+    code, click or visitor may claim orders in a UTC day, by number alone.
     """
 
     pixel_signals: PixelSignals = PixelSignals.NORMAL
     pixel_window: timedelta = timedelta(minutes=PIXEL_WINDOW_MINUTES)
     currency: str | None = None
     amount_max_minor: int | None = None
+    claims_max: int = PIXEL_CLAIMS_MAX
 
     def is_too_much(self, amount_minor: int | None, currency: str | None) -> bool:
         """Whether a pixel alone is not believed for an order of this amount."""

@@ -1,7 +1,7 @@
 """The rows that stand for orders: locked, merged, written. Merging two orders moves one pointer, `root_id`; the row of the root stands for the order."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
@@ -15,7 +15,9 @@ from app.domain.statuses import STUB
 
 # After `root_id` the columns of `Root`.
 LOCK = """
-SELECT root_id, id, shop, kind, order_id, created_at, primary_ref, status, status_reason, digest, codes, taken_apart FROM conversion
+SELECT root_id, id, shop, kind, order_id, created_at, primary_ref, status, status_reason, digest, codes, taken_apart,
+    claims, (occurred_at AT TIME ZONE 'UTC')::date
+FROM conversion
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -42,13 +44,15 @@ WHERE c.brand_id = $1 AND c.id = r.id AND c.primary_ref IS DISTINCT FROM r.prima
 Name = tuple[str, str, str]
 """Shop, kind and one name of an order."""
 Node = TypeVar("Node", Name, UUID)
+Claim = tuple[str, date]
+"""What claims an order by number alone, by its name in `order_touch`, and the UTC day of the order."""
 
 
 class Root(msgspec.Struct, frozen=True):
     """The row that stands for an order, as read under its lock.
 
-    codes: the codes it has redeemed so far, and those of the orders just merged into it. unwritten: named in this transaction, its row is still
-    to be written.
+    codes: the codes it has redeemed so far, and those of the orders just merged into it. claims: likewise what has claimed it by number alone, with
+    the day. unwritten: named in this transaction, its row is still to be written.
     """
 
     id: UUID
@@ -62,6 +66,7 @@ class Root(msgspec.Struct, frozen=True):
     digest: bytes | None = None
     codes: Sequence[str] = ()
     taken_apart: bool = False
+    claims: Sequence[Claim] = ()
     unwritten: bool = False
 
     @property
@@ -107,7 +112,8 @@ async def lock_rows(
         assert len(rows) == len(wanted), "an order's row has gone"
         for row in rows:
             # Read after the wait for the lock, so that a merge we waited for is followed.
-            root_id, *columns = row
+            root_id, *columns, day = row
+            columns[-1] = [(touch, day) for touch in columns[-1]]
             root = Root(*columns)
             parent[root.id] = root_id
             if root.id == root_id:
@@ -135,6 +141,7 @@ async def merge(
             # b"" equals no digest: the order is known and will be written, even when its own state is unchanged: one order fewer redeems its codes.
             digest=None if survivor.digest is None and gone.digest is None else b"",
             codes=(*survivor.codes, *gone.codes),
+            claims=(*survivor.claims, *gone.claims),
             primary_ref=survivor.primary_ref or gone.primary_ref,
         )
     return roots

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from app import clock
 from app.domain import folding
@@ -16,6 +17,7 @@ from app.domain.orders import TRUST_SIGNED_PIXEL, is_trusted
 from app.domain.statuses import StatusChange, in_time
 from app.domain.trust import DEFAULT_RULES, PixelSignals, TrustRules
 from app.orders.caps import OVER_CAP, mark_over_cap
+from app.orders.claims import NO_CLAIMS, count_claims
 from app.orders.code_aliases import name_codes
 from app.orders.evidence import collect
 from app.orders.facts import OrderFacts, read_facts
@@ -34,7 +36,7 @@ SELECT shop, CASE WHEN cardinality(every_order_edges) % 2 = 1 THEN array_append(
 FROM api_key WHERE brand_id = $1 AND kind = 'secret' AND shop IS NOT NULL AND cardinality(every_order_edges) > 0
 """
 TOLERANCE = "SELECT witness_tolerance_bp, witness_tolerance_minor FROM brand WHERE id = $1"
-RULES = "SELECT pixel_signals, pixel_window_minutes, currency, pixel_amount_max_minor FROM brand WHERE id = $1"
+RULES = "SELECT pixel_signals, pixel_window_minutes, currency, pixel_amount_max_minor, pixel_claims_max FROM brand WHERE id = $1"
 BRAND_CURRENCY = "SELECT currency FROM brand WHERE id = $1"
 
 NO_FACTS: Mapping[UUID, OrderFacts] = {}
@@ -75,7 +77,9 @@ async def recompute_orders(
         **new_facts,
     }
     signed = await _signed_sources(connection, brand_id, facts.values())
-    folded = await _fold(connection, brand_id, facts, {root.id: signed.get(root.shop, ()) for root in roots})
+    rules = await _read_rules(connection, brand_id, facts.values())
+    intervals = {root.id: signed.get(root.shop, ()) for root in roots}
+    folded = await _fold(connection, brand_id, facts, intervals, rules)
     orders = {key: order for key, order in folded.items() if order.occurred_at is not None}
     stubs = {root.id: root for root in roots if root.id not in orders}
     await name_stubs(connection, brand_id, stubs.values())
@@ -87,6 +91,13 @@ async def recompute_orders(
     if not orders:
         return states
     orders = await name_codes(connection, brand_id, orders)
+    claims = await count_claims(connection, brand_id, roots, orders, rules.claims_max)
+    if claims.withheld:
+        some = {key: facts[key] for key in claims.withheld}
+        judged = await _fold(connection, brand_id, some, intervals, rules, claims.withheld)
+        orders |= await name_codes(connection, brand_id, judged)
+    for key, made in claims.made.items():
+        orders[key] = replace(orders[key], claims=made, claims_withheld=claims.withheld.get(key, ()))
     evidence = await collect(connection, brand_id, orders, {root.id: root.codes for root in roots})
     currency = ""
     if any(order.currency is None for order in orders.values()):
@@ -105,11 +116,10 @@ async def recompute_orders(
         conversion = {**each.conversion, "flags": flags}
         changes = in_time(facts[root_id].changes)
         states[root_id] = OrderState(conversion, each.decision, orders[root_id], changes, each.changed)
+    again = {each.root.id for each in changed if each.root.id in claims.made} | claims.claimants
     if is_reported:
-        touched = {
-            each.root.id for each in changed if evidence[each.root.id].touches or orders[each.root.id].visitor_id
-        }
-        await enqueue(connection, brand_id, touched)
+        again |= {each.root.id for each in changed if evidence[each.root.id].touches or orders[each.root.id].visitor_id}
+    await enqueue(connection, brand_id, again)
     await enqueue_later(connection, brand_id, {each.root.id: each.waits_until for each in changed if each.waits_until})
     return states
 
@@ -131,7 +141,8 @@ async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_
         if row is None:
             return None
         facts = (await read_facts(connection, brand_id, [row["id"]]))[row["id"]]
-        order = (await _fold(connection, brand_id, {row["id"]: facts}, {}))[row["id"]]
+        rules = await _read_rules(connection, brand_id, [facts])
+        order = (await _fold(connection, brand_id, {row["id"]: facts}, {}, rules))[row["id"]]
         decided = await connection.fetchrow(DECIDED, brand_id, row["id"])
     decision = None
     if decided is not None:
@@ -143,16 +154,27 @@ async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_
 
 
 async def _fold(
-    connection: asyncpg.Connection, brand_id: UUID, facts: Mapping[UUID, OrderFacts], signed: Mapping[UUID, Intervals]
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    facts: Mapping[UUID, OrderFacts],
+    signed: Mapping[UUID, Intervals],
+    rules: TrustRules,
+    overclaimed: Mapping[UUID, Sequence[str]] = NO_CLAIMS.withheld,
 ) -> dict[UUID, Order]:
-    """The orders that these facts make. The brand's rules are read only when a pixel reported one of them, its tolerance only when two witnesses of
-    one of them differ.
-    """
-    tolerance, rules = EXACT, await _read_rules(connection, brand_id, facts.values())
+    """The orders that these facts make. The brand's tolerance is read only when two witnesses of one of them differ."""
+    tolerance = EXACT
 
     def folded(key: UUID) -> Order:
         each = facts[key]
-        return folding.fold(each.witnesses, each.adjustments, signed.get(key, ()), each.changes, tolerance, rules)
+        return folding.fold(
+            each.witnesses,
+            each.adjustments,
+            signed.get(key, ()),
+            each.changes,
+            tolerance,
+            rules,
+            overclaimed.get(key, ()),
+        )
 
     orders = {key: folded(key) for key in facts}
     differing = [key for key, order in orders.items() if any(each.difference_minor for each in order.amount_checks)]
@@ -165,12 +187,13 @@ async def _fold(
 
 
 async def _read_rules(connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[OrderFacts]) -> TrustRules:
+    """How far the brand believes pixels; read only if a pixel reported one of these orders."""
     if all(one.trust > TRUST_SIGNED_PIXEL for each in facts for one in each.witnesses):
         return DEFAULT_RULES
     row = await connection.fetchrow(RULES, brand_id)
     assert row is not None
-    signals, window_minutes, currency, amount_max_minor = row
-    return TrustRules(PixelSignals(signals), timedelta(minutes=window_minutes), currency, amount_max_minor)
+    signals, window_minutes, currency, amount_max_minor, claims_max = row
+    return TrustRules(PixelSignals(signals), timedelta(minutes=window_minutes), currency, amount_max_minor, claims_max)
 
 
 async def _signed_sources(

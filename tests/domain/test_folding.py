@@ -585,8 +585,8 @@ def test_any_permutation_and_repetition_folds_to_the_same_order(
 def test_the_flags_are_the_words_of_the_api() -> None:
     assert " ".join(FLAGS) == (
         "amount_disagreement currency_disagreement conflicting_reports changed_after_lock amount_unknown net_estimated unsigned"
-        " over_pixel_max ambiguous_number differs_after_lock refund_over_order refund_line_unknown currency_mismatch reversal_without_refund over_cap"
-        " late_click"
+        " over_pixel_max too_many_claims ambiguous_number differs_after_lock refund_over_order refund_line_unknown currency_mismatch reversal_without_refund"
+        " over_cap late_click"
     )
 
 

@@ -232,6 +232,8 @@ async def state_of(pool: asyncpg.Pool, shop: Shop) -> list[dict[str, Any]]:
              each["occurred_at"], each["counted"], each["weight_bp"], each["currency"])
             for each in credits_of
         ]  # fmt: skip
+        # A click has another id in every shop.
+        shown["claims"] = sorted(touch.partition(":")[0] for touch in shown["claims"])
         found.append(shown)
     owned = await pool.fetchval(
         """SELECT count(*) FROM credit r JOIN conversion c ON c.brand_id = $1 AND c.id = r.conversion_id
