@@ -19,6 +19,7 @@ SHARED = {
     "tests/commands/test_keys.py": "whole",
     "tests/test_demo.py": "whole",
     "tests/test_docs.py": "whole",
+    "tests/test_two_shops.py": "whole",
     "tests/tracking/test_contract.py": "whole",
 }
 """Files that stay in one process: one Chromium with its service, and one service for those that leave it running."""

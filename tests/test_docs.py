@@ -62,15 +62,14 @@ def test_the_first_steps_of_the_readme_end_in_a_report(served: Served) -> None:
 
 
 def test_the_generic_webhook_of_its_page_is_recorded(served: Served) -> None:
-    source = served.call("POST", "/v1/sources", {"platform": "generic", "secrets": ["a-long-random-secret"]})
+    source = json.loads(type_in(example("generic-source"), served))
     type_in(example("generic-webhook"), served, HOOK_URL=source["url"])
     found = served.until(lambda: served.call("GET", "/v1/conversions?order_id=1002")["data"])
     assert found[0]["net_minor"] == 4500
 
 
 def test_the_postback_of_its_page_is_recorded_with_its_refund(served: Served) -> None:
-    made = {"platform": "postback", "secrets": ["a-long-random-token"], "settings": {"preset": "ariane"}}
-    source = served.call("POST", "/v1/sources", made)
+    source = json.loads(type_in(example("postback-source"), served))
     type_in(example("postback"), served, HOOK_URL=source["url"])
     [found] = served.until(
         lambda: [each for each in served.call("GET", "/v1/conversions?order_id=1003")["data"] if each["refunded_minor"]]
@@ -143,7 +142,8 @@ def test_a_preset_is_connected_as_its_page_says(served: Served, preset: str) -> 
     assert source["settings"] == {"preset": preset}
 
 
-def test_the_keys_of_their_page_may_do_what_it_says(served: Served) -> None:
+def test_the_keys_of_their_page_may_do_what_it_says(whole: Served) -> None:
+    served = whole.of("Docs of keys")
     made, publishable, listed = map(json.loads, type_in(example("keys"), served).splitlines())
     assert (made["scopes"], publishable["shop"]) == (["conversions"], "main")
     assert {made["id"], publishable["id"]} <= {each["id"] for each in listed["data"]}
