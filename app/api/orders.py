@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
 from fastapi import Request
 from pydantic import BaseModel, Field
 
@@ -289,6 +290,8 @@ def show_parsed(parsed: Parsed) -> dict[str, Any]:
             {"visitor_id": each.visitor_id, "click_id": each.click_id, "seen_at": each.seen_at}
             for each in parsed.landings
         ]
+    if parsed.demand is not None:
+        shown["demand"] = msgspec.to_builtins(parsed.demand)
     if parsed.notes:
         shown["notes"] = list(parsed.notes)
     return shown

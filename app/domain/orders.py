@@ -225,10 +225,25 @@ class Context:
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
+class DemandedOf(msgspec.Struct, frozen=True, omit_defaults=True):
+    """About whom: customers by their keys, orders by their ids in the shop system, or everybody who bought in the shop."""
+
+    customer_keys: tuple[str, ...] = ()
+    order_ids: tuple[str, ...] = ()
+    whole_shop: bool = False
+
+
+class PrivacyDemand(msgspec.Struct, frozen=True):
+    """A shop system demands that data of shoppers be handed out (`export`) or erased (`erase`)."""
+
+    action: str
+    of: DemandedOf
+
+
 class Parsed(msgspec.Struct, frozen=True):
     """What a platform's parser read from one delivery.
 
-    Exactly one of these speaks: `reports`/`landings` (something to record), `ignored` (understood, nothing to do: a ping, an unknown topic),
+    Exactly one of these speaks: `reports`/`landings`/`demand` (something to record or do), `ignored` (understood, nothing to do: a ping, an unknown topic),
     or `rejected` with `detail` (not understood, kept for a replay). `reason` words are stable.
     """
 
@@ -236,6 +251,7 @@ class Parsed(msgspec.Struct, frozen=True):
     external_id: str = ""
     reports: tuple[OrderReport, ...] = ()
     landings: tuple[Landing, ...] = ()
+    demand: PrivacyDemand | None = None
     ignored: str | None = None
     rejected: str | None = None
     detail: str | None = None

@@ -358,3 +358,90 @@ async def test_an_export_over_its_limit_fails_with_the_reason(life: Life, monkey
     assert job["state"] == "failed"
     assert "larger than" in job["error"]
     assert await life.file(job_id) == ""
+
+
+# ── What a shop system demands ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def demand(life: Life, topic: str, **body: object) -> HookLine:
+    whole = {"shop_id": 954889, "shop_domain": "shop.myshopify.com", **body}
+    return life.shops[life.alice.id].line(json.dumps(whole).encode(), {"x-shopify-topic": topic})
+
+
+async def work_off(life: Life) -> dict[str, Any]:
+    """The only job there is, once it has ended."""
+    assert await run_next(life.pool, life.settings, KEY, KINDS, life.stopping) == 1
+    [job] = await life.pool.fetch("SELECT * FROM job")
+    assert job["state"] == "succeeded", job["error"]
+    return {"id": job["id"], "kind": job["kind"], "arguments": job["arguments"], **json.loads(job["result"])}
+
+
+CUSTOMER = {"id": int(JANES_ID), "email": JANE, "phone": "+33555canary"}
+
+
+async def test_customers_redact_is_carried_out_once_and_the_delivery_says_so(life: Life) -> None:
+    before = await life.figures(life.alice)
+    line = demand(life, "customers/redact", customer=CUSTOMER, orders_to_redact=[7001])
+    await life.receive(line)
+    row = await life.pool.fetchrow(
+        "SELECT * FROM delivery WHERE brand_id = $1 AND id = $2", life.alice.id, UUID(line.id)
+    )
+    assert row is not None
+    assert (row["status"], row["topic"]) == ("recorded", "customers/redact")
+    assert ids.show("job", UUID(line.id)) in row["detail"]
+    await replay(life.pool, life.alice.id, [UUID(line.id)], secret=KEY)
+    receipt = await work_off(life)
+    assert JANE not in receipt["arguments"]
+    assert receipt["found"]["conversions"] == 2
+    assert await life.figures(life.alice) == before
+    kept = await life.everything(life.alice)
+    assert [canary for canary in (JANE, JANES_ID, VISITOR, "canary") if canary in kept] == []
+
+
+async def test_customers_redact_finds_the_orders_it_lists_of_somebody_unknown(life: Life) -> None:
+    await life.receive(demand(life, "customers/redact", customer={"id": 1, "email": None}, orders_to_redact=[7004]))
+    receipt = await work_off(life)
+    assert receipt["found"]["conversions"] == 1
+    keys = await life.pool.fetch(
+        "SELECT customer_key FROM conversion WHERE brand_id = $1 ORDER BY order_id", life.alice.id
+    )
+    assert [row["customer_key"] is None for row in keys] == [False, False, False, True]
+
+
+async def test_a_data_request_leaves_a_file_for_the_brand_to_fetch(life: Life) -> None:
+    line = demand(life, "customers/data_request", customer=CUSTOMER, orders_requested=[7001], data_request={"id": 9999})
+    await life.receive(line)
+    receipt = await work_off(life)
+    detail = await life.pool.fetchval(
+        "SELECT detail FROM delivery WHERE brand_id = $1 AND id = $2", life.alice.id, UUID(line.id)
+    )
+    assert receipt["download"] in detail
+    records = json.loads(await life.file(receipt["id"]))["records"]
+    assert sorted(each["order_id"] for each in records if each["record"] == "order") == ["7001", "7002"]
+
+
+async def test_shop_redact_takes_every_shopper_of_the_shop_and_no_figure(life: Life) -> None:
+    click_id = ids.show("click", life.clicks[life.alice.id])
+    idle = f"k={life.alice.publishable_key}&event=land&click_id={click_id}&visitor_id=idle-canary"
+    await life.receive(hit(life.alice, idle, door="beacon"))
+    before, rival = await life.figures(life.alice), await life.everything(life.charlie)
+    await life.receive(demand(life, "shop/redact"))
+    receipt = await work_off(life)
+    assert receipt["found"]["conversions"] == 4
+    assert await life.figures(life.alice) == before
+    kept = await life.everything(life.alice)
+    assert [canary for canary in (JANE, JANES_ID, VISITOR, "canary", "family", "stranger") if canary in kept] == []
+    assert (
+        await life.pool.fetchval("SELECT count(*) FROM delivery WHERE brand_id = $1 AND body <> ''", life.alice.id) == 0
+    )
+    assert (
+        await life.pool.fetchval("SELECT count(customer_key) FROM conversion WHERE brand_id = $1", life.alice.id) == 0
+    )
+    assert await life.everything(life.charlie) == rival
+
+
+async def test_an_unsigned_demand_does_nothing(life: Life) -> None:
+    shop = life.shops[life.alice.id]
+    body = json.dumps({"customer": CUSTOMER, "orders_to_redact": []}).encode()
+    await life.receive(shop.line(body, {"x-shopify-topic": "customers/redact"}, wrong="wrong_signature"))
+    assert await life.pool.fetchval("SELECT count(*) FROM job") == 0

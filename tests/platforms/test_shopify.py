@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
+from app.domain.orders import Context, DemandedOf, OrderReport, Parsed, RefundReport, version_at
 from app.platforms.shopify.webhook import parse
 from app.platforms.signing import kept_headers, verify
 from demo.simulator import DOCUMENTS
@@ -580,22 +580,44 @@ def test_other_topics_are_ignored_unread(topic: str) -> None:
     assert read(b"not even JSON", topic) == Parsed(topic=topic, ignored="unknown_topic")
 
 
-@pytest.mark.parametrize(
-    ("topic", "reason"),
-    [
-        ("customers/data_request", "customer_data_request"),
-        ("customers/redact", "customer_redact"),
-        ("shop/redact", "shop_redact"),
-        ("app/uninstalled", "app_uninstalled"),
-    ],
-)
-def test_what_an_app_gets_beside_orders_is_ignored_with_a_reason_and_a_sentence(topic: str, reason: str) -> None:
-    """An app must answer these with 200; its owner must be told what was not done."""
-    redact = {"shop_id": 1, "customer": {"id": 7, "email": "lea@example.com"}, "orders_to_redact": [450789469]}
-    for headers in ({"x-shopify-topic": topic}, {"shopify-topic": topic}):
-        parsed = parse(json.dumps(redact).encode(), headers, CONTEXT)
-        assert (parsed.topic, parsed.ignored, parsed.rejected, parsed.reports) == (topic, reason, None, ())
+def test_an_uninstalled_app_is_ignored_with_a_reason_and_a_sentence() -> None:
+    for headers in ({"x-shopify-topic": "app/uninstalled"}, {"shopify-topic": "app/uninstalled"}):
+        parsed = parse(b'{"id": 1}', headers, CONTEXT)
+        assert (parsed.ignored, parsed.rejected, parsed.reports) == ("app_uninstalled", None, ())
         assert parsed.detail
+
+
+# As Shopify documents them (shopify.dev, Privacy law compliance).
+CUSTOMER = {"id": 191167, "email": "john@example.com", "phone": "555-625-1199"}
+SHOP = {"shop_id": 954889, "shop_domain": "shop.myshopify.com"}
+LISTED = [299938, 280263, 220458]
+DEMANDS = {
+    "customers/data_request": {**SHOP, "orders_requested": LISTED, "customer": CUSTOMER, "data_request": {"id": 9999}},
+    "customers/redact": {**SHOP, "customer": CUSTOMER, "orders_to_redact": LISTED},
+    "shop/redact": SHOP,
+}
+
+
+@pytest.mark.parametrize("topic", DEMANDS)
+def test_what_shopify_demands_about_shoppers_is_read_with_the_customers_keys_alone(topic: str) -> None:
+    for headers in ({"x-shopify-topic": topic}, {"shopify-topic": topic}):
+        parsed = parse(json.dumps(DEMANDS[topic]).encode(), headers, CONTEXT)
+        assert (parsed.topic, parsed.ignored, parsed.rejected, parsed.reports) == (topic, None, None, ())
+        assert parsed.demand is not None
+        assert parsed.demand.action == ("export" if topic == "customers/data_request" else "erase")
+        if topic == "shop/redact":
+            assert parsed.demand.of == DemandedOf(whole_shop=True)
+        else:
+            keys = (CONTEXT.customer_key("191167", None), CONTEXT.customer_key(None, "john@example.com"))
+            assert parsed.demand.of == DemandedOf(keys, ("299938", "280263", "220458"))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(SHOP, "not_a_demand"), ({"orders_to_redact": list(range(10_001))}, "too_many"), ([], "not_a_demand")],
+)
+def test_a_demand_about_nobody_is_rejected(body: object, reason: str) -> None:
+    assert parse(json.dumps(body).encode(), {"x-shopify-topic": "customers/redact"}, CONTEXT).rejected == reason
 
 
 def test_without_a_topic_the_body_tells() -> None:

@@ -27,6 +27,7 @@ from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
 from app.domain.strict_json import remember
 from app.domain.text import storable
 from app.intake.deliveries.binding import Sources, bind_sources, foreign_site, read_sources
+from app.intake.deliveries.demands import answer, carry_out
 from app.intake.deliveries.keeping import Kept, keep
 from app.intake.deliveries.messages import Message, key_of, message_of, read_id
 from app.orders.record import record, record_landings
@@ -335,12 +336,17 @@ async def record_messages(
         landings += content.landings
     recorded = await record(connection, brand_id, reports)
     await record_landings(connection, brand_id, landings)
-    return {
+    results = {
         message.id: result_of(
             content, recorded[first_report[message.id]].conversion_id if message.id in first_report else None, kept
         )
         for message, content, kept in parsed
     }
+    demands = [(message, content.demand) for message, content, _ in parsed if content.demand is not None]
+    await carry_out(connection, brand_id, demands)
+    for message, demand in demands:
+        results[message.id] = replace(results[message.id], detail=answer(message, demand))
+    return results
 
 
 def result_of(parsed: Parsed, conversion_id: UUID | None = None, kept: Kept | None = None) -> DeliveryResult:

@@ -13,7 +13,16 @@ Not `number`: it is the order number minus 1000 and would meet another order's. 
 from collections.abc import Mapping
 from datetime import datetime
 
-from app.domain.orders import LINES_MAX, Context, OrderReport, Parsed, order_ref, version_at
+from app.domain.orders import (
+    LINES_MAX,
+    Context,
+    DemandedOf,
+    OrderReport,
+    Parsed,
+    PrivacyDemand,
+    order_ref,
+    version_at,
+)
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import (
     Json,
@@ -34,25 +43,17 @@ from app.platforms.shopify.refunds import read_refund_webhook, refunds_of
 
 ORDER_TOPICS = frozenset({"orders/create", "orders/paid", "orders/updated", "orders/cancelled"})
 REFUND_TOPIC = "refunds/create"
-# Messages that an app gets beside orders. None of them deletes anything: removing a fact would change decisions made since.
+# Messages that an app gets beside orders.
 IGNORED = {
-    "customers/data_request": (
-        "customer_data_request",
-        "answer it yourself: kept of a customer are a keyed hash on the order and the raw messages",
-    ),
-    "customers/redact": (
-        "customer_redact",
-        "nothing is deleted by this: the customer is a keyed hash, and the raw messages go when their time is over",
-    ),
-    "shop/redact": (
-        "shop_redact",
-        "nothing is deleted by this: customers are keyed hashes, and the raw messages go when their time is over",
-    ),
     "app/uninstalled": (
         "app_uninstalled",
         "from now on Shopify sends nothing: archive this source, or connect the shop again",
     ),
 }
+DEMANDS = {"customers/data_request": "export", "customers/redact": "erase", "shop/redact": "erase"}
+"""What Shopify demands of every app about shoppers' data (shopify.dev, Privacy law compliance)."""
+DEMANDED_ORDERS_MAX = 10_000
+"""Orders of one demand."""
 NOTE_ATTRIBUTES_MAX = 100
 
 ORDER_FIELDS = frozenset(
@@ -83,9 +84,12 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     if topic in IGNORED:
         reason, detail = IGNORED[topic]
         return Parsed(topic=topic, external_id=external_id, ignored=reason, detail=detail)
-    if topic and topic not in ORDER_TOPICS and topic != REFUND_TOPIC:
+    if topic and topic not in ORDER_TOPICS and topic not in DEMANDS and topic != REFUND_TOPIC:
         return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")
     try:
+        if topic in DEMANDS:
+            demand = _read_demand(read_object(body, "not_a_demand"), topic, context)
+            return Parsed(topic=topic, external_id=external_id, demand=demand)
         found = read_object(body, "not_an_order")
         # A proxy may have lost the topic; a refund names its order.
         is_refund = topic == REFUND_TOPIC or (not topic and "order_id" in found)
@@ -100,6 +104,28 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     if report is None:
         return Parsed(topic=topic, external_id=external_id, ignored="nothing_refunded", notes=tuple(notes))
     return Parsed(topic=topic, external_id=external_id, reports=(report,), notes=tuple(dict.fromkeys(notes)))
+
+
+# ── A demand about shoppers' data ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_demand(found: Json, topic: str, context: Context) -> PrivacyDemand:
+    """By the customer's id and e-mail, each of which may be the one that is known, and by the orders it lists; or the whole shop."""
+    if topic == "shop/redact":
+        return PrivacyDemand(DEMANDS[topic], DemandedOf(whole_shop=True))
+    listed = found.get("orders_requested") if DEMANDS[topic] == "export" else found.get("orders_to_redact")
+    orders = listed if isinstance(listed, list) else []
+    if len(orders) > DEMANDED_ORDERS_MAX:
+        raise Unreadable("too_many", f"it lists more than {DEMANDED_ORDERS_MAX} orders")
+    customer_id, email = id_of(nested(found, "customer", "id")), text_of(nested(found, "customer", "email"))
+    keys = (
+        context.customer_key(customer_id, None) if customer_id else None,
+        context.customer_key(None, email) if email else None,
+    )
+    of = DemandedOf(distinct(keys), distinct(map(id_of, orders)))
+    if not of.customer_keys and not of.order_ids:
+        raise Unreadable("not_a_demand", "it names neither a customer nor orders")
+    return PrivacyDemand(DEMANDS[topic], of)
 
 
 # ── An order ─────────────────────────────────────────────────────────────────────────────────────────────────────────
