@@ -24,11 +24,10 @@ from app.domain.attribution import (
 from app.domain.folding import Order
 from app.domain.orders import read_click
 from app.domain.signals import Support
+from app.domain.trust import Rank
+from app.orders.queue import VISITOR_CLICKS_MAX
 
 log = logging.getLogger("ariane.intake")
-
-VISITOR_CLICKS_MAX = 100
-"""Clicks of one visitor that are read for one order, newest first; a visitor with more is a machine."""
 
 # Columns that are attributes of a `Touch` have its names.
 CODES = """
@@ -53,13 +52,21 @@ JOIN campaign p ON p.brand_id = $1 AND p.id = l.campaign_id
 WHERE k.brand_id = $1 AND k.id = ANY($2::uuid[]) AND k.id BETWEEN $3 AND $4
 """
 
+# Of a visitor, or of the one whose landing was the first to name a click: nobody else knows that click's id.
 VISITORS = """
-SELECT a.visitor_id, a.floor, v.click_id
-FROM unnest($2::text[], $3::uuid[], $4::uuid[]) AS a(visitor_id, floor, ceiling)
+SELECT a.number::int AS number, v.click_id
+FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::uuid[]) WITH ORDINALITY AS a(visitor_id, landed_with, floor, ceiling, number)
+CROSS JOIN LATERAL (
+    SELECT a.visitor_id WHERE a.visitor_id IS NOT NULL
+    UNION ALL (
+        SELECT visitor_id FROM visitor_click WHERE brand_id = $1 AND click_id = a.landed_with AND a.visitor_id IS NULL
+        ORDER BY seen_at, visitor_id LIMIT 1
+    )
+) AS w
 CROSS JOIN LATERAL (
     SELECT click_id FROM visitor_click
-    WHERE brand_id = $1 AND visitor_id = a.visitor_id AND click_id BETWEEN a.floor AND a.ceiling
-    ORDER BY click_id DESC LIMIT $5
+    WHERE brand_id = $1 AND visitor_id = w.visitor_id AND click_id BETWEEN a.floor AND a.ceiling
+    ORDER BY click_id DESC LIMIT $6
 ) AS v
 """
 
@@ -85,12 +92,12 @@ async def collect(
     """
     codes = await _read_codes(connection, brand_id, orders.values(), redeemed.values())
     caps = {code: rows[0]["max_redemptions"] for code, rows in codes.items() if rows[0]["max_redemptions"] is not None}
-    visited = await _read_visitors(connection, brand_id, orders)
     named = {key: _named_clicks(order) for key, order in orders.items()}
+    visited = await _read_visitors(connection, brand_id, orders, named)
     wanted = {touch.id for touches in named.values() for touch in touches if touch.id is not None}
     wanted.update(click_id for click_ids in visited.values() for click_id in click_ids)
     clicks = await _read_clicks(connection, brand_id, wanted)
-    touches = {key: _touches(order, codes, clicks, named[key], visited.get(key, ())) for key, order in orders.items()}
+    touches = {key: _touches(order, codes, clicks, named[key], visited.get(key, {})) for key, order in orders.items()}
     campaigns = {touch.campaign_id for each in touches.values() for touch in each if touch.campaign_id is not None}
     policies = await _read_policies(connection, brand_id, campaigns)
     return {
@@ -108,7 +115,7 @@ def _touches(
     codes: Mapping[str, Sequence[asyncpg.Record]],
     clicks: Mapping[UUID | None, asyncpg.Record],
     named: Sequence[Touch],
-    visited: Sequence[UUID],
+    visited: Mapping[UUID, Support],
 ) -> tuple[Touch, ...]:
     found = [_code_touch(code, order, codes.get(code, ()), support) for code, support in order.signals.codes.items()]
     # A code by an id that the brand has given to none of its codes.
@@ -118,14 +125,13 @@ def _touches(
         if each not in order.aliases
     ]
     found += [replace(touch, **clicks[touch.id]) if touch.id in clicks else touch for touch in named]
-    rank, withheld = order.signals.visitor
-    # A click that a stranger names too is still the visitor's.
-    named_ids = {touch.id for touch in named if touch.withheld is None and touch.rank >= rank}
-    # A visitor's click that has not been drained is no candidate yet: the drain will name this order once it is.
+    surest = {touch.id: touch.rank for touch in named if touch.withheld is None}
+    # A visitor's click that has not been drained is no candidate yet: the drain will name this order once it is. One that is named is no other
+    # click of the visitor, unless it is a stranger alone who names it.
     found += [
         Touch(Method.VISITOR, str(click_id), rank=rank, withheld=withheld, **clicks[click_id])
-        for click_id in visited
-        if click_id in clicks and click_id not in named_ids
+        for click_id, (rank, withheld) in visited.items()
+        if click_id in clicks and (click_id not in surest or surest[click_id] < rank)
     ]
     return tuple(found)
 
@@ -196,25 +202,37 @@ def _named_clicks(order: Order) -> list[Touch]:
 
 
 async def _read_visitors(
-    connection: asyncpg.Connection, brand_id: UUID, orders: Mapping[UUID, Order]
-) -> dict[UUID, list[UUID]]:
-    """Click ids of the visitors that orders name, no older than the longest window."""
-    visits = {
-        key: (
-            order.signals.visitor_id,
-            ids.floor_at(order.occurred_at - timedelta(days=CLICK_WINDOW_DAYS_MAX)),
-            ids.floor_at(order.occurred_at + LATE_CLICK_MAX),
-        )
-        for key, order in orders.items()
-        if order.signals.visitor_id is not None and order.occurred_at is not None
-    }
-    if not visits:
-        return {}
-    visitors, floors, ceilings = zip(*set(visits.values()), strict=True)
-    found: dict[tuple[str, UUID], list[UUID]] = {}
-    for row in await connection.fetch(VISITORS, brand_id, visitors, floors, ceilings, VISITOR_CLICKS_MAX):
-        found.setdefault((row["visitor_id"], row["floor"]), []).append(row["click_id"])
-    return {key: found.get((visitor_id, floor), []) for key, (visitor_id, floor, _) in visits.items()}
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    orders: Mapping[UUID, Order],
+    named: Mapping[UUID, Sequence[Touch]],
+) -> dict[UUID, dict[UUID, Support]]:
+    """Clicks of the visitors that orders name, and of those who landed with the clicks that orders name, each with the surest support; no older than
+    the longest window.
+    """
+    asked: list[tuple[str | None, UUID | None, UUID, UUID]] = []
+    asking: list[tuple[UUID, Support]] = []
+    for key, order in orders.items():
+        assert order.occurred_at is not None
+        visitors = [(order.signals.visitor_id, None, order.signals.visitor)] if order.signals.visitor_id else []
+        landed = [(None, touch.id, Support(touch.rank)) for touch in named[key] if touch.id and touch.withheld is None]
+        if visitors or landed:
+            floor = ids.floor_at(order.occurred_at - timedelta(days=CLICK_WINDOW_DAYS_MAX))
+            ceiling = ids.floor_at(order.occurred_at + LATE_CLICK_MAX)
+            for visitor_id, landed_with, support in (*visitors, *landed):
+                asked.append((visitor_id, landed_with, floor, ceiling))
+                asking.append((key, support))
+    found: dict[UUID, dict[UUID, Support]] = {}
+    if asked:
+        for row in await connection.fetch(VISITORS, brand_id, *zip(*asked, strict=True), VISITOR_CLICKS_MAX):
+            key, support = asking[row["number"] - 1]
+            clicks = found.setdefault(key, {})
+            clicks[row["click_id"]] = max(clicks.get(row["click_id"], support), support, key=_sureness)
+    return found
+
+
+def _sureness(support: Support) -> tuple[bool, Rank]:
+    return support.withheld is None, support.rank
 
 
 async def _read_clicks(

@@ -12,6 +12,19 @@ from app.database.transactions import Connection
 APPEND = "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, unnest($2::uuid[]), $3::text::xid8"
 NAMING = "SELECT DISTINCT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])"
 """Finds the orders that name any of these touches."""
+VISITOR_CLICKS_MAX = 100
+"""Clicks of one visitor that are looked at, newest first; a visitor with more is a machine."""
+NAMING_VISITORS = """
+SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])
+UNION
+SELECT named.conversion_id FROM unnest($3::text[]) AS v(visitor_id)
+CROSS JOIN LATERAL (
+    SELECT click_id FROM visitor_click WHERE brand_id = $1 AND visitor_id = v.visitor_id ORDER BY click_id DESC LIMIT $4
+) AS landed CROSS JOIN LATERAL (
+    SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = 'click:' || landed.click_id OFFSET 0
+) AS named
+"""
+"""Finds the orders that name any of these touches, or a click with which one of these visitors landed."""
 APPEND_LATER = """
 INSERT INTO redecide (brand_id, conversion_id, after, not_before)
 SELECT $1, r.conversion_id, '0', r.not_before FROM unnest($2::uuid[], $3::timestamptz[]) AS r(conversion_id, not_before)

@@ -21,13 +21,14 @@ from app.domain.orders import Landing, OrderReport, Receipt, read_click
 from app.orders.facts import OrderFacts, add_facts
 from app.orders.locks import LockedOrders
 from app.orders.names import lock_named, take_apart
-from app.orders.queue import NAMING, enqueue
+from app.orders.queue import NAMING_VISITORS, VISITOR_CLICKS_MAX, enqueue
 from app.orders.recompute import OrderState, recompute_orders
 
 LAND = """
 INSERT INTO visitor_click (brand_id, visitor_id, click_id, seen_at)
 SELECT $1, r.visitor_id, r.click_id, r.seen_at FROM unnest($2::text[], $3::uuid[], $4::timestamptz[]) AS r(visitor_id, click_id, seen_at)
-ON CONFLICT DO NOTHING RETURNING visitor_id
+ON CONFLICT (brand_id, visitor_id, click_id) DO UPDATE SET seen_at = EXCLUDED.seen_at WHERE visitor_click.seen_at > EXCLUDED.seen_at
+RETURNING visitor_id, click_id
 """
 
 
@@ -95,7 +96,10 @@ def _facts_of_new_orders(reported: Mapping[UUID, OrderFacts], locked: LockedOrde
 
 
 async def record_landings(connection: asyncpg.Connection, brand_id: UUID, landings: Sequence[Landing]) -> None:
-    """Records which clicks shops' visitors landed with, and enqueues these visitors' orders. Click ids that cannot be ours are left out."""
+    """Records which clicks shops' visitors landed with, at their earliest landing, and enqueues the orders of these visitors and of their clicks.
+
+    Click ids that cannot be ours are left out.
+    """
     landed: dict[tuple[str, UUID], datetime] = {}
     for landing in landings:
         click_id = read_click(landing.click_id)
@@ -107,7 +111,8 @@ async def record_landings(connection: asyncpg.Connection, brand_id: UUID, landin
     visitors, clicks = zip(*sorted(landed), strict=True)
     rows = await connection.fetch(LAND, brand_id, visitors, clicks, [landed[key] for key in sorted(landed)])
     # A statement of its own, after the one that took our transaction id: the queue waits for ids, so it must not be older than ours.
-    touches = sorted({f"visitor:{row['visitor_id']}" for row in rows})
-    orders = await connection.fetch(NAMING, brand_id, touches)
+    touches = {f"{name}:{row[f'{name}_id']}" for row in rows for name in ("visitor", "click")}
+    landed_now = sorted({row["visitor_id"] for row in rows})
+    orders = await connection.fetch(NAMING_VISITORS, brand_id, sorted(touches), landed_now, VISITOR_CLICKS_MAX)
     # Not at once: a drain running beside us may be inserting the click and cannot see this landing.
     await enqueue(connection, brand_id, {row["conversion_id"] for row in orders})

@@ -14,7 +14,11 @@ from app.database.transactions import in_transaction
 from app.domain import ids
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Landing, OrderReport, Receipt
+from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.recording import read_clicks, record_clicks
 from app.orders.record import Recorded, record, record_landings
+from app.orders.redecide import redecide_orders
+from app.spool.records import ClickLine
 from tests.cast import Brand, Collaboration, create_code, create_collaboration, create_link
 
 NOW = clock.now().replace(microsecond=0)
@@ -308,3 +312,83 @@ async def test_an_order_that_only_the_pixel_names_is_unverified_while_the_shop_s
     assert rival.state.conversion["status"] == "pending"
     [confirmed] = await post(pool, alice, ORDER)
     assert confirmed.state.conversion["status"] == "pending"
+
+
+# ── The visitor of a named click ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def land(pool: asyncpg.Pool, brand: Brand, visitor_id: str, click_id: UUID, seen_at: datetime = PLACED) -> None:
+    landing = Landing(visitor_id, str(click_id), seen_at)
+    await in_transaction(pool, lambda connection: record_landings(connection, brand.id, [landing]))
+
+
+async def by_visitor(pool: asyncpg.Pool, brand: Brand) -> list[str]:
+    """The clicks of the visitor that are candidates of the brand's only order."""
+    return [each["click_id"] for each in await candidates(pool, brand) if each["method"] == "visitor"]
+
+
+async def test_the_visitor_of_a_named_click_is_the_one_who_landed_with_it_first(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand
+) -> None:
+    lea, max_ = await create_collaboration(pool, alice), await create_collaboration(pool, alice, "Max")
+    named, _ = await click(pool, alice, lea, PLACED - timedelta(hours=1))
+    before, _ = await click(pool, alice, max_, PLACED - timedelta(hours=2))
+    another, _ = await click(pool, alice, max_, PLACED - timedelta(hours=3))
+    await land(pool, alice, "v2", named)
+    await land(pool, alice, "v2", another)
+    # The earliest landing, although it is heard of last.
+    await land(pool, alice, "v1", named, PLACED - timedelta(minutes=59))
+    await land(pool, alice, "v1", before)
+    await land(pool, charlie, "v0", named, PLACED - timedelta(hours=1))
+    await post(pool, alice, replace(ORDER, click_ids=(str(named),)))
+    assert await by_visitor(pool, alice) == [str(before)]
+    [row] = await pool.fetch("SELECT visitor_id FROM conversion WHERE brand_id = $1", alice.id)
+    assert row["visitor_id"] is None
+
+
+async def test_a_visitor_s_clicks_have_the_rank_of_the_click_that_names_the_visitor(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    """So a stranger's own click brings none of the stranger's other clicks before those of a trusted report."""
+    lea, max_ = await create_collaboration(pool, alice), await create_collaboration(pool, alice, "Max")
+    old, _ = await click(pool, alice, lea, PLACED - timedelta(days=40))
+    newer, _ = await click(pool, alice, lea, PLACED - timedelta(days=2))
+    own, _ = await click(pool, alice, max_, PLACED - timedelta(hours=1))
+    for visitor_id, click_id in (("v1", old), ("v1", newer), ("v2", own)):
+        await land(pool, alice, visitor_id, click_id)
+    await post(pool, alice, replace(ORDER, click_ids=(str(old),)))
+    hit = replace(ORDER, occurred_at=None, click_ids=(str(own),))
+    await post(pool, alice, hit, receipt=replace(PIXEL, received_at=PLACED))
+    [row] = await pool.fetch("SELECT credits FROM decision WHERE brand_id = $1", alice.id)
+    assert [each["collaboration_id"] for each in json.loads(row["credits"])] == [str(lea.id)]
+
+
+@pytest.mark.parametrize(
+    "last", ["landing with the named click", "landing with another click", "another click", "order"]
+)
+async def test_whatever_arrives_last_the_path_is_the_same(pool: asyncpg.Pool, alice: Brand, last: str) -> None:
+    lea = await create_collaboration(pool, alice)
+    link_id = await create_link(pool, alice, lea, random_ids.new_id().hex)
+    named, other = ids.floor_at(PLACED - timedelta(hours=1)), ids.floor_at(PLACED - timedelta(hours=2))
+
+    async def drain(click_id: UUID) -> None:
+        line = ClickLine(str(click_id), str(alice.id), str(link_id), None, "", "Mozilla/5.0", "", "")
+        async with pool.acquire() as connection:
+            await record_clicks(connection, read_clicks([line]), Calendar())
+
+    steps = {
+        "click": lambda: drain(named),
+        "order": lambda: post(pool, alice, replace(ORDER, click_ids=(str(named),))),
+        "landing with the named click": lambda: land(pool, alice, "v1", named),
+        "landing with another click": lambda: land(pool, alice, "v1", other),
+        "another click": lambda: drain(other),
+    }
+    for name in [*(each for each in steps if each != last), last]:
+        await pool.execute("DELETE FROM redecide WHERE brand_id = $1", alice.id)
+        await steps[name]()
+    for row in await pool.fetch("SELECT DISTINCT conversion_id FROM redecide WHERE brand_id = $1", alice.id):
+        await in_transaction(
+            pool,
+            lambda connection, row=row: redecide_orders(connection, alice.id, [row["conversion_id"]]),  # type: ignore[misc]
+        )
+    assert await by_visitor(pool, alice) == [str(other)]

@@ -20,7 +20,7 @@ from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
 from app.domain.text import storable
 from app.intake.clicks.binary_copy import COLUMNS, encode_clicks
 from app.intake.clicks.calendar import Calendar, local_day
-from app.orders.queue import enqueue
+from app.orders.queue import NAMING_VISITORS, VISITOR_CLICKS_MAX, enqueue
 from app.spool.records import ClickLine, MissLine
 
 NOBODY = UUID(int=0)
@@ -73,7 +73,6 @@ UNION ALL SELECT click_id, NULL, visitor_id FROM landed
 """
 REFERENCES_MAX = 1_000
 """Largest number of rows of either kind. A chunk whose clicks are months apart has more in its span: its clicks are then looked up one by one."""
-NAMED_VISITORS = "SELECT DISTINCT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])"
 
 # OFFSET 0 keeps the look-ups separate: one index descent per click. Otherwise the planner reads all orders of a brand with up to 170,000.
 WAITING_ORDERS = """
@@ -86,6 +85,14 @@ SELECT named.conversion_id FROM fresh CROSS JOIN LATERAL (
     SELECT visitor_id FROM visitor_click WHERE brand_id = $1 AND click_id = fresh.id::uuid OFFSET 0
 ) AS landed CROSS JOIN LATERAL (
     SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = 'visitor:' || landed.visitor_id OFFSET 0
+) AS named
+UNION
+SELECT named.conversion_id FROM fresh CROSS JOIN LATERAL (
+    SELECT visitor_id FROM visitor_click WHERE brand_id = $1 AND click_id = fresh.id::uuid OFFSET 0
+) AS landed CROSS JOIN LATERAL (
+    SELECT click_id FROM visitor_click WHERE brand_id = $1 AND visitor_id = landed.visitor_id ORDER BY click_id DESC LIMIT $3
+) AS other CROSS JOIN LATERAL (
+    SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = 'click:' || other.click_id OFFSET 0
 ) AS named
 """
 
@@ -188,7 +195,8 @@ async def _find_waiting(connection: Connection, brand_id: str, fresh: list[str])
     """The orders that one of these new clicks may concern."""
     references = await connection.fetch(FIND_REFERENCES, brand_id, min(fresh), max(fresh), REFERENCES_MAX)
     if len(references) >= REFERENCES_MAX:
-        return [row[0] for row in await connection.fetch(WAITING_ORDERS, brand_id, SEPARATOR.join(fresh))]
+        rows = await connection.fetch(WAITING_ORDERS, brand_id, SEPARATOR.join(fresh), VISITOR_CLICKS_MAX)
+        return [row[0] for row in rows]
     if not references:
         return []
     new = set(map(UUID, fresh))
@@ -198,7 +206,8 @@ async def _find_waiting(connection: Connection, brand_id: str, fresh: list[str])
     )
     if visitors:
         touches = [f"visitor:{visitor}" for visitor in visitors]
-        found.update(row[0] for row in await connection.fetch(NAMED_VISITORS, brand_id, touches))
+        rows = await connection.fetch(NAMING_VISITORS, brand_id, touches, visitors, VISITOR_CLICKS_MAX)
+        found.update(row[0] for row in rows)
     return sorted(found)
 
 
