@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
@@ -14,6 +16,7 @@ from app.commands.client import connect
 from app.errors import AppError
 from app.platforms.postback.presets import PRESETS
 from tests.commands.commanding import command
+from tests.platforms.test_pixel_signature import sign
 from tests.served import ARIANE, Served
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,6 +154,17 @@ def test_the_keys_of_their_page_may_do_what_it_says(whole: Served) -> None:
     reporter.call("POST", "/v1/conversions", {"order_id": "by-the-checkout", "net_minor": 100, "currency": "EUR"})
     with pytest.raises(AssertionError, match="missing_scope"):
         reporter.call("GET", "/v1/conversions")
+
+
+def test_the_signing_secret_of_the_page_is_made_and_the_pixel_signed_with_it_is_trusted(served: Served) -> None:
+    made = served.call("POST", "/v1/keys", {"kind": "publishable"})
+    answer = json.loads(type_in(example("signing-secret"), served, PUBLISHABLE_KEY_ID=made["id"]))
+    fields = sign({"order_id": "signed-1", "amount": "49.90", "currency": "EUR"}, secret=answer["signing_secret"])
+    with urlopen(f"{served.url}/p.gif?{urlencode({'k': made['publishable_key'], **fields})}") as image:
+        assert image.status == 200
+    [found] = served.until(lambda: served.call("GET", "/v1/conversions?order_id=signed-1")["data"])
+    [witness] = served.call("GET", f"/v1/conversions/{found['id']}")["witnesses"]
+    assert (found["net_minor"], witness["trust"]) == (4990, "signed_pixel")
 
 
 def test_the_page_of_keys_says_of_every_operation_who_may(served: Served) -> None:

@@ -27,7 +27,7 @@ HEADER = "Idempotency-Key"
 KEY_MAX = 255
 KEPT = timedelta(hours=24)
 
-SECRETS = frozenset({"secret_key"})
+SECRETS = frozenset({"secret_key", "signing_secret"})
 """Fields that are shown only once, and are null in the stored answer."""
 
 Handler = Callable[[Request], Awaitable[Response]]

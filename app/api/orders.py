@@ -22,6 +22,7 @@ from app.domain.order_fields import properties
 from app.domain.orders import (
     TRUST_PIXEL,
     TRUST_SERVER,
+    TRUST_SIGNED_PIXEL,
     TRUST_WEBHOOK,
     Context,
     OrderReport,
@@ -35,7 +36,12 @@ from app.orders.batching import Recorder
 from app.orders.recompute import OrderState
 from app.orders.record import Recorded
 
-TRUST_NAMES = {TRUST_WEBHOOK: "signed", TRUST_SERVER: "authenticated", TRUST_PIXEL: "unsigned"}
+TRUST_NAMES = {
+    TRUST_WEBHOOK: "signed",
+    TRUST_SERVER: "authenticated",
+    TRUST_SIGNED_PIXEL: "signed_pixel",
+    TRUST_PIXEL: "unsigned",
+}
 CURRENCY = "SELECT currency FROM brand WHERE id = $1"
 
 
@@ -47,8 +53,9 @@ class WitnessShown(BaseModel):
 
     door: str = Field(description="Where it came in: `api`, `import`, `hook`, `pixel`, `beacon`.")
     platform: str
-    trust: Literal["signed", "authenticated", "unsigned"] = Field(
-        description="A signed webhook is believed before a call with a secret key, that before a pixel."
+    trust: Literal["signed", "authenticated", "signed_pixel", "unsigned"] = Field(
+        description="A signed webhook is believed before a call with a secret key, that before a pixel that the shop's server signed. What is `unsigned` "
+        "was sent by anybody."
     )
     received_at: Moment = Field(description="The earliest receipt of these words.")
     delivery_id: str | None = Field(description="The raw message, for what came through a public door.")
@@ -280,10 +287,10 @@ def show_parsed(parsed: Parsed) -> dict[str, Any]:
     for name in ("ignored", "rejected", "detail"):
         if getattr(parsed, name) is not None:
             shown[name] = getattr(parsed, name)
-    if parsed.reports:
+    if parsed.all_reports:
         shown["reports"] = [
             {**stated_fields(report), "refunds": [stated_fields(each) for each in report.refunds]}
-            for report in parsed.reports
+            for report in parsed.all_reports
         ]
     if parsed.landings:
         shown["landings"] = [

@@ -203,6 +203,8 @@ api_key = lookup_table(
     timestamp_column("revoked_at", nullable=True),
     # Of a secret key of a shop, when its server began and ceased to report every order: from, until, from … An odd number: it does so now.
     sa.Column("every_order_edges", ARRAY(sa.TIMESTAMP(timezone=True)), nullable=False, server_default="{}"),
+    # Of a publishable key, with which the shop's server signs pixels; each is encrypted (app/secret.py). The newest last.
+    sa.Column("signing_secrets", ARRAY(sa.Text), nullable=False, server_default="{}"),
     sa.Index(None, "brand_id"),
 )
 

@@ -214,7 +214,8 @@ class Context:
 
     currency: the brand's, for amounts without one. click_param: the brand's name for the click id in landing pages.
     customer_key: from (id, e-mail), either of them None, to the keyed hash that is kept instead of both.
-    settings: of the source.
+    settings: of the source. pixel_secrets: of the publishable key, any of which may have signed a hit. is_verified: a hit was found to be rightly signed
+    when it was first read; what is kept of it has not the signed bytes any more.
     """
 
     received_at: datetime
@@ -223,6 +224,8 @@ class Context:
     shop: str = "main"
     click_param: str = "ariane"
     settings: Mapping[str, object] = field(default_factory=dict)
+    pixel_secrets: tuple[str, ...] = ()
+    is_verified: bool = False
 
 
 class DemandedOf(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -245,17 +248,24 @@ class Parsed(msgspec.Struct, frozen=True):
 
     Exactly one of these speaks: `reports`/`landings`/`demand` (something to record or do), `ignored` (understood, nothing to do: a ping, an unknown topic),
     or `rejected` with `detail` (not understood, kept for a replay). `reason` words are stable.
+    vouched: reports of a pixel that the shop's own server signed; what else the hit holds is in `reports`.
     """
 
     topic: str = ""
     external_id: str = ""
     reports: tuple[OrderReport, ...] = ()
+    vouched: tuple[OrderReport, ...] = ()
     landings: tuple[Landing, ...] = ()
     demand: PrivacyDemand | None = None
     ignored: str | None = None
     rejected: str | None = None
     detail: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def all_reports(self) -> tuple[OrderReport, ...]:
+        """Every report, whoever vouches for it."""
+        return self.vouched + self.reports
 
 
 def version_at(moment: datetime | None) -> int:

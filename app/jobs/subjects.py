@@ -57,7 +57,7 @@ SELECT id, octet_length(body) AS bytes FROM delivery
 WHERE brand_id = $1 AND id > $2 AND id < $3 AND erased_at IS NULL AND ($4::text IS NULL OR shop = $4) ORDER BY id LIMIT $5
 """
 READ = """
-SELECT id, origin_id, platform, shop, topic, headers::text AS headers, body, status, reason, received_at, conversion_id FROM delivery
+SELECT id, origin_id, platform, shop, topic, headers::text AS headers, body, status, reason, received_at, verified_at, conversion_id FROM delivery
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) AND erased_at IS NULL ORDER BY id
 """
 
@@ -167,14 +167,18 @@ async def next_messages(
             or not clicks.isdisjoint(subject.clicks)
             or row["conversion_id"] in roots
         ):
-            matches.append(Match(row, tuple(sorted(met)), is_customers and len(parsed.reports) == 1))
+            matches.append(
+                Match(
+                    row, tuple(sorted(met)), is_customers and len({report.refs for report in parsed.all_reports}) == 1
+                )
+            )
     return MessageBatch(chosen[-1], matches)
 
 
 def _named(parsed: Parsed) -> tuple[set[str], set[str], set[UUID | None]]:
     """Customers and visitors that a message names, and the clicks that it says they landed with."""
-    keys = {report.customer.key for report in parsed.reports if report.customer.key is not None}
-    visitors = {report.visitor_id for report in parsed.reports if report.visitor_id is not None}
+    keys = {report.customer.key for report in parsed.all_reports if report.customer.key is not None}
+    visitors = {report.visitor_id for report in parsed.all_reports if report.visitor_id is not None}
     visitors |= {landing.visitor_id for landing in parsed.landings}
     return keys, visitors, {read_click(landing.click_id) for landing in parsed.landings}
 

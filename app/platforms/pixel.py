@@ -1,7 +1,7 @@
 """The pixel's query string and the beacon's body: what the thank-you page reports about the order, and which click the visitor landed with.
 
-Anybody who has seen the page can send this, so it names one order and never joins two (`refs` has one name), and its amount is only
-`estimated` unless tax and shipping are given too.
+Anybody who has seen the page can send this, unless the shop's server signed it (`pixel_signature`). So it names one order and never joins two (`refs`
+has one name), and its amount is only `estimated` unless tax and shipping are given too.
 
 Fields: `event` (or `kind`; default sale), `order_id` (or one of `PROOFS` alone), `amount` (paid, a decimal string), `tax`, `shipping`, `currency`,
 `code` (several by comma or by repetition), `click_id`, `visitor_id`, `customer` (an e-mail or an id; also `email`, `customer_id`),
@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from urllib.parse import parse_qsl, quote
 
+from msgspec.structs import replace
+
 from app.domain import money
 from app.domain.orders import KIND, Context, Customer, Landing, OrderReport, Parsed, order_ref
 from app.domain.placeholders import read_id
 from app.domain.strict_json import Unreadable, read_json, read_text, read_time
 from app.platforms.kit.vendor_json import amount_in, distinct, read_field, read_object
+from app.platforms.pixel_signature import SIGNATURE, open_signed
 
 FIELDS_MAX = 200
 LISTED = frozenset({"code", "codes"})
@@ -42,6 +45,8 @@ def parse(body: bytes, content_type: str, context: Context) -> Parsed:
         event = _event(fields)
         if event == LAND:
             return _land(fields, context)
+        if SIGNATURE in fields:
+            return _signed(fields, event, context)
         report, notes = _read_order(fields, event, context)
     except Unreadable as error:
         return Parsed(topic=event, rejected=error.reason, detail=error.detail)
@@ -89,6 +94,31 @@ def _event(fields: Fields) -> str:
     if not KIND.fullmatch(event):
         raise Unreadable("invalid_event", "event must be a word such as sale, lead or land: a-z, 0-9 and _, at most 40")
     return event
+
+
+def _signed(fields: Fields, event: str, context: Context) -> Parsed:
+    """A hit of the signed pixel: one report of what its signature covers, and one, unsigned, of what else it holds (the script adds click and visitor).
+
+    The signature is a proof in both: whoever could add to the hit has seen the page.
+    """
+    opened = open_signed(fields, event, context.shop, context.pixel_secrets, is_verified=context.is_verified)
+    names = {name: opened.covered[name] for name in ("order_id", *PROOFS) if name in opened.covered}
+    if not names:
+        raise Unreadable("incomplete_signature", "sig covers no order: order_id must be among the signed fields")
+    vouched, notes = _read_order(opened.covered, event, context)
+    proof = f"sig:{opened.signature}"
+    vouched = replace(vouched, proofs=(*vouched.proofs, proof))
+    rest: tuple[OrderReport, ...] = ()
+    added = opened.rest.keys() - {"order_id", "kind", *PROOFS}
+    if added:
+        try:
+            unsigned, _ = _read_order({**{name: opened.rest[name] for name in added}, **names}, event, context)
+            rest = (replace(unsigned, proofs=(*unsigned.proofs, proof)),)
+            notes = (*notes, f"not signed: {', '.join(sorted(added))}")
+        except Unreadable as error:
+            # What the shop vouches for must not be lost for what somebody has added to it.
+            notes = (*notes, f"left out, and not signed: {error.detail}")
+    return Parsed(topic=event, reports=rest, vouched=(vouched,), notes=notes)
 
 
 def _land(fields: Fields, context: Context) -> Parsed:

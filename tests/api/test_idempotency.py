@@ -94,6 +94,17 @@ async def test_a_secret_is_not_in_the_stored_answer(as_alice: AsyncClient, pool:
     assert all(secret not in row["body"] for row in stored)
 
 
+async def test_a_signing_secret_is_not_in_the_stored_answer_either(
+    as_alice: AsyncClient, pool: asyncpg.Pool, alice: Brand
+) -> None:
+    made = await post(as_alice, "/v1/keys", {"kind": "publishable"})
+    path = f"/v1/keys/{made['id']}/signing_secrets"
+    first, again = [(await as_alice.post(path, json={}, headers=KEY)).json() for _ in range(2)]
+    assert again == {**first, "signing_secret": None}
+    stored = await pool.fetch("SELECT body::text FROM idempotency WHERE brand_id = $1", alice.id)
+    assert all(first["signing_secret"] not in row["body"] for row in stored)
+
+
 async def test_a_key_belongs_to_the_api_key_that_used_it(
     as_alice: AsyncClient, as_charlie: AsyncClient, api: AsyncClient
 ) -> None:

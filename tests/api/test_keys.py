@@ -166,3 +166,35 @@ def test_every_operation_demands_a_scope(service: FastAPI) -> None:
         if path.startswith("/v1/") and not operation.get("x-scopes")
     ]
     assert without == []
+
+
+async def test_a_signing_secret_is_shown_once_and_kept_encrypted(
+    as_alice: AsyncClient, as_charlie: AsyncClient, alice: Brand, pool: asyncpg.Pool
+) -> None:
+    made = await post(as_alice, "/v1/keys", {"kind": "publishable"})
+    path = f"/v1/keys/{made['id']}/signing_secrets"
+    first = await post(as_alice, path, {})
+    assert first["signing_secret"].startswith("sig_")
+    assert (first["signing_secrets_count"], first["shop"]) == (1, "main")
+    assert first["signing_secret"] not in (await as_alice.get("/v1/keys")).text
+    stored = await pool.fetchval("SELECT signing_secrets FROM api_key WHERE hint = $1", made["publishable_key"])
+    assert len(stored) == 1
+    assert first["signing_secret"] not in stored[0]
+    assert (await as_charlie.post(path, json={})).status_code == 404
+    assert (await as_charlie.delete(path)).status_code == 404
+
+
+async def test_signing_secrets_are_rotated_and_belong_to_publishable_keys_in_force(as_alice: AsyncClient) -> None:
+    made = await post(as_alice, "/v1/keys", {"kind": "publishable"})
+    path = f"/v1/keys/{made['id']}/signing_secrets"
+    counts = [(await post(as_alice, path, {}))["signing_secrets_count"] for _ in range(3)]
+    assert counts == [1, 2, 3]
+    refused = await as_alice.post(path, json={})
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_secrets")
+    assert (await as_alice.delete(path)).json()["signing_secrets_count"] == 1
+    assert (await as_alice.delete(path)).json()["signing_secrets_count"] == 1
+    await as_alice.delete(f"/v1/keys/{made['id']}")
+    assert (await as_alice.post(path, json={})).json()["code"] == "key_revoked"
+    secret = await post(as_alice, "/v1/keys", {"scopes": ["read"]})
+    refused = await as_alice.post(f"/v1/keys/{secret['id']}/signing_secrets", json={})
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_publishable")

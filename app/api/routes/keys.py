@@ -8,7 +8,8 @@ from uuid import UUID
 import asyncpg
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, model_validator
-from sqlalchemy import func, select, update
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.auth import INCLUDES, SCOPES, Admin, KeyRing, key_hash
@@ -20,6 +21,7 @@ from app.api.shops import only_shop
 from app.database.tables import api_key
 from app.database.transactions import driver_connection
 from app.errors import Conflict, Invalid
+from app.secret import seal
 
 router: APIRouter = resource("keys")
 
@@ -91,6 +93,9 @@ class ApiKey(BaseModel):
     reports_every_order: bool = Field(
         description="The shop's server reports every order with this key, so an order of this shop that only pixels report is `unverified`."
     )
+    signing_secrets_count: int = Field(
+        description="Of a publishable key: secrets with which the shop's server may sign pixels."
+    )
     hint: str = Field(description="The whole key when it is publishable, else its last four characters.")
     created_at: Moment
     revoked_at: Moment | None
@@ -104,8 +109,10 @@ class MadeKey(ApiKey):
 
 
 def _show(model: type[Shown], row: Any, **other: Any) -> Shown:
-    edges = row["every_order_edges"] if isinstance(row, asyncpg.Record) else row.every_order_edges
-    return show(model, "key", row, reports_every_order=len(edges) % 2 == 1, **other)
+    record = isinstance(row, asyncpg.Record)
+    edges = row["every_order_edges"] if record else row.every_order_edges
+    secrets = row["signing_secrets"] if record else row.signing_secrets
+    return show(model, "key", row, reports_every_order=len(edges) % 2 == 1, signing_secrets_count=len(secrets), **other)
 
 
 _shown = partial(_show, ApiKey)
@@ -178,10 +185,59 @@ async def revoke_key(id: str, caller: Admin, session: Session, request: Request)
     return _shown(revoked)
 
 
+# ── Signing secrets, for pixels that the shop's server signs ─────────────────────────────────────────────────────────
+
+SIGNING_SECRETS_MAX = 3
+"""Signing secrets of one publishable key: a rotation needs two."""
+
+
+class MadeSigningSecret(ApiKey):
+    """A publishable key with a signing secret of it as it is shown once, at its making."""
+
+    signing_secret: str = Field(
+        description="Belongs on the shop's server, never into a page. It cannot be shown again."
+    )
+
+
+@router.post("/{id}/signing_secrets", status_code=201, responses=CHANGES)
+async def create_signing_secret(id: str, caller: Admin, session: Session, request: Request) -> MadeSigningSecret:
+    """Makes a secret with which the shop's server signs its pixels: what a signature covers is trusted. Earlier ones stay in force."""
+    row = await _publishable(session, caller.brand_id, id)
+    if len(row.signing_secrets) >= SIGNING_SECRETS_MAX:
+        reason = f"this key has {SIGNING_SECRETS_MAX} signing secrets; remove the earlier ones with DELETE"
+        raise Conflict(reason, code="too_many_secrets")
+    signing_secret = random_ids.new_token("sig")
+    sealed = [*row.signing_secrets, seal(request.app.state.secret, signing_secret)]
+    row = await _write_signing_secrets(session, row, sealed)
+    return _show(MadeSigningSecret, row, signing_secret=signing_secret)
+
+
+@router.delete("/{id}/signing_secrets", responses=CHANGES)
+async def remove_signing_secrets(id: str, caller: Admin, session: Session) -> ApiKey:
+    """Removes all signing secrets but the newest: the end of a rotation. What the removed ones signed before stays recorded as it is."""
+    row = await _publishable(session, caller.brand_id, id)
+    return _shown(await _write_signing_secrets(session, row, row.signing_secrets[-1:]))
+
+
+async def _publishable(session: AsyncConnection, brand_id: UUID, id: str) -> Row[Any]:
+    row = await read_row(session, select(api_key), api_key, brand_id, id, lock=True)
+    if row.kind != "publishable":
+        raise Conflict("only a publishable key has signing secrets", code="not_publishable")
+    if row.revoked_at is not None:
+        raise Conflict("this key is revoked, and changes no more", code="key_revoked")
+    return row
+
+
+async def _write_signing_secrets(session: AsyncConnection, row: Row[Any], sealed: list[str]) -> Row[Any]:
+    changed = update(api_key).where(api_key.c.brand_id == row.brand_id, api_key.c.id == row.id)
+    written: Row[Any] = (await session.execute(changed.values(signing_secrets=sealed).returning(api_key))).one()
+    return written
+
+
 # ── In the database, for the API and for the command line ────────────────────────────────────────────────────────────
 
 # Columns by name: a cached plan of RETURNING * fails when a migration of the next release adds one.
-RETURNED = "id, brand_id, kind, name, scopes, shop, hint, created_at, revoked_at, every_order_edges"
+RETURNED = "id, brand_id, kind, name, scopes, shop, hint, created_at, revoked_at, every_order_edges, signing_secrets"
 INSERT = f"""
 INSERT INTO api_key (brand_id, id, kind, key_hash, hint, name, scopes, shop, created_at, every_order_edges)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $10 THEN ARRAY[$9::timestamptz] ELSE '{{}}' END) RETURNING {RETURNED}

@@ -64,7 +64,7 @@ def _headers(message: Message, how: Personal, key: CustomerKey, read: partial[fr
 def texts_read(parsed: Parsed, mapped: frozenset[str] = frozenset()) -> frozenset[str]:
     """Every text that a parser took from a message: names of orders, codes, clicks, visitors, lines."""
     found = set(mapped)
-    for report in parsed.reports:
+    for report in parsed.all_reports:
         found.update(_texts_of(report))
     for landing in parsed.landings:
         found.update((landing.visitor_id, landing.click_id))

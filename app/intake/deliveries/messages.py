@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr
 
 from app.database import uuids
 from app.domain import ids
-from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_WEBHOOK, Context, Parsed, Receipt
+from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_SIGNED_PIXEL, TRUST_WEBHOOK, Context, Parsed, Receipt
 from app.domain.strict_json import Unreadable
 from app.platforms import pixel
 from app.platforms.kit.digests import QUERY
@@ -51,6 +51,11 @@ class Message(msgspec.Struct, frozen=True):
         force_setattr(self, "identity", self._identified())
 
     @property
+    def claims_signature(self) -> bool:
+        """Whether a hit of the pixel or beacon may say that the shop's server signed it."""
+        return self.is_pixel and (b"sig=" in self.body or b'"sig"' in self.body)
+
+    @property
     def is_pixel(self) -> bool:
         """Whether anybody could have sent it."""
         return self.platform in PIXEL_DOORS
@@ -72,11 +77,17 @@ class Message(msgspec.Struct, frozen=True):
             return pixel.parse(self.body, self.headers.get("content-type", ""), context)
         return platform_of(self.platform).parse(self.body, self.headers, context)
 
-    def receipt(self) -> Receipt:
-        """How the message came, and so how far it is trusted."""
+    def receipt(self, *, vouched: bool = False) -> Receipt:
+        """How the message came, and so how far it is trusted. vouched: it is about what the shop's server signed of a pixel."""
         is_signed = not self.is_pixel and platform_of(self.platform).is_signed
         return Receipt(
-            trust=TRUST_PIXEL if self.is_pixel else TRUST_WEBHOOK if is_signed else TRUST_SERVER,
+            trust=TRUST_SIGNED_PIXEL
+            if vouched
+            else TRUST_PIXEL
+            if self.is_pixel
+            else TRUST_WEBHOOK
+            if is_signed
+            else TRUST_SERVER,
             door=self.platform if self.is_pixel else "hook",
             platform="pixel" if self.is_pixel else self.platform,
             received_at=self.received_at,

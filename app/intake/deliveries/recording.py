@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from app.intake.deliveries.binding import Sources, bind_sources, foreign_site, r
 from app.intake.deliveries.demands import answer, carry_out
 from app.intake.deliveries.keeping import Kept, keep
 from app.intake.deliveries.messages import Message, key_of, message_of, read_id
+from app.intake.deliveries.pixel_secrets import PixelSecrets, read_pixel_secrets
 from app.orders.record import record, record_landings
 from app.platforms.signing import set_up
 from app.secret import derive
@@ -115,6 +117,8 @@ class DeliveryResult(msgspec.Struct, frozen=True, gc=False):
     conversion_id: UUID | None = None
     # What is kept of the message; None: all of it, until somebody has resolved what is wrong with it.
     kept: Kept | None = None
+    # The shop's server signed it, as its signing secret showed.
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,7 @@ class Origins:
     brand: asyncpg.Record | None
     sources: Sources
     customer_secret: bytes
+    pixel_secrets: PixelSecrets
 
     async def bound(self, connection: asyncpg.Connection, brand_id: UUID, messages: Sequence[Message]) -> "Origins":
         """These origins, with every source bound to the site that its first message names."""
@@ -151,6 +156,8 @@ class Origins:
                 customer_key=partial(customer_key, self.customer_secret, brand_id),
                 shop=message.shop,
                 click_param=self.brand["click_param"],
+                is_verified=message.is_pixel and message.verified_at is not None,
+                pixel_secrets=self.pixel_secrets.get(message.origin_id, ()) if message.origin_id else (),
                 settings={} if settings is None else set_up(message.platform, settings).settings,
             )
         )
@@ -330,8 +337,9 @@ async def record_messages(
     landings: list[Landing] = []
     first_report: dict[UUID, int] = {}
     for message, content, _ in parsed:
-        if content.reports:
+        if content.all_reports:
             first_report[message.id] = len(reports)
+        reports += [(report, message.receipt(vouched=True)) for report in content.vouched]
         reports += [(report, message.receipt()) for report in content.reports]
         landings += content.landings
     recorded = await record(connection, brand_id, reports)
@@ -356,14 +364,15 @@ def result_of(parsed: Parsed, conversion_id: UUID | None = None, kept: Kept | No
         return DeliveryResult("rejected", parsed.rejected, _short(parsed.detail or "") or notes, parsed.topic)
     if parsed.ignored is not None:
         return DeliveryResult("ignored", parsed.ignored, _short(parsed.detail or "") or notes, parsed.topic, kept=kept)
-    return DeliveryResult("recorded", None, notes, parsed.topic, conversion_id, kept)
+    return DeliveryResult("recorded", None, notes, parsed.topic, conversion_id, kept, bool(parsed.vouched))
 
 
 async def load_origins(connection: Connection, brand_id: UUID, messages: Sequence[Message], secret: str) -> Origins:
     """The brand and the sources that these messages of one brand are read with."""
     brand = await connection.fetchrow(BRAND, brand_id)
     origins = sorted({message.origin_id for message in messages if message.origin_id and not message.is_pixel})
-    return Origins(brand, await read_sources(connection, origins), derive(secret, PURPOSE))
+    pixel_secrets = await read_pixel_secrets(connection, brand_id, messages, secret)
+    return Origins(brand, await read_sources(connection, origins), derive(secret, PURPOSE), pixel_secrets)
 
 
 async def _store(connection: Connection, brand_id: UUID, new: Sequence[tuple[Message, DeliveryResult]]) -> None:
@@ -389,7 +398,7 @@ async def _store(connection: Connection, brand_id: UUID, new: Sequence[tuple[Mes
             message.received_at,
             now if result.status == "recorded" else None,
             1,
-            message.verified_at,
+            verified_at(message, result),
             message.verified_by,
         )
         for message, result in new
@@ -422,7 +431,7 @@ async def finish_deliveries(connection: Connection, brand_id: UUID, reread: Sequ
             now if each.result.status == "recorded" else None,
             _headers(each.message.headers if each.result.kept is None else each.result.kept.headers),
             None if each.result.kept is None else each.result.kept.body,
-            each.message.verified_at,
+            verified_at(each.message, each.result),
             each.message.verified_by,
         )
         for each in reread
@@ -435,6 +444,11 @@ async def finish_deliveries(connection: Connection, brand_id: UUID, reread: Sequ
 def _headers(headers: Mapping[str, str]) -> str:
     # jsonb has no NUL, and a header never needs one.
     return msgspec.json.encode({name: value.replace("\0", "") for name, value in headers.items()}).decode()
+
+
+def verified_at(message: Message, result: DeliveryResult) -> datetime | None:
+    """When the message was found to be rightly signed: by the door, or for a pixel as it was recorded."""
+    return message.received_at if result.vouched and message.verified_at is None else message.verified_at
 
 
 def _short(text: str) -> str:

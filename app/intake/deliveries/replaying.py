@@ -40,7 +40,7 @@ from app.secret import UnsealError, unseal
 logger = logging.getLogger(__name__)
 
 STORED = """
-SELECT id, platform, origin_id, shop, headers::text AS headers, body, received_at, status, reason, topic, erased_at FROM delivery
+SELECT id, platform, origin_id, shop, headers::text AS headers, body, received_at, status, reason, topic, erased_at, verified_at FROM delivery
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id
 """
 
@@ -283,6 +283,7 @@ def stored_message(row: Mapping[str, Any] | asyncpg.Record) -> Message:
         body=bytes(row["body"]),
         received_at=row["received_at"],
         unsigned=(row["reason"] or "wrong_signature") if row["status"] == "unsigned" else None,
+        verified_at=row["verified_at"],
     )
 
 
