@@ -27,6 +27,8 @@ PENDING_CLICK_MAX = timedelta(days=7)
 """Longest wait for a click that the order names, after the order; the spool of a machine that was down is drained by then."""
 CLICK_WINDOW_DAYS_MAX = 365
 """Longest click window of a policy, in days; older clicks are not even queried."""
+VISITOR_CLICKS_MAX = 100
+"""Clicks of one visitor that are looked at, newest first; a visitor with more is a machine."""
 HOLD_DAYS_MAX = 3_650
 WEIGHT_BP = 10_000
 WHOLE = Fraction(1)

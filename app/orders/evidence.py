@@ -14,6 +14,7 @@ from app.domain import ids
 from app.domain.attribution import (
     CLICK_WINDOW_DAYS_MAX,
     LATE_CLICK_MAX,
+    VISITOR_CLICKS_MAX,
     CreditPolicy,
     Method,
     Policies,
@@ -25,7 +26,6 @@ from app.domain.folding import Order
 from app.domain.orders import read_click
 from app.domain.signals import Support
 from app.domain.trust import Rank
-from app.orders.queue import VISITOR_CLICKS_MAX
 
 log = logging.getLogger("ariane.intake")
 

@@ -12,8 +12,6 @@ from app.database.transactions import Connection
 APPEND = "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, unnest($2::uuid[]), $3::text::xid8"
 NAMING = "SELECT DISTINCT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])"
 """Finds the orders that name any of these touches."""
-VISITOR_CLICKS_MAX = 100
-"""Clicks of one visitor that are looked at, newest first; a visitor with more is a machine."""
 NAMING_VISITORS = """
 SELECT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])
 UNION

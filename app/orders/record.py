@@ -17,11 +17,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from app.domain.attribution import VISITOR_CLICKS_MAX
 from app.domain.orders import Landing, OrderReport, Receipt, read_click
 from app.orders.facts import OrderFacts, add_facts
 from app.orders.locks import LockedOrders
 from app.orders.names import lock_named, take_apart
-from app.orders.queue import NAMING_VISITORS, VISITOR_CLICKS_MAX, enqueue
+from app.orders.queue import NAMING_VISITORS, enqueue
 from app.orders.recompute import OrderState, recompute_orders
 
 LAND = """

@@ -16,11 +16,12 @@ from uuid import UUID
 import asyncpg
 
 from app.database.transactions import Connection
+from app.domain.attribution import VISITOR_CLICKS_MAX
 from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
 from app.domain.text import storable
 from app.intake.clicks.binary_copy import COLUMNS, encode_clicks
 from app.intake.clicks.calendar import Calendar, local_day
-from app.orders.queue import NAMING_VISITORS, VISITOR_CLICKS_MAX, enqueue
+from app.orders.queue import NAMING_VISITORS, enqueue
 from app.spool.records import ClickLine, MissLine
 
 NOBODY = UUID(int=0)
