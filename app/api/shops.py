@@ -1,6 +1,7 @@
 """The shops of a brand, and which of them a new source or key belongs to. A new one never changes what an existing one belongs to."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from app.platforms.signing import set_up
 
 # The lock of app/intake/deliveries/binding.py: of two sources made at once, one is the first.
 LOCK_BRAND = "SELECT id FROM brand WHERE id = $1 FOR NO KEY UPDATE"
-SOURCES = "SELECT id, platform, settings::text AS settings, shop, site, archived_at FROM source WHERE brand_id = $1 ORDER BY id"
+SOURCES = "SELECT id, platform, settings::text AS settings, shop, site, created_at, archived_at FROM source WHERE brand_id = $1 ORDER BY id"
 SHOPS = """
 SELECT shop FROM source WHERE brand_id = $1 AND archived_at IS NULL
 UNION SELECT coalesce(shop, 'main') FROM api_key WHERE brand_id = $1 AND kind = 'publishable' AND revoked_at IS NULL
@@ -63,6 +64,12 @@ async def shop_of_source(
         return MAIN
     called = name or str(settings.get("preset") or platform)
     return own_shop(called, {row["shop"] for row in rows})
+
+
+async def is_shop_taken(connection: asyncpg.Connection, brand_id: UUID, shop: str, *, since: datetime) -> bool:
+    """Whether a shop system made since then is this shop. The brand must be locked."""
+    rows = await connection.fetch(SOURCES, brand_id)
+    return any(row["shop"] == shop and row["created_at"] > since and _stands(row) for row in rows)
 
 
 def shop_of_site(

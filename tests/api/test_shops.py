@@ -63,6 +63,24 @@ async def test_a_shop_system_that_was_archived_before_its_first_message_leaves_i
     assert await shop_of(as_alice, SHOPIFY) == "main"
 
 
+async def test_a_shop_system_whose_shop_was_left_to_another_does_not_come_back_into_it(
+    as_alice: AsyncClient, as_charlie: AsyncClient
+) -> None:
+    first = await post(as_alice, "/v1/sources", SHOPIFY)
+    path = f"/v1/sources/{first['id']}"
+    assert (await as_alice.delete(path)).status_code == 200
+    await post(as_charlie, "/v1/sources", SHOPIFY)
+    assert (await as_alice.post(f"{path}/unarchive")).status_code == 200
+    assert (await as_alice.delete(path)).status_code == 200
+    await post(as_alice, "/v1/sources", STRIPE)
+    second = await post(as_alice, "/v1/sources", SHOPIFY)
+    assert second["shop"] == "main"
+    refused = await as_alice.post(f"{path}/unarchive")
+    assert (refused.status_code, refused.json()["code"]) == (409, "shop_taken")
+    assert (await as_alice.delete(f"/v1/sources/{second['id']}")).status_code == 200
+    assert (await as_alice.post(f"{path}/unarchive")).status_code == 200
+
+
 async def test_the_same_site_connected_again_is_the_same_shop(as_alice: AsyncClient, as_charlie: AsyncClient) -> None:
     site = {"site": "https://Outlet.example/"}
     await post(as_charlie, "/v1/sources", {**WOOCOMMERCE, **site, "shop": "rivals"})

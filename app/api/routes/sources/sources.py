@@ -37,7 +37,7 @@ from app.api.rows import (
     refuse_archived,
     show,
 )
-from app.api.shops import SOURCES, lock_brand, shop_of_site, shop_of_source
+from app.api.shops import SOURCES, is_shop_taken, lock_brand, shop_of_site, shop_of_source
 from app.database.tables import api_key, brand, source
 from app.database.transactions import driver_connection
 from app.domain import ids
@@ -335,8 +335,13 @@ async def unarchive_source(id: str, caller: Admin, session: Session, request: Re
 
     Orders that a pixel told of meanwhile go on counting: there was no signed source that could have confirmed them.
     """
+    connection = await driver_connection(session)
+    await lock_brand(connection, caller.brand_id)
     row = await _read(session, caller.brand_id, id, lock=True)
     if row.archived_at is not None:
+        if row.site is None and await is_shop_taken(connection, row.brand_id, row.shop, since=row.archived_at):
+            reason = f"another shop has been connected as {row.shop!r} meanwhile; connect this one anew with POST /v1/sources"
+            raise Conflict(reason, code="shop_taken")
         if len(row.pauses) >= 2 * PAUSES_MAX:
             reason = (
                 f"this source has been brought back {PAUSES_MAX} times; connect the shop anew with POST /v1/sources"
