@@ -77,7 +77,7 @@ async def recompute_orders(
         **new_facts,
     }
     signed = await _signed_sources(connection, brand_id, facts.values())
-    rules = await _read_rules(connection, brand_id, facts.values())
+    rules = await read_rules(connection, brand_id, facts.values())
     intervals = {root.id: signed.get(root.shop, ()) for root in roots}
     folded = await _fold(connection, brand_id, facts, intervals, rules)
     orders = {key: order for key, order in folded.items() if order.occurred_at is not None}
@@ -141,7 +141,7 @@ async def read_order(connection: asyncpg.Connection, brand_id: UUID, conversion_
         if row is None:
             return None
         facts = (await read_facts(connection, brand_id, [row["id"]]))[row["id"]]
-        rules = await _read_rules(connection, brand_id, [facts])
+        rules = await read_rules(connection, brand_id, [facts])
         order = (await _fold(connection, brand_id, {row["id"]: facts}, {}, rules))[row["id"]]
         decided = await connection.fetchrow(DECIDED, brand_id, row["id"])
     decision = None
@@ -186,7 +186,7 @@ async def _fold(
     return orders
 
 
-async def _read_rules(connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[OrderFacts]) -> TrustRules:
+async def read_rules(connection: asyncpg.Connection, brand_id: UUID, facts: Iterable[OrderFacts]) -> TrustRules:
     """How far the brand believes pixels; read only if a pixel reported one of these orders."""
     if all(one.trust > TRUST_SIGNED_PIXEL for each in facts for one in each.witnesses):
         return DEFAULT_RULES

@@ -19,7 +19,7 @@ from app.intake.deliveries.recording import record_deliveries
 from app.platforms.registry import PLATFORMS
 from app.secret import load_secret, unseal
 from app.settings import Settings
-from app.spool.records import HookLine
+from app.spool.records import HookLine, PixelLine
 from tests.api.calls import Json, fields_at_fault, post
 from tests.api.conftest import client
 from tests.cast import Brand
@@ -197,6 +197,53 @@ async def test_a_source_shows_when_it_last_worked_and_what_failed(
     # Shopify's clock, two seconds behind ours or two seconds on the way; what is unsigned may say anything.
     assert health["clock_skew_ms"] == -2_000
     assert await health_of(as_alice, other) == HEALTHY
+
+
+async def test_a_shop_s_health_counts_pixels_that_are_used_proven_outside_their_window_or_claim_too_much(
+    as_alice: AsyncClient,
+    as_charlie: AsyncClient,
+    pool: asyncpg.Pool,
+    settings: Settings,
+    alice: Brand,
+) -> None:
+    made = await post(as_alice, "/v1/sources", {**SHOPIFY, "shop": "main"})
+    path = f"/v1/sources/{made['id']}/health"
+    nothing = {"used": 0, "proven": 0, "outside_pixel_window": 0, "too_many_claims": 0, "pixels_off": 0}
+    before = (await as_alice.get(path)).json()
+    assert (before["source_id"], before["shop"], before["pixels_24h"]) == (made["id"], "main", nothing)
+    await as_alice.patch("/v1/brand", json={"pixel_claims_max": 1})
+    order = b'{"id": 7, "currency": "EUR", "financial_status": "paid", "total_price": "9.00", "checkout_token": "token-of-7"}'
+    await receive(pool, settings, alice, made, order)
+    long_ago = (clock.now() - timedelta(days=30)).isoformat()
+    await post(as_alice, "/v1/conversions", {"order_id": "8", "occurred_at": long_ago})
+    for number in ("9", "10", "11"):
+        await post(as_alice, "/v1/conversions", {"order_id": number})
+    hits = [
+        "order_id=7&checkout_token=token-of-7",
+        "order_id=7&click_id=clk_own",
+        "order_id=8&code=MAX5",
+        "order_id=9&code=MAX5",
+        "order_id=10&code=MAX5",
+        "order_id=11",
+        "order_id=11",
+        "order_id=12&code=MAX5",
+    ]
+    for key_shop in ("main", "de"):
+        lines = [
+            PixelLine(str(random_ids.new_id()), str(alice.id), str(alice.publishable_id), key_shop, "pixel", "", each)
+            for each in (f"k={alice.publishable_key}&event=sale&{hit}".encode() for hit in hits)
+        ]
+        await record_deliveries(pool, lines, secret=load_secret(settings), settings=settings)
+    expected = {**nothing, "used": 4, "proven": 1, "outside_pixel_window": 1, "too_many_claims": 2}
+    after = (await as_alice.get(path)).json()
+    assert after["pixels_24h"] == expected
+    assert after["health"] == (await as_alice.get(f"/v1/sources/{made['id']}")).json()["health"]
+    assert (await as_charlie.get(path)).status_code == 404
+    rival = await post(as_charlie, "/v1/sources", {**SHOPIFY, "shop": "main"})
+    assert (await as_charlie.get(f"/v1/sources/{rival['id']}/health")).json()["pixels_24h"] == nothing
+    await as_alice.patch("/v1/brand", json={"pixel_signals": "never"})
+    off = (await as_alice.get(path)).json()["pixels_24h"]
+    assert (off["used"], off["pixels_off"]) == (0, 7)
 
 
 async def test_a_clock_that_is_wrong_shows_though_its_messages_are_refused(

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from pydantic import BaseModel, Field
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +18,7 @@ from app import clock
 from app.api.fields import Moment
 from app.database.tables import DELIVERY_STATUSES
 from app.domain import ids
+from app.orders.pixels import MESSAGES_MAX, count_pixels
 from app.platforms.sender_clock import clock_skew_ms
 
 FAILURES_COUNTED_MAX = 1_000
@@ -79,6 +81,38 @@ class Health(BaseModel):
         description="Sender's clock minus ours, the median of the newest messages that say when they were sent; null when none does. "
         "Beyond ±300,000 signed times are refused as `stale_timestamp`."
     )
+
+
+class PixelHealth(BaseModel):
+    """What became of the unsigned pixels about the orders of a shop; each report is counted once, however often it came."""
+
+    used: int = Field(description="May name the code, click or visitor of its order.")
+    proven: int = Field(description="Of those used: carry a name of the order that strangers cannot guess.")
+    outside_pixel_window: int = Field(
+        description="Came too far from the time of the order that they name by its number. Many of them: somebody goes through order numbers, or the "
+        "shop's own pixel comes late and should carry the proof."
+    )
+    too_many_claims: int = Field(
+        description="Name a code, click or visitor that claims orders of too many customers in a day."
+    )
+    pixels_off: int = Field(description="The brand's `pixel_signals` leaves them out.")
+
+
+class ShopHealth(BaseModel):
+    """How a source is doing, and the pixels of its shop."""
+
+    source_id: str
+    shop: str
+    health: Health
+    pixels_24h: PixelHealth = Field(
+        description=f"Of the last 24 hours; among the newest {MESSAGES_MAX:,} messages of pixels at most. docs/trust.md explains each."
+    )
+
+
+async def read_pixel_health(connection: asyncpg.Connection, brand_id: UUID, shop: str) -> PixelHealth:
+    """What became of the pixels of this shop in the last 24 hours."""
+    counted = await count_pixels(connection, brand_id, shop, clock.now() - timedelta(hours=24))
+    return PixelHealth(**{name: counted.get(name, 0) for name in PixelHealth.model_fields})
 
 
 async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequence[Row[Any]]) -> dict[UUID, Health]:

@@ -1,7 +1,7 @@
 """Sources: connected shop systems and servers that report orders by signed webhooks, and their trial."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +15,7 @@ from app.api.auth import Admin, Caller, Reader
 from app.api.fields import Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.routes.sources.health import Health, read_health
+from app.api.routes.sources.health import Health, ShopHealth, read_health, read_pixel_health
 from app.api.routes.sources.mappings import (
     PlatformName,
     Sampled,
@@ -290,6 +290,16 @@ async def list_sources(
 
 async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: bool = False) -> Row[Any]:
     return await read_row(session, select(source), source, brand_id, shown, lock=lock)
+
+
+@router.get("/{id}/health", responses=FOUND)
+async def read_source_health(id: str, caller: Reader, session: Session, pool: Pool) -> ShopHealth:
+    """How a source is doing, and what became of the pixels of its shop: how many are used, and why others are not."""
+    row = await _read(session, caller.brand_id, id)
+    health = (await read_health(session, caller.brand_id, [row]))[row.id]
+    async with pool.acquire() as connection:
+        pixels = await read_pixel_health(cast(asyncpg.Connection, connection), caller.brand_id, row.shop)
+    return ShopHealth(source_id=ids.show("source", row.id), shop=row.shop, health=health, pixels_24h=pixels)
 
 
 @router.get("/{id}", responses=FOUND)
