@@ -157,7 +157,7 @@ def test_the_keys_of_their_page_may_do_what_it_says(whole: Served) -> None:
 
 
 def test_the_signing_secret_of_the_page_is_made_and_the_pixel_signed_with_it_is_trusted(served: Served) -> None:
-    made = served.call("POST", "/v1/keys", {"kind": "publishable"})
+    made = served.call("POST", "/v1/keys", {"kind": "publishable", "shop": "main"})
     answer = json.loads(type_in(example("signing-secret"), served, PUBLISHABLE_KEY_ID=made["id"]))
     fields = sign({"order_id": "signed-1", "amount": "49.90", "currency": "EUR"}, secret=answer["signing_secret"])
     with urlopen(f"{served.url}/p.gif?{urlencode({'k': made['publishable_key'], **fields})}") as image:
