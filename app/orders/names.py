@@ -353,7 +353,8 @@ def _targets(roots: Mapping[UUID, Root], homes: Sequence[UUID], grouping: Groupi
         name = (root.primary_ref or "").removeprefix(AMBIGUOUS)
         if name in groups and (name in grouping.ambiguous) is root.is_ambiguous:
             targets.setdefault(name, root_id)
-    for name, home in sorted(zip(groups, homes, strict=False)):
+    # The row, with what people decided about it, rather stays with an order of the shop system.
+    for name, home in sorted(zip(groups, homes, strict=False), key=lambda each: (each[0][:1] != PRIMARY, each)):
         if name not in targets and home not in targets.values() and roots[home].primary_ref is None:
             targets[name] = home
     for name in sorted(set(groups) - targets.keys()):
