@@ -475,6 +475,8 @@ credit = brand_table(
     timestamp_column("occurred_at"),
     # False for test, unverified and rejected orders: kept, never counted.
     sa.Column("counted", sa.Boolean, nullable=False),
+    # Whether only unsigned reports name the code, click or visitor that it is given for.
+    flag_column("unsigned"),
     sa.Index("ix_credit_occurred", "brand_id", "occurred_at"),
     sa.Index("ix_credit_collaboration", "brand_id", "collaboration_id", "occurred_at"),
 )

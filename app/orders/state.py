@@ -14,6 +14,7 @@ from app.domain import attribution, money
 from app.domain.attribution import WHOLE, Candidate, Decision, OrderToDecide, Policies, Touch
 from app.domain.folding import AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, Order, OrderColumns
 from app.domain.statuses import COUNTED
+from app.domain.trust import Rank
 from app.orders.evidence import Evidence
 from app.orders.locks import Root
 
@@ -131,6 +132,7 @@ def _decided(decision: Decision) -> dict[str, Any]:
                 "weight": str(credit.weight),
                 "weight_bp": credit.weight_bp,
                 "net_minor": credit.net_minor,
+                "unsigned": credit.touch.rank is not Rank.TRUSTED,
             }
             for credit in decision.credits
         ],
@@ -162,6 +164,8 @@ def _credits(root: Root, order: Order, shares: Sequence[Mapping[str, Any]], curr
     # Reading a fraction takes longer than all the rest for an order with one share, as nearly all have.
     weights = [WHOLE if share["weight"] == "1" else Fraction(share["weight"]) for share in shares] or [WHOLE]
     points = [share["weight_bp"] for share in shares] or [attribution.WEIGHT_BP]
+    # A share that a release before kept at a lock does not tell.
+    unsigned = [share.get("unsigned", "unsigned" in order.flags) for share in shares] or [False]
     counted = order.status in COUNTED and not order.test
     moves = [(order.net_minor or 0, order.occurred_at)]
     moves += [(-effect.amount_minor, effect.occurred_at) for effect in order.effects]
@@ -182,8 +186,11 @@ def _credits(root: Root, order: Order, shares: Sequence[Mapping[str, Any]], curr
                 "kind": root.kind,
                 "occurred_at": occurred_at,
                 "counted": counted,
+                "unsigned": is_unsigned,
             }
-            for share, (owner, point, old, new) in enumerate(zip(owners, points, held, after, strict=True))
+            for share, (owner, point, is_unsigned, old, new) in enumerate(
+                zip(owners, points, unsigned, held, after, strict=True)
+            )
         ]
         held = after
     return rows

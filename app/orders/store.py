@@ -14,7 +14,7 @@ FOLDED = ("primary_ref", *OrderColumns.__struct_fields__, "locks_at")
 """Columns that follow from the facts; the others stay as the first report made them."""
 CREDIT = (
     "conversion_id, position, share, collaboration_id, campaign_id, influencer_id, link_id, code_id, method, weight_bp, amount_minor, "
-    "currency, kind, occurred_at, counted"
+    "currency, kind, occurred_at, counted, unsigned"
 )
 
 FORGET_CREDITS = "DELETE FROM credit WHERE brand_id = $1 AND conversion_id = ANY($2::uuid[])"

@@ -51,6 +51,15 @@ class Unconverted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsigned:
+    """What of everything attributed rests on unsigned signals alone, in one currency. net_minor: after refunds."""
+
+    currency: str
+    conversions: int | Decimal | None
+    net_minor: int
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """The whole report, its rows in the order they are shown.
 
@@ -66,6 +75,7 @@ class Summary:
     all_orders: Figures
     unsplit: tuple[Unsplit, ...]
     unconverted: tuple[Unconverted, ...]
+    unsigned: tuple[Unsigned, ...]
 
 
 def assemble(
@@ -109,6 +119,7 @@ def assemble(
         all_orders=_all_orders(question, all_totals.conversions, _facts(_sum(totals, orders.rest))),
         unsplit=tuple(_unsplit(question, totals, costs)) if question.group_by else (),
         unconverted=_unconverted(orders.unconverted, costs.unconverted),
+        unsigned=_unsigned({**orders.unconverted, question.currency: totals}),
     )
 
 
@@ -169,6 +180,15 @@ def _unconverted(orders: Mapping[str, Counter[str]], costs: Mapping[str, Counter
         amounts = (counts[name] for name in ("gross_minor", "refunds_minor", "cost_minor"))
         found.append(Unconverted(currency, shown(_orders(counts["conversions_bp"]), "count"), *amounts))
     return tuple(found)
+
+
+def _unsigned(counted: Mapping[str, Counter[str]]) -> tuple[Unsigned, ...]:
+    """counted: by currency. Currencies in which nothing rests on unsigned signals are left out."""
+    return tuple(
+        Unsigned(currency, shown(_orders(counts["unsigned_bp"]), "count"), counts["unsigned_minor"])
+        for currency, counts in sorted(counted.items())
+        if counts["unsigned_bp"] or counts["unsigned_minor"]
+    )
 
 
 def _in_order(question: Question, rows: Mapping[Key, Facts]) -> list[Key]:

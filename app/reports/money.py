@@ -78,7 +78,7 @@ async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Qu
     """Sums of orders dated in the period, and of refunds dated in it or of those orders, by `refunds_by`.
 
     The rest are orders that nobody is credited with. Test, rejected and unverified orders are excluded. `…_bp`: orders in basis points, because a
-    shared order counts in each row by its share.
+    shared order counts in each row by its share. `unsigned_…`: of those that somebody gets on the word of unsigned reports; refunds are taken off.
     """
     groups: list[ColumnElement[Any]] = []
     rows = _credits(brand_id, question)
@@ -97,6 +97,8 @@ async def count_orders(connection: AsyncConnection, brand_id: UUID, question: Qu
         "gross_minor": func.sum(rows.c.amount_minor).filter(is_order),
         "order_gross_minor": func.sum(rows.c.amount_minor).filter(is_sale),
         "refunds_minor": -func.sum(rows.c.amount_minor).filter(~is_order),
+        "unsigned_bp": func.sum(rows.c.weight_bp).filter(is_order, attributed, rows.c.unsigned),
+        "unsigned_minor": func.sum(rows.c.amount_minor).filter(attributed, rows.c.unsigned),
     }
     conditions = (
         rows.c.brand_id == brand_id,

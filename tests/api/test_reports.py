@@ -76,6 +76,37 @@ async def test_a_report_has_the_shape_that_is_documented(as_alice: httpx2.AsyncC
     ]
 
 
+async def test_a_report_says_how_much_of_what_is_attributed_rests_on_unsigned_signals(
+    as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient, alice: Brand, books: Books, pool: asyncpg.Pool
+) -> None:
+    assert (await as_alice.get(URL, params=RANGE)).json()["unsigned"] == []
+    await pool.execute(
+        "UPDATE credit SET unsigned = true WHERE brand_id = $1 AND link_id = $2", alice.id, books.links[0]
+    )
+    expected = [
+        {"currency": "EUR", "conversions": 1, "net_minor": 5_000},
+        {"currency": "JPY", "conversions": 1, "net_minor": 500},
+    ]
+    for asked in ({}, {"group_by": "influencer,day"}, {"refunds_by": "order"}, {"currency": "JPY"}):
+        answer = await as_alice.get(URL, params={**RANGE, **asked})
+        SummaryShown.model_validate_json(answer.content)
+        assert answer.json()["unsigned"] == expected
+    other = ids.show("influencer", books.influencers[1])
+    assert (await as_alice.get(URL, params={**RANGE, "influencer_id": other})).json()["unsigned"] == []
+    await pool.execute(
+        "UPDATE credit SET unsigned = true, weight_bp = 5000 WHERE brand_id = $1 AND amount_minor IN (777, 1001)",
+        alice.id,
+    )
+    [euros, _] = (await as_alice.get(URL, params=RANGE)).json()["unsigned"]
+    assert euros == {"currency": "EUR", "conversions": 1.5, "net_minor": 6_001}
+    lines = spreadsheet(await as_alice.get(f"{URL}.csv", params=RANGE))
+    told = [
+        (each["currency"], each["conversions"], each["net_minor"]) for each in lines if each["row_type"] == "unsigned"
+    ]
+    assert told == [("EUR", "1.5000", "6001"), ("JPY", "1", "500")]
+    assert (await as_charlie.get(URL, params=RANGE)).json()["unsigned"] == []
+
+
 async def test_every_metric_of_the_table_is_answered_and_documented(
     as_alice: httpx2.AsyncClient, service: FastAPI, books: Books
 ) -> None:

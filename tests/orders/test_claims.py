@@ -140,6 +140,21 @@ async def test_a_claim_that_turns_out_to_be_none_leaves_room_for_the_others(pool
 
 
 @pytest.mark.usefixtures("max_")
+async def test_a_share_is_unsigned_where_only_unsigned_reports_name_what_it_is_given_for(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    proven = [order(2, proofs=("token",)), hit(2, proofs=("token",))]
+    await recorded(pool, alice, order(1), hit(1), *proven, order(3, codes=("MAX5",)), hit(3, visitor_id="v1"))
+    await recorded(pool, alice, order(4), hit(4, codes=("NOBODY5",)))
+    rows = await pool.fetch(
+        """SELECT c.order_id, r.unsigned FROM credit r JOIN conversion c ON c.brand_id = $1 AND c.id = r.conversion_id
+           WHERE r.brand_id = $1 ORDER BY 1""",
+        alice.id,
+    )
+    assert [tuple(row) for row in rows] == [("1", True), ("2", True), ("3", False), ("4", False)]
+
+
+@pytest.mark.usefixtures("max_")
 async def test_claims_that_merge_are_one(pool: asyncpg.Pool, alice: Brand) -> None:
     await recorded(pool, alice, *(each for number in (1, 2, 3) for each in (order(number), hit(number))))
     await all_decided(pool)

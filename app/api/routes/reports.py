@@ -233,6 +233,14 @@ class UnconvertedShown(BaseModel):
     cost_minor: int
 
 
+class UnsignedShown(BaseModel):
+    """What of everything attributed rests on unsigned signals: a code, click or visitor that only pixels name (docs/trust.md)."""
+
+    currency: str
+    conversions: float
+    net_minor: int = Field(description="Less refunds, as `net_minor` of the totals.")
+
+
 class SummaryShown(BaseModel):
     """A report. rows + unsplit = totals, and totals + unattributed = all_orders, to the minor unit."""
 
@@ -255,6 +263,10 @@ class SummaryShown(BaseModel):
     all_orders: AllOrders
     unsplit: list[UnsplitShown]
     unconverted: list[UnconvertedShown]
+    unsigned: list[UnsignedShown] = Field(
+        description="By currency, without those in which nothing rests on unsigned signals. That of the report is part of `totals`, others of "
+        "`unconverted`."
+    )
 
 
 class MissedRow(BaseModel):
@@ -297,7 +309,8 @@ async def read_summary(
 async def download_summary(
     caller: Reader, session: Session, settings: Settings, query: Annotated[SummaryQuery, Query()]
 ) -> Response:
-    """The summary as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`, `unconverted`.
+    """The summary as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`,
+    `unconverted`, `unsigned`.
 
     A name that a spreadsheet would run as a formula begins with an apostrophe.
     """
@@ -425,6 +438,7 @@ def _shown(summary: Summary) -> dict[str, Any]:
         "all_orders": _figures(summary.all_orders),
         "unsplit": [asdict(part) for part in summary.unsplit],
         "unconverted": [asdict(each) for each in summary.unconverted],
+        "unsigned": [asdict(each) for each in summary.unsigned],
     }
 
 
@@ -468,3 +482,5 @@ def _lines(report: Mapping[str, Any]) -> Iterator[Iterable[object]]:
         yield line(kind, report[kind], reasons_of(report[kind]))
     for other in report["unconverted"]:
         yield line("unconverted", other)
+    for part in report["unsigned"]:
+        yield line("unsigned", part)
