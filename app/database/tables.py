@@ -324,6 +324,13 @@ delivery = brand_table(
     sa.Index(None, "brand_id", "reason", "id", postgresql_where=sa.text("reason IS NOT NULL")),
     sa.Index(None, "brand_id", "external_id", "id", postgresql_where=sa.text("external_id <> ''")),
     sa.Index(None, "brand_id", "conversion_id"),
+    # What an older release kept whole, for the job that blots it; empty ever after.
+    sa.Index(
+        "ix_delivery_to_blot",
+        "brand_id",
+        "id",
+        postgresql_where=sa.text("NOT blotted AND status IN ('recorded', 'ignored')"),
+    ),
 )
 
 CONVERSION_STATUSES = ("stub", "pending", "approved", "locked", "paid", "rejected", "unverified", "merged")

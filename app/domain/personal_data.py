@@ -129,13 +129,24 @@ class Blotter:
         """A text without e-mails and IP addresses."""
         return _Work(self, key, read).scan(text)
 
-    def blot_header(
-        self, name: str, text: str, key: CustomerKey, read: Callable[[], frozenset[str]] = _nothing_read
-    ) -> str:
-        """The value of a header, which a path `header:name` may name."""
+    def blot_headers(
+        self,
+        headers: Mapping[str, str],
+        key: CustomerKey,
+        read: Callable[[], frozenset[str]] = _nothing_read,
+        *,
+        query: str,
+    ) -> dict[str, str]:
+        """The headers, each of which a path `header:name` may name. query: the name of the one that is `name=value&…`."""
         work = _Work(self, key, read)
-        found = self._root.children.get(f"header:{name}")
-        return work.scan(text) if found is None else str(work.apply(text, found, 0) or "")
+        blotted = {}
+        for name, text in headers.items():
+            found = self._root.children.get(f"header:{name}")
+            if name == query:
+                blotted[name] = self.blot_pairs(text, key, read)
+            else:
+                blotted[name] = work.scan(text) if found is None else str(work.apply(text, found, 0) or "")
+        return blotted
 
     def blot_body(
         self,
@@ -165,6 +176,8 @@ class _Work:
         self._root = blotter._root
         self._anywhere = blotter._anywhere
         self._folded = blotter._folded
+        self._slow = bool(self._anywhere) or self._folded
+        self._tokens: dict[tuple[bool, str], Any] = {}
         self._key = key
         self._ask = read
         self._read: frozenset[str] | None = None
@@ -181,7 +194,7 @@ class _Work:
     def walk(self, value: Any, node: _Node, depth: int) -> Any:
         """The value, with the fields of this node and those named anywhere blotted."""
         if isinstance(value, dict):
-            if self._anywhere or self._folded:
+            if self._slow:
                 for name, child in value.items():
                     found = self._named(name, node)
                     if found is not None:
@@ -191,11 +204,19 @@ class _Work:
             else:
                 for name, found in node.children.items():
                     child = value.get(name)
-                    if child is not None:
+                    # Most of what is looked for is not there, and most of what is there only leads on.
+                    if child is None or child == "":
+                        continue
+                    if found.action:
                         value[name] = self.apply(child, found, depth + 1)
+                    elif child:
+                        self.walk(child, found, depth + 1)
         elif isinstance(value, list):
             inner = node.each
-            if inner is not None or self._anywhere:
+            if inner is not None and not inner.action and not self._slow:
+                for each in value:
+                    self.walk(each, inner, depth + 1)
+            elif inner is not None or self._anywhere:
                 value[:] = [self.apply(each, inner or _NOTHING, depth + 1) for each in value]
         return value
 
@@ -226,6 +247,8 @@ class _Work:
         if depth > DEPTH_MAX:
             return MARK
         if isinstance(value, dict):
+            if not (self._slow or top.guarded or top.action == "unread"):
+                return self._all_beneath(value, node, top, depth)
             for name, child in value.items():
                 found = node.children.get(name) or (self._anywhere.get(_plain(name)) if self._anywhere else None)
                 if found is not None and found.action:
@@ -238,6 +261,23 @@ class _Work:
             value[:] = [self._beneath(each, inner, top, depth + 1) for each in value]
             return value
         return self._leaf(value, top)
+
+    def _all_beneath(self, value: dict[str, Any], node: _Node, top: _Node, depth: int) -> Any:
+        """As `_beneath` for an object of which nothing was read: without a call for each text, because most of an address is texts."""
+        children = node.children
+        for name, child in value.items():
+            if name in children:
+                value[name] = (
+                    self.apply(child, children[name], depth + 1)
+                    if children[name].action
+                    else (self._beneath(child, children[name], top, depth + 1))
+                )
+            elif type(child) is str:
+                if child:
+                    value[name] = MARK
+            elif isinstance(child, dict | list):
+                value[name] = self._beneath(child, _NOTHING, top, depth + 1)
+        return value
 
     def _leaf(self, value: Any, top: _Node) -> Any:
         if not isinstance(value, str) or not value:
@@ -256,11 +296,14 @@ class _Work:
             return None
         if text == "0":
             return value
-        if action != "ids" and "@" in text:
-            key = self._key(None, text)
-            return value if key is None else email_token(key)
-        key = self._key(text, None)
-        return value if key is None else id_token(key)
+        is_email = action != "ids" and "@" in text
+        # One message names its customer several times.
+        known = self._tokens.get((is_email, text))
+        if known is None:
+            key = self._key(None, text) if is_email else self._key(text, None)
+            known = value if key is None else email_token(key) if is_email else id_token(key)
+            self._tokens[is_email, text] = known
+        return known
 
     def _was_read(self, value: Any) -> bool:
         text = str(value).strip()
@@ -359,19 +402,21 @@ _V4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d]|\.\d)", re.ASCII)
 _V6 = re.compile(r"(?<![\w:.])[0-9a-fA-F:]{1,45}:[0-9a-fA-F:.]{0,45}(?![\w:])", re.ASCII)
 
 _V4_BYTES = re.compile(rb"\.\d{1,3}\.\d{1,3}\.\d")
-_V6_BYTES = re.compile(rb":(?:[0-9a-fA-F]{1,4}:){3}")
-_AT, _AT_TOKEN = b"@", EMAIL_TOKEN_END.encode()
+_V6_BYTES = re.compile(rb":(?::|(?:[0-9a-fA-F]{1,4}:){3})")
+_AT_TOKEN = EMAIL_TOKEN_END.encode()
 
 
 def _may_hold_addresses(written: bytes) -> bool:
     """Whether a text in it may hold an e-mail or IP address. Searched in C, because all of every message is."""
-    return (
-        written.count(_AT) != written.count(_AT_TOKEN)
-        or b"%40" in written
-        or b"::" in written
-        or _V4_BYTES.search(written) is not None
-        or _V6_BYTES.search(written) is not None
-    )
+    at = written.find(b"@")
+    while at >= 0:
+        if not written.startswith(_AT_TOKEN, at):
+            return True
+        at = written.find(b"@", at + 1)
+    # One byte is found several times as fast as two.
+    if b"%" in written and b"%40" in written:
+        return True
+    return _V4_BYTES.search(written) is not None or _V6_BYTES.search(written) is not None
 
 
 # ── Writing JSON ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from app.jobs.blotting import BLOT, blot_deliveries
 from app.jobs.erasures import erase
 from app.jobs.exports import export
 from app.jobs.imports import run_import
@@ -11,6 +12,7 @@ from app.jobs.run import Kind
 
 KINDS: Mapping[str, Kind] = {
     "import": Kind(run_import, "rows"),
+    BLOT: Kind(blot_deliveries, "deliveries"),
     "replay": Kind(replay_deliveries, "deliveries"),
     "privacy_erase": Kind(erase, "parts"),
     "privacy_export": Kind(export, "parts", makes_file=True),

@@ -34,6 +34,7 @@ from app.intake.clicks.uniques import count_uniques
 from app.intake.deliveries.recording import record_deliveries
 from app.intake.drain import ClickRecorder, drain, note_progress
 from app.intake.housekeeping import keep_house
+from app.jobs.blotting import queue_blotting
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next, sweep_jobs
 from app.orders.redecide import redecide
@@ -226,6 +227,7 @@ class BackgroundProcess:
     async def _keep_house(self) -> int:
         left = await keep_house(self.pool, self.settings)
         await sweep_jobs(self.pool, self.settings)
+        await queue_blotting(self.pool)
         return int(left)
 
     async def _run_job(self) -> int:

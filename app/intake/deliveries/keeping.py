@@ -12,7 +12,6 @@ from app.domain.strict_json import Unreadable, recall
 from app.intake.deliveries.messages import Message
 from app.platforms import personal
 from app.platforms.kit.digests import QUERY
-from app.platforms.personal import Personal
 
 personal.load()
 
@@ -28,8 +27,11 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
 
 def keep(message: Message, parsed: Parsed, settings: str, key: CustomerKey) -> Kept | None:
     """The message blotted; None where it is kept whole, because nothing was understood and it is to be read again. settings: of its source."""
-    if parsed.rejected is not None:
-        return None
+    return None if parsed.rejected is not None else blot(message, parsed, settings, key)
+
+
+def blot(message: Message, parsed: Parsed, settings: str, key: CustomerKey) -> Kept:
+    """The message without data of the shopper, whatever was understood of it."""
     how = personal.of_pixel() if message.is_pixel else personal.of_source(message.platform, settings)
     document: object = None
     is_json = True
@@ -43,22 +45,13 @@ def keep(message: Message, parsed: Parsed, settings: str, key: CustomerKey) -> K
         body = how.blotter.blot_json(document, key, read)
     else:
         body = how.blotter.blot_body(message.body, key, read, is_form=_is_form(message))
-    return Kept(_headers(message, how, key, read), body)
+    return Kept(how.blotter.blot_headers(message.headers, key, read, query=QUERY), body)
 
 
 def _is_form(message: Message) -> bool:
     if message.is_pixel or QUERY in message.headers:
         return True
     return message.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
-
-
-def _headers(message: Message, how: Personal, key: CustomerKey, read: partial[frozenset[str]]) -> dict[str, str]:
-    kept = {}
-    for name, text in message.headers.items():
-        kept[name] = (
-            how.blotter.blot_pairs(text, key, read) if name == QUERY else how.blotter.blot_header(name, text, key, read)
-        )
-    return kept
 
 
 def texts_read(parsed: Parsed, mapped: frozenset[str] = frozenset()) -> frozenset[str]:

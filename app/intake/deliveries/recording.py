@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from uuid import UUID
 
 import asyncpg
@@ -25,11 +25,12 @@ from app.database.errors import is_about_data
 from app.database.transactions import Connection, in_transaction
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
+from app.domain.personal_data import CustomerKey
 from app.domain.strict_json import remember
 from app.domain.text import storable
 from app.intake.deliveries.binding import Sources, bind_sources, foreign_site, read_sources
 from app.intake.deliveries.demands import answer, carry_out
-from app.intake.deliveries.keeping import Kept, keep
+from app.intake.deliveries.keeping import Kept, blot, keep
 from app.intake.deliveries.messages import Message, key_of, message_of, read_id
 from app.intake.deliveries.pixel_secrets import PixelSecrets, read_pixel_secrets
 from app.orders.record import record, record_landings
@@ -97,6 +98,8 @@ OTHER_SITE = (
     "this source is bound to {bound}, and the message comes from {foreign}: connect that shop with a source of its own,"
     " or bind this source to it by PATCH of its `site`, and replay"
 )
+KEYS_CACHED = 8
+"""Keys of customers kept while one message is read and blotted."""
 BATCH_MAX = 250
 """Messages recorded in one transaction. It bounds how long their orders stay locked, and how long reading them holds up this process."""
 BATCHES_AT_ONCE = 2
@@ -140,8 +143,8 @@ class Origins:
         source = self.sources.get(message.origin_id) if message.origin_id else None
         return message if source is None or source["shop"] == message.shop else replace(message, shop=source["shop"])
 
-    def read(self, brand_id: UUID, message: Message) -> Parsed:
-        """The message as its platform's parser reads it. Never raises."""
+    def read(self, brand_id: UUID, message: Message, key: CustomerKey | None = None) -> Parsed:
+        """The message as its platform's parser reads it. Never raises. key: where keys of customers are asked for again."""
         if self.brand is None:
             return Parsed(rejected="unknown_brand", detail="the brand does not exist")
         source = self.sources.get(message.origin_id) if message.origin_id else None
@@ -153,7 +156,7 @@ class Origins:
             Context(
                 received_at=message.received_at,
                 currency=self.brand["currency"],
-                customer_key=partial(customer_key, self.customer_secret, brand_id),
+                customer_key=key or partial(customer_key, self.customer_secret, brand_id),
                 shop=message.shop,
                 click_param=self.brand["click_param"],
                 is_verified=message.is_pixel and message.verified_at is not None,
@@ -165,9 +168,18 @@ class Origins:
     def read_and_keep(self, brand_id: UUID, message: Message) -> tuple[Parsed, Kept | None]:
         """As `read`, and what is kept of the message (`keep`)."""
         remember(message.body)
-        parsed = self.read(brand_id, message)
-        key = partial(customer_key, self.customer_secret, brand_id)
+        # What the parser asked for is needed again for the token in its place.
+        key = lru_cache(maxsize=KEYS_CACHED)(partial(customer_key, self.customer_secret, brand_id))
+        parsed = self.read(brand_id, message, key)
         return parsed, keep(message, parsed, self._settings(message) or "{}", key)
+
+    def blot(self, brand_id: UUID, message: Message) -> Kept:
+        """The message without data of the shopper, also where this release or its source's present settings cannot read it."""
+        remember(message.body)
+        parsed = self.read(brand_id, message)
+        return blot(
+            message, parsed, self._settings(message) or "{}", partial(customer_key, self.customer_secret, brand_id)
+        )
 
     def _settings(self, message: Message) -> str | None:
         """The settings of its source, as JSON text; None without one."""
@@ -388,7 +400,7 @@ async def _store(connection: Connection, brand_id: UUID, new: Sequence[tuple[Mes
             result.topic,
             message.identity[1],
             message.body_hash,
-            _headers(message.headers if result.kept is None else result.kept.headers),
+            written_headers(message.headers if result.kept is None else result.kept.headers),
             message.body if result.kept is None else result.kept.body,
             result.kept is not None,
             result.status,
@@ -429,7 +441,7 @@ async def finish_deliveries(connection: Connection, brand_id: UUID, reread: Sequ
             each.result.topic,
             each.result.conversion_id,
             now if each.result.status == "recorded" else None,
-            _headers(each.message.headers if each.result.kept is None else each.result.kept.headers),
+            written_headers(each.message.headers if each.result.kept is None else each.result.kept.headers),
             None if each.result.kept is None else each.result.kept.body,
             verified_at(each.message, each.result),
             each.message.verified_by,
@@ -441,7 +453,8 @@ async def finish_deliveries(connection: Connection, brand_id: UUID, reread: Sequ
     await connection.execute(FINISH, brand_id, *zip(*rows, strict=True))
 
 
-def _headers(headers: Mapping[str, str]) -> str:
+def written_headers(headers: Mapping[str, str]) -> str:
+    """Headers as the JSON text that is stored."""
     # jsonb has no NUL, and a header never needs one.
     return msgspec.json.encode({name: value.replace("\0", "") for name, value in headers.items()}).decode()
 
