@@ -4,7 +4,12 @@
 Some errors are neither, such as a missing table: a bug or a database that is set up wrongly.
 """
 
+import traceback
+
 import asyncpg
+
+PLACES_SHOWN = 6
+"""Innermost places of an error in the log."""
 
 UNREACHABLE = (OSError, EOFError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Raised when the way to the database breaks. InternalClientError: asyncpg raises it when the server is killed while it writes."""
@@ -42,3 +47,10 @@ def is_too_much_at_once(error: BaseException) -> bool:
 def is_about_data(error: BaseException) -> bool:
     """Whether the same data would fail again: PostgreSQL refuses it, or it brings out a bug of ours."""
     return isinstance(error, DATA_ERRORS) or not isinstance(error, DRIVER_ERRORS)
+
+
+def place_of(error: BaseException) -> str:
+    """The kind of an error and where it came up, for the log: without its text, which may quote a shopper's data (`Failing row contains …`)."""
+    frames = traceback.extract_tb(error.__traceback__)[-PLACES_SHOWN:]
+    places = " > ".join(f"{frame.filename.rpartition('/app/')[2]}:{frame.lineno}" for frame in frames)
+    return f"{type(error).__name__} at {places or 'an unknown place'}"

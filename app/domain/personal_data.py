@@ -204,13 +204,17 @@ class _Work:
             else:
                 for name, found in node.children.items():
                     child = value.get(name)
-                    # Most of what is looked for is not there, and most of what is there only leads on.
-                    if child is None or child == "":
+                    # Most of what is looked for is not there, or empty.
+                    if not child:
                         continue
-                    if found.action:
-                        value[name] = self.apply(child, found, depth + 1)
-                    elif child:
+                    if not found.action:
                         self.walk(child, found, depth + 1)
+                    elif found.action != "objects":
+                        value[name] = self.apply(child, found, depth + 1)
+                    elif type(child) is str:
+                        value[name] = MARK
+                    else:
+                        value[name] = self._beneath(child, found, found, depth + 1)
         elif isinstance(value, list):
             inner = node.each
             if inner is not None and not inner.action and not self._slow:
@@ -258,7 +262,8 @@ class _Work:
             return value
         if isinstance(value, list):
             inner = node.each or _NOTHING
-            value[:] = [self._beneath(each, inner, top, depth + 1) for each in value]
+            for index, each in enumerate(value):
+                value[index] = self._beneath(each, inner, top, depth + 1)
             return value
         return self._leaf(value, top)
 
@@ -272,9 +277,10 @@ class _Work:
                     if children[name].action
                     else (self._beneath(child, children[name], top, depth + 1))
                 )
+            elif not child:
+                continue
             elif type(child) is str:
-                if child:
-                    value[name] = MARK
+                value[name] = MARK
             elif isinstance(child, dict | list):
                 value[name] = self._beneath(child, _NOTHING, top, depth + 1)
         return value
@@ -311,9 +317,10 @@ class _Work:
 
     def _holds_read(self, text: str) -> bool:
         """Whether it was read, a part of a list in it was, or it holds a long text that was."""
-        return any(map(self._was_read, text.split(","))) or any(
-            len(each) >= LONG_CHARACTERS_MIN and each in text for each in self.read
-        )
+        if any(map(self._was_read, text.split(","))):
+            return True
+        room = len(text)
+        return any(LONG_CHARACTERS_MIN <= len(each) <= room and each in text for each in self.read)
 
     # ── Pairs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,17 +1,24 @@
 """Goal: a shopper's data is not kept: of every checkout's message, no canary is left in the database, and what is kept is read as what was received."""
 
 import json
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
-from app import clock, random_ids
+from app import clock, metrics, random_ids
+from app.intake.deliveries import recording, replaying
 from app.intake.deliveries.recording import RecordingCounts
 from app.intake.deliveries.replaying import replay
+from app.intake.drain import drain
 from app.secret import seal
-from app.spool.records import HookLine, PixelLine
+from app.settings import Settings
+from app.spool.reader import sweep
+from app.spool.records import HookLine, PixelLine, encode
+from app.spool.writer import Spool
 from tests.cast import Brand, create_brand
 from tests.checkouts.canaries import BIRDS, EMAIL, FOUND, HITS, Bird, shopify_order
 from tests.checkouts.signing import SECRET as SIGNED_WITH
@@ -43,6 +50,11 @@ async def dump(pool: asyncpg.Pool, brand: Brand) -> bytes:
         for row in await pool.fetch(f"SELECT * FROM {table} WHERE brand_id = $1", brand.id):
             found += [value if isinstance(value, bytes) else str(value).encode() for value in row.values()]
     return b"\n".join(found)
+
+
+def left_in(directory: Path) -> bytes:
+    """Everything in the files of a directory."""
+    return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
 
 
 def canaries_in(content: bytes) -> list[bytes]:
@@ -97,6 +109,48 @@ async def test_no_canary_of_any_checkout_is_left_and_what_is_kept_is_read_as_wha
     again = await deliveries(pool, alice.id)
     assert [row["body"] for row in again] == [row["body"] for row in rows], "blotting twice changes nothing"
     assert {row["blotted"] for row in again} == {True}
+
+
+async def test_the_log_and_the_metrics_say_nothing_of_a_shopper_whose_order_cannot_be_recorded(
+    pool: asyncpg.Pool,
+    alice: Brand,
+    shopify: Shop,
+    record: Record,
+    secret: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*given: Any) -> Any:
+        raise asyncpg.DataError(f"Failing row contains ({EMAIL})")
+
+    caplog.set_level(logging.DEBUG)
+    with monkeypatch.context() as broken:
+        broken.setattr(recording, "record", fail)
+        broken.setattr(replaying, "record_messages", fail)
+        assert await record(shopify.line(json.dumps(shopify_order()).encode(), {})) == RecordingCounts(rejected=1)
+        [row] = await deliveries(pool, alice.id)
+        await replay(pool, alice.id, [row["id"]], secret=secret)
+    assert caplog.text.count("cannot be recorded: DataError at") == 2
+    assert canaries_in(caplog.text.encode()) == []
+    assert canaries_in(metrics.render(metrics.totals(tmp_path), {})) == []
+
+
+async def test_the_drained_spool_holds_nothing_of_a_shopper(
+    pool: asyncpg.Pool, alice: Brand, shopify: Shop, settings: Settings, secret: str, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path, kind="orders")
+    spool.append(encode(shopify.line(json.dumps(shopify_order()).encode(), {"x-shopify-topic": "orders/create"})))
+    await spool.synced()
+    await spool.close()
+
+    async def taken(lines: Any) -> RecordingCounts:
+        return await recording.record_deliveries(pool, lines, secret=secret, settings=settings)
+
+    await drain(tmp_path, "orders", taken)
+    sweep(tmp_path)
+    assert canaries_in(left_in(tmp_path)) == []
+    assert canaries_in(await dump(pool, alice)) == []
 
 
 async def test_the_hash_of_the_body_stays_that_of_the_bytes_received(

@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app import clock
-from app.database.errors import is_about_data
+from app.database.errors import is_about_data, place_of
 from app.database.transactions import Connection, in_transaction
 from app.domain.customers import PURPOSE, customer_key
 from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
@@ -270,7 +270,7 @@ async def _record_or_halve(
             raise
         if len(messages) == 1:
             [message] = messages
-            logger.exception("delivery %s cannot be recorded", message.id)
+            logger.error("delivery %s cannot be recorded: %s", message.id, place_of(error))
             async with pool.acquire() as connection:
                 await _store(connection, brand_id, [(message, rejection(message, error))])
             return RecordingCounts(rejected=1)

@@ -18,7 +18,7 @@ import asyncpg
 import msgspec
 
 from app import clock
-from app.database.errors import is_about_data
+from app.database.errors import is_about_data, place_of
 from app.database.transactions import Connection, in_transaction
 from app.domain import ids
 from app.domain.ids import EPOCH
@@ -166,7 +166,7 @@ async def replay_batch(
         if isinstance(error, through) or not is_about_data(error):
             raise
         if len(delivery_ids) == 1:
-            logger.exception("delivery %s cannot be recorded", delivery_ids[0])
+            logger.error("delivery %s cannot be recorded: %s", delivery_ids[0], place_of(error))
             return await transact(delivery_ids, partial(_refuse_one, brand_id, delivery_ids[0], error))
     middle = len(delivery_ids) // 2
     replayed = []
