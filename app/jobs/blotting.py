@@ -28,7 +28,7 @@ NEXT = f"""
 SELECT id, octet_length(body) AS bytes FROM delivery WHERE brand_id = $1 AND id > $2 AND {LEFT} ORDER BY id LIMIT $3
 """  # noqa: S608
 STORED = f"""
-SELECT id, platform, origin_id, shop, headers::text AS headers, body, received_at, status, reason FROM delivery
+SELECT id, platform, origin_id, shop, headers::text AS headers, body, received_at, status, reason, verified_at FROM delivery
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) AND {LEFT} ORDER BY id FOR NO KEY UPDATE
 """  # noqa: S608
 WRITE = """
