@@ -13,6 +13,7 @@ EXAMPLE: Json = {
     "order": {
         "id_order": 42,
         "reference": "XKBKNABJK",
+        "secure_key": "b44a6d9efd7a0076a0fbce6b15eaf3b1",
         "date_add": "2026-11-21T18:00:00Z",
         "currency": "EUR",
         "total_products": "100.000000",
@@ -99,6 +100,7 @@ def _body(cart: Cart, at: datetime, evidence: Evidence, *, test: bool = False) -
         "order": {
             "id_order": int(_order_id(cart)),
             "reference": "XKBKNABJK",
+            "secure_key": f"{cart.number:032x}",
             "date_add": _time(at),
             "currency": cart.currency,
             "total_products": decimal(cart.net_minor() + off, DECIMALS),

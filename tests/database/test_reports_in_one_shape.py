@@ -144,7 +144,7 @@ def test_what_is_written_now_stands_in_the_columns_of_the_release_before_too(ser
     asyncio.run(on_database(server, lambda connection: connection.execute(forget, BRAND)))
     asyncio.run(on_database(server, add))
     written = asyncio.run(on_database(server, stored))
-    own = {"id", "content_hash", "lines"}
+    own = {"id", "content_hash", "lines", "refs"}
     assert [{k: v for k, v in row.items() if k not in own} for row in written] == [
         {k: v for k, v in row.items() if k not in own} for row in filled
     ]

@@ -63,7 +63,7 @@ def test_no_text_without_brackets_and_percents_but_a_word_is_taken_for_a_variabl
     st.text(ORDINARY, max_size=60),
 )
 def test_a_variable_is_found_wherever_it_stands(before: str, form: str, after: str) -> None:
-    assert variable_in(before + form % "order_id" + after) == form % "order_id"
+    assert form % "order_id" in (variable_in(before + form % "order_id" + after) or "")
 
 
 @given(st.text(max_size=300))

@@ -18,6 +18,7 @@ import pytest
 from app.domain.folding import fold
 from app.domain.orders import TRUST_SERVER, Context, OrderReport, Witness
 from app.domain.sites import read_site
+from app.platforms import pixel
 from app.platforms.generic.webhook import parse as parse_generic
 from app.platforms.signing import verify
 from app.platforms.woocommerce.webhook import parse as parse_woocommerce
@@ -26,6 +27,7 @@ from demo.simulator import DOCUMENTS
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "connect"
 SHOPS = ROOT / "tests" / "shops"
+PROOF = "b44a6d9efd7a0076a0fbce6b15eaf3b1"
 CLICK = "clk_01kaz8h0000000000000000000"
 RECEIVED = datetime(2026, 11, 25, tzinfo=UTC)
 # Functions of PHP's own that the stand-ins define anew; PHP lets them once they are disabled.
@@ -64,6 +66,15 @@ def run(php: str, *arguments: object) -> str:
     return done.stdout
 
 
+def reported_by(page: str) -> OrderReport:
+    """What the script of a page would report, read as the beacon's."""
+    [call] = re.findall(r"<script>[^<]*ariane\('track', 'sale', (.*?)\);</script>", page)
+    [report] = pixel.parse(
+        json.dumps({"k": "pk_x", "event": "sale", **json.loads(call)}).encode(), "", context({})
+    ).reports
+    return report
+
+
 def context(settings: dict[str, Any]) -> Context:
     return Context(
         received_at=RECEIVED, currency="EUR", customer_key=lambda number, email: f"{number}/{email}", settings=settings
@@ -76,7 +87,7 @@ def witness(report: OrderReport) -> Witness:
 
 def test_the_module_for_prestashop_sends_what_the_preset_reads(php: str, tmp_path: Path) -> None:
     [module] = pasted("prestashop.md", tmp_path)
-    *lines, logged = map(json.loads, run(php, SHOPS / "prestashop.php", module).splitlines())
+    *lines, page, logged = map(json.loads, run(php, SHOPS / "prestashop.php", module).splitlines())
     assert [json.loads(each["body"])["event"] for each in lines] == ["order", "status", "slip"]
     assert logged == {"log": "Ariane: no currency 9", "level": 3}
     preset = {"preset": "prestashop"}
@@ -101,6 +112,10 @@ def test_the_module_for_prestashop_sends_what_the_preset_reads(php: str, tmp_pat
         [],
         [2_500],
     ]
+    # The confirmation page names the order with the proof that the module's own message states.
+    assert {(each.system, each.proofs, each.lists_codes) for each in reports} == {("prestashop", (PROOF,), True)}
+    reported = reported_by(page["page"])
+    assert (reported.refs, reported.proofs) == (("42",), (PROOF,))
 
 
 def test_an_order_of_prestashop_that_is_paid_within_its_second_is_paid(php: str, tmp_path: Path) -> None:
@@ -123,9 +138,9 @@ def test_the_lines_for_woocommerce_tell_the_click_and_what_a_refund_was_for(php:
     refund["line_items"] = [{"id": 5, "name": "Serum", "total": "-4.00", "total_tax": "-0.30"}]
     (tmp_path / "order.json").write_text(json.dumps(order))
     (tmp_path / "refund.json").write_text(json.dumps(refund))
-    keep_click, tell_refunds = pasted("woocommerce.md", tmp_path)
+    keep_click, thank_you, tell_refunds = pasted("woocommerce.md", tmp_path)
     secret = "l&#039;été &lt;&amp;&gt;"
-    files = (tmp_path / "order.json", tmp_path / "refund.json", keep_click, tell_refunds)
+    files = (tmp_path / "order.json", tmp_path / "refund.json", keep_click, thank_you, tell_refunds)
     said = json.loads(run(php, SHOPS / "woocommerce.php", secret, *files))
 
     assert said["cookie"]["value"] == CLICK
@@ -141,6 +156,11 @@ def test_the_lines_for_woocommerce_tell_the_click_and_what_a_refund_was_for(php:
     assert (told.refund_id, told.amount_minor) == ("726", 400)
     assert told.occurred_at == datetime(2017, 3, 21, 20, 7, 11, tzinfo=UTC)
     assert said["user"] == 0, "the filter must leave nobody logged in"
+
+    assert said["page"].count("<script async src=") == 1
+    reported = reported_by(said["page"])
+    assert (reported.order_id, reported.proofs) == (report.order_id, report.proofs)
+    assert (reported.net_minor, reported.estimated, reported.codes) == (1_800, False, ("lea10", "</script>"))
 
 
 @pytest.mark.parametrize("page", sorted(each.name for each in PAGES.glob("*.md") if "```php" in each.read_text()))

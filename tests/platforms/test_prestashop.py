@@ -60,6 +60,22 @@ def test_orders_of_one_split_cart_stay_apart() -> None:
     assert not set(one.refs) & set(other.refs)
 
 
+def test_an_order_is_the_systems_own_with_a_proof_and_all_of_its_codes() -> None:
+    """Two ids are two orders; a pixel that carries the secure key is about this one, and can add no code."""
+    [order] = read(message()).reports
+    assert (order.system, order.proofs, order.lists_codes) == ("prestashop", (EXAMPLE["order"]["secure_key"],), True)
+    assert not set(order.proofs) & set(order.refs), "all orders of a customer share the key, so that it names none"
+    [bare] = read(message(order_cart_rule=[])).reports
+    assert (bare.codes, bare.lists_codes) == ((), True)
+
+
+def test_a_message_of_the_module_before_proofs_says_nothing_of_them() -> None:
+    old = {name: value for name, value in EXAMPLE.items() if name != "order_cart_rule"}
+    old["order"] = {name: value for name, value in EXAMPLE["order"].items() if name != "secure_key"}
+    [order] = read(json.dumps(old).encode()).reports
+    assert (order.proofs, order.codes, order.lists_codes) == ((), (), False)
+
+
 def test_an_order_that_waits_for_its_payment_is_not_paid_yet() -> None:
     [order] = read(message(order={"valid": False})).reports
     assert order.paid is False

@@ -112,7 +112,7 @@ class Order
 {
     const PAYMENT_ACCEPTED = '2';
 
-    public $id, $reference = 'XKBKNABJK', $date_add = '2026-11-21 19:00:00', $id_currency = 1, $id_customer = 7, $total_products = '100.000000',
+    public $id, $reference = 'XKBKNABJK', $secure_key = 'b44a6d9efd7a0076a0fbce6b15eaf3b1', $date_add = '2026-11-21 19:00:00', $id_currency = 1, $id_customer = 7, $total_products = '100.000000',
         $total_discounts_tax_excl = 14.9, $total_shipping_tax_excl = 4.9, $total_paid_tax_incl = 108.0, $total_paid_tax_excl = 90.0,
         $valid, $current_state;
     private static $states = [];
@@ -182,6 +182,8 @@ Order::setState(42, Order::PAYMENT_ACCEPTED);
 $module->hookActionOrderStatusPostUpdate(['id_order' => 42]);
 $slips = [['id_order_slip' => '3', 'total_products_tax_excl' => '25.000000', 'date_add' => '2026-11-23 10:00:00', 'date_upd' => '2026-11-23 10:00:00']];
 $module->hookActionOrderSlipAdd(['order' => new Order(42)]);
+
+echo json_encode(['page' => $module->hookDisplayOrderConfirmation(['order' => $placed])]), "\n";
 
 // What cannot be told must not reach the shopper.
 $broken = new Order(43);

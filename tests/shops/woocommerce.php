@@ -99,9 +99,51 @@ class WP_REST_Response
     }
 }
 
+function wc_get_order($id)
+{
+    return $id === (new WC_Order())->get_id() ? new WC_Order() : false;
+}
+function wc_format_decimal($number, $decimals)
+{
+    return $decimals === '' ? number_format((float) $number, 2, '.', '') : $number;
+}
+function wp_json_encode($value, $flags)
+{
+    return json_encode($value, $flags);
+}
+
 class WC_Order
 {
     public $meta = [];
+
+    public function get_id()
+    {
+        return json_decode(file_get_contents($GLOBALS['order_file']))->id;
+    }
+    public function get_order_key()
+    {
+        return json_decode(file_get_contents($GLOBALS['order_file']))->order_key;
+    }
+    public function get_total()
+    {
+        return '29.35';
+    }
+    public function get_total_tax()
+    {
+        return '1.3500';
+    }
+    public function get_shipping_total()
+    {
+        return '10';
+    }
+    public function get_currency()
+    {
+        return 'EUR';
+    }
+    public function get_coupon_codes()
+    {
+        return ['lea10', '</script>'];
+    }
 
     public function update_meta_data($key, $value)
     {
@@ -146,5 +188,11 @@ do_action('woocommerce_checkout_create_order', $classic, []);
 $block = new WC_Order();
 do_action('woocommerce_store_api_checkout_update_order_from_request', $block, null);
 
+ob_start();
+do_action('wp_head');
+do_action('woocommerce_thankyou', (new WC_Order())->get_id());
+do_action('woocommerce_thankyou', 0);
+$page = ob_get_clean();
+
 $sent = (new WC_Webhook())->deliver(json_decode(file_get_contents($order_file))->id);
-echo json_encode(['cookie' => $cookies['ariane_click'], 'orders' => [$classic->meta, $block->meta], 'sent' => $sent, 'user' => $user]), "\n";
+echo json_encode(['cookie' => $cookies['ariane_click'], 'orders' => [$classic->meta, $block->meta], 'sent' => $sent, 'user' => $user, 'page' => $page]), "\n";

@@ -20,6 +20,7 @@ ALTERNATIVES_MAX = 10
 WORDS_MAX = 50
 DECIMALS_MAX = 4
 MAPPING_BYTES_MAX = 20_000
+SYSTEM_PATTERN = "^[a-z][a-z0-9_]{0,39}$"
 
 Unit = Literal["minor", "major"]
 TimeForm = Literal["rfc3339", "unix_s", "unix_ms"]
@@ -108,11 +109,24 @@ class Rule(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
     )
     order_id: MaybeField = UNSET
     refs: Annotated[MaybeField, Meta(description="Other names of the order: its number, its cart.")] = UNSET
+    proofs: Annotated[
+        MaybeField,
+        Meta(
+            description="Names of the order that strangers cannot guess, such as the key in the address of its thank-you page: a pixel that carries one "
+            "as `checkout_token`, `order_key` or `session_id` is about this order."
+        ),
+    ] = UNSET
     kind: Annotated[MaybeField, Meta(description="`sale` by default.")] = UNSET
     occurred_at: MaybeField = UNSET
     updated_at: Annotated[MaybeField, Meta(description="Tells which of two messages about one thing is newer.")] = UNSET
     currency: Annotated[MaybeField, Meta(description="The brand's by default.")] = UNSET
     codes: Annotated[MaybeField, Meta(description="Every value found is a code.")] = UNSET
+    lists_codes: Annotated[
+        MaybeField,
+        Meta(
+            description="Where a list stands there, even an empty one, `codes` are all codes of the order, and a pixel can add none."
+        ),
+    ] = UNSET
     click_id: Annotated[
         MaybeField, Meta(description="The id itself, or the address of the landing page that held it.")
     ] = UNSET
@@ -142,10 +156,17 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(description="Decimals of minor units by currency, where this checkout counts otherwise than ISO 4217."),
     ] = msgspec.field(default_factory=dict)
     topic: Annotated[MaybeField, Meta(description="What a delivery is called in lists.")] = UNSET
+    system: Annotated[
+        Annotated[str, Meta(pattern=SYSTEM_PATTERN)] | UnsetType,
+        Meta(
+            description="The shop system that sends these messages, as a word, where `order_id` is its own id of the order: two ids are then two orders, "
+            "whatever number they share."
+        ),
+    ] = UNSET
 
 
 ORDER_ONLY = frozenset(
-    {"codes", "click_id", "visitor_id", "customer_id", "customer_email", "new_customer", "paid", "test", "cancelled", "refunds"}
+    {"proofs", "lists_codes", "codes", "click_id", "visitor_id", "customer_id", "customer_email", "new_customer", "paid", "test", "cancelled", "refunds"}
 )  # fmt: skip
 REFUND_ONLY = frozenset({"refund_id", "full"})
 MONEY = frozenset({"net", "items", "total"})

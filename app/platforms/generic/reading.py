@@ -214,7 +214,14 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
             *_cancellation(reader.flag(CANCELLED, rule.cancelled), ordered_at, changed_at, currency),
         ),
         test=reader.flag("test", rule.test) or False,
+        system=_system(reader),
+        proofs=tuple(dict.fromkeys(reader.ids("proofs", rule.proofs)))[:CODES_MAX],
+        lists_codes=any(isinstance(each.value, list) for each in reader.find("lists_codes", rule.lists_codes)),
     )
+
+
+def _system(reader: Reader) -> str | None:
+    return None if reader.table.system is UNSET else reader.table.system
 
 
 def _click_ids(reader: Reader, field: Any, context: Context) -> tuple[str, ...]:
@@ -282,4 +289,6 @@ def _read_refund(reader: Reader, rule: Rule, context: Context) -> OrderReport:
     _, refs = _refs(reader, rule)
     currency = _currency(reader, rule, context)
     refund = _refund(reader, rule, rule.read, currency, _lines(reader, rule.lines, currency))
-    return OrderReport(shop=context.shop, kind=_kind(reader, rule), refs=refs, refunds=(refund,), stub=True)
+    return OrderReport(
+        shop=context.shop, kind=_kind(reader, rule), refs=refs, refunds=(refund,), system=_system(reader), stub=True
+    )
