@@ -1,7 +1,7 @@
 """The orders of the day: everything that is sent about each of them, in random order, and what it must come to in the books."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,10 +22,11 @@ from demo.other_reports import (
     simulate_counter,
 )
 from demo.run import Action, Run, deal_of, in_parallel
-from demo.scenario import draw_order
+from demo.scenario import Partner, draw_order
 from demo.simulator.checkouts import SHOPS
 from demo.simulator.messages import Message
 from demo.simulator.orders import Evidence, Order, Shop, Simulation
+from demo.strangers import forged_hits, send_forged
 
 FIRST_NUMBER = 1_001
 AROUND_MIDNIGHT = timedelta(seconds=120)
@@ -43,8 +44,10 @@ async def send_orders(run: Run, count: int, progress: Progress) -> None:
     await _pass_midnight(run)
     run.now = clock.now()
     actions: list[Action] = []
-    for order in _draw(run, count):
-        actions += _actions(run, order)
+    orders = list(_draw(run, count))
+    own = _own_click(run, orders)
+    for order in orders:
+        actions += _actions(run, order, own)
     run.rng.shuffle(actions)
     task = progress.add_task("webhooks, pixels, calls, refunds", total=len(actions))
     await in_parallel(actions, progress, task)
@@ -93,7 +96,14 @@ def _evidence(run: Run, order: Order) -> Evidence:
     )
 
 
-def _actions(run: Run, order: Order) -> list[Action]:
+def _own_click(run: Run, orders: Sequence[Order]) -> tuple[Partner, str] | None:
+    """A stranger who has a code, with a click that no order names; None on a day on which every click bought."""
+    named = {order.click for order in orders}
+    clicks = (each for number, each in enumerate(run.human_clicks) if number not in named and each[0].code)
+    return next(((partner, click_id) for partner, _, click_id in clicks), None)
+
+
+def _actions(run: Run, order: Order, own: tuple[Partner, str] | None) -> list[Action]:
     """Everything that is sent about an order; enters the order into the books as well."""
     evidence, shop = _evidence(run, order), BY_NAME.get(order.shop)
     calls: list[dict[str, Any]] = []
@@ -107,6 +117,8 @@ def _actions(run: Run, order: Order) -> list[Action]:
     if order.attributed_by == "pixel_only":
         return actions
     _book(run, order, simulation)
+    if own is not None:
+        actions += [partial(send_forged, run, hit) for hit in forged_hits(run, order, simulation.order_id, own)]
     if order.by_server:
         actions += [partial(send_conversion, run, order, simulation.order_id, evidence)] * order.repeats
     for call in calls:

@@ -55,6 +55,7 @@ async def _play(target: Target, clicks: int, orders: int, seed: int, console: Co
             orders_found = await find_orders(run) if differences else []
     for difference in (*orders_found, *differences)[:DIFFERENCES_SHOWN_MAX]:
         console.print(f"[red]{difference}[/red]", highlight=False)
+    console.print(f"{run.forged_pixels:,} forged pixels ran beside the day", highlight=False)
     verdict = f"{compared:,} figures compared, {len(differences)} differences"
     console.print(verdict, style="bold red" if differences else "bold green", highlight=False)
     return len(differences)

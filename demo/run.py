@@ -26,7 +26,7 @@ class DemoError(Exception):
 class Run:
     """What every action needs. human_clicks: as (partner, link id, click id). webhook_urls, pixel_keys: by shop.
 
-    unreadable: shops that sent a message which no parser can read.
+    unreadable: shops that sent a message which no parser can read. forged_pixels: how many a stranger has sent.
     """
 
     client: httpx2.AsyncClient
@@ -40,6 +40,7 @@ class Run:
     webhook_urls: dict[str, str] = field(default_factory=dict)
     pixel_keys: dict[str, str] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
+    forged_pixels: int = 0
 
     async def call(self, method: str, path: str, body: Any = None, *, expect: Sequence[int] = (200, 201)) -> Any:
         """One call of the REST API; DemoError when the status is not expected."""

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -37,6 +38,7 @@ def test_the_demo_finds_the_running_service_and_ends_without_differences(whole: 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", 0 differences" in done.stdout
+    assert re.search(r"[1-9]\d* forged pixels", done.stdout)
     assert "Léa Martin" in done.stdout
     for shop in SHOPS:
         assert shop.name in done.stdout
