@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands import deliveries, doctor, files, keys, privacy, quarantine
+from app.commands import brand, deliveries, doctor, files, keys, privacy, quarantine
 from app.commands import serve as serving
 from app.commands.database import Data, reached
 from app.commands.output import ROOMY_COLUMNS, AsJson, columns, console, print_json
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys.app, name="keys", help="Keys of the API: on the machine that runs the service, without a key.")
+app.add_typer(brand.app, name="brand", help="Deleting the brand of a key, with everything in it.")
 app.add_typer(deliveries.app, name="deliveries", help="What shops sent to a running service, and reading it again.")
 app.add_typer(privacy.app, name="privacy", help="What is kept of a person: export it, or erase it; figures stay.")
 app.add_typer(doctor.orders, name="orders", help="Stored orders: on the machine that runs the service, without a key.")

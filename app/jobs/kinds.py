@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from app.jobs.blotting import BLOT, blot_deliveries
+from app.jobs.brand_deletion import delete_brand
 from app.jobs.erasures import erase
 from app.jobs.exports import export
 from app.jobs.imports import run_import
@@ -11,6 +12,7 @@ from app.jobs.replays import replay_deliveries
 from app.jobs.run import Kind
 
 KINDS: Mapping[str, Kind] = {
+    "brand_deletion": Kind(delete_brand, "parts"),
     "import": Kind(run_import, "rows"),
     BLOT: Kind(blot_deliveries, "deliveries"),
     "replay": Kind(replay_deliveries, "deliveries"),

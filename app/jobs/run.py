@@ -70,6 +70,7 @@ FINISH = """
 UPDATE job SET state = $4, result = $5::jsonb, error = $6, claim = NULL, checkpoint = NULL, finished_at = now()
 WHERE brand_id = $1 AND id = $2 AND claim = $3 AND state = 'running' RETURNING id
 """
+VANISH = "DELETE FROM job WHERE brand_id = $1 AND id = $2 AND claim = $3 AND state = 'running' RETURNING id"
 DELETE_PIECES = "DELETE FROM job_piece WHERE brand_id = $1 AND job_id = $2"
 DELETE_LINES = "DELETE FROM job_line WHERE brand_id = $1 AND job_id = $2"
 ADD_LINES = """
@@ -167,6 +168,16 @@ class Run:
         if self._stopping.is_set():
             raise Stopped
         await asyncio.sleep(0)
+
+    async def vanish(self, work: Work) -> None:
+        """Does the last part of the job and deletes the job itself, in one transaction. Raises Lost instead."""
+
+        async def part(connection: asyncpg.Connection) -> None:
+            await work(connection)
+            if await connection.fetchrow(VANISH, self.brand_id, self.id, self._claim) is None:
+                raise Lost
+
+        await in_transaction(self.pool, part)
 
     async def add_lines(self, connection: asyncpg.Connection, lines: Sequence[JobLine]) -> None:
         """Stores lines, in the transaction of `commit`."""

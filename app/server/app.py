@@ -72,6 +72,7 @@ def routers() -> "list[Any]":
     """The routers of every resource. Those that shops call for every order come first, because routes are tried in turn."""
     from app.api.routes import (
         brand,
+        brand_deletion,
         campaigns,
         codes,
         collaborations,
@@ -90,7 +91,7 @@ def routers() -> "list[Any]":
     )
     from app.api.routes.sources import mappings, sources
 
-    setting_up = (brand, hosts, keys, mappings, sources)
+    setting_up = (brand, brand_deletion, hosts, keys, mappings, sources)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
     measuring = (conversions, refunds, deliveries, reports, jobs, privacy)
     return [

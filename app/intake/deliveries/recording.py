@@ -293,12 +293,14 @@ async def _record_batch(
 ) -> RecordingCounts:
     if brand_id == NOBODY:
         unknown = DeliveryResult("rejected", "unknown_key", "k is missing, or no publishable key in force")
-        await _store(connection, NOBODY, [(message, unknown) for message in messages])
-        await connection.execute(TRIM_NOBODY, NOBODY, settings.unsigned_cap_rows)
-        return RecordingCounts(rejected=len(messages))
+        return await _keep_as_nobodys(connection, messages, unknown, settings)
     fresh, resent = await _new_ones(connection, brand_id, messages)
     signed = [message for message in (*fresh, *resent) if message.unsigned is None]
     origins = await load_origins(connection, brand_id, signed, secret)
+    if origins.brand is None:
+        # It was deleted while a machine that was down held these: under its id they would stay for ever.
+        gone = DeliveryResult("rejected", "unknown_brand", "the brand does not exist")
+        return await _keep_as_nobodys(connection, messages, gone, settings)
     origins = await origins.bound(connection, brand_id, signed)
     fresh, signed = [origins.placed(each) for each in fresh], [origins.placed(each) for each in signed]
     results = await record_messages(connection, brand_id, signed, origins)
@@ -314,6 +316,14 @@ async def _record_batch(
     counts = RecordingCounts(result.status for result in results.values())
     counts["repeated"] = len(messages) - len(results)
     return counts
+
+
+async def _keep_as_nobodys(
+    connection: asyncpg.Connection, messages: Sequence[Message], why: DeliveryResult, settings: Settings
+) -> RecordingCounts:
+    await _store(connection, NOBODY, [(message, why) for message in messages])
+    await connection.execute(TRIM_NOBODY, NOBODY, settings.unsigned_cap_rows)
+    return RecordingCounts(rejected=len(messages))
 
 
 async def _new_ones(
