@@ -136,9 +136,10 @@ class _Exporting:
         async def work(connection: asyncpg.Connection) -> Mapping[str, Any]:
             brand_id, checkpoint = self.run.brand_id, self.run.checkpoint
             orders = [UUID(each) for each in checkpoint["orders"]]
-            landings = await connection.fetch(LANDINGS, brand_id, checkpoint["visitors"], self.subject.clicks)
             named = {row["click_id"] for row in await connection.fetch(CLICKS_OF, brand_id, orders)}
-            wanted = sorted({*named, *self.subject.clicks, *(row["click_id"] for row in landings)})
+            clicked = sorted({*named, *self.subject.clicks})
+            landings = await connection.fetch(LANDINGS, brand_id, checkpoint["visitors"], clicked)
+            wanted = sorted({*clicked, *(row["click_id"] for row in landings)})
             clicks = await connection.fetch(CLICKS, brand_id, wanted, wanted[0], wanted[-1]) if wanted else []
             records = [{"record": "landing", **_public(dict(row))} for row in landings] + [
                 {"record": "click", "id": ids.show("click", row["id"]), **_public(json.loads(row["row"]))}

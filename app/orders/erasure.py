@@ -26,6 +26,16 @@ ORDERS_OF_VISITORS = """
 SELECT DISTINCT c.root_id FROM order_touch t JOIN conversion c ON c.brand_id = $1 AND c.id = t.conversion_id
 WHERE t.brand_id = $1 AND t.touch = ANY($2::text[])
 """
+VISITORS_OF_CLICKS = """
+SELECT DISTINCT visitor_id FROM visitor_click WHERE brand_id = $1 AND click_id = ANY($2::uuid[]) ORDER BY visitor_id LIMIT $3
+"""
+# The visitor of a click that an order names explains the order, though its reports name no visitor.
+NAMED_BY_CLICK = """
+SELECT DISTINCT l.visitor_id FROM visitor_click l JOIN order_touch t ON t.brand_id = $1 AND t.touch = 'click:' || l.click_id
+WHERE l.brand_id = $1 AND l.visitor_id = ANY($2::text[])
+"""
+VISITORS_MAX = 10_000
+"""Visitors who landed with the clicks of one batch of orders."""
 MEMBERS = "SELECT id FROM conversion WHERE brand_id = $1 AND root_id = ANY($2::uuid[])"
 
 FORGET_CUSTOMERS = """
@@ -98,7 +108,10 @@ class Erased(msgspec.Struct):
     def add(self, other: "Erased") -> None:
         """Adds another part."""
         for name in self.__struct_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+            before, more = getattr(self, name), getattr(other, name)
+            setattr(
+                self, name, before + (more if isinstance(more, int) else [each for each in more if each not in before])
+            )
 
 
 async def erase_orders(
@@ -125,6 +138,8 @@ async def erase_orders(
     landed = await _rename_visitors(connection, brand_id, visitors, list(locked.roots), rename)
     erased.visitors, erased.landings = visitors, len(landed)
     erased.clicks = await empty_clicks(connection, brand_id, clicks | set(landed))
+    rows = await connection.fetch(VISITORS_OF_CLICKS, brand_id, sorted(clicks), VISITORS_MAX)
+    erased.add(await erase_visitors(connection, brand_id, [row["visitor_id"] for row in rows], rename))
     # The orders' rows first, then the messages', as everywhere: or two processes could deadlock.
     await recompute_orders(connection, brand_id, list(locked.roots.values()))
     now = clock.now()
@@ -137,7 +152,7 @@ async def erase_orders(
 async def erase_visitors(
     connection: asyncpg.Connection, brand_id: UUID, visitors: Collection[str], rename: Rename
 ) -> Erased:
-    """Erases visitors: the landings of those who bought nothing go, the others' are kept under a made-up name."""
+    """Erases visitors: landings that explain no order go, the others are kept under a made-up name."""
     wanted = sorted(each for each in visitors if not each.startswith(VISITOR_NAME))
     if not wanted:
         return Erased()
@@ -145,9 +160,11 @@ async def erase_visitors(
     others = {row["root_id"] for row in await connection.fetch(ORDERS_OF_VISITORS, brand_id, touches)}
     locked = await lock_orders(connection, brand_id, others)
     buying = await _visitors_of(connection, brand_id, list(locked.roots))
-    kept = [each for each in wanted if each in buying]
+    named = await connection.fetch(NAMED_BY_CLICK, brand_id, wanted)
+    needed = {*buying, *(row["visitor_id"] for row in named)}
+    kept = [each for each in wanted if each in needed]
     landed = await _rename_visitors(connection, brand_id, kept, list(locked.roots), rename)
-    idle = [each for each in wanted if each not in buying]
+    idle = [each for each in wanted if each not in needed]
     landed += [row["click_id"] for row in await connection.fetch(FORGET_LANDINGS, brand_id, idle)]
     clicks = await empty_clicks(connection, brand_id, landed)
     await recompute_orders(connection, brand_id, list(locked.roots.values()))

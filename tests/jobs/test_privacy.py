@@ -277,6 +277,25 @@ async def test_the_landings_of_a_visitor_who_bought_nothing_go(life: Life) -> No
     assert await life.pool.fetchval("SELECT count(*) FROM visitor_click WHERE brand_id = $1", life.alice.id) == 1
 
 
+async def test_whoever_landed_with_the_click_that_an_order_names_is_erased_with_the_order(life: Life) -> None:
+    shown = ids.show("click", life.clicks[life.alice.id])
+    await life.receive(
+        life.order(life.alice, 6, "clicker@example.org", note_attributes=[{"name": "ariane", "value": shown}])
+    )
+    await life.decide()
+    before = await life.figures(life.alice)
+    assert before["orders"][-1][9] == "click"
+    receipt = await life.run("privacy_export", customer_keys=life.keys("clicker@example.org"))
+    records = json.loads(await life.file(receipt["id"]))["records"]
+    assert [each["visitor_id"] for each in records if each["record"] == "landing"] == [VISITOR]
+    await life.run("privacy_erase", customer_keys=life.keys("clicker@example.org"))
+    kept = await life.pool.fetch("SELECT visitor_id FROM visitor_click WHERE brand_id = $1", life.alice.id)
+    assert [row["visitor_id"].startswith("erased-") for row in kept] == [True]
+    assert VISITOR not in await life.everything(life.alice)
+    await life.decide()
+    assert await life.figures(life.alice) == before
+
+
 async def test_a_message_that_nobody_could_read_is_found_by_its_email(life: Life) -> None:
     shop = life.shops[life.alice.id]
     await life.receive(
