@@ -15,7 +15,7 @@ from app import random_ids
 from app.domain import ids
 from app.jobs.run import JobLine, Run
 from app.jobs.subjects import OF_SHOP, VISITORS_MAX, Subject, find_orders, find_visitors, next_messages, subject_of
-from app.orders.erasure import VISITOR_NAME, Erased, empty_clicks, empty_deliveries, erase_orders, erase_visitors
+from app.orders.erasure import MADE_UP, Erased, empty_clicks, empty_deliveries, erase_orders, erase_visitors
 
 BATCH_ORDERS = 100
 """Orders erased in one transaction, which keeps them locked."""
@@ -94,10 +94,10 @@ class _Erasing:
         self.run = run
         self.subject = subject
 
-    def rename(self, visitor_id: str) -> str:
-        """The made-up name of a visitor."""
+    def rename(self, name: str) -> str:
+        """The made-up name of a visitor or customer."""
         blind = self.run.checkpoint["blind"].encode()
-        return VISITOR_NAME + hmac.digest(blind, visitor_id.encode(), "sha256").hex()[:NAME_CHARACTERS]
+        return MADE_UP + hmac.digest(blind, name.encode(), "sha256").hex()[:NAME_CHARACTERS]
 
     async def some_orders(self) -> bool:
         """Erases the next orders; False when none are left."""

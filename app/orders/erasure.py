@@ -15,8 +15,8 @@ from app import clock
 from app.orders.locks import lock_orders
 from app.orders.recompute import recompute_orders
 
-VISITOR_NAME = "erased-"
-"""Beginning of the names that are made up for visitors."""
+MADE_UP = "erased-"
+"""Beginning of the names that are made up."""
 
 VISITORS_OF = """
 SELECT DISTINCT w.report ->> 'visitor_id' AS visitor_id FROM conversion c JOIN witness w ON w.brand_id = $1 AND w.conversion_id = c.id
@@ -42,6 +42,19 @@ FORGET_CUSTOMERS = """
 UPDATE witness w SET report = CASE
     WHEN (w.report -> 'customer') - 'key' = '{}'::jsonb THEN w.report - 'customer' ELSE w.report #- '{customer,key}' END
 WHERE w.brand_id = $1 AND w.conversion_id = ANY($2::uuid[]) AND (w.report -> 'customer') ? 'key'
+"""
+# Of how many customers a click claims orders decides whether it is believed (claims.py): there a made-up customer stands for each.
+CLAIMING = """
+SELECT n.id FROM conversion n JOIN conversion c ON c.brand_id = $1 AND c.id = n.root_id
+WHERE n.brand_id = $1 AND n.root_id = ANY($2::uuid[]) AND c.claims <> '{}'
+"""
+CUSTOMERS_OF = """
+SELECT DISTINCT report -> 'customer' ->> 'key' AS key FROM witness
+WHERE brand_id = $1 AND conversion_id = ANY($2::uuid[]) AND (report -> 'customer') ? 'key'
+"""
+RENAME_CUSTOMERS = """
+UPDATE witness w SET report = jsonb_set(w.report, '{customer,key}', to_jsonb(n.name)) FROM unnest($3::text[], $4::text[]) AS n(key, name)
+WHERE w.brand_id = $1 AND w.conversion_id = ANY($2::uuid[]) AND w.report -> 'customer' ->> 'key' = n.key
 """
 RENAME_IN_REPORTS = """
 UPDATE witness w SET report = jsonb_set(w.report, '{visitor_id}', to_jsonb(v.name))
@@ -90,7 +103,7 @@ WHERE brand_id = $1 AND conversion_id = ANY($2::uuid[]) AND erased_at IS NULL RE
 """
 
 Rename = Callable[[str], str]
-"""The made-up name of a visitor: the same for one id until the erasure has ended, and not to be found out afterwards."""
+"""The made-up name of a visitor or customer: the same for one id until the erasure has ended, and not to be found out afterwards."""
 
 
 class Erased(msgspec.Struct):
@@ -134,7 +147,7 @@ async def erase_orders(
         adjustments=sum(row["fact"] == "adjustment" for row in facts),
         touches=await connection.fetchval(TOUCHES_OF, brand_id, members),
     )
-    await connection.execute(FORGET_CUSTOMERS, brand_id, members)
+    await _forget_customers(connection, brand_id, asked, members, rename)
     landed = await _rename_visitors(connection, brand_id, visitors, list(locked.roots), rename)
     erased.visitors, erased.landings = visitors, len(landed)
     erased.clicks = await empty_clicks(connection, brand_id, clicks | set(landed))
@@ -153,7 +166,7 @@ async def erase_visitors(
     connection: asyncpg.Connection, brand_id: UUID, visitors: Collection[str], rename: Rename
 ) -> Erased:
     """Erases visitors: landings that explain no order go, the others are kept under a made-up name."""
-    wanted = sorted(each for each in visitors if not each.startswith(VISITOR_NAME))
+    wanted = sorted(each for each in visitors if not each.startswith(MADE_UP))
     if not wanted:
         return Erased()
     touches = [f"visitor:{each}" for each in wanted]
@@ -193,7 +206,18 @@ async def empty_deliveries(
 
 async def _visitors_of(connection: asyncpg.Connection, brand_id: UUID, root_ids: Collection[UUID]) -> list[str]:
     rows = await connection.fetch(VISITORS_OF, brand_id, list(root_ids)) if root_ids else []
-    return sorted(row["visitor_id"] for row in rows if not row["visitor_id"].startswith(VISITOR_NAME))
+    return sorted(row["visitor_id"] for row in rows if not row["visitor_id"].startswith(MADE_UP))
+
+
+async def _forget_customers(
+    connection: asyncpg.Connection, brand_id: UUID, root_ids: Sequence[UUID], members: Sequence[UUID], rename: Rename
+) -> None:
+    claiming = [row["id"] for row in await connection.fetch(CLAIMING, brand_id, root_ids)]
+    rows = await connection.fetch(CUSTOMERS_OF, brand_id, claiming) if claiming else []
+    keys = [row["key"] for row in rows if not row["key"].startswith(MADE_UP)]
+    if keys:
+        await connection.execute(RENAME_CUSTOMERS, brand_id, claiming, keys, list(map(rename, keys)))
+    await connection.execute(FORGET_CUSTOMERS, brand_id, sorted(set(members) - set(claiming)))
 
 
 async def _rename_visitors(

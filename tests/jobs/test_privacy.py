@@ -154,13 +154,15 @@ class Life:
             "clicks": list(map(tuple, clicks)),
         }
 
-    async def everything(self, brand: Brand) -> str:
+    async def everything(self, brand: Brand, but: str = "") -> str:
         """All rows of a brand as text, bytes readable."""
         found = []
         for (table,) in await self.pool.fetch(
             """SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'brand_id'
                AND table_name NOT LIKE 'click_2%'"""
         ):
+            if table == but:
+                continue
             rows = await self.pool.fetch(f"SELECT * FROM {table} WHERE brand_id = $1", brand.id)
             for row in rows:
                 found += [
@@ -294,6 +296,29 @@ async def test_whoever_landed_with_the_click_that_an_order_names_is_erased_with_
     assert VISITOR not in await life.everything(life.alice)
     await life.decide()
     assert await life.figures(life.alice) == before
+
+
+async def test_orders_that_a_pixel_claimed_for_one_customer_stay_those_of_one_customer(life: Life) -> None:
+    """Claims are counted by customers: each order without one would be of another."""
+    await life.pool.execute("UPDATE brand SET pixel_claims_max = 1 WHERE id = $1", life.alice.id)
+    shown = ids.show("click", life.clicks[life.alice.id])
+    for number in (6, 7):
+        await life.receive(life.order(life.alice, number, "dealer@example.org"))
+        claim = f"k={life.alice.publishable_key}&order_id={7_000 + number}&click_id={shown}"
+        await life.receive(hit(life.alice, claim))
+    await life.decide()
+    before = await life.figures(life.alice)
+    assert [row[9] for row in before["orders"][-2:]] == ["click", "click"]
+    await life.run("privacy_erase", customer_keys=life.keys("dealer@example.org"))
+    await life.pool.execute("UPDATE conversion SET digest = '' WHERE brand_id = $1", life.alice.id)
+    rows = await life.pool.fetch(
+        "SELECT id, customer_key FROM conversion WHERE brand_id = $1 ORDER BY order_id", life.alice.id
+    )
+    async with life.pool.acquire() as connection, connection.transaction():
+        await redecide_orders(connection, life.alice.id, [row["id"] for row in rows])
+    assert await life.figures(life.alice) == before
+    assert life.keys("dealer@example.org")[0] not in await life.everything(life.alice, but="job")
+    assert len({row["customer_key"] for row in rows[-2:]}) == 1
 
 
 async def test_a_message_that_nobody_could_read_is_found_by_its_email(life: Life) -> None:
