@@ -26,8 +26,13 @@ Upgrade = Callable[[], Awaitable[None]]
 
 
 def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The release before kept everything whole."""
+    """The release before kept everything whole, and carried out no demand to export or erase a person."""
+
+    async def ignore(*_given: object) -> None:
+        pass
+
     monkeypatch.setattr("app.intake.deliveries.recording.keep", lambda *given: None)
+    monkeypatch.setattr("app.intake.deliveries.recording.carry_out", ignore)
 
 
 @pytest.fixture
