@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
-from app import random_ids
+from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.database.embedded import Cluster
 from app.settings import Settings, read_settings
@@ -112,7 +113,8 @@ async def _make_template(server: str) -> None:
     dsn = database_dsn(server, TEMPLATE)
     await asyncio.to_thread(migrate, dsn)
     connection = await asyncpg.connect(dsn)
-    await ensure_partitions(connection)
+    # On the first of a month, a click of 31 days ago is of the month before the last.
+    await ensure_partitions(connection, since=clock.now() - timedelta(days=40))
     await connection.close()
 
 
