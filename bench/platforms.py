@@ -30,7 +30,12 @@ def scene(effort: Effort) -> list[str]:
 
 def _line(service: Service, name: str, place: int, effort: Effort) -> str:
     checkout = CHECKOUTS[PLATFORMS[name]]
-    wanted = {"platform": checkout.platform, "secrets": [orders.SECRET], "settings": dict(checkout.settings)}
+    wanted = {
+        "platform": checkout.platform,
+        "shop": "main",
+        "secrets": [orders.SECRET],
+        "settings": dict(checkout.settings),
+    }
     source = service.call("POST", "/v1/sources", wanted)
     first = (place + 1) * 1_000_000
     messages = [orders.first_report(checkout.name, first + each) for each in range(PER_SECOND * effort.door_s)]

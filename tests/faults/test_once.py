@@ -43,7 +43,7 @@ def connect(served: Served) -> dict[str, str]:
     served.call("POST", "/v1/codes", pair | {"code": "LEA10"})
     found = {}
     for name, checkout in CHECKOUTS.items():
-        body = {"platform": checkout.platform, "secrets": [SECRET], "settings": dict(checkout.settings)}
+        body = {"platform": checkout.platform, "shop": "main", "secrets": [SECRET], "settings": dict(checkout.settings)}
         found[name] = str(served.call("POST", "/v1/sources", body)["url"])
     return found
 
