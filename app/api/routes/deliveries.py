@@ -1,4 +1,4 @@
-"""Deliveries: the messages of sources and pixels as received, and their results; a stored one can be read again."""
+"""Deliveries: the messages of sources and pixels as they are kept, and their results; a stored one can be read again."""
 
 import base64
 import json
