@@ -250,6 +250,8 @@ async def test_the_site_of_the_first_message_is_bound_and_another_ones_messages_
     # Neither a wrong signature nor a message that names nothing binds it.
     await receiving.record(receiving.line(made, 1, "forged.myshopify.com", signed=False))
     await receiving.record(receiving.line(made, 2, None))
+    # Nor does a trial of an earlier release.
+    await receiving.record(receiving.line(made, 2, "rehearsal.myshopify.com"))
     assert await site_of(as_alice, made) == (None, "main")
     counts = await receiving.record(
         receiving.line(made, 3, "Atelier.myshopify.com"), receiving.line(made, 4, "outlet.myshopify.com")
