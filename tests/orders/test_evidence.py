@@ -88,6 +88,7 @@ async def test_a_code_is_a_candidate_with_its_owner_known_or_not(pool: asyncpg.P
             "weight": "1",
             "weight_bp": 10_000,
             "net_minor": 10_000,
+            "unsigned": False,
         }
     ]
     assert (decision["verdict"], decision["method"], decision["model"]) == ("attributed", "code", "last")
@@ -351,12 +352,12 @@ async def test_a_visitor_s_clicks_have_the_rank_of_the_click_that_names_the_visi
 ) -> None:
     """So a stranger's own click brings none of the stranger's other clicks before those of a trusted report."""
     lea, max_ = await create_collaboration(pool, alice), await create_collaboration(pool, alice, "Max")
-    old, _ = await click(pool, alice, lea, PLACED - timedelta(days=40))
-    newer, _ = await click(pool, alice, lea, PLACED - timedelta(days=2))
+    late, _ = await click(pool, alice, lea, PLACED + timedelta(minutes=6))
+    before, _ = await click(pool, alice, lea, PLACED - timedelta(days=2))
     own, _ = await click(pool, alice, max_, PLACED - timedelta(hours=1))
-    for visitor_id, click_id in (("v1", old), ("v1", newer), ("v2", own)):
+    for visitor_id, click_id in (("v1", late), ("v1", before), ("v2", own)):
         await land(pool, alice, visitor_id, click_id)
-    await post(pool, alice, replace(ORDER, click_ids=(str(old),)))
+    await post(pool, alice, replace(ORDER, click_ids=(str(late),)))
     hit = replace(ORDER, occurred_at=None, click_ids=(str(own),))
     await post(pool, alice, hit, receipt=replace(PIXEL, received_at=PLACED))
     [row] = await pool.fetch("SELECT credits FROM decision WHERE brand_id = $1", alice.id)
