@@ -150,6 +150,11 @@ class Story:
         """A promo code for Lea, made through the API."""
         return await self._post("/v1/codes", {"collaboration_id": ids.show("collaboration", self.lea.id), "code": code})
 
+    async def signing_secret(self) -> str:
+        """A secret with which the shop's server signs pixels, made through the API."""
+        made = await self._post(f"/v1/keys/{ids.show('key', self.brand.publishable_id)}/signing_secrets", {})
+        return str(made["signing_secret"])
+
     async def _post(self, path: str, body: dict[str, str]) -> Told:
         answer = await self.running.direct.post(path, json=body, headers=self.brand.auth)
         assert answer.status_code == 201, answer.text

@@ -9,8 +9,9 @@ import pytest
 
 from app.domain import ids
 from tests.browser.conftest import Story, credited
-from tests.browser.shop import Shop, in_a_frame, queued_twice, while_leaving
+from tests.browser.shop import Shop, at_once, in_a_frame, queued_twice, while_leaving
 from tests.cast import create_brand
+from tests.platforms.test_pixel_signature import sign
 
 pytestmark = pytest.mark.browser
 
@@ -36,6 +37,21 @@ async def test_an_order_is_credited_to_the_link_that_brought_the_shopper(story: 
     listed = await story.running.direct.get("/v1/conversions", params={"order_id": order_id}, headers=rival.auth)
     assert listed.json()["data"] == []
     assert (await story.running.direct.get(f"/v1/conversions/{order['id']}", headers=rival.auth)).status_code == 404
+
+
+async def test_an_order_that_the_shops_server_signed_is_trusted_and_credited_to_the_click_that_the_script_adds(
+    story: Story,
+) -> None:
+    secret = await story.signing_secret()
+    shop = story.shop(thanks=lambda shop, order: at_once(shop, sign(order, secret=secret)))
+    link = await story.link(shop)
+    await story.page.goto(link["short_url"])
+    await story.beacons("land")
+    order_id = await story.buy(shop)
+    order = await story.order(order_id, settled=credited)
+    assert (order["net_minor"], order["attribution"]["method"]) == (4990, "click")
+    shown = await story.running.direct.get(f"/v1/conversions/{order['id']}", headers=story.brand.auth)
+    assert {each["trust"] for each in shown.json()["witnesses"]} == {"signed_pixel", "unsigned"}
 
 
 async def test_a_sale_reported_while_the_page_goes_away_is_credited(story: Story) -> None:

@@ -168,3 +168,15 @@ async def test_a_hit_of_a_release_that_knew_no_signatures_is_verified_when_it_is
     [again] = await replay(pool, armed.id, [UUID(line.id)], secret=secret)
     assert (again.result.status, again.result.reason) == ("rejected", "wrong_signature")
     assert await trusts(pool, armed) == []
+
+
+@pytest.mark.parametrize("stranger_first", [True, False])
+async def test_what_the_script_adds_to_a_signed_hit_outranks_what_a_stranger_sends_by_number(
+    pool: asyncpg.Pool, armed: Brand, lea: Collaboration, record: Record, stranger_first: bool
+) -> None:
+    """The signature is a proof, which nobody has who has not seen the page."""
+    ours = hit(armed, urlencode({**sign({"order_id": "1001", "amount": "49.90"}), "code": "LEA10"}))
+    strangers = hit(armed, "event=sale&order_id=1001&code=MAX5")
+    for line in (strangers, ours) if stranger_first else (ours, strangers):
+        await record(line)
+    assert await owners(pool, armed) == [lea.id]
