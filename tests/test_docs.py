@@ -118,6 +118,25 @@ def test_a_person_is_exported_and_erased_as_the_page_says(served: Served, tmp_pa
     assert json.loads(done.stdout)["result"]["found"]["conversions"] == 1, done.stderr
 
 
+def test_a_brand_is_deleted_from_the_command_line_by_whoever_names_it(whole: Served) -> None:
+    leaving = whole.of("Leaving")
+    speaking = {"ARIANE_KEY": leaving.secret_key, "HOST": "127.0.0.1", "PORT": leaving.url.rpartition(":")[2]}
+    wrong = command("brand", "delete", "--name", "Staying", **speaking)
+    assert (wrong.returncode, "nothing was deleted" in wrong.stderr) == (1, True)
+    assert leaving.call("GET", "/v1/jobs")["data"] == []
+    done = command("brand", "delete", "--name", "Leaving", **speaking)
+    assert done.returncode == 0, done.stderr
+
+    def ended() -> bool:
+        try:
+            leaving.call("GET", "/v1/brand")
+        except AssertionError as error:
+            return "401" in str(error)
+        return False
+
+    assert leaving.until(ended)
+
+
 def test_the_woocommerce_shop_of_its_page_is_connected(served: Served) -> None:
     source = json.loads(type_in(example("woocommerce-source"), served))
     type_in(example("woocommerce-webhook"), served, HOOK_URL=source["url"])
