@@ -44,6 +44,7 @@ class StatusChange:
     """One decision about an order. was: the status before it, for the record. key_id None: the service locked the order after its hold.
 
     decided: of a final status, who gets the order as of then (JSON); None where a release before did not keep it.
+    conversion_id: the order it was decided about, which may have been merged into another since; None before it is stored.
     """
 
     status: str
@@ -53,6 +54,7 @@ class StatusChange:
     note: str | None = None
     key_id: UUID | None = None
     decided: str | None = None
+    conversion_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,18 @@ def in_time(changes: Iterable[StatusChange]) -> tuple[StatusChange, ...]:
 def stand(changes: Iterable[StatusChange]) -> Standing:
     """The outcome of these changes, whatever their order and however often each is repeated.
 
-    Two orders may turn out to be one, each with a history: a final status wins then too, and otherwise the latest decision.
+    Two orders may turn out to be one, each with a history: a final status wins then too, and otherwise the latest decision. The lifting of a lock ends
+    the lock of the order it was decided about, and no other's.
     """
     ordered = in_time(changes)
     paid = any(change.status == PAID for change in ordered)
     lifted = [place for place, change in enumerate(ordered) if change.status == APPROVED and change.was == LOCKED]
-    since = 0 if paid or not lifted else lifted[-1]
-    final = [change for change in ordered[since:] if change.status in FINAL]
+    ended = {} if paid else {ordered[place].conversion_id: place for place in lifted}
+    final = [
+        change
+        for place, change in enumerate(ordered)
+        if change.status in FINAL and place > ended.get(change.conversion_id, -1)
+    ]
     if final:
         return Standing(PAID if paid else LOCKED, locked_at=final[0].changed_at, decided=final[0].decided)
     if not ordered:

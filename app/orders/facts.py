@@ -32,7 +32,7 @@ from app.domain.statuses import StatusChange
 
 FACT = ("conversion_id", "content_hash", "id", "version", "report", *Receipt.__struct_fields__)
 """Columns that witness and adjustment share beside the brand's."""
-CHANGED = ("conversion_id", "id", *StatusChange.__dataclass_fields__)
+CHANGED = ("id", *StatusChange.__dataclass_fields__)
 """Columns of status_change beside the brand's."""
 
 # The previous release, which may run beside this one during an upgrade, reads and writes these columns of an adjustment instead of its report. They
@@ -122,7 +122,7 @@ async def add_changes(
     connection: asyncpg.Connection, brand_id: UUID, changes: Sequence[tuple[UUID, StatusChange]]
 ) -> None:
     """Adds decisions about locked orders, in one statement. The caller knows whether an order may change so."""
-    rows = [{"conversion_id": each, "id": uuids.new_id(), **asdict(change)} for each, change in changes]
+    rows = [{**asdict(change), "conversion_id": each, "id": uuids.new_id()} for each, change in changes]
     await connection.execute(CHANGE, brand_id, msgspec.json.encode(rows, enc_hook=str).decode())
 
 

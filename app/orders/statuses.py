@@ -30,6 +30,11 @@ KNOWN = "SELECT id FROM conversion WHERE brand_id = $1 AND id = ANY($2::uuid[])"
 NEXT_BRAND = "/* across brands: whose holds have passed */ SELECT brand_id FROM conversion WHERE locks_at <= $1 LIMIT 1"
 DUE = "SELECT id FROM conversion WHERE brand_id = $1 AND locks_at <= $2 ORDER BY locks_at LIMIT $3"
 STILL_DUE = "SELECT id FROM conversion WHERE brand_id = $1 AND id = ANY($2::uuid[]) AND root_id = id AND locks_at <= $3"
+# Orders that have become one may each have been locked: a lock is lifted where it stands.
+LOCKS = """
+SELECT DISTINCT c.root_id, s.conversion_id FROM conversion c JOIN status_change s ON s.brand_id = $1 AND s.conversion_id = c.id
+WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[]) AND s.status = 'locked'
+"""
 POSTPONE = "UPDATE conversion SET locks_at = $3 WHERE brand_id = $1 AND id = ANY($2::uuid[])"
 
 
@@ -84,8 +89,13 @@ async def change_statuses(
     kept = await _decisions(connection, brand_id, changing) if requested.status in FINAL else {}
     now = clock.now()
     decided = (requested.reason, requested.note, requested.key_id)
+    locks: dict[UUID, list[UUID]] = {}
+    for row in await connection.fetch(LOCKS, brand_id, list(unexplained)) if unexplained else ():
+        locks.setdefault(row["root_id"], []).append(row["conversion_id"])
     changes = [
-        (root.id, StatusChange(requested.status, now, root.status, *decided, kept.get(root.id))) for root in changing
+        (each, StatusChange(requested.status, now, root.status, *decided, kept.get(root.id)))
+        for root in changing
+        for each in locks.get(root.id, [root.id])
     ]
     await add_changes(connection, brand_id, changes)
     states = await recompute_orders(connection, brand_id, list(touched.values()))

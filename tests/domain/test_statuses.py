@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -82,6 +83,13 @@ def test_every_status_leads_to_known_ones_and_nothing_leads_back_from_what_was_p
     assert set(NEXT[status]) <= set(STATUSES)
     if status in FINAL:
         assert set(NEXT[status]) <= ({"approved", "paid"} if status == "locked" else set())
+
+
+def test_the_lifting_of_a_lock_ends_no_other_order_s_lock() -> None:
+    locked, lifted = change("locked", 1), replace(change("approved", 2), was="locked", note="a mistake")
+    others = [replace(each, conversion_id=UUID(int=1)) for each in (locked, lifted)]
+    assert stand([locked, *others]) == Standing("locked", locked_at=locked.changed_at)
+    assert stand([locked, lifted, *others]).status == "approved"
 
 
 def test_a_lock_that_was_lifted_is_none_and_its_hold_begins_anew() -> None:

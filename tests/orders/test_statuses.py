@@ -388,3 +388,26 @@ async def clicked(pool: asyncpg.Pool, brand: Brand, name: str, *, days: int) -> 
         at,
     )
     return click_id
+
+
+async def test_the_lifting_of_a_lock_unlocks_no_other_order_that_turns_out_to_be_the_same(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    """The lock of the first stands until somebody lifts it too; then one request lifts whatever locks the order has."""
+    first = await hook(pool, alice, days_ago=40, heard_days_ago=40)
+    other = await hook(pool, alice, days_ago=40, heard_days_ago=40, refs=("2",))
+
+    async def change(conversion_id: UUID, status: str) -> None:
+        requested = RequestedStatus(status, random_ids.new_id(), note="as agreed")
+        await in_transaction(pool, lambda connection: change_statuses(connection, alice.id, [conversion_id], requested))
+
+    for conversion_id, status in ((first, "locked"), (other, "locked"), (other, "approved")):
+        await change(conversion_id, status)
+    await hook(pool, alice, days_ago=40, heard_days_ago=0, refs=("1", "2"))
+    assert (await row(pool, alice))["status"] == "locked"
+    await change(other, "approved")
+    assert (await row(pool, alice))["status"] == "approved"
+    await change(first, "locked")
+    assert (await row(pool, alice))["status"] == "locked"
+    await change(first, "approved")
+    assert (await row(pool, alice))["status"] == "approved"
