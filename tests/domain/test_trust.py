@@ -24,7 +24,7 @@ from app.domain.orders import (
     content_hash,
     encode_report,
 )
-from app.domain.signals import counting
+from app.domain.signals import claims_of, counting
 from app.domain.trust import (
     DEFAULT_RULES,
     PixelSignals,
@@ -246,6 +246,36 @@ def test_a_newer_list_of_codes_replaces_an_older_one_from_the_same_place() -> No
     assert fold([other, old], []).codes == ("MAX5",)
     assert fold([old, server(version=9, lists_codes=True)], []).codes == ("1EA10",)
     assert fold([old, webhook(version=2)], []).codes == ("1EA10",)
+
+
+def test_what_only_unsigned_reports_name_by_number_claims_the_order() -> None:
+    own = ids.show("click", ids.floor_at(NOON))
+    by_number = pixel(codes=("MAX5", "EVA1"), click_ids=(own, "none of ours"), visitor_id="v1")
+    claims = ("code:EVA1", "code:MAX5", f"click:{ids.floor_at(NOON)}", "visitor:v1")
+    assert claims_of(fold([webhook(), by_number], []).signals) == tuple(sorted(claims))
+    sure = webhook(codes=("MAX5",), click_ids=(own,), visitor_id="v2")
+    assert claims_of(fold([sure, by_number], []).signals) == ("code:EVA1",)
+    for nothing in (
+        [webhook(proofs=("token",)), pixel(codes=("MAX5",), proofs=("token",))],
+        [webhook(lists_codes=True), pixel(codes=("MAX5",))],
+        [webhook(), pixel(codes=("MAX5",), at=NOON + DAY)],
+        [webhook()],
+    ):
+        assert claims_of(fold(nothing, []).signals) == ()
+
+
+def test_what_claims_too_many_orders_is_withheld_and_flagged_and_nothing_surer_is() -> None:
+    by_number = pixel(codes=("MAX5", "EVA1"), visitor_id="v1")
+    order = fold([webhook(), by_number], [], overclaimed=("code:MAX5", "visitor:v1"))
+    assert (order.codes, order.visitor_id, order.flags) == (
+        ("EVA1",),
+        None,
+        ("amount_unknown", "too_many_claims", "unsigned"),
+    )
+    assert order.signals.codes["MAX5"] == (Rank.NUMBER, Withheld.TOO_MANY_CLAIMS)
+    sure = fold([webhook(codes=("MAX5",), **EUR_100), by_number], [], overclaimed=("code:MAX5",))
+    assert (sure.codes, sure.signals.codes["MAX5"].withheld) == (("MAX5",), None)
+    assert "too_many_claims" not in sure.flags
 
 
 def test_a_code_by_its_id_takes_the_place_of_codes_that_pixels_name() -> None:
