@@ -9,9 +9,12 @@ import pytest
 
 from app import clock, random_ids
 from app.database.columns import metadata
+from app.intake.clicks.calendar import Calendar
+from app.intake.clicks.recording import read_clicks, record_clicks
 from app.jobs import brand_deletion
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next
+from app.spool.records import ClickLine
 from tests.cast import Brand
 from tests.jobs.test_privacy import KEY, Life, life
 
@@ -91,6 +94,12 @@ async def test_what_a_machine_that_was_down_brings_afterwards_is_nobodys(life: L
     row = await life.pool.fetchrow("SELECT * FROM delivery WHERE brand_id = $1", UUID(int=0))
     assert row is not None
     assert (row["status"], row["reason"]) == ("rejected", "unknown_brand")
+    click = ClickLine(
+        str(random_ids.new_id()), str(life.alice.id), str(random_ids.new_id()), 7, "", "Mozilla/5.0", "", ""
+    )
+    async with life.pool.acquire() as connection:
+        assert await record_clicks(connection, read_clicks([click]), Calendar()) == 0
+    assert {table: count for table, count in (await counts(life, life.alice)).items() if count} == {}
 
 
 async def test_keys_and_sources_end_and_links_close_before_anything_is_deleted(

@@ -26,10 +26,17 @@ class Calendar:
 
         A changed zone applies within a minute to the clicks counted from then on; days already counted stay.
         """
+        return await self._look_up(connection, brand_id) or "UTC"
+
+    async def knows(self, connection: Connection, brand_id: str) -> bool:
+        """Whether the brand exists; one that was deleted may be known for a minute more."""
+        return bool(await self._look_up(connection, brand_id))
+
+    async def _look_up(self, connection: Connection, brand_id: str) -> str:
         cached = self._zones.get(brand_id)
         if cached is not None and cached[1] > clock.monotonic_s():
             return cached[0]
-        name = await connection.fetchval("SELECT time_zone FROM brand WHERE id = $1", UUID(brand_id)) or "UTC"
+        name = await connection.fetchval("SELECT time_zone FROM brand WHERE id = $1", UUID(brand_id)) or ""
         if len(self._zones) >= CACHED_BRANDS:
             self._zones.clear()
         self._zones[brand_id] = (name, clock.monotonic_s() + FRESH_S)

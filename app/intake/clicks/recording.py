@@ -174,6 +174,9 @@ async def _record(connection: Connection, brands: Sequence[ReadClicks], calendar
         # The segment is removed after this commit.
         await connection.execute("SET LOCAL synchronous_commit = on")
         for read in brands:
+            if not await calendar.knows(connection, read.brand_id):
+                # It was deleted whole while a machine that was down held its clicks.
+                continue
             fresh = await add(connection, read)
             stored += len(fresh)
             if not fresh:
