@@ -13,9 +13,6 @@ from app.domain.orders import OrderReport
 PRIMARY, AMBIGUOUS = "=", "?"
 """How the names begin that only this service gives: an order's id in its shop system, and the order of all that gives an ambiguous name alone."""
 
-STORED_WITHOUT_SYSTEM = ("shopify", "woocommerce")
-"""Platforms that are shop systems, of which releases before stored reports that do not say so."""
-
 
 class Naming(NamedTuple):
     """The names that one report gives its order, the surest first; never empty. primary: its id in the shop system that sent the report."""

@@ -56,7 +56,7 @@ NO_FIELDS = PersonalFields()
 
 @dataclass(slots=True)
 class _Node:
-    """One name on the way to personal fields. action: what happens to the value, '' for nothing. guarded: what was read stays."""
+    """While a blotter is made: one name on the way to personal fields. action: what happens to the value, '' for nothing. guarded: what was read stays."""
 
     action: str = ""
     guarded: bool = False

@@ -17,11 +17,13 @@ import msgspec
 from app.database.transactions import Connection
 from app.domain import ids
 from app.domain.customers import PURPOSE, customer_key
+from app.domain.naming import PRIMARY
 from app.domain.orders import Parsed, read_click
 from app.intake.deliveries.messages import Message
 from app.intake.deliveries.recording import load_origins
 from app.intake.deliveries.replaying import stored_message
 from app.jobs.run import JobFailed, Run
+from app.platforms.registry import SHOP_SYSTEMS
 from app.secret import derive
 
 ORDERS_MAX = 10_000
@@ -95,7 +97,8 @@ async def find_visitors(connection: Connection, brand_id: UUID, subject: Subject
 async def find_orders(connection: Connection, brand_id: UUID, subject: Subject, visitors: Sequence[str]) -> list[UUID]:
     """The orders of a person, by their surviving ids. Raises JobFailed over `ORDERS_MAX`."""
     conversions = [] if subject.conversion_id is None else [ids.read("conversion", subject.conversion_id)]
-    names = [name for each in subject.order_ids for name in (each, f"shopify:{each}")]
+    primary = [f"{PRIMARY}{system}:{each}" for each in subject.order_ids for system in SHOP_SYSTEMS]
+    names = [*subject.order_ids, *primary]
     touches = [f"click:{each}" for each in subject.clicks] + [f"visitor:{each}" for each in visitors]
     rows = await connection.fetch(
         FOUND, brand_id, subject.customer_keys, conversions, subject.shop, names, touches, ORDERS_MAX + 1

@@ -16,7 +16,6 @@ from app.database import uuids
 from app.domain.naming import (
     AMBIGUOUS,
     PRIMARY,
-    STORED_WITHOUT_SYSTEM,
     Grouping,
     Naming,
     group,
@@ -25,6 +24,7 @@ from app.domain.naming import (
 )
 from app.domain.orders import OrderReport
 from app.orders.locks import LockedOrders, Root, head_of, lock_orders, lock_rows, merge, write_stubs
+from app.platforms.registry import SHOP_SYSTEMS
 
 # Inserts nothing where a name is ambiguous: what gives it must first be named without it.
 NAMES = """
@@ -278,7 +278,7 @@ async def _read_component(
     roots = dict(roots)
     shop, kind = next((root.shop, root.kind) for root in roots.values())
     while True:
-        facts = await connection.fetch(STORED, brand_id, sorted(roots), STORED_WITHOUT_SYSTEM)
+        facts = await connection.fetch(STORED, brand_id, sorted(roots), SHOP_SYSTEMS)
         namings = [*map(_naming_of_fact, facts), *reported]
         given = sorted({name for each in namings for name in each.names})
         given += [f"{AMBIGUOUS}{name}" for name in given]

@@ -13,9 +13,8 @@ from app.platforms.generic import pointers
 from app.platforms.generic.mapping import LineFields, RefundFields, given_fields, places, read_mapping
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.signature import NAMED
-from app.platforms.postback.presets import PRESETS
 from app.platforms.presets import resolve
-from app.platforms.registry import MAPPED, PLATFORMS
+from app.platforms.registry import MAPPED, PLATFORMS, platform_of
 from app.platforms.signing import set_up
 
 BLOTTERS_MAX = 1_024
@@ -59,11 +58,9 @@ def of_pixel() -> Personal:
 @lru_cache(maxsize=BLOTTERS_MAX)
 def of_source(platform: str, settings: str) -> Personal:
     """How messages of a source of this platform are blotted; settings: as JSON text."""
-    if platform == "postback":
-        names = {name for preset in PRESETS.values() for name in preset.names.get("customer", ())}
-        return Personal(
-            Blotter(fields_of(platform), paths=[("customers", [name]) for name in sorted(names)], folded=True)
-        )
+    names = sorted(platform_of(platform).customer_names())
+    if names:
+        return Personal(Blotter(fields_of(platform), paths=[("customers", [name]) for name in names], folded=True))
     table = _mapping(settings) if platform == MAPPED.name else None
     if table is None:
         own = [("ids", ["customer", "id"]), ("emails", ["customer", "email"])] if platform == MAPPED.name else []

@@ -25,6 +25,8 @@ EXAMPLE = shopify.PLATFORM
 """The platform in the API's examples."""
 MAPPED = generic.PLATFORM
 """The platform whose sources may have a mapping and a signature of their own."""
+SHOP_SYSTEMS = tuple(name for name, each in PLATFORMS.items() if each.is_shop_system({}))
+"""Platforms that are always the system a shop runs on, also where a report of a release before does not say so."""
 PARTIAL = tuple(name for name, each in PLATFORMS.items() if not each.reports_every_order)
 """Platforms that may leave out orders of the shop."""
 

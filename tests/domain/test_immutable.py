@@ -35,19 +35,12 @@ CLASSES = [
 ]
 RECORDS = [kind for kind in CLASSES if dataclasses.is_dataclass(kind)]
 STRUCTS = [kind for kind in CLASSES if issubclass(kind, msgspec.Struct)]
-SUMS = {"Reconciliation", "Waterfall", "_RefundState"}
-"""What adds up while it runs."""
+SUMS = {"Reconciliation", "Waterfall", "_Node", "_RefundState"}
+"""What adds up while it runs, or while it is made."""
 ONE_AN_ORDER = {
-    "Decision",
-    "Order",
-    "OrderColumns",
-    "Parsed",
-    "RefundOutcome",
-    "Signals",
-    "Sold",
-    "TrustRules",
+    "Decision", "DemandedOf", "Order", "OrderColumns", "Parsed", "PersonalFields", "PrivacyDemand", "RefundOutcome", "Signals", "Sold", "TrustRules",
     "_Books",
-}
+}  # fmt: skip
 """Structs that hold collections, one an order: the garbage collector may look at these."""
 
 

@@ -12,12 +12,13 @@ from uuid import UUID
 import asyncpg
 
 from app.domain import ids
-from app.domain.naming import STORED_WITHOUT_SYSTEM, naming_of
+from app.domain.naming import naming_of
 from app.domain.orders import Context
 from app.intake.deliveries.replaying import STORED, stored_message
 from app.orders.locks import lock_orders
 from app.orders.names import split_order
 from app.orders.recompute import OrderState, recompute_orders
+from app.platforms.registry import SHOP_SYSTEMS
 
 log = logging.getLogger("ariane.intake")
 
@@ -66,7 +67,7 @@ async def merged_orders(connection: asyncpg.Connection) -> list[MergedOrder]:
     """All such orders of all brands, at most LISTED_MAX_ROWS of each; [] for none. Reads every report of a webhook."""
     found = []
     for brand in await connection.fetch(BRANDS):
-        rows = await connection.fetch(MERGED, brand["id"], STORED_WITHOUT_SYSTEM, LISTED_MAX_ROWS)
+        rows = await connection.fetch(MERGED, brand["id"], SHOP_SYSTEMS, LISTED_MAX_ROWS)
         for id_, shop, order_id, status, primary_refs in rows:
             shown = ids.show("conversion", id_)
             found.append(MergedOrder(brand["name"], shown, shop, order_id, status, tuple(primary_refs)))

@@ -48,6 +48,7 @@ class Platform:
     reports_every_order: whether an order of the shop that it does not report is suspicious.
     is_shop_system: whether a source of these settings is the system that a shop runs on: each has a shop of its own (docs/connect/README.md).
     site_headers: headers (lower case) in which such a system names the shop's domain or address.
+    customer_names: names of fields, compared in any case, that name the customer, beside those of its `personal.toml`.
     settings: descriptions of the settings that it reads, by their names in the API.
     presets: names that the setting `preset` may have. secret_reason: where messages are not signed, why a source of these settings needs a secret
     all the same; None when it does not.
@@ -71,6 +72,7 @@ class Platform:
     reports_every_order: bool = True
     is_shop_system: Callable[[StoredSettings], bool] = lambda settings: False
     site_headers: tuple[str, ...] = ()
+    customer_names: Callable[[], Collection[str]] = tuple
     settings: Mapping[str, str] = field(default_factory=dict)
     presets: Collection[str] = ()
     preset_example: str = ""

@@ -26,6 +26,7 @@ PLATFORM = Platform(
     settings={"preset": "whose parameter names it uses; `ariane` by default."},
     preset_example="awin",
     presets=PRESETS,
+    customer_names=lambda: {name for preset in PRESETS.values() for name in preset.names.get("customer", ())},
     secret_reason=_secret_reason,
     guide_values=lambda settings: {"template": preset.template if (preset := preset_of(settings)) else ""},
 )
