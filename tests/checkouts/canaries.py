@@ -15,8 +15,8 @@ WORD = "Canary"
 NUMBER = 7_272_727_272
 """The customer's id where it is a number."""
 EMAIL = "canary.bird+shop@canary-mail.example"
-V4, V6 = "203.0.113.77", "2001:db8:7777::c0de"
-FOUND = (WORD.encode(), str(NUMBER).encode(), b"canary", b"203.0.113.77", b"2001:db8:7777", b"c0de")
+V4, V6 = "203.0.113.77", "2001:db8:7777::c0de:c0de"
+FOUND = (WORD.encode(), str(NUMBER).encode(), b"canary", b"203.0.113.77", b"2001:db8:7777", b"c0de:c0de")
 """What must be nowhere."""
 NAME = f"{WORD} Bird"
 PHONE = "+49 170 Canary"
