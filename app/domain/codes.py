@@ -20,10 +20,20 @@ FALLBACKS = 40
 # Without look-alikes and without vowels, so that no word is spelled by accident.
 RANDOM_ALPHABET = "23456789CDFGHKMNPQRTVWXZ"
 
+_SPELLED_OUT = str.maketrans({"Œ": "OE", "Æ": "AE", "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "ẞ": "SS"})
 _LOOK_ALIKES = str.maketrans(
-    {"O": "0", "I": "1", "L": "1", "Œ": "0E", "Æ": "AE", "Ø": "0", "Ł": "1", "Đ": "D", "Ð": "D", "Þ": "TH"}
-)
-_TYPED = re.compile(r"[0-9A-Za-zÀ-ÖØ-öø-ſ]+(?:[ ._-]+[0-9A-Za-zÀ-ÖØ-öø-ſ]+)*")
+    # One shape within an alphabet, and in two of them: Cyrillic, Greek; then letters that keyboards for Persian and for Arabic write differently.
+    "OIL" + "АВЕЅІЈКМНОРСТУХҮӀԚԜ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ" + "یىک",
+    "011" + "ABES1JKMH0PCTYXY1QW" + "ABEZH1KMN0PTYX" + "ييك",
+)  # fmt: skip
+_SHOWN_SIGNS = "- _ . % & + ! ' ’ * € $ £"
+_SIGNS = frozenset(_SHOWN_SIGNS) | {"\u200c", "\u200d"}
+"""What a code may have beside letters and digits, the joiners of Persian and Hindi among them. No separator of lists (, ; |), no mark-up."""
+_SPELLING_CLASSES = frozenset((0, 7, 8, 9, *range(84, 133)))
+# Joiners and variation selectors, which are marks without a shape.
+_INVISIBLE = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_MTAVRULI = range(0x1C90, 0x1CC0)
+_MTAVRULI_SHIFT = 0x1C90 - 0x10D0
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _PATTERN = re.compile(r"(?:[0-9A-Za-z_-]|\{[^{}]*\})*")
 
@@ -43,19 +53,55 @@ HARMLESS = _folded("SCUNTHORPE SHIITAKE SHITAKE PORNIC MERDEKA NEGRESCO UNIQUE M
 
 @lru_cache(maxsize=SPELLINGS_CACHED)
 def normalise(code: str) -> str:
-    """The form in which codes are compared: compatibility characters, case, accents, spaces, dashes and look-alikes folded.
+    """The form in which codes are compared: the letters and digits of `spell`, with look-alikes folded.
 
-    '' for a text without letters or digits. « léa-10 » and `LEA10` are one code; so are `LEAIO` and `LEA10`, which people cannot tell apart on a screen.
+    '' for a text without letters or digits. « léa-10 », `LEA 10 %` and `LEA10` are one code; so are `LEAIO` and `LEA10`, which people cannot tell
+    apart on a screen. docs/codes.md has the rules.
     """
-    decomposed = unicodedata.normalize("NFKD", code).upper()
-    return "".join(character for character in decomposed if character.isalnum()).translate(_LOOK_ALIKES)
+    return spell(code).translate(_LOOK_ALIKES)
+
+
+def spell(text: str) -> str:
+    """Only letters and digits of a text, in capitals, accents dropped, ligatures spelled out: « @léa.cœur » → LEACOEUR, « Лёна-١٠ » → ЛЕНА10."""
+    kept = "".join(map(_spelled, unicodedata.normalize("NFKD", text).upper().translate(_SPELLED_OUT)))
+    # A mark without the letter that carries it says nothing.
+    begin = next((at for at, each in enumerate(kept) if each.isalnum()), len(kept))
+    return unicodedata.normalize("NFC", kept[begin:])
+
+
+def _spelled(character: str) -> str:
+    """What a capital letter, digit or mark counts for; '' for everything else."""
+    if character.isascii():
+        return character if character.isalnum() else ""
+    digit = unicodedata.digit(character, None)
+    if digit is not None:
+        return str(digit)
+    if ord(character) in _MTAVRULI:
+        # Capitals of Georgian, which has none in print.
+        return chr(ord(character) - _MTAVRULI_SHIFT)
+    is_letter = character.isalnum() and not _is_ornament(character)
+    return character if is_letter or _is_vowel_sign(character) else ""
+
+
+def _is_ornament(character: str) -> bool:
+    """Whether a letter is none: apostrophes and tones that stand on their own (ʼ), and the Arabic lengthening stroke."""
+    return "\u02b0" <= character <= "\u02ff" or character == "\u0640"
+
+
+def _is_vowel_sign(character: str) -> bool:
+    """Whether a mark is part of the spelling, as the vowels of Hindi and Thai and the voicing of kana are; accents, and the points of Hebrew and
+    Arabic, which most people leave out, are not. The class by which Unicode places a mark tells them apart.
+    """
+    if unicodedata.category(character) not in ("Mn", "Mc") or _INVISIBLE.match(character):
+        return False
+    return unicodedata.combining(character) in _SPELLING_CLASSES
 
 
 def check_code(text: str) -> str:
     """A code as the brand wrote it, without surrounding spaces. Raises ValueError with one sentence."""
     code = unicodedata.normalize("NFKC", text).strip()
-    if not _TYPED.fullmatch(code):
-        raise ValueError("may have letters, digits, and spaces or - _ . between them")
+    if not code[:1].isalnum() or not all(map(_may_stand, code)):
+        raise ValueError(f"must begin with a letter or digit, and may have letters, digits, spaces and {_SHOWN_SIGNS}")
     folded = normalise(code)
     if len(folded) < CODE_CHARS_MIN:
         raise ValueError(f"must have at least {CODE_CHARS_MIN} letters or digits")
@@ -64,6 +110,10 @@ def check_code(text: str) -> str:
     if is_blocked(folded):
         raise ValueError("contains a word that nobody wants beside their name")
     return code
+
+
+def _may_stand(character: str) -> bool:
+    return character.isalnum() or character in _SIGNS or unicodedata.category(character) in ("Mn", "Mc")
 
 
 def is_blocked(folded: str) -> bool:
@@ -109,16 +159,9 @@ def _usable(code: str) -> bool:
 
 def _fill(pattern: str, words: Mapping[str, str]) -> str:
     def word(found: re.Match[str]) -> str:
-        return spell(words.get(found[1].upper(), ""))[:WORD_CHARS_MAX]
+        return spell(words.get(found[1], ""))[:WORD_CHARS_MAX]
 
-    return _PLACEHOLDER.sub(word, pattern).upper()[:CODE_CHARS_MAX].strip("-_")
-
-
-def spell(text: str) -> str:
-    """Only letters A-Z and digits of a text, accents dropped, ligatures spelled out: « @léa.cœur » → LEACOEUR."""
-    spelled = text.upper().replace("Œ", "OE").replace("Æ", "AE").replace("Ø", "O")
-    decomposed = unicodedata.normalize("NFKD", spelled)
-    return "".join(character for character in decomposed if character.isascii() and character.isalnum())
+    return _PLACEHOLDER.sub(word, pattern.upper())[:CODE_CHARS_MAX].strip("-_")
 
 
 def random_characters(random: int, count: int) -> tuple[int, str]:

@@ -69,8 +69,11 @@ WHERE named.brand_id = $1 AND named.touch = $2 AND root.codes @> ARRAY[$3::text]
 Typed = Annotated[
     str,
     AfterValidator(check_code),
-    Field(description=f"As shoppers type it, at most {CODE_CHARS_MAX} characters; compared without case, accents, spaces, dashes, look-alikes (0/O, 1/I/L)."),
-]  # fmt: skip
+    Field(
+        description=f"As shoppers type it, in any script, at most {CODE_CHARS_MAX} characters; "
+        "compared without case, accents, spaces, signs (- . % & …) and look-alikes (0/O, 1/I/L): docs/codes.md."
+    ),
+]
 Pattern = Annotated[str, Field(max_length=80), AfterValidator(check_pattern)]
 Redemptions = Annotated[int, Strict(), Field(ge=1, le=2_147_483_647)]
 
@@ -375,7 +378,8 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
     else:
         taken = await _take(session, values, body.code)
         if taken is None:
-            reason = f"{body.code!r} is taken, or cannot be told apart from another code (0/O, 1/I/L, accents and dashes count for nothing)"
+            why = "0/O and 1/I/L are one letter; accents, spaces and signs count for nothing"
+            reason = f"{body.code!r} is taken, or cannot be told apart from another code ({why})"
             raise Conflict.field("code", reason, code="code_taken")
         row = taken
     await _assign(session, row, pair, None, None)
