@@ -158,7 +158,7 @@ def _book(run: Run, order: Order, simulation: Simulation) -> None:
     run.ledger.orders.append(
         BookedOrder(
             order.at,
-            (order.cart.net_minor(),),
+            (order.cart.net_minor() if simulation.net_minor is None else simulation.net_minor,),
             (share,),
             order.cart.currency,
             shop=order.shop,

@@ -7,9 +7,11 @@ shipping states what was paid, and is compared with what was paid.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 
 import msgspec
 
+from app.domain.money import split
 from app.domain.orders import OrderReport, Witness, is_trusted
 
 USED, CONFIRMED, DIFFERS, NONE = "used", "confirmed", "differs", "none"
@@ -53,6 +55,15 @@ def net_of(report: OrderReport) -> int | None:
     if report.items_minor is None:
         return None
     return report.items_minor - (report.discount_minor or 0)
+
+
+def charged_part(charged_minor: int, total_minor: int, parts: Sequence[int | None]) -> tuple[int | None, ...]:
+    """Net, tax and shipping (None: not stated) where only a part of the total was charged: each in its proportion, and together with what else the
+    total holds exactly what was charged.
+    """
+    stated = [max(part or 0, 0) for part in parts]
+    shares = split(charged_minor, [Fraction(each) for each in (*stated, max(total_minor - sum(stated), 0))])
+    return tuple(None if part is None else share for part, share in zip(parts, shares, strict=False))
 
 
 def compare(

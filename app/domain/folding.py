@@ -6,12 +6,14 @@ same facts ends in the same order (tests/orders/test_record_properties.py).
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
+from math import floor
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from app.domain.amounts import EXACT, AmountCheck, Tolerance, compare, net_of
+from app.domain.amounts import EXACT, AmountCheck, Tolerance, charged_part, compare, net_of
 from app.domain.codes import normalise
 from app.domain.orders import REFUND, UNKNOWN_ORIGIN, Adjustment, Customer, OrderReport, Witness, is_trusted
 from app.domain.refunds import Effect, Sold, effects
@@ -112,10 +114,10 @@ def fold(
     unsigned witnesses alone, is `unverified`: outside revenue until a trusted one confirms it. So is one of an amount that pixels are not believed for.
     changes: what people decided. Once locked, its amounts, date and test mark are what had been received by then; what later witnesses
     would change is flagged `changed_after_lock`, and only refunds move money. tolerance: by how much two witnesses may differ without a flag.
-    Without any witness it is a stub: its refunds are stored and have no effect yet.
+    Without a witness that makes an order it is a stub: its refunds, and what became of its payment, are stored and have no effect yet.
     """
     once = sorted(_once(witnesses), key=lambda witness: witness.rank, reverse=True)
-    if not once:
+    if all(witness.report.stub for witness in once):
         return Order()
     standing = stand(changes)
     ranked = rank_reports(once, rules)
@@ -258,9 +260,36 @@ def _books(ranked: Sequence[Ranked], rules: TrustRules) -> _Books:
         paid = next((report for report in reports if report.total_minor is not None), None)
         if paid is not None and paid.total_minor is not None:
             totals[paid.total_currency or paid.currency or currency] = paid.total_minor
+        charged = _charged(reports, currency, totals)
+        if charged is not None:
+            net_minor, parts, totals = _of_charge(charged, net_minor, parts, totals, currency)
     lines = next((report.lines for report in in_currency if report.lines), ())
     sold = Sold(net_minor, currency, ordered_at(witnesses), totals, lines)
     return _Books(money, sold, parts, any(witness.report.test for witness in witnesses), too_much)
+
+
+def _charged(reports: Sequence[OrderReport], currency: str | None, totals: Mapping[str | None, int]) -> Fraction | None:
+    """The share of the total that was charged in the end, the largest that is stated; None: all of it."""
+    stated = [
+        Fraction(report.charged_minor, total)
+        for report in reports
+        if report.charged_minor is not None and (total := totals.get(report.currency or currency, 0)) > 0
+    ]
+    share = max(stated, default=None)
+    return None if share == 1 else share
+
+
+def _of_charge(
+    share: Fraction, net_minor: int, parts: Mapping[str, Any], totals: Mapping[str | None, int], currency: str | None
+) -> tuple[int, dict[str, Any], dict[str | None, int]]:
+    """Net, parts and totals of an order of which only this share was charged."""
+    left = {each: floor(total * share + Fraction(1, 2)) for each, total in totals.items()}
+    stated = (net_minor, parts["tax_minor"], parts["shipping_minor"])
+    net, tax, shipping = charged_part(left[currency], totals[currency], stated)
+    assert net is not None
+    items = None if parts["items_minor"] is None else max(floor(parts["items_minor"] * share + Fraction(1, 2)), net)
+    discount = None if items is None or parts["discount_minor"] is None else items - net
+    return net, dict(zip(PARTS, (items, discount, tax, shipping), strict=True)), left
 
 
 def _pixel_amount(ranked: Sequence[Ranked], currency: str | None, rules: TrustRules) -> tuple[Witness | None, bool]:

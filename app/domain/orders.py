@@ -116,11 +116,13 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     estimated: net was computed from the total paid, without knowing tax and shipping.
     code_ids: ids that the shop system has for codes it does not spell out (Stripe's `promo_…`); compared exactly, mapped by the brand.
     total_minor: the total paid, tax and shipping included, in `total_currency` (None: in `currency`); refunds that are gross are parts of it.
+    charged_minor: what of that total was charged in the end, in `currency`: of an authorised payment a part may be captured.
     refund_ids: every refund as of this version, where the shop lists them all: one that is missing from a newer list was deleted.
     origin: one of `ORIGINS`.
     proofs: names of the order that strangers cannot guess (its checkout token, its key): an unsigned report that carries one is about this order.
     system: the shop system that calls the order by its own id, `refs[0]`: two ids are two orders, whatever number they share. None: somebody else.
     lists_codes: `codes` and `code_ids` are all codes of the order as of this version, even where there are none.
+    stub: alone it makes no order. It holds refunds (one may arrive first), or says what became of the payment of an order that others report.
     """
 
     shop: str
@@ -137,6 +139,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     net_minor: int | None = None
     total_minor: int | None = None
     total_currency: str | None = None
+    charged_minor: int | None = None
     estimated: bool = False
     paid: bool | None = None
     codes: tuple[str, ...] = ()
@@ -152,8 +155,12 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     system: str | None = None
     proofs: tuple[str, ...] = ()
     lists_codes: bool = False
-    # An order that only refunds name yet (a refund that arrived first) states nothing of itself.
     stub: bool = False
+
+    @property
+    def is_witness(self) -> bool:
+        """Whether it states anything of the order itself, and not of its refunds alone."""
+        return not self.stub or self.paid is not None
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

@@ -163,7 +163,7 @@ async def add_facts(
     for index, (conversion_id, report, receipt) in enumerate(reports):
         assert receipt.received_at.tzinfo is not None
         facts = reported.setdefault(conversion_id, OrderFacts())
-        if not report.stub:
+        if report.is_witness:
             facts.witnesses.append(fact_of(index, Witness, report))
             touches.update((touch, conversion_id) for touch in _touch_names(report))
         facts.adjustments.extend(fact_of(index, Adjustment, refund) for refund in report.refunds)

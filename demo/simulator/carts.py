@@ -87,6 +87,14 @@ def cumulative_shares(amounts: list[int], part: int, whole: int) -> list[int]:
     return found
 
 
+def first_part(amount: int, weights: tuple[int, ...]) -> int:
+    """The first part of an amount that is divided by these weights to the last minor unit: the largest remainders are rounded up."""
+    whole = sum(weights)
+    missing = amount - sum(amount * weight // whole for weight in weights)
+    by_remainder = sorted(range(len(weights)), key=lambda index: (-(amount * weights[index] % whole), index))
+    return amount * weights[0] // whole + (1 if 0 in by_remainder[:missing] else 0)
+
+
 def decimal(minor: int, decimals: int = 2) -> str:
     """Minor units as shops write amounts: 4990 is 49.90, or with more decimals 49.900000."""
     return f"{minor // 100}.{minor % 100:02d}{'0' * (decimals - 2)}"

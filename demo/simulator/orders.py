@@ -67,12 +67,14 @@ class Simulation:
     """Everything a shop sends about one order.
 
     order_id: the name that its thank-you page and its server use. messages: each inner tuple is sent in its order, the tuples in any order.
-    refunds: what the messages must come to.
+    refunds: what the messages must come to. net_minor: what the order itself must come to where that is not its cart: of an authorised payment
+    only a part was captured.
     """
 
     order_id: str
     messages: tuple[tuple[Message, ...], ...]
     refunds: tuple[ExpectedRefund, ...] = ()
+    net_minor: int | None = None
 
 
 def in_any_order(*messages: Message) -> tuple[tuple[Message, ...], ...]:

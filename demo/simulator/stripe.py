@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from demo.simulator.carts import Cart, cumulative_shares
+from demo.simulator.carts import Cart, cumulative_shares, first_part
 from demo.simulator.messages import Json, Message, document, hmac_sha256, post, unix_s
 from demo.simulator.orders import Evidence, ExpectedRefund, Order, Shop, Simulation, in_any_order
 
@@ -115,6 +115,17 @@ def dispute(
     return event(f"charge.dispute.{kind}", thing | fields, at_s=at_s)
 
 
+def credit_note_object(note_id: str, invoice_id: str, amount: int, net: int, created_s: int, **fields: Any) -> Json:
+    """A credit note of a paid invoice, to the customer's balance."""
+    return {
+        "id": note_id, "object": "credit_note", "invoice": invoice_id, "currency": "eur", "status": "issued", "type": "post_payment",
+        "amount": amount, "total": amount, "total_excluding_tax": net, "subtotal": net, "amount_shipping": 0, "shipping_cost": None,
+        "total_taxes": [{"amount": amount - net, "tax_behavior": "exclusive", "type": "tax_rate_details"}], "pre_payment_amount": 0,
+        "post_payment_amount": amount, "out_of_band_amount": None, "refunds": [], "customer_balance_transaction": f"cbtxn_{note_id}",
+        "memo": None, "created": created_s, "effective_at": created_s, "livemode": True, **fields,
+    }  # fmt: skip
+
+
 def sale(cart: Cart, at: datetime, code: str) -> Message:
     """checkout.session.completed of a paid order, with the code as it was typed in the metadata."""
     own = {"id": f"cs_live_{cart.number}", "payment_intent": f"pi_{cart.number}", "metadata": {"code": code}}
@@ -139,10 +150,25 @@ def simulate(order: Order, evidence: Evidence) -> Simulation:
     """The session or invoice, and what was refunded of its payment."""
     messages = _invoice(order, evidence) if _is_renewal(order) else _session(order, evidence)
     returned, expected = _returned(order)
-    return Simulation(_order_id(order), in_any_order(*messages, *returned), expected)
+    return Simulation(_order_id(order), in_any_order(*messages, *returned), expected, _net_of_part(order))
+
+
+def _net_of_part(order: Order) -> int | None:
+    """What the order is worth where only a part of it was captured, or the rest credited before its payment; None elsewhere."""
+    if order.outcome not in ("captured_in_part", "credited_before"):
+        return None
+    paid = order.cart.totals()
+    return first_part(_part(order), (order.cart.net_minor(), paid["tax"], order.cart.shipping_minor))
+
+
+def _part(order: Order) -> int:
+    """What is captured, or left to pay."""
+    return _total(order) * (order.number % 7 + 1) // 8
 
 
 def _is_renewal(order: Order) -> bool:
+    if order.outcome in ("credited_before", "credited_to_balance"):
+        return True
     return order.number % 5 == 0 and order.outcome in ("kept", "line_returned", "lines_returned", "all_returned")
 
 
@@ -183,8 +209,9 @@ def _session(order: Order, evidence: Evidence) -> list[Message]:
         "discounts": [],
     }
     _redeem(thing, order, evidence)
+    authorised = order.outcome in ("captured", "captured_in_part", "not_captured")
     late = order.outcome == "payment_failed" or (order.outcome == "kept" and order.number % 7 == 1)
-    first = thing | {"payment_status": "unpaid"} if late else thing
+    first = thing | {"payment_status": "unpaid"} if late or authorised else thing
     events = [_event(order, "checkout.session.completed", first, order.at)]
     if order.outcome == "payment_failed":
         events.append(_event(order, "checkout.session.async_payment_failed", first, order.returned_at[0]))
@@ -216,6 +243,7 @@ def _redeem(thing: Json, order: Order, evidence: Evidence) -> None:
 def _invoice(order: Order, evidence: Evidence) -> list[Message]:
     """A period of a subscription, and since 2025 the message of its own that says which payment paid it."""
     paid, invoice_id = order.cart.totals(), f"in_{order.number}"
+    left = _part(order) if order.outcome == "credited_before" else paid["total"]
     subscribed = {} if evidence.click_id is None else {"click_id": evidence.click_id}
     thing = invoice_object() | {
         "id": invoice_id,
@@ -227,8 +255,10 @@ def _invoice(order: Order, evidence: Evidence) -> list[Message]:
         "customer_email": f"customer{order.number}@example.com",
         "subtotal": paid["lines"],
         "total": paid["total"],
-        "amount_due": paid["total"],
-        "amount_paid": paid["total"],
+        "amount_due": left,
+        "amount_paid": left,
+        "pre_payment_credit_notes_amount": paid["total"] - left,
+        "post_payment_credit_notes_amount": 0,
         "amount_shipping": order.cart.shipping_minor,
         "shipping_cost": None,
         "total_excluding_tax": paid["total"] - paid["tax"],
@@ -243,7 +273,7 @@ def _invoice(order: Order, evidence: Evidence) -> list[Message]:
         "id": f"inpay_{order.number}",
         "object": "invoice_payment",
         "invoice": invoice_id,
-        "amount_paid": paid["total"],
+        "amount_paid": left,
         "livemode": not order.test,
         "payment": {"type": "payment_intent", "payment_intent": _intent_id(order)},
         "status": "paid",
@@ -278,7 +308,64 @@ def _returned(order: Order) -> tuple[list[Message], tuple[ExpectedRefund, ...]]:
             ], ()
         case "payment_failed":
             return [], (ExpectedRefund(net, first),)
+        case "captured":
+            return _captured(order, total, first), ()
+        case "captured_in_part":
+            return _captured(order, _part(order), first), ()
+        case "not_captured":
+            return _given_up(order, first), (ExpectedRefund(net, first),)
+        case "credited_to_balance":
+            return _credited(order), order.line_refunds()
     return [], ()
+
+
+def _captured(order: Order, amount: int, at: datetime) -> list[Message]:
+    """Both messages of a capture; what was not captured is released, and stands in the charge's `amount_refunded`."""
+    charge = _charge(order, _total(order) - amount) | {"amount_captured": amount, "captured": True}
+    intent = _held(order) | {"status": "succeeded", "amount_received": amount}
+    return [_event(order, "charge.captured", charge, at), _event(order, "payment_intent.succeeded", intent, at)]
+
+
+def _given_up(order: Order, at: datetime) -> list[Message]:
+    charge = _charge(order, _total(order)) | {"amount_captured": 0, "captured": False}
+    intent = _held(order) | {"status": "canceled", "amount_received": 0, "cancellation_reason": "automatic"}
+    return [_event(order, "payment_intent.canceled", intent, at), _event(order, "charge.expired", charge, at)]
+
+
+def _held(order: Order) -> Json:
+    """The payment intent of an order that is authorised first."""
+    found: Json = document("stripe_fixture_payment_intent.json") | {
+        "id": _intent_id(order),
+        "livemode": not order.test,
+        "amount": _total(order),
+        "amount_capturable": 0,
+        "capture_method": "manual",
+        "currency": order.cart.currency.lower(),
+        "latest_charge": f"ch_LaunchDay{order.number}",
+        "metadata": {},
+    }
+    return found
+
+
+def _credited(order: Order) -> list[Message]:
+    """A credit note to the customer's balance for each line that is returned."""
+    return [
+        _event(
+            order,
+            "credit_note.created",
+            credit_note_object(
+                f"cn_LaunchDay{order.number}_{index}",
+                f"in_{order.number}",
+                order.cart.charged_minor(index),
+                order.cart.net_minor(index),
+                unix_s(order.returned_at[index]),
+                currency=order.cart.currency.lower(),
+                livemode=not order.test,
+            ),
+            order.returned_at[index],
+        )
+        for index in order.returned_lines
+    ]
 
 
 def _refunds(order: Order, amounts: Sequence[int], times: Sequence[datetime]) -> list[Message]:
@@ -349,6 +436,11 @@ SHOP = Shop(
         "chargeback",
         "chargeback_won",
         "payment_failed",
+        "captured",
+        "captured_in_part",
+        "not_captured",
+        "credited_before",
+        "credited_to_balance",
     ),
     simulate=simulate,
     sign=sign_while_rolled,

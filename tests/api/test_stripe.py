@@ -1,6 +1,8 @@
 """A shop on Stripe, end to end: its source, its code with the id Stripe has for it, its signed events through the door, the order and its report."""
 
+import itertools
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,62 @@ async def test_a_subscription_s_first_invoice_is_its_session_s_order_and_its_ref
     assert (await order_of(as_alice, "pi_123"))["id"] == order["id"]
     again = await order_of(as_alice, "in_2")
     assert (again["id"] != order["id"], again["refunded_minor"]) == (True, 0)
+
+
+# ── Credit notes and payments that are authorised first ──────────────────────────────────────────────────────────────
+
+CASES = Path(__file__).parents[1] / "samples" / "cases"
+TAKEN = ("status", "net_minor", "refunded_minor")
+RIGHT = {
+    # Of 120.00 with tax 36.00 are credited before payment: 84.00, of which 70.00 net.
+    "43-stripe-prepayment-credit-note": ("approved", 7_000, 0),
+    "44-stripe-credit-note-to-balance": ("approved", 10_000, 5_000),
+    # Cancelled: nothing is left. It stays what it was, a pending order.
+    "45-stripe-manual-capture-cancelled": ("pending", 5_000, 5_000),
+    "46-stripe-manual-capture-captured": ("approved", 5_000, 0),
+    "47-stripe-partial-capture": ("approved", 3_000, 0),
+}
+
+
+@pytest.mark.parametrize("case", RIGHT)
+async def test_what_stripe_says_of_a_payment_comes_to_the_same_in_any_order(
+    case: str, shop: Shop, code: Json, as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient
+) -> None:
+    said = json.loads((CASES / f"{case}.json").read_text())
+    for turn, events in enumerate(itertools.permutations(said)):
+        # Each order of arrival is another shopper's order.
+        told = json.loads(json.dumps(events).replace(f"_{case[:2]}", f"_{case[:2]}_{turn}"))
+        for each in told:
+            assert await shop.post(event(each["type"], each["object"], id=f"evt_{turn}_{each['type']}")) == [200]
+    orders = (await as_alice.get("/v1/conversions")).json()["data"]
+    assert {tuple(order[name] for name in TAKEN) for order in orders} == {RIGHT[case]}
+    assert len(orders) == math.factorial(len(said))
+    for order in orders:
+        shown = (await as_alice.get(f"/v1/conversions/{order['id']}")).json()
+        assert shown["attribution"]["credits"][0]["code_id"] == code["id"]
+    assert (await as_charlie.get("/v1/conversions")).json()["data"] == []
+    kept = (await as_alice.get("/v1/deliveries", params={"limit": 100})).json()["data"]
+    assert {(each["status"], each["reason"]) for each in kept} == {("recorded", None)}
+
+
+async def test_a_payment_that_nobody_ordered_here_is_no_order(shop: Shop, as_alice: httpx2.AsyncClient) -> None:
+    _, *payment = json.loads((CASES / "47-stripe-partial-capture.json").read_text())
+    await shop.post(*(event(each["type"], each["object"], id=f"evt_{each['type']}") for each in payment))
+    assert (await as_alice.get("/v1/conversions")).json()["data"] == []
+
+
+async def test_a_receipt_is_joined_to_its_paid_session_whichever_message_says_so(
+    shop: Shop, as_alice: httpx2.AsyncClient
+) -> None:
+    # Stripe makes the receipt after the payment: its session does not name it, nor does it name its payment since 2025-03-31.
+    bought = session(invoice=None, metadata={"code": "LEA10"}, discounts=[])
+    receipt = invoice(
+        id="in_9", billing_reason="manual", currency="eur", total=4999, total_excluding_tax=4000, payments=None
+    )
+    paid_by = event("invoice_payment.paid", {"invoice": "in_9", "payment": {"payment_intent": "pi_123"}})
+    await shop.post(receipt, bought, paid_by)
+    [order] = (await as_alice.get("/v1/conversions")).json()["data"]
+    assert (order["order_id"], order["net_minor"]) == (bought["data"]["object"]["id"], 4000)
 
 
 async def test_a_wrong_secret_is_told_and_nothing_is_recorded(shop: Shop, as_alice: httpx2.AsyncClient) -> None:

@@ -134,6 +134,11 @@ def _stripe() -> Iterator[Bird]:
         "customer": "cus_Canary",
     }
     yield Bird(CHECKOUTS["stripe"], charge)
+    note = stripe.credit_note_object(
+        "cn_1", "in_1", 500, 400, 1_795_305_134, memo=FREE, pdf=f"https://pay.stripe.com/{WORD}"
+    )
+    note |= {"customer": "cus_Canary", "metadata": {"gift_for": NAME}}
+    yield Bird(CHECKOUTS["stripe"], stripe.event("credit_note.created", note))
     created = stripe.session() | {"id": "evt_created", "type": "customer.created"}
     created["data"] = {"object": {"id": "cus_1", "object": "customer", **who}}
     yield Bird(CHECKOUTS["stripe"], created)

@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.domain.amounts import AMOUNTS, EXACT, AmountCheck, Tolerance
+from app.domain.amounts import AMOUNTS, EXACT, AmountCheck, Tolerance, charged_part
 from app.domain.folding import Order, fold
 from app.domain.orders import (
     TRUST_PIXEL,
@@ -177,3 +179,54 @@ def test_an_approved_order_may_be_locked_when_it_has_been_quiet_for_a_day_or_peo
     assert fold([shop(net_minor=10_000)], []).lockable_at is None
     assert fold([shop(net_minor=10_000, paid=True, test=True)], []).lockable_at is None
     assert fold([paid], [], changes=[LOCK]).lockable_at is None
+
+
+# ── Orders of which only a part was charged ──────────────────────────────────────────────────────────────────────────
+
+minor = st.integers(0, 10**9)
+
+
+@given(minor, st.none() | minor, st.none() | minor, minor, minor)
+def test_the_parts_of_what_was_charged_add_up_to_it(
+    net: int, tax: int | None, shipping: int | None, rest: int, charged: int
+) -> None:
+    total = net + (tax or 0) + (shipping or 0) + rest
+    found = charged_part(charged, total, (net, tax, shipping))
+    assert [part is None for part in found] == [False, tax is None, shipping is None]
+    left = charged - sum(part or 0 for part in found)
+    assert left == 0 if rest == 0 or total == 0 else abs(left * total - charged * rest) < total
+    if total:
+        for part, whole in zip(found, (net, tax, shipping), strict=True):
+            assert part is None or whole is None or abs(part * total - charged * whole) < total
+
+
+def captured(charged: int | None, **fields: Any) -> Witness:
+    return said(TRUST_WEBHOOK, "hook", version=9, charged_minor=charged, paid=True, stub=True, **fields)
+
+
+def test_an_order_is_worth_what_was_charged_of_its_total_and_its_refunds_are_parts_of_that() -> None:
+    sold = said(
+        TRUST_WEBHOOK,
+        "hook",
+        net_minor=4_000,
+        tax_minor=800,
+        shipping_minor=200,
+        items_minor=5_000,
+        discount_minor=1_000,
+    )
+    for charged, worth in ((5_000, 4_000), (2_500, 2_000), (1, 1), (None, 4_000), (6_000, 4_800)):
+        order = fold([sold, captured(charged)], [])
+        assert (order.net_minor, order.status) == (worth, "approved")
+        assert order.items_minor == worth + (order.discount_minor or 0)
+    # The largest: each capture states the sum of all so far.
+    assert fold([captured(1_000), sold, captured(2_500)], []).net_minor == 2_000
+
+
+def test_what_was_charged_in_another_currency_is_a_share_of_the_total_in_that_one() -> None:
+    sold = said(TRUST_WEBHOOK, "hook", net_minor=4_000, tax_minor=1_000, total_minor=10_000, total_currency="USD")
+    assert fold([sold, captured(5_000, currency="USD")], []).net_minor == 2_000
+    assert fold([sold, captured(5_000, currency="GBP")], []).net_minor == 4_000
+
+
+def test_a_payment_alone_is_no_order() -> None:
+    assert fold([captured(1_000)], []) == Order()

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from app.domain.folding import Order, fold
 from app.domain.orders import (
@@ -31,13 +32,25 @@ def read(event: Json, context: Context = CONTEXT) -> Parsed:
     return parse(json.dumps(event).encode(), {}, context)
 
 
+def said(body: Json, context: Context = CONTEXT) -> OrderReport:
+    """The one report of an event that has one."""
+    parsed = read(body, context)
+    assert parsed.rejected is None, parsed
+    [report] = parsed.reports
+    return report
+
+
+def money(report: OrderReport) -> tuple[Any, ...]:
+    return report.currency, report.net_minor, report.tax_minor, report.shipping_minor, report.total_minor
+
+
 def folded(*events: Json) -> Order:
     """The order that these events make, all of which are of one order."""
     witnesses: list[Witness] = []
     adjustments: list[Adjustment] = []
     for event in events:
         for report in _reports(json.dumps(event)):
-            if not report.stub:
+            if report.is_witness:
                 digest = content_hash(LINE, encode_report(report))
                 witnesses.append(Witness(report, TRUST_WEBHOOK, digest, RECEIVED, "hook", "stripe"))
             adjustments += [_adjustment(refund) for refund in report.refunds]

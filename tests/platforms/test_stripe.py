@@ -10,28 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.money import exponent
-from app.domain.orders import Context, Customer, OrderReport, RefundReport
+from app.domain.orders import Customer, OrderReport, RefundReport
 from app.platforms.registry import platform_of
 from app.platforms.stripe.amounts import THREE_DECIMAL, ZERO_DECIMAL, stripe_exponent, to_iso, to_stripe
 from app.platforms.stripe.webhook import READERS, parse
 from demo.simulator.messages import Json, document
 from demo.simulator.stripe import COMPLETED_S, charge_refunded, dispute, event, intent, invoice, refund, session, totals
-from tests.platforms.stripe_life import CONTEXT, PROMO, folded, read
+from tests.platforms.stripe_life import CONTEXT, PROMO, folded, money, read, said
 
 CLICK = "clk_01k80kd5n3eq1azk8cw3y4vw17"
 NOON = datetime.fromtimestamp(COMPLETED_S, UTC)
-
-
-def said(body: Json, context: Context = CONTEXT) -> OrderReport:
-    """The one report of an event that has one."""
-    parsed = read(body, context)
-    assert parsed.rejected is None, parsed
-    [report] = parsed.reports
-    return report
-
-
-def money(report: OrderReport) -> tuple[Any, ...]:
-    return report.currency, report.net_minor, report.tax_minor, report.shipping_minor, report.total_minor
 
 
 # ── checkout.session.completed ───────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ from fractions import Fraction
 import msgspec
 from msgspec.structs import replace
 
+from app.domain.amounts import charged_part
 from app.domain.money import split
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport
 from app.domain.strict_json import Unreadable
@@ -32,7 +33,7 @@ from app.platforms.stripe.fields import (
 
 INTENT, OPEN_SESSION, INVOICE, PAID_SESSION, SETTLED_SESSION = range(5)
 """Versions of the reports of one order, by what they are and not by when they came. An intent has no tax; a session that is not paid yet is worth less
-than the invoice, a paid one more; the outcome of a delayed payment (SEPA, bank transfer) is final."""
+than the invoice, a paid one more; the outcome of a delayed payment (SEPA, bank transfer) or of an authorised one is final."""
 
 PAID = {"paid": True, "no_payment_required": True, "unpaid": False}
 PAYMENTS_MAX = 100
@@ -211,19 +212,34 @@ def read_invoice(event: Event, context: Context) -> Parsed:
         test=event.test,
     )
     reason = text_of(invoice.get("billing_reason"))
-    shipping = amounts.amount(invoice, "amount_shipping") or 0
-    shipping -= _tax_within(invoice.get("shipping_cost"), shipping, amounts)
-    money = _money(amounts, total, _invoice_tax(invoice, amounts, total), shipping)
+    credited = amounts.amount(invoice, "pre_payment_credit_notes_amount") or 0
+    money = _less_credited(billed(invoice, amounts, total), credited)
     notes = ([reason] if reason else []) + unfilled_of(metadata, context)
     return Parsed(reports=(_with_money(report, money),), notes=tuple(notes))
 
 
+def billed(invoice: Json, amounts: StripeAmountReader, total: int | None) -> Money:
+    """The amounts of an invoice or credit note."""
+    shipping = amounts.amount(invoice, "amount_shipping") or 0
+    shipping -= _tax_within(invoice.get("shipping_cost"), shipping, amounts)
+    return _money(amounts, total, _invoice_tax(invoice, amounts, total), shipping)
+
+
+def _less_credited(money: Money, credited: int) -> Money:
+    """What is left of an invoice after credit notes that came before its payment: they lower what is due, and leave its `total` as it was."""
+    if not credited or not money.total_minor:
+        return money
+    left = max(money.total_minor - credited, 0)
+    net, tax, shipping = charged_part(left, money.total_minor, (money.net_minor, money.tax_minor, money.shipping_minor))
+    return replace(money, net_minor=net, tax_minor=tax, shipping_minor=shipping, total_minor=left)
+
+
 def _invoice_tax(invoice: Json, amounts: StripeAmountReader, total: int | None) -> int | None:
-    """The tax of an invoice, in whichever field its API version has it; None where there is none."""
+    """The tax of an invoice or credit note, in whichever field its API version has it; None where there is none."""
     before = amounts.amount(invoice, "total_excluding_tax")
     if before is not None and total is not None:
         return max(total - before, 0)
-    for name in ("total_taxes", "total_tax_amounts"):
+    for name in ("total_taxes", "total_tax_amounts", "tax_amounts"):
         if isinstance(invoice.get(name), list):
             return sum(amounts.amount(tax, "amount") or 0 for tax in objects(invoice.get(name), TAXES_MAX, name))
     return amounts.amount(invoice, "tax")
@@ -248,17 +264,25 @@ def read_invoice_payment(event: Event, context: Context) -> Parsed:
 
 
 def read_intent(event: Event, context: Context) -> Parsed:
-    """A payment of the shop's own checkout, if its metadata names a click, visitor or code; others are reported by their session or invoice."""
+    """A payment of the shop's own checkout, if its metadata names a click, visitor or code; others are reported by their session or invoice.
+
+    One that was authorised first also says, of whichever order it is, what of it was captured.
+    """
     intent = event.thing
     intent_id = _id_of(intent, "payment intent")
     metadata = metadata_of(intent.get("metadata"))
     codes, _ = codes_of({}, metadata)
     clicks, visitor = clicks_of(metadata, context), visitor_in(metadata)
-    if not (codes or clicks or visitor):
-        return Parsed(ignored="no_code_or_click")
     amounts = amounts_of(intent)
-    total = amounts.amount(intent, "amount_received")
-    total = amounts.amount(intent, "amount") if total is None else total
+    total, received = amounts.amount(intent, "amount"), amounts.amount(intent, "amount_received")
+    total = received if total is None else total
+    captured = (
+        [_captured(context, names(intent_id, intent.get("latest_charge")), amounts.currency, received)]
+        if received is not None and (received != total or _is_captured_by_hand(intent))
+        else []
+    )
+    if not (codes or clicks or visitor):
+        return Parsed(reports=tuple(captured), ignored=None if captured else "no_code_or_click")
     details = _object(intent.get("amount_details"))
     tax = amounts.amount(_object(details.get("tax")), "total_tax_amount")
     shipping = amounts.amount(_object(details.get("shipping")), "amount")
@@ -277,7 +301,73 @@ def read_intent(event: Event, context: Context) -> Parsed:
         test=event.test,
     )
     notes = tuple(unfilled_of(metadata, context))
-    return Parsed(reports=(_with_money(report, _money(amounts, total, tax, shipping)),), notes=notes)
+    return Parsed(reports=(_with_money(report, _money(amounts, total, tax, shipping)), *captured), notes=notes)
+
+
+# ── Payments that were authorised first ──────────────────────────────────────────────────────────────────────────────
+
+
+def read_capture(event: Event, context: Context) -> Parsed:
+    """`charge.captured`: the payment of an order was authorised and is made now, in whole or in part."""
+    charge = event.thing
+    currency = amounts_of(charge).currency
+    captured, _ = captured_of(charge)
+    return Parsed(reports=(_captured(context, payment_names(charge), currency, captured),))
+
+
+def read_release(event: Event, context: Context) -> Parsed:
+    """`payment_intent.canceled`, and `charge.expired`: what was authorised is never charged, so nothing is left of the order."""
+    thing = event.thing
+    is_charge = event.type == "charge.expired"
+    refs = payment_names(thing) if is_charge else names(thing.get("id"), thing.get("latest_charge"))
+    return Parsed(reports=(released(event, context, refs),))
+
+
+def released(event: Event, context: Context, refs: tuple[str, ...]) -> OrderReport:
+    """The cancellation of an order whose payment was given up before anything was charged."""
+    if not refs:
+        raise Unreadable("not_an_order", "the payment has no id")
+    cancelled = RefundReport("payment_canceled", kind="cancellation", full=True, occurred_at=event.created_at)
+    return OrderReport(shop=context.shop, kind="sale", refs=refs, refunds=(cancelled,), stub=True)
+
+
+def captured_of(charge: Json) -> tuple[int | None, int]:
+    """What was captured of a charge (None: not stated), and what was released of it, which Stripe counts among `amount_refunded`.
+
+    Before `amount_captured` there was only that sum, which right after a capture is what was released.
+    """
+    amounts = amounts_of(charge)
+    whole, captured = amounts.amount(charge, "amount"), amounts.amount(charge, "amount_captured")
+    if whole is None:
+        return captured, 0
+    if captured is None:
+        return whole - (amounts.amount(charge, "amount_refunded") or 0), 0
+    return captured, max(whole - captured, 0)
+
+
+def _captured(context: Context, refs: tuple[str, ...], currency: str | None, charged_minor: int | None) -> OrderReport:
+    """What became of an authorised payment. Whose order it is, its session or its intent's metadata say: alone it makes none."""
+    return OrderReport(
+        shop=context.shop,
+        kind="sale",
+        refs=refs,
+        version=SETTLED_SESSION,
+        currency=currency,
+        charged_minor=charged_minor,
+        paid=True,
+        stub=True,
+    )
+
+
+def _is_captured_by_hand(intent: Json) -> bool:
+    """Whether the payment was authorised first: by its own setting, or by that of a payment method."""
+    options = _object(intent.get("payment_method_options")).values()
+    return "manual" in (intent.get("capture_method"), *(_object(each).get("capture_method") for each in options))
+
+
+def payment_names(charge: Json) -> tuple[str, ...]:
+    """The names that a charge gives its order."""
+    return names(charge.get("payment_intent"), charge.get("id"), charge.get("invoice"))
 
 
 # ── What they have in common ─────────────────────────────────────────────────────────────────────────────────────────

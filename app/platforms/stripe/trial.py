@@ -1,4 +1,4 @@
-"""Stripe's events about a made-up order: `checkout.session.completed` and `refund.created`, not in live mode."""
+"""Stripe's events about a made-up order: `checkout.session.completed`, `charge.captured` and `refund.created`, not in live mode."""
 
 import hmac
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ MESSAGES = read_messages(__file__)
 
 
 def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
-    """A paid session with the click in `client_reference_id` and the code in its metadata, and a refund of part of it. No tax and no shipping."""
+    """A session with the click in `client_reference_id` and the code in its metadata, whose payment was authorised; its capture, which is no second
+    order; and a refund of part of it. No tax and no shipping.
+    """
     values = {
         "number": trial.number,
         "currency": trial.currency.lower(),
@@ -38,6 +40,9 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
     return TrialMessages(
         # The one name that the session and its refund have in common.
         order_id=f"pi_rehearsal{trial.number}",
-        order=(request("session", "checkout.session.completed", trial.ordered_at),),
+        order=(
+            request("session", "checkout.session.completed", trial.ordered_at),
+            request("charge", "charge.captured", trial.ordered_at),
+        ),
         refund=(request("refund", "refund.created", trial.refunded_at),),
     )

@@ -12,8 +12,16 @@ from app.domain.orders import Context, Parsed
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import read_object, text_of
 from app.platforms.stripe.fields import seconds_of
-from app.platforms.stripe.orders import Event, read_intent, read_invoice, read_invoice_payment, read_session
-from app.platforms.stripe.refunds import read_charge, read_dispute, read_refund
+from app.platforms.stripe.orders import (
+    Event,
+    read_capture,
+    read_intent,
+    read_invoice,
+    read_invoice_payment,
+    read_release,
+    read_session,
+)
+from app.platforms.stripe.refunds import read_charge, read_credit_note, read_dispute, read_refund
 
 READERS: Mapping[str, Callable[[Event, Context], Parsed]] = {
     "checkout.session.completed": read_session,
@@ -24,6 +32,11 @@ READERS: Mapping[str, Callable[[Event, Context], Parsed]] = {
     "invoice.payment_succeeded": read_invoice,
     "invoice_payment.paid": read_invoice_payment,
     "payment_intent.succeeded": read_intent,
+    "payment_intent.canceled": read_release,
+    "charge.captured": read_capture,
+    "charge.expired": read_release,
+    "credit_note.created": read_credit_note,
+    "credit_note.voided": read_credit_note,
     "charge.refunded": read_charge,
     "charge.refund.updated": read_refund,
     "refund.created": read_refund,
