@@ -1,5 +1,6 @@
 """WooCommerce: the order of its REST documentation with our cart in it. Codes in lower case, times in GMT without a Z, refunds negative with VAT.
 
+A shop whose webhooks are of several versions of the API: one order in three is told by v1 first, one by v2, and their updates by v3.
 Every second shop has a plugin that puts the whole refund into the order, with lines and a date. Elsewhere a refund is only an amount: it counts on
 the day of its receipt, and for goods first.
 """
@@ -26,6 +27,8 @@ def simulate(order: Order, evidence: Evidence) -> Simulation:
     """order.created, and order.updated for whatever changes: each is the whole order as it then is."""
     cart = order.cart
 
+    updated = order.updated and order.outcome != "trashed"
+
     def changed(event: str, minute: int, status: str, refunds: Sequence[Json] = ()) -> Message:
         body = order_body(
             cart,
@@ -37,10 +40,11 @@ def simulate(order: Order, evidence: Evidence) -> Simulation:
             refunds=refunds,
             test=order.test,
         )
-        return message(event, body)
+        # Only v3 brings the click, and only what is updated is told by it.
+        version = 3 if event != "created" or not updated else 1 + cart.number % 3
+        return message(event, in_version(body, version))
 
     # A deletion is dated by its receipt: the update of an order that was placed just now would be dated after it, and undo it.
-    updated = order.updated and order.outcome != "trashed"
     created = changed("created", 0, "on-hold" if updated else "processing")
     messages: list[tuple[Message, ...]] = [(created,)]
     if updated:
@@ -134,6 +138,23 @@ def message(event: str, body: Json, delivery_id: str | None = None) -> Message:
         "X-WC-Webhook-Delivery-ID": delivery_id or hashlib.sha256(repr(body).encode()).hexdigest()[:32],
     }
     return post(body, headers)
+
+
+def in_version(body: Json, version: int) -> Json:
+    """The order as version 1 or 2 of the REST API shows it: v1 has no meta data, and of its times only those in UTC under their plain names."""
+    self_link = {"href": f"https://boutique.example/wp-json/wc/v{version}/orders/{body['id']}"}
+    shown = body | {"_links": body.get("_links", {}) | {"self": [self_link]}}
+    if version == 1:
+        shown |= {name: body[f"{name}_gmt"] for name in ("date_created", "date_modified")}
+        shown["line_items"] = [
+            {name: value for name, value in line.items() if name != "meta_data"} | {"meta": []}
+            for line in body["line_items"]
+        ]
+        shown["refunds"] = [
+            {"id": each["id"], "refund": each.get("reason", ""), "total": each["total"]} for each in body["refunds"]
+        ]
+        shown = {name: value for name, value in shown.items() if name != "meta_data" and not name.endswith("_gmt")}
+    return shown
 
 
 def gmt(moment: datetime) -> str:

@@ -128,6 +128,7 @@ HEALTHY = {
     "failures_24h": {"unsigned": 0, "rejected": 0, "reasons": {}},
     "last_failure": None,
     "clock_skew_ms": None,
+    "notes": [],
 }
 
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from demo.simulator import prestashop, stripe
+from demo.simulator import prestashop, stripe, woocommerce
 from demo.simulator.messages import document
 from tests.checkouts.signing import CHECKOUTS, Checkout
 
@@ -101,6 +101,9 @@ def _woocommerce() -> Iterator[Bird]:
     }  # fmt: skip
     order["line_items"][0]["meta_data"] = [{"id": 1, "key": "engraving", "value": NAME, "display_value": NAME}]
     yield Bird(CHECKOUTS["woocommerce"], order, {"X-WC-Webhook-Topic": "order.created"})
+    older = woocommerce.in_version(order | {"refunds": [{"id": 9, "reason": NAME, "total": "-1.00"}]}, 1)
+    older["line_items"][0]["meta"] = [{"key": "engraving", "label": "Engraving", "value": NAME}]
+    yield Bird(CHECKOUTS["woocommerce"], older, {"X-WC-Webhook-Topic": "order.updated"})
 
 
 def _stripe() -> Iterator[Bird]:

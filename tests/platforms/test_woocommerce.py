@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from app.domain.codes import normalise
 from app.domain.orders import Context, OrderReport, Parsed, RefundReport, version_at
 from app.platforms.woocommerce.webhook import parse
-from demo.simulator import DOCUMENTS
+from demo.simulator import DOCUMENTS, woocommerce
 
 ORDER = (DOCUMENTS / "woocommerce_order_v3.json").read_bytes()
 REFUNDED = (DOCUMENTS / "woocommerce_order_refunded_v3.json").read_bytes()
@@ -182,6 +182,40 @@ def test_a_draft_of_the_block_checkout_is_no_order_yet(status: str) -> None:
     assert (parsed.ignored, parsed.reports) == ("checkout_draft", ())
 
 
+# ── Versions of the API ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_order_of_api_v1_has_its_times_in_utc_under_their_plain_names_and_is_noted() -> None:
+    """wc_rest_prepare_date_response: « v1 API used UTC »; since v2 the plain name is the shop's wall, and UTC is `…_gmt`."""
+    document = woocommerce.in_version(json.loads(REFUNDED), 1)
+    assert not {"meta_data", "date_created_gmt", "date_modified_gmt"} & document.keys()
+    parsed = read(document)
+    [report], [as_v3] = parsed.reports, read(REFUNDED).reports
+    assert parsed.notes == ("webhook_api_v1",)
+    assert (report.occurred_at, report.version) == (as_v3.occurred_at, as_v3.version)
+    assert (report.net_minor, report.paid, report.refunds) == (as_v3.net_minor, as_v3.paid, as_v3.refunds)
+    unlinked = {name: value for name, value in document.items() if name != "_links"}
+    assert read(unlinked) == parsed, "a filter took the links away"
+
+
+def test_the_date_of_payment_in_api_v1_is_on_the_shops_wall_and_says_only_that_there_is_one() -> None:
+    cancelled = woocommerce.in_version(json.loads(ORDER), 1) | {"status": "cancelled"}
+    assert read(cancelled).reports[0].paid is True
+    assert read(cancelled | {"date_paid": None}).reports[0].paid is False
+
+
+def test_an_order_of_api_v2_reads_as_in_v3_and_is_noted() -> None:
+    parsed = read(woocommerce.in_version(json.loads(REFUNDED), 2))
+    assert (parsed.reports, parsed.notes) == (read(REFUNDED).reports, ("webhook_api_v2",))
+
+
+def test_an_order_of_the_legacy_api_is_refused_by_name() -> None:
+    legacy = {"order": {"id": 727, "order_number": "727", "created_at": "2017-03-22T19:28:02Z", "total": "29.35"}}
+    parsed = read(legacy)
+    assert parsed.rejected == "legacy_api"
+    assert "set it to WP REST API Integration v3" in (parsed.detail or "")
+
+
 # ── Names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -316,6 +350,13 @@ def test_currencies_have_their_own_decimals_and_shops_theirs(currency: str, tota
     assert order(currency=currency, line_items=[line("0", "0") | {"total": total}]).net_minor == minor
 
 
+def test_a_line_below_zero_is_taken_off_the_others() -> None:
+    """A trade-in, or a discount that a plugin puts into the cart as a product."""
+    report = order(line_items=[line("60.00", tax="12.00"), line("-10.00", tax="-2.00", id=2)])
+    assert (report.items_minor, report.discount_minor, report.net_minor) == (5_000, 0, 5_000)
+    assert [each.net_minor for each in report.lines] == [6_000, -1_000]
+
+
 def test_without_lines_the_total_serves_and_is_marked() -> None:
     report = order(line_items=None, total="113.90", total_tax="18.00", shipping_total="5.90", shipping_tax="0.00")
     assert (report.net_minor, report.estimated) == (9_000, True)
@@ -366,6 +407,31 @@ def test_codes_come_in_the_shops_lower_case_and_are_the_same_codes() -> None:
     )
     assert report.codes == ("lea10", "max-5")
     assert [normalise(code) for code in report.codes] == [normalise("LEA10"), normalise("MAX5")]
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        ("lea&amp;co", "LEA&CO"),
+        ("lea&#038;co", "LEA&CO"),
+        ("lea&#x26;co", "lea&co"),
+        ("l&eacute;a10", "LÉA10"),
+        ("lea&#039;s", "LEA'S"),
+        # One pass: somebody's code may hold what looks like an entity.
+        ("lea&amp;amp;co", "lea&amp;co"),
+        ("lea&copy10", "lea&copy10"),
+        ("lea & co;", "lea & co;"),
+    ],
+)
+def test_a_coupon_is_what_was_typed_and_not_what_wordpress_stores(stored: str, typed: str) -> None:
+    [code] = order(coupon_lines=[{"code": stored}]).codes
+    assert code.lower() == typed.lower()
+    assert normalise(code) == normalise(typed)
+
+
+def test_the_coupon_lea_and_co_credits_the_code_leaco() -> None:
+    [code] = order(coupon_lines=[{"id": 1, "code": "lea&amp;co", "discount": "0"}]).codes
+    assert normalise(code) == normalise("LEACO")
 
 
 @pytest.mark.parametrize(
@@ -584,6 +650,48 @@ def test_a_full_refund_resource_is_read_by_its_lines() -> None:
     assert [(each.id, each.net_minor) for each in report.refunds[0].lines] == [("5", 800)]
     # Of an amount alone, the rule is as ever: 10.00 with tax.
     assert given_back(order(**PAID, refunds=[REFUND])) == {"726": 833}
+
+
+@pytest.mark.parametrize(
+    ("amount", "lines", "net"),
+    [
+        # The lines cost 24.00 with tax, of which half went back.
+        ("12.00", [("-20.00", "-4.00")], 1_000),
+        ("24.00", [("-20.00", "-4.00")], 2_000),
+        ("30.00", [("-20.00", "-4.00")], 2_000),
+        ("0.00", [("-20.00", "-4.00")], 0),
+        ("5.00", [("-20.00", "0.00")], 500),
+        # A line below zero is given back above zero.
+        ("15.00", [("-20.00", "0.00"), ("5.00", "0.00")], 1_500),
+        ("18.00", [("-20.00", "-4.00"), ("5.00", "1.00")], 1_500),
+        # A plugin writes them without their sign.
+        ("24.00", [("20.00", "4.00")], 2_000),
+        # Lines with more decimals than money has are rounded once.
+        ("24.80", [("-8.2645", "0"), ("-8.2645", "0"), ("-8.2645", "0")], 2_479),
+    ],
+)
+def test_a_refund_never_takes_more_than_its_own_amount(amount: str, lines: list[tuple[str, str]], net: int) -> None:
+    listed = [{"id": n, "total": total, "total_tax": tax} for n, (total, tax) in enumerate(lines, 1)]
+    report = order(**PAID, refunds=[{**REFUND, "amount": amount, "line_items": listed}])
+    assert given_back(report) == {"726": net}
+    if net in (2_000, 1_500, 2_479):
+        assert sum(each.net_minor or 0 for each in report.refunds[0].lines) == net
+
+
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.tuples(st.integers(-(10**6), 10**6), st.integers(0, 10**5)), min_size=1, max_size=6),
+)
+def test_whatever_a_refunds_lines_say_it_takes_at_most_what_was_paid_back(
+    amount: int, lines: list[tuple[int, int]]
+) -> None:
+    def text(minor: int) -> str:
+        return f"{'-' * (minor < 0)}{abs(minor) // 100}.{abs(minor) % 100:02d}"
+
+    listed = [{"id": n, "total": text(total), "total_tax": text(tax)} for n, (total, tax) in enumerate(lines, 1)]
+    report = order(**PAID, refunds=[{**REFUND, "amount": text(amount), "line_items": listed}])
+    [taken] = given_back(report).values()
+    assert 0 <= (taken or 0) <= amount
 
 
 def test_a_full_refund_resource_of_shipping_alone_takes_nothing_of_the_goods() -> None:

@@ -109,6 +109,25 @@ def test_each_step_of_the_life_is_what_the_shop_shows() -> None:
     assert taken(steps[4]) == {"901": 1_000, "902": 500, "cancelled": 1_000}
 
 
+def test_an_order_told_by_v1_then_v2_then_v3_of_the_api_is_approved_once() -> None:
+    """A shop with three webhooks, or one whose version was changed; each message is the order as it then was."""
+
+    def told(version: int, minute: int, status: str) -> Facts:
+        modified_at = NOON + timedelta(minutes=minute)
+        body = woocommerce.order_body(CART, created_at=NOON, modified_at=modified_at, status=status)
+        shown = body | {"id": 723} | ({"date_paid_gmt": None} if status == "pending" else {})
+        return facts_of(woocommerce.message("updated", woocommerce.in_version(shown, version)), minute)
+
+    told_by = [told(1, 0, "pending"), told(2, 1, "processing"), told(3, 2, "completed")]
+    for messages in (told_by, told_by[::-1], [*told_by, *told_by]):
+        found = folded(messages)
+        assert (found.status, found.net_minor, found.refunded_minor, found.flags) == ("approved", 2_500, 0, ())
+        assert found.occurred_at == NOON
+    assert folded(told_by[:1]).status == "pending"
+    within_a_second = [told(version, 1, "processing") for version in (1, 2, 3)]
+    assert (folded(within_a_second).status, folded(within_a_second).flags) == ("approved", ())
+
+
 def test_a_wholly_refunded_order_has_nothing_left_and_no_flag() -> None:
     whole = {"id": 903, "reason": "Order fully refunded", "total": "-18.00"}
     refunded = order("updated", 10, "refunded", FIRST, SECOND, whole)

@@ -1,6 +1,10 @@
-"""Reading the fields of WooCommerce's orders: amounts with a point and as many decimals as the shop likes, times without an offset."""
+"""Reading the fields of WooCommerce's orders: amounts with a point and as many decimals as the shop likes, times without an offset, texts as they
+stand in pages.
+"""
 
+import html
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
@@ -12,6 +16,7 @@ META_ENTRIES_MAX = 500
 
 _AMOUNT = re.compile(rf"-?\d{{1,{DIGITS_MAX}}}(\.\d{{0,{DIGITS_MAX}}})?", re.ASCII)
 _OFFSET = re.compile(r"([Zz]|[+-]\d\d:?\d\d)$")
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});", re.ASCII)
 
 
 def amount_of(thing: Json, name: str) -> Decimal | None:
@@ -40,6 +45,17 @@ def minor_of(amount: Decimal, currency: str, name: str) -> int:
         raise Unreadable("invalid_amount", f"{name} is an absurdly large amount") from None
 
 
+def minors_of(amounts: Iterable[Decimal], currency: str, name: str) -> list[int]:
+    """Minor units that together are the rounded sum exactly: each is what the rounded sum grows by."""
+    parts, so_far, exact = [], 0, Decimal(0)
+    for amount in amounts:
+        exact += amount
+        upto = minor_of(exact, currency, name)
+        parts.append(upto - so_far)
+        so_far = upto
+    return parts
+
+
 def gmt_of(thing: Json, name: str) -> datetime | None:
     """The time `<name>_gmt`, which is UTC although it has no Z; None when it is missing or no time.
 
@@ -56,3 +72,8 @@ def meta_of(thing: Json) -> list[tuple[object, object]]:
     entries = thing.get("meta_data")
     found = entries[:META_ENTRIES_MAX] if isinstance(entries, list) else []
     return [(entry.get("key"), entry.get("value")) for entry in found if isinstance(entry, dict)]
+
+
+def unescape(text: str) -> str:
+    """The text that its author typed: WordPress stores `&` as `&amp;`. One pass, and only what ends in a semicolon: `lea&copy10` is no ©."""
+    return _ENTITY.sub(lambda found: html.unescape(found[0]), text)

@@ -8,14 +8,13 @@ or gift card, which is money in another form. Core knows no gift cards. Shipping
 Refunds never lower these fields: WooCommerce keeps them as they were ordered.
 """
 
-import html
 from collections.abc import Sequence
 from decimal import Decimal
 
 from app.domain.orders import LINES_MAX, OrderLine
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Goods, Json, objects, text_of
-from app.platforms.woocommerce.fields import amount_of, minor_of
+from app.platforms.woocommerce.fields import amount_of, minor_of, minors_of, unescape
 
 QUANTITY_MAX = 1_000_000
 
@@ -48,23 +47,20 @@ def read_goods(order: Json, currency: str | None, notes: list[str]) -> Goods:
 
 
 def _lines(lines: Sequence[Json], totals: Sequence[Decimal], currency: str) -> list[OrderLine]:
-    """The lines, rounded so that they add up to the net exactly: each is the growth of the rounded sum."""
-    read, so_far, exact = [], 0, Decimal(0)
-    for index, (line, total) in enumerate(zip(lines, totals, strict=True)):
-        exact += total
-        upto = minor_of(exact, currency, "line_items")
+    """The lines, rounded so that they add up to the net exactly. One below zero (a trade-in, a discount as a product) stays below zero."""
+    read = []
+    for index, (line, net_minor) in enumerate(zip(lines, minors_of(totals, currency, "line_items"), strict=True)):
         name = line.get("name")
         read.append(
             OrderLine(
                 id=text_of(line.get("id")) or str(index + 1),
                 quantity=_quantity(line.get("quantity")),
-                net_minor=upto - so_far,
+                net_minor=net_minor,
                 sku=text_of(line.get("sku")),
                 # Names come as they stand in pages: `Hoodie &ndash; Black`.
-                name=text_of(html.unescape(name)) if isinstance(name, str) else None,
+                name=text_of(unescape(name)) if isinstance(name, str) else None,
             )
         )
-        so_far = upto
     return read
 
 

@@ -4,8 +4,9 @@ The order lists its refunds as `{id, reason, total: "-48.00"}`: money that went 
 **The rule: money goes back for goods first.** Refunds are added up in the order of their ids; of the sum, what the goods cost with their tax is
 for goods (beyond it: shipping and fees), and net ÷ (net + goods' tax) of that is without tax. Each refund is what the rounded sum grows by, so
 the parts of a fully refunded order are exactly its net. Nothing else in the order tells what a refund was for: lines, shipping and totals stay as
-they were ordered. A refund with lines of its own (the full resource, which a filter may put in) does: then it is the sum of the totals of its `line_items`,
-and without any, the amount less its shipping and fees.
+they were ordered. A refund with lines of its own (the full resource, which a filter may put in) does: then it is the sum of the totals of its `line_items`
+(one of them may be above zero: it gives back an order's line below zero), and without any, the amount less its shipping and fees. Its `amount` is what
+went back all the same: where its lines cost more with their tax, it takes that share of them.
 
 A status that ends an order is a cancellation, taken back when a later version of the order is live again. A refund that was listed
 once and is not any more has been deleted (`OrderReport.refund_ids`).
@@ -17,7 +18,7 @@ from decimal import Decimal
 from app.domain.orders import LINES_MAX, OrderLine, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Goods, Json, objects, share, text_of
-from app.platforms.woocommerce.fields import amount_of, gmt_of, minor_of
+from app.platforms.woocommerce.fields import amount_of, gmt_of, minor_of, minors_of
 
 REFUNDS_MAX = 500
 ENDED = frozenset({"cancelled", "failed", "refunded", "trash"})
@@ -31,8 +32,8 @@ def refunds_of(order: Json, currency: str | None, goods: Goods, version: int, no
     so_far = 0
     for refund_id, refund in _listed(order):
         lines = _lines(refund, currency)
-        if lines:
-            amount = sum(line.net_minor or 0 for line in lines)
+        if currency is not None and lines:
+            amount = _of_lines(refund, lines, currency)
         elif currency is None:
             notes.append("refund_currency_unknown")
             continue
@@ -69,10 +70,14 @@ def _listed(order: Json) -> list[tuple[str, Json]]:
     return sorted(named.items(), key=lambda item: (len(item[0]), item[0]))
 
 
-def _money(refund: Json) -> Decimal:
+def _stated_money(refund: Json) -> Decimal | None:
     """The amount paid back: `total`, negative, in an order's list; `amount`, positive, in the resource itself."""
     money = amount_of(refund, "total")
-    money = amount_of(refund, "amount") if money is None else money
+    return amount_of(refund, "amount") if money is None else money
+
+
+def _money(refund: Json) -> Decimal:
+    money = _stated_money(refund)
     if money is None:
         raise Unreadable("invalid_amount", "a refund without total")
     return money
@@ -98,14 +103,25 @@ def _lines(refund: Json, currency: str | None) -> tuple[OrderLine, ...]:
     """The goods of a full refund resource: totals are negative there. () where only an amount went back."""
     if currency is None:
         return ()
-    lines: Sequence[Json] = objects(refund.get("line_items"), LINES_MAX, "refunds.line_items")
-    totals = [(line, amount_of(line, "total")) for line in lines]
+    listed: Sequence[Json] = objects(refund.get("line_items"), LINES_MAX, "refunds.line_items")
+    lines = [(index, line, total) for index, line in enumerate(listed, 1) if (total := amount_of(line, "total"))]
+    # Together they are below zero, or a plugin has turned the signs.
+    sign = -1 if sum(total for _, _, total in lines) < 0 else 1
+    parts = minors_of((sign * total for _, _, total in lines), currency, "refunds.line_items")
     return tuple(
-        OrderLine(
-            id=text_of(line.get("id")) or str(index + 1),
-            net_minor=abs(minor_of(total, currency, "refunds.line_items")),
-            sku=text_of(line.get("sku")),
-        )
-        for index, (line, total) in enumerate(totals)
-        if total
+        OrderLine(id=text_of(line.get("id")) or str(index), net_minor=part, sku=text_of(line.get("sku")))
+        for (index, line, _), part in zip(lines, parts, strict=True)
     )
+
+
+def _of_lines(refund: Json, lines: Sequence[OrderLine], currency: str) -> int:
+    """The net of a refund's lines, of which its own amount may pay back a part only."""
+    net, money = sum(line.net_minor or 0 for line in lines), _stated_money(refund)
+    if money is None:
+        return net
+    tax = sum(
+        (amount_of(line, "total_tax") or Decimal(0) for line in objects(refund["line_items"], LINES_MAX, "")),
+        Decimal(0),
+    )
+    paid = net + abs(minor_of(tax, currency, "refunds.line_items"))
+    return share(min(minor_of(abs(money), currency, "refunds"), paid), net, paid)

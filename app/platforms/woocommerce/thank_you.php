@@ -11,7 +11,7 @@ add_action('woocommerce_thankyou', function ($id) {
             'tax' => wc_format_decimal($order->get_total_tax(), ''),
             'shipping' => wc_format_decimal($order->get_shipping_total(), ''),
             'currency' => $order->get_currency(),
-            'code' => implode(',', $order->get_coupon_codes()),
+            'code' => html_entity_decode(implode(',', $order->get_coupon_codes()), ENT_QUOTES),
         ];
         echo "<script>ariane('track', 'sale', " . wp_json_encode($fields, JSON_HEX_TAG | JSON_HEX_AMP) . ");</script>\n";
     }

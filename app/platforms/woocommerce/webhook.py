@@ -1,6 +1,6 @@
 """WooCommerce's order webhooks, as reports.
 
-The body is the order of its REST API (v3; v1 and v2 look alike for what is read here), or `{"id": N}` alone for a deletion. It is built when it
+The body is the order of its REST API (api_versions.py), or `{"id": N}` alone for a deletion. It is built when it
 is sent, so a message of an earlier event may already hold a later state, and one state may come several times: the order's own
 `date_modified_gmt` is what puts messages in order, and the sender's delivery id, which messages of one second share, is not trusted for more
 than telling repetitions apart.
@@ -27,7 +27,8 @@ from app.platforms.kit.vendor_json import (
     text_of,
     visitor_in,
 )
-from app.platforms.woocommerce.fields import amount_of, gmt_of, meta_of, minor_of
+from app.platforms.woocommerce.api_versions import as_v3, is_legacy
+from app.platforms.woocommerce.fields import amount_of, gmt_of, meta_of, minor_of, unescape
 from app.platforms.woocommerce.goods import read_goods
 from app.platforms.woocommerce.refunds import cancellation, refund_ids_of, refunds_of
 
@@ -76,7 +77,8 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
 def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> OrderReport:
     order_id = text_of(order.get("id"))
     if not order_id or not ORDER_FIELDS & order.keys():
-        raise Unreadable("not_an_order", _why_no_order(order))
+        raise _no_order(order)
+    order = as_v3(order, notes)
     status = _status(order)
     version = _version(order, status)
     currency = currency_in(order.get("currency"))
@@ -178,8 +180,9 @@ def _total(order: Json, name: str, currency: str | None) -> int | None:
 
 
 def _codes(order: Json) -> tuple[str, ...]:
-    """Every coupon, in the shop's lower case, also one without effect."""
-    return distinct(text_of(item.get("code")) for item in objects(order.get("coupon_lines"), LINES_MAX, "coupon_lines"))
+    """Every coupon, in the shop's lower case, also one without effect. WordPress stores `lea&co` as `lea&amp;co`."""
+    coupons = objects(order.get("coupon_lines"), LINES_MAX, "coupon_lines")
+    return distinct(text_of(unescape(text_of(item.get("code")) or "")) for item in coupons)
 
 
 def _customer(order: Json, context: Context) -> Customer:
@@ -188,12 +191,17 @@ def _customer(order: Json, context: Context) -> Customer:
     return customer_of(context, None if customer_id == "0" else customer_id, nested(order.get("billing"), "email"))
 
 
-def _why_no_order(found: Json) -> str:
-    """WooCommerce posts its own API's error where the webhook's user may not see the order, or the order has gone."""
+def _no_order(found: Json) -> Unreadable:
+    """Why this is no order. WooCommerce posts its own API's error where the webhook's user may not see the order, or the order has gone."""
+    if is_legacy(found):
+        return Unreadable(
+            "legacy_api", "the webhook's API version is Legacy API v3: set it to WP REST API Integration v3"
+        )
     message = text_of(found.get("message"))
     if message and text_of(found.get("code")):
-        return f"instead of the order WooCommerce sent an error of its own: {message[:100]}"
-    return "it has no id, or no field of an order"
+        said = f"instead of the order WooCommerce sent an error of its own: {message[:100]}"
+        return Unreadable("not_an_order", said)
+    return Unreadable("not_an_order", "it has no id, or no field of an order")
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:

@@ -24,7 +24,7 @@ from app.platforms.sender_clock import clock_skew_ms
 FAILURES_COUNTED_MAX = 1_000
 """Most failures counted for one source and status; a larger number would be no more useful."""
 SKEW_DELIVERIES = 20
-"""Newest deliveries of each status from which the clock skew is computed."""
+"""Newest deliveries of each status from which the clock skew is computed and the notes are taken."""
 FAILED = ("unsigned", "rejected")
 
 _LATEST = text("""
@@ -32,7 +32,7 @@ _LATEST = text("""
     FROM unnest(CAST(:ids AS uuid[])) AS listed (id)
     CROSS JOIN unnest(CAST(:statuses AS text[])) AS wanted (status)
     CROSS JOIN LATERAL (
-        SELECT id, received_at, recorded_at, reason, headers FROM delivery
+        SELECT id, received_at, recorded_at, reason, detail, headers FROM delivery
         WHERE brand_id = CAST(:brand_id AS uuid) AND origin_id = listed.id AND status = wanted.status ORDER BY id DESC LIMIT :most
     ) AS latest""")
 _FAILURES = text("""
@@ -80,6 +80,10 @@ class Health(BaseModel):
     clock_skew_ms: int | None = Field(
         description="Sender's clock minus ours, the median of the newest messages that say when they were sent; null when none does. "
         "Beyond ±300,000 signed times are refused as `stale_timestamp`."
+    )
+    notes: list[str] = Field(
+        description=f"What the newest {SKEW_DELIVERIES} recorded messages were noted for (`detail` of a delivery), each once, such as `webhook_api_v1`.",
+        examples=[["webhook_api_v1"]],
     )
 
 
@@ -158,5 +162,10 @@ def _health(source: Row[Any], rows: list[Row[Any]], failures: Failures) -> Healt
         ),
         clock_skew_ms=clock_skew_ms(
             source.platform, [(row.headers, row.received_at) for row in timed], source.settings
+        ),
+        notes=list(
+            dict.fromkeys(
+                note for row in rows if row.status == "recorded" and row.detail for note in row.detail.split("; ")
+            )
         ),
     )
