@@ -132,12 +132,15 @@ code = entity(
     brand_key(),
 )
 
-# The id of a shop system for a code that it does not spell out (Stripe's `promo_…`). Compared exactly, case-sensitive.
+# What a shop system puts in the place of a code (Paddle's `dsc_…`), or states beside its codes as an id (Stripe's `promo_…`): compared exactly there.
 code_alias = brand_table(
     "code_alias",
     text_column("alias", primary_key=True),
     *reference("code", indexed=True),
     timestamp_column("created_at"),
+    # Folded as codes are; '' in rows of the release before.
+    text_column("alias_norm", server_default=""),
+    sa.Index(None, "brand_id", "alias_norm"),
 )
 
 # Append-only. The assignment that started last before an order's time owns the code at that time; once it has ended, nobody does.

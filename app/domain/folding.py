@@ -17,7 +17,7 @@ from app.domain.amounts import EXACT, AmountCheck, Tolerance, charged_part, comp
 from app.domain.codes import normalise
 from app.domain.orders import REFUND, UNKNOWN_ORIGIN, Adjustment, Customer, OrderReport, Witness, is_trusted
 from app.domain.refunds import Effect, Sold, effects
-from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, counting, signals_of
+from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, Support, counting, signals_of, surer
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, Withheld, ordered_at, rank_reports
 
@@ -77,8 +77,8 @@ class Order(OrderColumns, frozen=True):
     """The order that all its facts together make: what is stored of it, and what deciding and showing it need beside that.
 
     signals: all that may explain the order; `codes` and `visitor_id` are those of the highest rank. is_confirmed: a trusted report of it exists.
-    spellings: codes as they were typed, by their folded form. aliases: the ids of the shop system that stand for one of the codes, with its folded
-    form; only the brand's mapping knows them, and `code_named` adds them. amount_checks: the most trusted report first.
+    spellings: codes as they were typed, by their folded form. aliases: what stands in an order for one of the codes, an id of the shop system or a text
+    in the place of a code, with its folded form; only the brand's mapping knows them, and `code_named` adds them. amount_checks: the most trusted report first.
     effects: in the order in which they took effect; idle: adjustments without effect so far.
     held_since: when the hold of the order began. lockable_at: the earliest moment an approved order may be locked once its hold has passed; None: it
     may not be. decided: who got the order when it was locked (JSON), which no later fact changes.
@@ -316,10 +316,20 @@ def _pixel_amount(ranked: Sequence[Ranked], currency: str | None, rules: TrustRu
 # ── Signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def code_named(order: Order, mapped: Mapping[str, str]) -> Order:
-    """The order with the codes that its code ids stand for added to its codes. mapped: the folded code of each id that the brand has mapped."""
-    aliases = {code_id: mapped[code_id] for code_id in order.signals.code_ids if code_id in mapped}
-    codes = {**order.signals.codes, **dict.fromkeys(aliases.values(), TRUSTED)}
+def code_named(order: Order, by_id: Mapping[str, str], by_text: Mapping[str, str]) -> Order:
+    """The order with the codes that its aliases stand for: in the place of codes, and behind them those of its code ids.
+
+    by_id: the folded code of each id that the brand has mapped. by_text: that of each alias, folded, that may stand in the place of a code.
+    """
+    aliases: dict[str, str] = {}
+    codes: dict[str, Support] = {}
+    for text, support in order.signals.codes.items():
+        code = by_text.get(text, text)
+        if code != text:
+            aliases[order.spellings[text]] = code
+        codes[code] = surer(codes.get(code, support), support)
+    aliases |= {code_id: by_id[code_id] for code_id in order.signals.code_ids if code_id in by_id}
+    codes |= {code: TRUSTED for code_id, code in aliases.items() if code_id in order.signals.code_ids}
     return replace(order, codes=counting(codes), signals=replace(order.signals, codes=codes), aliases=aliases)
 
 

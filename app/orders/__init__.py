@@ -7,7 +7,7 @@
     recompute.py   the one way from facts to an order, under its lock:
     facts.py         read all facts of it
     domain/folding     fold them into one order
-    code_aliases.py, evidence.py    the codes, clicks and policies that may explain it
+    codes.py, evidence.py    the codes, clicks and policies that may explain it
     state.py           decide it (domain/attribution), and the rows that follow
     store.py, caps.py  write what changed
     queue.py         enqueue it once more, where a click may have arrived meanwhile

@@ -24,23 +24,11 @@ from app.domain.attribution import (
 )
 from app.domain.folding import Order
 from app.domain.orders import read_click
-from app.domain.signals import Support
-from app.domain.trust import Rank
+from app.domain.signals import Support, surer
 
 log = logging.getLogger("ariane.intake")
 
-# Columns that are attributes of a `Touch` have its names.
-CODES = """
-SELECT c.code_norm, c.code AS shown, c.id AS code_id, c.starts_at AS code_starts_at, least(c.ends_at, c.disabled_at, c.archived_at) AS code_ends_at,
-       c.credit_policy, c.max_redemptions, a.starts_at AS assigned_from, a.ends_at AS assigned_until,
-       a.id, l.id AS collaboration_id, l.influencer_id, l.campaign_id, p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at
-FROM code c
-LEFT JOIN code_assignment a ON a.brand_id = $1 AND a.code_id = c.id
-LEFT JOIN collaboration l ON l.brand_id = $1 AND l.id = a.collaboration_id
-LEFT JOIN campaign p ON p.brand_id = $1 AND p.id = l.campaign_id
-WHERE c.brand_id = $1 AND c.code_norm = ANY($2::text[])
-"""
-
+# The columns of a click have the names of a `Touch`.
 # The bounds let the planner skip the months that hold none of these clicks, also once the plan is generic.
 CLICKS = """
 SELECT k.id, k.occurred_at, k.link_id, l.id AS collaboration_id, l.influencer_id, l.campaign_id,
@@ -84,13 +72,17 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 async def collect(
-    connection: asyncpg.Connection, brand_id: UUID, orders: Mapping[UUID, Order], redeemed: Mapping[UUID, Sequence[str]]
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    orders: Mapping[UUID, Order],
+    codes: Mapping[str, Sequence[asyncpg.Record]],
+    redeemed: Mapping[UUID, Sequence[str]],
 ) -> dict[UUID, Evidence]:
-    """The evidence for each of these orders, none of them a stub. At most four statements, fewer where nothing is named.
+    """The evidence for each of these orders, none of them a stub. At most three statements, fewer where nothing is named.
 
-    redeemed: the codes of each order so far, by its id: a code that it no longer redeems has room under its cap again.
+    codes: those that they name or have redeemed (codes.py). redeemed: the codes of each order so far, by its id: a code that it no longer redeems
+    has room under its cap again.
     """
-    codes = await _read_codes(connection, brand_id, orders.values(), redeemed.values())
     caps = {code: rows[0]["max_redemptions"] for code, rows in codes.items() if rows[0]["max_redemptions"] is not None}
     named = {key: _named_clicks(order) for key, order in orders.items()}
     visited = await _read_visitors(connection, brand_id, orders, named)
@@ -137,19 +129,6 @@ def _touches(
 
 
 # ── Codes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def _read_codes(
-    connection: asyncpg.Connection, brand_id: UUID, orders: Iterable[Order], redeemed: Iterable[Sequence[str]]
-) -> dict[str, list[asyncpg.Record]]:
-    """Rows by folded code, one for each assignment."""
-    named = {code for order in orders for code in order.signals.codes}
-    wanted = sorted(named.union(*redeemed))
-    found: dict[str, list[asyncpg.Record]] = {}
-    if wanted:
-        for row in await connection.fetch(CODES, brand_id, wanted):
-            found.setdefault(row["code_norm"], []).append(row)
-    return found
 
 
 def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], support: Support) -> Touch:
@@ -227,12 +206,8 @@ async def _read_visitors(
         for row in await connection.fetch(VISITORS, brand_id, *zip(*asked, strict=True), VISITOR_CLICKS_MAX):
             key, support = asking[row["number"] - 1]
             clicks = found.setdefault(key, {})
-            clicks[row["click_id"]] = max(clicks.get(row["click_id"], support), support, key=_sureness)
+            clicks[row["click_id"]] = surer(clicks.get(row["click_id"], support), support)
     return found
-
-
-def _sureness(support: Support) -> tuple[bool, Rank]:
-    return support.withheld is None, support.rank
 
 
 async def _read_clicks(

@@ -18,7 +18,7 @@ from app.domain.statuses import StatusChange, in_time
 from app.domain.trust import DEFAULT_RULES, PixelSignals, TrustRules
 from app.orders.caps import OVER_CAP, mark_over_cap
 from app.orders.claims import NO_CLAIMS, count_claims
-from app.orders.code_aliases import name_codes
+from app.orders.codes import as_reported, name_codes, read_codes
 from app.orders.evidence import collect
 from app.orders.facts import OrderFacts, read_facts
 from app.orders.locks import Root, name_stubs, write_stubs
@@ -90,15 +90,18 @@ async def recompute_orders(
     }
     if not orders:
         return states
-    orders = await name_codes(connection, brand_id, orders)
+    redeemed = {root.id: root.codes for root in roots}
+    codes = await read_codes(connection, brand_id, orders.values(), redeemed.values())
+    orders = await name_codes(connection, brand_id, orders, codes)
     claims = await count_claims(connection, brand_id, roots, orders, rules.claims_max)
     if claims.withheld:
         some = {key: facts[key] for key in claims.withheld}
-        judged = await _fold(connection, brand_id, some, intervals, rules, claims.withheld)
-        orders |= await name_codes(connection, brand_id, judged)
+        withheld = {key: as_reported(orders[key], each) for key, each in claims.withheld.items()}
+        judged = await _fold(connection, brand_id, some, intervals, rules, withheld)
+        orders |= await name_codes(connection, brand_id, judged, codes)
     for key, made in claims.made.items():
         orders[key] = replace(orders[key], claims=made, claims_withheld=claims.withheld.get(key, ()))
-    evidence = await collect(connection, brand_id, orders, {root.id: root.codes for root in roots})
+    evidence = await collect(connection, brand_id, orders, codes.rows, redeemed)
     currency = ""
     if any(order.currency is None for order in orders.values()):
         currency = await connection.fetchval(BRAND_CURRENCY, brand_id)

@@ -20,6 +20,7 @@ import asyncpg
 from app import clock
 from app.database.errors import is_passing, is_too_much_at_once
 from app.database.transactions import in_transaction
+from app.domain.codes import normalise
 from app.domain.orders import TRUST_SIGNED_PIXEL
 from app.orders.locks import lock_orders
 from app.orders.queue import NAMING, enqueue
@@ -124,8 +125,9 @@ async def redecide_for_codes(connection: asyncpg.Connection, brand_id: UUID, cod
 
 
 async def redecide_for_aliases(connection: asyncpg.Connection, brand_id: UUID, aliases: Sequence[str]) -> int:
-    """Queue the orders that name ids of shop systems which were given to a code or taken from one."""
-    return await _append(connection, NAMING, brand_id, [f"alias:{alias}" for alias in aliases])
+    """Queue the orders that name aliases which were given to a code or taken from one, as an id or in the place of a code."""
+    touches = [*(f"alias:{alias}" for alias in aliases), *(f"code:{normalise(alias)}" for alias in aliases)]
+    return await _append(connection, NAMING, brand_id, touches)
 
 
 async def redecide_for_campaigns(

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from httpx2 import AsyncClient
 
+from app.orders.redecide import redecide
 from tests.api.calls import Json, fields_at_fault, make_campaign, make_influencer, make_pair, post
 from tests.api.conftest import Statements
 from tests.cast import Brand
@@ -278,3 +279,78 @@ async def test_charlie_gets_404_for_codes_and_may_use_the_same_letters(
     assert set(await fields_at_fault(as_charlie, "/v1/codes", theirs, status=404)) == {"campaign_id", "influencer_id"}
     assert (await make_code(as_charlie, await make_pair(as_charlie), code="MINE"))["id"] != made["id"]
     assert len((await as_charlie.get("/v1/codes")).json()["data"]) == 1
+
+
+# ── Aliases ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def order_with(client: AsyncClient, order_id: str, *codes: str) -> Json:
+    order = {"order_id": order_id, "codes": codes, "currency": "EUR", "net_minor": 100}
+    answer = await client.post("/v1/conversions", json=order)
+    assert answer.status_code in (200, 201), answer.text
+    return dict(answer.json())
+
+
+async def owners(client: AsyncClient, order_id: str) -> list[str]:
+    [found] = (await client.get("/v1/conversions", params={"order_id": order_id})).json()["data"]
+    shown = (await client.get(f"/v1/conversions/{found['id']}")).json()
+    return [credit["influencer_id"] for credit in shown["attribution"]["credits"]]
+
+
+async def test_an_alias_in_the_place_of_a_code_redeems_it_for_orders_before_and_after_it_was_given(
+    as_alice: AsyncClient, as_charlie: AsyncClient, pool: asyncpg.Pool
+) -> None:
+    pair = await make_pair(as_alice)
+    made = await make_code(as_alice, pair, code="LEA10", max_redemptions=2)
+    assert (await order_with(as_alice, "1", "dsc_01hv6scyf7"))["attribution"]["reason"] == "unknown_code"
+    aliases = ["Summer sale with Léa", "dsc_01hv6scyf7"]
+    assert (await as_alice.patch(f"/v1/codes/{made['id']}", json={"aliases": aliases})).json()["aliases"] == aliases
+    while await redecide(pool):
+        pass
+    assert await owners(as_alice, "1") == [pair["influencer_id"]]
+    decided = (await order_with(as_alice, "2", "SUMMER SALE WITH LEA", "NOBODYS"))["attribution"]
+    assert [(each["code"], each["code_alias"], each["reason"]) for each in decided["candidates"]] == [
+        ("LEA10", "SUMMER SALE WITH LEA", "code_owner"),
+        ("NOBODYS", None, "unknown_code"),
+    ]
+    assert (await check(as_alice, "lea10"))["redemptions"] == 2
+    assert "over_cap" in (await order_with(as_alice, "3", "LEA10"))["flags"]
+    await make_code(as_charlie, await make_pair(as_charlie), code="LEA10", aliases=["dsc_other"])
+    assert (await order_with(as_charlie, "1", "dsc_01hv6scyf7"))["attribution"]["credits"] == []
+    await as_alice.patch(f"/v1/codes/{made['id']}", json={"aliases": aliases[:1]})
+    while await redecide(pool):
+        pass
+    assert (await owners(as_alice, "1"), await owners(as_alice, "2")) == ([], [pair["influencer_id"]])
+
+
+@pytest.mark.parametrize(
+    ("alias", "reason"),
+    [
+        ("% & -", "has no letter or digit, so it could never match"),
+        ("{{ code }}", "this template variable was not filled in"),
+        ("undefined", "a program writes this word where a variable has no value"),
+    ],
+)
+async def test_an_alias_that_can_never_match_is_refused_when_it_is_set(
+    as_alice: AsyncClient, alias: str, reason: str
+) -> None:
+    made = await make_code(as_alice, await make_pair(as_alice), code="LEA10")
+    answer = await as_alice.patch(f"/v1/codes/{made['id']}", json={"aliases": [alias]})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/aliases/0"
+    assert reason in answer.json()["errors"][0]["detail"]
+
+
+async def test_no_alias_is_a_spelling_of_another_code_and_no_code_of_an_alias(
+    as_alice: AsyncClient, as_charlie: AsyncClient
+) -> None:
+    pair = await make_pair(as_alice)
+    await make_code(as_alice, pair, code="MAX 10")
+    made = await make_code(as_alice, pair, code="LEA10", aliases=["Summer sale", "lea-10"])
+    answer = await as_alice.patch(f"/v1/codes/{made['id']}", json={"aliases": ["max-1O"]})
+    assert (answer.status_code, answer.json()["code"]) == (409, "alias_taken")
+    assert "'max-1O' is a spelling of the code 'MAX 10', which goes first" in answer.json()["detail"]
+    faults = await fields_at_fault(as_alice, "/v1/codes", {**pair, "code": "SUMMER-SALE"}, status=409)
+    assert faults == {"code": "code_taken"}
+    assert (await make_code(as_alice, pair, pattern="SUMMERSALE"))["code"] == "SUMMERSALE2"
+    await make_code(as_charlie, await make_pair(as_charlie), code="SUMMER-SALE")

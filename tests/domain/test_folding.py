@@ -31,6 +31,7 @@ from app.domain.orders import (
 )
 from app.domain.signals import counting
 from app.domain.statuses import StatusChange
+from app.domain.trust import Rank
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -317,9 +318,23 @@ def test_the_time_of_an_order_is_capped_by_those_trusted_as_much_and_is_in_utc()
 
 def test_codes_that_the_brand_has_mapped_are_added_once_and_are_no_longer_unsigned() -> None:
     trusted, unsigned = webhook(codes=("LEO",), code_ids=("p1", "p2", "p3", "p4")), pixel(codes=("MAX", "TOM"))
-    named = code_named(fold([trusted, unsigned], []), {"p2": "MAX", "p1": "1E0", "p9": "ZOE", "p4": "MAX"})
+    named = code_named(fold([trusted, unsigned], []), {"p2": "MAX", "p1": "1E0", "p9": "ZOE", "p4": "MAX"}, {})
     assert (named.codes, tuple(named.signals.codes)) == (("1E0", "MAX"), ("1E0", "MAX", "T0M"))
     assert named.aliases == {"p1": "1E0", "p2": "MAX", "p4": "MAX"}
+
+
+def test_an_alias_in_the_place_of_a_code_stands_for_it_with_the_trust_of_who_named_it() -> None:
+    trusted, unsigned = webhook(codes=("dsc_01", "TOM")), pixel(codes=("Dsc 02", "dsc_03", "TOM"))
+    texts = {"DSC01": "1E0", "DSC02": "MAX", "DSC03": "T0M"}
+    named = code_named(fold([trusted, unsigned], []), {}, texts)
+    assert (named.codes, tuple(named.signals.codes)) == (("1E0", "T0M"), ("1E0", "T0M", "MAX"))
+    assert [named.signals.codes[code].rank for code in ("1E0", "T0M", "MAX")] == [
+        Rank.TRUSTED,
+        Rank.TRUSTED,
+        Rank.NUMBER,
+    ]
+    assert named.aliases == {"dsc_01": "1E0", "Dsc 02": "MAX", "dsc_03": "T0M"}
+    assert named.spellings["T0M"] == "TOM"
 
 
 # ── Refunds ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -280,7 +280,7 @@ def test_what_claims_too_many_orders_is_withheld_and_flagged_and_nothing_surer_i
 
 def test_a_code_by_its_id_takes_the_place_of_codes_that_pixels_name() -> None:
     order = code_named(
-        fold([webhook(code_ids=("promo_1", "promo_2")), pixel(codes=("MAX5",))], []), {"promo_1": "1EA10"}
+        fold([webhook(code_ids=("promo_1", "promo_2")), pixel(codes=("MAX5",))], []), {"promo_1": "1EA10"}, {}
     )
     assert (order.codes, order.aliases) == (("1EA10",), {"promo_1": "1EA10"})
     assert order.signals.codes["MAX5"].rank is Rank.NUMBER

@@ -86,6 +86,21 @@ async def test_a_code_that_claims_too_many_orders_by_number_in_a_day_is_flagged_
 
 
 @pytest.mark.usefixtures("max_")
+async def test_a_code_claims_under_its_aliases_too(pool: asyncpg.Pool, alice: Brand) -> None:
+    await pool.execute(
+        """INSERT INTO code_alias (brand_id, alias, alias_norm, code_id, created_at)
+           SELECT brand_id, 'Max sale', $2, id, now() FROM code WHERE brand_id = $1""",
+        alice.id,
+        normalise("Max sale"),
+    )
+    await recorded(pool, alice, order(1), hit(1), order(2), hit(2, codes=("max-sale",)))
+    assert await of_max(pool, alice) == (["1", "2"], [])
+    await recorded(pool, alice, order(3), hit(3, codes=("MAX SALE", "MAX5")))
+    await all_decided(pool)
+    assert await of_max(pool, alice) == ([], ["1", "2", "3"])
+
+
+@pytest.mark.usefixtures("max_")
 async def test_which_claim_arrived_first_changes_nothing(pool: asyncpg.Pool, alice: Brand, charlie: Brand) -> None:
     proven = [order(8, proofs=("token",)), hit(8, proofs=("token",))]
     said = [each for number in (1, 2, 3) for each in (order(number), hit(number))] + proven

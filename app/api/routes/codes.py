@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, Strict, model_validator
-from sqlalchemy import ColumnElement, Row, Select, Text, and_, delete, func, or_, select, true
+from sqlalchemy import ColumnElement, Row, Select, Text, and_, delete, func, or_, select, true, union_all
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -45,7 +45,7 @@ from app.domain.codes import (
     normalise,
 )
 from app.domain.money import exponent
-from app.domain.strict_json import read_text
+from app.domain.placeholders import read_id
 from app.errors import Conflict, Invalid
 from app.orders.redecide import redecide_for_aliases, redecide_for_codes
 from app.platforms.registry import PLATFORMS
@@ -77,14 +77,23 @@ Typed = Annotated[
 Pattern = Annotated[str, Field(max_length=80), AfterValidator(check_pattern)]
 Redemptions = Annotated[int, Strict(), Field(ge=1, le=2_147_483_647)]
 
-Alias = Annotated[str, AfterValidator(read_text)]
+
+def _read_alias(text: str) -> str:
+    alias = read_id(text)
+    if not normalise(alias):
+        raise ValueError("has no letter or digit, so it could never match")
+    return alias
+
+
+Alias = Annotated[str, AfterValidator(_read_alias)]
 Aliases = Annotated[
     list[Alias],
     Field(
         max_length=ALIASES_MAX,
-        description="Ids under which shop systems report the code, capitals and all: "
+        description="What shop systems put in place of the code: an id, the title of a discount. In the place of a code it is compared as codes are; "
+        "an id that is stated beside the codes exactly, capitals and all: "
         f"{'; '.join(each.code_ids for each in PLATFORMS.values() if each.code_ids)}. "
-        "An id belongs to one code of a brand. Orders that named it are decided again.",
+        "An alias belongs to one code of a brand, and is no spelling of another. Orders that named it are decided again.",
         examples=[["promo_1Pgc79B7WZ01zgkWNy4mn5NX"]],
     ),
     AfterValidator(lambda given: sorted(set(given))),
@@ -170,7 +179,7 @@ class Code(BaseModel):
     ends_at: Moment | None
     max_redemptions: int | None
     credit_policy: CreditPolicy
-    aliases: list[str] = Field(description="Ids under which shop systems report the code.")
+    aliases: list[str] = Field(description="What shop systems put in place of the code.")
     status: Literal["active", "not_started", "expired", "disabled", "archived"]
     disabled_at: Moment | None
     metadata: dict[str, Any]
@@ -274,8 +283,11 @@ async def _generate(
     """Insert a readable, free code of the pattern. Raises Conflict when every fallback is taken, which only a broken pattern causes."""
     tried = list(candidates(pattern, words, random_ids.random_number(RANDOM_BITS)))
     norms = [normalise(candidate) for candidate in tried]
-    query = select(code.c.code_norm).where(code.c.brand_id == values["brand_id"], code.c.code_norm.in_(norms))
-    taken = set((await connection.execute(query)).scalars())
+    spelled = select(code.c.code_norm).where(code.c.brand_id == values["brand_id"], code.c.code_norm.in_(norms))
+    named = select(code_alias.c.alias_norm).where(
+        code_alias.c.brand_id == values["brand_id"], code_alias.c.alias_norm.in_(norms)
+    )
+    taken = set((await connection.execute(union_all(spelled, named))).scalars())
     for candidate, norm in zip(tried, norms, strict=True):
         # Another request may have taken it meanwhile; the unique key decides.
         row = None if norm in taken else await _take(connection, values, candidate)
@@ -336,21 +348,42 @@ async def _assign(
 async def _set_aliases(
     connection: AsyncConnection, brand_id: UUID, code_id: UUID, before: Sequence[str], wanted: Sequence[str]
 ) -> None:
-    """Replace the ids of a locked code, and queue the orders that name an added or removed one. Raises Conflict for an id of another code."""
+    """Replace the aliases of a locked code, and queue the orders that name an added or removed one. Raises Conflict for what names another code."""
     gone, new = sorted(set(before) - set(wanted)), sorted(set(wanted) - set(before))
     of_code = (code_alias.c.brand_id == brand_id, code_alias.c.code_id == code_id)
     if gone:
         await connection.execute(delete(code_alias).where(*of_code, code_alias.c.alias.in_(gone)))
     if new:
-        now = clock.now()
-        rows: list[dict[str, Any]] = [
-            {"brand_id": brand_id, "alias": alias, "code_id": code_id, "created_at": now} for alias in new
-        ]
+        await _refuse_spellings(connection, brand_id, code_id, new)
+        row = {"brand_id": brand_id, "code_id": code_id, "created_at": clock.now()}
+        rows = [{**row, "alias": alias, "alias_norm": normalise(alias)} for alias in new]
         made = insert(code_alias).values(rows).on_conflict_do_nothing().returning(code_alias.c.alias)
         taken = sorted(set(new) - set((await connection.execute(made)).scalars()))
         if taken:
-            raise Conflict.field("aliases", f"{taken[0]!r} is the id of another code already", code="alias_taken")
+            raise Conflict.field("aliases", f"{taken[0]!r} is an alias of another code already", code="alias_taken")
     await redecide_for_aliases(await driver_connection(connection), brand_id, [*gone, *new])
+
+
+async def _refuse_alias(connection: AsyncConnection, row: Row[Any]) -> None:
+    """Raises Conflict where a new code spells an alias of another: orders that name it redeem that one."""
+    query = select(code_alias.c.alias).where(
+        code_alias.c.brand_id == row.brand_id, code_alias.c.alias_norm == row.code_norm
+    )
+    alias = (await connection.execute(query.limit(1))).scalar_one_or_none()
+    if alias is not None:
+        raise Conflict.field("code", f"{row.code!r} is an alias of another code ({alias!r})", code="code_taken")
+
+
+async def _refuse_spellings(connection: AsyncConnection, brand_id: UUID, code_id: UUID, aliases: Sequence[str]) -> None:
+    """Raises Conflict where one of these spells another code of the brand: that goes first, so that the alias would never match."""
+    spelled = {normalise(alias): alias for alias in aliases}
+    query = select(code.c.code, code.c.code_norm).where(code.c.brand_id == brand_id, code.c.id != code_id)
+    row = (await connection.execute(query.where(code.c.code_norm.in_(spelled)).limit(1))).one_or_none()
+    if row is not None:
+        reason = (
+            f"{spelled[row.code_norm]!r} is a spelling of the code {row.code!r}, which goes first: it would never match"
+        )
+        raise Conflict.field("aliases", reason, code="alias_taken")
 
 
 # ── The routes ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -382,6 +415,7 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
             reason = f"{body.code!r} is taken, or cannot be told apart from another code ({why})"
             raise Conflict.field("code", reason, code="code_taken")
         row = taken
+        await _refuse_alias(session, row)
     await _assign(session, row, pair, None, None)
     await _set_aliases(session, caller.brand_id, row.id, [], aliases)
     await _redecide(session, row)
