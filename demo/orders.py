@@ -149,12 +149,14 @@ def _book(run: Run, order: Order, simulation: Simulation) -> None:
     if order.test:
         return
     share = Share(None)
-    if order.code_owner is not None:
-        partner = run.partners[order.code_owner]
-        share = Share(deal_of(partner), None, partner.code_id)
-    elif order.click is not None:
+    if order.click is not None:
         partner, link_id, _ = run.human_clicks[order.click]
         share = Share(deal_of(partner), link_id)
+    if order.code_owner is not None:
+        partner = run.partners[order.code_owner]
+        # The owner's own click says which link led to the code.
+        link = share.link if share.deal == deal_of(partner) else None
+        share = Share(deal_of(partner), link, partner.code_id)
     run.ledger.orders.append(
         BookedOrder(
             order.at,

@@ -165,7 +165,10 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Credit(msgspec.Struct, frozen=True, gc=False):
-    """A share of the order. weight is exact. Over the credits of an order, weight_bp sums to 10,000 and net_minor to its net."""
+    """A share of the order. touch: what it is given for; a code has the link that led to it.
+
+    weight is exact. Over the credits of an order, weight_bp sums to 10,000 and net_minor to its net.
+    """
 
     touch: Touch
     weight: Fraction
@@ -357,11 +360,36 @@ def _award_among(eligible: Sequence[Touch], rank: Rank, policy: Policy, withheld
             codes.append(touch)
     for method in policy.precedence:
         if method is Method.CODE and codes:
-            return ((codes[0], WHOLE),)
+            return ((_with_link(codes[0], eligible, policy), WHOLE),)
         tier = [touch for touch in eligible if touch.method is method and touch.rank is rank]
         if tier and method is not Method.CODE:
             return _by_model(tier, policy)
     return ()
+
+
+def _with_link(code: Touch, eligible: Sequence[Touch], policy: Policy) -> Touch:
+    """The code with the link of the click that led to it, if its own collaboration has an eligible one.
+
+    The surest click counts, of these the strongest method, and of these the one to which the model gives most. A click that only an unsigned report
+    names may say which link of the owner it was: it moves no money.
+    """
+    own = [
+        touch
+        for touch in eligible
+        if touch.link_id is not None
+        and touch.collaboration_id == code.collaboration_id
+        and touch.method in policy.precedence
+    ]
+    if not own:
+        return code
+
+    def strength(touch: Touch) -> tuple[int, int]:
+        return touch.rank, -policy.precedence.index(touch.method)
+
+    strongest = max(map(strength, own))
+    among = _by_model([touch for touch in own if strength(touch) == strongest], policy)
+    click, _ = max(among, key=lambda item: (item[1], _when(item[0])))
+    return replace(code, link_id=click.link_id)
 
 
 def _by_model(touches: Sequence[Touch], policy: Policy) -> Winners:

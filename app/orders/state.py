@@ -95,7 +95,12 @@ def _as_locked(kept: dict[str, Any], decided: dict[str, Any], order: Order) -> d
 
 
 def _shares(credits_: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    return sorted(tuple(str(each[name]) for name in (*OWNER, "weight")) for each in credits_)
+    # The link that led to a code names nobody else.
+    owner = tuple(name for name in OWNER if name != "link_id")
+    return sorted(
+        (*(str(each[name]) for name in (*owner, "weight")), str(each["code_id"] is None and each["link_id"]))
+        for each in credits_
+    )
 
 
 def _locks_at(order: Order, decision: Decision, policies: Policies) -> datetime | None:

@@ -331,6 +331,52 @@ def test_only_a_late_click_that_the_order_names_is_flagged() -> None:
     assert Decision(AttributionStatus.UNATTRIBUTED, None, "last", 0, Reason.NO_SIGNAL, (), ()).late_click is False
 
 
+# ── The link that led to a code ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def links_of(decision: Decision) -> list[tuple[Method, UUID | None, UUID | None]]:
+    return [(credit.touch.method, credit.touch.code_id, credit.touch.link_id) for credit in decision.credits]
+
+
+STORY, BIO = uid(81), uid(82)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "link"),
+    [
+        ([], None),
+        ([click(LEA, days=2, link_id=STORY), click(LEA, days=1, link_id=BIO)], BIO),
+        ([click(LEA, days=2, link_id=STORY), click(LEA, days=1, link_id=BIO, method=Method.VISITOR)], STORY),
+        ([click(LEA, days=2, link_id=STORY), click(LEA, days=1, link_id=BIO, rank=Rank.PROOF)], STORY),
+        ([click(LEA, link_id=BIO, rank=Rank.NUMBER)], BIO),
+        ([click(LEA, link_id=BIO, withheld=Withheld.OUTSIDE_WINDOW)], None),
+        ([click(LEA, days=31, link_id=BIO)], None),
+        ([click(MAX, link_id=BIO)], None),
+        ([click(LEA, link_id=BIO, collaboration_id=uid(7))], None),
+    ],
+)
+def test_a_code_order_names_the_link_of_the_surest_click_that_its_owner_had(
+    clicks: list[Touch], link: UUID | None
+) -> None:
+    decision = decided(code(LEA), *clicks)
+    assert links_of(decision) == [(Method.CODE, uid(91), link)]
+    assert decision.credits[0].net_minor == 10_000
+    assert decision.candidates[0].touch.link_id is None
+
+
+def test_the_model_says_which_of_several_links_led_to_a_code() -> None:
+    clicks = [click(LEA, days=days, link_id=uid(80 + days)) for days in (1, 2, 3)]
+    found = {
+        model: links_of(decided(code(LEA), *clicks, policies=Policies(Policy(model=model))))[0][2] for model in MODELS
+    }
+    assert found == {"last": uid(81), "first": uid(83), "linear": uid(81), "position": uid(81)}
+
+
+def test_a_method_that_is_off_names_no_link() -> None:
+    code_only = Policies(Policy(precedence=(Method.CODE,)))
+    assert links_of(decided(code(LEA), click(LEA), policies=code_only)) == [(Method.CODE, uid(91), None)]
+
+
 # ── Policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -115,6 +115,23 @@ async def test_a_click_is_a_candidate_with_its_link_known_or_not(pool: asyncpg.P
     assert (credit["link_id"], credit["code_id"], credit["method"]) == (link_id, None, "click")
 
 
+async def test_a_code_order_stands_under_the_link_that_led_there_whenever_the_click_arrives(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    lea, max_ = await create_collaboration(pool, alice, "Lea"), await create_collaboration(pool, alice, "Max")
+    code_id = await create_code(pool, alice, lea, normalise("LEA10"))
+    strange, _ = await click(pool, alice, max_, PLACED - timedelta(minutes=1))
+    at = PLACED - timedelta(minutes=5)
+    [recorded] = await post(
+        pool, alice, replace(ORDER, codes=("LEA10",), click_ids=(str(strange), str(ids.floor_at(at))))
+    )
+    credit = "SELECT collaboration_id, link_id, code_id, method, amount_minor FROM credit WHERE brand_id = $1"
+    assert [tuple(row) for row in await pool.fetch(credit, alice.id)] == [(lea.id, None, code_id, "code", 10_000)]
+    _, link_id = await click(pool, alice, lea, at)
+    await in_transaction(pool, lambda connection: redecide_orders(connection, alice.id, [recorded.conversion_id]))
+    assert [tuple(row) for row in await pool.fetch(credit, alice.id)] == [(lea.id, link_id, code_id, "code", 10_000)]
+
+
 async def test_a_click_that_is_younger_than_its_order_is_flagged(pool: asyncpg.Pool, alice: Brand) -> None:
     lea = await create_collaboration(pool, alice)
     late, _ = await click(pool, alice, lea, PLACED + timedelta(minutes=6))

@@ -323,6 +323,24 @@ async def test_an_order_paid_out_without_credit_stays_so_whatever_a_pixel_names(
     assert (await row(pool, alice))["status"] == "paid"
 
 
+async def test_a_link_that_turns_out_to_have_led_to_a_locked_code_order_credits_nobody_else(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    lea = await create_collaboration(pool, alice, "Lea")
+    await create_code(pool, alice, lea, "MAX5")
+    click_id = ids.floor_at(clock.now() - timedelta(days=41))
+    conversion_id = await hook(pool, alice, days_ago=40, heard_days_ago=40, codes=("MAX5",), click_ids=(str(click_id),))
+    assert await lock_due(pool) == 1
+    link_id = await create_link(pool, alice, lea, f"late{alice.id.hex[-12:]}")
+    await pool.execute(
+        "INSERT INTO click (brand_id, id, link_id, occurred_at, class) VALUES ($1, $2, $3, $4, 0)",
+        alice.id, click_id, link_id, clock.now() - timedelta(days=41),
+    )  # fmt: skip
+    await again(pool, alice, conversion_id)
+    assert "differs_after_lock" not in (await row(pool, alice))["flags"]
+    assert await pool.fetchval("SELECT link_id FROM credit WHERE brand_id = $1", alice.id) is None
+
+
 async def test_a_pixel_never_delays_a_lock(pool: asyncpg.Pool, alice: Brand) -> None:
     await hook(pool, alice, days_ago=40, heard_days_ago=40)
     before = (await row(pool, alice))["locks_at"]
