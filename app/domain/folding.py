@@ -15,22 +15,33 @@ from msgspec.structs import replace
 
 from app.domain.amounts import EXACT, AmountCheck, Tolerance, charged_part, compare, net_of
 from app.domain.codes import normalise
-from app.domain.orders import REFUND, UNKNOWN_ORIGIN, Adjustment, Customer, OrderReport, Witness, is_trusted
+from app.domain.orders import (
+    REFUND,
+    UNKNOWN_ORIGIN,
+    UNPAID_KINDS,
+    WEAK,
+    Adjustment,
+    Customer,
+    OrderReport,
+    Witness,
+    is_trusted,
+)
 from app.domain.refunds import Effect, Sold, effects
 from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, Support, counting, signals_of, surer
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, Withheld, ordered_at, rank_reports
 
-TOO_MANY_CLAIMS, OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK = (
+TOO_MANY_CLAIMS, OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, WEAK_ORDER_ID = (
     "too_many_claims",
     "over_pixel_max",
     "ambiguous_number",
     "differs_after_lock",
+    "weak_order_id",
 )
 
 FLAGS = (
     "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", "unsigned",
-    OVER_PIXEL_MAX, TOO_MANY_CLAIMS, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK,
+    OVER_PIXEL_MAX, TOO_MANY_CLAIMS, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, WEAK_ORDER_ID,
     "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click",
 )  # fmt: skip
 """What may be odd about an order; docs/orders.md explains each."""
@@ -133,6 +144,8 @@ def fold(
     outcome = effects(kept, books.sold)
     signals = signals_of(ranked, overclaimed)
     flags |= _signal_flags(books, signals)
+    if all(ref.startswith(WEAK) for witness in once for ref in witness.report.refs):
+        flags.add(WEAK_ORDER_ID)
     status = standing.status or _reported_status(ranked, signed, too_much=books.too_much)
     reports = [witness.report for witness in witnessed]
     customers = [report.customer for report in reports]
@@ -206,7 +219,7 @@ def _rests_on_pixels(books: "_Books", signals: Signals) -> bool:
 
 class _Books(msgspec.Struct, frozen=True):
     """Money, date and test mark by these witnesses. money: the witness whose amount is taken, None when none states one. parts: `PARTS`, as stated.
-    too_much: a pixel stated more than pixels are believed for.
+    too_much: a pixel stated more than pixels are believed for. unpaid: it is a lead, or of another kind that nobody pays for.
     """
 
     money: Witness | None
@@ -214,14 +227,15 @@ class _Books(msgspec.Struct, frozen=True):
     parts: dict[str, Any]
     test: bool
     too_much: bool
+    unpaid: bool
 
     @property
     def flags(self) -> set[str]:
         """What is odd about the amount itself."""
         odd = {OVER_PIXEL_MAX} if self.too_much else set()
-        if self.money is None:
+        if self.money is None and not self.unpaid:
             odd.add("amount_unknown")
-        elif self.money.report.estimated:
+        elif self.money is not None and self.money.report.estimated:
             odd.add("net_estimated")
         return odd
 
@@ -264,8 +278,9 @@ def _books(ranked: Sequence[Ranked], rules: TrustRules) -> _Books:
         if charged is not None:
             net_minor, parts, totals = _of_charge(charged, net_minor, parts, totals, currency)
     lines = next((report.lines for report in in_currency if report.lines), ())
+    unpaid = reports[0].kind in UNPAID_KINDS
     sold = Sold(net_minor, currency, ordered_at(witnesses), totals, lines)
-    return _Books(money, sold, parts, any(witness.report.test for witness in witnesses), too_much)
+    return _Books(money, sold, parts, any(witness.report.test for witness in witnesses), too_much, unpaid)
 
 
 def _charged(reports: Sequence[OrderReport], currency: str | None, totals: Mapping[str | None, int]) -> Fraction | None:

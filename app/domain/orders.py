@@ -102,6 +102,10 @@ class RefundReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, re
         return None if self.full or self.line_based else self.amount_minor or 0
 
 
+UNPAID_KINDS = frozenset({"lead", "signup", "install"})
+"""Kinds of conversion that nobody pays for: they redeem no code, and need no amount."""
+WEAK = "weak:"
+"""How the name begins that is made for an order whose sender gives it none."""
 UNKNOWN_ORIGIN = "unknown"
 ORIGINS = ("first", "renewal", UNKNOWN_ORIGIN)
 """Origins of an order: the first of a subscription, a later one, or not stated."""

@@ -1,4 +1,5 @@
 """Redemption caps: orders beyond the cap of a code they redeem are flagged `over_cap`. The flag takes no credit away: the shop honoured the code.
+A lead, and whatever else nobody pays for, redeems none.
 
 Orders are counted by (occurred_at, shop, kind, order_id), never by arrival. So an early order that arrives late moves the boundary, and the orders
 that change sides are decided again. The flag is no part of the digest of an order's state, because it depends on other orders; it is checked
@@ -10,9 +11,11 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.orders import UNPAID_KINDS
 from app.orders.queue import enqueue
 
 OVER_CAP = "over_cap"
+UNPAID = sorted(UNPAID_KINDS)
 
 # Reads all orders of the code: a cap is for hundreds or thousands of orders, and most codes have none.
 RANKED = """
@@ -21,6 +24,7 @@ SELECT id, flagged, over, alone FROM (
         (SELECT count(*) FROM code k WHERE k.brand_id = $1 AND k.code_norm = ANY(c.codes) AND k.max_redemptions IS NOT NULL) < 2 AS alone
     FROM conversion c
     WHERE c.brand_id = $1 AND c.root_id = c.id AND c.codes @> ARRAY[$2::text] AND NOT c.test AND c.status IN ('pending', 'approved', 'locked', 'paid')
+        AND c.kind <> ALL($6::text[])
         AND c.id IN (SELECT n.root_id FROM order_touch t JOIN conversion n ON n.brand_id = $1 AND n.id = t.conversion_id
                      WHERE t.brand_id = $1 AND t.touch = 'code:' || $2)
 ) AS ranked
@@ -45,7 +49,7 @@ async def mark_over_cap(
     over = dict.fromkeys(capped, False)
     others: set[UUID] = set()
     for code, cap in sorted({item for codes in capped.values() for item in codes.items()}):
-        for row in await connection.fetch(RANKED, brand_id, code, cap, list(capped), OVER_CAP):
+        for row in await connection.fetch(RANKED, brand_id, code, cap, list(capped), OVER_CAP, UNPAID):
             if row["id"] in over:
                 over[row["id"]] |= row["over"]
             elif row["over"] or row["alone"] or changed:

@@ -9,14 +9,15 @@ Fields: `event` (or `kind`; default sale), `order_id` (or one of `PROOFS` alone)
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import parse_qsl, quote
 
 from msgspec.structs import replace
 
 from app.domain import money
-from app.domain.orders import KIND, Context, Customer, Landing, OrderReport, Parsed, order_ref
+from app.domain.codes import normalise
+from app.domain.orders import KIND, UNPAID_KINDS, WEAK, Context, Customer, Landing, OrderReport, Parsed, order_ref
 from app.domain.placeholders import read_id
 from app.domain.strict_json import Unreadable, read_json, read_text, read_time
 from app.platforms.kit.vendor_json import amount_in, distinct, read_field, read_object
@@ -24,6 +25,11 @@ from app.platforms.pixel_signature import SIGNATURE, open_signed
 
 FIELDS_MAX = 200
 LISTED = frozenset({"code", "codes"})
+WEAK_KEY_CHARACTERS = 12
+NETWORK = "network"
+"""The sender's truncated address, among the headers of a hit that may need it."""
+_UNPAID = re.compile(b"|".join(kind.encode() for kind in sorted(UNPAID_KINDS)), re.IGNORECASE)
+_NAMED = re.compile(rb"order_id[\"\s]*[=:][\"\s]*[^&\"\s,}]")
 PROOFS = ("checkout_token", "order_key", "session_id")
 """Names of an order that only its own thank-you page knows: Shopify's, WooCommerce's (PrestaShop's) and Stripe's."""
 LAND = "land"
@@ -34,8 +40,11 @@ _TRUE, _FALSE = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 Fields = Mapping[str, object]
 
 
-def parse(body: bytes, content_type: str, context: Context) -> Parsed:
-    """Reports or a landing from one hit. Never raises: what cannot be used is `rejected` with a reason that names the field."""
+def parse(body: bytes, content_type: str, context: Context, network: str = "") -> Parsed:
+    """Reports or a landing from one hit. Never raises: what cannot be used is `rejected` with a reason that names the field.
+
+    network: the sender's truncated address, or the token that is kept of it; '' where it is not known.
+    """
     event = ""
     try:
         fields = read_fields(body, content_type)
@@ -47,7 +56,7 @@ def parse(body: bytes, content_type: str, context: Context) -> Parsed:
             return _land(fields, context)
         if SIGNATURE in fields:
             return _signed(fields, event, context)
-        report, notes = _read_order(fields, event, context)
+        report, notes = _read_order(fields, event, context, network)
     except Unreadable as error:
         return Parsed(topic=event, rejected=error.reason, detail=error.detail)
     return Parsed(topic=event, reports=(report,), notes=notes)
@@ -131,16 +140,20 @@ def _land(fields: Fields, context: Context) -> Parsed:
     return Parsed(topic=LAND, landings=(Landing(visitor_id, click_id, context.received_at),))
 
 
-def _read_order(fields: Fields, event: str, context: Context) -> tuple[OrderReport, tuple[str, ...]]:
+def _read_order(fields: Fields, event: str, context: Context, network: str = "") -> tuple[OrderReport, tuple[str, ...]]:
     notes: list[str] = []
     click_id, visitor_id = _id(fields, "click_id"), _id(fields, "visitor_id")
     customer = _customer(fields, context)
+    codes = _codes(fields)
     order_id = _id(fields, "order_id")
     proofs = tuple(proof for name in PROOFS if (proof := _id(fields, name)))
     if order_id or proofs:
         ref = order_ref(order_id or proofs[0])
     else:
-        ref = _weak_ref(event, click_id or visitor_id or customer.key, context)
+        sender = click_id or visitor_id or customer.key
+        if sender is None and event in UNPAID_KINDS:
+            sender = _weak_sender(codes, network, context)
+        ref = _weak_ref(event, sender, context)
         notes.append("weak_order_id")
     currency = _currency(fields, context)
     amount, tax, shipping = (_amount(fields, name, currency) for name in ("amount", "tax", "shipping"))
@@ -159,7 +172,7 @@ def _read_order(fields: Fields, event: str, context: Context) -> tuple[OrderRepo
         shipping_minor=shipping,
         net_minor=net,
         estimated=net is not None and (tax is None or shipping is None),
-        codes=_codes(fields),
+        codes=codes,
         click_ids=() if click_id is None else (click_id,),
         visitor_id=visitor_id,
         customer=customer,
@@ -173,9 +186,24 @@ def _weak_ref(event: str, sender: str | None, context: Context) -> str:
     """A name for an event without an order id: one visitor, event and minute make one order, so that a reload counts once."""
     if sender is None:
         raise Unreadable(
-            "missing_order_id", "order_id is required when neither click_id, visitor_id nor customer is given"
+            "missing_order_id",
+            "order_id is required when neither click_id, visitor_id nor customer is given (nor, for a lead, signup or install, a code)",
         )
-    return f"weak:{sender}:{event}:{context.received_at:%Y-%m-%dT%H:%MZ}"
+    return f"{WEAK}{sender}:{event}:{context.received_at:%Y-%m-%dT%H:%MZ}"
+
+
+def _weak_sender(codes: Sequence[str], network: str, context: Context) -> str | None:
+    """Who sends a lead that names nobody: somebody with this code in this network, which is not kept in clear."""
+    code = next(filter(None, map(normalise, codes)), None)
+    if code is None:
+        return None
+    key = context.customer_key(network, None) or ""
+    return f"{code}@{key[:WEAK_KEY_CHARACTERS]}"
+
+
+def may_be_weak(body: bytes) -> bool:
+    """Whether a hit may be a lead that is named by its code and network: a cheap guess, so that the network is kept of no other."""
+    return _UNPAID.search(body) is not None and b"code" in body and not _NAMED.search(body)
 
 
 def _customer(fields: Fields, context: Context) -> Customer:

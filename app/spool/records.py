@@ -41,6 +41,7 @@ class PixelLine(msgspec.Struct, tag="pixel", array_like=True, frozen=True, gc=Fa
     """One hit of the pixel (GET) or the beacon (POST), with its content as received. id: the delivery's id and the time of receipt.
 
     brand_id: null when the publishable key is missing or unknown. body: the raw query string (pixel, or a beacon without a body), else the raw body.
+    network: the sender's truncated address, '' with Sec-GPC.
     """
 
     id: str
@@ -50,6 +51,7 @@ class PixelLine(msgspec.Struct, tag="pixel", array_like=True, frozen=True, gc=Fa
     door: str
     content_type: str
     body: bytes
+    network: str = ""
 
 
 class HookLine(msgspec.Struct, tag="hook", array_like=True, frozen=True, gc=False):

@@ -65,7 +65,7 @@ class Doors:
         self._redirects = Redirects(self.directory, self.clicks, self._counts, proxies, visitor_key)
         # Also called by the fast path (protocol.py).
         self.prepare, self.record = self._redirects.prepare, self._redirects.record
-        pixels = Pixels(self.directory, self.orders, self._counts, settings.pixel_max_bytes)
+        pixels = Pixels(self.directory, self.orders, self._counts, settings.pixel_max_bytes, proxies)
         hooks = Hooks(self.directory, self.orders, self._counts, settings, secret)
         # By the first path segment. These names are reserved: no slug may be one of them (app/domain/slugs.py).
         self._doors: dict[str, Door] = {

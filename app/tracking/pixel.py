@@ -13,11 +13,13 @@ import msgspec
 
 from app import random_ids
 from app.directory.lookup import Directory
+from app.domain.visitors import truncate_address
 from app.errors import AppError, TooLarge, Unavailable
 from app.metrics import PIXELS_NOT_STORED, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
 from app.spool.records import PixelLine, encode
 from app.spool.writer import Spool, SpoolFull
 from app.tracking.responses import NO_STORE, NOSNIFF, Answer, Header, Receive, Scope, method_refused, problem, read_body
+from app.tracking.trusted_proxies import Proxies
 
 # Pages with COEP only load images that allow it.
 CROSS_ORIGIN: Header = (b"cross-origin-resource-policy", b"cross-origin")
@@ -91,6 +93,7 @@ class Pixels:
     spool: Spool
     counts: Counts
     body_max_bytes: int
+    proxies: Proxies
 
     async def answer_pixel(self, scope: Scope, receive: Receive) -> Answer:
         """`GET /p.gif`: always 200 and the GIF, because anything else is an error in the shop's page. HEAD records nothing."""
@@ -104,7 +107,7 @@ class Pixels:
                 # A truncated report could name a wrong amount, so only its length is stored.
                 query = b"too_large=%d" % len(query)
             try:
-                await self._store(key, "pixel", "", query)
+                await self._store(key, "pixel", "", query, self._network(scope))
             except SpoolFull:
                 self.counts.slots[PIXELS_NOT_STORED] += 1
         return PIXEL_ANSWER
@@ -125,14 +128,23 @@ class Pixels:
             body = await read_body(scope, receive, self.body_max_bytes)
             content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
             key = key_in_body(body) or key_in_query(query)
-            await self._store(key, "beacon", content_type.decode("latin-1")[:CONTENT_TYPE_MAX_CHARS], body or query)
+            shown = content_type.decode("latin-1")[:CONTENT_TYPE_MAX_CHARS]
+            await self._store(key, "beacon", shown, body or query, self._network(scope))
         except AppError as error:
             if isinstance(error, TooLarge | SpoolFull):
                 self.counts.slots[PIXELS_TOO_LARGE if isinstance(error, TooLarge) else PIXELS_NOT_STORED] += 1
             return problem(scope["path"], error, *CORS)
         return Answer(204, headers=[*CORS, NO_STORE, NOSNIFF])
 
-    async def _store(self, key: str, door: str, content_type: str, body: bytes) -> None:
+    def _network(self, scope: Scope) -> str:
+        """The truncated address of the sender; '' for one who asks not to be followed."""
+        headers: list[Header] = scope["headers"]
+        if any(name == b"sec-gpc" and value.strip() == b"1" for name, value in headers):
+            return ""
+        peer = scope["client"][0] if scope.get("client") else ""
+        return truncate_address(self.proxies.client(peer, headers))
+
+    async def _store(self, key: str, door: str, content_type: str, body: bytes, network: str) -> None:
         """Store the report; on the disk on return. Raises SpoolFull."""
         try:
             found = await self.directory.find_key(key) if key else None
@@ -140,7 +152,8 @@ class Pixels:
             # Browsers do not retry. The key is in the body, so the background process can still look it up.
             found = None
         brand_id, key_id, shop = (found.brand_id, found.id, found.shop) if found else (None, None, "")
-        self.spool.append(encode(PixelLine(str(random_ids.new_id()), brand_id, key_id, shop, door, content_type, body)))
+        line = PixelLine(str(random_ids.new_id()), brand_id, key_id, shop, door, content_type, body, network)
+        self.spool.append(encode(line))
         await self.spool.synced()
         self.counts.slots[PIXELS_STORED] += 1
 

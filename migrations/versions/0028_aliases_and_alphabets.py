@@ -1,4 +1,4 @@
-"""what stands in the place of a code is compared as codes are, and codes in any alphabet are
+"""what stands in the place of a code is compared as codes are, codes in any alphabet are, and leads redeem none
 
 Revision: 0028, after 0022.
 """
@@ -23,6 +23,10 @@ WHERE octet_length(named.code) <> char_length(named.code)
 TOUCH = """
 INSERT INTO order_touch (brand_id, touch, conversion_id) VALUES (:brand_id, :touch, :conversion_id) ON CONFLICT DO NOTHING
 """
+LEADS = """/* across brands: what nobody pays for, which redeems no code and needs no amount */
+INSERT INTO redecide (brand_id, conversion_id, after) SELECT brand_id, id, '0' FROM conversion
+WHERE kind IN ('lead', 'signup', 'install') AND id = root_id AND (flags && '{amount_unknown,over_cap}' OR codes <> '{}')
+"""
 AGAIN = "INSERT INTO redecide (brand_id, conversion_id, after) VALUES (:brand_id, :conversion_id, '0')"
 
 
@@ -42,6 +46,7 @@ def upgrade() -> None:
             orders.add((brand_id, conversion_id))
     for brand_id, conversion_id in sorted(orders):
         connection.execute(sa.text(AGAIN), {"brand_id": brand_id, "conversion_id": conversion_id})
+    op.execute(LEADS)
 
 
 def downgrade() -> None:

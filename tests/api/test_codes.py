@@ -169,6 +169,7 @@ async def test_check_says_why_a_code_is_not_good(as_alice: AsyncClient, as_charl
 async def test_redemptions_count_orders_and_reach_the_cap(as_alice: AsyncClient) -> None:
     pair = await make_pair(as_alice)
     await make_code(as_alice, pair, code="CAPPED", max_redemptions=2)
+    await as_alice.post("/v1/conversions", json={"kind": "lead", "order_id": "1", "codes": ["capped"]})
     for order_id, test in (("1", False), ("1", False), ("2", True)):
         order = {"order_id": order_id, "codes": ["capped"], "currency": "EUR", "net_minor": 100, "test": test}
         assert (await as_alice.post("/v1/conversions", json=order)).status_code in (200, 201)

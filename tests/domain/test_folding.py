@@ -118,6 +118,15 @@ def test_net_is_made_of_its_parts_when_nobody_says_it_outright() -> None:
     assert fold([server(items_minor=12_000, currency="EUR")], []).net_minor == 12_000
     unknown = fold([server(codes=("LEA10",))], [])
     assert (unknown.net_minor, unknown.flags) == (None, ("amount_unknown",))
+    for kind in ("lead", "signup", "install"):
+        assert fold([webhook(kind=kind)], []).flags == ()
+        assert fold([webhook(kind=kind, net_minor=500, estimated=True, currency="EUR")], []).flags == ("net_estimated",)
+    assert fold([webhook(kind="trial")], []).flags == ("amount_unknown",)
+
+
+def test_an_order_that_has_only_a_name_that_was_made_for_it_is_flagged() -> None:
+    assert fold([pixel(kind="lead", refs=("weak:1EA10@:lead:minute",))], []).flags == ("weak_order_id",)
+    assert "weak_order_id" not in fold([pixel(refs=("weak:a:sale",)), webhook(refs=("1001", "weak:a:sale"))], []).flags
 
 
 def test_an_estimate_is_told_as_one_until_somebody_knows() -> None:
@@ -600,8 +609,8 @@ def test_any_permutation_and_repetition_folds_to_the_same_order(
 def test_the_flags_are_the_words_of_the_api() -> None:
     assert " ".join(FLAGS) == (
         "amount_disagreement currency_disagreement conflicting_reports changed_after_lock amount_unknown net_estimated unsigned"
-        " over_pixel_max too_many_claims ambiguous_number differs_after_lock refund_over_order refund_line_unknown currency_mismatch reversal_without_refund"
-        " over_cap late_click"
+        " over_pixel_max too_many_claims ambiguous_number differs_after_lock weak_order_id refund_over_order refund_line_unknown currency_mismatch"
+        " reversal_without_refund over_cap late_click"
     )
 
 

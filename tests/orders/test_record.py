@@ -97,6 +97,35 @@ async def flagged(pool: asyncpg.Pool, brand: Brand) -> list[str]:
     return [row["order_id"] for row in rows]
 
 
+async def test_a_lead_a_signup_and_an_install_use_up_no_cap(pool: asyncpg.Pool, alice: Brand) -> None:
+    lea = await create_collaboration(pool, alice)
+    await create_code(pool, alice, lea, normalise("LEA10"))
+    await pool.execute("UPDATE code SET max_redemptions = 1 WHERE brand_id = $1", alice.id)
+    unpaid = [replace(ORDER, kind=kind, net_minor=None, currency=None) for kind in ("lead", "signup", "install")]
+    for recorded in await post(pool, alice, *unpaid):
+        assert recorded.state.decision is not None
+        assert (recorded.state.conversion["flags"], recorded.state.decision["verdict"]) == ([], "attributed")
+    [sale] = await post(pool, alice, replace(ORDER, occurred_at=NOW))
+    assert sale.state.conversion["flags"] == []
+    [other] = await post(pool, alice, replace(ORDER, kind="trial", occurred_at=NOW))
+    assert other.state.conversion["flags"] == ["over_cap"]
+
+
+async def test_a_lead_that_the_release_before_flagged_gives_its_place_under_the_cap_back(
+    pool: asyncpg.Pool, alice: Brand
+) -> None:
+    await create_code(pool, alice, await create_collaboration(pool, alice), normalise("LEA10"))
+    await pool.execute("UPDATE code SET max_redemptions = 1 WHERE brand_id = $1", alice.id)
+    await post(pool, alice, replace(ORDER, kind="lead"), ORDER)
+    await pool.execute("UPDATE conversion SET flags = '{over_cap}' WHERE brand_id = $1", alice.id)
+    await pool.execute(
+        "INSERT INTO redecide (brand_id, conversion_id, after) SELECT brand_id, id, '0' FROM conversion WHERE brand_id = $1 AND kind = 'lead'",
+        alice.id,
+    )
+    await settled_all(pool, alice)
+    assert await flagged(pool, alice) == []
+
+
 async def test_a_redemption_cap_flags_by_the_time_of_orders_not_of_their_arrival(
     pool: asyncpg.Pool, alice: Brand
 ) -> None:

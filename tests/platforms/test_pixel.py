@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.orders import Context, Landing, OrderReport, Parsed
-from app.platforms.pixel import parse
+from app.platforms.pixel import may_be_weak, parse
 
 RECEIVED_AT = datetime(2026, 11, 22, 9, 30, 12, tzinfo=UTC)
 CONTEXT = Context(
@@ -28,6 +28,44 @@ def sale(**fields: Any) -> OrderReport:
     parsed = hit(**{"event": "sale", "order_id": "1", **fields})
     assert parsed.rejected is None, parsed
     return parsed.reports[0]
+
+
+# ── A lead ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("event", ["lead", "signup", "install"])
+def test_a_lead_without_an_id_but_with_a_code_is_named_by_code_network_and_minute(event: str) -> None:
+    def named(network: str = "203.0.113.0", **fields: Any) -> tuple[str, ...]:
+        body = urlencode({"event": event, "code": "Léa 10", **fields}).encode()
+        [report] = parse(body, "", CONTEXT, network).reports
+        assert report.order_id is None
+        return report.refs
+
+    assert named() == (f"weak:1EA10@203.0.113.0/:{event}:2026-11-22T09:30Z",)
+    assert named(code="lea10") == named(order_id="", amount="") == named()
+    assert len({named(), named("198.51.100.0"), named(""), named(code="MAX"), named(visitor_id="v")}) == 5
+
+
+def test_nothing_else_is_named_by_its_code() -> None:
+    for fields in ({"event": "sale", "code": "LEA10"}, {"event": "lead"}, {"event": "lead", "code": "%"}):
+        assert parse(urlencode(fields).encode(), "", CONTEXT, "203.0.113.0").rejected == "missing_order_id"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"event=lead&code=LEA10", True),
+        (b'{"event": "Signup", "codes": ["LEA10"], "order_id": ""}', True),
+        (b"event=install&code=A&order_id=&amount=", True),
+        (b"event=lead&code=LEA10&order_id=7", False),
+        (b'{"event":"lead","code":"LEA10","order_id":"7"}', False),
+        (b'{"event":"lead","code":"LEA10","order_id":7}', False),
+        (b"event=sale&code=LEA10", False),
+        (b"event=lead", False),
+    ],
+)
+def test_the_network_is_kept_of_a_hit_that_may_need_it_and_of_no_other(body: bytes, expected: bool) -> None:
+    assert may_be_weak(body) is expected
 
 
 # ── An order ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -61,6 +61,18 @@ async def test_a_pixel_without_a_good_key_is_answered_and_kept_all_the_same(
     assert (line.brand_id, line.key_id, line.body) == (None, None, query.encode())
 
 
+async def test_the_truncated_address_comes_along_unless_the_visitor_asks_not_to_be_followed(
+    dsn: str, tmp_path: Path
+) -> None:
+    own = settings_for(dsn, tmp_path, trusted_proxies="10.0.0.0/8")
+    async with running_doors(own) as doors:
+        forwarded = [("X-Forwarded-For", "1.1.1.1, 198.51.100.9")]
+        await ask(doors, "GET", "/p.gif?event=lead&code=A", headers=forwarded, client="10.0.0.1")
+        await ask(doors, "POST", "/e", headers=forwarded, client="203.0.113.7", body=b"event=lead&code=A")
+        await ask(doors, "GET", "/p.gif?event=lead&code=A", headers=[("Sec-GPC", "1")])
+        assert [line.network for line in await kept(doors, own)] == ["198.51.100.0", "203.0.113.0", ""]
+
+
 async def test_a_secret_key_in_a_page_opens_nothing(doors: Doors, own: Settings, alice: Brand) -> None:
     assert_gif(await ask(doors, "GET", f"/p.gif?k={alice.secret_key}"))
     [line] = await kept(doors, own)

@@ -45,6 +45,7 @@ from app.domain.codes import (
     normalise,
 )
 from app.domain.money import exponent
+from app.domain.orders import UNPAID_KINDS
 from app.domain.placeholders import read_id
 from app.errors import Conflict, Invalid
 from app.orders.redecide import redecide_for_aliases, redecide_for_codes
@@ -63,7 +64,7 @@ SELECT count(DISTINCT root.id) FROM order_touch named
 JOIN conversion o ON o.brand_id = $1 AND o.id = named.conversion_id
 JOIN conversion root ON root.brand_id = $1 AND root.id = o.root_id
 WHERE named.brand_id = $1 AND named.touch = $2 AND root.codes @> ARRAY[$3::text] AND NOT root.test
-  AND root.status IN ('pending', 'approved', 'locked', 'paid')
+  AND root.status IN ('pending', 'approved', 'locked', 'paid') AND root.kind <> ALL($4::text[])
 """
 
 Typed = Annotated[
@@ -218,7 +219,7 @@ class Check(BaseModel):
     campaign_id: str | None
     influencer_id: str | None
     discount: Discount | None
-    redemptions: int = Field(description="Orders that named it so far, tests aside.")
+    redemptions: int = Field(description="Orders that named it so far; tests and leads aside.")
     max_redemptions: int | None
 
 
@@ -467,7 +468,9 @@ async def check_code_typed(
         unknown: dict[str, Any] = dict.fromkeys(Check.model_fields)
         return Check(**{**unknown, "code": code_typed, "valid": False, "reason": "unknown", "redemptions": 0})
     driver = await driver_connection(session)
-    redemptions = await driver.fetchval(REDEMPTIONS, caller.brand_id, f"code:{row.code_norm}", row.code_norm)
+    redemptions = await driver.fetchval(
+        REDEMPTIONS, caller.brand_id, f"code:{row.code_norm}", row.code_norm, sorted(UNPAID_KINDS)
+    )
     reason = None if row.status == "active" else row.status
     if reason is None and row.collaboration_id is None:
         reason = "unassigned"

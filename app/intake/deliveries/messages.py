@@ -74,7 +74,9 @@ class Message(msgspec.Struct, frozen=True):
     def read(self, context: Context) -> Parsed:
         """What it reports. Never raises."""
         if self.is_pixel:
-            return pixel.parse(self.body, self.headers.get("content-type", ""), context)
+            return pixel.parse(
+                self.body, self.headers.get("content-type", ""), context, self.headers.get(pixel.NETWORK, "")
+            )
         return platform_of(self.platform).parse(self.body, self.headers, context)
 
     def receipt(self, *, vouched: bool = False) -> Receipt:
@@ -115,12 +117,15 @@ def message_of(line: HookLine | PixelLine) -> Message:
     line_id = uuids.read_id(line.id)
     received_at = ids.minted_at(line_id)
     if isinstance(line, PixelLine):
+        headers = {"content-type": line.content_type} if line.content_type else {}
+        if line.network and pixel.may_be_weak(line.body):
+            headers[pixel.NETWORK] = line.network
         return Message(
             id=line_id,
             platform=line.door,
             origin_id=None if line.key_id is None else read_id(line.key_id),
             shop=line.shop,
-            headers={"content-type": line.content_type} if line.content_type else {},
+            headers=headers,
             body=line.body,
             received_at=received_at,
         )

@@ -13,6 +13,7 @@ from app.domain import money
 from app.domain.ids import EPOCH
 from app.domain.orders import (
     KIND,
+    WEAK,
     Context,
     Customer,
     OrderLine,
@@ -154,7 +155,7 @@ class _PostbackReader:
                 f"neither an order id ({self._name('order_id')}) nor a click id ({self._name('click_id')}) was said",
             )
         self.notes.append("weak_order_id")
-        return f"weak:{click_id}:{kind}"
+        return f"{WEAK}{click_id}:{kind}"
 
     def _name(self, field: str) -> str:
         return self._preset.names[field][0]
