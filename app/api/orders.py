@@ -184,6 +184,9 @@ class ConversionSummary(BaseModel):
         description="After discount, before tax, shipping and refunds; null while nobody said it."
     )
     refunded_minor: int = Field(description="Positive: what refunds have taken back.")
+    origin: Literal["first", "renewal", "unknown"] = Field(
+        description="Of a subscription's order: its `first`, or a `renewal`; `unknown` where nobody said so."
+    )
     test: bool
     flags: list[str] = Field(
         description="What should be looked at: `amount_disagreement`, `changed_after_lock`, `refund_over_order`, `unsigned`, `over_cap` … "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.domain import money
-from app.domain.orders import ADJUSTMENT_KINDS, CODES_MAX, KIND, LINES_MAX
+from app.domain.orders import ADJUSTMENT_KINDS, CODES_MAX, KIND, LINES_MAX, ORIGINS, UNKNOWN_ORIGIN
 from app.domain.placeholders import UNFILLED, Unfilled, read_id
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, read_text, read_time
 from app.errors import FieldError
@@ -167,10 +167,19 @@ def _adjustment(value: object) -> str:
     return text
 
 
+def read_origin(value: object) -> str | None:
+    """One of `ORIGINS`; None for the one that says nothing. Raises ValueError for another word."""
+    text = read_text(value).lower()
+    if text not in ORIGINS:
+        raise ValueError(f"must be one of {', '.join(ORIGINS)}")
+    return None if text == UNKNOWN_ORIGIN else text
+
+
 TEXT = Scalar(read_text, {"type": "string", "minLength": 1, "maxLength": TEXT_CHARACTERS_MAX})
 ID = Scalar(read_id, TEXT.schema)
 WORD = Scalar(_kind, {"type": "string", "pattern": f"^{KIND.pattern}$"})
 ADJUSTMENT = Scalar(_adjustment, {"type": "string", "enum": list(ADJUSTMENT_KINDS)})
+ORIGIN = Scalar(read_origin, {"type": "string", "enum": list(ORIGINS)})
 TIME = Scalar(
     read_time,
     {"type": "string", "format": "date-time", "description": "RFC 3339 with its offset."},
@@ -190,6 +199,7 @@ TYPES: dict[str, Scalar | ObjectOf | ListOf] = {
     "id": ID,
     "word": WORD,
     "adjustment": ADJUSTMENT,
+    "origin": ORIGIN,
     "time": TIME,
     "currency": CURRENCY,
     "amount": AMOUNT,

@@ -106,8 +106,8 @@ UNPAID_KINDS = frozenset({"lead", "signup", "install"})
 """Kinds of conversion that nobody pays for: they redeem no code, and need no amount."""
 WEAK = "weak:"
 """How the name begins that is made for an order whose sender gives it none."""
-UNKNOWN_ORIGIN = "unknown"
-ORIGINS = ("first", "renewal", UNKNOWN_ORIGIN)
+FIRST, RENEWAL, UNKNOWN_ORIGIN = "first", "renewal", "unknown"
+ORIGINS = (FIRST, RENEWAL, UNKNOWN_ORIGIN)
 """Origins of an order: the first of a subscription, a later one, or not stated."""
 
 
@@ -122,7 +122,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     total_minor: the total paid, tax and shipping included, in `total_currency` (None: in `currency`); refunds that are gross are parts of it.
     charged_minor: what of that total was charged in the end, in `currency`: of an authorised payment a part may be captured.
     refund_ids: every refund as of this version, where the shop lists them all: one that is missing from a newer list was deleted.
-    origin: one of `ORIGINS`.
+    origin: one of `ORIGINS`, but for the last, which is None here.
     proofs: names of the order that strangers cannot guess (its checkout token, its key): an unsigned report that carries one is about this order.
     system: the shop system that calls the order by its own id, `refs[0]`: two ids are two orders, whatever number they share. None: somebody else.
     lists_codes: `codes` and `code_ids` are all codes of the order as of this version, even where there are none.

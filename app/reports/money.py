@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.database.tables import collaboration, conversion, cost, credit
 from app.domain.periods import first_day_from
 from app.reports.question import Filters, Question, Tallies, key_of
-from app.reports.statements import ROWS_MAX, fetch, in_days, is_one_of, narrowed
+from app.reports.statements import ROWS_MAX, fetch, in_days, narrowed
 
 WHOLE_BP = 10_000
 ORDER_KIND = "sale"
@@ -129,18 +129,17 @@ def _credits(brand_id: UUID, question: Question) -> FromClause:
 def _filters(brand_id: UUID, filters: Filters, rows: FromClause) -> list[ColumnElement[bool]]:
     named = ("influencer_id", "campaign_id", "collaboration_id", "link_id", "code_id", "kind")
     conditions = narrowed(filters, **{name: rows.c[name] for name in named})
-    if filters.shop:
-        of_shop = select(conversion.c.id).where(
-            conversion.c.brand_id == brand_id, is_one_of(conversion.c.shop, filters.shop)
-        )
-        conditions.append(rows.c.conversion_id.in_(of_shop))
+    of_order = narrowed(filters, shop=conversion.c.shop, origin=conversion.c.origin)
+    if of_order:
+        orders = select(conversion.c.id).where(conversion.c.brand_id == brand_id, *of_order)
+        conditions.append(rows.c.conversion_id.in_(orders))
     return conditions
 
 
 async def count_costs(connection: AsyncConnection, brand_id: UUID, question: Question) -> Sums:
     """`cost_minor` of costs incurred on a day that begins in the period (in its zone), archived ones excluded.
 
-    The question may not filter by what a cost does not have (link, code, shop). The rest are costs of whole campaigns where the groups go below a
+    The question may not filter by what a cost does not have (link, code, shop, origin). The rest are costs of whole campaigns where the groups go below a
     campaign, and every cost where a group is one that costs do not have.
     """
     rows = (

@@ -30,6 +30,7 @@ class Filters:
     code_id: tuple[UUID, ...] = ()
     shop: tuple[str, ...] = ()
     kind: tuple[str, ...] = ()
+    origin: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,12 @@ class Question:
 
     @property
     def knows_clicks(self) -> bool:
-        """Whether clicks can answer the filters: they have neither code nor shop."""
-        return not (self.filters.code_id or self.filters.shop)
+        """Whether clicks can answer the filters: they have neither code nor shop nor origin."""
+        return not (self.filters.code_id or self.filters.shop or self.filters.origin)
 
     @property
     def knows_costs(self) -> bool:
-        """Whether costs can answer the filters: they have no link, code or shop."""
+        """Whether costs can answer the filters: they have no link, code, shop or origin."""
         return self.knows_clicks and not self.filters.link_id
 
     @property

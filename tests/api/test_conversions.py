@@ -303,3 +303,20 @@ async def test_an_order_with_an_unfilled_id_is_refused_by_the_name_of_its_field(
     answer = await as_alice.post("/v1/refunds", json={"order_id": "1", "refund_id": left, "amount_minor": 5})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/refund_id")
     assert (await as_alice.get("/v1/conversions")).json()["data"] == []
+
+
+async def test_orders_are_listed_by_whether_they_began_a_subscription(
+    as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient, lea: Collaboration
+) -> None:
+    for order_id, origin in (("1", "first"), ("2", "renewal"), ("3", "unknown"), ("4", None)):
+        answer = await as_alice.post("/v1/conversions", json={**ORDER, "order_id": order_id, "origin": origin})
+        assert (answer.status_code, answer.json()["origin"]) == (201, origin or "unknown")
+    for origin, wanted in (("first", ["1"]), ("renewal", ["2"]), ("unknown", ["4", "3"])):
+        listed = (await as_alice.get("/v1/conversions", params={"origin": origin})).json()["data"]
+        assert sorted(order["order_id"] for order in listed) == sorted(wanted)
+        assert (await as_charlie.get("/v1/conversions", params={"origin": origin})).json()["data"] == []
+        summary = await as_alice.get("/v1/reports/summary", params={"origin": origin})
+        assert summary.json()["all_orders"]["conversions"] == len(wanted)
+    for path in ("/v1/conversions", "/v1/reports/summary"):
+        wrong = await as_alice.get(path, params={"origin": "again"})
+        assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "origin")

@@ -67,6 +67,7 @@ def test_every_field_is_read() -> None:
             "visitor_id": "v",
             "customer": {"id": 5, "email": "a@b.fr", "is_new": True},
             "lines": [{"id": "l1", "quantity": 2, "net_minor": 5_000, "sku": "S", "name": "N"}, {}],
+            "origin": "renewal",
             "test": True,
             "a_field_of_the_checkouts_own": {"x": 1},
         },
@@ -80,7 +81,8 @@ def test_every_field_is_read() -> None:
     assert (report.codes, report.click_ids, report.visitor_id) == (("LEA10", "MAX"), ("clk_x",), "v")
     assert report.customer == Customer("5/a@b.fr", True)
     assert report.lines == (OrderLine("l1", 2, 5_000, "S", "N"), OrderLine("2"))
-    assert report.test
+    assert (report.test, report.origin) == (True, "renewal")
+    assert read_order({"order_id": "1", "origin": "unknown"}, CONTEXT).origin is None
 
 
 def test_an_amount_without_a_currency_is_in_the_brands() -> None:
@@ -117,6 +119,7 @@ def test_an_amount_without_a_currency_is_in_the_brands() -> None:
         ({"customer": {"email": 5.5, "is_new": "yes"}}, {"customer.email": "invalid", "customer.is_new": "invalid"}),
         ({"lines": [{"quantity": -1}, 5]}, {"lines.0.quantity": "out_of_range", "lines.1": "invalid"}),
         ({"test": "true"}, {"test": "invalid"}),
+        ({"origin": "again"}, {"origin": "invalid"}),
     ],
 )
 def test_what_is_wrong_is_named(fields: dict[str, Any], wrong: dict[str, str]) -> None:

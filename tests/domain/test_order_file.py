@@ -45,11 +45,11 @@ def test_every_field_but_the_lines_has_its_columns() -> None:
 
 
 def test_a_row_is_read_as_the_body_would_be() -> None:
-    header = "order_id,occurred_at,currency,net,tax_minor,codes,customer_email,customer_is_new,test"
-    row = '#1001,2026-11-21T18:00:00Z,KWD,"49,900",500,LEA10 | VIP;,lea@example.com,yes,'
+    header = "order_id,occurred_at,currency,net,tax_minor,codes,customer_email,customer_is_new,origin,test"
+    row = '#1001,2026-11-21T18:00:00Z,KWD,"49,900",500,LEA10 | VIP;,lea@example.com,yes,first,'
     body = {
         "order_id": "#1001", "occurred_at": "2026-11-21T18:00:00Z", "currency": "KWD", "net_minor": 49_900, "tax_minor": 500,
-        "codes": ["LEA10", "VIP"], "customer": {"email": "lea@example.com", "is_new": True},
+        "codes": ["LEA10", "VIP"], "customer": {"email": "lea@example.com", "is_new": True}, "origin": "first",
     }  # fmt: skip
     assert read(header, row) == read_order(body, CONTEXT)
     assert read_line(Record(1, json.dumps(body).encode()), NDJSON, CONTEXT) == read_order(body, CONTEXT)

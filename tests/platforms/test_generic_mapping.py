@@ -573,6 +573,9 @@ VALUES = st.fixed_dictionaries(
 FIELDS = PLACES | st.lists(PLACES, min_size=1, max_size=3) | VALUES
 MONEY = dict.fromkeys(("net", "items", "discount", "total", "tax", "shipping"), FIELDS)
 NESTED = {"id": FIELDS, "quantity": FIELDS, "sku": FIELDS, **MONEY}
+CONDITIONS = st.lists(
+    st.fixed_dictionaries({"at": PLACES}, optional={"equals": TEXTS, "present": st.booleans()}), max_size=2
+)
 RULES_DRAWN = st.fixed_dictionaries(
     {"read": st.sampled_from(["order", "refund", "cancellation", "chargeback", "reversal", "ignored"])},
     optional={
@@ -584,7 +587,8 @@ RULES_DRAWN = st.fixed_dictionaries(
             FIELDS,
         ),
         **MONEY,
-        "when": st.lists(st.fixed_dictionaries({"at": PLACES}, optional={"equals": TEXTS, "present": st.booleans()}), max_size=2),
+        "when": CONDITIONS,
+        "origin": st.fixed_dictionaries({}, optional={"renewal": CONDITIONS, "first": CONDITIONS}),
         "lines": st.fixed_dictionaries({"each": PLACES}, optional=NESTED),
         "refunds": st.fixed_dictionaries({"each": PLACES, "refund_id": FIELDS}, optional=MONEY),
     },

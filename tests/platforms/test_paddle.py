@@ -80,6 +80,24 @@ def test_a_completed_transaction_is_a_paid_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "origin"),
+    [
+        ({"origin": "web", "subscription_id": "sub_01"}, "first"),
+        ({"origin": "api", "subscription_id": "sub_01"}, "first"),
+        ({"origin": "web", "subscription_id": None}, None),
+        ({"origin": "subscription_recurring", "subscription_id": "sub_01"}, "renewal"),
+        ({"origin": "subscription_charge", "subscription_id": "sub_01"}, "renewal"),
+        ({"origin": "subscription_update", "subscription_id": "sub_01"}, "renewal"),
+    ],
+)
+def test_paddles_origin_says_whether_a_transaction_began_its_subscription(
+    fields: dict[str, Any], origin: str | None
+) -> None:
+    [order] = read(changed(COMPLETED, **fields)).reports
+    assert order.origin == origin
+
+
 def test_custom_data_carries_the_click_and_the_code() -> None:
     [order] = read(COMPLETED).reports
     assert order.click_ids == ("clk_01kaz8h0000000000000000000",)

@@ -148,6 +148,17 @@ def test_a_refund_has_an_id_of_its_own() -> None:
     assert refund.occurred_at == datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("preset", ["", "kwanko"])
+def test_a_postback_says_whether_an_order_is_a_renewal(preset: str) -> None:
+    assert order("order_id=1&argann=1&origin=renewal", preset).origin == "renewal"
+    assert order("order_id=1&argann=1&origin=FIRST", preset).origin == "first"
+    assert order("order_id=1&argann=1&origin=unknown", preset).origin is None
+    # Whatever a network of another mind puts there costs no order.
+    parsed = get("order_id=1&argann=1&origin=https%3A%2F%2Fshop.example", preset, NOW)
+    assert parsed.reports[0].origin is None
+    assert "origin must be one of first, renewal, unknown" in parsed.notes
+
+
 # ── Kwanko, Awin, Everflow, TUNE, Voluum ─────────────────────────────────────────────────────────────────────────────
 
 

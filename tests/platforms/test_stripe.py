@@ -242,6 +242,30 @@ def test_each_renewal_is_an_order_of_its_own_with_the_subscriptions_metadata(sub
     assert money(renewals[0]) == ("USD", 1000, 0, 0, 1000)
 
 
+@pytest.mark.parametrize(
+    ("reason", "origin"),
+    [
+        ("subscription_create", "first"),
+        ("subscription_cycle", "renewal"),
+        ("subscription_update", "renewal"),
+        ("subscription_threshold", "renewal"),
+        ("subscription", None),
+        ("manual", None),
+        ("quote_accept", None),
+        ("upcoming", None),
+        (None, None),
+        (["subscription_cycle"], None),
+    ],
+)
+def test_the_billing_reason_says_whether_an_invoice_began_its_subscription(reason: Any, origin: str | None) -> None:
+    assert said(invoice(billing_reason=reason)).origin == origin
+
+
+def test_a_session_that_sells_a_subscription_is_its_first_order() -> None:
+    assert said(session(mode="subscription", payment_intent=None, invoice="in_1")).origin == "first"
+    assert said(session()).origin is None
+
+
 def test_a_number_in_the_subscriptions_metadata_does_not_make_one_order_of_all_renewals() -> None:
     subscribed = {"subscription_details": {"metadata": {"order_id": "1001"}}}
     assert "1001" not in said(invoice(parent=subscribed)).refs

@@ -103,6 +103,23 @@ def test_the_documented_order_is_read_whole() -> None:
     assert (report.codes, report.click_ids, report.visitor_id, report.refunds) == ((), (), None, ())
 
 
+@pytest.mark.parametrize(
+    ("fields", "origin"),
+    [
+        ({}, None),
+        ({"meta_data": meta(_subscription_renewal="81"), "created_via": "subscription"}, "renewal"),
+        ({"meta_data": meta(_subscription_renewal="81"), "created_via": "checkout"}, "renewal"),
+        ({"created_via": "subscription"}, "renewal"),
+        ({"meta_data": meta(_subscription_switch="81")}, "renewal"),
+        ({"meta_data": meta(_subscription_resubscribe="81")}, "first"),
+        ({"meta_data": meta(_subscription_renewal="")}, None),
+        ({"meta_data": [{"key": ["_subscription_renewal"], "value": "81"}]}, None),
+    ],
+)
+def test_an_order_of_a_subscription_says_whether_it_is_a_later_one(fields: dict[str, Any], origin: str | None) -> None:
+    assert order(**fields).origin == origin
+
+
 def test_the_refunds_inside_the_documented_order_are_read() -> None:
     [report] = read(REFUNDED).reports
     # 29.00 of goods and 10.00 of shipping; 9.00 and 10.00 went back. Negative texts, the newest first.

@@ -451,6 +451,27 @@ async def test_shops_and_kinds_filter_orders_and_leads_do_not_dilute_the_average
     assert leads.totals.reasons["aov_minor"] == "no_orders"
 
 
+async def test_first_orders_and_renewals_are_told_apart(
+    pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, charlie: Brand, books: Books
+) -> None:
+    amounts = {"first": 900, "renewal": 50, "unknown": 7}
+    books.orders = [BookedOrder(NOON, (amount,), (share(0, 0),), shop=origin) for origin, amount in amounts.items()]
+    books.clicks = [click(NOON, 0)]
+    await write(pool, alice, PARIS, books)
+    await pool.execute("UPDATE conversion SET origin = shop WHERE brand_id = $1", alice.id)
+    for origin, amount in amounts.items():
+        for refunds_by in ("event", "order"):
+            asked = Question(period(), "EUR", ("influencer",), Filters(origin=(origin,)), refunds_by)
+            found = await ask(engine, alice, asked)
+            assert (found.totals.values["gross_minor"], found.totals.values["conversions"]) == (amount, 1)
+            assert [row.figures.values["gross_minor"] for row in found.rows] == [amount]
+            assert (found.totals.values["clicks"], found.totals.reasons["clicks"]) == (None, "unsplittable")
+    both = await ask(engine, alice, Question(period(), "EUR", (), Filters(origin=("first", "renewal"))))
+    assert both.totals.values["gross_minor"] == 950
+    rival = await ask(engine, charlie, Question(period(), "EUR", (), Filters(origin=("first",))))
+    assert rival.totals.values["conversions"] == 0
+
+
 async def test_the_archived_keep_their_names_and_their_figures(
     pool: asyncpg.Pool, engine: AsyncEngine, alice: Brand, books: Books
 ) -> None:

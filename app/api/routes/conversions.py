@@ -84,6 +84,9 @@ async def list_conversions(
     ] = None,
     shop: Annotated[str | None, Query(max_length=200)] = None,
     kind: Annotated[str | None, Query(max_length=40)] = None,
+    origin: Annotated[
+        Literal["first", "renewal", "unknown"] | None, Query(description="Of a subscription's orders.")
+    ] = None,
     test: Annotated[
         bool | None, Query(description="true: only test orders; false: none of them; both by default.")
     ] = None,
@@ -116,6 +119,7 @@ async def list_conversions(
         equals(conversion.c.status, status),
         equals(conversion.c.shop, shop),
         equals(conversion.c.kind, kind),
+        equals(conversion.c.origin, origin),
         None if test is None else conversion.c.test.is_(test),
         None if flag is None else conversion.c.flags.contains([flag]),
         None if order_id is None else conversion.c.id.in_(_roots_named(caller.brand_id, order_id.strip())),

@@ -26,6 +26,7 @@ from app.database.tables import MISSED_REASONS, campaign, code, collaboration, i
 from app.domain import ids
 from app.domain.csv_files import BYTE_ORDER_MARK, csv_row
 from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric
+from app.domain.orders import ORIGINS
 from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
 from app.errors import FieldError, Invalid, NotFound
 from app.reports.assembly import Summary
@@ -145,6 +146,9 @@ class SummaryQuery(Range):
     code_id: Texts = Field([], description="Only these. Costs and clicks are null then: no code has any.")
     shop: Texts = Field([], description="Only orders of these shops. Costs and clicks are null then.")
     kind: Texts = Field([], description="Only conversions of these kinds, such as `sale` or `lead`.")
+    origin: Annotated[list[str], BeforeValidator(_words), AfterValidator(partial(_one_of, choices=ORIGINS))] = Field(
+        [], description=f"Only orders of these origins: {', '.join(ORIGINS)}. Costs and clicks are null then."
+    )
 
 
 class MissedQuery(Range):
@@ -385,7 +389,7 @@ async def _filters(connection: AsyncConnection, brand_id: UUID, query: SummaryQu
         found[name] = tuple(rows[each].id for each in wanted if each in rows)
     if faults:
         raise NotFound.at(*faults)
-    return Filters(**found, shop=tuple(query.shop), kind=tuple(query.kind))
+    return Filters(**found, shop=tuple(query.shop), kind=tuple(query.kind), origin=tuple(query.origin))
 
 
 # ── How it is shown ──────────────────────────────────────────────────────────────────────────────────────────────────

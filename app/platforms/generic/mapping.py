@@ -97,6 +97,13 @@ class RefundFields(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     updated_at: MaybeField = UNSET
 
 
+class OriginFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When an order is a later one of a subscription, else when it is its first; otherwise it is not known."""
+
+    renewal: Annotated[list[Condition], Meta(min_length=1, max_length=CONDITIONS_MAX)] | UnsetType = UNSET
+    first: Annotated[list[Condition], Meta(min_length=1, max_length=CONDITIONS_MAX)] | UnsetType = UNSET
+
+
 class Rule(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One kind of message, and its fields."""
 
@@ -136,6 +143,9 @@ class Rule(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
     new_customer: MaybeField = UNSET
     paid: MaybeField = UNSET
     test: MaybeField = UNSET
+    origin: Annotated[
+        OriginFields | UnsetType, Meta(description="Whether an order is the `first` of a subscription or a `renewal`.")
+    ] = UNSET
     cancelled: Annotated[MaybeField, Meta(description="Of an order: yes takes back what is left of it.")] = UNSET
     lines: LineFields | UnsetType = UNSET
     refunds: RefundFields | UnsetType = UNSET
@@ -166,7 +176,8 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 ORDER_ONLY = frozenset(
-    {"proofs", "lists_codes", "codes", "click_id", "visitor_id", "customer_id", "customer_email", "new_customer", "paid", "test", "cancelled", "refunds"}
+    {"proofs", "lists_codes", "codes", "click_id", "visitor_id", "customer_id", "customer_email", "new_customer", "paid", "test", "cancelled", "refunds",
+     "origin"}
 )  # fmt: skip
 REFUND_ONLY = frozenset({"refund_id", "full"})
 MONEY = frozenset({"net", "items", "total"})
@@ -210,10 +221,7 @@ def faults(mapping: Mapping) -> Iterator[tuple[str, str]]:
 
 
 def _rule_faults(path: str, rule: Rule) -> Iterator[tuple[str, str]]:
-    for index, condition in enumerate(rule.when):
-        yield from _place_faults(f"{path}.when.{index}.at", places(condition))
-        if (condition.equals is UNSET) == (condition.present is UNSET):
-            yield f"{path}.when.{index}", "give either equals or present"
+    yield from _condition_faults(f"{path}.when", rule.when)
     fields = {name for name, _ in given_fields(rule)} - {"read", "when"}
     if rule.read == "ignored":
         for name in sorted(fields):
@@ -234,10 +242,20 @@ def _rule_faults(path: str, rule: Rule) -> Iterator[tuple[str, str]]:
             for inner, value in given_fields(field):
                 if inner != "each":
                     yield from _field_faults(f"{path}.{name}.{inner}", value)
+        elif isinstance(field, OriginFields):
+            for origin, conditions in given_fields(field):
+                yield from _condition_faults(f"{path}.{name}.{origin}", conditions)
         elif name not in ("read", "when"):
             yield from _field_faults(f"{path}.{name}", field)
     if isinstance(rule.refunds, RefundFields) and not {name for name, _ in given_fields(rule.refunds)} & MONEY:
         yield f"{path}.refunds.net", "is required (or items, total): how much was given back"
+
+
+def _condition_faults(path: str, conditions: list[Condition]) -> Iterator[tuple[str, str]]:
+    for index, condition in enumerate(conditions):
+        yield from _place_faults(f"{path}.{index}.at", places(condition))
+        if (condition.equals is UNSET) == (condition.present is UNSET):
+            yield f"{path}.{index}", "give either equals or present"
 
 
 def _field_faults(path: str, field: Any) -> Iterator[tuple[str, str]]:

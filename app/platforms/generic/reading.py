@@ -15,7 +15,9 @@ from msgspec import UNSET
 from app.domain import money
 from app.domain.orders import (
     CODES_MAX,
+    FIRST,
     KIND,
+    RENEWAL,
     Context,
     Customer,
     OrderLine,
@@ -214,10 +216,18 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
             *_cancellation(reader.flag(CANCELLED, rule.cancelled), ordered_at, changed_at, currency),
         ),
         test=reader.flag("test", rule.test) or False,
+        origin=_origin(reader, rule),
         system=_system(reader),
         proofs=tuple(dict.fromkeys(reader.ids("proofs", rule.proofs)))[:CODES_MAX],
         lists_codes=any(isinstance(each.value, list) for each in reader.find("lists_codes", rule.lists_codes)),
     )
+
+
+def _origin(reader: Reader, rule: Rule) -> str | None:
+    if rule.origin is UNSET:
+        return None
+    conditions = ((RENEWAL, rule.origin.renewal), (FIRST, rule.origin.first))
+    return next((origin for origin, each in conditions if each is not UNSET and reader.holds(each)), None)
 
 
 def _system(reader: Reader) -> str | None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 FIELDS = (
-    "click_id", "order_id", "amount", "total", "parts", "currency", "code", "event", "status", "visitor_id", "customer", "acquisition",
+    "click_id", "order_id", "amount", "total", "parts", "currency", "code", "event", "status", "visitor_id", "customer", "acquisition", "origin",
     "tax", "shipping", "refund_id", "occurred_at", "updated_at", "test",
 )  # fmt: skip
 """The fields of a postback (docs/connect/postback.md). amount: before tax and shipping, after discount. total: what was paid.
-parts: `GROUP:12.00|GROUP2:3.00`. acquisition: whether the customer is new."""
+parts: `GROUP:12.00|GROUP2:3.00`. acquisition: whether the customer is new. origin: `first` or `renewal`."""
 
 APPROVED, PENDING, REJECTED = "approved", "pending", "rejected"
 

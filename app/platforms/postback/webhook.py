@@ -11,6 +11,7 @@ from functools import partial
 
 from app.domain import money
 from app.domain.ids import EPOCH
+from app.domain.order_fields import read_origin
 from app.domain.orders import (
     KIND,
     WEAK,
@@ -105,6 +106,7 @@ class _PostbackReader:
             click_ids=() if click_id is None else (click_id,),
             visitor_id=self._id("visitor_id"),
             customer=self._customer(),
+            origin=self._origin(),
             lines=lines,
             refunds=self._cancellation(status),
             test=self._flag("test") or False,
@@ -189,6 +191,15 @@ class _PostbackReader:
         if status is None:
             raise Unreadable("unknown_status", f"status is {_shown(text)}; known are {', '.join(sorted(STATUSES))}")
         return status
+
+    def _origin(self) -> str | None:
+        """Another word means something else to a network, and costs no order."""
+        found = self._fields.given.get("origin")
+        try:
+            return None if found is None else read_origin(found.value)
+        except ValueError as error:
+            self.notes.append(f"origin {error}")
+            return None
 
     def _text(self, field: str, *, characters_max: int = TEXT_CHARACTERS_MAX) -> str | None:
         found = self._fields.given.get(field)

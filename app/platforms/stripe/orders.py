@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from app.domain.amounts import charged_part
 from app.domain.money import split
-from app.domain.orders import Context, OrderReport, Parsed, RefundReport
+from app.domain.orders import FIRST, RENEWAL, Context, OrderReport, Parsed, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, customer_of, nested, objects, share, text_of, visitor_in
 from app.platforms.stripe.amounts import StripeAmountReader, amounts_of
@@ -36,6 +36,11 @@ INTENT, OPEN_SESSION, INVOICE, PAID_SESSION, SETTLED_SESSION = range(5)
 than the invoice, a paid one more; the outcome of a delayed payment (SEPA, bank transfer) or of an authorised one is final."""
 
 PAID = {"paid": True, "no_payment_required": True, "unpaid": False}
+ORIGIN = {
+    "subscription_create": FIRST,
+    **dict.fromkeys(("subscription_cycle", "subscription_update", "subscription_threshold"), RENEWAL),
+}
+"""Origin of an invoice's order by its `billing_reason`. Others (`manual`, the bare `subscription` of before 2018) do not tell."""
 PAYMENTS_MAX = 100
 TAXES_MAX = 500
 
@@ -101,6 +106,7 @@ def read_session(event: Event, context: Context) -> Parsed:
         test=event.test,
         proofs=(session_id,),
         lists_codes=isinstance(session.get("discounts"), list),
+        origin=FIRST if session.get("mode") == "subscription" else None,
     )
     return Parsed(reports=(_with_money(report, _session_money(session, notes)),), notes=tuple(notes))
 
@@ -185,7 +191,7 @@ def _converted(session: Json, money: Money, subtotal: int | None, notes: list[st
 def read_invoice(event: Event, context: Context) -> Parsed:
     """A paid invoice: one period of a subscription, or an invoice sent by hand. Payment from the customer's balance counts too."""
     invoice = event.thing
-    invoice_id = _id_of(invoice, "invoice")
+    invoice_id, reason = _id_of(invoice, "invoice"), text_of(invoice.get("billing_reason"))
     amounts = amounts_of(invoice)
     total = amounts.signed(invoice, "total")
     if total is not None and total < 0:
@@ -210,8 +216,8 @@ def read_invoice(event: Event, context: Context) -> Parsed:
         visitor_id=visitor_in(metadata),
         customer=customer_of(context, id_of(invoice.get("customer")), invoice.get("customer_email")),
         test=event.test,
+        origin=ORIGIN.get(reason or ""),
     )
-    reason = text_of(invoice.get("billing_reason"))
     credited = amounts.amount(invoice, "pre_payment_credit_notes_amount") or 0
     money = _less_credited(billed(invoice, amounts, total), credited)
     notes = ([reason] if reason else []) + unfilled_of(metadata, context)

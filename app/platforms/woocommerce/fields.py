@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from app.domain import money
+from app.domain.orders import FIRST, RENEWAL
 from app.domain.strict_json import DIGITS_MAX, Unreadable
 from app.platforms.kit.vendor_json import Json, moment_of
 
@@ -65,6 +66,14 @@ def gmt_of(thing: Json, name: str) -> datetime | None:
     if not isinstance(value, str):
         return None
     return moment_of(value if _OFFSET.search(value) else f"{value.strip()}Z")
+
+
+def origin_of(order: Json, meta: list[tuple[object, object]]) -> str | None:
+    """Whether an order began a subscription or is a later one of it, as WooCommerce Subscriptions marks its orders; None where it does not."""
+    keys = {key for key, value in meta if isinstance(key, str) and value}
+    if keys & {"_subscription_renewal", "_subscription_switch"} or order.get("created_via") == "subscription":
+        return RENEWAL
+    return FIRST if "_subscription_resubscribe" in keys else None
 
 
 def meta_of(thing: Json) -> list[tuple[object, object]]:

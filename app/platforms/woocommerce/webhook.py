@@ -28,7 +28,7 @@ from app.platforms.kit.vendor_json import (
     visitor_in,
 )
 from app.platforms.woocommerce.api_versions import as_v3, is_legacy
-from app.platforms.woocommerce.fields import amount_of, gmt_of, meta_of, minor_of, unescape
+from app.platforms.woocommerce.fields import amount_of, gmt_of, meta_of, minor_of, origin_of, unescape
 from app.platforms.woocommerce.goods import read_goods
 from app.platforms.woocommerce.refunds import cancellation, refund_ids_of, refunds_of
 
@@ -114,6 +114,7 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
         system="woocommerce",
         proofs=distinct((text_of(order.get("order_key")),)),
         lists_codes=isinstance(order.get("coupon_lines"), list),
+        origin=origin_of(order, meta),
         test=next(named(meta, TEST_NAMES), "").casefold() in {"1", "yes", "true"},
     )
 
