@@ -17,6 +17,8 @@ from app.errors import Invalid
 ModelName = Literal["last", "first", "linear", "position"]
 MethodName = Literal["code", "click", "visitor"]
 Days = Annotated[int, Strict(), Field(ge=0, le=CLICK_WINDOW_DAYS_MAX)]
+SelfReferralRule = Literal["flag", "withhold"]
+ArchivedRule = Literal["earn", "stop"]
 HoldDays = Annotated[int, Strict(), Field(ge=0, le=HOLD_DAYS_MAX)]
 
 
@@ -34,6 +36,14 @@ class PolicyGiven(Given):
         default=None,
         description="An approved order is locked that many days after it was placed; then only refunds change its money. 30 by default.",
     )
+    self_referral: SelfReferralRule | None = Field(
+        default=None,
+        description="An order that the influencer bought: flagged `self_referral` in any case, and with `withhold` not credited to them.",
+    )
+    archived_influencers: ArchivedRule | None = Field(
+        default=None,
+        description="Whether links and codes of an archived influencer go on earning; `stop`: not by clicks and orders from then on.",
+    )
 
 
 class PolicyShown(BaseModel):
@@ -43,6 +53,8 @@ class PolicyShown(BaseModel):
     click_window_days: int
     precedence: list[str]
     hold_days: int
+    self_referral: str
+    archived_influencers: str
     version: int = Field(description="0: the defaults of the service, nothing was ever set here.")
 
 
@@ -53,10 +65,13 @@ class PolicyVersion(PolicyShown):
     created_at: Moment
 
 
+PLAIN_RULES = ("model", "click_window_days", "hold_days", "self_referral", "archived_influencers")
+
+
 def show_policy(version: int | None, rules: Mapping[str, object] | None) -> PolicyShown:
     """A version of a policy with the defaults filled in."""
     read = read_policy(rules or {})
-    plain = {name: getattr(read, name) for name in ("model", "click_window_days", "hold_days")}
+    plain = {name: getattr(read, name) for name in PLAIN_RULES}
     return PolicyShown(**plain, precedence=[method.value for method in read.precedence], version=version or 0)
 
 

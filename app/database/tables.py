@@ -67,6 +67,9 @@ influencer = entity(
     "influencer",
     text_column("name"),
     text_column("email", nullable=True),
+    # The influencer's own id as a customer of the shop; and the keys by which orders would know them (domain/customers.py), null until worked out.
+    text_column("customer_id", nullable=True),
+    sa.Column("customer_keys", ARRAY(sa.Text)),
     json_column("handles", "[]"),
     sa.Column("tags", ARRAY(sa.Text), nullable=False, server_default="{}"),
     brand_key(),

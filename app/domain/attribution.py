@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -71,6 +71,8 @@ class Reason(StrEnum):
     OWNER_NOT_INVOLVED = "owner_not_involved"
     OWNER_NOT_WINNER = "owner_not_winner"
     METHOD_OFF = "method_off"
+    SELF_REFERRAL = "self_referral"
+    INFLUENCER_ARCHIVED = "influencer_archived"
     UNSIGNED = "unsigned"
     OUTSIDE_PIXEL_WINDOW = Withheld.OUTSIDE_WINDOW
     CODES_LISTED = Withheld.CODES_LISTED
@@ -90,6 +92,20 @@ class CreditPolicy(StrEnum):
     NEVER = "never"
 
 
+class SelfReferral(StrEnum):
+    """What becomes of a code or click whose influencer is the one who bought."""
+
+    FLAG = "flag"
+    WITHHOLD = "withhold"
+
+
+class ArchivedInfluencers(StrEnum):
+    """Whether links and codes of an archived influencer go on earning."""
+
+    EARN = "earn"
+    STOP = "stop"
+
+
 class Touch(msgspec.Struct, frozen=True, gc=False):
     """One code or click with all that was found about it, as of the time of the order.
 
@@ -97,6 +113,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     shown: a code as people write it; '' for clicks. alias: the shop system's name of the code, where the order used that.
     occurred_at: time of the click; for a code the order's own; None for an unknown click.
     collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
+    owner_keys: by which orders know the influencer as a customer; owner_archived_at: since when the influencer is in the archive.
     rank: of the surest report that names it; withheld: why it is never used, or None.
     """
 
@@ -118,6 +135,8 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     rank: Rank = Rank.TRUSTED
     withheld: Withheld | None = None
     alias: str | None = None
+    owner_keys: Sequence[str] | None = None
+    owner_archived_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +148,8 @@ class Policy:
     click_window_days: int = 30
     precedence: tuple[Method, ...] = (Method.CODE, Method.CLICK, Method.VISITOR)
     hold_days: int = 30
+    self_referral: SelfReferral = SelfReferral.FLAG
+    archived_influencers: ArchivedInfluencers = ArchivedInfluencers.EARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +170,12 @@ class Policies:
 
 
 class OrderToDecide(msgspec.Struct, frozen=True, gc=False):
-    """An order as `decide` needs it. as_of: the time of the decision, which only matters to the wait for a named click."""
+    """An order as `decide` needs it. as_of: the time of the decision, which only matters to the wait for a named click. customer_key: who bought."""
 
     occurred_at: datetime
     net_minor: int | None
     as_of: datetime
+    customer_key: str | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -177,7 +199,11 @@ class Credit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Who gets the order and why; nobody without credits. late_click: a named click is younger than the order by more than LATE_CLICK_MAX."""
+    """Who gets the order and why; nobody without credits.
+
+    late_click: a named click is younger than the order by more than LATE_CLICK_MAX. self_referral: an influencer bought it, and gets it or would
+    get it if the policy did not withhold it.
+    """
 
     verdict: AttributionStatus
     method: Method | None
@@ -187,6 +213,7 @@ class Decision(msgspec.Struct, frozen=True):
     credits: tuple[Credit, ...]
     candidates: tuple[Candidate, ...]
     late_click: bool = False
+    self_referral: bool = False
 
 
 # ── Models ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -232,7 +259,27 @@ def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
     hold_days = rules.get("hold_days", defaults.hold_days)
     if isinstance(hold_days, bool) or not isinstance(hold_days, int) or not 0 <= hold_days <= HOLD_DAYS_MAX:
         raise ValueError(f"hold_days: a whole number from 0 to {HOLD_DAYS_MAX}")
-    return Policy(version, model, days, tuple(Method(name) for name in precedence), hold_days)
+    return Policy(
+        version,
+        model,
+        days,
+        tuple(Method(name) for name in precedence),
+        hold_days,
+        _choice(rules, "self_referral", SelfReferral),
+        _choice(rules, "archived_influencers", ArchivedInfluencers),
+    )
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def _choice(rules: Mapping[str, object], name: str, words: type[Choice]) -> Choice:
+    """The rule of this name, which is one of these words; by default the first of them."""
+    found = rules.get(name, next(iter(words)))
+    for word in words:
+        if word == found:
+            return word
+    raise ValueError(f"{name}: one of {', '.join(words)}")
 
 
 # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -260,7 +307,9 @@ def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Polici
     else:
         verdict, reason = AttributionStatus.UNATTRIBUTED, candidates[0].reason if candidates else Reason.NO_SIGNAL
     late = any(touch.method is Method.CLICK and fault is Reason.CLICK_AFTER_ORDER for touch, fault in judged)
-    return Decision(verdict, method, policy.model, policy.version, reason, shares, candidates, late)
+    own = any(_is_buyers(share.touch, conversion) for share in shares)
+    own = own or any(fault is Reason.SELF_REFERRAL for _, fault in judged)
+    return Decision(verdict, method, policy.model, policy.version, reason, shares, candidates, late, own)
 
 
 Judged = Sequence[tuple[Touch, Reason | None]]
@@ -285,7 +334,23 @@ def _fault(touch: Touch, conversion: OrderToDecide, policies: Policies) -> Reaso
     # As of the touch: a campaign that is over still gets the orders of clicks made while it ran.
     if not _within(touch.occurred_at, touch.campaign_starts_at, touch.campaign_ends_at):
         return Reason.CAMPAIGN_NOT_ACTIVE
+    return _owner_fault(touch, conversion, policies.of(touch.campaign_id))
+
+
+def _owner_fault(touch: Touch, conversion: OrderToDecide, policy: Policy) -> Reason | None:
+    """The reason why this policy gives nothing to the owner of the touch."""
+    if policy.self_referral is SelfReferral.WITHHOLD and _is_buyers(touch, conversion):
+        return Reason.SELF_REFERRAL
+    # As of the touch, like the campaign's dates: a click from before the archive still counts.
+    stops = policy.archived_influencers is ArchivedInfluencers.STOP
+    if stops and not _within(touch.occurred_at, None, touch.owner_archived_at):
+        return Reason.INFLUENCER_ARCHIVED
     return None
+
+
+def _is_buyers(touch: Touch, conversion: OrderToDecide) -> bool:
+    """Whether the influencer whose touch it is bought the order."""
+    return touch.owner_keys is not None and conversion.customer_key in touch.owner_keys
 
 
 def _code_fault(touch: Touch, conversion: OrderToDecide) -> Reason | None:

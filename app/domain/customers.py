@@ -38,6 +38,12 @@ def customer_key(secret: bytes, brand_id: UUID, customer_id: str | None, email: 
     return hmac.digest(secret, message, "sha256").hex()[:KEY_CHARACTERS]
 
 
+def customer_keys(secret: bytes, brand_id: UUID, customer_id: str | None, email: str | None) -> list[str]:
+    """The keys by which orders may know this person, sorted: that of the e-mail, and that of the id, for orders without an e-mail."""
+    keys = {customer_key(secret, brand_id, None, email), customer_key(secret, brand_id, customer_id, None)}
+    return sorted(key for key in keys if key is not None)
+
+
 def email_token(key: str) -> str:
     """What stands in place of the e-mail whose key this is."""
     return f"{key}{EMAIL_TOKEN_END}"

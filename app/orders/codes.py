@@ -18,7 +18,8 @@ from app.domain.folding import Order, code_named
 CODES = """
 SELECT c.code_norm, c.code AS shown, c.id AS code_id, c.starts_at AS code_starts_at, least(c.ends_at, c.disabled_at, c.archived_at) AS code_ends_at,
        c.credit_policy, c.max_redemptions, a.starts_at AS assigned_from, a.ends_at AS assigned_until,
-       a.id, l.id AS collaboration_id, l.influencer_id, l.campaign_id, p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at, n.aliases
+       a.id, l.id AS collaboration_id, l.influencer_id, l.campaign_id, p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at,
+       i.customer_keys AS owner_keys, i.archived_at AS owner_archived_at, n.aliases
 FROM (
     SELECT code_id, array_agg(alias) FILTER (WHERE alias IS NOT NULL) AS aliases FROM (
         SELECT id AS code_id, NULL AS alias FROM code WHERE brand_id = $1 AND code_norm = ANY($2::text[])
@@ -30,6 +31,7 @@ JOIN code c ON c.brand_id = $1 AND c.id = n.code_id
 LEFT JOIN code_assignment a ON a.brand_id = $1 AND a.code_id = c.id
 LEFT JOIN collaboration l ON l.brand_id = $1 AND l.id = a.collaboration_id
 LEFT JOIN campaign p ON p.brand_id = $1 AND p.id = l.campaign_id
+LEFT JOIN influencer i ON i.brand_id = $1 AND i.id = l.influencer_id
 """
 
 # The order names the code from now on, so that a change of the code, and its cap, find the order.

@@ -32,11 +32,12 @@ log = logging.getLogger("ariane.intake")
 # The bounds let the planner skip the months that hold none of these clicks, also once the plan is generic.
 CLICKS = """
 SELECT k.id, k.occurred_at, k.link_id, l.id AS collaboration_id, l.influencer_id, l.campaign_id,
-       p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at
+       p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at, i.customer_keys AS owner_keys, i.archived_at AS owner_archived_at
 FROM click k
 JOIN link n ON n.brand_id = $1 AND n.id = k.link_id
 JOIN collaboration l ON l.brand_id = $1 AND l.id = n.collaboration_id
 JOIN campaign p ON p.brand_id = $1 AND p.id = l.campaign_id
+JOIN influencer i ON i.brand_id = $1 AND i.id = l.influencer_id
 WHERE k.brand_id = $1 AND k.id = ANY($2::uuid[]) AND k.id BETWEEN $3 AND $4
 """
 
@@ -155,7 +156,9 @@ def _code_touch(code: str, order: Order, rows: Sequence[asyncpg.Record], support
     )
 
 
-OWNING = ("id", "collaboration_id", "campaign_id", "influencer_id", "campaign_starts_at", "campaign_ends_at")
+OWNING = (
+    "id", "collaboration_id", "campaign_id", "influencer_id", "campaign_starts_at", "campaign_ends_at", "owner_keys", "owner_archived_at",
+)  # fmt: skip
 
 
 def _owner(rows: Sequence[asyncpg.Record], moment: datetime) -> asyncpg.Record | None:

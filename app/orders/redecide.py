@@ -109,6 +109,11 @@ CROSS JOIN unnest($2::text[]) AS wanted(campaign_id)
 WHERE d.brand_id = $1 AND d.candidates @> jsonb_build_array(jsonb_build_object('campaign_id', wanted.campaign_id))
   AND ($3::timestamptz IS NULL OR c.occurred_at >= $3)
 """
+WITH_CANDIDATE_BY = """
+SELECT conversion_id FROM decision
+WHERE brand_id = $1 AND candidates @> jsonb_build_array(jsonb_build_object('influencer_id', $2::text))
+  AND (NOT $3::boolean OR EXISTS (SELECT FROM policy WHERE brand_id = $1 AND rules ->> 'archived_influencers' = 'stop'))
+"""
 WITH_PIXELS = """
 SELECT DISTINCT c.root_id AS conversion_id FROM witness w JOIN conversion c ON c.brand_id = $1 AND c.id = w.conversion_id
 WHERE w.brand_id = $1 AND w.trust <= $2
@@ -138,6 +143,17 @@ async def redecide_for_campaigns(
     Reads every decision of the brand: for acts of planning, not for every minute.
     """
     return await _append(connection, WITH_CANDIDATE_OF, brand_id, [str(each) for each in campaign_ids], since)
+
+
+async def redecide_for_influencer(
+    connection: asyncpg.Connection, brand_id: UUID, influencer_id: UUID, *, is_archive: bool
+) -> int:
+    """Queue the orders with a candidate of this influencer, who has another e-mail or customer id; is_archive: who was archived or came back, which
+    changes something only where a policy of the brand says so.
+
+    Reads every decision of the brand, as `redecide_for_campaigns` does.
+    """
+    return await _append(connection, WITH_CANDIDATE_BY, brand_id, str(influencer_id), is_archive)
 
 
 async def redecide_for_tolerance(connection: asyncpg.Connection, brand_id: UUID) -> int:

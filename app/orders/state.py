@@ -45,10 +45,13 @@ def rows_of(root: Root, order: Order, evidence: Evidence, brand_currency: str, n
     """Decides an order and makes its rows. brand_currency: of credits, where the order states none. now: the moment of deciding."""
     assert order.occurred_at is not None
     decision = attribution.decide(
-        evidence.touches, OrderToDecide(order.occurred_at, order.net_minor, now), evidence.policies
+        evidence.touches,
+        OrderToDecide(order.occurred_at, order.net_minor, now, order.customer_key),
+        evidence.policies,
     )
     conversion = conversion_of(root, order, _locks_at(order, decision, evidence.policies))
     flags = {*conversion["flags"]} | ({"late_click"} if decision.late_click else set())
+    flags |= {"self_referral"} if decision.self_referral else set()
     decided = _decided(decision)
     if order.decided is not None:
         decided = _as_locked(json.loads(order.decided), decided, order)

@@ -35,6 +35,7 @@ from app.intake.deliveries.recording import record_deliveries
 from app.intake.drain import ClickRecorder, drain, note_progress
 from app.intake.housekeeping import keep_house
 from app.jobs.blotting import queue_blotting
+from app.jobs.influencer_keys import fill_influencer_keys
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next, sweep_jobs
 from app.orders.redecide import redecide
@@ -228,7 +229,8 @@ class BackgroundProcess:
         left = await keep_house(self.pool, self.settings)
         await sweep_jobs(self.pool, self.settings)
         await queue_blotting(self.pool)
-        return int(left)
+        filled = await fill_influencer_keys(self.pool, self.secret)
+        return int(left) + filled
 
     async def _run_job(self) -> int:
         """Run one job to its end."""

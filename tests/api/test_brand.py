@@ -22,6 +22,8 @@ async def test_a_brand_reads_and_changes_itself(as_alice: AsyncClient, as_charli
         "click_window_days": 30,
         "hold_days": 30,
         "precedence": ["code", "click", "visitor"],
+        "self_referral": "flag",
+        "archived_influencers": "earn",
         "version": 0,
     }
     change = {

@@ -29,6 +29,8 @@ async def test_a_campaign_takes_the_brands_currency_and_shows_its_policy(as_alic
         "click_window_days": 7,
         "hold_days": 30,
         "precedence": ["code", "click", "visitor"],
+        "self_referral": "flag",
+        "archived_influencers": "earn",
         "version": 1,
     }
     assert (await as_alice.get(f"/v1/campaigns/{made['id']}")).json() == made
@@ -70,6 +72,8 @@ def test_the_models_and_methods_offered_are_those_that_attribution_knows() -> No
         ({"policy": {"model": "magic"}}, "policy.model"),
         ({"policy": {"click_window_days": 366}}, "policy.click_window_days"),
         ({"policy": {"hold_days": -1}}, "policy.hold_days"),
+        ({"policy": {"self_referral": "ignore"}}, "policy.self_referral"),
+        ({"policy": {"archived_influencers": True}}, "policy.archived_influencers"),
         ({"policy": {"precedence": ["code", "code"]}}, "policy.precedence"),
         ({"policy": {"precedence": []}}, "policy.precedence"),
         ({"name": " "}, "name"),

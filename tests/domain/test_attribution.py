@@ -13,6 +13,7 @@ from app.domain.attribution import (
     LATE_CLICK_MAX,
     MODELS,
     PENDING_CLICK_MAX,
+    ArchivedInfluencers,
     AttributionStatus,
     CreditPolicy,
     Decision,
@@ -21,6 +22,7 @@ from app.domain.attribution import (
     Policies,
     Policy,
     Reason,
+    SelfReferral,
     Touch,
     decide,
     read_policy,
@@ -89,7 +91,8 @@ def test_the_words_that_a_client_may_read_are_these() -> None:
         "AttributionStatus": "attributed unattributed pending_click",
         "Reason": (
             "code_owner touch_model outranked expired_window click_after_order campaign_not_active code_inactive code_unassigned"
-            " unknown_code unknown_click never_credited owner_not_involved owner_not_winner method_off unsigned outside_pixel_window codes_listed pixels_off"
+            " unknown_code unknown_click never_credited owner_not_involved owner_not_winner method_off self_referral influencer_archived"
+            " unsigned outside_pixel_window codes_listed pixels_off"
             " too_many_claims no_signal waiting_for_click"
         ),
         "CreditPolicy": "always if_involved if_winner never",
@@ -377,6 +380,49 @@ def test_a_method_that_is_off_names_no_link() -> None:
     assert links_of(decided(code(LEA), click(LEA), policies=code_only)) == [(Method.CODE, uid(91), None)]
 
 
+# ── The influencer who buys, and the one in the archive ──────────────────────────────────────────────────────────────
+
+
+def decided_for(key: str | None, *touches: Touch, policies: Policies = DEFAULTS) -> Decision:
+    return decide(touches, OrderToDecide(ORDERED, 10_000, ORDERED, key), policies)
+
+
+WITHHOLDING = Policies(Policy(self_referral=SelfReferral.WITHHOLD))
+STOPPING = Policies(Policy(archived_influencers=ArchivedInfluencers.STOP))
+
+
+def test_an_order_that_its_influencer_bought_is_flagged_and_by_default_credited() -> None:
+    for touch in (code(LEA, owner_keys=["lea"]), click(LEA, owner_keys=["lea", "id"])):
+        own = decided_for("lea", touch)
+        assert (own.self_referral, len(own.credits)) == (True, 1)
+        for other in (decided_for("shopper", touch), decided_for(None, touch)):
+            assert (other.self_referral, len(other.credits)) == (False, 1)
+    lost = decided_for("lea", code(MAX), click(LEA, owner_keys=["lea"]))
+    assert (winners(lost), lost.self_referral) == ([(Method.CODE, MAX)], False)
+
+
+def test_a_policy_withholds_what_the_influencer_bought_and_blocks_nobody_else_by_it() -> None:
+    own = code(LEA, owner_keys=["lea"])
+    decision = decided_for("lea", own, policies=WITHHOLDING)
+    assert (decision.verdict, decision.reason) == (AttributionStatus.UNATTRIBUTED, Reason.SELF_REFERRAL)
+    assert decision.self_referral
+    assert winners(decided_for("lea", own, click(MAX), policies=WITHHOLDING)) == [(Method.CLICK, MAX)]
+    assert winners(decided_for("shopper", own, policies=WITHHOLDING)) == [(Method.CODE, LEA)]
+
+
+def test_an_archived_influencer_goes_on_earning_unless_the_policy_says_stop() -> None:
+    hour = timedelta(hours=1)
+    gone = {"owner_archived_at": ORDERED - hour}
+    for touch in (code(LEA, **gone), click(LEA, days=0.01, **gone)):
+        assert winners(decided(touch)) == [(touch.method, LEA)]
+        assert reasons(decided(touch, policies=STOPPING)) == {touch.signal: (False, Reason.INFLUENCER_ARCHIVED)}
+    before = [click(LEA, days=1, **gone), code(LEA, owner_archived_at=ORDERED + hour)]
+    for touch in before:
+        assert winners(decided(touch, policies=STOPPING)) == [(touch.method, LEA)]
+    own = Policies(Policy(), {LEA: STOPPING.brand})
+    assert winners(decided(code(LEA, **gone), code(MAX, **gone, text="MAX5"), policies=own)) == [(Method.CODE, MAX)]
+
+
 # ── Policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -396,6 +442,7 @@ def test_the_campaign_s_policy_governs_when_it_is_alone() -> None:
 @pytest.mark.parametrize(
     "rules",
     [
+        {"self_referral": "ignore"}, {"self_referral": True}, {"archived_influencers": "pause"},
         {"hold_days": -1}, {"hold_days": 3_651}, {"hold_days": True}, {"hold_days": 1.5},
         {"model": "magic"}, {"model": None}, {"click_window_days": -1}, {"click_window_days": 366}, {"click_window_days": True},
         {"click_window_days": "30"}, {"precedence": []}, {"precedence": ["code", "code"]}, {"precedence": ["luck"]}, {"precedence": "code"},
@@ -413,6 +460,8 @@ def test_rules_fill_in_what_they_leave_out() -> None:
     assert Policy() == Policy(0, "last", 30, (Method.CODE, Method.CLICK, Method.VISITOR), 30)
     edges = {"click_window_days": 365, "hold_days": 3_650, "precedence": ("visitor", "code")}
     assert read_policy(edges) == Policy(0, "last", 365, (Method.VISITOR, Method.CODE), 3_650)
+    strict = read_policy({"self_referral": "withhold", "archived_influencers": "stop"})
+    assert (strict.self_referral, strict.archived_influencers) == (SelfReferral.WITHHOLD, ArchivedInfluencers.STOP)
     assert read_policy({"click_window_days": 0, "hold_days": 0}) == Policy(click_window_days=0, hold_days=0)
 
 
@@ -424,6 +473,8 @@ def test_rules_fill_in_what_they_leave_out() -> None:
         ({"precedence": ["luck"]}, "precedence: a list of code, click, visitor, the strongest first"),
         ({"precedence": ["code", "code"]}, "precedence: names a method twice"),
         ({"hold_days": -1}, "hold_days: a whole number from 0 to 3650"),
+        ({"self_referral": "no"}, "self_referral: one of flag, withhold"),
+        ({"archived_influencers": "no"}, "archived_influencers: one of earn, stop"),
     ],
 )
 def test_a_refused_rule_says_what_would_be_right(rules: dict[str, object], reason: str) -> None:

@@ -1,17 +1,24 @@
 """Influencers: creators known to a brand, with their handles per network."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, StringConstraints
+from sqlalchemy import Row, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.auth import Reader, Writer
 from app.api.collection import Collection
 from app.api.fields import Count, Email, ExternalId, Given, Metadata, Moment, Name, Word, absent, changes
 from app.api.http import CHANGES, CREATES, Session, resource
 from app.api.pagination import Page, Paging
-from app.api.rows import equals
+from app.api.rows import change, equals
 from app.database.tables import influencer
+from app.database.transactions import driver_connection
+from app.domain.customers import customer_keys
+from app.orders.redecide import redecide_for_influencer
 
 router: APIRouter = resource("influencers")
 
@@ -40,6 +47,10 @@ def _distinct(tags: list[str]) -> list[str]:
     return list(dict.fromkeys(tags))
 
 
+CustomerId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+CUSTOMER_ID = (
+    "The influencer's own id as a customer of the shop: with the e-mail it tells which orders they bought themselves."
+)
 Handles = Annotated[list[Handle], Field(max_length=HANDLES_MAX)]
 Tags = Annotated[list[Word], Field(max_length=TAGS_MAX), AfterValidator(_distinct)]
 
@@ -50,6 +61,7 @@ class NewInfluencer(Given):
     name: Name = Field(examples=["Léa Martin"])
     external_id: ExternalId | None = None
     email: Email | None = None
+    customer_id: CustomerId | None = Field(default=None, description=CUSTOMER_ID)
     handles: Handles = Field(default=[])
     tags: Tags = Field(default=[])
     metadata: Metadata = Field(default={})
@@ -61,6 +73,7 @@ class InfluencerChange(Given):
     name: Name = absent()
     external_id: ExternalId | None = None
     email: Email | None = None
+    customer_id: CustomerId | None = Field(default=None, description=CUSTOMER_ID)
     handles: Handles = absent()
     tags: Tags = absent()
     metadata: dict[str, JsonValue] = absent()
@@ -73,6 +86,7 @@ class Influencer(BaseModel):
     external_id: str | None
     name: str
     email: str | None
+    customer_id: str | None = Field(description=CUSTOMER_ID)
     handles: list[Handle]
     tags: list[str]
     metadata: dict[str, Any]
@@ -81,13 +95,30 @@ class Influencer(BaseModel):
     archived_at: Moment | None
 
 
-influencers = Collection(influencer, Influencer)
+async def _redecide(session: AsyncConnection, row: Row[Any], *, is_archive: bool = True) -> None:
+    connection = await driver_connection(session)
+    await redecide_for_influencer(connection, row.brand_id, row.id, is_archive=is_archive)
+
+
+influencers = Collection(influencer, Influencer, after_write=_redecide)
+
+
+def _keys(request: Request, brand_id: UUID, known: Mapping[str, Any]) -> list[str]:
+    """The keys by which orders know somebody with this e-mail and customer id."""
+    return customer_keys(request.app.state.customer_secret, brand_id, known["customer_id"], known["email"])
 
 
 @router.post("", status_code=201, responses=CREATES)
-async def create_influencer(caller: Writer, session: Session, body: NewInfluencer, response: Response) -> Influencer:
+async def create_influencer(
+    caller: Writer, session: Session, body: NewInfluencer, request: Request, response: Response
+) -> Influencer:
     """Adds an influencer; with an `external_id` that exists with the same content, answers 200 with the existing one."""
-    row, _ = await influencers.create(session, caller.brand_id, body.model_dump(), response)
+    values = body.model_dump()
+    row, made = await influencers.create(session, caller.brand_id, values, response)
+    if made:
+        keys = _keys(request, caller.brand_id, values)
+        its = (influencer.c.brand_id == caller.brand_id, influencer.c.id == row.id)
+        await session.execute(update(influencer).where(*its).values(customer_keys=keys))
     return influencers.show(row)
 
 
@@ -117,10 +148,18 @@ influencers.offer_read(router)
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_influencer(id: str, caller: Writer, session: Session, body: InfluencerChange) -> Influencer:
+async def change_influencer(
+    id: str, caller: Writer, session: Session, body: InfluencerChange, request: Request
+) -> Influencer:
     """Changes what is sent; `metadata` is merged key by key."""
     row = await influencers.lock(session, caller.brand_id, id)
-    return influencers.show(await influencers.write(session, row, changes(body, row._mapping.get)))
+    sent = changes(body, row._mapping.get)
+    keys = _keys(request, caller.brand_id, {**row._mapping, **sent})
+    if keys == row.customer_keys:
+        return influencers.show(await change(session, influencer, caller.brand_id, row.id, sent))
+    changed = await change(session, influencer, caller.brand_id, row.id, {**sent, "customer_keys": keys})
+    await _redecide(session, row, is_archive=False)
+    return influencers.show(changed)
 
 
 influencers.offer_archive(

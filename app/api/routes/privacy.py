@@ -1,7 +1,6 @@
 """Privacy: what is kept of a person is handed out, or erased without a figure changing. Both are jobs."""
 
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from app.api.problems import responses
 from app.api.rows import read_row
 from app.database.tables import conversion, job, order_ref
 from app.domain import ids
-from app.domain.customers import customer_key
+from app.domain.customers import customer_keys
 from app.domain.orders import order_ref as name_of_order
 from app.domain.orders import read_click
 from app.errors import Conflict, Invalid, NotFound, TooMany
@@ -132,9 +131,8 @@ async def _arguments(
         return {"click_id": ids.show("click", click_id)}
     if body.conversion_id is not None or body.order_id is not None:
         return {"conversion_id": ids.show("conversion", await _find_order(session, brand_id, body))}
-    key_of = partial(customer_key, request.app.state.customer_secret, brand_id)
-    keys = {key_of(body.customer_id, None), key_of(None, body.email)} - {None}
-    return {"customer_keys": sorted(key for key in keys if key is not None)}
+    secret = request.app.state.customer_secret
+    return {"customer_keys": customer_keys(secret, brand_id, body.customer_id, body.email)}
 
 
 async def _find_order(session: AsyncConnection, brand_id: UUID, body: PrivacyRequest) -> UUID:
