@@ -139,7 +139,7 @@ def test_both_messages_at_one_address_are_two_orders_unless_they_are_of_two_shop
     assert served.call("GET", "/v1/conversions?order_id=733001")["data"] == []
 
 
-@pytest.mark.parametrize("page", ["stripe", "paddle", "postback", "generic"])
+@pytest.mark.parametrize("page", ["stripe", "paddle", "polar", "postback", "generic"])
 def test_what_is_no_shop_system_names_its_shop_where_there_are_several_as_its_page_says(
     served: Served, page: str
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_prestashop_beside_another_shop_is_a_shop_of_its_own_as_its_page_says(
 
 
 @pytest.mark.parametrize(
-    "page", ["README", "shopify", "woocommerce", "prestashop", "stripe", "paddle", "postback", "generic"]
+    "page", ["README", "shopify", "woocommerce", "prestashop", "stripe", "paddle", "polar", "postback", "generic"]
 )
 def test_every_page_says_how_several_shops_are_connected(page: str) -> None:
     text = (Path(__file__).parent.parent / "docs" / "connect" / f"{page}.md").read_text()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from demo.simulator import generic, paddle, postback, prestashop, shopify, stripe, woocommerce
+from demo.simulator import generic, paddle, polar, postback, prestashop, shopify, stripe, woocommerce
 from demo.simulator.orders import Checkout, Shop
 
 SHOPS: tuple[Shop, ...] = (
@@ -30,6 +30,7 @@ CHECKOUTS: Mapping[str, Checkout] = {
         Checkout("generic", "generic", generic.sign, generic.sale),
         Checkout("standard", "generic", generic.sign_standard, generic.sale),
         Checkout("paddle", "generic", paddle.sign, paddle.sale, {"preset": "paddle"}),
+        Checkout("polar", "generic", polar.sign, polar.sale, {"preset": "polar"}),
         Checkout("prestashop", "generic", prestashop.sign, prestashop.sale, {"preset": "prestashop"}),
         _postback("postback", {}),
         _postback("awin", {"preset": "awin"}),

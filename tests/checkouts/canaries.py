@@ -160,6 +160,20 @@ def _others() -> Iterator[Bird]:
     }  # fmt: skip
     paddle["data"]["custom_data"]["gift_for"] = NAME
     yield Bird(CHECKOUTS["paddle"], paddle)
+    polar: dict[str, Any] = deepcopy(document("polar_order_paid.json"))
+    polar["data"]["customer"] |= {
+        "email": EMAIL,
+        "name": NAME,
+        "billing_name": NAME,
+        "external_id": NAME,
+        "tax_id": [NAME],
+    }
+    polar["data"] |= {
+        "billing_name": NAME, "billing_address": {"line1": NAME, "city": NAME}, "custom_field_data": {"gift_for": NAME},
+        "subscription": {"customer_cancellation_comment": FREE},
+    }  # fmt: skip
+    polar["data"]["metadata"]["gift_for"] = NAME
+    yield Bird(CHECKOUTS["polar"], polar)
     presta = deepcopy(prestashop.EXAMPLE) | {
         "customer": {"id_customer": NUMBER, "email": EMAIL, "firstname": NAME, "lastname": NAME},
         "address": {"address1": NAME, "city": NAME, "phone_mobile": PHONE}, "message": FREE,

@@ -46,6 +46,8 @@ def _all() -> Iterator[Sample]:
         yield Sample(CHECKOUTS[name], refund | {"occurred_at": "2026-11-22T18:00:00Z", "lines": [{"id": "1"}]})
     yield Sample(CHECKOUTS["paddle"], document("paddle_transaction_completed.json"))
     yield Sample(CHECKOUTS["paddle"], document("paddle_adjustment_updated.json"))
+    yield Sample(CHECKOUTS["polar"], document("polar_order_paid.json"))
+    yield Sample(CHECKOUTS["polar"], document("polar_refund_created.json"))
     yield Sample(CHECKOUTS["prestashop"], {**prestashop.EXAMPLE, "order_slip": [prestashop.EXAMPLE_SLIP]})
     parameters = {
         "order_id": "P-1",

@@ -21,9 +21,9 @@ from tests.checkouts.signing import CHECKOUTS, SECRET, Checkout
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BODY = '{"id": 1,  "note": "café", "amount": "49.90"}'.encode()
 SIGNING = [each for each in CHECKOUTS.values() if each.platform != "postback"]
-TIMED = {"stripe", "standard", "paddle", "prestashop"}
+TIMED = {"stripe", "standard", "paddle", "polar", "prestashop"}
 """Their signature holds a time; the others' messages can be repeated for ever, and are known again by their bytes."""
-LISTED = {"stripe": ",v1={}", "standard": " v1,{}", "paddle": ";h1={}"}
+LISTED = {"stripe": ",v1={}", "standard": " v1,{}", "polar": " v1,{}", "paddle": ";h1={}"}
 """How a second signature is written behind the first, where there may be several."""
 ANY_CASE = {"generic", "paddle", "prestashop"}
 """Take hex in capitals as well."""
@@ -149,7 +149,7 @@ def test_any_of_several_secrets_and_no_other(checkout: Checkout) -> None:
 @pytest.mark.parametrize("name", sorted(LISTED))
 def test_one_right_signature_among_several_is_enough(name: str) -> None:
     checkout, form = CHECKOUTS[name], LISTED[name]
-    zeros = "A" * 43 + "=" if name == "standard" else "0" * 64
+    zeros = "A" * 43 + "=" if name in ("standard", "polar") else "0" * 64
     _, right = digest_of(
         next(text for key, text in good(checkout).headers.items() if key.lower().endswith("signature"))
     )

@@ -96,8 +96,10 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=1, le=TOLERANCE_S_MAX, description="How far the timestamp may lie from our clock, on both sides.")
     ] = TOLERANCE_S
     key_form: Annotated[
-        Literal["typed", "base64", "whsec"],
-        Meta(description="The key is the secret as typed, the bytes it is base64 of, or those behind its `whsec_`."),
+        Literal["typed", "base64", "whsec", "typed_or_whsec"],
+        Meta(
+            description="The key is the secret as typed, the bytes it is base64 of, or those behind its `whsec_`; `typed_or_whsec` takes either."
+        ),
     ] = "typed"
 
 
@@ -302,8 +304,10 @@ def _message(template: str, body: bytes, values: Mapping[str, str]) -> bytes:
 
 def _keys(layout: Layout, secrets: Sequence[str]) -> Iterator[bytes]:
     for secret in secrets:
-        if layout.key_form == "typed" or (layout.key_form == "whsec" and not secret.startswith(STANDARD_PREFIX)):
+        is_coded = layout.key_form == "base64" or secret.startswith(STANDARD_PREFIX)
+        if layout.key_form in ("typed", "typed_or_whsec") or not is_coded:
             yield encoded(secret)
+        if layout.key_form == "typed" or not is_coded:
             continue
         text = secret.removeprefix(STANDARD_PREFIX).rstrip("=")
         key = decode(text + "=" * (-len(text) % 4))
