@@ -202,6 +202,8 @@ def given_fields(group: Struct) -> Iterator[tuple[str, Any]]:
 
 def places(field: Any) -> list[str]:
     """The places of a field, the preferred first."""
+    if isinstance(field, OriginFields):
+        return [place for _, conditions in given_fields(field) for each in conditions for place in places(each)]
     if isinstance(field, Value | Condition):
         return [] if field.at is UNSET else places(field.at)
     return [field] if isinstance(field, str) else list(field)
