@@ -78,9 +78,9 @@ def _net(found: Mapping[str, Any], errors: list[FieldError]) -> int:
 def read_refund(body: object, context: Context) -> OrderReport:
     """The body of POST /v1/refunds as a report that states nothing of the order but this refund.
 
-    `type` is refund (the default), cancellation, chargeback or reversal. At most one of amount_minor, `full: true` and lines whose worth the order
-    knows; lines beside an amount are only kept. A cancellation or reversal that names none of them is meant in full. Positive amounts, on the
-    base of net_minor. Raises Invalid naming every field at fault.
+    `type` is refund (the default), cancellation, chargeback or reversal. At most one of amount_minor, gross_minor, `full: true` and lines whose worth
+    the order knows; lines beside an amount are only kept. A cancellation or reversal that names none of them is meant in full. Positive amounts, on
+    the base of net_minor or, gross, with tax and shipping. Raises Invalid naming every field at fault.
     """
     given = _object(body)
     errors: list[FieldError] = []
@@ -91,14 +91,17 @@ def read_refund(body: object, context: Context) -> OrderReport:
     found |= read_fields(REFUND_AMOUNTS, given, errors)
     full, lines = found["full"] or False, _lines(found["lines"])
     line_based = False
-    if given.get("amount_minor") is not None:
-        if full:
-            errors.append(FieldError("amount_minor", "give either amount_minor or full: true", "required"))
+    stated = [name for name in ("amount_minor", "gross_minor") if given.get(name) is not None]
+    if stated:
+        if full or len(stated) > 1:
+            errors.append(FieldError(stated[0], "give one of amount_minor, gross_minor and full: true", "required"))
     elif not full:
         line_based = bool(lines) and kind != REVERSAL
         full = not line_based and kind in (CANCELLATION, REVERSAL)
         if not line_based and not full:
-            errors.append(FieldError("amount_minor", "give amount_minor, full: true, or lines", "required"))
+            errors.append(
+                FieldError("amount_minor", "give amount_minor, gross_minor, full: true, or lines", "required")
+            )
     if line_based:
         errors += [
             FieldError(f"lines.{index}.id", "is required: the id of the order's line", "required")
@@ -108,16 +111,20 @@ def read_refund(body: object, context: Context) -> OrderReport:
     found |= read_fields(REFUND_DETAILS, given, errors)
     if errors:
         raise refuse_fields(errors)
-    has_currency = found["amount_minor"] is not None or found["currency"] is not None
+    is_gross = found["gross_minor"] is not None
+    amount_minor = found["gross_minor"] if is_gross else found["amount_minor"]
+    has_currency = amount_minor is not None or found["currency"] is not None
     refund = RefundReport(
         refund_id=found["refund_id"],
         kind=kind,
-        amount_minor=found["amount_minor"],
+        amount_minor=amount_minor,
         full=full,
         currency=(found["currency"] or context.currency) if has_currency else None,
         occurred_at=found["occurred_at"],
         version=version_at(found["updated_at"]),
         lines=lines,
+        is_gross=is_gross,
+        goods_first=is_gross,
         line_based=line_based,
         reverses=found["reverses"],
     )

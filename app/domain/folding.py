@@ -26,7 +26,7 @@ from app.domain.orders import (
     Witness,
     is_trusted,
 )
-from app.domain.refunds import Effect, Sold, effects
+from app.domain.refunds import Effect, Sold, effects, goods_with_tax
 from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, Support, counting, signals_of, surer
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, Withheld, ordered_at, rank_reports
@@ -279,7 +279,11 @@ def _books(ranked: Sequence[Ranked], rules: TrustRules) -> _Books:
             net_minor, parts, totals = _of_charge(charged, net_minor, parts, totals, currency)
     lines = next((report.lines for report in in_currency if report.lines), ())
     unpaid = reports[0].kind in UNPAID_KINDS
-    sold = Sold(net_minor, currency, ordered_at(witnesses), totals, lines)
+    goods_minor = None
+    if net_minor is not None:
+        shipping_tax = _first_stated(in_currency, "shipping_tax_minor")
+        goods_minor = goods_with_tax(net_minor, parts["tax_minor"], parts["shipping_minor"], shipping_tax)
+    sold = Sold(net_minor, currency, ordered_at(witnesses), totals, lines, goods_minor)
     return _Books(money, sold, parts, any(witness.report.test for witness in witnesses), too_much, unpaid)
 
 

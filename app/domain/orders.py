@@ -72,6 +72,7 @@ class RefundReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, re
 
     amount_minor: the amount given back, positive, on the base of `net_minor` (before tax and shipping); None with `full`: all that is left.
     is_gross: the amount is a part of the total paid, tax and shipping included; `effects` converts it to the base of `net_minor`.
+    goods_first: of such an amount, the goods are paid back before the shipping, each with its own tax; otherwise it is an equal share of both.
     cumulative: the amount is the sum of all refunds so far, and `refund_id` names what was refunded (a charge). Each such sum is a lower bound,
     never an addition. included_in: the `refund_id` of the cumulative sums that contain this refund.
     line_based: the amount is what `lines` (ids and quantities, or amounts) are worth in the order.
@@ -91,6 +92,7 @@ class RefundReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, re
     version: int = 0
     lines: tuple[OrderLine, ...] = ()
     is_gross: bool = False
+    goods_first: bool = False
     cumulative: bool = False
     included_in: str | None = None
     line_based: bool = False
@@ -119,6 +121,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     Amounts are minor units of `currency`; net = items − discount, before tax, shipping and refunds. paid: False for ordered and not paid yet.
     estimated: net was computed from the total paid, without knowing tax and shipping.
     code_ids: ids that the shop system has for codes it does not spell out (Stripe's `promo_…`); compared exactly, mapped by the brand.
+    shipping_tax_minor: the part of `tax_minor` that is of shipping.
     total_minor: the total paid, tax and shipping included, in `total_currency` (None: in `currency`); refunds that are gross are parts of it.
     charged_minor: what of that total was charged in the end, in `currency`: of an authorised payment a part may be captured.
     refund_ids: every refund as of this version, where the shop lists them all: one that is missing from a newer list was deleted.
@@ -139,6 +142,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     items_minor: int | None = None
     discount_minor: int | None = None
     tax_minor: int | None = None
+    shipping_tax_minor: int | None = None
     shipping_minor: int | None = None
     net_minor: int | None = None
     total_minor: int | None = None

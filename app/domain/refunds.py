@@ -7,7 +7,9 @@ order and from the adjustments that took effect before it. Gross never changes.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from itertools import takewhile
+from math import floor
 
 import msgspec
 from msgspec.structs import replace
@@ -42,6 +44,7 @@ class Sold(msgspec.Struct, frozen=True):
     """The order that adjustments take from. lines: as the most trusted report with lines has them.
 
     totals: the total paid, tax and shipping included, by currency: the order's own, and the one the shopper paid in where that was another.
+    goods_minor: what the goods cost with their tax; None where no tax is known.
     """
 
     net_minor: int | None
@@ -49,6 +52,7 @@ class Sold(msgspec.Struct, frozen=True):
     occurred_at: datetime
     totals: Mapping[str | None, int] = {}
     lines: Sequence[OrderLine] = ()
+    goods_minor: int | None = None
 
 
 class RefundOutcome(msgspec.Struct, frozen=True):
@@ -114,6 +118,9 @@ class _RefundState:
     # Units that have come back of each line id; and which of them each refund id brought.
     units: dict[str, int] = field(default_factory=dict)
     brought: dict[str, dict[str, int]] = field(default_factory=dict)
+    # Paid back of the total of the order, tax and shipping included: goods first. In all, and by each refund id.
+    paid_back: Fraction = Fraction(0)
+    paid_back_by: dict[str, Fraction] = field(default_factory=dict)
 
     def take(self, each: Adjustment, at: datetime) -> None:
         """Takes an amount, the lines' amount or all that is left."""
@@ -121,11 +128,15 @@ class _RefundState:
         flag = None
         if each.report.line_based:
             asked, flag = self._of_lines(each)
+        elif each.report.goods_first and each.report.stated_minor is not None:
+            asked, flag = self._of_goods(each)
         else:
             asked = self._asked(each, room)
         if asked > room:
             flag = OVER_ORDER
         moved = min(asked, room)
+        if not each.report.goods_first or each.report.stated_minor is None:
+            self._pay_back(each.report.refund_id, moved * self._tax_factor())
         self.held[each.report.refund_id] = self.held.get(each.report.refund_id, 0) + moved
         self._move(each, moved, at, flag)
 
@@ -134,14 +145,19 @@ class _RefundState:
         room = self.taken
         if each.report.reverses is not None:
             room = min(room, self.held.get(each.report.reverses, 0))
-        asked = self._asked(each, room)
+        goods_first = each.report.goods_first and each.report.stated_minor is not None
+        asked = self._of_goods(each)[0] if goods_first else self._asked(each, room)
         moved = min(asked, room)
+        if not goods_first:
+            self._pay_back(each.report.reverses, -moved * self._tax_factor())
         if each.report.reverses is not None:
             self.held[each.report.reverses] = self.held.get(each.report.reverses, 0) - moved
             if not self.held[each.report.reverses]:
                 # Wholly reversed: the units are with the customer again, and may come back once more.
                 for line_id, units in self.brought.pop(each.report.reverses, {}).items():
                     self.units[line_id] -= units
+                # With it goes the shipping that it paid back.
+                self.paid_back -= self.paid_back_by.pop(each.report.reverses, Fraction(0))
         self._move(each, -moved, at, OVER_ORDER if asked > room else None)
 
     def _move(self, each: Adjustment, amount_minor: int, at: datetime, flag: str | None) -> None:
@@ -163,6 +179,44 @@ class _RefundState:
         )
         whole, total = max(self.sold.net_minor or 0, 0), self.sold.totals[paid_in]
         return abs(_of_net(after, whole, total) - _of_net(before, whole, total))
+
+    def _of_goods(self, each: Adjustment) -> tuple[int, str | None]:
+        """What a gross amount moves: the goods with their tax go first, so that shipping is paid back by what is beyond them.
+
+        The amount continues where the others stopped, and is the difference of two rounded sums: so the parts add up to the whole exactly.
+        """
+        assert each.report.stated_minor is not None
+        total = max(self.sold.totals.get(self.sold.currency, 0), self._goods())
+        paid_in = each.report.currency or self.sold.currency
+        # In the other currency that the shopper paid in, the same share of the total.
+        rate = Fraction(total, self.sold.totals.get(paid_in) or total or 1) if paid_in != self.sold.currency else 1
+        amount = each.report.stated_minor * Fraction(rate)
+        if each.report.kind == REVERSAL:
+            after = max(self.paid_back - amount, Fraction(0))
+            self._pay_back(each.report.reverses, after - self.paid_back)
+            return max(self.taken - self._net_of(after), 0), None
+        after = self.paid_back + amount
+        flag = OVER_ORDER if after > total else None
+        self._pay_back(each.report.refund_id, min(after, max(self.paid_back, Fraction(total))) - self.paid_back)
+        return max(self._net_of(after) - self.taken, 0), flag
+
+    def _net_of(self, paid_back: Fraction) -> int:
+        """The part of net in what was paid back, rounded half up."""
+        return floor(min(paid_back, Fraction(self._goods())) / self._tax_factor() + Fraction(1, 2))
+
+    def _pay_back(self, refund_id: str | None, amount: Fraction) -> None:
+        self.paid_back += amount
+        if refund_id is not None:
+            self.paid_back_by[refund_id] = self.paid_back_by.get(refund_id, Fraction(0)) + amount
+
+    def _goods(self) -> int:
+        """The goods with their tax, never less than without."""
+        net = max(self.sold.net_minor or 0, 0)
+        return max(self.sold.goods_minor or 0, net)
+
+    def _tax_factor(self) -> Fraction:
+        net = self.sold.net_minor or 0
+        return Fraction(self._goods(), net) if net > 0 else Fraction(1)
 
     def _of_lines(self, each: Adjustment) -> tuple[int, str | None]:
         """What these lines are worth in the order; a line without its own amount takes its units' part, so that all units take all of it."""
@@ -190,6 +244,16 @@ class _RefundState:
 def _part(net_minor: int, units: int, of: int) -> int:
     """The worth of the first units of a line, rounded half up."""
     return (2 * net_minor * units + of) // (2 * of)
+
+
+def goods_with_tax(
+    net_minor: int, tax_minor: int | None, shipping_minor: int | None, shipping_tax_minor: int | None
+) -> int:
+    """What the goods cost with their tax. Where nobody says what the tax of shipping is, it is at the rate of the goods."""
+    tax, whole = tax_minor or 0, net_minor + (shipping_minor or 0)
+    if shipping_tax_minor is not None:
+        return net_minor + max(tax - shipping_tax_minor, 0)
+    return net_minor + (_of_net(tax, net_minor, whole) if net_minor > 0 else 0)
 
 
 def _of_net(given: int, net: int, total: int) -> int:
@@ -279,7 +343,15 @@ def _statement(each: Adjustment) -> tuple[object, ...]:
     """What a report states of money; equal statements are no conflict."""
     report = each.report
     lines = report.lines if report.line_based else ()
-    return report.stated_minor, report.currency, report.is_gross, report.reverses, report.line_based, lines
+    return (
+        report.stated_minor,
+        report.currency,
+        report.is_gross,
+        report.goods_first,
+        report.reverses,
+        report.line_based,
+        lines,
+    )
 
 
 def _disagrees(each: Adjustment, chosen: Adjustment) -> bool:

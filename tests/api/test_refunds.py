@@ -37,6 +37,17 @@ async def test_a_refund_takes_from_the_order_and_its_credits(
     assert await credits_of(pool, alice) == [9_000, -4_000]
 
 
+async def test_what_was_paid_back_with_tax_takes_the_goods_in_it_also_before_its_order(
+    as_alice: httpx2.AsyncClient,
+) -> None:
+    half = {"order_id": "1001", "refund_id": "r-1", "gross_minor": 5_400, "currency": "EUR"}
+    assert (await as_alice.post("/v1/refunds", json=half)).json()["status"] == "waiting_for_order"
+    await as_alice.post("/v1/conversions", json=ORDER | {"tax_minor": 1_800})
+    assert (await as_alice.post("/v1/refunds", json=half)).json()["amount_minor"] == 4_500
+    rest = (await as_alice.post("/v1/refunds", json=half | {"refund_id": "r-2"})).json()
+    assert (rest["conversion"]["refunded_minor"], rest["conversion"]["flags"], rest["warning"]) == (9_000, [], None)
+
+
 async def test_a_refund_that_comes_first_waits_for_its_order(
     pool: asyncpg.Pool, as_alice: httpx2.AsyncClient, alice: Brand
 ) -> None:

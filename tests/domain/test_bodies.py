@@ -250,9 +250,17 @@ def test_what_is_wrong_with_a_refund_is_named(fields: dict[str, Any], wrong: dic
             {"items_minor": 9, "net_minor": 8},
             ["net_minor is not items_minor - discount_minor; leave one of them out"],
         ),
-        (read_refund, {"amount_minor": 5, "full": True}, ["amount_minor give either amount_minor or full: true"]),
-        (read_refund, {}, ["amount_minor give amount_minor, full: true, or lines"]),
-        (read_refund, {"type": "chargeback", "lines": []}, ["amount_minor give amount_minor, full: true, or lines"]),
+        (
+            read_refund,
+            {"amount_minor": 5, "full": True},
+            ["amount_minor give one of amount_minor, gross_minor and full: true"],
+        ),
+        (read_refund, {}, ["amount_minor give amount_minor, gross_minor, full: true, or lines"]),
+        (
+            read_refund,
+            {"type": "chargeback", "lines": []},
+            ["amount_minor give amount_minor, gross_minor, full: true, or lines"],
+        ),
         (read_refund, {"full": True, "reverses": "x"}, ["reverses is for a reversal only: type: reversal"]),
         (
             read_refund,
