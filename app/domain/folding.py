@@ -16,6 +16,8 @@ from msgspec.structs import replace
 from app.domain.amounts import EXACT, AmountCheck, Tolerance, charged_part, compare, net_of
 from app.domain.codes import normalise
 from app.domain.orders import (
+    CANCELLATION,
+    NEVER_PAID,
     REFUND,
     UNKNOWN_ORIGIN,
     UNPAID_KINDS,
@@ -139,8 +141,7 @@ def fold(
         flags.add("changed_after_lock")
     amount_checks, differing = compare(once, books.money, standing.locked_at, books.parts, tolerance)
     witnessed = [each.witness for each in ranked if each.rank is Rank.TRUSTED] or once
-    deleted = _deleted_refunds(witnessed)
-    kept = [each for each in _once(adjustments) if each.report.kind != REFUND or each.report.refund_id not in deleted]
+    kept = _standing(_once(adjustments), witnessed)
     outcome = effects(kept, books.sold)
     signals = signals_of(ranked, overclaimed)
     flags |= _signal_flags(books, signals)
@@ -177,6 +178,25 @@ def fold(
         decided=standing.decided,
         lockable_at=_lockable_at(witnessed, standing) if status == APPROVED and not books.test else None,
     )
+
+
+def _standing(adjustments: Iterable[Adjustment], witnessed: Sequence[Witness]) -> list[Adjustment]:
+    """The adjustments without refunds that were deleted, and without cancellations for want of a payment that has been made since."""
+    reported = list(adjustments)
+    if not reported:
+        return reported
+    deleted = _deleted_refunds(witnessed)
+    paid = {each.place: each.report.version for each in reversed(witnessed) if each.report.paid}
+
+    def stands(each: Adjustment) -> bool:
+        report = each.report
+        if report.kind == REFUND:
+            return report.refund_id not in deleted
+        return (report.kind, report.refund_id) != (CANCELLATION, NEVER_PAID) or report.version > paid.get(
+            each.place, -1
+        )
+
+    return list(filter(stands, reported))
 
 
 def _deleted_refunds(ranked: Sequence[Witness]) -> frozenset[str]:

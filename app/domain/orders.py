@@ -61,6 +61,8 @@ class OrderLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 REFUND, CANCELLATION, CHARGEBACK, REVERSAL = "refund", "cancellation", "chargeback", "reversal"
 ADJUSTMENT_KINDS = (REFUND, CANCELLATION, CHARGEBACK, REVERSAL)
+NEVER_PAID = "unpaid"
+"""The id of a cancellation for want of payment: it holds until a newer report from the same place says that the order is paid."""
 
 
 # The names under which reports are stored and shown, where the field's own word is another one today: a stored report keeps its hash.
@@ -195,6 +197,7 @@ class Fact(msgspec.Struct, Generic[Report], frozen=True, gc=False):
     door: str = ""
     platform: str = ""
     delivery_id: str | None = None
+    origin_id: str | None = None
 
     @property
     def rank(self) -> tuple[int, int, bytes]:

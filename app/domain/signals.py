@@ -41,10 +41,12 @@ NO_SIGNALS = Signals({}, {}, (), None, TRUSTED)
 
 def signals_of(ranked: Sequence[Ranked], overclaimed: Collection[str] = ()) -> Signals:
     """The signals of these reports, which are sorted by rank. Where a trusted report lists all codes of the order, unsigned ones are withheld,
-    and of the lists from one place the newest holds. overclaimed: those of `claims_of` that claim too many orders, which are withheld.
+    and what the newest list of a source does not name, its older messages have named in vain.
+
+    overclaimed: those of `claims_of` that claim too many orders, which are withheld.
     """
     current = _without_old_lists(ranked)
-    lists_codes = len(current) < len(ranked) or any(_is_list(each) for each in current)
+    lists_codes = any(map(_is_list, current))
     codes = _named(current, _folded_codes, Withheld.CODES_LISTED if lists_codes else None)
     code_ids = [code_id for each in current if each.rank is Rank.TRUSTED for code_id in each.witness.report.code_ids]
     visiting = sorted(
@@ -114,14 +116,25 @@ def _is_list(each: Ranked) -> bool:
 
 
 def _without_old_lists(ranked: Sequence[Ranked]) -> list[Ranked]:
-    newest: dict[tuple[int, str, str], int] = {}
+    """The reports without those whose codes a newer list of their source has replaced: older lists, and older messages of the shop system's own."""
+    newest: dict[tuple[object, ...], int] = {}
     for each in ranked:
         if _is_list(each):
-            place, version = each.witness.place, each.witness.report.version
-            newest[place] = max(version, newest.get(place, version))
+            version = each.witness.report.version
+            newest[_source(each)] = max(version, newest.get(_source(each), version))
     if not newest:
         return list(ranked)
-    return [each for each in ranked if not _is_list(each) or each.witness.report.version == newest[each.witness.place]]
+    return [
+        each
+        for each in ranked
+        if not (_is_list(each) or (each.rank is Rank.TRUSTED and each.witness.report.system is not None))
+        or each.witness.report.version >= newest.get(_source(each), each.witness.report.version)
+    ]
+
+
+def _source(each: Ranked) -> tuple[object, ...]:
+    """Where a report comes from. A shop system is one source in its shop, also when it was connected anew; of others each source has its own."""
+    return *each.witness.place, each.witness.report.system or each.witness.origin_id
 
 
 def _named(

@@ -74,15 +74,16 @@ CHANGE = f"INSERT INTO status_change (brand_id, {names(CHANGED)}) SELECT $1, {na
 
 # One statement, because the round trip costs more than the empty columns. The columns of a report come in the order of `Fact`.
 FACTS = f"""
-SELECT c.root_id, 'witness' AS fact, f.report, f.trust, f.content_hash, f.received_at, f.door, f.platform, f.delivery_id::text
+SELECT c.root_id, 'witness' AS fact, f.report, f.trust, f.content_hash, f.received_at, f.door, f.platform, f.delivery_id::text, f.origin_id::text
 FROM conversion c JOIN witness f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 UNION ALL
-SELECT c.root_id, 'adjustment', coalesce(f.report, {PREVIOUS_REPORT}), f.trust, f.content_hash, f.received_at, f.door, f.platform, f.delivery_id::text
+SELECT c.root_id, 'adjustment', coalesce(f.report, {PREVIOUS_REPORT}), f.trust, f.content_hash, f.received_at, f.door, f.platform,
+    f.delivery_id::text, f.origin_id::text
 FROM conversion c JOIN adjustment f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 UNION ALL
-SELECT c.root_id, 'change', to_jsonb(f), NULL, NULL, NULL, NULL, NULL, NULL
+SELECT c.root_id, 'change', to_jsonb(f), NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM conversion c JOIN status_change f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[])
 """
@@ -157,7 +158,7 @@ async def add_facts(
             }
             if kind is Adjustment:
                 rows[kind][key]["refs"] = naming_of(order).names
-        weight = receipt.received_at, receipt.door, receipt.platform, receipt.delivery_id
+        weight = receipt.received_at, receipt.door, receipt.platform, receipt.delivery_id, receipt.origin_id
         return kind(report, receipt.trust, hashed, *weight)
 
     for index, (conversion_id, report, receipt) in enumerate(reports):

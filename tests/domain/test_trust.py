@@ -245,7 +245,30 @@ def test_a_newer_list_of_codes_replaces_an_older_one_from_the_same_place() -> No
     assert fold([old, none], []).signals.code_ids == ()
     assert fold([other, old], []).codes == ("MAX5",)
     assert fold([old, server(version=9, lists_codes=True)], []).codes == ("1EA10",)
+    # A message that was filtered, or is about a refund, lists none.
     assert fold([old, webhook(version=2)], []).codes == ("1EA10",)
+
+
+def test_another_sources_list_takes_nothing_back() -> None:
+    old = webhook(version=1, codes=("LEA10",), lists_codes=True)
+    none = replace(webhook(version=2, lists_codes=True), origin_id="another source")
+    assert fold([old, none], []).codes == ("1EA10",)
+    assert fold([replace(old, origin_id="another source"), none], []).codes == ()
+    # A shop that was connected anew is the same shop.
+    before, after = (
+        replace(each, report=replace(each.report, system="shopify"), origin_id=str(number))
+        for number, each in enumerate((old, none))
+    )
+    assert fold([before, after], []).codes == ()
+
+
+def test_a_list_takes_back_what_the_shop_systems_older_messages_named_though_they_list_nothing() -> None:
+    named = webhook(version=1, codes=("LEA10",), system="shopify")
+    listed = webhook(version=2, lists_codes=True, system="shopify")
+    assert fold([named, listed], []).codes == ()
+    assert fold([listed, replace(named, report=replace(named.report, version=3))], []).codes == ("1EA10",)
+    # Where nobody says that it is one resource, versions are no ages: Stripe's session and its invoice.
+    assert fold([webhook(version=1, codes=("LEA10",)), listed], []).codes == ("1EA10",)
 
 
 def test_what_only_unsigned_reports_name_by_number_claims_the_order() -> None:

@@ -217,6 +217,24 @@ def test_gift_cards_and_tips_are_no_revenue_and_are_noted() -> None:
     assert parsed.notes == ("gift_card_lines", "tip_lines")
 
 
+@pytest.mark.parametrize(
+    "tip",
+    [
+        {"tip_payment_gateway": "shopify_payments", "tip_payment_method": "visa"},
+        {"tip_payment_gateway": None, "tip_payment_method": None},
+        {"tip_payment_gateway": None},
+    ],
+)
+def test_a_line_that_names_how_a_tip_was_paid_is_a_tip_though_it_names_nothing(tip: dict[str, Any]) -> None:
+    """`tip_payment_gateway`: "Present only on tips" (shopify.dev, REST Order, LineItem); of a tip paid in cash it is null."""
+    tipped = line("7.50", id=3, **tip)
+    assert order(line_items=[line("50.00"), tipped]).net_minor == 5_000
+    item = {"line_item_id": 3, "quantity": 1, "subtotal": "7.50"}
+    assert refunded(refund(refund_line_items=[item]), line_items=[line("50.00"), tipped]) == ()
+    alone = refund(order_id=7, refund_line_items=[{**item, "line_item": tipped}])
+    assert read(json.dumps(alone).encode(), "refunds/create").ignored == "nothing_refunded"
+
+
 def test_an_order_of_gift_cards_alone_is_worth_nothing_and_not_unknown() -> None:
     assert order(line_items=[line("50.00", gift_card=True)]).net_minor == 0
 
@@ -575,7 +593,7 @@ def test_the_new_names_of_the_headers_are_read_too() -> None:
     assert (parsed.topic, parsed.external_id) == ("orders/create", "orders/create:w")
 
 
-@pytest.mark.parametrize("topic", ["products/update", "customers/create", "orders/delete", "x" * 60])
+@pytest.mark.parametrize("topic", ["products/update", "customers/create", "orders/fulfilled", "x" * 60])
 def test_other_topics_are_ignored_unread(topic: str) -> None:
     assert read(b"not even JSON", topic) == Parsed(topic=topic, ignored="unknown_topic")
 

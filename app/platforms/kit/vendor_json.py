@@ -24,7 +24,7 @@ QUERY_FIELDS_MAX = 200
 class Goods(msgspec.Struct, frozen=True):
     """Worth of the goods of an order in minor units; None where the order does not state it.
 
-    tax_minor: of the goods alone. paid_minor: the goods with their tax, where prices include it. gift_cards: ids of lines that are no goods.
+    tax_minor: of the goods alone. paid_minor: the goods with their tax, where prices include it. other_lines: ids of lines that are no goods.
     """
 
     items_minor: int | None = None
@@ -34,7 +34,7 @@ class Goods(msgspec.Struct, frozen=True):
     paid_minor: int | None = None
     estimated: bool = False
     lines: tuple[OrderLine, ...] = ()
-    gift_cards: frozenset[str] = frozenset()
+    other_lines: frozenset[str] = frozenset()
 
 
 def read_object(body: bytes, reason: str) -> dict[str, object]:

@@ -25,13 +25,11 @@ def read_goods(order: Json, amounts: ShopifyAmountReader, included: bool, notes:
     if not lines or any(price is None for price in prices):
         return _goods_without_lines(order, amounts, included)
     kept: list[tuple[Json, int, int, int]] = []
-    gift_cards: set[str] = set()
+    other_lines: set[str] = set()
     for index, (line, price) in enumerate(zip(lines, prices, strict=True)):
-        if line.get("gift_card") is True:
-            gift_cards.update(filter(None, [id_of(line.get("id"))]))
-            notes.append("gift_card_lines")
-        elif isinstance(line.get("tip"), dict):
-            notes.append("tip_lines")
+        if line.get("gift_card") is True or is_tip(line):
+            other_lines.update(filter(None, [id_of(line.get("id"))]))
+            notes.append("tip_lines" if is_tip(line) else "gift_card_lines")
         else:
             assert price is not None
             quantity = quantity_of(line.get("quantity"), "line_items", index)
@@ -65,8 +63,13 @@ def read_goods(order: Json, amounts: ShopifyAmountReader, included: bool, notes:
         paid_minor=sum(before - discount for _, _, before, discount in kept),
         tax_minor=sum(taxes),
         lines=tuple(read),
-        gift_cards=frozenset(gift_cards),
+        other_lines=frozenset(other_lines),
     )
+
+
+def is_tip(line: Json) -> bool:
+    """Whether a line is a tip: it names the gateway or method that paid it, if only as null; before, it had an object `tip`."""
+    return "tip_payment_gateway" in line or "tip_payment_method" in line or isinstance(line.get("tip"), dict)
 
 
 def _goods_without_lines(order: Json, amounts: ShopifyAmountReader, included: bool) -> Goods:

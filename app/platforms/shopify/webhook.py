@@ -39,10 +39,10 @@ from app.platforms.kit.vendor_json import (
 )
 from app.platforms.shopify.fields import ShopifyAmountReader, currency_of, header, id_of
 from app.platforms.shopify.goods import read_goods, shipping_of, taxes_included
-from app.platforms.shopify.refunds import read_refund_webhook, refunds_of
+from app.platforms.shopify.refunds import read_refund_webhook, refunds_of, unpaid
 
 ORDER_TOPICS = frozenset({"orders/create", "orders/paid", "orders/updated", "orders/cancelled"})
-REFUND_TOPIC = "refunds/create"
+REFUND_TOPIC, DELETION_TOPIC = "refunds/create", "orders/delete"
 # Messages that an app gets beside orders.
 IGNORED = {
     "app/uninstalled": (
@@ -52,6 +52,7 @@ IGNORED = {
 }
 DEMANDS = {"customers/data_request": "export", "customers/redact": "erase", "shop/redact": "erase"}
 """What Shopify demands of every app about shoppers' data (shopify.dev, Privacy law compliance)."""
+TOPICS = frozenset({*ORDER_TOPICS, REFUND_TOPIC, DELETION_TOPIC, *DEMANDS})
 DEMANDED_ORDERS_MAX = 10_000
 """Orders of one demand."""
 NOTE_ATTRIBUTES_MAX = 100
@@ -84,7 +85,7 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
     if topic in IGNORED:
         reason, detail = IGNORED[topic]
         return Parsed(topic=topic, external_id=external_id, ignored=reason, detail=detail)
-    if topic and topic not in ORDER_TOPICS and topic not in DEMANDS and topic != REFUND_TOPIC:
+    if topic and topic not in TOPICS:
         return Parsed(topic=topic, external_id=external_id, ignored="unknown_topic")
     try:
         if topic in DEMANDS:
@@ -94,11 +95,14 @@ def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:
         # A proxy may have lost the topic; a refund names its order.
         is_refund = topic == REFUND_TOPIC or (not topic and "order_id" in found)
         notes: list[str] = []
-        report = (
-            read_refund_webhook(found, context, notes)
-            if is_refund
-            else _read_order(found, topic, moment_of(header(headers, "triggered-at")), context, notes)
-        )
+        triggered_at = moment_of(header(headers, "triggered-at"))
+        report: OrderReport | None
+        if is_refund:
+            report = read_refund_webhook(found, context, notes)
+        elif topic == DELETION_TOPIC:
+            report = _read_deletion(found, triggered_at, context)
+        else:
+            report = _read_order(found, topic, triggered_at, context, notes)
     except Unreadable as error:
         return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
     if report is None:
@@ -173,6 +177,15 @@ def _read_order(
         proofs=distinct((text_of(order.get("checkout_token")),)),
         lists_codes=isinstance(order.get("discount_codes"), list),
     )
+
+
+def _read_deletion(found: Json, triggered_at: datetime | None, context: Context) -> OrderReport:
+    """An order that was deleted: the message holds nothing but its id."""
+    order_id = id_of(found.get("id"))
+    if not order_id:
+        raise Unreadable("not_an_order", "a deletion without the id of the order")
+    refund = unpaid(triggered_at or context.received_at)
+    return OrderReport(shop=context.shop, kind="sale", refs=(order_id,), refunds=(refund,), system="shopify", stub=True)
 
 
 def _refs(order: Json, order_id: str) -> tuple[str, ...]:
