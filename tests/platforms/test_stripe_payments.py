@@ -95,6 +95,7 @@ def test_what_was_captured_may_be_refunded_to_the_last_cent() -> None:
 
 def canceled(reason: str = "automatic") -> Json:
     own = {"id": "pi_123", "status": "canceled", "cancellation_reason": reason, "amount_received": 0}
+    own |= {"capture_method": "manual"}
     return event("payment_intent.canceled", document("stripe_fixture_payment_intent.json") | own)
 
 
@@ -106,6 +107,13 @@ def test_a_payment_that_is_cancelled_or_expires_uncaptured_leaves_nothing() -> N
         for order in both_ways(AUTHORISED, *heard):
             assert (order.status, order.net_minor, order.refunded_minor, order.flags) == ("pending", 4000, 4000, ())
             assert [effect.kind for effect in order.effects] == ["cancellation"]
+
+
+def test_a_payment_that_never_was_authorised_cancels_nothing() -> None:
+    # An invoice that is paid outside of Stripe leaves its payment intent behind, which Stripe then cancels.
+    left_behind = canceled("void_invoice")
+    left_behind["data"]["object"] |= {"capture_method": "automatic_async"}
+    assert read(left_behind).ignored == "not_authorised"
 
 
 def test_a_payment_of_the_shop_s_own_checkout_counts_as_far_as_it_was_captured() -> None:

@@ -322,9 +322,14 @@ def read_capture(event: Event, context: Context) -> Parsed:
 
 
 def read_release(event: Event, context: Context) -> Parsed:
-    """`payment_intent.canceled`, and `charge.expired`: what was authorised is never charged, so nothing is left of the order."""
+    """`payment_intent.canceled`, and `charge.expired`: what was authorised is never charged, so nothing is left of the order.
+
+    Others are cancelled for other reasons: those of an invoice that was paid otherwise, those of carts.
+    """
     thing = event.thing
     is_charge = event.type == "charge.expired"
+    if not is_charge and not _is_captured_by_hand(thing):
+        return Parsed(ignored="not_authorised")
     refs = payment_names(thing) if is_charge else names(thing.get("id"), thing.get("latest_charge"))
     return Parsed(reports=(released(event, context, refs),))
 
