@@ -69,6 +69,10 @@ def test_the_generic_webhook_of_its_page_is_recorded(served: Served) -> None:
     type_in(example("generic-webhook"), served, HOOK_URL=source["url"])
     found = served.until(lambda: served.call("GET", "/v1/conversions?order_id=1002")["data"])
     assert found[0]["net_minor"] == 4500
+    type_in(example("generic-refund"), served, HOOK_URL=source["url"])
+    assert (
+        served.until(lambda: served.call("GET", "/v1/conversions?order_id=1002")["data"][0]["refunded_minor"]) == 1500
+    )
 
 
 def test_the_postback_of_its_page_is_recorded_with_its_refund(served: Served) -> None:

@@ -15,10 +15,9 @@ from app.api.fields import Moment
 from app.api.rows import show
 from app.domain import ids
 from app.domain.amounts import AmountCheck
-from app.domain.bodies import refuse_fields
 from app.domain.customers import customer_key
+from app.domain.order_fields import UNKNOWN, has_content, properties
 from app.domain.order_fields import Field as OrderField
-from app.domain.order_fields import properties
 from app.domain.orders import (
     TRUST_PIXEL,
     TRUST_SERVER,
@@ -31,7 +30,6 @@ from app.domain.orders import (
     stated_fields,
 )
 from app.domain.statuses import StatusChange
-from app.errors import FieldError, Invalid
 from app.orders.batching import Recorder
 from app.orders.recompute import OrderState
 from app.orders.record import Recorded
@@ -318,7 +316,7 @@ def request_body(title: str, fields: Iterable[OrderField], **examples: Any) -> d
         "type": "object",
         "required": [field.name for field in fields if field.required],
         "properties": properties(fields),
-        "additionalProperties": False,
+        "additionalProperties": UNKNOWN,
     }
     return {"required": True, "content": {"application/json": {"schema": schema, **examples}}}
 
@@ -326,10 +324,8 @@ def request_body(title: str, fields: Iterable[OrderField], **examples: Any) -> d
 ReadBody = Callable[[object, Context], OrderReport]
 
 
-async def take_report(
-    request: Request, caller: Caller, read: ReadBody, fields: Iterable[OrderField]
-) -> tuple[OrderReport, Recorded]:
-    """Reads the body with `read`, refusing fields that are not among these, and records it, together with those of other requests.
+async def take_report(request: Request, caller: Caller, read: ReadBody) -> tuple[OrderReport, Recorded]:
+    """Reads the body with `read` and records it, together with those of other requests.
 
     Returns after the commit. Raises Invalid.
     """
@@ -338,7 +334,7 @@ async def take_report(
     state = request.app.state
     now = clock.now()
     currency = given.get("currency")
-    if not isinstance(currency, str):
+    if not isinstance(currency, str) or not has_content(currency):
         currency = await state.pool.fetchval(CURRENCY, caller.brand_id)
     context = Context(
         received_at=now,
@@ -346,17 +342,7 @@ async def take_report(
         customer_key=partial(customer_key, state.customer_secret, caller.brand_id),
         shop=caller.shop or "main",
     )
-    names = {field.name for field in fields}
-    reason = "is not a field of this request"
-    unknown = [FieldError(name[:100], reason, "unknown_field") for name in given if name not in names]
-    try:
-        report = read(body, context)
-    except Invalid as error:
-        if not error.fields:
-            raise
-        raise refuse_fields((*error.fields, *unknown)) from None
-    if unknown:
-        raise refuse_fields(unknown)
+    report = read(body, context)
     # No origin: the same content is one witness under any key of the brand, also after the key was replaced.
     receipt = Receipt(TRUST_SERVER, "api", "api", now)
     recorder: Recorder = state.recorder

@@ -1,19 +1,24 @@
-"""Reads the bodies of POST /v1/conversions and POST /v1/refunds, which a signed webhook or a line of an import may be as well.
+"""Reads the bodies of POST /v1/conversions and POST /v1/refunds, which a signed webhook or a line of an import may be as well: each is read alike.
 
 Which fields there are, their types and limits: order_fields.toml. Here stand the rules between fields. Nothing here trusts its input, and nothing
 raises anything but `Invalid`, which names every field at fault.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from app.domain.order_fields import (
     ORDER_AMOUNTS,
     ORDER_DETAILS,
+    ORDER_FIELDS,
     REFUND_AMOUNTS,
     REFUND_DETAILS,
+    REFUND_FIELDS,
     REFUND_NAMES,
+    has_content,
     read_fields,
+    refuse_unknown,
 )
 from app.domain.orders import (
     CANCELLATION,
@@ -30,25 +35,30 @@ from app.domain.orders import (
 )
 from app.errors import FieldError, Invalid
 
+CANCELLED = "cancelled"
+"""Refund id of the cancellation that a report of an order states: an order has at most one."""
+
 
 def read_order(body: object, context: Context) -> OrderReport:
     """The body of POST /v1/conversions as a report.
 
     `{order_id, codes}` is enough. net_minor, or items_minor and perhaps discount_minor; both only where they agree. Amounts without a
-    currency are in the brand's. Unknown fields are ignored. Raises Invalid naming every field at fault.
+    currency are in the brand's. Raises Invalid naming every field at fault, and every field that there is not.
     """
     given = _object(body)
     errors: list[FieldError] = []
     found = read_fields(ORDER_AMOUNTS, given, errors)
     amounts = (found["items_minor"], found["discount_minor"], found["tax_minor"], found["shipping_minor"])
-    has_money = (
-        any(amount is not None for amount in (*amounts, found["net_minor"])) or given.get("currency") is not None
+    has_money = any(amount is not None for amount in (*amounts, found["net_minor"])) or has_content(
+        given.get("currency")
     )
     if found["items_minor"] is not None:
         found["net_minor"] = _net(found, errors)
     found |= read_fields(ORDER_DETAILS, given, errors)
+    refuse_unknown(ORDER_FIELDS, given, errors, "an order")
     if errors:
         raise refuse_fields(errors)
+    del found["type"]
     click_id, customer, updated_at = (found.pop(name) for name in ("click_id", "customer", "updated_at"))
     found["shop"] = found["shop"] or context.shop
     found["kind"] = found["kind"] or "sale"
@@ -56,13 +66,28 @@ def read_order(body: object, context: Context) -> OrderReport:
     found["codes"] = tuple(dict.fromkeys(found["codes"] or ()))
     found["lines"] = _lines(found["lines"])
     found["test"] = found["test"] or False
+    currency = found["currency"] or context.currency
+    cancellation = cancelled(found.pop("cancelled"), found["occurred_at"], updated_at, currency)
     return OrderReport(
         refs=(order_ref(found["order_id"]),),
         version=version_at(updated_at),
         click_ids=() if click_id is None else (click_id,),
         customer=_customer(customer, context),
+        refunds=() if cancellation is None else (cancellation,),
         **found,
     )
+
+
+def cancelled(
+    stated: bool | None, ordered_at: datetime | None, changed_at: datetime | None, currency: str
+) -> RefundReport | None:
+    """The cancellation that a report of an order states by its yes or no; None where it states none."""
+    if stated:
+        return RefundReport(CANCELLED, CANCELLATION, full=True, version=version_at(changed_at))
+    if stated is False and changed_at is not None and (ordered_at is None or changed_at > ordered_at):
+        # It may have been cancelled before. Not for a new order, where there is nothing to take back.
+        return RefundReport(CANCELLED, CANCELLATION, amount_minor=0, currency=currency, version=version_at(changed_at))
+    return None
 
 
 def _net(found: Mapping[str, Any], errors: list[FieldError]) -> int:
@@ -91,7 +116,7 @@ def read_refund(body: object, context: Context) -> OrderReport:
     found |= read_fields(REFUND_AMOUNTS, given, errors)
     full, lines = found["full"] or False, _lines(found["lines"])
     line_based = False
-    stated = [name for name in ("amount_minor", "gross_minor") if given.get(name) is not None]
+    stated = [name for name in ("amount_minor", "gross_minor") if has_content(given.get(name))]
     if stated:
         if full or len(stated) > 1:
             errors.append(FieldError(stated[0], "give one of amount_minor, gross_minor and full: true", "required"))
@@ -106,9 +131,10 @@ def read_refund(body: object, context: Context) -> OrderReport:
         errors += [
             FieldError(f"lines.{index}.id", "is required: the id of the order's line", "required")
             for index, line in enumerate(given["lines"])
-            if isinstance(line, dict) and line.get("id") is None
+            if isinstance(line, dict) and not has_content(line.get("id"))
         ]
     found |= read_fields(REFUND_DETAILS, given, errors)
+    refuse_unknown(REFUND_FIELDS, given, errors, "a refund")
     if errors:
         raise refuse_fields(errors)
     is_gross = found["gross_minor"] is not None

@@ -1,5 +1,5 @@
 """The fields in an order's and a refund's body: their table is order_fields.toml, their types are here. Three things follow from the table: what
-bodies.py accepts, the OpenAPI schema, and the columns of an import.
+bodies.py accepts, the OpenAPI schema, and the columns of an import. A body arrives by a call, a signed webhook or an import, and is read alike.
 
 To add a field: a line in the table, and an attribute of the same name in the report (orders.py).
 """
@@ -7,6 +7,8 @@ To add a field: a line in the table, and an attribute of the same name in the re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,42 +20,86 @@ from app.errors import FieldError
 
 Schema = dict[str, Any]
 
+NOTHING: list[Schema] = [{"type": "null"}, {"type": "string", "pattern": r"^\s*$"}]
+"""JSON schemas of the values that say nothing."""
+UNKNOWN: Schema = {"anyOf": NOTHING}
+"""JSON schema of a field that there is not: a form may send all its inputs, as long as those are empty."""
+
 QUANTITY_MAX = 1_000_000
 """Largest quantity that is believed, in pieces."""
+CONVERSION = "conversion"
+"""The `type` of an order, where one and the same address takes refunds too."""
+UNKNOWN_MAX = 20
+"""Unknown fields of one object that are named in its refusal."""
+LIKENESS_MIN = 0.75
+"""Least likeness of two names, as a share, at which one may be meant by the other."""
 
 
 class Field(NamedTuple):
-    """One field of a body. documented: whether OpenAPI shows it; a field that it does not show is read all the same."""
+    """One field of a body. documented: whether OpenAPI shows it; a field that it does not show is read all the same.
+
+    mistaken_for: names that others give it, which are refused with a hint at this one.
+    """
 
     name: str
     type: "Scalar | ObjectOf | ListOf"
     meaning: str = ""
     required: bool = False
     documented: bool = True
+    mistaken_for: tuple[str, ...] = ()
+
+
+def has_content(value: object) -> bool:
+    """Whether a value says anything: null does not, and neither does the empty text of a hidden input that nobody filled in."""
+    return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def read_fields(
     fields: Iterable[Field], body: Mapping[str, object], errors: list[FieldError], prefix: str = ""
 ) -> dict[str, Any]:
-    """The value of each field; None where it is missing, null (which means the same) or wrong."""
+    """The value of each field; None where it is missing, wrong, or null or an empty text, which mean the same as missing."""
     found: dict[str, Any] = {}
     for field in fields:
         name = field.name
         value = body.get(name)
-        if value is not None:
-            value = field.type.read(value, prefix + name, errors)
-        elif field.required:
+        if has_content(value):
+            found[name] = field.type.read(value, prefix + name, errors)
+            continue
+        found[name] = None
+        if field.required:
             errors.append(FieldError(prefix + name, "is required", "required"))
-        found[name] = value
     return found
 
 
+def refuse_unknown(
+    fields: Iterable[Field], body: Mapping[str, object], errors: list[FieldError], owner: str, prefix: str = ""
+) -> None:
+    """Names every field of a body that says something and is none of these, and which may be meant. owner: whose fields they are, such as "an order"."""
+    fields = tuple(fields)
+    known = {field.name for field in fields}
+    unknown = (name for name, value in body.items() if name not in known and has_content(value))
+    for name in islice(unknown, UNKNOWN_MAX):
+        meant = _meant(name, fields)
+        hint = "" if meant is None else f"; {meant} may be meant"
+        errors.append(FieldError((prefix + name)[:100], f"is not a field of {owner}{hint}", "unknown_field"))
+
+
+def _meant(name: str, fields: Iterable[Field]) -> str | None:
+    """The field whose name, or one it is mistaken for, is most like this one: `net_minor` for `Total`, `click_id` for `clickId`."""
+    names = {_folded(each): field.name for field in fields for each in (*field.mistaken_for, field.name)}
+    return next((names[like] for like in get_close_matches(_folded(name[:60]), names, n=1, cutoff=LIKENESS_MIN)), None)
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", "").replace("-", "")
+
+
 def properties(fields: Iterable[Field]) -> Schema:
-    """The fields as the `properties` of a JSON schema; what is not required may be null."""
+    """The fields as the `properties` of a JSON schema; what is not required may say nothing."""
     found: Schema = {}
     for field in fields:
         if field.documented:
-            schema = field.type.schema if field.required else {"anyOf": [field.type.schema, {"type": "null"}]}
+            schema = field.type.schema if field.required else {"anyOf": [field.type.schema, *NOTHING]}
             found[field.name] = {**schema, "description": field.meaning} if field.meaning else schema
     return found
 
@@ -87,26 +133,29 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class ObjectOf:
-    """An object. In an import its fields are columns of their own, such as `customer_email`."""
+    """An object. In an import its fields are columns of their own, such as `customer_email`. owner: whose fields they are."""
 
     fields: tuple[Field, ...]
+    owner: str
 
     @property
     def schema(self) -> Schema:
         """Its properties."""
-        return {"type": "object", "properties": properties(self.fields)}
+        return {"type": "object", "properties": properties(self.fields), "additionalProperties": UNKNOWN}
 
     def read(self, value: object, path: str, errors: list[FieldError]) -> dict[str, Any] | None:
         """The values of its fields."""
         if isinstance(value, dict):
-            return read_fields(self.fields, value, errors, f"{path}.")
+            found = read_fields(self.fields, value, errors, f"{path}.")
+            refuse_unknown(self.fields, value, errors, self.owner, f"{path}.")
+            return found
         errors.append(FieldError(path, "must be an object", "invalid"))
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list of at most `most` items. A null among objects is passed over, as None."""
+    """A list of at most `most` items. Among objects a null is passed over, as None; among texts an empty one is left out."""
 
     item: Scalar | ObjectOf
     most: int
@@ -124,10 +173,11 @@ class ListOf:
         if len(value) > self.most:
             errors.append(FieldError(path, f"holds more than {self.most}", "too_many"))
             return []
+        if isinstance(self.item, Scalar):
+            given = ((index, each) for index, each in enumerate(value) if each is None or has_content(each))
+            return [self.item.read(each, f"{path}.{index}", errors) for index, each in given]
         return [
-            None
-            if each is None and isinstance(self.item, ObjectOf)
-            else self.item.read(each, f"{path}.{index}", errors)
+            None if each is None else self.item.read(each, f"{path}.{index}", errors)
             for index, each in enumerate(value)
         ]
 
@@ -167,6 +217,12 @@ def _adjustment(value: object) -> str:
     return text
 
 
+def _conversion(value: object) -> str:
+    if read_text(value) != CONVERSION:
+        raise ValueError(f"must be {CONVERSION}; what kind of conversion it is stands in kind")
+    return CONVERSION
+
+
 def read_origin(value: object) -> str | None:
     """One of `ORIGINS`; None for the one that says nothing. Raises ValueError for another word."""
     text = read_text(value).lower()
@@ -178,6 +234,7 @@ def read_origin(value: object) -> str | None:
 TEXT = Scalar(read_text, {"type": "string", "minLength": 1, "maxLength": TEXT_CHARACTERS_MAX})
 ID = Scalar(read_id, TEXT.schema)
 WORD = Scalar(_kind, {"type": "string", "pattern": f"^{KIND.pattern}$"})
+ORDER_TYPE = Scalar(_conversion, {"type": "string", "enum": [CONVERSION]})
 ADJUSTMENT = Scalar(_adjustment, {"type": "string", "enum": list(ADJUSTMENT_KINDS)})
 ORIGIN = Scalar(read_origin, {"type": "string", "enum": list(ORIGINS)})
 TIME = Scalar(
@@ -198,6 +255,7 @@ TYPES: dict[str, Scalar | ObjectOf | ListOf] = {
     "text": TEXT,
     "id": ID,
     "word": WORD,
+    "conversion": ORDER_TYPE,
     "adjustment": ADJUSTMENT,
     "origin": ORIGIN,
     "time": TIME,
@@ -217,13 +275,21 @@ _TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_bytes().decode()
 
 def _fields(group: str) -> tuple[Field, ...]:
     return tuple(
-        Field(name, **{**described, "type": TYPES[described["type"]]}) for name, described in _TABLE[group].items()
+        Field(
+            name,
+            **{
+                **described,
+                "type": TYPES[described["type"]],
+                "mistaken_for": tuple(described.get("mistaken_for", ())),
+            },
+        )
+        for name, described in _TABLE[group].items()
     )
 
 
-TYPES["customer"] = ObjectOf(_fields("customer"))
-TYPES["order_lines"] = ListOf(ObjectOf(_fields("order_line")), LINES_MAX)
-TYPES["refund_lines"] = ListOf(ObjectOf(_fields("refund_line")), LINES_MAX)
+TYPES["customer"] = ObjectOf(_fields("customer"), "a customer")
+TYPES["order_lines"] = ListOf(ObjectOf(_fields("order_line"), "an order's line"), LINES_MAX)
+TYPES["refund_lines"] = ListOf(ObjectOf(_fields("refund_line"), "a refund's line"), LINES_MAX)
 
 ORDER_AMOUNTS, ORDER_DETAILS = _fields("order_amounts"), _fields("order_details")
 REFUND_NAMES, REFUND_AMOUNTS, REFUND_DETAILS = map(_fields, ("refund_names", "refund_amounts", "refund_details"))

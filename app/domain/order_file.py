@@ -6,16 +6,24 @@ from collections.abc import Mapping
 from app.domain import money
 from app.domain.bodies import read_order, read_refund
 from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, read_cell, read_row
-from app.domain.order_fields import AMOUNT, CODES, FLAG, ORDER_FIELDS, REFUND_FIELDS, ObjectOf, Scalar
+from app.domain.order_fields import (
+    AMOUNT,
+    CODES,
+    CONVERSION,
+    FLAG,
+    ORDER_FIELDS,
+    REFUND_FIELDS,
+    ObjectOf,
+    Scalar,
+    has_content,
+)
 from app.domain.orders import ADJUSTMENT_KINDS, Context, OrderReport
 from app.domain.strict_json import Unreadable
 from app.errors import Invalid
 
-ORDER = "conversion"
-TYPES = (ORDER, *ADJUSTMENT_KINDS)
+TYPES = (CONVERSION, *ADJUSTMENT_KINDS)
 """Values of the column `type`; a line without one is an order, or a refund where it has a `refund_id`."""
 
-ORDER_NAMES, REFUND_NAMES = (frozenset(field.name for field in fields) for fields in (ORDER_FIELDS, REFUND_FIELDS))
 
 # The columns of a CSV, in the order in which they are read: of a row with several faults the first is reported.
 _TYPES = {field.name: field.type for field in (*ORDER_FIELDS, *REFUND_FIELDS)}
@@ -67,19 +75,13 @@ def read_line(record: Record, sheet: Sheet, context: Context, kind: str | None =
 
 
 def _read_body(given: Mapping[str, object], context: Context, kind: str | None) -> OrderReport:
-    body = dict(given)
+    # A column of refunds is empty in the row of an order.
+    body = {name: value for name, value in given.items() if has_content(value)}
     named = body.get("type")
     if named is not None and named not in TYPES:
         raise Invalid.field("type", f"is none of {', '.join(TYPES)}", code="unknown_type")
-    refund = named != ORDER if named is not None else body.get("refund_id") is not None
-    if not refund:
-        body.pop("type", None)
-    names = REFUND_NAMES if refund else ORDER_NAMES
-    for name, value in body.items():
-        if name not in names and value is not None:
-            reason = f"is not a field of {'a refund' if refund else 'an order'}"
-            raise Invalid.field(name[:60], reason, code="unknown_field")
-    if kind is not None and body.get("kind") is None:
+    refund = named != CONVERSION if named is not None else "refund_id" in body
+    if kind is not None and "kind" not in body:
         body["kind"] = kind
     return read_refund(body, context) if refund else read_order(body, context)
 

@@ -54,7 +54,7 @@ def test_the_schema_of_a_body_is_the_published_one(path: str, fields: tuple[Fiel
         (FLAG, False, False),
         (CODES, [], []),
         (CODES, ["x"] * 20, ["x"] * 20),
-        (ListOf(ObjectOf((Field("a", AMOUNT),)), 2), [None, {"a": 1}], [None, {"a": 1}]),
+        (ListOf(ObjectOf((Field("a", AMOUNT),), "a thing"), 2), [None, {"a": 1}], [None, {"a": 1}]),
     ],
 )
 def test_a_value_is_read_up_to_the_limits(kind: Scalar | ListOf, value: object, read: object) -> None:
@@ -106,23 +106,23 @@ def test_what_is_wrong_is_read_as_nothing() -> None:
     assert TYPES["customer"].read({"id": 5, "is_new": 1}, "f", errors) == {"id": "5", "email": None, "is_new": None}
 
 
-def test_a_field_is_required_or_may_be_missing_or_null() -> None:
+def test_a_field_is_required_or_may_be_missing_null_or_empty() -> None:
     fields = (Field("a", TEXT, required=True), Field("b", TEXT), Field("c", AMOUNT, "Cents."))
     errors: list[FieldError] = []
     assert read_fields(fields, {"b": None, "d": 1}, errors, "x.") == {"a": None, "b": None, "c": None}
     assert errors == [FieldError("x.a", "is required", "required")]
     assert read_fields(fields, {"a": "", "c": 5}, errors) == {"a": None, "b": None, "c": 5}
-    assert errors[1:] == [FieldError("a", "must not be empty", "invalid")]
+    assert errors[1:] == [FieldError("a", "is required", "required")]
 
 
-def test_a_schema_shows_what_is_documented_and_null_for_what_is_not_required() -> None:
+def test_a_schema_shows_what_is_documented_and_nothing_for_what_is_not_required() -> None:
     text = {"type": "string", "minLength": 1, "maxLength": 200}
     fields = (
         Field("a", TEXT, "Name.", required=True), Field("b", TEXT, required=True), Field("c", TEXT, "Also."), Field("d", TEXT),
         Field("e", TEXT, documented=False),
     )  # fmt: skip
-    nullable = {"anyOf": [text, {"type": "null"}]}
+    nullable = {"anyOf": [text, {"type": "null"}, {"type": "string", "pattern": r"^\s*$"}]}
     assert properties(fields) == {
         "a": {**text, "description": "Name."}, "b": text, "c": {**nullable, "description": "Also."}, "d": nullable,
     }  # fmt: skip
-    assert Field("a", TEXT) == ("a", TEXT, "", False, True)
+    assert Field("a", TEXT) == ("a", TEXT, "", False, True, ())

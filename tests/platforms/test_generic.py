@@ -44,13 +44,11 @@ def test_a_refund_says_what_the_api_would_hear() -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "topic"),
     [
-        ({"x-ariane-type": "conversion"}, {**CONVERSION, "refund_id": "kept by the checkout"}, "conversion"),
         ({"x-ariane-type": "refund"}, REFUND, "refund"),
         ({}, {**REFUND, "type": "refund"}, "refund"),
         ({}, {**REFUND, "type": "partial, by card"}, "refund"),
         ({}, {**REFUND, "type": "chargeback"}, "chargeback"),
         ({"x-ariane-type": "cancellation"}, REFUND, "cancellation"),
-        ({}, {**CONVERSION, "type": "conversion", "refund_id": "x"}, "conversion"),
         ({}, {**CONVERSION, "type": "simple product"}, "conversion"),
         ({}, {**CONVERSION, "refund_id": None}, "conversion"),
     ],

@@ -67,7 +67,7 @@ async def report_conversion(caller: Reporter, request: Request, response: Respon
     `{order_id, codes}` is enough: the amount may come from another witness. The same report again, now or in a year, changes nothing and is
     answered 200. A differing report of a known order is kept as another witness; what a more trusted or newer one says goes first.
     """
-    _, recorded = await take_report(request, caller, bodies.read_order, ORDER_FIELDS)
+    _, recorded = await take_report(request, caller, bodies.read_order)
     if not recorded.created:
         response.status_code = 200
     return show_order_state(recorded.state)

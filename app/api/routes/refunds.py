@@ -72,7 +72,7 @@ async def report_refund(caller: Reporter, request: Request, response: Response) 
     The same refund again changes nothing and is answered 200 with the same verdict, for ever. Another content under the same `refund_id` is kept
     beside the first: the newer `updated_at` holds; where neither is newer a fixed rule chooses, and the order is flagged `conflicting_reports`.
     """
-    report, recorded = await take_report(request, caller, bodies.read_refund, REFUND_FIELDS)
+    report, recorded = await take_report(request, caller, bodies.read_refund)
     [refund] = report.refunds
     state = recorded.state
     status: Literal["recorded", "waiting_for_order", "waiting_for_refund"] = "recorded"

@@ -5,7 +5,6 @@ stood there and what was expected: half an order is not recorded, and the messag
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from app.domain import money
+from app.domain.bodies import CANCELLED, cancelled
 from app.domain.orders import (
     CODES_MAX,
     FIRST,
@@ -38,8 +38,6 @@ FORM = "application/x-www-form-urlencoded"
 FORM_FIELDS_MAX = 1_000
 QUANTITY_MAX = 1_000_000
 _ADDRESS_MARKS = frozenset("=/?")
-CANCELLED = "cancelled"
-"""Refund id of a cancellation: an order has at most one."""
 
 
 class Mapped(msgspec.Struct, frozen=True):
@@ -213,7 +211,7 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
         lines=_lines(reader, rule.lines, currency),
         refunds=(
             *_refunds(reader, rule.refunds, currency),
-            *_cancellation(reader.flag(CANCELLED, rule.cancelled), ordered_at, changed_at, currency),
+            *filter(None, [cancelled(reader.flag("cancelled", rule.cancelled), ordered_at, changed_at, currency)]),
         ),
         test=reader.flag("test", rule.test) or False,
         origin=_origin(reader, rule),
@@ -249,16 +247,6 @@ def _click_ids(reader: Reader, field: Any, context: Context) -> tuple[str, ...]:
 def _customer(reader: Reader, rule: Rule, context: Context) -> Customer:
     number, email = reader.id("customer_id", rule.customer_id), reader.id("customer_email", rule.customer_email)
     return Customer(key=context.customer_key(number, email), is_new=reader.flag("new_customer", rule.new_customer))
-
-
-def _cancellation(
-    cancelled: bool | None, ordered_at: datetime | None, changed_at: datetime | None, currency: str
-) -> Iterator[RefundReport]:
-    if cancelled:
-        yield RefundReport(CANCELLED, "cancellation", full=True, version=version_at(changed_at))
-    elif cancelled is False and changed_at is not None and ordered_at is not None and changed_at > ordered_at:
-        # It may have been cancelled before. Not for a new order, where there is nothing to take back.
-        yield RefundReport(CANCELLED, "cancellation", amount_minor=0, currency=currency, version=version_at(changed_at))
 
 
 def _refunds(reader: Reader, fields: Any, currency: str) -> Iterator[RefundReport]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from app.domain.bodies import read_order, read_refund
+from app.domain.order_fields import CONVERSION, has_content
 from app.domain.orders import ADJUSTMENT_KINDS, REFUND, Context, Parsed
 from app.domain.placeholders import UNFILLED
 from app.domain.strict_json import Unreadable
@@ -20,7 +21,7 @@ from app.platforms.generic.reading import Mapped, read_mapped
 from app.platforms.kit.vendor_json import read_object, text_of
 from app.platforms.presets import resolve
 
-TYPES = ("conversion", *ADJUSTMENT_KINDS)
+TYPES = (CONVERSION, *ADJUSTMENT_KINDS)
 
 
 def identify(headers: Mapping[str, str]) -> tuple[str, str]:
@@ -52,17 +53,23 @@ def _parse_our_words(body: bytes, headers: Mapping[str, str], context: Context) 
     try:
         found = read_object(body, "not_an_order")
         topic = _type_of(found, headers)
-        if found.get("order_id") is None:
+        if not has_content(found.get("order_id")):
             raise Unreadable("not_an_order", "order_id is missing")
-        adjusts = topic in ADJUSTMENT_KINDS
-        report = read_refund(_typed(found, topic), context) if adjusts else read_order(found, context)
+        read_body = read_refund if topic in ADJUSTMENT_KINDS else read_order
+        report = read_body(_typed(found, topic), context)
     except Unreadable as error:
         return Parsed(topic=topic, external_id=external_id, rejected=error.reason, detail=error.detail)
     except Invalid as error:
         left = any(each.code == UNFILLED for each in error.fields)
         reason = UNFILLED if left else "invalid_fields"
         return Parsed(topic=topic, external_id=external_id, rejected=reason, detail=error.message)
-    return Parsed(topic=topic, external_id=external_id, reports=(report,))
+    own = found.get("type")
+    notes = (
+        (f"type is {str(own)[:40]!r}, none of {', '.join(TYPES)}: not used",)
+        if has_content(own) and own not in TYPES
+        else ()
+    )
+    return Parsed(topic=topic, external_id=external_id, reports=(report,), notes=notes)
 
 
 def _type_of(body: Mapping[str, object], headers: Mapping[str, str]) -> str:
@@ -75,11 +82,11 @@ def _type_of(body: Mapping[str, object], headers: Mapping[str, str]) -> str:
     stated = body.get("type")
     if isinstance(stated, str) and stated in TYPES:
         return stated
-    return "conversion" if body.get("refund_id") is None else "refund"
+    return REFUND if has_content(body.get("refund_id")) else CONVERSION
 
 
 def _typed(body: Mapping[str, object], topic: str) -> dict[str, object]:
-    """A refund's body with the kind of adjustment as its `type`, in place of a `type` of the checkout's own."""
+    """The body with the message's own type as its `type`, in place of one of the checkout's own."""
     stated = body.get("type")
     ours = isinstance(stated, str) and stated in ADJUSTMENT_KINDS
     return {**body, "type": stated if ours and topic == REFUND else topic}
