@@ -37,7 +37,8 @@ from app.domain.orders import (
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HELSINKI = ZoneInfo("Europe/Helsinki")
 REFUND = RefundReport(
-    "r1", "chargeback", 5, True, "EUR", NOON.astimezone(HELSINKI), 7, (OrderLine("1", 2, 5, "s", "n"), OrderLine("2")), True, True, "ch", True, "r0"
+    "r1", "chargeback", 5, True, "EUR", NOON.astimezone(HELSINKI), 7, (OrderLine("1", 2, 5, "s", "n"), OrderLine("2")), is_gross=True, cumulative=True,
+    included_in="ch", line_based=True, reverses="r0",
 )  # fmt: skip
 
 
