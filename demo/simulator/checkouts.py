@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from demo.simulator import generic, paddle, polar, postback, prestashop, shopify, stripe, woocommerce
+from demo.simulator import generic, paddle, polar, postback, prestashop, saleor, shopify, stripe, woocommerce
 from demo.simulator.orders import Checkout, Shop
 
 SHOPS: tuple[Shop, ...] = (
@@ -32,6 +32,7 @@ CHECKOUTS: Mapping[str, Checkout] = {
         Checkout("paddle", "generic", paddle.sign, paddle.sale, {"preset": "paddle"}),
         Checkout("polar", "generic", polar.sign, polar.sale, {"preset": "polar"}),
         Checkout("prestashop", "generic", prestashop.sign, prestashop.sale, {"preset": "prestashop"}),
+        Checkout("saleor", "generic", saleor.sign, saleor.sale, {"preset": "saleor"}),
         _postback("postback", {}),
         _postback("awin", {"preset": "awin"}),
         _postback("everflow", {"preset": "everflow"}),

@@ -152,7 +152,9 @@ async def test_a_checkout_connected_by_a_preset_is_tried_in_its_own_messages(
 ) -> None:
     async with working.client(brand) as client:
         report, _ = await tried(client, await connect(client, "generic", settings={"preset": preset}))
-        assert failures(report) == []
+        # Saleor's messages say nothing of refunds.
+        untold = {"refund", "refunded"} if preset == "saleor" else set()
+        assert [each for each in failures(report) if not (each["ok"] is None and each["step"] in untold)] == []
         assert report["ok"] is True
 
 

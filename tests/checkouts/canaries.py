@@ -174,6 +174,12 @@ def _others() -> Iterator[Bird]:
     }  # fmt: skip
     polar["data"]["metadata"]["gift_for"] = NAME
     yield Bird(CHECKOUTS["polar"], polar)
+    saleor: dict[str, Any] = deepcopy(document("saleor_order_paid.json"))
+    saleor["order"] |= {
+        "userEmail": EMAIL, "user": {"id": "VXNlcjpDYW5hcnk=", "email": EMAIL, "firstName": NAME},
+        "billingAddress": {"firstName": NAME, "streetAddress1": NAME}, "shippingAddress": {"phone": PHONE}, "customerNote": FREE,
+    }  # fmt: skip
+    yield Bird(CHECKOUTS["saleor"], saleor)
     presta = deepcopy(prestashop.EXAMPLE) | {
         "customer": {"id_customer": NUMBER, "email": EMAIL, "firstname": NAME, "lastname": NAME},
         "address": {"address1": NAME, "city": NAME, "phone_mobile": PHONE}, "message": FREE,
