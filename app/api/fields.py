@@ -22,11 +22,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
-from app.domain.money import AMOUNT_MINOR_MAX, read_currency
+from app.domain.money import AMOUNT_MINOR_MAX
 from app.errors import Invalid
 
-CODE_CHARS = 3
-"""Length of a currency's code, in characters."""
 METADATA_KEYS_MAX = 50
 METADATA_BYTES_MAX = 10_000
 YEARS = (1990, 2200)
@@ -152,19 +150,6 @@ Minor = Annotated[
 ]
 Count = Annotated[int, Strict(), Field(ge=0, le=2_147_483_647)]
 Flag = Annotated[bool, Strict()]
-
-
-def _currency(text: str) -> str:
-    if len(text) != CODE_CHARS:
-        raise ValueError(f"{text[:20]!r} is not an ISO 4217 currency; it has {CODE_CHARS} letters, such as EUR")
-    return read_currency(text)
-
-
-Currency = Annotated[
-    str,
-    AfterValidator(_currency),
-    Field(description="ISO 4217 code.", examples=["EUR"], json_schema_extra={"minLength": 3, "maxLength": 3}),
-]
 
 # ── Time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -16,7 +16,8 @@ from app.api.rows import show
 from app.domain import ids
 from app.domain.amounts import AmountCheck
 from app.domain.customers import customer_key
-from app.domain.order_fields import UNKNOWN, has_content, properties
+from app.domain.money import NONE_DECLARED, is_listed, read_declared
+from app.domain.order_fields import UNKNOWN, properties
 from app.domain.order_fields import Field as OrderField
 from app.domain.orders import (
     TRUST_PIXEL,
@@ -40,7 +41,7 @@ TRUST_NAMES = {
     TRUST_SIGNED_PIXEL: "signed_pixel",
     TRUST_PIXEL: "unsigned",
 }
-CURRENCY = "SELECT currency FROM brand WHERE id = $1"
+CURRENCIES = "SELECT currency, currencies FROM brand WHERE id = $1"
 
 
 # ── What is shown ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -333,14 +334,17 @@ async def take_report(request: Request, caller: Caller, read: ReadBody) -> tuple
     given = body if isinstance(body, dict) else {}
     state = request.app.state
     now = clock.now()
-    currency = given.get("currency")
-    if not isinstance(currency, str) or not has_content(currency):
-        currency = await state.pool.fetchval(CURRENCY, caller.brand_id)
+    currency, declared = given.get("currency"), NONE_DECLARED
+    # Nearly every order is in a currency that is known without asking.
+    if not isinstance(currency, str) or not is_listed(currency.strip().upper()):
+        brands, stored = await state.pool.fetchrow(CURRENCIES, caller.brand_id)
+        currency, declared = brands, read_declared(stored)
     context = Context(
         received_at=now,
         currency=currency,
         customer_key=partial(customer_key, state.customer_secret, caller.brand_id),
         shop=caller.shop or "main",
+        currencies=declared,
     )
     report = read(body, context)
     # No origin: the same content is one witness under any key of the brand, also after the key was replaced.

@@ -91,7 +91,7 @@ def reconcile_file(
         orders = dict((job["result"] or {}).get("orders", {}))
         differing = {status: count for status, count in orders.items() if status != "matched" and count}
         if not as_json:
-            _show_reconciliation(job["result"])
+            _show_reconciliation(job["result"], api.get("/v1/brand")["currencies"])
             _show_lines(api, job, differing)
         _report(api, job, report, sum(differing.values()), as_json)
     raise typer.Exit(LOOK_AT_IT if differing else 0)
@@ -138,7 +138,7 @@ def _show_import(result: Json) -> None:
     console().print(shown)
 
 
-def _show_reconciliation(result: Json) -> None:
+def _show_reconciliation(result: Json, declared: dict[str, int]) -> None:
     shown = _table("orders", "reason", "count")
     for status, reasons in result["reasons"].items():
         for reason, count in reasons.items():
@@ -149,11 +149,11 @@ def _show_reconciliation(result: Json) -> None:
         shown = _table(f"waterfall, {currency}", "", "amount")
         for step in fall["steps"]:
             name, _, reason = step["step"].partition(".")
-            shown.add_row(name.replace("_", " "), reason.replace("_", " "), _amount(step["minor"], currency))
+            shown.add_row(name.replace("_", " "), reason.replace("_", " "), _amount(step["minor"], currency, declared))
         shown.add_section()
-        shown.add_row("= all orders, net", "", _amount(fall["all_orders_net_minor"], currency))
-        shown.add_row("unattributed", "", _amount(-fall["unattributed_minor"], currency))
-        shown.add_row("= attributed", "", _amount(fall["attributed_minor"], currency))
+        shown.add_row("= all orders, net", "", _amount(fall["all_orders_net_minor"], currency, declared))
+        shown.add_row("unattributed", "", _amount(-fall["unattributed_minor"], currency, declared))
+        shown.add_row("= attributed", "", _amount(fall["attributed_minor"], currency, declared))
         console().print(shown)
 
 
@@ -191,7 +191,7 @@ def _table(*columns: str) -> "Table":
     return shown
 
 
-def _amount(minor: int, currency: str) -> str:
+def _amount(minor: int, currency: str, declared: dict[str, int]) -> str:
     from app.domain.money import to_decimal
 
-    return f"{to_decimal(minor, currency):,}"
+    return f"{to_decimal(minor, currency, declared):,}"

@@ -46,6 +46,8 @@ brand = sa.Table(
     uuid_column("id", primary_key=True),
     text_column("name"),
     text_column("currency"),
+    # Decimals of the currencies that it has declared, by code: those that neither ISO 4217 nor domain/money.py lists.
+    json_column("currencies", "{}"),
     text_column("time_zone", server_default="UTC"),
     # The query parameter that carries the click id to the shop. A shop that reads `dub_id` already may keep it.
     text_column("click_param", server_default="ariane"),

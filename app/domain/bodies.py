@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from app.domain.money import exponent
 from app.domain.order_fields import (
     ORDER_AMOUNTS,
     ORDER_DETAILS,
@@ -48,6 +49,7 @@ def read_order(body: object, context: Context) -> OrderReport:
     given = _object(body)
     errors: list[FieldError] = []
     found = read_fields(ORDER_AMOUNTS, given, errors)
+    _check_currency(found, context, errors)
     amounts = (found["items_minor"], found["discount_minor"], found["tax_minor"], found["shipping_minor"])
     has_money = any(amount is not None for amount in (*amounts, found["net_minor"])) or has_content(
         given.get("currency")
@@ -134,6 +136,7 @@ def read_refund(body: object, context: Context) -> OrderReport:
             if isinstance(line, dict) and not has_content(line.get("id"))
         ]
     found |= read_fields(REFUND_DETAILS, given, errors)
+    _check_currency(found, context, errors)
     refuse_unknown(REFUND_FIELDS, given, errors, "a refund")
     if errors:
         raise refuse_fields(errors)
@@ -161,6 +164,14 @@ def read_refund(body: object, context: Context) -> OrderReport:
         refunds=(refund,),
         stub=True,
     )
+
+
+def _check_currency(found: Mapping[str, Any], context: Context, errors: list[FieldError]) -> None:
+    if found["currency"] is not None:
+        try:
+            exponent(found["currency"], context.currencies)
+        except ValueError as error:
+            errors.append(FieldError("currency", str(error), "unknown_currency"))
 
 
 def _object(body: object) -> dict[str, Any]:

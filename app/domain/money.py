@@ -1,13 +1,17 @@
-"""Money is a whole number of minor units and an ISO 4217 code; never a float.
+"""Money is a whole number of minor units and a currency's code; never a float.
 
-Exponents come from the ISO list itself (package iso4217). Locale libraries disagree with it: they say how a currency is written, not what its unit is.
+Exponents come from the ISO 4217 list itself (package iso4217). Locale libraries disagree with it: they say how a currency is written, not what its unit
+is. Beside it stand the currencies that ISO has retired, those that shops know and ISO does not, and those that a brand has declared: whoever reads
+a currency or an amount hands these in.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from functools import cache, lru_cache
+from types import MappingProxyType
 
 import iso4217
 
@@ -21,9 +25,35 @@ AMOUNTS_CACHED = 16_384
 _AMOUNT = re.compile(r"[+-]?([0-9]+\.?|[0-9]*\.[0-9]+)")
 
 
+Decimals = Mapping[str, int]
+"""Decimals of currencies, by their codes."""
+NONE_DECLARED: Decimals = MappingProxyType({})
+DECLARED_MAX = 50
+"""Currencies that a brand may declare."""
+DECIMALS_MAX = 8
+"""Decimals of a currency that a brand declares: as many as a bitcoin has."""
+BRANDS_CACHED = 1_024
+"""Sets of declared currencies kept in memory."""
+
+UNLISTED: Decimals = MappingProxyType({"GGP": 2, "IMP": 2, "IRT": 0, "JEP": 2, "PRB": 2})
+"""Currencies that shop systems offer and ISO 4217 never listed: pounds of islands, the Iranian toman, the Transnistrian rouble."""
+RETIRED: Decimals = MappingProxyType(
+    {
+        "ANG": 2, "ATS": 2, "AZM": 2, "BEF": 0, "BGN": 2, "BYR": 0, "CSD": 2, "CUC": 2, "CYP": 2, "DEM": 2, "EEK": 2, "ESP": 0, "FIM": 2,
+        "FRF": 2, "GHC": 2, "GRD": 0, "HRK": 2, "IEP": 2, "ITL": 0, "LTL": 2, "LUF": 0, "LVL": 2, "MRO": 2, "MTL": 2, "MZM": 2, "NLG": 2,
+        "PTE": 0, "ROL": 2, "SDD": 2, "SIT": 2, "SKK": 2, "SLL": 2, "STD": 2, "TMM": 2, "TRL": 0, "VEB": 2, "VEF": 2, "ZMK": 2, "ZWL": 2, "ZWR": 2,
+    }
+)  # fmt: skip
+"""Currencies that ISO 4217 does not list any more: old orders are in them."""
+
+_CODE = re.compile(r"[A-Z][A-Z0-9]{2,9}")
+
+
 @cache
-def exponent(currency: str) -> int:
-    """Decimals of a currency: EUR 2, JPY 0, KWD 3. ValueError for what ISO 4217 does not list or gives no unit (XXX, XAU)."""
+def _listed(currency: str) -> int:
+    known = UNLISTED.get(currency, RETIRED.get(currency))
+    if known is not None:
+        return known
     try:
         listed = iso4217.Currency(currency)
     except ValueError:
@@ -33,15 +63,62 @@ def exponent(currency: str) -> int:
     return int(listed.exponent)
 
 
-def read_currency(text: str) -> str:
-    """The code in capitals. ValueError when it is not a currency that money can be counted in."""
+def exponent(currency: str, declared: Decimals = NONE_DECLARED) -> int:
+    """Decimals of a currency: EUR 2, JPY 0, KWD 3. declared: the brand's own. ValueError for any other, and for one without a unit (XXX, XAU)."""
+    own = declared.get(currency) if declared else None
+    return _listed(currency) if own is None else own
+
+
+def is_listed(currency: str) -> bool:
+    """Whether it is known without being declared."""
+    try:
+        _listed(currency)
+    except ValueError:
+        return False
+    return True
+
+
+def read_code(text: str) -> str:
+    """What may be a currency's code, in capitals. ValueError when it cannot be one."""
     code = text.strip().upper()
-    exponent(code)
+    if not _CODE.fullmatch(code):
+        raise ValueError(f"{text[:20]!r} is not a currency's code, such as EUR")
     return code
 
 
+def read_currency(text: str, declared: Decimals = NONE_DECLARED) -> str:
+    """The code in capitals. ValueError when it is not a currency that money can be counted in."""
+    code = text.strip().upper()
+    exponent(code, declared)
+    return code
+
+
+def check_declared(declared: Mapping[str, int]) -> None:
+    """Raises ValueError unless a brand may declare these: nobody counts a listed currency otherwise than it is counted."""
+    if len(declared) > DECLARED_MAX:
+        raise ValueError(f"holds more than {DECLARED_MAX}")
+    for code, decimals in declared.items():
+        if read_code(code) != code:
+            raise ValueError(f"{code[:20]!r} is written in capitals")
+        if not 0 <= decimals <= DECIMALS_MAX:
+            raise ValueError(f"{code} must have from 0 to {DECIMALS_MAX} decimals")
+        if is_listed(code) and _listed(code) != decimals:
+            raise ValueError(f"{code} is known and has {_listed(code)} decimals")
+
+
+@lru_cache(maxsize=BRANDS_CACHED)
+def read_declared(stored: str) -> Decimals:
+    """The declared currencies of a brand as its row holds them, as JSON."""
+    return MappingProxyType(json.loads(stored))
+
+
+def read_amount(text: str, currency: str, declared: Decimals = NONE_DECLARED) -> int:
+    """Minor units of an amount as shops print it: `read_printed` in this currency."""
+    return read_printed(text, exponent(currency, declared))
+
+
 @lru_cache(maxsize=AMOUNTS_CACHED)
-def read_amount(text: str, currency: str) -> int:
+def read_printed(text: str, decimals: int) -> int:
     """Minor units of a decimal string as shops print it: "49.90" EUR → 4990, "500" JPY → 500.
 
     A single comma is read as the decimal point ("49,90"), as French and German templates print it; thousands separators are refused
@@ -52,24 +129,29 @@ def read_amount(text: str, currency: str) -> int:
     number = text.strip().replace(",", ".")
     if not _AMOUNT.fullmatch(number) or len(number) > AMOUNT_CHARS_MAX:
         raise ValueError(f"{text!r} is not an amount such as 49.90")
-    if len(number.partition(".")[2]) == 3 and exponent(currency) != 3:
+    if len(number.partition(".")[2]) == 3 and decimals != 3:
         raise ValueError(f"{text!r} could be a thousand or a fraction; write it without separators, such as 1234.00")
-    return from_decimal(Decimal(number), currency)
+    return minor_units(Decimal(number), decimals)
 
 
-def from_decimal(value: Decimal, currency: str) -> int:
+def from_decimal(value: Decimal, currency: str, declared: Decimals = NONE_DECLARED) -> int:
+    """Minor units of a decimal number of major units of a currency: `minor_units` with its decimals."""
+    return minor_units(value, exponent(currency, declared))
+
+
+def minor_units(value: Decimal, decimals: int) -> int:
     """Minor units of a decimal number of major units, rounded half up. ValueError beyond AMOUNT_MINOR_MAX."""
     if not value.is_finite():
         raise ValueError("not a finite amount")
-    minor = int(value.scaleb(exponent(currency)).to_integral_value(rounding=ROUND_HALF_UP))
+    minor = int(value.scaleb(decimals).to_integral_value(rounding=ROUND_HALF_UP))
     if abs(minor) > AMOUNT_MINOR_MAX:
         raise ValueError("the amount is absurdly large")
     return minor
 
 
-def to_decimal(minor: int, currency: str) -> Decimal:
+def to_decimal(minor: int, currency: str, declared: Decimals = NONE_DECLARED) -> Decimal:
     """Major units, with exactly the currency's decimals: 4990 EUR → Decimal("49.90")."""
-    return Decimal(minor).scaleb(-exponent(currency))
+    return Decimal(minor).scaleb(-exponent(currency, declared))
 
 
 def split(total_minor: int, weights: Sequence[Fraction]) -> list[int]:

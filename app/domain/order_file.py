@@ -88,14 +88,17 @@ def _read_body(given: Mapping[str, object], context: Context, kind: str | None) 
 
 def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
     """The body with the content of a row of CSV."""
-    currency = context.currency
+    currency, declared = context.currency, context.currencies
     if "currency" in row:
-        currency = read_cell("currency", row["currency"], money.read_currency, "unknown_currency")
+        currency = read_cell(
+            "currency", row["currency"], lambda text: money.read_currency(text, declared), "unknown_currency"
+        )
+    decimals = money.exponent(currency, declared)
     body: dict[str, object] = {name: row[name] for name in TEXTS if name in row}
     for name in AMOUNTS:
         major = name.removesuffix("_minor")
         if major in row:
-            body[name] = read_cell(major, row[major], lambda text: money.read_amount(text, currency), "invalid_amount")
+            body[name] = read_cell(major, row[major], lambda text: money.read_printed(text, decimals), "invalid_amount")
         elif name in row:
             body[name] = read_cell(name, row[name], _whole, "invalid_amount")
     body |= {name: read_cell(name, row[name], _flag) for name in FLAGS if name in row}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -37,10 +37,11 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ListDefaults:
-    """Defaults of a list that does not state them. zone: the time zone of a day without a time."""
+    """Defaults of a list that does not state them. currencies: those that the brand has declared. zone: the time zone of a day without a time."""
 
     currency: str
     zone: ZoneInfo
+    currencies: money.Decimals = field(default_factory=dict)
 
 
 def read_listed(record: Record, sheet: Sheet, brand: ListDefaults) -> Listed | Refusal | None:
@@ -72,8 +73,13 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
     order_id = read_cell("order_id", row["order_id"], read_text, "required")
     currency = brand.currency
     if "currency" in row:
-        currency = read_cell("currency", row["currency"], _read_currency, "unknown_currency")
-    total, net, tax, shipping, refunded = (_amount(row, name, currency) for name in AMOUNTS)
+
+        def read(value: object) -> str:
+            return money.read_currency(read_text(value), brand.currencies)
+
+        currency = read_cell("currency", row["currency"], read, "unknown_currency")
+    decimals = money.exponent(currency, brand.currencies)
+    total, net, tax, shipping, refunded = (_amount(row, name, decimals) for name in AMOUNTS)
     cancelled = _cancelled(row)
     if total is not None and net is not None:
         raise Invalid.field("net", "and total are both given; leave one of them out", code="contradiction")
@@ -99,16 +105,12 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
     )
 
 
-def _read_currency(value: object) -> str:
-    return money.read_currency(read_text(value))
-
-
-def _amount(row: Mapping[str, object], name: str, currency: str) -> int | None:
+def _amount(row: Mapping[str, object], name: str, decimals: int) -> int | None:
     major, minor = row.get(name), row.get(f"{name}_minor")
     field = name if major is not None else f"{name}_minor"
     try:
         if major is not None:
-            found = money.read_amount(str(major), currency)
+            found = money.read_printed(str(major), decimals)
         elif minor is None:
             return None
         elif not isinstance(minor, bool) and _WHOLE.fullmatch(str(minor)):

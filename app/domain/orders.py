@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.domain import ids
+from app.domain.money import Decimals
 
 TRUST_WEBHOOK = 30
 """A webhook whose signature was checked: the shop itself speaks."""
@@ -230,7 +231,8 @@ class Landing(msgspec.Struct, frozen=True, gc=False):
 class Context:
     """What a body does not say itself: where it arrived, and how its brand does things.
 
-    currency: the brand's, for amounts without one. click_param: the brand's name for the click id in landing pages.
+    currency: the brand's, for amounts without one. currencies: those that it has declared, with their decimals.
+    click_param: the brand's name for the click id in landing pages.
     customer_key: from (id, e-mail), either of them None, to the keyed hash that is kept instead of both.
     settings: of the source. pixel_secrets: of the publishable key, any of which may have signed a hit. is_verified: a hit was found to be rightly signed
     when it was first read; what is kept of it has not the signed bytes any more.
@@ -244,6 +246,7 @@ class Context:
     settings: Mapping[str, object] = field(default_factory=dict)
     pixel_secrets: tuple[str, ...] = ()
     is_verified: bool = False
+    currencies: Decimals = field(default_factory=dict)
 
 
 class DemandedOf(msgspec.Struct, frozen=True, omit_defaults=True):

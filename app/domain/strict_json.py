@@ -173,10 +173,10 @@ def read_time(value: object) -> datetime:
     return moment
 
 
-def read_major(value: object, currency: str) -> int:
+def read_major(value: object, currency: str, declared: money.Decimals = money.NONE_DECLARED) -> int:
     """An amount in major units, as a text ("49.90") or a JSON number, in minor units. ValueError for anything else, with a reason."""
     if isinstance(value, str):
-        return money.read_amount(value, currency)
+        return money.read_amount(value, currency, declared)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be an amount such as 49.90")
     try:
@@ -184,6 +184,6 @@ def read_major(value: object, currency: str) -> int:
         # 1e999999 is eight characters long and a million digits wide: refused before it is written out.
         if not exact.is_finite() or (exact and not -DIGITS_MAX < exact.adjusted() < DIGITS_MAX):
             raise ValueError("the amount is absurd")
-        return money.from_decimal(exact, currency)
+        return money.from_decimal(exact, currency, declared)
     except ArithmeticError:
         raise ValueError("the amount is absurd") from None

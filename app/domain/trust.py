@@ -50,14 +50,14 @@ PIXEL_AMOUNT_MAX_MAJOR = 2_000
 UNITS_PER_EURO: Mapping[str, int] = {
     "ARS": 1_000, "BDT": 100, "CLP": 1_000, "COP": 4_000, "CRC": 500, "CZK": 25, "DZD": 150, "EGP": 50, "HUF": 400, "IDR": 15_000, "INR": 100,
     "IQD": 1_500, "ISK": 150, "JPY": 150, "KES": 150, "KRW": 1_500, "KZT": 500, "LBP": 100_000, "LKR": 300, "MXN": 20, "NGN": 1_500, "PHP": 60,
-    "PKR": 300, "PYG": 8_000, "RSD": 120, "RUB": 100, "THB": 40, "TRY": 50, "TWD": 35, "UAH": 50, "UGX": 4_000, "UYU": 40, "UZS": 15_000,
-    "VND": 25_000, "XAF": 700, "XOF": 700, "XPF": 120,
+    "IRR": 1_000_000, "IRT": 100_000, "PKR": 300, "PYG": 8_000, "RSD": 120, "RUB": 100, "THB": 40, "TRY": 50, "TWD": 35, "UAH": 50,
+    "UGX": 4_000, "UYU": 40, "UZS": 15_000, "VND": 25_000, "XAF": 700, "XOF": 700, "XPF": 120,
 }  # fmt: skip
 
 
-def pixel_amount_max_minor(currency: str) -> int:
+def pixel_amount_max_minor(currency: str, declared: money.Decimals = money.NONE_DECLARED) -> int:
     """The default of the greatest amount of one order that a pixel is believed for, in minor units of this currency."""
-    return PIXEL_AMOUNT_MAX_MAJOR * UNITS_PER_EURO.get(currency, 1) * int(10 ** money.exponent(currency))
+    return PIXEL_AMOUNT_MAX_MAJOR * UNITS_PER_EURO.get(currency, 1) * int(10 ** money.exponent(currency, declared))
 
 
 class TrustRules(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class TrustRules(msgspec.Struct, frozen=True):
 
     pixel_window: how far from the time of an order a pixel may arrive that names only its number. currency: the brand's, and the one in which its
     own greatest amount of one order is stated (minor units; None: the default of the order's currency). claims_max: of how many customers one
-    code, click or visitor may claim orders in a UTC day, by number alone.
+    code, click or visitor may claim orders in a UTC day, by number alone. currencies: those that the brand has declared.
     """
 
     pixel_signals: PixelSignals = PixelSignals.NORMAL
@@ -73,13 +73,14 @@ class TrustRules(msgspec.Struct, frozen=True):
     currency: str | None = None
     amount_max_minor: int | None = None
     claims_max: int = PIXEL_CLAIMS_MAX
+    currencies: money.Decimals = msgspec.field(default_factory=dict)
 
     def is_too_much(self, amount_minor: int | None, currency: str | None) -> bool:
         """Whether a pixel alone is not believed for an order of this amount."""
         if currency is None or amount_minor is None:
             return False
         own = self.amount_max_minor if currency == self.currency else None
-        return amount_minor > (pixel_amount_max_minor(currency) if own is None else own)
+        return amount_minor > (pixel_amount_max_minor(currency, self.currencies) if own is None else own)
 
 
 DEFAULT_RULES = TrustRules()

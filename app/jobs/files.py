@@ -12,7 +12,7 @@ from app.jobs.run import JobFailed, JobLine, Run
 YIELD_ROWS = 50
 """Lines read before other tasks may run: some milliseconds."""
 
-BRAND = "SELECT currency, click_param, time_zone FROM brand WHERE id = $1"
+BRAND = "SELECT currency, click_param, time_zone, currencies FROM brand WHERE id = $1"
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ import asyncpg
 from app.database.errors import is_about_data
 from app.domain.csv_files import Refusal
 from app.domain.customers import PURPOSE, customer_key
+from app.domain.money import read_declared
 from app.domain.order_file import read_line
 from app.domain.orders import TRUST_SERVER, Context, OrderReport, Receipt
 from app.jobs.files import in_batches, read_brand, read_lines, refused_line
@@ -45,6 +46,7 @@ async def run_import(run: Run) -> Mapping[str, Any]:
         customer_key=partial(customer_key, derive(run.secret, PURPOSE), run.brand_id),
         shop=run.arguments.get("shop") or "main",
         click_param=brand["click_param"],
+        currencies=read_declared(brand["currencies"]),
     )
     importing = Import(run)
     run.result = importing.result

@@ -25,6 +25,7 @@ import asyncpg
 from app.database.transactions import Connection
 from app.domain import ids
 from app.domain.csv_files import Refusal
+from app.domain.money import read_declared
 from app.domain.order_list import ListDefaults, read_listed
 from app.domain.reconciliation import NEVER_RECEIVED, REASONS, STATUSES, Compared, Listed, Ours, Reconciliation
 from app.domain.statuses import COUNTED
@@ -120,7 +121,7 @@ class RefusedMessage:
 async def run_reconciliation(run: Run) -> Mapping[str, Any]:
     """Compares the list with what was recorded; returns the waterfalls and the number of orders by status and reason."""
     row = await read_brand(run)
-    brand = ListDefaults(row["currency"], ZoneInfo(row["time_zone"]))
+    brand = ListDefaults(row["currency"], ZoneInfo(row["time_zone"]), read_declared(row["currencies"]))
     await run.commit(run.delete_lines, done=0)
     read = partial(read_listed, brand=brand)
     contents = Contents()

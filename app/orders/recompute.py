@@ -13,6 +13,7 @@ from app import clock
 from app.domain import folding
 from app.domain.amounts import EXACT, Tolerance
 from app.domain.folding import Order
+from app.domain.money import read_declared
 from app.domain.orders import TRUST_SIGNED_PIXEL, is_trusted
 from app.domain.statuses import StatusChange, in_time
 from app.domain.trust import DEFAULT_RULES, PixelSignals, TrustRules
@@ -36,7 +37,7 @@ SELECT shop, CASE WHEN cardinality(every_order_edges) % 2 = 1 THEN array_append(
 FROM api_key WHERE brand_id = $1 AND kind = 'secret' AND shop IS NOT NULL AND cardinality(every_order_edges) > 0
 """
 TOLERANCE = "SELECT witness_tolerance_bp, witness_tolerance_minor FROM brand WHERE id = $1"
-RULES = "SELECT pixel_signals, pixel_window_minutes, currency, pixel_amount_max_minor, pixel_claims_max FROM brand WHERE id = $1"
+RULES = "SELECT pixel_signals, pixel_window_minutes, currency, pixel_amount_max_minor, pixel_claims_max, currencies FROM brand WHERE id = $1"
 BRAND_CURRENCY = "SELECT currency FROM brand WHERE id = $1"
 
 NO_FACTS: Mapping[UUID, OrderFacts] = {}
@@ -195,8 +196,9 @@ async def read_rules(connection: asyncpg.Connection, brand_id: UUID, facts: Iter
         return DEFAULT_RULES
     row = await connection.fetchrow(RULES, brand_id)
     assert row is not None
-    signals, window_minutes, currency, amount_max_minor, claims_max = row
-    return TrustRules(PixelSignals(signals), timedelta(minutes=window_minutes), currency, amount_max_minor, claims_max)
+    signals, window_minutes, currency, amount_max_minor, claims_max, stored = row
+    window, declared = timedelta(minutes=window_minutes), read_declared(stored)
+    return TrustRules(PixelSignals(signals), window, currency, amount_max_minor, claims_max, declared)
 
 
 async def _signed_sources(

@@ -156,7 +156,7 @@ def _read_order(fields: Fields, event: str, context: Context, network: str = "")
         ref = _weak_ref(event, sender, context)
         notes.append("weak_order_id")
     currency = _currency(fields, context)
-    amount, tax, shipping = (_amount(fields, name, currency) for name in ("amount", "tax", "shipping"))
+    amount, tax, shipping = (_amount(fields, name, currency, context) for name in ("amount", "tax", "shipping"))
     net = None if amount is None else amount - (tax or 0) - (shipping or 0)
     if net is not None and net < 0:
         raise Unreadable("invalid_amount", "amount is less than tax and shipping")
@@ -236,13 +236,19 @@ def _listed(value: object) -> list[object]:
 
 def _currency(fields: Fields, context: Context) -> str:
     text = _text(fields, "currency")
-    return context.currency if text is None else read_field("currency", text, money.read_currency, "unknown_currency")
+    return context.currency if text is None else _known(text, context)
 
 
-def _amount(fields: Fields, name: str, currency: str) -> int | None:
+def _known(text: str, context: Context) -> str:
+    return read_field(
+        "currency", text, lambda given: money.read_currency(given, context.currencies), "unknown_currency"
+    )
+
+
+def _amount(fields: Fields, name: str, currency: str, context: Context) -> int | None:
     value = fields.get(name)
     negative = "be an amount such as 49.90, not negative"
-    return None if value is None else amount_in(name, value, currency, negative=negative)
+    return None if value is None else amount_in(name, value, currency, negative=negative, declared=context.currencies)
 
 
 def _occurred_at(fields: Fields) -> datetime | None:

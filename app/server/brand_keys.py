@@ -9,7 +9,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app import clock, random_ids
 from app.api.auth import SCOPES
-from app.api.fields import Currency, Name, Word, Zone
+from app.api.currencies import Currency
+from app.api.fields import Name, Word, Zone
 from app.api.problems import describe
 from app.api.routes.keys import REPORTING, insert_key, revoke
 from app.api.rows import show

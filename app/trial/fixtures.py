@@ -18,6 +18,7 @@ from app.database.tables import DEFAULT_HOST
 from app.database.transactions import Connection
 from app.domain.codes import normalise, random_characters
 from app.domain.ids import unix_ms
+from app.domain.money import Decimals, read_declared
 from app.domain.slugs import RESERVED, make_slug
 
 NAME = "Ariane connection test"
@@ -26,7 +27,7 @@ CODE_LIFE = timedelta(minutes=10)
 SLUG_ATTEMPTS = 5
 PARTS = ("influencer", "campaign", "collaboration", "link", "code")
 
-BRAND = "SELECT currency, click_param FROM brand WHERE id = $1 FOR NO KEY UPDATE"
+BRAND = "SELECT currency, click_param, currencies FROM brand WHERE id = $1 FOR NO KEY UPDATE"
 # The code of every trial is the same row: a new trial moves its archival on.
 CODE = """
 INSERT INTO code (brand_id, id, code, code_norm, created_at, updated_at, archived_at) VALUES ($1, $2, $3, $4, $5, $5, $6)
@@ -50,6 +51,7 @@ class Fixtures:
     slug: str
     code_id: UUID
     code: str
+    currencies: Decimals
 
 
 async def make_fixtures(pool: asyncpg.Pool, brand_id: UUID, destination_url: str) -> Fixtures:
@@ -77,7 +79,8 @@ async def make_fixtures(pool: asyncpg.Pool, brand_id: UUID, destination_url: str
             place = {"host": DEFAULT_HOST, "slug": slug, "destination_url": destination_url}
             link = {"id": part["link"], "collaboration_id": part["collaboration"]}
             await _insert(connection, "link", brand_id, {**link, **place, **made})
-    return Fixtures(brand["currency"], brand["click_param"], part["collaboration"], slug, part["code"], typed)
+    declared = read_declared(brand["currencies"])
+    return Fixtures(brand["currency"], brand["click_param"], part["collaboration"], slug, part["code"], typed, declared)
 
 
 async def _insert(connection: Connection, table: str, brand_id: UUID, row: Mapping[str, object]) -> None:

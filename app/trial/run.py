@@ -189,6 +189,7 @@ async def order(trial: Trial) -> Found:
         refunded_at=now,
         code=fixtures.code,
         click_id=trial.click_id,
+        currencies=fixtures.currencies,
     )
     try:
         trial.messages = platform_of(trial.source.platform).trial_messages(
@@ -226,8 +227,8 @@ async def test_mode(trial: Trial) -> Found:
 
 async def amount(trial: Trial) -> Found:
     """The amount must be read to the minor unit."""
-    trial.expected = _show(NET_MINOR, trial.fixtures.currency)
-    found = _show(trial.outcome["net_minor"], trial.outcome["currency"])
+    trial.expected = _show(NET_MINOR, trial.fixtures.currency, trial.fixtures)
+    found = _show(trial.outcome["net_minor"], trial.outcome["currency"], trial.fixtures)
     ok = trial.expected == found
     return Found(ok, found, None if ok else "GET /v1/deliveries/{id} shows what was read in the message")
 
@@ -281,14 +282,14 @@ async def refund(trial: Trial) -> Found:
 async def refunded(trial: Trial) -> Found:
     """Waits until the refund is folded into the order."""
     currency = trial.fixtures.currency
-    trial.expected = f"{_show(REFUND_MINOR, currency)} taken back"
+    trial.expected = f"{_show(REFUND_MINOR, currency, trial.fixtures)} taken back"
     if await _poll(lambda: _deliveries(trial)) is None:
         return await _not_recorded(trial)
     await _look_up(trial)
     refunded_minor = trial.outcome["refunded_minor"]
     ok = refunded_minor == REFUND_MINOR
     hint = None if ok else "GET /v1/deliveries?source_id=… shows what was read in the refund"
-    return Found(ok, f"{_show(refunded_minor, currency)} taken back", hint)
+    return Found(ok, f"{_show(refunded_minor, currency, trial.fixtures)} taken back", hint)
 
 
 # ── Shared by the steps ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -359,8 +360,10 @@ async def _poll(look: Callable[[], Awaitable[T | None]]) -> T | None:
     return found
 
 
-def _show(minor: int | None, currency: str | None) -> str:
-    return "no amount" if minor is None or currency is None else f"{money.to_decimal(minor, currency)} {currency}"
+def _show(minor: int | None, currency: str | None, fixtures: Fixtures) -> str:
+    if minor is None or currency is None:
+        return "no amount"
+    return f"{money.to_decimal(minor, currency, fixtures.currencies)} {currency}"
 
 
 # ── All steps in their order ─────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 """what stands in the place of a code is compared as codes are, codes in any alphabet are, and leads redeem none
 
-Revision: 0028, after 0022.
+Revision: 0028, after 0025.
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from app.domain.codes import normalise
 
 revision = "0028"
-down_revision = "0022"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 

@@ -400,7 +400,7 @@ def test_the_table_is_a_json_schema() -> None:
     assert found["codes"]["anyOf"][0] == {"type": "array", "items": text, "maxItems": 20}
     alternatives = {name: schema["anyOf"][0] for name, schema in found.items() if "anyOf" in schema}
     assert alternatives["kind"] == {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"}
-    assert alternatives["currency"] == {"type": "string", "minLength": 3, "maxLength": 3}
+    assert alternatives["currency"] == {"type": "string", "minLength": 3, "maxLength": 10}
     assert alternatives["test"] == {"type": "boolean"}
     assert alternatives["occurred_at"]["format"] == "date-time"
     kinds = ["refund", "cancellation", "chargeback", "reversal"]

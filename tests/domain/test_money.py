@@ -4,11 +4,23 @@ import re
 from decimal import Decimal
 from fractions import Fraction
 
+import iso4217
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.money import AMOUNT_MINOR_MAX, exponent, from_decimal, read_amount, read_currency, split, to_decimal
+from app.domain.money import (
+    AMOUNT_MINOR_MAX,
+    RETIRED,
+    UNLISTED,
+    check_declared,
+    exponent,
+    from_decimal,
+    read_amount,
+    read_currency,
+    split,
+    to_decimal,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +96,47 @@ def test_a_currency_is_one_that_money_can_be_counted_in() -> None:
     ):
         with pytest.raises(ValueError, match=re.escape(reason)):
             read_currency(wrong)
+
+
+def test_retired_currencies_and_those_of_shops_alone_are_known_with_their_decimals() -> None:
+    known = ("HRK", "BGN", "LTL", "BYR", "IRT", "JEP")
+    assert [exponent(code) for code in known] == [2, 2, 2, 0, 0, 2]
+    assert read_amount("1250000", "IRT") == 1_250_000
+    # If the list of ISO takes one in again, its word counts.
+    assert not {each.code for each in iso4217.Currency} & {*RETIRED, *UNLISTED}
+
+
+def test_a_brand_s_own_currency_has_the_decimals_that_it_declares() -> None:
+    own, others = {"USDT": 6, "GOLD": 0}, {"USDT": 2}
+    assert read_currency(" usdt ", own) == "USDT"
+    assert [read_amount("1.5", "USDT", declared) for declared in (own, others)] == [1_500_000, 150]
+    assert str(to_decimal(1_500_000, "USDT", own)) == "1.500000"
+    assert from_decimal(Decimal("0.5"), "GOLD", own) == 1
+    assert exponent("EUR", own) == 2
+    with pytest.raises(ValueError, match="'USDT' is not an ISO 4217 currency"):
+        read_currency("USDT")
+
+
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        ({"EUR": 3}, "EUR is known and has 2 decimals"),
+        ({"IRT": 2}, "IRT is known and has 0 decimals"),
+        ({"usdt": 2}, "is written in capitals"),
+        ({"US": 2}, "is not a currency's code"),
+        ({"ELEVENCHARS": 2}, "is not a currency's code"),
+        ({"USDT": 9}, "must have from 0 to 8 decimals"),
+        ({"USDT": -1}, "must have from 0 to 8 decimals"),
+        ({f"A{number:02}": 0 for number in range(51)}, "holds more than 50"),
+    ],
+)
+def test_a_declaration_that_contradicts_or_cannot_be_meant_is_refused(declared: dict[str, int], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_declared(declared)
+
+
+def test_what_is_known_already_may_be_declared_as_it_is() -> None:
+    check_declared({"IRT": 0, "HRK": 2, "EUR": 2, "USDT": 8, **{f"A{number:02}": 0 for number in range(46)}})
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, Strict, StringConstraints
-from sqlalchemy import Row, func, literal, select, update
+from sqlalchemy import Row, func, literal, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.auth import Admin, Reader
-from app.api.fields import Currency, Given, Moment, Name, Zone, absent, changes
+from app.api.currencies import KNOWS_CURRENCIES, Currency
+from app.api.fields import Given, Moment, Name, Zone, absent, changes
 from app.api.http import CHANGES, Session, resource
 from app.api.policies import (
     PolicyGiven,
@@ -21,11 +22,12 @@ from app.api.policies import (
     show_policy,
 )
 from app.api.rows import announce, show
-from app.database.tables import brand, click_day, conversion, route
+from app.database.tables import brand, campaign, click_day, conversion, cost, route
 from app.database.transactions import driver_connection
 from app.domain.destinations import check_click_param
+from app.domain.money import DECLARED_MAX, check_declared, is_listed
 from app.domain.trust import PIXEL_WINDOW_MINUTES_MAX, PixelSignals
-from app.errors import Conflict, FieldError
+from app.errors import Conflict, FieldError, Invalid
 from app.orders.redecide import redecide_for_pixels, redecide_for_tolerance
 
 router: APIRouter = resource("brand")
@@ -82,11 +84,28 @@ AmountMax = Annotated[
 ]
 
 
+def _currencies(declared: dict[str, int | None]) -> dict[str, int | None]:
+    check_declared({code: decimals or 0 for code, decimals in declared.items() if decimals is not None})
+    return declared
+
+
+Currencies = Annotated[
+    dict[str, Annotated[int, Strict()] | None],
+    AfterValidator(_currencies),
+    Field(
+        description=f"Decimals of currencies that ISO 4217 does not list, by code; merged into those declared already. At most {DECLARED_MAX}; null "
+        "takes one back as long as nothing is in it.",
+        examples=[{"USDT": 6}],
+    ),
+]
+
+
 class BrandChange(Given):
     """What may change; what is left out stays."""
 
     name: Name = absent()
     currency: Currency = absent()
+    currencies: Currencies = absent()
     time_zone: Zone = absent()
     click_param: ClickParam = absent()
     consent: Literal["granted", "denied", "wait"] = absent()
@@ -108,6 +127,9 @@ class Brand(BaseModel):
     id: str
     name: str
     currency: str = Field(description="Of reports, and of amounts that name none.")
+    currencies: dict[str, int] = Field(
+        description="Decimals of the currencies that it has declared, by code.", examples=[{"USDT": 6}]
+    )
     time_zone: str = Field(description="Whose days clicks are counted by; reports take any zone as `tz`.")
     click_param: str
     consent: str = Field(
@@ -138,13 +160,18 @@ async def read_brand(caller: Reader, session: Session) -> Brand:
     return show(Brand, "brand", row, policy=show_policy(newest.get("version"), newest.get("rules")))
 
 
-@router.patch("", responses=CHANGES)
+@router.patch("", responses=CHANGES, dependencies=[KNOWS_CURRENCIES])
 async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Brand:
     """Changes what is sent. The time zone is fixed once clicks were counted, the currency once orders came in: reports take `tz` and `currency`."""
     row = (await session.execute(select(brand).where(brand.c.id == caller.brand_id).with_for_update())).one()
     sent = changes(body, row._mapping.get)
     policy_sent = "policy" in sent
     sent.pop("policy", None)
+    declared = sent.get("currencies", row.currencies)
+    if len(declared) > DECLARED_MAX:
+        raise Invalid.field("currencies", f"holds more than {DECLARED_MAX}", code="too_many")
+    if sent.get("currency", row.currency) not in declared and not is_listed(sent.get("currency", row.currency)):
+        raise Invalid.field("currencies", "lacks the brand's own currency", code="required")
     differing = {name: value for name, value in sent.items() if value != row._mapping[name]}
     await _refuse_fixed(session, row, differing)
     if differing:
@@ -175,8 +202,19 @@ async def _refuse_fixed(connection: AsyncConnection, row: Row[Any], differing: d
         ordered = select(literal(1)).where(conversion.c.brand_id == row.id, ~conversion.c.test).limit(1)
         if await connection.scalar(ordered):
             fixed.append(FieldError("currency", "orders were read in it already; reports take `currency`", "fixed"))
+    for code, decimals in row.currencies.items():
+        kept = differing.get("currencies", row.currencies).get(code)
+        if kept != decimals and await _is_used(connection, row, code):
+            fixed.append(FieldError(f"currencies.{code}", f"amounts with {decimals} decimals are there", "fixed"))
     if fixed:
         raise Conflict.at(*fixed)
+
+
+async def _is_used(connection: AsyncConnection, row: Row[Any], currency: str) -> bool:
+    """Whether the brand has amounts in a currency, or counts in it."""
+    tables = (conversion, campaign, cost)
+    rows = [select(literal(1)).where(each.c.brand_id == row.id, each.c.currency == currency) for each in tables]
+    return row.currency == currency or bool(await connection.scalar(union_all(*rows).limit(1)))
 
 
 @router.get("/policies")

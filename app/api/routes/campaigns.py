@@ -9,9 +9,9 @@ from sqlalchemy import Row, Select, or_, select
 
 from app.api.auth import Reader, Writer
 from app.api.collection import Collection
+from app.api.currencies import KNOWS_CURRENCIES, Currency
 from app.api.fields import (
     Count,
-    Currency,
     EndsAt,
     ExternalId,
     Given,
@@ -134,7 +134,7 @@ def _shown(row: Row[Any]) -> Campaign:
 campaigns = Collection(campaign, Campaign, query=_query, show=_shown)
 
 
-@router.post("", status_code=201, responses=CREATES)
+@router.post("", status_code=201, responses=CREATES, dependencies=[KNOWS_CURRENCIES])
 async def create_campaign(caller: Writer, session: Session, body: NewCampaign, response: Response) -> Campaign:
     """Adds a campaign; with an `external_id` that exists with the same content, answers 200 with the existing one."""
     values = body.model_dump(exclude={"policy"})

@@ -32,7 +32,7 @@ from app.api.fields import (
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import answer_found, equals, insert_new, points_to, refuse_different, refuse_to_find, show
-from app.database.tables import campaign, code, code_alias, code_assignment, collaboration, influencer
+from app.database.tables import brand, campaign, code, code_alias, code_assignment, collaboration, influencer
 from app.database.transactions import driver_connection
 from app.domain.attribution import CreditPolicy
 from app.domain.codes import (
@@ -303,9 +303,17 @@ async def _words(
 ) -> dict[str, str]:
     """Values of the placeholders of a pattern. The discount is as people say it: 10 for 10 % and for 10.00 EUR; whole numbers only."""
     query = (
-        select(influencer.c.name, influencer.c.handles, campaign.c.name.label("campaign"), campaign.c.currency)
+        select(
+            influencer.c.name,
+            influencer.c.handles,
+            campaign.c.name.label("campaign"),
+            campaign.c.currency,
+            brand.c.currencies,
+        )
         .join_from(influencer, campaign, campaign.c.brand_id == influencer.c.brand_id)
+        .join(brand, brand.c.id == influencer.c.brand_id)
         .where(
+            brand.c.id == brand_id,
             influencer.c.brand_id == brand_id,
             campaign.c.brand_id == brand_id,
             influencer.c.id == pair.influencer_id,
@@ -318,7 +326,7 @@ async def _words(
     elif isinstance(discount, PercentOff):
         spoken = str(discount.value_bp // 100)
     else:
-        spoken = str(discount.amount_minor // 10 ** exponent(row.currency))
+        spoken = str(discount.amount_minor // 10 ** exponent(row.currency, row.currencies))
     handle = row.handles[0]["handle"] if row.handles else row.name
     return {
         "HANDLE": handle,

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValu
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired, join
 from app.api.collection import Collection
+from app.api.currencies import KNOWS_CURRENCIES, Currency
 from app.api.fields import (
     YEARS,
-    Currency,
     ExternalId,
     Given,
     Metadata,
@@ -136,7 +136,7 @@ class Cost(BaseModel):
 costs = Collection(cost, Cost)
 
 
-@router.post("", status_code=201, responses={**CREATES, **FOUND})
+@router.post("", status_code=201, responses={**CREATES, **FOUND}, dependencies=[KNOWS_CURRENCIES])
 async def create_cost(caller: Writer, session: Session, body: NewCost, response: Response) -> Cost:
     """Adds a cost; with an `external_id` that exists with the same content, answers 200 with the existing one."""
     values = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id"})
@@ -183,7 +183,7 @@ async def list_costs(
 costs.offer_read(router)
 
 
-@router.patch("/{id}", responses=CHANGES)
+@router.patch("/{id}", responses=CHANGES, dependencies=[KNOWS_CURRENCIES])
 async def change_cost(id: str, caller: Writer, session: Session, body: CostChange) -> Cost:
     """Changes what is sent; reports show it at once."""
     row = await costs.lock(session, caller.brand_id, id)

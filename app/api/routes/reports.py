@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.auth import Reader
-from app.api.fields import Currency, Moment, rfc3339
+from app.api.currencies import KNOWS_CURRENCIES, Currency
+from app.api.fields import Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
 from app.api.problems import no_such
 from app.api.rows import resolve
@@ -127,7 +128,10 @@ class SummaryQuery(Range):
         description="IANA time zone that dates, days, weeks and months are meant in. The brand's by default.",
         examples=["Europe/Paris"],
     )
-    currency: Currency | None = Field(None, description="ISO 4217; amounts in others are listed under `unconverted`.")
+    currency: Currency | None = Field(
+        None,
+        description="ISO 4217, or one that the brand has declared; amounts in others are listed under `unconverted`.",
+    )
     model: Literal["policy"] = Field("policy", description="`policy`: credits as each order's own policy gives them.")
     refunds_by: Literal["event", "order"] = Field(
         "event",
@@ -296,7 +300,7 @@ class MissedShown(BaseModel):
 # ── The operations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@router.get("/summary", response_model=SummaryShown, responses={**EITHER, **FOUND})
+@router.get("/summary", response_model=SummaryShown, responses={**EITHER, **FOUND}, dependencies=[KNOWS_CURRENCIES])
 async def read_summary(
     caller: Reader, session: Session, settings: Settings, request: Request, query: Annotated[SummaryQuery, Query()]
 ) -> Response:
@@ -309,7 +313,7 @@ async def read_summary(
     return await _answer_summary(session, settings, caller.brand_id, query, as_csv=_asks_for_csv(request))
 
 
-@router.get("/summary.csv", responses={**FILE, **FOUND}, response_class=Response)
+@router.get("/summary.csv", responses={**FILE, **FOUND}, response_class=Response, dependencies=[KNOWS_CURRENCIES])
 async def download_summary(
     caller: Reader, session: Session, settings: Settings, query: Annotated[SummaryQuery, Query()]
 ) -> Response:

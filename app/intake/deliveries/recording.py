@@ -24,6 +24,7 @@ from app import clock
 from app.database.errors import is_about_data, place_of
 from app.database.transactions import Connection, in_transaction
 from app.domain.customers import PURPOSE, customer_key
+from app.domain.money import read_declared
 from app.domain.orders import Context, Landing, OrderReport, Parsed, Receipt
 from app.domain.personal_data import CustomerKey
 from app.domain.strict_json import remember
@@ -47,7 +48,7 @@ NOBODY = UUID(int=0)
 TEXT_CHARACTERS_MAX = 500
 """Longest `detail` of a delivery, in characters."""
 
-BRAND = "SELECT currency, click_param FROM brand WHERE id = $1"
+BRAND = "SELECT currency, click_param, currencies FROM brand WHERE id = $1"
 
 # For hits whose key the door could not look up, because PostgreSQL was away: the key counts as it stood when the hit came.
 KEYS = """
@@ -159,6 +160,7 @@ class Origins:
                 customer_key=key or partial(customer_key, self.customer_secret, brand_id),
                 shop=message.shop,
                 click_param=self.brand["click_param"],
+                currencies=read_declared(self.brand["currencies"]),
                 is_verified=message.is_pixel and message.verified_at is not None,
                 pixel_secrets=self.pixel_secrets.get(message.origin_id, ()) if message.origin_id else (),
                 settings={} if settings is None else set_up(message.platform, settings).settings,

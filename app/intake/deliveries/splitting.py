@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from app.domain import ids
+from app.domain.money import read_declared
 from app.domain.naming import naming_of
 from app.domain.orders import Context
 from app.intake.deliveries.replaying import STORED, stored_message
@@ -27,7 +28,7 @@ LISTED_MAX_ROWS = 1_000
 
 BRANDS = "/* across brands: which there are */ SELECT id, name, currency FROM brand ORDER BY name, id"
 OWNER = """/* across brands: whose order it is */
-SELECT b.id, b.currency FROM conversion c JOIN brand b ON b.id = c.brand_id WHERE c.id = $1
+SELECT b.id, b.currency, b.currencies FROM conversion c JOIN brand b ON b.id = c.brand_id WHERE c.id = $1
 """
 MERGED = """
 SELECT r.id, r.shop, r.order_id, r.status, array_agg(DISTINCT w.primary_ref ORDER BY w.primary_ref) AS primary_refs
@@ -84,7 +85,7 @@ async def split_merged(connection: asyncpg.Connection, conversion_id: UUID) -> M
         return None
     brand_id: UUID = brand["id"]
     roots = list((await lock_orders(connection, brand_id, [conversion_id])).roots)
-    await _name_refunds(connection, brand_id, roots, brand["currency"])
+    await _name_refunds(connection, brand_id, roots, brand)
     locked = await split_order(connection, brand_id, conversion_id)
     states = await recompute_orders(connection, brand_id, list(locked.roots.values()))
     log.warning(
@@ -95,12 +96,21 @@ async def split_merged(connection: asyncpg.Connection, conversion_id: UUID) -> M
     return states
 
 
-async def _name_refunds(connection: asyncpg.Connection, brand_id: UUID, roots: list[UUID], currency: str) -> None:
+async def _name_refunds(
+    connection: asyncpg.Connection, brand_id: UUID, roots: list[UUID], brand: asyncpg.Record
+) -> None:
     """Gives the refunds of these locked orders the names that the messages which reported them gave the order."""
     unnamed = {(row["delivery_id"], row["refund_id"]) for row in await connection.fetch(UNNAMED, brand_id, roots)}
     for row in await connection.fetch(STORED, brand_id, list({delivery_id for delivery_id, _ in unnamed})):
         message = stored_message(row)
-        parsed = message.read(Context(message.received_at, currency, lambda *_: None, shop=message.shop))
+        context = Context(
+            message.received_at,
+            brand["currency"],
+            lambda *_: None,
+            shop=message.shop,
+            currencies=read_declared(brand["currencies"]),
+        )
+        parsed = message.read(context)
         for report in parsed.reports:
             for refund in report.refunds:
                 if (message.id, refund.refund_id) in unnamed:

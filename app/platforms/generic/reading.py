@@ -53,7 +53,7 @@ def read_mapped(table: Table, body: bytes, headers: Mapping[str, str], context: 
     topic, number = "", None
     unfound: list[tuple[str, str]] = []
     try:
-        top = Reader(table, _document(body, headers), headers, unfound)
+        top = Reader(table, _document(body, headers), headers, unfound, declared=context.currencies)
         if table.topic is not UNSET:
             topic = top.text("topic", table.topic) or ""
         unfound.clear()
@@ -131,7 +131,11 @@ def _currency(reader: Reader, rule: Rule, context: Context) -> str:
     if not found:
         # Not the brand's currency: to guess the currency would be to guess the amounts.
         raise reader.need("currency")
-    return str(read_as(found[0], lambda value: money.read_currency(read_text(value, characters_max=10)), "a currency"))
+
+    def read(value: object) -> str:
+        return money.read_currency(read_text(value, characters_max=10), context.currencies)
+
+    return str(read_as(found[0], read, "a currency"))
 
 
 def _lines(reader: Reader, fields: Any, currency: str) -> tuple[OrderLine, ...]:

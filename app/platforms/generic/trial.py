@@ -7,11 +7,11 @@ an order of the shop, without the trial's code, click and amount, and above all 
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from msgspec import UNSET
 
-from app.domain import money
 from app.domain.orders import Context
 from app.errors import Invalid
 from app.platforms.generic import pointers
@@ -67,7 +67,12 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
 
 def _check(table: Table, trial: TrialOrder, order: TrialRequest) -> None:
     """Raises Invalid unless the order is read back as it was planned: conditions may exclude each other, a field may be missing."""
-    context = Context(received_at=trial.ordered_at, currency=trial.currency, customer_key=lambda _, email: email)
+    context = Context(
+        received_at=trial.ordered_at,
+        currency=trial.currency,
+        customer_key=lambda _, email: email,
+        currencies=trial.currencies,
+    )
     headers = {name.lower(): text for name, text in order.headers.items()}
     parsed = read_mapped(table, order.body, headers, context).parsed
     found = [(report.net_minor, report.currency, report.test) for report in parsed.reports]
@@ -118,9 +123,8 @@ class _Writer:
         unit = self.table.amounts
         if isinstance(field, Value):
             unit, minor = unit if field.unit is UNSET else field.unit, -minor if field.negate else minor
-        currency = self.trial.currency
-        decimals = self.table.decimals.get(currency, money.exponent(currency))
-        scaled = money.to_decimal(minor, currency).scaleb(decimals)
+        own = self.trial.decimals
+        scaled = Decimal(minor).scaleb(self.table.decimals.get(self.trial.currency, own) - own)
         self.write(field, self.trial.major(minor) if unit == "major" else str(int(scaled.to_integral_value())))
 
     def write_money(self, fields: Amounts, minor: int) -> None:

@@ -1,7 +1,7 @@
 """Single values of a message, read through a mapping: texts, times, amounts, yes or no; and why a value cannot be used."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
@@ -34,13 +34,14 @@ class FoundValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads fields of one object: the whole body, or one element of a list in it (`where` says which)."""
+    """Reads fields of one object: the whole body, or one element of a list in it (`where` says which). declared: the brand's currencies."""
 
     table: Table
     root: object
     headers: Mapping[str, str]
     unfound: list[tuple[str, str]]
     where: str = ""
+    declared: money.Decimals = field(default_factory=dict)
 
     def find(self, name: str, field: Any) -> list[FoundValue]:
         """The values at the first place that holds any; an empty text is no value."""
@@ -94,7 +95,7 @@ class Reader:
         if len(found) > LINES_MAX:
             raise Unreadable("too_many", f"{name}: {place} finds more than {LINES_MAX} values")
         return [
-            Reader(self.table, each.value, self.headers, self.unfound, f"{place} ({number}): ")
+            Reader(self.table, each.value, self.headers, self.unfound, f"{place} ({number}): ", self.declared)
             for number, each in enumerate(found, 1)
         ]
 
@@ -144,7 +145,7 @@ class Reader:
         unit, negate = self.table.amounts, False
         if isinstance(field, Value):
             unit, negate = unit if field.unit is UNSET else field.unit, field.negate
-        read = self._minor if unit == "minor" else read_major
+        read = self._minor if unit == "minor" else self._major
         expected = f"an amount in {unit} units, such as {'4990' if unit == 'minor' else '49.90'}"
         total = sum(read_as(each, lambda value: read(value, currency), expected) for each in found)
         total = -total if negate else total
@@ -153,10 +154,13 @@ class Reader:
             raise _wrong(found[0], f"an amount of 0 or more is expected{hint}")
         return total
 
+    def _major(self, value: object, currency: str) -> int:
+        return read_major(value, currency, self.declared)
+
     def _minor(self, value: object, currency: str) -> int:
         """An amount in the minor units of this checkout, in ours."""
-        decimals = self.table.decimals.get(currency, money.exponent(currency))
-        return money.from_decimal(Decimal(whole(value)).scaleb(-decimals), currency)
+        own = money.exponent(currency, self.declared)
+        return money.minor_units(Decimal(whole(value)).scaleb(-self.table.decimals.get(currency, own)), own)
 
 
 def read_as(found: FoundValue, read: Callable[[object], T], expected: str) -> T:

@@ -31,10 +31,16 @@ class TrialOrder:
     click_id: str | None = None
     customer_email: str | None = None
     test: bool = True
+    currencies: money.Decimals = field(default_factory=dict)
+
+    @property
+    def decimals(self) -> int:
+        """Decimals of its currency."""
+        return money.exponent(self.currency, self.currencies)
 
     def major(self, minor: int) -> str:
         """An amount in major units with all decimals of the currency."""
-        return f"{money.to_decimal(minor, self.currency):f}"
+        return f"{money.to_decimal(minor, self.currency, self.currencies):f}"
 
 
 @dataclass(frozen=True, slots=True)

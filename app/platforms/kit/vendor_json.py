@@ -56,10 +56,12 @@ def read_field(name: str, value: object, read: Callable[[Any], T], reason: str) 
         raise Unreadable(reason, f"{name} {error}") from None
 
 
-def amount_in(name: str, value: object, currency: str, *, negative: str) -> int:
+def amount_in(
+    name: str, value: object, currency: str, *, negative: str, declared: money.Decimals = money.NONE_DECLARED
+) -> int:
     """An amount in major units, in minor ones. Unreadable for anything else; `negative` says why it is refused below zero."""
     try:
-        minor = read_major(value, currency)
+        minor = read_major(value, currency, declared)
     except ValueError as error:
         raise Unreadable("invalid_amount", f"{name}: {str(error)[:120]}") from None
     if minor < 0:
@@ -108,11 +110,11 @@ def moment_of(value: object) -> datetime | None:
         return None
 
 
-def currency_in(value: object, name: str = "currency") -> str | None:
+def currency_in(value: object, name: str = "currency", declared: money.Decimals = money.NONE_DECLARED) -> str | None:
     """A currency, None when it is missing. Unreadable naming the field when it is no currency."""
 
     def read(value: object) -> str:
-        return money.read_currency(read_text(value, characters_max=10))
+        return money.read_currency(read_text(value, characters_max=10), declared)
 
     return None if value is None else read_field(name, value, read, "unknown_currency")
 

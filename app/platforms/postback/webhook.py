@@ -240,11 +240,15 @@ class _PostbackReader:
         text = self._text("currency")
         if text is None:
             return self._context.currency
-        return read_field(self._fields.given["currency"].name, text, money.read_currency, "unknown_currency")
+        name, declared = self._fields.given["currency"].name, self._context.currencies
+        return read_field(name, text, lambda given: money.read_currency(given, declared), "unknown_currency")
 
     def _amount(self, field: str, currency: str) -> int | None:
         found = self._fields.given.get(field)
-        return None if found is None else amount_in(found.name, found.value, currency, negative=NEGATIVE)
+        return None if found is None else self._minor(found.name, found.value, currency)
+
+    def _minor(self, name: str, value: object, currency: str) -> int:
+        return amount_in(name, value, currency, negative=NEGATIVE, declared=self._context.currencies)
 
     def _net(
         self, currency: str, tax: int | None, shipping: int | None, lines: tuple[OrderLine, ...]
@@ -276,7 +280,7 @@ class _PostbackReader:
                 raise Unreadable(
                     "invalid_parts", f"{self._name('parts')} must be GROUP:12.00|GROUP2:3.00, at most {PARTS_MAX}"
                 )
-            minor = amount_in(self._name("parts"), amount, currency, negative=NEGATIVE)
+            minor = self._minor(self._name("parts"), amount, currency)
             sums[group.strip()] = sums.get(group.strip(), 0) + minor
         return tuple(OrderLine(id=group, name=group, net_minor=minor) for group, minor in sums.items())
 

@@ -38,20 +38,20 @@ def amount_of(thing: Json, name: str) -> Decimal | None:
     raise Unreadable("invalid_amount", f"{name}: {ascii(value)[:60]} is not an amount")
 
 
-def minor_of(amount: Decimal, currency: str, name: str) -> int:
+def minor_of(amount: Decimal, decimals: int, name: str) -> int:
     """Minor units, rounded half up. Unreadable for an absurd amount."""
     try:
-        return money.from_decimal(amount, currency)
+        return money.minor_units(amount, decimals)
     except (ValueError, ArithmeticError):
         raise Unreadable("invalid_amount", f"{name} is an absurdly large amount") from None
 
 
-def minors_of(amounts: Iterable[Decimal], currency: str, name: str) -> list[int]:
+def minors_of(amounts: Iterable[Decimal], decimals: int, name: str) -> list[int]:
     """Minor units that together are the rounded sum exactly: each is what the rounded sum grows by."""
     parts, so_far, exact = [], 0, Decimal(0)
     for amount in amounts:
         exact += amount
-        upto = minor_of(exact, currency, name)
+        upto = minor_of(exact, decimals, name)
         parts.append(upto - so_far)
         so_far = upto
     return parts

@@ -19,9 +19,9 @@ from app.platforms.woocommerce.fields import amount_of, minor_of, minors_of, une
 QUANTITY_MAX = 1_000_000
 
 
-def read_goods(order: Json, currency: str | None, notes: list[str]) -> Goods:
-    """The goods of an order. Adds to `notes` what was left out. Unreadable for an invalid amount."""
-    if currency is None:
+def read_goods(order: Json, decimals: int | None, notes: list[str]) -> Goods:
+    """The goods of an order. decimals: of its currency, None without one. Adds to `notes` what was left out. Unreadable for an invalid amount."""
+    if decimals is None:
         return Goods()
     if order.get("fee_lines"):
         notes.append("fee_lines")
@@ -29,27 +29,27 @@ def read_goods(order: Json, currency: str | None, notes: list[str]) -> Goods:
     totals = [amount_of(line, "total") for line in lines]
     stated = [total for total in totals if total is not None]
     if not isinstance(order.get("line_items"), list) or len(stated) < len(totals):
-        return _goods_without_lines(order, currency)
-    net = minor_of(sum(stated, Decimal(0)), currency, "line_items")
+        return _goods_without_lines(order, decimals)
+    net = minor_of(sum(stated, Decimal(0)), decimals, "line_items")
     if net < 0:
         raise Unreadable("invalid_amount", "line_items add up to less than nothing")
     subtotals = [amount_of(line, "subtotal") for line in lines]
     before = sum((b if b is not None else t for b, t in zip(subtotals, stated, strict=True)), Decimal(0))
-    items = max(minor_of(before, currency, "line_items"), net)
+    items = max(minor_of(before, decimals, "line_items"), net)
     taxes = sum((amount_of(line, "total_tax") or Decimal(0) for line in lines), Decimal(0))
     return Goods(
         items_minor=items,
         discount_minor=items - net,
         net_minor=net,
-        tax_minor=max(minor_of(taxes, currency, "line_items"), 0),
-        lines=tuple(_lines(lines, stated, currency)),
+        tax_minor=max(minor_of(taxes, decimals, "line_items"), 0),
+        lines=tuple(_lines(lines, stated, decimals)),
     )
 
 
-def _lines(lines: Sequence[Json], totals: Sequence[Decimal], currency: str) -> list[OrderLine]:
+def _lines(lines: Sequence[Json], totals: Sequence[Decimal], decimals: int) -> list[OrderLine]:
     """The lines, rounded so that they add up to the net exactly. One below zero (a trade-in, a discount as a product) stays below zero."""
     read = []
-    for index, (line, net_minor) in enumerate(zip(lines, minors_of(totals, currency, "line_items"), strict=True)):
+    for index, (line, net_minor) in enumerate(zip(lines, minors_of(totals, decimals, "line_items"), strict=True)):
         name = line.get("name")
         read.append(
             OrderLine(
@@ -69,11 +69,11 @@ def _quantity(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= QUANTITY_MAX else 1
 
 
-def _goods_without_lines(order: Json, currency: str) -> Goods:
+def _goods_without_lines(order: Json, decimals: int) -> Goods:
     """From the totals, where a filter has taken the lines out: fees cannot be recognised, so the amount is marked as estimated."""
     total, tax, shipping = (amount_of(order, name) for name in ("total", "total_tax", "shipping_total"))
     if total is None:
         return Goods()
     goods_tax = (tax or Decimal(0)) - (amount_of(order, "shipping_tax") or Decimal(0))
-    net = minor_of(total - (tax or Decimal(0)) - (shipping or Decimal(0)), currency, "total")
-    return Goods(net_minor=max(net, 0), tax_minor=max(minor_of(goods_tax, currency, "total_tax"), 0), estimated=True)
+    net = minor_of(total - (tax or Decimal(0)) - (shipping or Decimal(0)), decimals, "total")
+    return Goods(net_minor=max(net, 0), tax_minor=max(minor_of(goods_tax, decimals, "total_tax"), 0), estimated=True)

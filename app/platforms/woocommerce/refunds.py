@@ -25,21 +25,23 @@ ENDED = frozenset({"cancelled", "failed", "refunded", "trash"})
 """Statuses in which nothing of the order is left: `refunded` means fully refunded, whatever the refunds add up to."""
 
 
-def refunds_of(order: Json, currency: str | None, goods: Goods, version: int, notes: list[str]) -> list[RefundReport]:
-    """The refunds in an order. Unreadable for an invalid amount."""
+def refunds_of(
+    order: Json, currency: str | None, decimals: int | None, goods: Goods, version: int, notes: list[str]
+) -> list[RefundReport]:
+    """The refunds in an order. decimals: of its currency. Unreadable for an invalid amount."""
     found: list[RefundReport] = []
     given = Decimal(0)
     so_far = 0
     for refund_id, refund in _listed(order):
-        lines = _lines(refund, currency)
-        if currency is not None and lines:
-            amount = _of_lines(refund, lines, currency)
-        elif currency is None:
+        lines = _lines(refund, decimals)
+        if decimals is not None and lines:
+            amount = _of_lines(refund, lines, decimals)
+        elif decimals is None:
             notes.append("refund_currency_unknown")
             continue
         else:
             given += max(abs(_money(refund)) - _beside_goods(refund), Decimal(0))
-            upto = _of_goods(minor_of(given, currency, "refunds"), goods, notes)
+            upto = _of_goods(minor_of(given, decimals, "refunds"), goods, notes)
             amount, so_far = upto - so_far, upto
         if not amount:
             notes.append("refund_beyond_goods")
@@ -99,22 +101,22 @@ def _of_goods(given_minor: int, goods: Goods, notes: list[str]) -> int:
     return share(min(given_minor, paid), goods.net_minor, paid)
 
 
-def _lines(refund: Json, currency: str | None) -> tuple[OrderLine, ...]:
+def _lines(refund: Json, decimals: int | None) -> tuple[OrderLine, ...]:
     """The goods of a full refund resource: totals are negative there. () where only an amount went back."""
-    if currency is None:
+    if decimals is None:
         return ()
     listed: Sequence[Json] = objects(refund.get("line_items"), LINES_MAX, "refunds.line_items")
     lines = [(index, line, total) for index, line in enumerate(listed, 1) if (total := amount_of(line, "total"))]
     # Together they are below zero, or a plugin has turned the signs.
     sign = -1 if sum(total for _, _, total in lines) < 0 else 1
-    parts = minors_of((sign * total for _, _, total in lines), currency, "refunds.line_items")
+    parts = minors_of((sign * total for _, _, total in lines), decimals, "refunds.line_items")
     return tuple(
         OrderLine(id=text_of(line.get("id")) or str(index), net_minor=part, sku=text_of(line.get("sku")))
         for (index, line, _), part in zip(lines, parts, strict=True)
     )
 
 
-def _of_lines(refund: Json, lines: Sequence[OrderLine], currency: str) -> int:
+def _of_lines(refund: Json, lines: Sequence[OrderLine], decimals: int) -> int:
     """The net of a refund's lines, of which its own amount may pay back a part only."""
     net, money = sum(line.net_minor or 0 for line in lines), _stated_money(refund)
     if money is None:
@@ -123,5 +125,5 @@ def _of_lines(refund: Json, lines: Sequence[OrderLine], currency: str) -> int:
         (amount_of(line, "total_tax") or Decimal(0) for line in objects(refund["line_items"], LINES_MAX, "")),
         Decimal(0),
     )
-    paid = net + abs(minor_of(tax, currency, "refunds.line_items"))
-    return share(min(minor_of(abs(money), currency, "refunds"), paid), net, paid)
+    paid = net + abs(minor_of(tax, decimals, "refunds.line_items"))
+    return share(min(minor_of(abs(money), decimals, "refunds"), paid), net, paid)

@@ -11,6 +11,7 @@ with a plugin for numbering call order 5031 « 5020 », while another order has 
 
 from collections.abc import Mapping
 
+from app.domain.money import exponent
 from app.domain.orders import LINES_MAX, Context, Customer, OrderReport, Parsed, RefundReport, order_ref, version_at
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import (
@@ -81,11 +82,12 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
     order = as_v3(order, notes)
     status = _status(order)
     version = _version(order, status)
-    currency = currency_in(order.get("currency"))
+    currency = currency_in(order.get("currency"), declared=context.currencies)
+    decimals = None if currency is None else exponent(currency, context.currencies)
     meta = meta_of(order)
     note_unfilled(meta, context, notes)
-    goods = read_goods(order, currency, notes)
-    refunds = refunds_of(order, currency, goods, version, notes)
+    goods = read_goods(order, decimals, notes)
+    refunds = refunds_of(order, currency, decimals, goods, version, notes)
     refunds += cancellation(status, version, is_new=topic == CREATED)
     if topic != CREATED and status != TRASH:
         refunds += _existence(order, topic, context)
@@ -99,8 +101,8 @@ def _read_order(order: Json, topic: str, context: Context, notes: list[str]) -> 
         currency=currency,
         items_minor=goods.items_minor,
         discount_minor=goods.discount_minor,
-        tax_minor=_total(order, "total_tax", currency),
-        shipping_minor=_total(order, "shipping_total", currency),
+        tax_minor=_total(order, "total_tax", decimals),
+        shipping_minor=_total(order, "shipping_total", decimals),
         net_minor=goods.net_minor,
         estimated=goods.estimated,
         paid=_paid(order, status),
@@ -175,9 +177,9 @@ def _paid(order: Json, status: str) -> bool | None:
     return False if status in LIFE and "date_paid_gmt" in order else None
 
 
-def _total(order: Json, name: str, currency: str | None) -> int | None:
+def _total(order: Json, name: str, decimals: int | None) -> int | None:
     amount = amount_of(order, name)
-    return None if amount is None or currency is None else minor_of(amount, currency, name)
+    return None if amount is None or decimals is None else minor_of(amount, decimals, name)
 
 
 def _codes(order: Json) -> tuple[str, ...]:

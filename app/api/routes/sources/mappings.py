@@ -171,7 +171,7 @@ async def _read_sample(
 ) -> Mapped:
     """What a source of these settings would read in the sample. Nothing is recorded."""
     brand_id = request.state.caller.brand_id
-    query = select(brand.c.currency, brand.c.click_param).where(brand.c.id == brand_id)
+    query = select(brand.c.currency, brand.c.currencies, brand.c.click_param).where(brand.c.id == brand_id)
     row = (await session.execute(query)).one()
     context = Context(
         received_at=clock.now(),
@@ -180,6 +180,7 @@ async def _read_sample(
         shop=shop,
         click_param=row.click_param,
         settings=settings,
+        currencies=row.currencies,
     )
     body = sample if isinstance(sample, str) else json.dumps(sample)
     lowered = {name.lower(): text.strip() for name, text in headers.items()}
