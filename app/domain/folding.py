@@ -135,7 +135,7 @@ def fold(
     standing = stand(changes)
     ranked = rank_reports(once, rules)
     closed = _closed(once, standing.locked_at)
-    books = _books(rank_reports(closed, rules), rules)
+    books = _books(ranked if closed is once else rank_reports(closed, rules), rules)
     flags = set(books.flags)
     if closed is not once and not books.same_as(_books(ranked, rules)):
         flags.add("changed_after_lock")
@@ -144,7 +144,9 @@ def fold(
     kept = _standing(_once(adjustments), witnessed)
     outcome = effects(kept, books.sold)
     signals = signals_of(ranked, overclaimed)
-    flags |= _signal_flags(books, signals)
+    # The least sure report comes last: where it is trusted, all are.
+    if ranked[-1].rank is not Rank.TRUSTED:
+        flags |= _signal_flags(books, signals)
     if all(ref.startswith(WEAK) for witness in once for ref in witness.report.refs):
         flags.add(WEAK_ORDER_ID)
     status = standing.status or _reported_status(ranked, signed, too_much=books.too_much)

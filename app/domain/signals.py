@@ -106,6 +106,8 @@ def _without(signals: Signals, overclaimed: Collection[str]) -> Signals:
 
 def counting(signals: Mapping[str, Support]) -> tuple[str, ...]:
     """The signals of the highest rank among those that are not withheld: the ones that an order is said to name."""
+    if all(support is TRUSTED for support in signals.values()):
+        return tuple(signals)
     usable = {name: support.rank for name, support in signals.items() if support.withheld is None}
     highest = max(usable.values(), default=Rank.OUTSIDE)
     return tuple(name for name, rank in usable.items() if rank is highest)
@@ -145,7 +147,9 @@ def _named(
         withheld = each.withheld or (None if each.rank is Rank.TRUSTED else unsigned_withheld)
         for name in names(each.witness.report):
             if name not in found or (found[name].withheld is not None and withheld is None):
-                found[name] = Support(each.rank, withheld)
+                found[name] = (
+                    TRUSTED if each.rank is Rank.TRUSTED and withheld is None else Support(each.rank, withheld)
+                )
     return found
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -99,8 +99,6 @@ OTHER_SITE = (
     "this source is bound to {bound}, and the message comes from {foreign}: connect that shop with a source of its own,"
     " or bind this source to it by PATCH of its `site`, and replay"
 )
-KEYS_CACHED = 8
-"""Keys of customers kept while one message is read and blotted."""
 BATCH_MAX = 250
 """Messages recorded in one transaction. It bounds how long their orders stay locked, and how long reading them holds up this process."""
 BATCHES_AT_ONCE = 2
@@ -144,8 +142,8 @@ class Origins:
         source = self.sources.get(message.origin_id) if message.origin_id else None
         return message if source is None or source["shop"] == message.shop else replace(message, shop=source["shop"])
 
-    def read(self, brand_id: UUID, message: Message, key: CustomerKey | None = None) -> Parsed:
-        """The message as its platform's parser reads it. Never raises. key: where keys of customers are asked for again."""
+    def read(self, brand_id: UUID, message: Message) -> Parsed:
+        """The message as its platform's parser reads it. Never raises."""
         if self.brand is None:
             return Parsed(rejected="unknown_brand", detail="the brand does not exist")
         source = self.sources.get(message.origin_id) if message.origin_id else None
@@ -157,7 +155,7 @@ class Origins:
             Context(
                 received_at=message.received_at,
                 currency=self.brand["currency"],
-                customer_key=key or partial(customer_key, self.customer_secret, brand_id),
+                customer_key=self._customer_key(brand_id),
                 shop=message.shop,
                 click_param=self.brand["click_param"],
                 currencies=read_declared(self.brand["currencies"]),
@@ -170,18 +168,17 @@ class Origins:
     def read_and_keep(self, brand_id: UUID, message: Message) -> tuple[Parsed, Kept | None]:
         """As `read`, and what is kept of the message (`keep`)."""
         remember(message.body)
-        # What the parser asked for is needed again for the token in its place.
-        key = lru_cache(maxsize=KEYS_CACHED)(partial(customer_key, self.customer_secret, brand_id))
-        parsed = self.read(brand_id, message, key)
-        return parsed, keep(message, parsed, self._settings(message) or "{}", key)
+        parsed = self.read(brand_id, message)
+        return parsed, keep(message, parsed, self._settings(message) or "{}", self._customer_key(brand_id))
 
     def blot(self, brand_id: UUID, message: Message) -> Kept:
         """The message without data of the shopper, also where this release or its source's present settings cannot read it."""
         remember(message.body)
         parsed = self.read(brand_id, message)
-        return blot(
-            message, parsed, self._settings(message) or "{}", partial(customer_key, self.customer_secret, brand_id)
-        )
+        return blot(message, parsed, self._settings(message) or "{}", self._customer_key(brand_id))
+
+    def _customer_key(self, brand_id: UUID) -> CustomerKey:
+        return partial(customer_key, self.customer_secret, brand_id)
 
     def _settings(self, message: Message) -> str | None:
         """The settings of its source, as JSON text; None without one."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,6 +20,8 @@ CLICK_NAMES = frozenset({"ariane", "click_id", "clickid", "ariane_click_id"})
 VISITOR_NAMES = frozenset({"visitor_id", "ariane_visitor", "ariane_visitor_id"})
 """Names that a shop's page may give click and visitor among an order's attributes, as `named` compares them. The brand's own parameter is added."""
 QUERY_FIELDS_MAX = 200
+NAMES_CACHED = 1_024
+"""Names of attributes in the cache of `_plain_name`."""
 
 
 class Goods(msgspec.Struct, frozen=True):
@@ -146,11 +149,15 @@ def named(pairs: Iterable[tuple[object, object]], names: frozenset[str]) -> Iter
 
 def _named(pairs: Iterable[tuple[object, object]], names: frozenset[str]) -> Iterator[tuple[str, str]]:
     for name, value in pairs:
-        # A leading underscore hides an attribute from the shopper.
-        plain = (text_of(name) or "").casefold().lstrip("_").replace("-", "_").replace(" ", "_")
-        text = text_of(value)
-        if plain in names and text:
+        plain = _plain_name(name) if type(name) is str else ""
+        if plain in names and (text := text_of(value)):
             yield plain, text
+
+
+@lru_cache(maxsize=NAMES_CACHED)
+def _plain_name(name: str) -> str:
+    # A leading underscore hides an attribute from the shopper.
+    return (text_of(name) or "").casefold().lstrip("_").replace("-", "_").replace(" ", "_")
 
 
 def note_unfilled(
