@@ -59,11 +59,20 @@ class WitnessShown(BaseModel):
     received_at: Moment = Field(description="The earliest receipt of these words.")
     delivery_id: str | None = Field(description="The raw message, for what came through a public door.")
     amounts: Literal[
-        "used", "confirmed", "differs", "superseded", "after_lock", "other_currency", "other_base", "none"
+        "used",
+        "confirmed",
+        "differs",
+        "superseded",
+        "after_lock",
+        "after_refunds",
+        "other_currency",
+        "other_base",
+        "none",
     ] = Field(
         description="What its amount is to the order's `net_minor`. `used`: it is taken. `confirmed`: the same, within the brand's tolerance. "
         "`differs`: another one, and somebody should look. `superseded`: the same place has said something newer since. `after_lock`: heard after the "
-        "order was locked. `other_currency`, `other_base` (with tax or shipping that nobody tells apart): cannot be compared. `none`: it states none."
+        "order was locked. `after_refunds`: what refunds or a cancellation have left. "
+        "`other_currency`, `other_base` (with tax or shipping that nobody tells apart): cannot be compared. `none`: it states none."
     )
     net_minor: int | None = Field(description="The net it states itself.")
     difference_minor: int | None = Field(

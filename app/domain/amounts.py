@@ -15,10 +15,11 @@ from app.domain.money import split
 from app.domain.orders import OrderReport, Witness, is_trusted
 
 USED, CONFIRMED, DIFFERS, NONE = "used", "confirmed", "differs", "none"
-SUPERSEDED, AFTER_LOCK = "superseded", "after_lock"
+SUPERSEDED, AFTER_LOCK, AFTER_REFUNDS = "superseded", "after_lock", "after_refunds"
 OTHER_CURRENCY, OTHER_BASE = "other_currency", "other_base"
-AMOUNTS = (USED, CONFIRMED, DIFFERS, SUPERSEDED, AFTER_LOCK, OTHER_CURRENCY, OTHER_BASE, NONE)
-"""How a witness's amount relates to its order's. superseded: a newer report came from the same place. other_base: it contains tax or shipping
+AMOUNTS = (USED, CONFIRMED, DIFFERS, SUPERSEDED, AFTER_LOCK, AFTER_REFUNDS, OTHER_CURRENCY, OTHER_BASE, NONE)
+"""How a witness's amount relates to its order's. superseded: a newer report came from the same place. after_refunds: it
+is what refunds or a cancellation have left. other_base: it contains tax or shipping
 that no report states separately."""
 
 BP = 10_000
@@ -99,6 +100,8 @@ def compare(
             amounts = CONFIRMED
         elif locked_at is not None and witness.received_at > locked_at:
             amounts = AFTER_LOCK
+        elif witness.place == money.place and witness.report.version > money.report.version:
+            amounts = AFTER_REFUNDS
         elif witness.report.version < newest[witness.place]:
             amounts = SUPERSEDED
         elif other_currency:

@@ -28,7 +28,7 @@ from app.domain.orders import (
     Witness,
     is_trusted,
 )
-from app.domain.refunds import Effect, Sold, effects, goods_with_tax
+from app.domain.refunds import Effect, Sold, TakenBack, effects, goods_with_tax, taken_back
 from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, Support, counting, signals_of, surer
 from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, Withheld, ordered_at, rank_reports
@@ -134,14 +134,13 @@ def fold(
         return Order()
     standing = stand(changes)
     ranked = rank_reports(once, rules)
-    closed = _closed(once, standing.locked_at)
-    books = _books(ranked if closed is once else rank_reports(closed, rules), rules)
-    flags = set(books.flags)
-    if closed is not once and not books.same_as(_books(ranked, rules)):
-        flags.add("changed_after_lock")
-    amount_checks, differing = compare(once, books.money, standing.locked_at, books.parts, tolerance)
     witnessed = [each.witness for each in ranked if each.rank is Rank.TRUSTED] or once
     kept = _standing(_once(adjustments), witnessed)
+    closed = _closed(once, standing.locked_at)
+    books = _books(ranked if (sold := _as_sold(closed, kept)) is once else rank_reports(sold, rules), rules)
+    is_late = closed is not once and not books.same_as(_books(rank_reports(_as_sold(once, kept), rules), rules))
+    flags = books.flags | ({"changed_after_lock"} if is_late else set())
+    amount_checks, differing = compare(once, books.money, standing.locked_at, books.parts, tolerance)
     outcome = effects(kept, books.sold)
     signals = signals_of(ranked, overclaimed)
     # The least sure report comes last: where it is trusted, all are.
@@ -275,6 +274,39 @@ def _closed(ranked: list[Witness], locked_at: datetime | None) -> list[Witness]:
         return ranked
     # Orders merged after the lock may leave no witness received in time: then all of them.
     return [witness for witness in ranked if witness.received_at <= locked_at] or ranked
+
+
+def _as_sold(ranked: list[Witness], adjustments: Sequence[Adjustment]) -> list[Witness]:
+    """The witnesses without the newest versions of the order that state what its cancellation or its refunds have left, and not what was sold.
+
+    Where a cancelled order is worth nothing any more, the version before that holds. Where a version lacks units of lines, and refunds name as many or
+    more of each, those came back: the oldest version that has just them in addition holds.
+    """
+    newest = next((each for each in ranked if is_trusted(each.trust) and net_of(each.report) is not None), None)
+    if newest is None or not adjustments:
+        return ranked
+    back = taken_back(adjustments)
+    older = [
+        each
+        for each in ranked
+        if each.place == newest.place and each.report.version < newest.report.version and net_of(each.report)
+    ]
+    sold = newest
+    if back.is_cancelled and net_of(newest.report) == 0 and older:
+        sold = older[0]
+    sold = next((each for each in reversed(older) if _is_left_of(sold.report, each.report, back)), sold)
+    if sold is newest:
+        return ranked
+    return [each for each in ranked if each.place != sold.place or each.report.version <= sold.report.version]
+
+
+def _is_left_of(newer: OrderReport, older: OrderReport, back: TakenBack) -> bool:
+    """Whether a version is an older one without units that came back, and has no others."""
+    if not older.lines or not (newer.lines or net_of(newer) == 0):
+        return False
+    left = {line.id: line.quantity for line in newer.lines}
+    lost = {line.id: line.quantity - left.pop(line.id, 0) for line in older.lines}
+    return not left and any(lost.values()) and all(0 <= lost[each] <= back.units.get(each, 0) for each in lost)
 
 
 def _books(ranked: Sequence[Ranked], rules: TrustRules) -> _Books:

@@ -14,7 +14,7 @@ from math import floor
 import msgspec
 from msgspec.structs import replace
 
-from app.domain.orders import CANCELLATION, CHARGEBACK, REVERSAL, Adjustment, OrderLine
+from app.domain.orders import CANCELLATION, CHARGEBACK, REFUND, REVERSAL, Adjustment, OrderLine
 
 OVER_ORDER = "refund_over_order"
 LINE_UNKNOWN = "refund_line_unknown"
@@ -77,11 +77,7 @@ def effects(facts: Iterable[Adjustment], sold: Sold) -> RefundOutcome:
     if not reported:
         return NOTHING
     flags: set[str] = set()
-    single: dict[tuple[str, str], list[Adjustment]] = {}
-    for each in sorted(
-        (each for each in reported if not each.report.cumulative), key=lambda each: each.rank, reverse=True
-    ):
-        single.setdefault((each.report.kind, each.report.refund_id), []).append(each)
+    single = _by_name(reported)
     if any(_disagrees(each, reports[0]) for reports in single.values() for each in reports):
         flags.add(CONFLICTING)
     current = [_without_overtaken(reports) for reports in single.values()]
@@ -102,6 +98,37 @@ def effects(facts: Iterable[Adjustment], sold: Sold) -> RefundOutcome:
             state.take(each, at)
     flags |= {effect.flag for effect in (*state.effects, *idle) if effect.flag is not None}
     return RefundOutcome(tuple(state.effects), tuple(idle), frozenset(flags))
+
+
+class TakenBack(msgspec.Struct, frozen=True, gc=False):
+    """What refunds name of an order's lines, units by line id, and whether the order is cancelled."""
+
+    units: Mapping[str, int]
+    is_cancelled: bool
+
+
+def taken_back(facts: Iterable[Adjustment]) -> TakenBack:
+    """What these adjustments say about lines and the whole order, before what it takes of its amount is known."""
+    units: dict[str, int] = {}
+    is_cancelled = False
+    for reports in map(_without_overtaken, _by_name(facts).values()):
+        report = reports[0].report
+        if report.kind == CANCELLATION:
+            is_cancelled = is_cancelled or not _is_undone(reports[0])
+        elif report.kind == REFUND and report.stated_minor != 0:
+            for line in report.lines:
+                units[line.id] = units.get(line.id, 0) + line.quantity
+    return TakenBack(units, is_cancelled)
+
+
+def _by_name(facts: Iterable[Adjustment]) -> dict[tuple[str, str], list[Adjustment]]:
+    """The reports of each adjustment that is told one by one, the best first."""
+    single: dict[tuple[str, str], list[Adjustment]] = {}
+    for each in sorted(
+        (each for each in facts if not each.report.cumulative), key=lambda each: each.rank, reverse=True
+    ):
+        single.setdefault((each.report.kind, each.report.refund_id), []).append(each)
+    return single
 
 
 @dataclass(slots=True)

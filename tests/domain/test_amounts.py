@@ -86,7 +86,9 @@ def test_a_tolerance_is_exact_to_the_minor_unit_of_the_largest_amount() -> None:
 
 
 def test_the_words_for_an_amount_are_those_of_the_api() -> None:
-    assert " ".join(AMOUNTS) == "used confirmed differs superseded after_lock other_currency other_base none"
+    assert (
+        " ".join(AMOUNTS) == "used confirmed differs superseded after_lock after_refunds other_currency other_base none"
+    )
 
 
 def test_a_pixel_that_tells_what_was_paid_is_compared_with_what_was_paid() -> None:
