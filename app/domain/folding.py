@@ -143,9 +143,7 @@ def fold(
     amount_checks, differing = compare(once, books.money, standing.locked_at, books.parts, tolerance)
     outcome = effects(kept, books.sold)
     signals = signals_of(ranked, overclaimed)
-    # The least sure report comes last: where it is trusted, all are.
-    if ranked[-1].rank is not Rank.TRUSTED:
-        flags |= _signal_flags(books, signals)
+    flags |= _signal_flags(ranked, books, signals)
     if all(ref.startswith(WEAK) for witness in once for ref in witness.report.refs):
         flags.add(WEAK_ORDER_ID)
     status = standing.status or _reported_status(ranked, signed, too_much=books.too_much)
@@ -219,7 +217,10 @@ def _held_since(occurred_at: datetime, witnessed: Sequence[Witness], standing: S
     return max(occurred_at, first_received, standing.lifted_at or occurred_at)
 
 
-def _signal_flags(books: "_Books", signals: Signals) -> set[str]:
+def _signal_flags(ranked: Sequence[Ranked], books: "_Books", signals: Signals) -> set[str]:
+    # The least sure report comes last: where it is trusted, all are.
+    if ranked[-1].rank is Rank.TRUSTED:
+        return set()
     supports = (*signals.codes.values(), *signals.click_ids.values(), signals.visitor)
     odd = {TOO_MANY_CLAIMS} if any(each.withheld is Withheld.TOO_MANY_CLAIMS for each in supports) else set()
     return odd | {"unsigned"} if _rests_on_pixels(books, signals) else odd
