@@ -154,6 +154,12 @@ def test_the_mapping_of_the_generic_page_is_tried_kept_and_read(served: Served) 
     assert tried["unfound"] == []
     [report] = tried["read"]["reports"]
     assert (report["order_id"], report["net_minor"], report["codes"]) == ("1004", 4_999, ["LEA10"])
+    [gross] = json.loads(type_in(example("mapping-gross"), served))["read"]["reports"]
+    assert (gross["net_minor"], gross["codes"]) == (8_500, ["LEA10"])
+    assert [(each["refund_id"], each.get("amount_minor"), each.get("goods_first")) for each in gross["refunds"]] == [
+        ("r-1", 5_040, True),
+        ("b-1", None, None),
+    ]
     source = json.loads(type_in(example("mapping-source"), served))
     type_in(example("mapping-webhook"), served, HOOK_URL=source["url"])
     found = served.until(lambda: served.call("GET", "/v1/conversions?order_id=1005")["data"])

@@ -10,8 +10,18 @@ from msgspec import UNSET
 
 from app.domain.personal_data import EACH, NO_FIELDS, Blotter, PersonalFields, load_fields
 from app.platforms.generic import pointers
-from app.platforms.generic.mapping import LineFields, RefundFields, given_fields, places, read_mapping
 from app.platforms.generic.mapping import Mapping as Table
+from app.platforms.generic.mapping import (
+    RefundFields,
+    all_places,
+    given_fields,
+    groups,
+    places,
+    read_mapping,
+)
+from app.platforms.generic.mapping import (
+    fields_of as mapped_fields,
+)
 from app.platforms.generic.signature import NAMED
 from app.platforms.presets import resolve
 from app.platforms.registry import MAPPED, PLATFORMS, platform_of
@@ -96,17 +106,20 @@ def _mapping(settings: str) -> Table | None:
 def _pointers(table: Table) -> Iterator[tuple[str, str]]:
     """Every place that a mapping reads, with the field's name; those within lines and refunds from the top of the body."""
     if table.topic is not UNSET:
-        yield from (("topic", each) for each in places(table.topic))
+        yield from (("topic", each) for each in all_places(table.topic))
+    start = "" if table.each is UNSET else table.each
     for rule in table.rules:
-        for condition in rule.when:
-            yield from (("when", each) for each in places(condition))
-        for name, value in given_fields(rule):
-            if isinstance(value, LineFields | RefundFields):
-                for inner, field in given_fields(value):
-                    if inner != "each":
-                        yield from ((inner, value.each + each) for each in places(field))
-            elif name not in ("read", "when"):
-                yield from ((name, each) for each in places(value))
+        conditions = list(rule.when)
+        if rule.origin is not UNSET:
+            conditions += (each for _, several in given_fields(rule.origin) for each in several)
+        named = [("when", "", each) for condition in conditions for each in places(condition)]
+        named += [(name, "", each) for name, field in mapped_fields(rule) for each in all_places(field)]
+        for _, group, at in groups(rule):
+            if isinstance(group, RefundFields):
+                named += [("when", at, each) for condition in group.when for each in places(condition)]
+            named += [(name, at, each) for name, field in mapped_fields(group) for each in all_places(field)]
+        for name, at, place in named:
+            yield name, pointers.within(start, pointers.within(at, place)).removeprefix(pointers.TOP)
 
 
 def _steps(pointer: str) -> list[str]:

@@ -17,6 +17,7 @@ from app.platforms.generic import pointers
 RULES_MAX = 20
 CONDITIONS_MAX = 10
 ALTERNATIVES_MAX = 10
+REFUND_LISTS_MAX = 5
 WORDS_MAX = 50
 DECIMALS_MAX = 4
 MAPPING_BYTES_MAX = 20_000
@@ -27,6 +28,7 @@ TimeForm = Literal["rfc3339", "unix_s", "unix_ms"]
 Scalar = str | int | bool
 Place = Annotated[str, Meta(max_length=pointers.POINTER_CHARACTERS_MAX, examples=["/data/id", "/items/*/sku"])]
 Places = Place | Annotated[list[Place], Meta(min_length=1, max_length=ALTERNATIVES_MAX)]
+Terms = Annotated[list[Place], Meta(min_length=1, max_length=ALTERNATIVES_MAX)]
 Words = Annotated[list[Scalar], Meta(min_length=1, max_length=WORDS_MAX)]
 
 
@@ -37,6 +39,8 @@ class Value(Struct, frozen=True, forbid_unknown_fields=True):
     const: Annotated[
         Scalar | UnsetType, Meta(description="Always this; where `at` finds nothing, if both are given.")
     ] = UNSET
+    plus: Annotated[Terms | UnsetType, Meta(description="Of an amount: what stands here is added.")] = UNSET
+    minus: Annotated[Terms | UnsetType, Meta(description="Of an amount: what stands here is taken off.")] = UNSET
     unit: Annotated[Unit | UnsetType, Meta(description="Of this amount, where it differs from `amounts`.")] = UNSET
     negate: Annotated[bool, Meta(description="The amount is written with the other sign, as some refunds are.")] = False
     time: Annotated[
@@ -88,13 +92,26 @@ class LineFields(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True)
     name: MaybeField = UNSET
 
 
+Gross = Annotated[
+    MaybeField,
+    Meta(
+        description="What was paid back, with tax: goods first, then shipping, each with its own. The order must say its tax."
+    ),
+]
+
+
 class RefundFields(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Refunds that an order's message holds: one for every value that `each` finds; the other places begin at that value."""
 
     each: Place
     refund_id: Field
+    when: Annotated[list[Condition], Meta(max_length=CONDITIONS_MAX, description="Others in the list are let be.")] = (
+        msgspec.field(default_factory=list)
+    )
+    gross: Gross = UNSET
+    lines: LineFields | UnsetType = UNSET
     occurred_at: MaybeField = UNSET
-    updated_at: MaybeField = UNSET
+    updated_at: Annotated[MaybeField, Meta(description="That of the message by default.")] = UNSET
 
 
 class OriginFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -148,7 +165,16 @@ class Rule(Amounts, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = UNSET
     cancelled: Annotated[MaybeField, Meta(description="Of an order: yes takes back what is left of it.")] = UNSET
     lines: LineFields | UnsetType = UNSET
-    refunds: RefundFields | UnsetType = UNSET
+    refunds: (
+        RefundFields
+        | Annotated[list[RefundFields], Meta(min_length=1, max_length=REFUND_LISTS_MAX, description="Several lists.")]
+        | UnsetType
+    ) = UNSET
+    shipping_tax: Annotated[
+        MaybeField,
+        Meta(description="The part of `tax` that is of shipping; without it shipping has the rate of the goods."),
+    ] = UNSET
+    gross: Gross = UNSET
     refund_id: MaybeField = UNSET
     full: Annotated[MaybeField, Meta(description="Of a refund: yes means all that is left.")] = UNSET
 
@@ -165,6 +191,10 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         dict[str, Annotated[int, Meta(ge=0, le=DECIMALS_MAX)]],
         Meta(description="Decimals of minor units by currency, where this checkout counts otherwise than ISO 4217."),
     ] = msgspec.field(default_factory=dict)
+    each: Annotated[
+        Place | UnsetType,
+        Meta(description="Where a message holds several orders or refunds: the rules read each value found here."),
+    ] = UNSET
     topic: Annotated[MaybeField, Meta(description="What a delivery is called in lists.")] = UNSET
     system: Annotated[
         Annotated[str, Meta(pattern=SYSTEM_PATTERN)] | UnsetType,
@@ -177,11 +207,16 @@ class Mapping(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 ORDER_ONLY = frozenset(
     {"proofs", "lists_codes", "codes", "click_id", "visitor_id", "customer_id", "customer_email", "new_customer", "paid", "test", "cancelled", "refunds",
-     "origin"}
+     "origin", "shipping_tax"}
 )  # fmt: skip
-REFUND_ONLY = frozenset({"refund_id", "full"})
+REFUND_ONLY = frozenset({"refund_id", "full", "gross"})
 MONEY = frozenset({"net", "items", "total"})
 """Fields of which any gives the amount."""
+GIVEN_BACK = MONEY | {"gross", "lines"}
+"""Fields of which any says what a refund gave back."""
+AMOUNTS = frozenset({*Amounts.__struct_fields__, "gross", "shipping_tax"})
+GROUPED = frozenset({"read", "when", "each", "lines", "refunds", "origin"})
+"""Members of a rule or group that are no fields with a place of their own."""
 
 
 def read_mapping(given: object) -> Mapping:
@@ -209,6 +244,35 @@ def places(field: Any) -> list[str]:
     return [field] if isinstance(field, str) else list(field)
 
 
+def all_places(field: Any) -> list[str]:
+    """The places of a field, with those that are added to it or taken off."""
+    terms = [each for each in (field.plus, field.minus) if each is not UNSET] if isinstance(field, Value) else []
+    return [*places(field), *(place for each in terms for place in each)]
+
+
+def fields_of(group: Struct) -> Iterator[tuple[str, Any]]:
+    """The fields of a rule or group that have places, without the groups in it."""
+    return ((name, value) for name, value in given_fields(group) if name not in GROUPED)
+
+
+def refund_lists(rule: Rule) -> list[RefundFields]:
+    """The lists of refunds in an order's message."""
+    if rule.refunds is UNSET:
+        return []
+    return [rule.refunds] if isinstance(rule.refunds, RefundFields) else rule.refunds
+
+
+def groups(rule: Rule) -> Iterator[tuple[str, LineFields | RefundFields, str]]:
+    """The lists of a rule, also those in its refunds, each with its path in the rule and the place in a message where its own places begin."""
+    if rule.lines is not UNSET:
+        yield "lines", rule.lines, rule.lines.each
+    for index, refunds in enumerate(refund_lists(rule)):
+        path = "refunds" if isinstance(rule.refunds, RefundFields) else f"refunds.{index}"
+        yield path, refunds, refunds.each
+        if refunds.lines is not UNSET:
+            yield f"{path}.lines", refunds.lines, pointers.within(refunds.each, refunds.lines.each)
+
+
 def faults(mapping: Mapping) -> Iterator[tuple[str, str]]:
     """The faults of a mapping: (path, what would be right)."""
     for currency in mapping.decimals:
@@ -216,6 +280,8 @@ def faults(mapping: Mapping) -> Iterator[tuple[str, str]]:
             read_currency(currency)
         except ValueError as error:
             yield f"decimals.{currency[:10]}", str(error)
+    if mapping.each is not UNSET:
+        yield from _place_faults("each", [mapping.each])
     if mapping.topic is not UNSET:
         yield from _field_faults("topic", mapping.topic)
     for index, rule in enumerate(mapping.rules):
@@ -236,21 +302,21 @@ def _rule_faults(path: str, rule: Rule) -> Iterator[tuple[str, str]]:
     if rule.read in ("refund", "chargeback", "reversal"):
         if rule.refund_id is UNSET:
             yield f"{path}.refund_id", "is required: the same refund told twice must be one"
-        if not fields & (MONEY | {"full"}):
-            yield f"{path}.net", "is required (or items, total, full): how much was given back"
-    for name, field in given_fields(rule):
-        if isinstance(field, LineFields | RefundFields):
-            yield from _place_faults(f"{path}.{name}.each", [field.each])
-            for inner, value in given_fields(field):
-                if inner != "each":
-                    yield from _field_faults(f"{path}.{name}.{inner}", value)
-        elif isinstance(field, OriginFields):
-            for origin, conditions in given_fields(field):
-                yield from _condition_faults(f"{path}.{name}.{origin}", conditions)
-        elif name not in ("read", "when"):
-            yield from _field_faults(f"{path}.{name}", field)
-    if isinstance(rule.refunds, RefundFields) and not {name for name, _ in given_fields(rule.refunds)} & MONEY:
-        yield f"{path}.refunds.net", "is required (or items, total): how much was given back"
+        if not fields & (GIVEN_BACK | {"full"}):
+            yield f"{path}.net", f"is required (or {HOW_MUCH}, full): how much was given back"
+    for name, field in fields_of(rule):
+        yield from _field_faults(f"{path}.{name}", field)
+    if rule.origin is not UNSET:
+        for origin, conditions in given_fields(rule.origin):
+            yield from _condition_faults(f"{path}.origin.{origin}", conditions)
+    for name, group, _ in groups(rule):
+        yield from _place_faults(f"{path}.{name}.each", [group.each])
+        for inner, value in fields_of(group):
+            yield from _field_faults(f"{path}.{name}.{inner}", value)
+        if isinstance(group, RefundFields):
+            yield from _condition_faults(f"{path}.{name}.when", group.when)
+            if not {inner for inner, _ in given_fields(group)} & GIVEN_BACK:
+                yield f"{path}.{name}.net", f"is required (or {HOW_MUCH}): how much was given back"
 
 
 def _condition_faults(path: str, conditions: list[Condition]) -> Iterator[tuple[str, str]]:
@@ -260,11 +326,16 @@ def _condition_faults(path: str, conditions: list[Condition]) -> Iterator[tuple[
             yield f"{path}.{index}", "give either equals or present"
 
 
+HOW_MUCH = "items, total, gross, lines"
+
+
 def _field_faults(path: str, field: Any) -> Iterator[tuple[str, str]]:
-    yield from _place_faults(path, places(field))
+    yield from _place_faults(path, all_places(field))
     if not isinstance(field, Value):
         return
-    if field.at is UNSET and field.const is UNSET:
+    if len(all_places(field)) > len(places(field)) and path.rpartition(".")[2] not in AMOUNTS:
+        yield path, "is no amount: plus and minus have nothing to add up"
+    if not all_places(field) and field.const is UNSET:
         yield path, "needs at (where it stands) or const (what it always is)"
     if field.zone is not UNSET:
         try:

@@ -1,7 +1,8 @@
 """Where in a body a value stands: JSON pointers (RFC 6901), which may also go through lists.
 
 `*` for a position means every element, `[name=value]` those elements whose `name` is `value`: neither is a position, so that nothing that RFC 6901
-defines changes its meaning, and an object's member of that very name is still found. `header:Name` is a header of the message.
+defines changes its meaning, and an object's member of that very name is still found. `[name=a|b]` are the elements with either. `header:Name` is a
+header of the message; in a line or refund, `body:/data/id` begins at the whole body and not at the element.
 """
 
 import re
@@ -14,6 +15,8 @@ POINTER_CHARACTERS_MAX = 300
 TOKENS_MAX = 16
 FOUND_MAX = 1_000
 """Most values that one pointer may find, and elements among which it may choose: an order has no more lines."""
+TOP = "body:"
+"""Prefix of a place that begins at the whole body, wherever it is read."""
 NAMES_SHOWN_MAX = 12
 SHOWN_CHARACTERS_MAX = 60
 
@@ -31,8 +34,11 @@ def tokens(place: str) -> tuple[str, ...]:
     """The steps of a pointer. ValueError says what a place must look like."""
     if len(place) > POINTER_CHARACTERS_MAX:
         raise ValueError(f"is longer than {POINTER_CHARACTERS_MAX} characters")
+    place = place.removeprefix(TOP)
     if place and not place.startswith("/"):
-        raise ValueError("must be a JSON pointer such as /data/id, or a header such as header:X-Event-Name")
+        raise ValueError(
+            "must be a JSON pointer such as /data/id or body:/data/id, or a header such as header:X-Event-Name"
+        )
     if _TILDE.search(place):
         raise ValueError("holds a ~ that is neither ~0 (a ~ itself) nor ~1 (a /)")
     found = tuple(each.replace("~1", "/").replace("~0", "~") for each in place.split("/")[1:])
@@ -75,8 +81,15 @@ def _step(value: object, token: str) -> Iterator[object]:
         elif POSITION.fullmatch(token):
             yield from value[int(token) : int(token) + 1]
         elif chosen := CHOSEN.fullmatch(token):
-            name, wanted = chosen.groups()
-            yield from (each for each in value if isinstance(each, dict) and same(each.get(name), wanted))
+            name, wanted = chosen[1], (chosen[2], *chosen[2].split("|"))
+            yield from (
+                each for each in value if isinstance(each, dict) and any(same(each.get(name), word) for word in wanted)
+            )
+
+
+def within(each: str, place: str) -> str:
+    """The place, from the top of the body, of what a place means within the elements that `each` finds."""
+    return place if place.startswith((NAMED, TOP)) else each + place
 
 
 def same(value: object, wanted: object) -> bool:

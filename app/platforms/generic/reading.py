@@ -5,11 +5,13 @@ stood there and what was expected: half an order is not recorded, and the messag
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from app.domain import money
 from app.domain.bodies import CANCELLED, cancelled
@@ -29,13 +31,24 @@ from app.domain.orders import (
 )
 from app.domain.placeholders import read_id
 from app.domain.strict_json import Unreadable, read_json, read_text
-from app.platforms.generic.mapping import MONEY, Amounts, LineFields, RefundFields, Rule, given_fields, places
+from app.platforms.generic.mapping import (
+    GIVEN_BACK,
+    Amounts,
+    LineFields,
+    RefundFields,
+    Rule,
+    given_fields,
+    places,
+    refund_lists,
+)
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.values import Reader, read_as, whole
 from app.platforms.kit.vendor_json import clicks_in_page
 
 FORM = "application/x-www-form-urlencoded"
 FORM_FIELDS_MAX = 1_000
+MESSAGES_MAX = 100
+"""Most orders and refunds that one message may hold."""
 QUANTITY_MAX = 1_000_000
 _ADDRESS_MARKS = frozenset("=/?")
 
@@ -57,16 +70,28 @@ def read_mapped(table: Table, body: bytes, headers: Mapping[str, str], context: 
         if table.topic is not UNSET:
             topic = top.text("topic", table.topic) or ""
         unfound.clear()
-        number = next((index for index, rule in enumerate(table.rules) if top.holds(rule.when)), None)
-        if number is None:
-            return Mapped(Parsed(topic=topic, ignored="no_rule", detail=_why_no_rule(top, table)))
-        rule = table.rules[number]
-        if rule.read == "ignored":
-            return Mapped(Parsed(topic=topic, ignored="ignored_by_rule"), number)
-        report = _read_order(top, rule, context) if rule.read == "order" else _read_refund(top, rule, context)
+        messages = [top] if table.each is UNSET else top.elements("each", table.each)
+        if len(messages) > MESSAGES_MAX:
+            raise Unreadable("too_many", f"each: {table.each} finds more than {MESSAGES_MAX} values")
+        reports: list[OrderReport] = []
+        ignored = Parsed(topic=topic, ignored="no_message", detail=top.need("each").detail)
+        for message in messages:
+            found = next((index for index, rule in enumerate(table.rules) if message.holds(rule.when)), None)
+            if found is None:
+                ignored = Parsed(topic=topic, ignored="no_rule", detail=_why_no_rule(message, table))
+            elif table.rules[found].read == "ignored":
+                number, ignored = (
+                    (number, ignored) if reports else (found, Parsed(topic=topic, ignored="ignored_by_rule"))
+                )
+            else:
+                number = found
+                read = _read_order if table.rules[found].read == "order" else _read_refund
+                reports.append(read(message, table.rules[found], context))
     except Unreadable as error:
         return Mapped(Parsed(topic=topic, rejected=error.reason, detail=error.detail), number, tuple(unfound))
-    return Mapped(Parsed(topic=topic, reports=(report,)), number, tuple(unfound))
+    if not reports:
+        return Mapped(ignored, number)
+    return Mapped(Parsed(topic=topic, reports=tuple(reports)), number, tuple(unfound))
 
 
 def _document(body: bytes, headers: Mapping[str, str]) -> object:
@@ -204,6 +229,7 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
         items_minor=amounts.items,
         discount_minor=amounts.discount,
         tax_minor=amounts.tax,
+        shipping_tax_minor=reader.amount("shipping_tax", rule.shipping_tax, currency),
         shipping_minor=amounts.shipping,
         net_minor=amounts.net,
         estimated=amounts.estimated,
@@ -214,7 +240,7 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
         customer=_customer(reader, rule, context),
         lines=_lines(reader, rule.lines, currency),
         refunds=(
-            *_refunds(reader, rule.refunds, currency),
+            *_refunds(reader, rule, changed_at, currency),
             *filter(None, [cancelled(reader.flag("cancelled", rule.cancelled), ordered_at, changed_at, currency)]),
         ),
         test=reader.flag("test", rule.test) or False,
@@ -253,21 +279,24 @@ def _customer(reader: Reader, rule: Rule, context: Context) -> Customer:
     return Customer(key=context.customer_key(number, email), is_new=reader.flag("new_customer", rule.new_customer))
 
 
-def _refunds(reader: Reader, fields: Any, currency: str) -> Iterator[RefundReport]:
-    if not isinstance(fields, RefundFields):
-        return
-    for element in reader.elements("refunds", fields.each):
-        yield _refund(element, fields, "refund", currency, ())
+def _refunds(reader: Reader, rule: Rule, changed_at: datetime | None, currency: str) -> Iterator[RefundReport]:
+    for fields in refund_lists(rule):
+        for element in reader.elements("refunds", fields.each):
+            if element.holds(fields.when):
+                refund = _refund(element, fields, "refund", currency)
+                yield refund if refund.version else replace(refund, version=version_at(changed_at))
 
 
-def _refund(
-    reader: Reader, fields: Rule | RefundFields, kind: str, currency: str, lines: tuple[OrderLine, ...]
-) -> RefundReport:
+def _refund(reader: Reader, fields: Rule | RefundFields, kind: str, currency: str) -> RefundReport:
+    lines = _lines(reader, fields.lines, currency)
     full = isinstance(fields, Rule) and bool(reader.flag("full", fields.full))
     amount = None if full else _money(reader, fields, currency).net
-    full = full or (kind == "cancellation" and amount is None)
-    if amount is None and not full:
-        mapped = {name for name, _ in given_fields(fields)} & {*MONEY, "full"}
+    gross = None if full or amount is not None else reader.amount("gross", fields.gross, currency)
+    amount = gross if amount is None else amount
+    line_based = amount is None and not full and bool(lines) and kind != "reversal"
+    full = full or (kind == "cancellation" and amount is None and not line_based)
+    if amount is None and not full and not line_based:
+        mapped = {name for name, _ in given_fields(fields)} & {*GIVEN_BACK, "full"}
         gaps = "; ".join(f"{name}: {gap}" for name, gap in reader.unfound if name in mapped)
         raise Unreadable("missing_value", f"how much was given back is not said: {gaps or 'no field says it'}")
     refund_id = reader.id("refund_id", fields.refund_id)
@@ -280,17 +309,20 @@ def _refund(
         kind=kind,
         amount_minor=amount,
         full=full,
-        currency=None if amount is None else currency,
+        currency=currency if amount is not None or line_based else None,
         occurred_at=reader.moment("occurred_at", fields.occurred_at),
         version=version_at(reader.moment("updated_at", fields.updated_at)),
         lines=lines,
+        is_gross=gross is not None,
+        goods_first=gross is not None,
+        line_based=line_based,
     )
 
 
 def _read_refund(reader: Reader, rule: Rule, context: Context) -> OrderReport:
     _, refs = _refs(reader, rule)
     currency = _currency(reader, rule, context)
-    refund = _refund(reader, rule, rule.read, currency, _lines(reader, rule.lines, currency))
+    refund = _refund(reader, rule, rule.read, currency)
     return OrderReport(
         shop=context.shop, kind=_kind(reader, rule), refs=refs, refunds=(refund,), system=_system(reader), stub=True
     )

@@ -4,7 +4,7 @@ A mapping says where every field stands, and so it also says how to write a mess
 an order of the shop, without the trial's code, click and amount, and above all without the mark that keeps a test out of the reports.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,16 @@ from msgspec import UNSET
 from app.domain.orders import Context
 from app.errors import Invalid
 from app.platforms.generic import pointers
-from app.platforms.generic.mapping import Amounts, LineFields, RefundFields, Rule, Value, places, read_mapping
+from app.platforms.generic.mapping import (
+    Amounts,
+    Condition,
+    LineFields,
+    Rule,
+    Value,
+    places,
+    read_mapping,
+    refund_lists,
+)
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.reading import read_mapped
 from app.platforms.generic.signature import NAMED, PLAIN, read_layout, sign
@@ -90,7 +99,8 @@ def _check(table: Table, trial: TrialOrder, order: TrialRequest) -> None:
 class _Writer:
     """Writes a message, or one object in it: places are those of that object."""
 
-    def __init__(self, table: Table, trial: TrialOrder) -> None:
+    def __init__(self, table: Table, trial: TrialOrder, above: "_Writer | None" = None) -> None:
+        self.above = above
         self.table = table
         self.trial = trial
         self.document: Any = {}
@@ -101,6 +111,8 @@ class _Writer:
         at = [] if field is UNSET or value is None else places(field)
         if at and at[0].startswith(NAMED):
             self.headers[at[0].removeprefix(NAMED)] = str(value)
+        elif at and at[0].startswith(pointers.TOP) and self.above is not None:
+            self.above.write(at[0], value)
         elif at:
             self.document = _put(self.document, pointers.tokens(at[0]), value)
 
@@ -127,6 +139,13 @@ class _Writer:
         scaled = Decimal(minor).scaleb(self.table.decimals.get(self.trial.currency, own) - own)
         self.write(field, self.trial.major(minor) if unit == "major" else str(int(scaled.to_integral_value())))
 
+    def write_conditions(self, conditions: Sequence[Condition]) -> None:
+        """The first word that each condition asks for."""
+        for condition in conditions:
+            if condition.equals is not UNSET:
+                words = condition.equals if isinstance(condition.equals, list) else [condition.equals]
+                self.write(condition, words[0])
+
     def write_money(self, fields: Amounts, minor: int) -> None:
         """Goods of this worth, without discount, tax or shipping."""
         for name in ("net", "items", "total"):
@@ -145,6 +164,7 @@ def _put(document: Any, path: tuple[str, ...], value: object) -> Any:
         return [_put(first, rest, value)]
     if chosen := pointers.CHOSEN.fullmatch(step):
         name, wanted = chosen.groups()
+        wanted = wanted.partition("|")[0]
         elements = document if isinstance(document, list) else []
         others = [each for each in elements if each.get(name) != wanted]
         element = next((each for each in elements if each.get(name) == wanted), {name: wanted})
@@ -154,7 +174,8 @@ def _put(document: Any, path: tuple[str, ...], value: object) -> Any:
 
 
 def _write_message(table: Table, rule: Rule, trial: TrialOrder, order_id: str, *, refunded: bool) -> _Writer:
-    writer = _Writer(table, trial)
+    body = _Writer(table, trial)
+    writer = body if table.each is UNSET else _Writer(table, trial, body)
     is_refund = rule.read == "refund"
     at = trial.refunded_at if refunded else trial.ordered_at
     writer.write(rule.currency, trial.currency)
@@ -163,6 +184,7 @@ def _write_message(table: Table, rule: Rule, trial: TrialOrder, order_id: str, *
     writer.write_money(rule, trial.refund_minor if is_refund else trial.net_minor)
     if is_refund:
         writer.write(rule.refund_id, f"{order_id}-refund")
+        writer.write_amount(rule.gross, trial.refund_minor)
     else:
         writer.write(rule.codes, trial.code)
         writer.write(rule.click_id, trial.click_id)
@@ -171,21 +193,23 @@ def _write_message(table: Table, rule: Rule, trial: TrialOrder, order_id: str, *
         writer.write_flag(rule.test, trial.test)
         writer.write_flag(rule.cancelled, False)
         if isinstance(rule.lines, LineFields):
-            line = _Writer(table, trial)
+            line = _Writer(table, trial, writer)
             line.write(rule.lines.id, "1")
             line.write_money(rule.lines, trial.net_minor)
             writer.write(rule.lines.each, line.document)
-        if refunded and isinstance(rule.refunds, RefundFields):
-            refund = _Writer(table, trial)
-            refund.write(rule.refunds.refund_id, f"{order_id}-refund")
-            refund.write_time(rule.refunds.occurred_at, trial.refunded_at)
-            refund.write_time(rule.refunds.updated_at, trial.refunded_at)
-            refund.write_money(rule.refunds, trial.refund_minor)
-            writer.write(rule.refunds.each, refund.document)
+        for refunds in refund_lists(rule)[:1] if refunded else ():
+            refund = _Writer(table, trial, writer)
+            refund.write(refunds.refund_id, f"{order_id}-refund")
+            refund.write_time(refunds.occurred_at, trial.refunded_at)
+            refund.write_time(refunds.updated_at, trial.refunded_at)
+            refund.write_money(refunds, trial.refund_minor)
+            refund.write_amount(refunds.gross, trial.refund_minor)
+            refund.write_conditions(refunds.when)
+            writer.write(refunds.each, refund.document)
     # After the refund's id: some checkouts know a refund by its order alone, and both are read from one place.
     writer.write(rule.order_id, order_id)
-    for condition in rule.when:
-        if condition.equals is not UNSET:
-            words = condition.equals if isinstance(condition.equals, list) else [condition.equals]
-            writer.write(condition, words[0])
-    return writer
+    writer.write_conditions(rule.when)
+    if table.each is not UNSET:
+        body.write(table.each, writer.document)
+        body.headers |= writer.headers
+    return body

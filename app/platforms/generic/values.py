@@ -34,7 +34,8 @@ class FoundValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads fields of one object: the whole body, or one element of a list in it (`where` says which). declared: the brand's currencies."""
+    """Reads fields of one object: the whole body, or one element of a list in it (`where` says which, `whole` is the body then). declared: the brand's
+    currencies."""
 
     table: Table
     root: object
@@ -42,29 +43,37 @@ class Reader:
     unfound: list[tuple[str, str]]
     where: str = ""
     declared: money.Decimals = field(default_factory=dict)
+    whole: object = None
 
     def find(self, name: str, field: Any) -> list[FoundValue]:
         """The values at the first place that holds any; an empty text is no value."""
         if field is UNSET:
             return []
         for place in places(field):
-            try:
-                found = [value for value in pointers.find(self.root, self.headers, place) if value != ""]
-            except pointers.TooManyMatches as error:
-                raise Unreadable("too_many", str(error)) from None
-            except ValueError as error:
-                raise Unreadable("bad_mapping", f"{place} {error}") from None
-            if found:
-                return [FoundValue(f"{self.where}{place}", value) for value in found]
+            if found := self._at(place):
+                return found
         if isinstance(field, Value) and field.const is not UNSET:
             return [FoundValue("const", field.const)]
         self.unfound.append((name, "; ".join(map(self.gap, places(field)))))
         return []
 
+    def _at(self, place: str) -> list[FoundValue]:
+        try:
+            found = [value for value in pointers.find(self._start(place), self.headers, place) if value != ""]
+        except pointers.TooManyMatches as error:
+            raise Unreadable("too_many", str(error)) from None
+        except ValueError as error:
+            raise Unreadable("bad_mapping", f"{place} {error}") from None
+        where = "" if place.startswith(pointers.TOP) else self.where
+        return [FoundValue(f"{where}{place}", value) for value in found]
+
+    def _start(self, place: str) -> object:
+        return self.whole if self.where and place.startswith(pointers.TOP) else self.root
+
     def gap(self, place: str) -> str:
         """Why there is no value at a place, or which."""
         try:
-            reason = pointers.gap(self.root, place)
+            reason = pointers.gap(self._start(place), place)
         except ValueError as error:
             reason = f"{place} {error}"
         return f"in {self.where}: {reason}" if self.where else reason
@@ -94,8 +103,17 @@ class Reader:
             found = [FoundValue(place, value) for value in found[0].value]
         if len(found) > LINES_MAX:
             raise Unreadable("too_many", f"{name}: {place} finds more than {LINES_MAX} values")
+        whole = self.whole if self.where else self.root
         return [
-            Reader(self.table, each.value, self.headers, self.unfound, f"{place} ({number}): ", self.declared)
+            Reader(
+                self.table,
+                each.value,
+                self.headers,
+                self.unfound,
+                f"{self.where}{place} ({number}): ",
+                self.declared,
+                whole,
+            )
             for number, each in enumerate(found, 1)
         ]
 
@@ -138,18 +156,28 @@ class Reader:
         return read_as(found[0], lambda value: _unix(value, milliseconds=form == "unix_ms"), f"a time as {form}")
 
     def amount(self, name: str, field: Any, currency: str) -> int | None:
-        """An amount in our minor units, the sum where there are several."""
-        found = self.find(name, field)
-        if not found:
-            return None
-        unit, negate = self.table.amounts, False
+        """An amount in our minor units, the sum where there are several; with what the field adds to it and takes off."""
+        unit, negate, terms = self.table.amounts, False, [(1, self.find(name, field))]
         if isinstance(field, Value):
             unit, negate = unit if field.unit is UNSET else field.unit, field.negate
+            for sign, more in ((1, field.plus), (-1, field.minus)):
+                terms += [] if more is UNSET else [(sign, self._at(place)) for place in more]
+        found = [each for _, values in terms for each in values]
+        if not found:
+            return None
         read = self._minor if unit == "minor" else self._major
         expected = f"an amount in {unit} units, such as {'4990' if unit == 'minor' else '49.90'}"
-        total = sum(read_as(each, lambda value: read(value, currency), expected) for each in found)
+        total = sum(
+            sign * read_as(each, lambda value: read(value, currency), expected)
+            for sign, values in terms
+            for each in values
+        )
         total = -total if negate else total
         if not 0 <= total <= money.AMOUNT_MINOR_MAX:
+            if len(found) > 1:
+                raise Unreadable(
+                    "wrong_value", f"{name} adds up to {total} (in minor units): an amount of 0 or more is expected"
+                )
             hint = "; `negate` turns the sign" if total < 0 else ""
             raise _wrong(found[0], f"an amount of 0 or more is expected{hint}")
         return total
