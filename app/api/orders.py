@@ -103,6 +103,7 @@ class CandidateShown(BaseModel):
         default=None, description="What the shop system calls the code (`promo_…`), where the order named it so."
     )
     click_id: str | None
+    bound_by: str | None = Field(default=None, description="Of `bound`: the customer's first order.")
     occurred_at: Moment | None
     collaboration_id: str | None
     influencer_id: str | None
@@ -195,6 +196,11 @@ class ConversionSummary(BaseModel):
     origin: Literal["first", "renewal", "unknown"] = Field(
         description="Of a subscription's order: its `first`, or a `renewal`; `unknown` where nobody said so."
     )
+    customer_is_new: bool | None = Field(
+        default=None,
+        description="Whether the customer was new: as somebody stated it, else whether no earlier order of theirs is known; null when nobody knows the "
+        "customer, and in answers to a report that does not state it.",
+    )
     test: bool
     flags: list[str] = Field(
         description="What should be looked at: `amount_disagreement`, `changed_after_lock`, `refund_over_order`, `unsigned`, `over_cap` … "
@@ -240,7 +246,14 @@ def _attribution(decision: Mapping[str, Any]) -> AttributionShown:
         **_decided(decision),
         now=None if now is None else AttributionNow(**_decided(now)),
         candidates=[
-            CandidateShown(**{**each, **_ids_of(each), "click_id": _click(each["click_id"])})
+            CandidateShown(
+                **{
+                    **each,
+                    **_ids_of(each),
+                    "click_id": _click(each["click_id"]),
+                    "bound_by": _shown("conversion", each.get("bound_by")),
+                }
+            )
             for each in decision["candidates"]
         ],
     )

@@ -11,14 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.fields import Given, Moment
 from app.database.tables import policy
-from app.domain.attribution import CLICK_WINDOW_DAYS_MAX, HOLD_DAYS_MAX, read_policy
+from app.domain.attribution import (
+    BOUND_MONTHS_MAX,
+    BOUND_ORDERS_MAX,
+    CLICK_WINDOW_DAYS_MAX,
+    HOLD_DAYS_MAX,
+    read_policy,
+)
 from app.errors import Invalid
 
 ModelName = Literal["last", "first", "linear", "position"]
-MethodName = Literal["code", "click", "visitor"]
+MethodName = Literal["code", "click", "visitor", "customer", "bound"]
 Days = Annotated[int, Strict(), Field(ge=0, le=CLICK_WINDOW_DAYS_MAX)]
 SelfReferralRule = Literal["flag", "withhold"]
 ArchivedRule = Literal["earn", "stop"]
+BoundMonths = Annotated[int, Strict(), Field(ge=0, le=BOUND_MONTHS_MAX)]
+BoundOrders = Annotated[int, Strict(), Field(ge=0, le=BOUND_ORDERS_MAX)]
 HoldDays = Annotated[int, Strict(), Field(ge=0, le=HOLD_DAYS_MAX)]
 
 
@@ -30,7 +38,9 @@ class PolicyGiven(Given):
         default=None, description="A click older than that explains nothing. 30 by default."
     )
     precedence: Annotated[list[MethodName], Field(min_length=1)] | None = Field(
-        default=None, description="The strongest first; what is left out is off. Code, click, visitor by default."
+        default=None,
+        description="The strongest first; what is left out is off. Code, click, visitor by default. `customer` (clicks that the customer's earlier "
+        "orders lead to) and `bound` (whoever was credited with the customer's first order; it stands last) hold where the brand's policy names them.",
     )
     hold_days: HoldDays | None = Field(
         default=None,
@@ -44,6 +54,14 @@ class PolicyGiven(Given):
         default=None,
         description="Whether links and codes of an archived influencer go on earning; `stop`: not by clicks and orders from then on.",
     )
+    bound_months: BoundMonths | None = Field(
+        default=None,
+        description="For how many months after the first order a customer is `bound`; 0: without end. 12 by default.",
+    )
+    bound_orders: BoundOrders | None = Field(
+        default=None,
+        description="For how many orders after the first a customer is `bound`; 0, the default: for any number.",
+    )
 
 
 class PolicyShown(BaseModel):
@@ -55,6 +73,8 @@ class PolicyShown(BaseModel):
     hold_days: int
     self_referral: str
     archived_influencers: str
+    bound_months: int
+    bound_orders: int
     version: int = Field(description="0: the defaults of the service, nothing was ever set here.")
 
 
@@ -65,7 +85,9 @@ class PolicyVersion(PolicyShown):
     created_at: Moment
 
 
-PLAIN_RULES = ("model", "click_window_days", "hold_days", "self_referral", "archived_influencers")
+PLAIN_RULES = (
+    "model", "click_window_days", "hold_days", "self_referral", "archived_influencers", "bound_months", "bound_orders",
+)  # fmt: skip
 
 
 def show_policy(version: int | None, rules: Mapping[str, object] | None) -> PolicyShown:

@@ -383,6 +383,13 @@ conversion = brand_table(
     brand_key(),
     sa.Index(None, "brand_id", "root_id"),
     sa.Index("ix_conversion_occurred", "brand_id", "occurred_at", "id"),
+    sa.Index(
+        "ix_conversion_customer",
+        "brand_id",
+        "customer_key",
+        "occurred_at",
+        postgresql_where=sa.text("customer_key IS NOT NULL"),
+    ),
     # Nearly every order has none.
     sa.Index("ix_conversion_claims", "brand_id", "occurred_at", postgresql_where=sa.text("claims <> '{}'")),
     sa.Index("ix_conversion_locks", "brand_id", "locks_at", postgresql_where=sa.text("locks_at IS NOT NULL")),

@@ -1,14 +1,16 @@
 """Which collaboration an order belongs to, and why: `decide(touches, conversion, policies) -> Decision`. Pure and replayable.
 
-A touch is anything that may explain the order: a code typed at the checkout, a click the order names, a click of the visitor it names. Each is
+A touch is anything that may explain the order: a code typed at the checkout, a click the order names, a click of the visitor it names, and by
+policy what the customer's earlier orders say. Each is
 judged on its own (window, dates, owner). Of the eligible ones only those of the highest trust rank compete (trust.py): the strongest method among
 them takes the order, and the policy's model divides it among that method's touches. Every touch is returned as a candidate with the reason it won or
 lost; nothing is dropped.
 """
 
+from calendar import monthrange
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from itertools import product
@@ -30,16 +32,28 @@ CLICK_WINDOW_DAYS_MAX = 365
 VISITOR_CLICKS_MAX = 100
 """Clicks of one visitor that are looked at, newest first; a visitor with more is a machine."""
 HOLD_DAYS_MAX = 3_650
+BOUND_MONTHS_MAX = 120
+"""Longest time for which a policy binds a customer, in calendar months."""
+BOUND_ORDERS_MAX = 1_000
+"""Greatest number of later orders for which a policy binds a customer."""
 WEIGHT_BP = 10_000
 WHOLE = Fraction(1)
 
 
 class Method(StrEnum):
-    """Ways in which a touch explains an order, the most certain first."""
+    """Ways in which a touch explains an order, the most certain first. The last two only where the brand's policy names them."""
 
     CODE = "code"
     CLICK = "click"
     VISITOR = "visitor"
+    # A click that trusted reports of the customer's earlier orders lead to.
+    CUSTOMER = "customer"
+    # The customer's first order: it binds them to whoever was credited with it.
+    BOUND = "bound"
+
+
+FOLLOWING = (Method.CUSTOMER, Method.BOUND)
+"""Methods that look at other orders of the customer."""
 
 
 class AttributionStatus(StrEnum):
@@ -57,6 +71,7 @@ class Reason(StrEnum):
     # Candidates with credit, and attributed orders.
     CODE_OWNER = "code_owner"
     TOUCH_MODEL = "touch_model"
+    CUSTOMER_BOUND = "customer_bound"
     # Eligible candidates that lost to a better one.
     OUTRANKED = "outranked"
     # Candidates that are not eligible.
@@ -71,6 +86,7 @@ class Reason(StrEnum):
     OWNER_NOT_INVOLVED = "owner_not_involved"
     OWNER_NOT_WINNER = "owner_not_winner"
     METHOD_OFF = "method_off"
+    BINDING_ENDED = "binding_ended"
     SELF_REFERRAL = "self_referral"
     INFLUENCER_ARCHIVED = "influencer_archived"
     UNSIGNED = "unsigned"
@@ -107,14 +123,16 @@ class ArchivedInfluencers(StrEnum):
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False):
-    """One code or click with all that was found about it, as of the time of the order.
+    """One code, click or binding with all that was found about it, as of the time of the order.
 
-    id: of the click (even if it is unknown) or of the code's assignment. signal: the order's own text, the code folded, the click as a UUID.
+    id: of the click (even if it is unknown), of the code's assignment, or of the first order that binds. signal: the order's own text, the code
+    folded, the click as a UUID; of a binding its collaboration.
     shown: a code as people write it; '' for clicks. alias: the shop system's name of the code, where the order used that.
-    occurred_at: time of the click; for a code the order's own; None for an unknown click.
+    occurred_at: time of the click or of the first order; for a code the order's own; None for an unknown click.
     collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
     owner_keys: by which orders know the influencer as a customer; owner_archived_at: since when the influencer is in the archive.
     rank: of the surest report that names it; withheld: why it is never used, or None.
+    share: of a binding, what part of the first order the collaboration had; nth: the place of this order among the later ones, from 1.
     """
 
     method: Method
@@ -137,11 +155,16 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     alias: str | None = None
     owner_keys: Sequence[str] | None = None
     owner_archived_at: datetime | None = None
+    share: Fraction | None = None
+    nth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How credit is given, and how long an approved order is held before it is locked. version: of the row it came from, 0 for the defaults."""
+    """How credit is given, and how long an approved order is held before it is locked. version: of the row it came from, 0 for the defaults.
+
+    bound_months, bound_orders: how long a customer is bound, where `precedence` names that; 0: without end.
+    """
 
     version: int = 0
     model: str = "last"
@@ -150,13 +173,18 @@ class Policy:
     hold_days: int = 30
     self_referral: SelfReferral = SelfReferral.FLAG
     archived_influencers: ArchivedInfluencers = ArchivedInfluencers.EARN
+    bound_months: int = 12
+    bound_orders: int = 0
+
+
+DEFAULT_POLICY = Policy()
 
 
 @dataclass(frozen=True, slots=True)
 class Policies:
     """The policies in force at the time of the order: the brand's own, and those of its campaigns that have one."""
 
-    brand: Policy = Policy()
+    brand: Policy = DEFAULT_POLICY
     campaigns: Mapping[UUID, Policy] = field(default_factory=dict)
 
     def of(self, campaign_id: UUID | None) -> Policy:
@@ -244,30 +272,36 @@ def read_policy(rules: Mapping[str, object], version: int = 0) -> Policy:
 
     Raises ValueError beginning with the name of the rule at fault.
     """
-    defaults = Policy()
-    model = rules.get("model", defaults.model)
+    model = rules.get("model", DEFAULT_POLICY.model)
     if not isinstance(model, str) or model not in MODELS:
         raise ValueError(f"model: one of {', '.join(MODELS)}")
-    days = rules.get("click_window_days", defaults.click_window_days)
-    if isinstance(days, bool) or not isinstance(days, int) or not 0 <= days <= CLICK_WINDOW_DAYS_MAX:
-        raise ValueError(f"click_window_days: a whole number from 0 to {CLICK_WINDOW_DAYS_MAX}")
-    precedence = rules.get("precedence", defaults.precedence)
+    days = _count(rules, "click_window_days", CLICK_WINDOW_DAYS_MAX)
+    precedence = rules.get("precedence", DEFAULT_POLICY.precedence)
     if not isinstance(precedence, list | tuple) or not precedence or not set(precedence) <= set(Method):
         raise ValueError(f"precedence: a list of {', '.join(Method)}, the strongest first")
     if len(set(precedence)) < len(precedence):
         raise ValueError("precedence: names a method twice")
-    hold_days = rules.get("hold_days", defaults.hold_days)
-    if isinstance(hold_days, bool) or not isinstance(hold_days, int) or not 0 <= hold_days <= HOLD_DAYS_MAX:
-        raise ValueError(f"hold_days: a whole number from 0 to {HOLD_DAYS_MAX}")
+    if Method.BOUND in precedence[:-1]:
+        raise ValueError("precedence: bound stands last")
     return Policy(
         version,
         model,
         days,
         tuple(Method(name) for name in precedence),
-        hold_days,
+        _count(rules, "hold_days", HOLD_DAYS_MAX),
         _choice(rules, "self_referral", SelfReferral),
         _choice(rules, "archived_influencers", ArchivedInfluencers),
+        _count(rules, "bound_months", BOUND_MONTHS_MAX),
+        _count(rules, "bound_orders", BOUND_ORDERS_MAX),
     )
+
+
+def _count(rules: Mapping[str, object], name: str, most: int) -> int:
+    """The rule of this name, which is a whole number up to `most`."""
+    found = rules.get(name, getattr(DEFAULT_POLICY, name))
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= most:
+        raise ValueError(f"{name}: a whole number from 0 to {most}")
+    return found
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -328,7 +362,12 @@ def _fault(touch: Touch, conversion: OrderToDecide, policies: Policies) -> Reaso
     """The reason why this touch on its own cannot explain the order, or None."""
     if touch.withheld is not None:
         return Reason(touch.withheld)
-    fault = _code_fault(touch, conversion) if touch.method is Method.CODE else _click_fault(touch, conversion, policies)
+    if touch.method is Method.CODE:
+        fault = _code_fault(touch, conversion)
+    elif touch.method is Method.BOUND:
+        fault = _binding_fault(touch, conversion, policies.of(touch.campaign_id))
+    else:
+        fault = _click_fault(touch, conversion, policies)
     if fault is not None:
         return fault
     # As of the touch: a campaign that is over still gets the orders of clicks made while it ran.
@@ -343,7 +382,8 @@ def _owner_fault(touch: Touch, conversion: OrderToDecide, policy: Policy) -> Rea
         return Reason.SELF_REFERRAL
     # As of the touch, like the campaign's dates: a click from before the archive still counts.
     stops = policy.archived_influencers is ArchivedInfluencers.STOP
-    if stops and not _within(touch.occurred_at, None, touch.owner_archived_at):
+    moment = conversion.occurred_at if touch.method is Method.BOUND else touch.occurred_at
+    if stops and not _within(moment, None, touch.owner_archived_at):
         return Reason.INFLUENCER_ARCHIVED
     return None
 
@@ -378,6 +418,21 @@ def _click_fault(touch: Touch, conversion: OrderToDecide, policies: Policies) ->
     return None
 
 
+def _binding_fault(touch: Touch, conversion: OrderToDecide, policy: Policy) -> Reason | None:
+    assert touch.occurred_at is not None
+    assert touch.nth is not None
+    is_late = policy.bound_months > 0 and conversion.occurred_at >= months_after(touch.occurred_at, policy.bound_months)
+    return Reason.BINDING_ENDED if is_late or 0 < policy.bound_orders < touch.nth else None
+
+
+def months_after(moment: datetime, months: int) -> datetime:
+    """This moment so many calendar months later, in UTC; on the last day of a month that has no such day."""
+    moment = moment.astimezone(UTC)
+    year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
+    day = min(moment.day, monthrange(year, month + 1)[1])
+    return moment.replace(year=year, month=month + 1, day=day)
+
+
 def _within(moment: datetime | None, starts_at: datetime | None, ends_at: datetime | None) -> bool:
     assert moment is not None
     return (starts_at is None or starts_at <= moment) and (ends_at is None or moment < ends_at)
@@ -408,7 +463,7 @@ def _award_among(eligible: Sequence[Touch], rank: Rank, policy: Policy, withheld
     clicks = [
         [touch for touch in eligible if touch.method is method and touch.rank >= min(rank, Rank.PROOF)]
         for method in policy.precedence
-        if method is not Method.CODE
+        if method not in (Method.CODE, Method.BOUND)
     ]
     involved = {touch.influencer_id for tier in clicks for touch in tier}
     tiers = [tier for tier in clicks if tier]
@@ -427,9 +482,18 @@ def _award_among(eligible: Sequence[Touch], rank: Rank, policy: Policy, withheld
         if method is Method.CODE and codes:
             return ((_with_link(codes[0], eligible, policy), WHOLE),)
         tier = [touch for touch in eligible if touch.method is method and touch.rank is rank]
+        if tier and method is Method.BOUND:
+            return _as_first(tier)
         if tier and method is not Method.CODE:
             return _by_model(tier, policy)
     return ()
+
+
+def _as_first(bindings: Sequence[Touch]) -> Winners:
+    """The first order's shares; without those that are not eligible the others keep their proportions."""
+    shares = sorted(((touch, touch.share or WHOLE) for touch in bindings), key=lambda each: each[0].signal)
+    total = sum((share for _, share in shares), Fraction(0))
+    return tuple((touch, share / total) for touch, share in shares)
 
 
 def _with_link(code: Touch, eligible: Sequence[Touch], policy: Policy) -> Touch:
@@ -483,7 +547,7 @@ def _share(outcome: _Outcome, net_minor: int | None) -> tuple[Credit, ...]:
 
 
 def _won(method: Method) -> Reason:
-    return Reason.CODE_OWNER if method is Method.CODE else Reason.TOUCH_MODEL
+    return {Method.CODE: Reason.CODE_OWNER, Method.BOUND: Reason.CUSTOMER_BOUND}.get(method, Reason.TOUCH_MODEL)
 
 
 def _candidates(judged: Judged, outcome: _Outcome, policy: Policy) -> tuple[Candidate, ...]:

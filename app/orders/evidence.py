@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from app.domain import ids
 from app.domain.attribution import (
     CLICK_WINDOW_DAYS_MAX,
+    FOLLOWING,
     LATE_CLICK_MAX,
     VISITOR_CLICKS_MAX,
     CreditPolicy,
@@ -24,7 +25,9 @@ from app.domain.attribution import (
 )
 from app.domain.folding import Order
 from app.domain.orders import read_click
-from app.domain.signals import Support, surer
+from app.domain.signals import TRUSTED, Support, surer
+from app.domain.trust import Rank
+from app.orders.customers import read_bindings, read_named
 
 log = logging.getLogger("ariane.intake")
 
@@ -65,11 +68,17 @@ SELECT scope_id, version, effective_from, rules FROM policy WHERE brand_id = $1 
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What deciding one order needs beside the order itself. capped: the caps of the codes it redeems, or has redeemed so far."""
+    """What deciding one order needs beside the order itself.
+
+    capped: the caps of the codes it redeems, or has redeemed so far. follows: some policy of the brand looks at other orders of the customer;
+    is_drawn_in: these name a click or visitor that this order was not known by.
+    """
 
     touches: tuple[Touch, ...]
     policies: Policies
     capped: Mapping[str, int]
+    follows: bool = False
+    is_drawn_in: bool = False
 
 
 async def collect(
@@ -78,11 +87,13 @@ async def collect(
     orders: Mapping[UUID, Order],
     codes: Mapping[str, Sequence[asyncpg.Record]],
     redeemed: Mapping[UUID, Sequence[str]],
+    shops: Mapping[UUID, tuple[str, str]],
 ) -> dict[UUID, Evidence]:
-    """The evidence for each of these orders, none of them a stub. At most three statements, fewer where nothing is named.
+    """The evidence for each of these orders, none of them a stub. At most three statements, fewer where nothing is named, and more only where the
+    brand's policy looks at other orders of the customer.
 
     codes: those that they name or have redeemed (codes.py). redeemed: the codes of each order so far, by its id: a code that it no longer redeems
-    has room under its cap again.
+    has room under its cap again. shops: of each order, with its kind.
     """
     caps = {code: rows[0]["max_redemptions"] for code, rows in codes.items() if rows[0]["max_redemptions"] is not None}
     named = {key: _named_clicks(order) for key, order in orders.items()}
@@ -93,14 +104,65 @@ async def collect(
     touches = {key: _touches(order, codes, clicks, named[key], visited.get(key, {})) for key, order in orders.items()}
     campaigns = {touch.campaign_id for each in touches.values() for touch in each if touch.campaign_id is not None}
     policies = await _read_policies(connection, brand_id, campaigns)
+    drawn_in: set[UUID] | None = None
+    if any(method in _rules(row).get("precedence", ()) for row in policies.get(brand_id, ()) for method in FOLLOWING):  # type: ignore[operator]
+        touches, drawn_in = await _follow_customers(connection, brand_id, orders, shops, policies[brand_id], touches)
+        more = {touch.campaign_id for each in touches.values() for touch in each if touch.campaign_id is not None}
+        policies |= await _read_policies(connection, brand_id, more - campaigns)
+        campaigns |= more
     return {
         key: Evidence(
             touches[key],
             _in_force(policies, brand_id, campaigns, order.occurred_at),
             {code: caps[code] for code in (*order.codes, *redeemed[key]) if code in caps},
+            drawn_in is not None,
+            drawn_in is not None and key in drawn_in,
         )
         for key, order in orders.items()
     }
+
+
+async def _follow_customers(
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    orders: Mapping[UUID, Order],
+    shops: Mapping[UUID, tuple[str, str]],
+    policies: Sequence[asyncpg.Record],
+    touches: Mapping[UUID, tuple[Touch, ...]],
+) -> tuple[dict[UUID, tuple[Touch, ...]], set[UUID]]:
+    """The touches of these orders with those that other orders of their customers add, where the brand's policy at the time asks for them; and the
+    orders that these add a name to.
+    """
+    asked: dict[Method, dict[UUID, Order]] = {method: {} for method in FOLLOWING}
+    for key, order in orders.items():
+        for method in _in_force({brand_id: policies}, brand_id, (), order.occurred_at).brand.precedence:
+            if method in asked:
+                asked[method][key] = order
+    named, drawn_in = await read_named(connection, brand_id, asked[Method.CUSTOMER])
+    landed = await _read_landed(
+        connection,
+        brand_id,
+        orders,
+        [
+            (key, visitor_id, click_id, TRUSTED)
+            for key, each in named.items()
+            for visitor_id, click_id in (*((v, None) for v in each.visitors), *((None, k) for k in each.clicks))
+        ],
+    )
+    click_ids = {key: {*each.clicks, *landed.get(key, ())} for key, each in named.items()}
+    clicks = await _read_clicks(connection, brand_id, set().union(*click_ids.values()))
+    bindings = await read_bindings(connection, brand_id, asked[Method.BOUND], shops)
+    found = {}
+    for key, each in touches.items():
+        # A click of the order's own that only unsigned reports name is one of the customer's all the same.
+        own = {touch.id for touch in each if touch.rank is Rank.TRUSTED and touch.withheld is None}
+        followed = [
+            Touch(Method.CUSTOMER, str(click_id), **clicks[click_id])
+            for click_id in sorted(click_ids.get(key, ()))
+            if click_id in clicks and click_id not in own
+        ]
+        found[key] = (*each, *followed, *bindings.get(key, ()))
+    return found, drawn_in
 
 
 def _touches(
@@ -192,22 +254,37 @@ async def _read_visitors(
     """Clicks of the visitors that orders name, and of those who landed with the clicks that orders name, each with the surest support; no older than
     the longest window.
     """
-    asked: list[tuple[str | None, UUID | None, UUID, UUID]] = []
-    asking: list[tuple[UUID, Support]] = []
+    asking: list[Landed] = []
     for key, order in orders.items():
-        assert order.occurred_at is not None
-        visitors = [(order.signals.visitor_id, None, order.signals.visitor)] if order.signals.visitor_id else []
-        landed = [(None, touch.id, Support(touch.rank)) for touch in named[key] if touch.id and touch.withheld is None]
-        if visitors or landed:
-            floor = ids.floor_at(order.occurred_at - timedelta(days=CLICK_WINDOW_DAYS_MAX))
-            ceiling = ids.floor_at(order.occurred_at + LATE_CLICK_MAX)
-            for visitor_id, landed_with, support in (*visitors, *landed):
-                asked.append((visitor_id, landed_with, floor, ceiling))
-                asking.append((key, support))
+        if order.signals.visitor_id:
+            asking.append((key, order.signals.visitor_id, None, order.signals.visitor))
+        asking += [
+            (key, None, touch.id, Support(touch.rank)) for touch in named[key] if touch.id and touch.withheld is None
+        ]
+    return await _read_landed(connection, brand_id, orders, asking)
+
+
+Landed = tuple[UUID, str | None, UUID | None, Support]
+"""An order, a visitor or a click that somebody landed with, and how surely that is about the order."""
+
+
+async def _read_landed(
+    connection: asyncpg.Connection, brand_id: UUID, orders: Mapping[UUID, Order], asking: Sequence[Landed]
+) -> dict[UUID, dict[UUID, Support]]:
+    """By order, the clicks of these visitors with the surest support; no older than the longest window."""
+    asked: list[tuple[str | None, UUID | None, UUID, UUID]] = []
+    bounds: dict[UUID, tuple[UUID, UUID]] = {}
+    for key, visitor_id, landed_with, _ in asking:
+        if key not in bounds:
+            occurred_at = orders[key].occurred_at
+            assert occurred_at is not None
+            floor = ids.floor_at(occurred_at - timedelta(days=CLICK_WINDOW_DAYS_MAX))
+            bounds[key] = floor, ids.floor_at(occurred_at + LATE_CLICK_MAX)
+        asked.append((visitor_id, landed_with, *bounds[key]))
     found: dict[UUID, dict[UUID, Support]] = {}
     if asked:
         for row in await connection.fetch(VISITORS, brand_id, *zip(*asked, strict=True), VISITOR_CLICKS_MAX):
-            key, support = asking[row["number"] - 1]
+            key, _, _, support = asking[row["number"] - 1]
             clicks = found.setdefault(key, {})
             clicks[row["click_id"]] = surer(clicks.get(row["click_id"], support), support)
     return found

@@ -16,7 +16,7 @@ from app.domain.statuses import STUB
 # After `root_id` the columns of `Root`.
 LOCK = """
 SELECT root_id, id, shop, kind, order_id, created_at, primary_ref, status, status_reason, digest, codes, taken_apart,
-    claims, (occurred_at AT TIME ZONE 'UTC')::date
+    claims, (occurred_at AT TIME ZONE 'UTC')::date, customer_key, occurred_at
 FROM conversion
 WHERE brand_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE
 """
@@ -52,7 +52,7 @@ class Root(msgspec.Struct, frozen=True):
     """The row that stands for an order, as read under its lock.
 
     codes: the codes it has redeemed so far, and those of the orders just merged into it. claims: likewise what has claimed it by number alone, with
-    the day. unwritten: named in this transaction, its row is still to be written.
+    the day; known_as: its customer and time, and those of the orders just merged into it. unwritten: named in this transaction, its row is still to be written.
     """
 
     id: UUID
@@ -67,6 +67,7 @@ class Root(msgspec.Struct, frozen=True):
     codes: Sequence[str] = ()
     taken_apart: bool = False
     claims: Sequence[Claim] = ()
+    known_as: Sequence[tuple[str, datetime]] = ()
     unwritten: bool = False
 
     @property
@@ -112,8 +113,9 @@ async def lock_rows(
         assert len(rows) == len(wanted), "an order's row has gone"
         for row in rows:
             # Read after the wait for the lock, so that a merge we waited for is followed.
-            root_id, *columns, day = row
+            root_id, *columns, day, customer_key, occurred_at = row
             columns[-1] = [(touch, day) for touch in columns[-1]]
+            columns.append(() if customer_key is None or occurred_at is None else ((customer_key, occurred_at),))
             root = Root(*columns)
             parent[root.id] = root_id
             if root.id == root_id:
@@ -142,6 +144,7 @@ async def merge(
             digest=None if survivor.digest is None and gone.digest is None else b"",
             codes=(*survivor.codes, *gone.codes),
             claims=(*survivor.claims, *gone.claims),
+            known_as=(*survivor.known_as, *gone.known_as),
             primary_ref=survivor.primary_ref or gone.primary_ref,
         )
     return roots

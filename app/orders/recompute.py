@@ -20,7 +20,8 @@ from app.domain.trust import DEFAULT_RULES, PixelSignals, TrustRules
 from app.orders.caps import OVER_CAP, mark_over_cap
 from app.orders.claims import NO_CLAIMS, count_claims
 from app.orders.codes import as_reported, name_codes, read_codes
-from app.orders.evidence import collect
+from app.orders.customers import later_orders
+from app.orders.evidence import Evidence, collect
 from app.orders.facts import OrderFacts, read_facts
 from app.orders.locks import Root, name_stubs, write_stubs
 from app.orders.queue import enqueue, enqueue_later
@@ -102,7 +103,9 @@ async def recompute_orders(
         orders |= await name_codes(connection, brand_id, judged, codes)
     for key, made in claims.made.items():
         orders[key] = replace(orders[key], claims=made, claims_withheld=claims.withheld.get(key, ()))
-    evidence = await collect(connection, brand_id, orders, codes.rows, redeemed)
+    evidence = await collect(
+        connection, brand_id, orders, codes.rows, redeemed, {root.id: (root.shop, root.kind) for root in roots}
+    )
     currency = ""
     if any(order.currency is None for order in orders.values()):
         currency = await connection.fetchval(BRAND_CURRENCY, brand_id)
@@ -123,9 +126,36 @@ async def recompute_orders(
     again = {each.root.id for each in changed if each.root.id in claims.made} | claims.claimants
     if is_reported:
         again |= {each.root.id for each in changed if evidence[each.root.id].touches or orders[each.root.id].visitor_id}
+    again |= await _follow(connection, brand_id, roots, states, evidence, is_reported=is_reported)
     await enqueue(connection, brand_id, again)
     await enqueue_later(connection, brand_id, {each.root.id: each.waits_until for each in changed if each.waits_until})
     return states
+
+
+async def _follow(
+    connection: asyncpg.Connection,
+    brand_id: UUID,
+    roots: Sequence[Root],
+    states: Mapping[UUID, OrderState],
+    evidence: Mapping[UUID, Evidence],
+    *,
+    is_reported: bool,
+) -> set[UUID]:
+    """Enqueues the later orders of the customers of these orders, who were known before or are known now; which of these orders are to be decided
+    once more themselves. Nothing where no policy follows customers.
+    """
+    if not any(each.follows for each in evidence.values()):
+        return set()
+    known: set[tuple[UUID, str, datetime]] = set()
+    for root in roots:
+        state = states[root.id]
+        if is_reported or state.changed or state.decision is None:
+            known |= {(root.id, *before) for before in root.known_as}
+            if state.order.customer_key is not None and state.order.occurred_at is not None:
+                known.add((root.id, state.order.customer_key, state.order.occurred_at))
+    await enqueue(connection, brand_id, await later_orders(connection, brand_id, known), at_once=True)
+    reported = {key for key in evidence if is_reported and states[key].order.customer_key is not None}
+    return reported | {key for key, each in evidence.items() if each.is_drawn_in}
 
 
 FOUND = """

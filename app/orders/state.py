@@ -152,11 +152,13 @@ def _decided(decision: Decision) -> dict[str, Any]:
 def _candidate(candidate: Candidate) -> dict[str, Any]:
     touch = candidate.touch
     is_code = touch.method is attribution.Method.CODE
+    is_bound = touch.method is attribution.Method.BOUND
     return {
         **_owner(touch),
+        **({"bound_by": touch.id} if is_bound else {}),
         "code": touch.shown if is_code else None,
         "code_alias": touch.alias,
-        "click_id": None if is_code else touch.signal,
+        "click_id": None if is_code or is_bound else touch.signal,
         "occurred_at": touch.occurred_at,
         "eligible": candidate.eligible,
         "reason": candidate.reason,

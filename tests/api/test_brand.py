@@ -24,6 +24,8 @@ async def test_a_brand_reads_and_changes_itself(as_alice: AsyncClient, as_charli
         "precedence": ["code", "click", "visitor"],
         "self_referral": "flag",
         "archived_influencers": "earn",
+        "bound_months": 12,
+        "bound_orders": 0,
         "version": 0,
     }
     change = {

@@ -31,6 +31,8 @@ async def test_a_campaign_takes_the_brands_currency_and_shows_its_policy(as_alic
         "precedence": ["code", "click", "visitor"],
         "self_referral": "flag",
         "archived_influencers": "earn",
+        "bound_months": 12,
+        "bound_orders": 0,
         "version": 1,
     }
     assert (await as_alice.get(f"/v1/campaigns/{made['id']}")).json() == made

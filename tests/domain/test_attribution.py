@@ -1,7 +1,10 @@
 """Who gets an order: worked vectors, the precedence table, windows, ties, and what always holds."""
 
+import dataclasses
+import random
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -25,6 +28,7 @@ from app.domain.attribution import (
     SelfReferral,
     Touch,
     decide,
+    months_after,
     read_policy,
 )
 from app.domain.trust import Rank, Withheld
@@ -87,11 +91,11 @@ def reasons(decision: Decision) -> dict[str, tuple[bool, Reason]]:
 def test_the_words_that_a_client_may_read_are_these() -> None:
     words = {each.__name__: " ".join(each) for each in (Method, AttributionStatus, Reason, CreditPolicy)}
     assert words == {
-        "Method": "code click visitor",
+        "Method": "code click visitor customer bound",
         "AttributionStatus": "attributed unattributed pending_click",
         "Reason": (
-            "code_owner touch_model outranked expired_window click_after_order campaign_not_active code_inactive code_unassigned"
-            " unknown_code unknown_click never_credited owner_not_involved owner_not_winner method_off self_referral influencer_archived"
+            "code_owner touch_model customer_bound outranked expired_window click_after_order campaign_not_active code_inactive code_unassigned"
+            " unknown_code unknown_click never_credited owner_not_involved owner_not_winner method_off binding_ended self_referral influencer_archived"
             " unsigned outside_pixel_window codes_listed pixels_off"
             " too_many_claims no_signal waiting_for_click"
         ),
@@ -423,6 +427,116 @@ def test_an_archived_influencer_goes_on_earning_unless_the_policy_says_stop() ->
     assert winners(decided(code(LEA, **gone), code(MAX, **gone, text="MAX5"), policies=own)) == [(Method.CODE, MAX)]
 
 
+# ── Bound customers, and clicks of their earlier orders ──────────────────────────────────────────────────────────────
+
+FOLLOWING_ALL = Policy(precedence=(*Policy().precedence, Method.CUSTOMER, Method.BOUND))
+FOLLOWING = Policies(FOLLOWING_ALL)
+
+
+def bound(owner: UUID, *, days: float = 40, share: Fraction = Fraction(1), nth: int = 1, **fields: object) -> Touch:
+    """The first order of the customer, so many days ago, with which this influencer was credited."""
+    values = {"collaboration_id": owner, "influencer_id": owner, "campaign_id": owner, **fields}
+    at = ORDERED - timedelta(days=days)
+    return Touch(Method.BOUND, str(owner), "", uid(70), at, share=share, nth=nth, **values)  # type: ignore[arg-type]
+
+
+def test_a_binding_is_ranked_last_and_clicks_of_earlier_orders_before_it() -> None:
+    touches = [bound(LEA), click(MAX, method=Method.CUSTOMER), click(uid(3), days=9, method=Method.VISITOR)]
+    assert winners(decided(*touches, policies=FOLLOWING)) == [(Method.VISITOR, uid(3))]
+    assert winners(decided(*touches[:2], policies=FOLLOWING)) == [(Method.CUSTOMER, MAX)]
+    alone = decided(bound(LEA), code(None), policies=FOLLOWING)
+    assert (winners(alone), alone.reason) == ([(Method.BOUND, LEA)], Reason.CUSTOMER_BOUND)
+    assert reasons(decided(*touches[:2]))[str(LEA)] == (False, Reason.METHOD_OFF)
+
+
+def test_a_binding_beats_no_trusted_click_and_is_moved_by_no_unsigned_one() -> None:
+    for rank in (Rank.PROOF, Rank.NUMBER):
+        assert winners(decided(bound(LEA), click(MAX, rank=rank), policies=FOLLOWING)) == [(Method.BOUND, LEA)]
+    assert winners(decided(bound(LEA), click(MAX), policies=FOLLOWING)) == [(Method.CLICK, MAX)]
+
+
+def test_a_binding_is_no_click_that_a_code_could_rest_on() -> None:
+    for credit_policy, reason in (
+        (CreditPolicy.IF_INVOLVED, Reason.OWNER_NOT_INVOLVED),
+        (CreditPolicy.IF_WINNER, Reason.OWNER_NOT_WINNER),
+    ):
+        decision = decided(code(MAX, policy=credit_policy), bound(MAX), policies=FOLLOWING)
+        assert reasons(decision)["LEA10"] == (False, reason)
+        assert winners(decision) == [(Method.BOUND, MAX)]
+
+
+@pytest.mark.parametrize(
+    ("touch", "rules", "expected"),
+    [
+        (bound(LEA, nth=2), {"bound_orders": 2}, True),
+        (bound(LEA, nth=3), {"bound_orders": 2}, False),
+        (bound(LEA, days=30, nth=999), {"bound_months": 1}, True),
+        (bound(LEA, days=31), {"bound_months": 1}, False),
+        (bound(LEA, days=5_000), {"bound_months": 0}, True),
+        (bound(LEA, days=365), {}, False),
+        (bound(LEA, days=364), {}, True),
+        (bound(LEA, owner_archived_at=ORDERED), {"archived_influencers": ArchivedInfluencers.STOP}, False),
+        (bound(LEA, campaign_ends_at=ORDERED - timedelta(days=50)), {}, False),
+        (bound(LEA, campaign_ends_at=ORDERED - timedelta(days=30)), {}, True),
+    ],
+)
+def test_a_binding_ends(touch: Touch, rules: dict[str, Any], expected: bool) -> None:
+    decision = decided(touch, policies=Policies(dataclasses.replace(FOLLOWING_ALL, **rules)))
+    assert bool(decision.credits) is expected
+
+
+@pytest.mark.parametrize(
+    ("moment", "months", "expected"),
+    [
+        ((2026, 1, 31), 1, (2026, 2, 28)),
+        ((2027, 12, 31), 2, (2028, 2, 29)),
+        ((2026, 11, 22), 12, (2027, 11, 22)),
+        ((2026, 12, 1), 1, (2027, 1, 1)),
+        ((2026, 11, 30), 1, (2026, 12, 30)),
+    ],
+)
+def test_months_are_those_of_the_calendar(moment: tuple[int, ...], months: int, expected: tuple[int, ...]) -> None:
+    assert months_after(datetime(*moment, 9, tzinfo=UTC), months) == datetime(*expected, 9, tzinfo=UTC)  # type: ignore[misc]
+
+
+def test_bindings_keep_the_proportions_of_the_first_order_whatever_falls_away() -> None:
+    shares = {uid(number): Fraction(number, 10) for number in (2, 3, 5)}
+    touches = [bound(owner, share=share) for owner, share in shares.items()]
+    whole = decided(*touches, policies=FOLLOWING)
+    assert {credit.touch.influencer_id: credit.weight for credit in whole.credits} == shares
+    part = decided(*touches[:2], bound(uid(5), share=Fraction(1, 2), nth=2_000), policies=Policies(
+        dataclasses.replace(FOLLOWING_ALL, bound_orders=1_000)
+    ))  # fmt: skip
+    assert [credit.weight for credit in part.credits] == [Fraction(2, 5), Fraction(3, 5)]
+    assert sum(credit.net_minor or 0 for credit in part.credits) == 10_000
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(lambda owner, share: bound(uid(owner), share=Fraction(share, 7)), st.integers(1, 4), st.integers(1, 6)),
+            st.builds(lambda owner, days: click(uid(owner), days=days, method=Method.CUSTOMER), st.integers(1, 4), st.integers(1, 29)),
+            st.builds(lambda owner, rank: click(uid(owner), rank=rank), st.integers(1, 4), st.sampled_from([Rank.NUMBER, Rank.PROOF])),
+        ),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda touch: (touch.method, touch.signal),
+    ),
+    st.integers(-5_000, 10_000),
+    st.randoms(),
+)  # fmt: skip
+def test_whoever_follows_a_customer_gets_the_whole_order_and_no_unsigned_touch_changes_it(
+    touches: list[Touch], net: int, rng: random.Random
+) -> None:
+    decision = decided(*touches, policies=FOLLOWING, net=net)
+    assert sum(credit.weight for credit in decision.credits) == 1
+    assert sum(credit.net_minor or 0 for credit in decision.credits) == net
+    assert decided(*rng.sample(touches, len(touches)), policies=FOLLOWING, net=net) == decision
+    sure = [touch for touch in touches if touch.rank is Rank.TRUSTED]
+    if sure:
+        assert decided(*sure, policies=FOLLOWING, net=net).credits == decision.credits
+
+
 # ── Policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -470,9 +584,12 @@ def test_rules_fill_in_what_they_leave_out() -> None:
     [
         ({"model": "magic"}, "model: one of last, first, linear, position"),
         ({"click_window_days": -1}, "click_window_days: a whole number from 0 to 365"),
-        ({"precedence": ["luck"]}, "precedence: a list of code, click, visitor, the strongest first"),
+        ({"precedence": ["luck"]}, "precedence: a list of code, click, visitor, customer, bound, the strongest first"),
         ({"precedence": ["code", "code"]}, "precedence: names a method twice"),
         ({"hold_days": -1}, "hold_days: a whole number from 0 to 3650"),
+        ({"precedence": ["bound", "code"]}, "precedence: bound stands last"),
+        ({"bound_months": 121}, "bound_months: a whole number from 0 to 120"),
+        ({"bound_orders": -1}, "bound_orders: a whole number from 0 to 1000"),
         ({"self_referral": "no"}, "self_referral: one of flag, withhold"),
         ({"archived_influencers": "no"}, "archived_influencers: one of earn, stop"),
     ],

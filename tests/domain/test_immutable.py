@@ -75,7 +75,7 @@ REPORT = OrderReport("main", "sale", ("1",))
         (RefundOutcome(), {"flags": frozenset()}),
         (Touch(Method.CODE, "LEA"), {"method": "code", "signal": "LEA", "shown": "", "credit_policy": CreditPolicy.ALWAYS, "rank": Rank.TRUSTED}),
         (Policy(), {"model": "last", "click_window_days": 30, "precedence": ("code", "click", "visitor"), "hold_days": 30,
-                    "self_referral": "flag", "archived_influencers": "earn"}),
+                    "self_referral": "flag", "archived_influencers": "earn", "bound_months": 12}),
         (Metric("a", "count", "b", "c"), {"name": "a", "unit": "count", "formula": "b", "source": "c", "above": "", "below": "", "nothing": ""}),
         (Compared("matched", "equal", None, None), {"status": "matched", "reason": "equal"}),
         (Policies(), {"brand": Policy()}),

@@ -3,6 +3,7 @@
 Against the real database; tests/domain/test_trust.py has the same for the pure rooms.
 """
 
+import json
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -126,6 +127,30 @@ SURE = [f"=shopify:73{number}" for number in range(6)]
 """Orders that a trusted report or a proof credits."""
 
 
+def of_three_customers(facts: Sequence[Fact]) -> list[Fact]:
+    """The same day, on which three customers bought everything; the shop's server knows a device of one of them."""
+    device = OrderReport("main", "sale", ("1000",), order_id="1000", visitor_id="telephone")
+    found: list[Fact] = [
+        (device, receipt(TRUST_SERVER, placed(1))),
+        Landing("telephone", str(LEA_OLD), NOON - 20 * HOUR),
+    ]
+    for each in facts:
+        if isinstance(each, tuple) and each[0].customer.key is not None:
+            customer = Customer(f"returning {int(each[0].refs[0][2:]) % 3}", is_new=True)
+            found.append((replace(each[0], customer=customer), each[1]))
+        else:
+            found.append(each)
+    return found
+
+
+RETURNING = of_three_customers(HONEST)
+FOLLOWING = {
+    "precedence": ["code", "click", "visitor", "customer", "bound"],
+    "bound_orders": 2,
+    "self_referral": "withhold",
+}
+
+
 # ── The stranger ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 HITS = st.builds(
@@ -149,7 +174,7 @@ HITS = st.builds(
             codes=st.sampled_from([(), ("MAX5",), ("LEA10", "MAX5")]),
             click_ids=st.sampled_from([(), (str(STRANGER),), (ids.show("click", ids.floor_at(NOON - HOUR)),)]),
             visitor_id=st.sampled_from([None, "stranger"]),
-            customer=st.sampled_from([Customer(), Customer("stranger", is_new=False)]),
+            customer=st.sampled_from([Customer(), Customer("stranger", is_new=False), Customer("returning 1")]),
             paid=st.sampled_from([None, True]),
             test=st.booleans(),
             proofs=st.sampled_from([(), ("guessed",), ("1001",)]),
@@ -174,14 +199,27 @@ async def queue(server: str, template: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 async def play(
-    pool: asyncpg.Pool, facts: Sequence[Fact], signals: PixelSignals, rng: random.Random
+    pool: asyncpg.Pool,
+    facts: Sequence[Fact],
+    signals: PixelSignals,
+    rng: random.Random,
+    rules: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """The state of a new brand after these have arrived in this order, in batches of any size."""
+    """The state of a new brand after these have arrived in this order, in batches of any size. rules: of its policy, under which Eva is customer 0."""
     brand = await create_brand(pool)
     people = {name: await create_collaboration(pool, brand, name) for name in ("Lea", "Eva", "Max")}
     links = {name: await create_link(pool, brand, who, f"{name}{brand.id.hex[-12:]}") for name, who in people.items()}
     for name, text in (("Lea", "LEA10"), ("Eva", "EVA5"), ("Max", "MAX5")):
         await create_code(pool, brand, people[name], normalise(text))
+    if rules is not None:
+        await pool.execute(
+            "INSERT INTO policy (brand_id, scope_id, version, rules, created_at) VALUES ($1, $1, 1, $2, now())",
+            brand.id, json.dumps(rules),
+        )  # fmt: skip
+        await pool.execute(
+            "UPDATE influencer SET customer_keys = '{returning 0}' WHERE brand_id = $1 AND id = $2",
+            brand.id, people["Eva"].influencer_id,
+        )  # fmt: skip
     await pool.execute("UPDATE brand SET pixel_signals = $2 WHERE id = $1", brand.id, signals)
 
     async def arrive(connection: asyncpg.Connection, batch: Sequence[Fact]) -> None:
@@ -268,3 +306,24 @@ async def test_the_order_of_arrival_changes_nothing(
     once = await play(queue, facts, PixelSignals.NORMAL, rng)
     again = await play(queue, shuffled([*facts, *rng.sample(facts, 5)], rng), PixelSignals.NORMAL, rng)
     assert again == once
+
+
+async def test_the_day_of_returning_customers_is_worth_attacking(queue: asyncpg.Pool) -> None:
+    state = await play(queue, RETURNING, PixelSignals.NORMAL, random.Random(1), FOLLOWING)
+    owners = {each["primary_ref"][-1]: [row[2:4] for row in each["credit"]][:1] for each in state}
+    assert {owner[1] for [owner] in owners.values()} >= {"code", "click", "customer", "bound"}
+
+
+@settings(max_examples=max(3, EXAMPLES // 10), **patient)  # type: ignore[arg-type]
+@given(ATTACK, st.randoms(use_true_random=False))
+async def test_with_policies_that_follow_customers_a_stranger_takes_nothing_and_the_order_of_arrival_changes_nothing(
+    queue: asyncpg.Pool, attack: list[Fact], rng: random.Random
+) -> None:
+    alone = await play(queue, RETURNING, PixelSignals.NORMAL, rng, FOLLOWING)
+    facts = [*RETURNING, *attack]
+    attacked = await play(queue, shuffled(facts, rng), PixelSignals.NORMAL, rng, FOLLOWING)
+    again = await play(queue, shuffled([*facts, *rng.sample(facts, 5)], rng), PixelSignals.NORMAL, rng, FOLLOWING)
+    assert again == attacked
+    assert of_the_shop(attacked, FACTS) == of_the_shop(alone, FACTS)
+    followed = [each["primary_ref"] for each in alone if each["method"] in ("customer", "bound")]
+    assert of_the_shop(attacked, OWNED, [*SURE, *followed]) == of_the_shop(alone, OWNED, [*SURE, *followed])

@@ -23,7 +23,7 @@ from app.api.orders import (
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import equals, matching, missing, points_to, read_id
 from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
-from app.database.transactions import in_transaction
+from app.database.transactions import driver_connection, in_transaction
 from app.domain import bodies, ids, orders
 from app.domain.folding import FLAGS
 from app.domain.naming import AMBIGUOUS, PRIMARY
@@ -31,6 +31,7 @@ from app.domain.order_fields import ORDER_FIELDS
 from app.domain.statuses import NEXT, REASONS, REJECTED
 from app.errors import Conflict, FieldError, Invalid, NotFound
 from app.orders import statuses
+from app.orders.customers import who_is_new
 from app.orders.recompute import read_order
 from app.orders.statuses import RequestedStatus, StatusResult
 
@@ -128,7 +129,11 @@ async def list_conversions(
         None if to is None else conversion.c.occurred_at < to,
     )
     keys = [conversion.c.id] if status == "stub" else [conversion.c.occurred_at, conversion.c.id]
-    return await fetch_page(session, query, paging, keys, _summary)
+    page = await fetch_page(session, query, paging, keys, _summary)
+    listed = {read_id("conversion", each.id): each for each in page.data}
+    for key, is_new in (await who_is_new(await driver_connection(session), caller.brand_id, listed)).items():
+        listed[key].customer_is_new = is_new
+    return page
 
 
 def _roots_named(brand_id: UUID, name: str) -> Select[Any]:
@@ -150,10 +155,14 @@ def _summary(row: Row[Any]) -> ConversionSummary:
 async def read_conversion(id: str, caller: Reader, pool: Pool) -> Conversion:
     """One order with its witnesses, refunds, decision and every candidate. The id of an order that was merged into another leads to that one."""
     async with pool.acquire() as connection:
-        state = await read_order(cast(asyncpg.Connection, connection), caller.brand_id, read_id("conversion", id))
-    if state is None:
-        raise missing("conversion", id)
-    return show_order_state(state)
+        driver = cast(asyncpg.Connection, connection)
+        state = await read_order(driver, caller.brand_id, read_id("conversion", id))
+        if state is None:
+            raise missing("conversion", id)
+        new = await who_is_new(driver, caller.brand_id, [state.conversion["id"]])
+    shown = show_order_state(state)
+    shown.customer_is_new = new.get(state.conversion["id"])
+    return shown
 
 
 # ── What people decide ───────────────────────────────────────────────────────────────────────────────────────────────
