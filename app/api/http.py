@@ -23,6 +23,7 @@ from app.api.auth import SCHEME, authenticate
 from app.api.body import StrictRequest, read_request
 from app.api.problems import COMMON, NO_PARAMETER, WITH_BODY, render, responses, translate
 from app.database.migrate import head, revision
+from app.directory.rollout import wait_until_read
 from app.domain import ids
 from app.errors import AppError, Conflict, FieldError, Invalid, NotFound, Unavailable
 from app.settings import Settings as AllSettings
@@ -31,10 +32,14 @@ log = logging.getLogger("ariane.api")
 
 
 class Unit(AsyncExitStack):
-    """One request's transaction: begun at its first statement, committed when the answer is ready, rolled back on any error."""
+    """One request's transaction: begun at its first statement, committed when the answer is ready, rolled back on any error.
+
+    changes_doors: what it changes must hold at the doors of every web worker before the request is answered.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__()
+        self.changes_doors = False
         self._engine = engine
         self._connection: AsyncConnection | None = None
 
@@ -86,8 +91,12 @@ class Route(APIRoute):
         async with Unit(state.engine) as unit:
             request.state.unit = unit
             if key is None:
-                return await handler(request)
-            return await idempotency.once(request, caller, await unit.connection(), key, handler)
+                response = await handler(request)
+            else:
+                response = await idempotency.once(request, caller, await unit.connection(), key, handler)
+        if unit.changes_doors:
+            await wait_until_read(state.pool)
+        return response
 
 
 def _query_parameters(route: APIRoute) -> frozenset[str] | None:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock, random_ids
 from app.api.problems import EXTERNAL, FieldErrors, no_such
 from app.database.tables import campaign, collaboration, influencer
+from app.directory.follower import CHANNEL
 from app.domain import ids
 from app.errors import Conflict, NotFound
 from app.trial.fixtures import is_fixture
@@ -245,8 +246,6 @@ async def refuse_to_return(connection: AsyncConnection, kind: str, row: Row[Any]
 
 
 # ── News for the doors ───────────────────────────────────────────────────────────────────────────────────────────────
-
-CHANNEL = "directory"
 
 
 async def announce(connection: AsyncConnection) -> None:

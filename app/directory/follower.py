@@ -21,6 +21,13 @@ from app.errors import Unavailable
 if TYPE_CHECKING:
     import asyncpg
 
+CHANNEL = "directory"
+"""Channel on which changes are announced; a text beside it is a question (rollout.py)."""
+SESSION = "ariane-directory"
+"""Name of a follower's session in PostgreSQL's list."""
+ANSWERS = "directory_read"
+"""Channel on which a follower answers: the question, and the process id of its session."""
+ANSWER = "SELECT pg_notify($2, question || ' ' || pg_backend_pid()) FROM unnest($1::text[]) AS question"
 PAGE_ROWS = 500
 """Rows read before other tasks run: about 2 ms."""
 CONNECT_TIMEOUT_S = 5.0
@@ -160,7 +167,7 @@ class Follower:
         pause_s, lost_at_s, logged = PAUSE_MIN_S, clock.monotonic_s(), False
         while True:
             try:
-                connection = await self._connect("directory")
+                connection = await self._connect(SESSION)
                 try:
                     await self._listen(connection)
                 finally:
@@ -180,7 +187,7 @@ class Follower:
         if self._driver is None:
             self._driver = asyncio.create_task(asyncio.to_thread(_load_driver))
         driver, self.schema_wanted = await asyncio.shield(self._driver)
-        settings = {"application_name": f"ariane-{name}", "timezone": "UTC"}
+        settings = {"application_name": name, "timezone": "UTC"}
         connection: asyncpg.Connection = await driver.connect(
             self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=settings
         )
@@ -190,7 +197,13 @@ class Follower:
         """Catch up now, at every notification and at every poll. Never returns; raises when the connection is lost."""
         notified = asyncio.Event()
         connection.add_termination_listener(lambda *_: notified.set())
-        await connection.add_listener("directory", lambda *_: notified.set())
+        asked: set[str] = set()
+
+        def hear(_connection: object, _pid: int, _channel: str, text: object) -> None:
+            asked.add(str(text))
+            notified.set()
+
+        await connection.add_listener(CHANNEL, hear)
         while await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
             self.fresh, self.schema = True, None
             await asyncio.sleep(PAUSE_MIN_S)
@@ -200,6 +213,9 @@ class Follower:
         snapshot = f"{max(self.horizon, 1)}:{max(self.horizon, 1)}:"
         while True:
             notified.clear()
+            # What is asked from here on is answered after the next read: this one may begin before the change in question.
+            questions = sorted(filter(None, asked))
+            asked.clear()
             found = await connection.fetchrow(CHANGED, self.horizon, snapshot)
             assert found is not None
             self.fresh, self.schema = True, found["schema"]
@@ -209,6 +225,8 @@ class Follower:
                 await self._read_all(connection)
             self.horizon, snapshot = found["horizon"], found["snapshot"]
             self.identity, self.loaded, trusted = identity, True, True
+            if questions:
+                await connection.execute(ANSWER, questions, ANSWERS)
             # A bulk of changes is a burst of notifications: many are handled by one read.
             await asyncio.sleep(CATCH_UP_EVERY_S)
             try:
@@ -308,7 +326,7 @@ class Follower:
                 reused = self._lookup_connection is not None
                 try:
                     if self._lookup_connection is None:
-                        self._lookup_connection = await self._connect("lookup")
+                        self._lookup_connection = await self._connect("ariane-lookup")
                     rows = await self._lookup_connection.fetch(f"{select} WHERE {keyed}", *arguments(keys))
                     return dict(map(read, rows))
                 except BaseException as error:

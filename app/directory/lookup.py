@@ -2,6 +2,7 @@
 
     cache.py       the in-memory rows that answer
     follower.py    keeps the cache in step with the database, and queries it for rows that are not cached
+    rollout.py     waits until all followers have read a change
     snapshot.py    the cache on disk, so that a process answers before, and without, PostgreSQL
 
 A row is only reported as unknown after the database was asked. If it cannot be asked, Unavailable is raised and the door answers 503.
@@ -26,6 +27,7 @@ from app.directory.cache import (
 )
 from app.directory.follower import Follower
 from app.directory.snapshot import UNUSABLE, Head, read_snapshot, write_snapshot
+from app.errors import Unavailable
 from app.settings import Settings
 
 SAVE_EVERY_S = 3.0
@@ -101,8 +103,17 @@ class Directory:
         return None if packed is None else read_key(packed)
 
     async def find_source(self, token: str) -> CachedSource | None:
-        """The source with this token, unless it is archived. Raises Unavailable."""
-        packed = await self._find("source", token)
+        """The source with this token, unless it is archived; as last known while the database cannot be asked. Raises Unavailable.
+
+        Whoever changed its settings was answered without waiting for a process that does not follow the database: this one asks again.
+        """
+        known = self.cache.rows["source"].get(token)
+        try:
+            packed = await (self._find if known is None or self.fresh else self._follower.look_up)("source", token)
+        except Unavailable:
+            if known is None:
+                raise
+            packed = known
         return None if packed is None else read_source(packed)
 
     async def _find(self, table: str, key: str) -> bytes | None:

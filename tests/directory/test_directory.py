@@ -13,8 +13,11 @@ import msgspec
 import pytest
 
 from app import random_ids
+from app.directory import rollout
 from app.directory.cache import UNKNOWN_FOR_S, Cache, pack
+from app.directory.follower import SESSION
 from app.directory.lookup import Directory
+from app.directory.rollout import wait_until_read
 from app.directory.snapshot import VERSION
 from app.errors import Unavailable
 from app.settings import read_settings
@@ -447,3 +450,62 @@ async def test_an_archived_host_never_leads_to_the_links_of_the_shared_host(
         assert owner == str(brand_id)
     finally:
         await directory.stop()
+
+
+# ── A change that holds everywhere ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_changed_source_is_known_to_every_process_before_the_wait_ends(
+    dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
+) -> None:
+    token, _ = await write_source(pool, alice, "generic")
+    snapshot = tmp_path / "directory.snapshot"
+    async with following(dsn, snapshot) as one, following(dsn, snapshot) as other:
+        for number in range(30):
+            settings = f'{{"preset": "p{number}"}}'
+            await pool.execute(
+                "UPDATE source SET settings = $2::jsonb, changed_xid = pg_current_xact_id() WHERE token = $1",
+                token,
+                settings,
+            )
+            await wait_until_read(pool)
+            for directory in (one, other):
+                source = await directory.find_source(token)
+                assert source is not None
+                assert source.settings == settings
+
+
+async def test_nobody_waits_for_a_process_that_has_stopped(
+    dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
+) -> None:
+    await wait_until_read(pool)
+    async with following(dsn, tmp_path / "directory.snapshot"):
+        pass
+    await wait_until_read(pool)
+
+
+async def test_a_process_that_does_not_answer_is_said_after_a_limit(
+    dsn: str, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "WAIT_S", 0.2)
+    monkeypatch.setattr(rollout, "ASK_EVERY_S", 0.05)
+    mute = await asyncpg.connect(dsn, server_settings={"application_name": SESSION})
+    try:
+        with pytest.raises(Unavailable) as caught:
+            await wait_until_read(pool)
+        assert caught.value.code == "not_everywhere_yet"
+    finally:
+        await mute.close()
+
+
+async def test_a_process_that_does_not_follow_reads_a_source_anew_and_else_uses_what_it_knows(
+    dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
+) -> None:
+    token, _ = await write_source(pool, alice, "generic")
+    async with following(dsn, tmp_path / "directory.snapshot") as directory:
+        assert await directory.find_source(token) is not None
+        await directory.stop()
+        await pool.execute('UPDATE source SET settings = \'{"preset": "new"}\' WHERE token = $1', token)
+        source = await directory.find_source(token)
+        assert source is not None
+        assert source.settings == '{"preset": "new"}'

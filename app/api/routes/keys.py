@@ -16,10 +16,11 @@ from app.api.auth import INCLUDES, SCOPES, Admin, KeyRing, key_hash
 from app.api.fields import Flag, Given, Moment, Name, Word, blame
 from app.api.http import BODY, CHANGES, FOUND, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.rows import CHANNEL, Shown, read_row, show
+from app.api.rows import Shown, read_row, show
 from app.api.shops import only_shop
 from app.database.tables import api_key
 from app.database.transactions import driver_connection
+from app.directory.follower import CHANNEL
 from app.errors import Conflict, Invalid
 from app.secret import seal
 

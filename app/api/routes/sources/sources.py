@@ -310,7 +310,10 @@ async def read_source(id: str, caller: Reader, session: Session, request: Reques
 
 @router.patch("/{id}", responses=CHANGES)
 async def change_source(id: str, caller: Admin, session: Session, request: Request, body: SourceChange) -> Source:
-    """Changes what is sent. Messages that failed under a mistyped secret can be replayed once it is mended."""
+    """Changes what is sent, for every message that comes after the answer.
+
+    Messages that failed under a mistyped secret can be replayed once it is mended.
+    """
     if "site" in body.model_fields_set:
         # Before its row is locked: recording binds sources in this sequence.
         await lock_brand(await driver_connection(session), caller.brand_id)
@@ -327,15 +330,17 @@ async def change_source(id: str, caller: Admin, session: Session, request: Reque
         _refuse_siteless(row.platform, sent.get("settings", row.settings), body.site)
         await _refuse_other_shop(await driver_connection(session), row, body.site)
     refuse_unguarded(row.platform, sent.get("settings", row.settings), len(sent.get("secrets", row.secrets)))
-    return await _show(request, session, caller, await _write(session, row, sent) if sent else row)
+    return await _show(request, session, caller, await _write(request, session, row, sent) if sent else row)
 
 
 @router.delete("/{id}", responses=FOUND)
 async def archive_source(id: str, caller: Admin, session: Session, request: Request) -> Source:
     """Disconnects a shop: its address answers 404 from now on. What it reported stays."""
     row = await _read(session, caller.brand_id, id, lock=True)
+    # Also when it is archived already: the first request may not have waited for every worker.
+    request.state.unit.changes_doors = True
     if row.archived_at is None:
-        row = await _write(session, row, {"archived_at": clock.now()})
+        row = await _write(request, session, row, {"archived_at": clock.now()})
     return await _show(request, session, caller, row)
 
 
@@ -357,7 +362,9 @@ async def unarchive_source(id: str, caller: Admin, session: Session, request: Re
                 f"this source has been brought back {PAUSES_MAX} times; connect the shop anew with POST /v1/sources"
             )
             raise Conflict(reason, code="fixed")
-        row = await _write(session, row, {"archived_at": None, "pauses": [*row.pauses, row.archived_at, clock.now()]})
+        row = await _write(
+            request, session, row, {"archived_at": None, "pauses": [*row.pauses, row.archived_at, clock.now()]}
+        )
     return await _show(request, session, caller, row)
 
 
@@ -378,7 +385,9 @@ async def _refuse_other_shop(connection: asyncpg.Connection, row: Row[Any], site
         )
 
 
-async def _write(session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:
+async def _write(request: Request, session: AsyncConnection, row: Row[Any], values: dict[str, Any]) -> Row[Any]:
+    """The row with these values, which hold for the next message, at whichever web worker it arrives, once the request is answered."""
+    request.state.unit.changes_doors = True
     values = {**values, "changed_xid": func.pg_current_xact_id()}
     changed = await change(session, source, row.brand_id, row.id, values)
     await announce(session)

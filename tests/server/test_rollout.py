@@ -1,0 +1,51 @@
+"""A changed setting of a source holds for the next message, at whichever of two web workers it arrives, as soon as `PATCH` is answered."""
+
+import hmac
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tests.served import serve
+
+ROUNDS = 8
+MESSAGES = 6
+"""Messages after each change; each over a connection of its own, so that both workers take some."""
+
+
+def send(url: str, header: str, secret: str, body: bytes) -> int:
+    """The status of a signed message."""
+    signature = hmac.digest(secret.encode(), body, "sha256").hex()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json", header: signature})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_changed_secret_signature_and_mapping_hold_for_the_next_message_on_both_workers(tmp_path: Path) -> None:
+    with serve(tmp_path, ARIANE_WORKERS="2") as served:
+        source = served.call("POST", "/v1/sources", {"platform": "generic", "secrets": ["the-first-secret"]})
+        for number in range(ROUNDS):
+            secret, header, place = f"the-secret-number-{number}", f"X-Signature-{number}", f"/net_{number}"
+            rule = {"read": "order", "order_id": "/id", "net": place, "currency": {"const": "EUR"}}
+            change = {
+                "secrets": [secret],
+                "settings": {"signature": {"header": header}, "mapping": {"amounts": "minor", "rules": [rule]}},
+                "sample": {"id": "1", f"net_{number}": 5},
+            }
+            served.call("PATCH", f"/v1/sources/{source['id']}", change)
+            # The same amount stands where the mapping before looked, and is another one.
+            bodies = [
+                json.dumps({"id": f"o-{number}-{each}", f"net_{number}": 500 + number, f"net_{number - 1}": 1}).encode()
+                for each in range(MESSAGES)
+            ]
+            assert [send(source["url"], header, secret, body) for body in bodies] == [200] * MESSAGES
+            assert send(source["url"], header, f"the-secret-number-{number - 1}", bodies[0]) == 401
+            # A message is read by the settings that hold when it is recorded, so the next change waits for that.
+            path = f"/v1/conversions?limit={MESSAGES}"
+            wanted = [500 + number] * MESSAGES
+            served.until(lambda: [order["net_minor"] for order in served.call("GET", path)["data"]] == wanted)  # noqa: B023
+        served.call("DELETE", f"/v1/sources/{source['id']}")
+        assert {send(source["url"], header, secret, bodies[0]) for _ in range(MESSAGES)} == {404}
