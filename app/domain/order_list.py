@@ -10,10 +10,11 @@ from app.domain import money
 from app.domain.csv_files import NO, YES, Columns, Record, Refusal, Sheet, WrongRow, read_cell, read_row
 from app.domain.orders import order_ref
 from app.domain.reconciliation import Listed
+from app.domain.refunds import goods_with_tax, net_paid_back
 from app.domain.strict_json import Unreadable, read_text, read_time
 from app.errors import Invalid
 
-AMOUNTS = ("total", "net", "tax", "shipping", "refunded")
+AMOUNTS = ("total", "net", "tax", "shipping", "refunded", "refunded_gross")
 """Columns in major units; each may be given in minor units instead, as `…_minor`."""
 COLUMNS = Columns(
     ("order_id", "occurred_at", "currency", "status", "cancelled", *AMOUNTS, *(f"{name}_minor" for name in AMOUNTS)),
@@ -79,7 +80,7 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
 
         currency = read_cell("currency", row["currency"], read, "unknown_currency")
     decimals = money.exponent(currency, brand.currencies)
-    total, net, tax, shipping, refunded = (_amount(row, name, decimals) for name in AMOUNTS)
+    total, net, tax, shipping, refunded, gross = (_amount(row, name, decimals) for name in AMOUNTS)
     cancelled = _cancelled(row)
     if total is not None and net is not None:
         raise Invalid.field("net", "and total are both given; leave one of them out", code="contradiction")
@@ -89,6 +90,13 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
         total = (net or 0) + (tax or 0) + (shipping or 0)
     if total - (tax or 0) - (shipping or 0) < 0:
         raise Invalid.field("total", "is less than tax and shipping together", code="out_of_range")
+    if refunded is not None and gross is not None:
+        raise Invalid.field(
+            "refunded_gross", "and refunded are both given; leave one of them out", code="contradiction"
+        )
+    if gross is not None:
+        goods = total - (tax or 0) - (shipping or 0)
+        refunded = net_paid_back(abs(gross), goods, goods_with_tax(goods, tax, shipping, None))
     occurred_at, until = _times(row, brand.zone)
     return Listed(
         number=number,
@@ -119,7 +127,7 @@ def _amount(row: Mapping[str, object], name: str, decimals: int) -> int | None:
             raise ValueError(f"{str(minor)[:40]!r} is not a whole number of minor units")
     except (ValueError, ArithmeticError) as error:
         raise Invalid.field(field, str(error), code="invalid_amount") from None
-    if found < 0 and name != "refunded":
+    if found < 0 and name not in ("refunded", "refunded_gross"):
         raise Invalid.field(field, "is negative", code="out_of_range")
     return found
 

@@ -222,7 +222,8 @@ def explain(listed: Listed, ours: Ours) -> dict[str, int]:
         else:
             parts.update(_combination(rest, _candidates(listed, ours)))
     if refund:
-        parts["refund"] = refund
+        cause = "rounding" if abs(refund) <= ROUNDING_MINOR_MAX else "refund"
+        parts[cause] = parts.get(cause, 0) + refund
     return parts
 
 

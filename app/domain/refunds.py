@@ -229,7 +229,7 @@ class _RefundState:
 
     def _net_of(self, paid_back: Fraction) -> int:
         """The part of net in what was paid back, rounded half up."""
-        return floor(min(paid_back, Fraction(self._goods())) / self._tax_factor() + Fraction(1, 2))
+        return net_paid_back(paid_back, max(self.sold.net_minor or 0, 0), self._goods())
 
     def _pay_back(self, refund_id: str | None, amount: Fraction) -> None:
         self.paid_back += amount
@@ -281,6 +281,12 @@ def goods_with_tax(
     if shipping_tax_minor is not None:
         return net_minor + max(tax - shipping_tax_minor, 0)
     return net_minor + (_of_net(tax, net_minor, whole) if net_minor > 0 else 0)
+
+
+def net_paid_back(paid_back: Fraction | int, net_minor: int, goods_minor: int) -> int:
+    """What of net is in what was paid back with tax, goods first, rounded half up. goods_minor: the goods with their tax."""
+    share = Fraction(net_minor, goods_minor) if goods_minor > 0 else 0
+    return floor(min(paid_back, goods_minor) * share + Fraction(1, 2))
 
 
 def _of_net(given: int, net: int, total: int) -> int:

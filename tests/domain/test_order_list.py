@@ -88,6 +88,16 @@ def listed(header: str, row: str) -> Listed:
     return found
 
 
+def test_refunds_may_be_listed_with_their_tax_goods_first() -> None:
+    columns = "order_id,total,tax,shipping,refunded_gross"
+    assert listed(columns, "1,108.00,18.00,,54.00").refunded_minor == 4_500
+    assert listed(columns, "1,108.00,18.00,,-108.00").refunded_minor == 9_000
+    assert listed(columns, "1,85.74,14.29,8.00,15.62").refunded_minor == 1_302
+    both = read("order_id,total,refunded,refunded_gross", "1,10,1,1")
+    assert isinstance(both, Refusal)
+    assert (both.reason, both.field) == ("contradiction", "refunded_gross")
+
+
 @pytest.mark.parametrize(
     ("row", "refusal"),
     [
@@ -184,8 +194,8 @@ def test_a_time_lasts_a_microsecond_and_its_offset_may_stand_apart() -> None:
 
 def test_the_columns_are_the_fields_in_their_order_and_the_example_is_one_of_its_headers() -> None:
     assert " ".join(COLUMNS.names) == (
-        "order_id occurred_at currency status cancelled total net tax shipping refunded"
-        " total_minor net_minor tax_minor shipping_minor refunded_minor"
+        "order_id occurred_at currency status cancelled total net tax shipping refunded refunded_gross"
+        " total_minor net_minor tax_minor shipping_minor refunded_minor refunded_gross_minor"
     )
     assert COLUMNS.example == "order_id,occurred_at,currency,total,tax,shipping,refunded,status"
     assert read_header(Record(1, COLUMNS.example.encode()), COLUMNS).columns == tuple(COLUMNS.example.split(","))

@@ -108,6 +108,8 @@ def ours_with(**fields: object) -> Ours:
         ({"tax_minor": 2_000, "refunded_minor": 3_000}, {}, {"refund": -3_000}),
         ({"tax_minor": 2_000, "cancelled": True}, {"refunded_minor": 4_000}, {"refund": -6_000}),
         ({"tax_minor": 2_000}, {"refunded_minor": 4_000}, {"refund": 4_000}),
+        ({"tax_minor": 2_000, "refunded_minor": 3_999}, {"refunded_minor": 4_000}, {"rounding": 1}),
+        ({"tax_minor": 1_999, "refunded_minor": 3_999}, {"refunded_minor": 4_000}, {"rounding": 2}),
         ({"tax_minor": 1_999}, {}, {"rounding": 1}),
         ({"tax_minor": 2_000, "total_minor": 12_777}, {}, {"unexplained": 777}),
         ({"tax_minor": 2_000}, {"tax_minor": 1_900, "net_minor": 10_100}, {"tax": -100}),
