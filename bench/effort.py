@@ -9,7 +9,7 @@ class Effort:
 
     rounds: int = 3
     load_s: int = 5
-    """Of one run of the load."""
+    """Length of one run of the load."""
     links: int = 1_000
     clicks: int = 200_000
     """Drained in one round."""
@@ -17,9 +17,9 @@ class Effort:
     deliveries: int = 3_000
     """Recorded in one round."""
     door_s: int = 5
-    """Of one round at the webhook door, 1,000 a second."""
+    """Length of one round at the webhook door, 1,000 a second."""
     disk_s: int = 2
-    """Of the plain loop that shows the disk's own share."""
+    """Length of the plain loop that shows the disk's own share."""
     outage_s: int = 60
     """How long PostgreSQL stands still; the rounds are spread over it."""
     import_rows: int = 100_000

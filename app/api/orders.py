@@ -103,7 +103,7 @@ class CandidateShown(BaseModel):
         default=None, description="What the shop system calls the code (`promo_…`), where the order named it so."
     )
     click_id: str | None
-    bound_by: str | None = Field(default=None, description="Of `bound`: the customer's first order.")
+    bound_by: str | None = Field(default=None, description="The customer's first order, where the method is `bound`.")
     occurred_at: Moment | None
     collaboration_id: str | None
     influencer_id: str | None
@@ -125,19 +125,13 @@ class AttributionNow(BaseModel):
     credits: list[CreditShown]
 
 
-class AttributionShown(BaseModel):
+class AttributionShown(AttributionNow):
     """Who gets the order, and why."""
 
-    verdict: Literal["attributed", "unattributed", "pending_click"]
-    method: str | None
-    model: str
-    policy_version: int
-    reason: str
-    credits: list[CreditShown]
     candidates: list[CandidateShown]
     now: AttributionNow | None = Field(
         default=None,
-        description="Of a locked order: what would be decided today, where that credits somebody else. It moves nothing.",
+        description="What would be decided today about a locked order, where that credits somebody else. It moves nothing.",
     )
 
 
@@ -149,7 +143,7 @@ class RefundEffect(BaseModel):
     amount_minor: int
     occurred_at: Moment
     reverses: str | None = Field(
-        description="Of a reversal: the `refund_id` that it gives back; null: anything that was taken."
+        description="The `refund_id` that a reversal gives back; null: anything that was taken."
     )
     flag: str | None = Field(
         description="Why it moved less than it said, or nothing at all: `refund_over_order`, `refund_line_unknown`, `currency_mismatch`, "
@@ -194,7 +188,7 @@ class ConversionSummary(BaseModel):
     )
     refunded_minor: int = Field(description="Positive: what refunds have taken back.")
     origin: Literal["first", "renewal", "unknown"] = Field(
-        description="Of a subscription's order: its `first`, or a `renewal`; `unknown` where nobody said so."
+        description="Whether it is a subscription's `first` order or a `renewal`; `unknown` where nobody said so."
     )
     customer_is_new: bool | None = Field(
         default=None,

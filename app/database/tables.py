@@ -209,9 +209,9 @@ api_key = lookup_table(
     text_column("hint"),
     timestamp_column("created_at"),
     timestamp_column("revoked_at", nullable=True),
-    # Of a secret key of a shop, when its server began and ceased to report every order: from, until, from … An odd number: it does so now.
+    # When the server with this secret key began and ceased to report every order: from, until, from … It does so now where their number is odd.
     sa.Column("every_order_edges", ARRAY(sa.TIMESTAMP(timezone=True)), nullable=False, server_default="{}"),
-    # Of a publishable key, with which the shop's server signs pixels; each is encrypted (app/secret.py). The newest last.
+    # With these the shop's server signs pixels that carry this publishable key. Each is encrypted (app/secret.py), the newest comes last.
     sa.Column("signing_secrets", ARRAY(sa.Text), nullable=False, server_default="{}"),
     sa.Index(None, "brand_id"),
 )
@@ -453,7 +453,7 @@ status_change = brand_table(
     text_column("reason", nullable=True),
     text_column("note", nullable=True),
     uuid_column("key_id", nullable=True),
-    # Of a final status: the decision as of then, in JSON, which is never made again (orders/state.py).
+    # The decision that a final status keeps, in JSON: it is never made again (orders/state.py).
     text_column("decided", nullable=True),
     timestamp_column("changed_at"),
 )

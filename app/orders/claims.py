@@ -17,7 +17,7 @@ from app.domain.signals import claims_of
 from app.orders.locks import Claim, Root
 from app.orders.queue import enqueue
 
-# Of every claim that these orders make or made: whether it is one too many, the others that are on the wrong side of that, and any other one.
+# For every claim that these orders make or made: whether it is one too many, which other orders are on the wrong side of that, and any other order.
 COUNTED = """
 WITH wanted AS (
     SELECT * FROM unnest($2::text[], $3::date[]) AS w(touch, day)

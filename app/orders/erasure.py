@@ -43,8 +43,8 @@ UPDATE witness w SET report = CASE
     WHEN (w.report -> 'customer') - 'key' = '{}'::jsonb THEN w.report - 'customer' ELSE w.report #- '{customer,key}' END
 WHERE w.brand_id = $1 AND w.conversion_id = ANY($2::uuid[]) AND (w.report -> 'customer') ? 'key'
 """
-# Of how many customers a click claims orders decides whether it is believed (claims.py), and earlier orders of a customer may decide who gets the
-# later ones (customers.py): there a made-up customer stands for each.
+# A made-up customer stands for the erased one where the number of customers decides: a click is believed for so many (claims.py), and earlier orders
+# of a customer may decide who gets the later ones (customers.py).
 CLAIMING = """
 SELECT n.id FROM conversion n JOIN conversion c ON c.brand_id = $1 AND c.id = n.root_id
 WHERE n.brand_id = $1 AND n.root_id = ANY($2::uuid[]) AND (c.claims <> '{}' OR EXISTS (

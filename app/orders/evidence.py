@@ -44,7 +44,7 @@ JOIN influencer i ON i.brand_id = $1 AND i.id = l.influencer_id
 WHERE k.brand_id = $1 AND k.id = ANY($2::uuid[]) AND k.id BETWEEN $3 AND $4
 """
 
-# Of a visitor, or of the one whose landing was the first to name a click: nobody else knows that click's id.
+# Clicks of a named visitor, or of the visitor whose landing was the first to name a click: nobody else knows that click's id.
 VISITORS = """
 SELECT a.number::int AS number, v.click_id
 FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::uuid[]) WITH ORDINALITY AS a(visitor_id, landed_with, floor, ceiling, number)

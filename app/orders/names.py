@@ -69,7 +69,7 @@ SELECT c.root_id, f.conversion_id, f.content_hash, f.delivery_id, 'adjustment', 
 FROM conversion c JOIN adjustment f ON f.brand_id = $1 AND f.conversion_id = c.id
 WHERE c.brand_id = $1 AND c.root_id = ANY($2::uuid[]) AND f.refs <> '{}'
 """
-# The same report may stand under several ids, where two orders were one for a time: it is one fact from now on, of the earliest receipt.
+# Where two orders were one for a time, a report may stand under several ids: it is one fact from now on, dated by its earliest receipt.
 MOVE = """
 WITH moved AS (
     SELECT * FROM unnest($2::uuid[], $3::bytea[], $4::uuid[]) AS m(conversion_id, content_hash, target)

@@ -128,7 +128,7 @@ class NewCode(Paired):
     )
     pattern: Pattern | None = Field(
         default=None,
-        description="Of a generated code: {HANDLE}, {NAME}, {CAMPAIGN}, {DISCOUNT}, {YEAR}, letters and digits. Default: {HANDLE}{DISCOUNT}.",
+        description="How codes are generated: {HANDLE}, {NAME}, {CAMPAIGN}, {DISCOUNT}, {YEAR}, letters and digits. Default: {HANDLE}{DISCOUNT}.",
     )
     discount: Discount | None = None
     starts_at: Moment | None = Field(default=None, description="Orders before it do not redeem the code.")

@@ -86,7 +86,8 @@ async def list_conversions(
     shop: Annotated[str | None, Query(max_length=200)] = None,
     kind: Annotated[str | None, Query(max_length=40)] = None,
     origin: Annotated[
-        Literal["first", "renewal", "unknown"] | None, Query(description="Of a subscription's orders.")
+        Literal["first", "renewal", "unknown"] | None,
+        Query(description="Whether a subscription's first order, or a renewal."),
     ] = None,
     test: Annotated[
         bool | None, Query(description="true: only test orders; false: none of them; both by default.")

@@ -38,16 +38,16 @@ class NewKey(Given):
     name: Name = Field("", validate_default=False, examples=["shop server"])
     scopes: Annotated[list[ScopeName], Field(max_length=len(SCOPES))] = Field(
         default=[],
-        description="Of a secret key. `write` includes `read` and `conversions`; `admin` includes all. Default: read, write.",
+        description="What a secret key may do. `write` includes `read` and `conversions`; `admin` includes all. Default: read, write.",
     )
     shop: Word | None = Field(
         default=None,
-        description="Of a publishable key: where its orders come from. Of a secret key that may report (any but `read` alone): the shop of the orders "
+        description="Where the orders of a publishable key come from; for a secret key that may report (any but `read` alone), the shop of the orders "
         "and refunds that it reports without naming another. Default: the brand's only shop; where there are several it is required.",
     )
     reports_every_order: Flag | None = Field(
         default=None,
-        description="Of a secret key of a shop: its server reports every order with it. From then on an order of this shop that only pixels report "
+        description="The shop's server reports every order with this secret key. From then on an order of this shop that only pixels report "
         "is `unverified`. True by default where `conversions` is its only scope.",
     )
 
@@ -95,7 +95,7 @@ class ApiKey(BaseModel):
         description="The shop's server reports every order with this key, so an order of this shop that only pixels report is `unverified`."
     )
     signing_secrets_count: int = Field(
-        description="Of a publishable key: secrets with which the shop's server may sign pixels."
+        description="Secrets with which the shop's server may sign pixels that carry this publishable key."
     )
     hint: str = Field(description="The whole key when it is publishable, else its last four characters.")
     created_at: Moment

@@ -49,7 +49,7 @@ class PrivacyRequest(Given):
     )
     email: Text | None = Field(default=None, description="Hashed at once, and neither stored nor logged.")
     order_id: Word | None = Field(default=None, description="The order's id or number, in `shop`.", examples=["1001"])
-    shop: Word | None = Field(default=None, description="Of `order_id`; `main` if it is left out.")
+    shop: Word | None = Field(default=None, description="The shop of `order_id`; `main` if it is left out.")
     conversion_id: Word | None = Field(default=None, examples=["cnv_01k…"])
     click_id: Word | None = Field(
         default=None, description="With everybody who landed with it, and their orders.", examples=["clk_01k…"]

@@ -279,9 +279,11 @@ async def import_orders(
     request: Request,
     response: Response,
     shop: Annotated[
-        Word | None, Query(description="Of lines that name none; by default the key's, else `main`.")
+        Word | None, Query(description="The shop of lines that name none; by default the key's, else `main`.")
     ] = None,
-    kind: Annotated[str | None, Query(pattern=KIND, description="Of lines that name none; `sale` by default.")] = None,
+    kind: Annotated[
+        str | None, Query(pattern=KIND, description="The kind of lines that name none; `sale` by default.")
+    ] = None,
     dry_run: Annotated[bool, Query(description="Read every line and record none.")] = False,
 ) -> Job:
     """Takes a file of up to 100,000 orders and refunds and records them in a job; every line that is refused is among the job's lines.
