@@ -2,7 +2,9 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import pytest
 
 from app import clock, metrics, random_ids
 from app.intake.deliveries import recording, replaying
-from app.intake.deliveries.recording import RecordingCounts
+from app.intake.deliveries.recording import RecordingCounts, record_deliveries
 from app.intake.deliveries.replaying import replay
 from app.intake.drain import drain
 from app.secret import seal
 from app.settings import Settings
+from app.spool.quarantine import put_back, quarantine
 from app.spool.reader import sweep
-from app.spool.records import HookLine, PixelLine, encode
+from app.spool.records import HookLine, Line, PixelLine, encode
 from app.spool.writer import Spool
 from tests.cast import Brand, create_brand
 from tests.checkouts.canaries import BIRDS, EMAIL, FOUND, HITS, Bird, shopify_order
@@ -229,3 +232,22 @@ async def test_a_rival_with_the_same_customer_keeps_another_token(
         [row] = await deliveries(pool, brand.id)
         kept.append(json.loads(bytes(row["body"]))["email"])
     assert len(set(kept)) == 2
+
+
+async def test_what_waited_in_quarantine_is_blotted_when_it_is_put_back(
+    pool: asyncpg.Pool, alice: Brand, settings: Settings, secret: str, tmp_path: Path
+) -> None:
+    shops = Shops(pool, alice, secret)
+    lines = [encode(await shops.send(bird)) for bird in BIRDS] + [encode(line) for line in hits(alice)]
+    quarantine(tmp_path, [(line, "the database was ill") for line in lines])
+    assert canaries_in(left_in(tmp_path)) != []
+    put_back(tmp_path, oldest=clock.now() - timedelta(days=1))
+
+    async def take(batch: Sequence[Line]) -> None:
+        await record_deliveries(pool, batch, secret=secret, settings=settings)
+
+    assert await drain(tmp_path, "orders", take) == len(lines)
+    assert len(await deliveries(pool, alice.id)) == len(lines)
+    assert canaries_in(await dump(pool, alice)) == []
+    sweep(tmp_path)
+    assert canaries_in(left_in(tmp_path)) == []
