@@ -1,8 +1,18 @@
 """Generic: any checkout that signs what it sends, read in the API's own words, through a preset or through a mapping of its own."""
 
+from collections.abc import Mapping
+
 from app.platforms.generic import signature
-from app.platforms.kit.platform import Platform
+from app.platforms.kit.platform import Platform, StoredSettings
 from app.platforms.presets import PRESETS, SHOP_SYSTEMS
+
+
+def _guide_values(settings: StoredSettings) -> Mapping[str, str]:
+    # Imported when a guide is asked for: the doors answer without what reads and writes messages.
+    from app.platforms.generic.by_hand import guide_values
+
+    return guide_values(settings)
+
 
 PLATFORM = Platform(
     name="generic",
@@ -19,4 +29,5 @@ PLATFORM = Platform(
         "mapping": "where in its messages an order or a refund stands. Tried on `sample` before it is kept.",
     },
     presets=PRESETS,
+    guide_values=_guide_values,
 )

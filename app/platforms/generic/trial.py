@@ -60,11 +60,8 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
         refunded = request(fill(MESSAGES["refund"], values), {}, "refund", trial.refunded_at)
         return TrialMessages(order_id, order=(ordered,), refund=(refunded,))
     table = read_mapping(resolved["mapping"])
-    ordering = next((rule for rule in table.rules if rule.read == "order"), None)
-    if ordering is None:
-        raise Invalid.field("settings.mapping", f"no rule reads an order; {ADVICE}")
-    writer = _write_message(table, ordering, trial, order_id, refunded=False)
-    ordered = request(writer.document, writer.headers, "order", trial.ordered_at)
+    ordering = _ordering(table)
+    ordered = request(*write_order(table, trial, order_id), "order", trial.ordered_at)
     _check(table, trial, ordered)
     refunding = next((rule for rule in table.rules if rule.read == "refund"), ordering)
     if refunding is ordering and ordering.refunds is UNSET:
@@ -72,6 +69,19 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
     writer = _write_message(table, refunding, trial, order_id, refunded=True)
     refunded = request(writer.document, writer.headers, "refund", trial.refunded_at)
     return TrialMessages(order_id, order=(ordered,), refund=(refunded,))
+
+
+def _ordering(table: Table) -> Rule:
+    found = next((rule for rule in table.rules if rule.read == "order"), None)
+    if found is None:
+        raise Invalid.field("settings.mapping", f"no rule reads an order; {ADVICE}")
+    return found
+
+
+def write_order(table: Table, trial: TrialOrder, order_id: str) -> tuple[object, Mapping[str, str]]:
+    """The body and the headers of a message that this mapping reads as the order. Raises Invalid where no rule reads one."""
+    writer = _write_message(table, _ordering(table), trial, order_id, refunded=False)
+    return writer.document, writer.headers
 
 
 def _check(table: Table, trial: TrialOrder, order: TrialRequest) -> None:
