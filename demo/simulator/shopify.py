@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,15 +18,18 @@ def sign(message: Message, secret: str, at: datetime) -> Message:
 
 
 def simulate(order: Order, evidence: Evidence) -> Simulation:
-    """orders/create, perhaps an update, and what became of the order. The click is among the order's note attributes."""
+    """orders/create, perhaps an update, and what became of the order. The click is among the order's note attributes.
+
+    Every second order is refunded in the form of API 2024-10, the others as before; every third one repeats its refunds in an update.
+    """
     cart = order.cart
 
-    def changed(topic: str, version: int, **fields: Any) -> Message:
+    def changed(topic: str, version: int, status: str = "paid", **fields: Any) -> Message:
         body = order_body(
             cart,
             created_at=order.at,
             updated_at=order.at + timedelta(seconds=version),
-            status="paid" if version else "pending",
+            status=status,
             code=evidence.code,
             click_id=evidence.click_id,
             test=order.test,
@@ -33,19 +37,108 @@ def simulate(order: Order, evidence: Evidence) -> Simulation:
         )
         return message(topic, body, f"{cart.number}-{topic}-{version}")
 
-    messages = [changed("orders/create", 0)]
+    messages = [changed("orders/create", 0, "pending")]
     if order.updated:
         messages.append(changed("orders/updated", 1))
     refunds: list[ExpectedRefund] = []
     if order.outcome == "cancelled":
         messages.append(changed("orders/cancelled", 5, cancelled_at=order.returned_at[0]))
         refunds.append(ExpectedRefund(cart.net_minor(), order.returned_at[0]))
-    elif order.outcome in ("line_returned", "lines_returned"):
-        for index in order.returned_lines:
-            refund_id, at = 900_000 + cart.number * 10 + index, order.returned_at[index]
-            messages.append(message("refunds/create", refund_body(cart, refund_id, index, at), f"{refund_id}"))
-            refunds.append(ExpectedRefund(cart.net_minor(index), at))
+    elif order.outcome in ("voided", "paid_after_all"):
+        messages.append(changed("orders/updated", 3, "voided"))
+        if order.outcome == "paid_after_all":
+            messages.append(changed("orders/paid", 4))
+        else:
+            refunds.append(ExpectedRefund(cart.net_minor(), None))
+    elif order.outcome == "deleted":
+        triggered = {"X-Shopify-Triggered-At": (order.at + timedelta(seconds=5)).isoformat()}
+        deletion = message("orders/delete", {"id": order_key(cart)}, f"{cart.number}-deleted")
+        messages.append(deletion.with_headers(triggered))
+        refunds.append(ExpectedRefund(cart.net_minor(), None))
+    paid_back = [_in_form(cart, body) for body in _refunds(order, refunds)]
+    messages += [message("refunds/create", body, f"{body['id']}") for body in paid_back]
+    if paid_back and cart.number % 3 == 0:
+        messages.append(changed("orders/updated", 6, "partially_refunded", refunds=paid_back))
     return Simulation(f"#{cart.number}", in_any_order(*messages), tuple(refunds))
+
+
+def _refunds(order: Order, expected: list[ExpectedRefund]) -> Iterator[Json]:
+    """The refunds of an order in the form of API 2024-10; adds to `expected` what they take."""
+    cart, at = order.cart, order.returned_at[0]
+    refund_id = 900_000 + cart.number * 10
+    if order.outcome in ("line_returned", "lines_returned"):
+        for index in order.returned_lines:
+            expected.append(ExpectedRefund(cart.net_minor(index), order.returned_at[index]))
+            yield refund_body(cart, refund_id + index, index, order.returned_at[index])
+    elif order.outcome == "restocked":
+        # A tenth of the line is kept for putting it back on the shelf.
+        kept = cart.net_minor(0) // 10
+        expected.append(ExpectedRefund(cart.net_minor(0) - kept, at))
+        returned = refund_body(cart, refund_id, 0, at)
+        back = cart.charged_minor(0) - kept
+        yield returned | {
+            "order_adjustments": [_adjustment(kept, cart)],
+            "transactions": [_paid_back(cart, returned, back)],
+        }
+    elif order.outcome == "goodwill":
+        # An amount for the trouble, of which the shop takes none for tax; and the shipping.
+        amount = cart.net_minor() // 10
+        expected.append(ExpectedRefund(amount, at))
+        yield _amount_refund(cart, refund_id, at, amount, cart.shipping_minor, 0)
+    elif order.outcome == "duties_returned":
+        yield _amount_refund(cart, refund_id, at, 0, cart.shipping_minor, 1_200)
+
+
+def _amount_refund(cart: Cart, refund_id: int, at: datetime, amount: int, shipping: int, duties: int) -> Json:
+    """A refund without lines: an amount, shipping, duties."""
+    refund = refund_body(cart, refund_id, 0, at) | {"refund_line_items": []}
+    if shipping:
+        line = _shipping_line(cart)
+        refund["refund_shipping_lines"] = [
+            {"id": refund_id, "shipping_line_id": line["id"], "subtotal_amount_set": _set(shipping, cart.currency)}
+        ]
+    if duties:
+        refund["duties"] = [{"duty_id": 1, "amount_set": _set(duties, cart.currency)}]
+        refund["total_duties_set"] = _set(duties, cart.currency)
+    return refund | {
+        "order_adjustments": [_adjustment(-amount, cart)] if amount else [],
+        "transactions": [_paid_back(cart, refund, amount + shipping + duties)],
+    }
+
+
+def _adjustment(minor: int, cart: Cart) -> Json:
+    sign = "-" if minor < 0 else ""
+    money = {"amount": f"{sign}{decimal(abs(minor))}", "currency_code": cart.currency}
+    return {
+        "id": 1,
+        "amount": money["amount"],
+        "tax_amount": "0.00",
+        "reason": "damage" if minor < 0 else "restock",
+        "amount_set": {"shop_money": money, "presentment_money": dict(money)},
+        "tax_amount_set": _set(0, cart.currency),
+    }
+
+
+def _paid_back(cart: Cart, refund: Json, minor: int) -> Json:
+    paid: Json = refund["transactions"][0]
+    return paid | {"amount": decimal(minor)}
+
+
+def _in_form(cart: Cart, refund: Json) -> Json:
+    """The refund as it is sent since API 2024-10 or, for every second order, as it was before."""
+    if cart.number % 2 == 0:
+        return refund
+    shipping = [
+        {
+            "kind": "shipping_refund",
+            "amount": f"-{each['subtotal_amount_set']['shop_money']['amount']}",
+            "tax_amount": "0.00",
+        }
+        for each in refund["refund_shipping_lines"]
+    ]
+    adjusted = [each | {"kind": "refund_discrepancy"} for each in refund["order_adjustments"]]
+    older = {name: value for name, value in refund.items() if name != "refund_shipping_lines"}
+    return older | {"order_adjustments": [*adjusted, *shipping]}
 
 
 def sale(cart: Cart, at: datetime, code: str) -> Message:
@@ -64,6 +157,7 @@ def order_body(
     click_id: str | None = None,
     cancelled_at: datetime | None = None,
     test: bool = False,
+    refunds: Sequence[Json] = (),
 ) -> Json:
     """The body of orders/create, orders/paid, orders/updated or orders/cancelled for this cart."""
     order = document("shopify_order_rest_2024-04.json")
@@ -93,10 +187,10 @@ def order_body(
         note_attributes=[] if click_id is None else [{"name": "ariane", "value": click_id}],
         discount_codes=[],
         discount_applications=[],
-        refunds=[],
+        refunds=list(refunds),
         fulfillments=[],
         tax_lines=[_tax_line(totals["tax"], cart)],
-        line_items=[_line(cart, index) for index in range(len(cart.items))],
+        line_items=[*(_line(cart, index) for index in range(len(cart.items))), *_tip(cart)],
         shipping_lines=[_shipping_line(cart)],
         customer={"id": 207_000_000 + cart.number, "email": f"customer{cart.number}@example.com"},
         email=f"customer{cart.number}@example.com",
@@ -121,6 +215,9 @@ def refund_body(cart: Cart, refund_id: int, index: int, at: datetime) -> Json:
         created_at=at.isoformat(timespec="seconds"),
         processed_at=at.isoformat(timespec="seconds"),
         order_adjustments=[],
+        refund_shipping_lines=[],
+        total_duties_set=_set(0, cart.currency),
+        total_additional_fees_set=_set(0, cart.currency),
         refund_line_items=[
             {
                 "id": refund_id * 10 + index,
@@ -231,6 +328,20 @@ def _line(cart: Cart, index: int) -> Json:
     return line
 
 
+def _tip(cart: Cart) -> list[Json]:
+    """A tip in every fifth order, paid in cash in every tenth."""
+    if cart.number % 5:
+        return []
+    paid_by = (
+        {"tip_payment_gateway": None, "tip_payment_method": None}
+        if cart.number % 10
+        else {"tip_payment_gateway": "shopify_payments", "tip_payment_method": "visa"}
+    )
+    price = {"price": "7.50", "price_set": _set(750, cart.currency)}
+    tip = {"id": cart.number * 100 + 99, "title": "Tip", "name": "Tip", "quantity": 1, "gift_card": False}
+    return [tip | price | paid_by | {"discount_allocations": [], "tax_lines": [], "taxable": False}]
+
+
 def _shipping_line(cart: Cart) -> Json:
     line: Json = document("shopify_order_rest_2024-04.json")["shipping_lines"][0]
     amount = {"price": decimal(cart.shipping_minor), "price_set": _set(cart.shipping_minor, cart.currency)}
@@ -256,7 +367,17 @@ SHOP = Shop(
     name="main",
     platform="shopify",
     secret="launch-day-shopify-secret",  # noqa: S106 a secret of the demo's own brand
-    outcomes=("line_returned", "lines_returned", "cancelled"),
+    outcomes=(
+        "line_returned",
+        "lines_returned",
+        "cancelled",
+        "restocked",
+        "goodwill",
+        "duties_returned",
+        "voided",
+        "paid_after_all",
+        "deleted",
+    ),
     simulate=simulate,
     sign=sign,
     unreadable=message("orders/create", {"id": 1, "name": "#1", "currency": "EUR", "line_items": "none"}, "unreadable"),

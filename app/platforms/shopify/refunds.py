@@ -84,7 +84,7 @@ def read_refund_webhook(refund: Json, context: Context, notes: list[str]) -> Ord
 
 def _shop_currency(refund: Json) -> str | None:
     """The shop's currency in a refund on its own. That of its transactions comes last: it may be the shopper's."""
-    sets = [(refund, "total_duties"), (refund, "total_additional_fees")]
+    sets: list[tuple[Json, str]] = []
     for name, amount in (
         ("refund_line_items", "subtotal"),
         ("order_adjustments", "amount"),
@@ -93,6 +93,7 @@ def _shop_currency(refund: Json) -> str | None:
         ("additional_fees", "price"),
     ):
         sets += [(each, amount) for each in objects(refund.get(name), LINES_MAX, name)]
+    sets += [(refund, "total_duties"), (refund, "total_additional_fees")]
     stated = [shop_currency(thing, name) for thing, name in sets]
     stated += [currency_or_none(transaction.get("currency")) for transaction in _paid_back(refund)]
     return next(filter(None, stated), None)
@@ -194,9 +195,11 @@ def _beside_goods(refund: Json, amounts: ShopifyAmountReader) -> tuple[int, bool
 
 
 def _named(refund: Json, amounts: ShopifyAmountReader, name: str, amount: str) -> int:
-    """The duties or fees of a refund: their sum, or their total where that is more."""
+    """The duties or fees of a refund: their sum, or their total where they are not listed."""
     listed = objects(refund.get(name), LINES_MAX, name)
-    return max(amounts.total(listed, name, amount), amounts.amount(refund, f"total_{name}") or 0)
+    if not listed and shop_currency(refund, f"total_{name}") == amounts.currency:
+        return amounts.amount(refund, f"total_{name}") or 0
+    return amounts.total(listed, name, amount)
 
 
 def _by_transactions(
