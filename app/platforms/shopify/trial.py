@@ -14,8 +14,10 @@ ORDER_ID_FIRST = 9_000_000_000_000_000
 
 
 def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object]) -> TrialMessages:
-    """A paid order of one line with its code and click, and a refund of part of that line. No tax and no shipping, so net is what was paid."""
+    """A paid order of one line, with its code and click, and a refund of part of that line. The shipping beside it, which is paid back too, is no part
+    of net, and there is no tax."""
     zero = trial.major(0)
+    shipping_minor = trial.net_minor // 10
     values = {
         "order_id": ORDER_ID_FIRST + trial.number,
         "number": trial.number,
@@ -27,6 +29,9 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
         "zero": zero,
         "paid": trial.major(trial.net_minor),
         "refunded": trial.major(trial.refund_minor),
+        "shipping": trial.major(shipping_minor),
+        "total": trial.major(trial.net_minor + shipping_minor),
+        "paid_back": trial.major(trial.refund_minor + shipping_minor),
         "discount_codes": [{"code": trial.code, "amount": zero, "type": "percentage"}] if trial.code else [],
         "note_attributes": [{"name": "ariane", "value": trial.click_id}] if trial.click_id else [],
         "customer": {"email": trial.customer_email} if trial.customer_email else None,
