@@ -397,3 +397,18 @@ async def test_whether_a_customer_is_new_is_what_was_stated_else_whether_an_earl
     assert await found() == {"2": True, "3": True, "8": True}
     await tell(pool, alice, order(1, day=1))
     assert await found() == {"2": False, "3": True, "8": True}
+
+
+async def test_two_orders_of_a_customer_that_are_recorded_at_the_same_time_are_decided_on_each_other(
+    pool: asyncpg.Pool, alice: Brand, max_: Collaboration
+) -> None:
+    await set_policy(pool, alice, "bound")
+    async with pool.acquire() as connection:
+        slow = connection.transaction()
+        await slow.start()
+        await record(connection, alice.id, [FIRST])  # type: ignore[arg-type]
+        await tell(pool, alice, order(2, day=1))
+        assert await credited(pool, alice) == {"2": NOBODY}
+        await slow.commit()
+    await settle(pool)
+    assert await credited(pool, alice) == {"1": of(max_, "code"), "2": of(max_, "bound")}
