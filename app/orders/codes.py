@@ -5,7 +5,7 @@ stands for is looked up whenever the order is worked out. In the place of a code
 beside its codes is compared exactly: it is case-sensitive, and folding would make one of two.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,19 +19,19 @@ CODES = """
 SELECT c.code_norm, c.code AS shown, c.id AS code_id, c.starts_at AS code_starts_at, least(c.ends_at, c.disabled_at, c.archived_at) AS code_ends_at,
        c.credit_policy, c.max_redemptions, a.starts_at AS assigned_from, a.ends_at AS assigned_until,
        a.id, l.id AS collaboration_id, l.influencer_id, l.campaign_id, p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at,
-       i.customer_keys AS owner_keys, i.archived_at AS owner_archived_at, n.aliases
-FROM (
-    SELECT code_id, array_agg(alias) FILTER (WHERE alias IS NOT NULL) AS aliases FROM (
-        SELECT id AS code_id, NULL AS alias FROM code WHERE brand_id = $1 AND code_norm = ANY($2::text[])
-        UNION ALL SELECT code_id, alias FROM code_alias WHERE brand_id = $1 AND alias_norm = ANY($2::text[])
-        UNION ALL SELECT code_id, alias FROM code_alias WHERE brand_id = $1 AND alias = ANY($3::text[])
-    ) AS named GROUP BY code_id
-) AS n
-JOIN code c ON c.brand_id = $1 AND c.id = n.code_id
+       i.customer_keys AS owner_keys, i.archived_at AS owner_archived_at
+FROM code c
 LEFT JOIN code_assignment a ON a.brand_id = $1 AND a.code_id = c.id
 LEFT JOIN collaboration l ON l.brand_id = $1 AND l.id = a.collaboration_id
 LEFT JOIN campaign p ON p.brand_id = $1 AND p.id = l.campaign_id
 LEFT JOIN influencer i ON i.brand_id = $1 AND i.id = l.influencer_id
+WHERE c.brand_id = $1 AND c.code_norm = ANY($2::text[])
+"""
+ALIASES = """
+SELECT a.alias, c.code_norm FROM (
+    SELECT alias, code_id FROM code_alias WHERE brand_id = $1 AND alias_norm = ANY($2::text[])
+    UNION ALL SELECT alias, code_id FROM code_alias WHERE brand_id = $1 AND alias = ANY($3::text[])
+) AS a JOIN code c ON c.brand_id = $1 AND c.id = a.code_id
 """
 
 # The order names the code from now on, so that a change of the code, and its cap, find the order.
@@ -53,18 +53,30 @@ class NamedCodes(NamedTuple):
 async def read_codes(
     connection: asyncpg.Connection, brand_id: UUID, orders: Iterable[Order], redeemed: Iterable[Sequence[str]]
 ) -> NamedCodes:
-    """The codes that these orders name, and those they have redeemed so far. One statement at most."""
+    """The codes that these orders name, and those they have redeemed so far. One statement where all of them are codes of the brand."""
     names, ids = set[str]().union(*redeemed), set[str]()
     for order in orders:
         names.update(order.signals.codes)
         ids.update(order.signals.code_ids)
-    rows: dict[str, list[asyncpg.Record]] = {}
+    rows = await _read_rows(connection, brand_id, names)
+    unknown = sorted(names - rows.keys())
     aliases: dict[str, str] = {}
-    if names or ids:
-        for row in await connection.fetch(CODES, brand_id, sorted(names), sorted(ids)):
-            rows.setdefault(row["code_norm"], []).append(row)
-            aliases.update(dict.fromkeys(row["aliases"] or (), row["code_norm"]))
+    # Only what is no code is looked up once more: most orders name none, or one of the brand's.
+    if unknown or ids:
+        found = await connection.fetch(ALIASES, brand_id, unknown, sorted(ids))
+        aliases = {row["alias"]: row["code_norm"] for row in found}
+        rows |= await _read_rows(connection, brand_id, set(aliases.values()) - rows.keys())
     return NamedCodes(rows, aliases)
+
+
+async def _read_rows(
+    connection: asyncpg.Connection, brand_id: UUID, names: Collection[str]
+) -> dict[str, list[asyncpg.Record]]:
+    rows: dict[str, list[asyncpg.Record]] = {}
+    if names:
+        for row in await connection.fetch(CODES, brand_id, sorted(names)):
+            rows.setdefault(row["code_norm"], []).append(row)
+    return rows
 
 
 async def name_codes(
