@@ -163,7 +163,19 @@ def test_a_prestashop_beside_another_shop_is_a_shop_of_its_own_as_its_page_says(
 
 @pytest.mark.parametrize(
     "page",
-    ["README", "shopify", "woocommerce", "prestashop", "stripe", "paddle", "polar", "saleor", "postback", "generic"],
+    [
+        "README",
+        "shopify",
+        "woocommerce",
+        "prestashop",
+        "stripe",
+        "paddle",
+        "polar",
+        "saleor",
+        "shopware",
+        "postback",
+        "generic",
+    ],
 )
 def test_every_page_says_how_several_shops_are_connected(page: str) -> None:
     text = (Path(__file__).parent.parent / "docs" / "connect" / f"{page}.md").read_text()

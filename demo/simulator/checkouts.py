@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from demo.simulator import generic, paddle, polar, postback, prestashop, saleor, shopify, stripe, woocommerce
+from demo.simulator import generic, paddle, polar, postback, prestashop, saleor, shopify, shopware, stripe, woocommerce
 from demo.simulator.orders import Checkout, Shop
 
 SHOPS: tuple[Shop, ...] = (
@@ -33,6 +33,7 @@ CHECKOUTS: Mapping[str, Checkout] = {
         Checkout("polar", "generic", polar.sign, polar.sale, {"preset": "polar"}),
         Checkout("prestashop", "generic", prestashop.sign, prestashop.sale, {"preset": "prestashop"}),
         Checkout("saleor", "generic", saleor.sign, saleor.sale, {"preset": "saleor"}),
+        Checkout("shopware", "generic", shopware.sign, shopware.sale, {"preset": "shopware"}),
         _postback("postback", {}),
         _postback("awin", {"preset": "awin"}),
         _postback("everflow", {"preset": "everflow"}),

@@ -24,7 +24,7 @@ def sale(cart: Cart, at: datetime, code: str) -> Message:
         "voucherCode": code,
         "total": {"currency": cart.currency, "tax": {"amount": cart.totals()["tax"] / 100}},
         "subtotal": {"net": {"amount": cart.net_minor() / 100}},
-        "shippingPrice": {"net": {"amount": cart.shipping_minor / 100}},
+        "shippingPrice": {"net": {"amount": cart.shipping_minor / 100}, "tax": {"amount": 0}},
         "ariane": None,
         "lines": [
             line | {"id": f"line-{index}", "totalPrice": {"net": {"amount": cart.net_minor(index) / 100}}}

@@ -152,8 +152,8 @@ async def test_a_checkout_connected_by_a_preset_is_tried_in_its_own_messages(
 ) -> None:
     async with working.client(brand) as client:
         report, _ = await tried(client, await connect(client, "generic", settings={"preset": preset}))
-        # Saleor's messages say nothing of refunds.
-        untold = {"refund", "refunded"} if preset == "saleor" else set()
+        # Shopware's messages tell no refund of a part.
+        untold = {"refund", "refunded"} if preset == "shopware" else set()
         assert [each for each in failures(report) if not (each["ok"] is None and each["step"] in untold)] == []
         assert report["ok"] is True
 

@@ -179,6 +179,14 @@ def _others() -> Iterator[Bird]:
         "billingAddress": {"firstName": NAME, "streetAddress1": NAME}, "shippingAddress": {"phone": PHONE}, "customerNote": FREE,
     }  # fmt: skip
     yield Bird(CHECKOUTS["saleor"], saleor)
+    shopware: dict[str, Any] = deepcopy(document("shopware_order_paid.json"))
+    shopware["data"]["payload"]["order"] |= {
+        "customerComment": FREE, "addresses": [{"firstName": NAME, "street": NAME, "phoneNumber": PHONE, "additionalAddressLine1": NAME}],
+        "orderCustomer": {"customerId": "customerCanary", "email": EMAIL, "firstName": NAME, "company": NAME, "remoteAddress": V4},
+        "deliveries": [{"shippingOrderAddress": {"firstName": NAME, "zipcode": NAME, "city": NAME}}],
+        "customFields": {"gift_for": NAME},
+    }  # fmt: skip
+    yield Bird(CHECKOUTS["shopware"], shopware)
     presta = deepcopy(prestashop.EXAMPLE) | {
         "customer": {"id_customer": NUMBER, "email": EMAIL, "firstname": NAME, "lastname": NAME},
         "address": {"address1": NAME, "city": NAME, "phone_mobile": PHONE}, "message": FREE,

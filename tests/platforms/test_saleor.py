@@ -14,7 +14,17 @@ from typing import Any
 
 import pytest
 
-from app.domain.orders import Context, OrderReport, Parsed, version_at
+from app.domain.folding import fold
+from app.domain.orders import (
+    TRUST_WEBHOOK,
+    Adjustment,
+    Context,
+    OrderReport,
+    Parsed,
+    RefundReport,
+    Witness,
+    version_at,
+)
 from app.platforms.generic import mapping
 from app.platforms.generic.webhook import parse
 from app.platforms.presets import PRESETS
@@ -50,6 +60,10 @@ def order_of(body: bytes) -> OrderReport:
     return order
 
 
+def taken_back(body: bytes) -> list[RefundReport]:
+    return [each for each in order_of(body).refunds if each.kind == "cancellation"]
+
+
 def test_an_order_is_its_lines_after_discounts_before_tax_and_shipping() -> None:
     assert read(PAID).topic == "order_paid"
     order = order_of(PAID)
@@ -64,7 +78,19 @@ def test_an_order_is_its_lines_after_discounts_before_tax_and_shipping() -> None
         ("SERUM-30", 2, 8_100),
         ("CREAM-50", 1, 900),
     ]
-    assert [(each.kind, each.amount_minor) for each in order.refunds] == [("cancellation", 0)]
+    assert {(each.kind, each.amount_minor) for each in order.refunds} == {("cancellation", 0), ("refund", 0)}
+
+
+def test_what_was_refunded_so_far_is_one_refund_with_tax_in_it() -> None:
+    """54.00 of 108.00 for the goods is half of their 90.00; all that was paid is all of it."""
+    witness = Witness(order_of(PAID), TRUST_WEBHOOK, b"1", CONTEXT.received_at)
+    for refunded, net in ((54.0, 4_500), (113.88, 9_000)):
+        told = order_of(message("2026-11-24T09:00:00+00:00", totalRefunded={"amount": refunded}))
+        taken = [each for each in told.refunds if each.kind == "refund"]
+        assert [each.refund_id for each in taken] == ["refunded"]
+        facts = [Adjustment(each, TRUST_WEBHOOK, b"2", CONTEXT.received_at) for each in taken]
+        order = fold([witness], facts)
+        assert (order.refunded_minor, order.flags) == (net, ())
 
 
 def test_a_guest_without_a_voucher_is_an_order_too() -> None:
@@ -81,9 +107,9 @@ def test_whatever_its_status_it_is_paid_when_saleor_says_so(status: str) -> None
 
 @pytest.mark.parametrize("status", ["CANCELED", "EXPIRED"])
 def test_a_cancelled_or_expired_order_is_taken_back_and_a_later_message_gives_it_again(status: str) -> None:
-    [cancelled] = order_of(message(status=status)).refunds
+    [cancelled] = taken_back(message(status=status))
     assert (cancelled.kind, cancelled.full) == ("cancellation", True)
-    [lifted] = order_of(message("2026-11-21T19:00:00+00:00")).refunds
+    [lifted] = taken_back(message("2026-11-21T19:00:00+00:00"))
     assert (lifted.amount_minor, lifted.version > cancelled.version) == (0, True)
 
 
@@ -110,9 +136,9 @@ def test_the_query_of_the_page_asks_for_every_field_that_is_read_and_for_nothing
     [query] = re.findall(r"```graphql\n(.*?)```", PAGE, flags=re.DOTALL)
     asked = set(re.findall(r"\w+", re.sub(r'\w+\(key: "\w+"\)|\.\.\. on \w+|fragment Sale on Order', "", query)))
     [rule, _] = mapping.read_mapping(PRESETS["saleor"]["mapping"]).rules
-    fields = [field for name, field in mapping.given_fields(rule) if name not in ("read", "when", "lines")]
-    lines = [field for _, field in mapping.given_fields(rule.lines)]
-    places = [place for field in (*fields, *lines) for place in mapping.places(field)]
+    fields = [field for name, field in mapping.given_fields(rule) if name not in ("read", "when", "lines", "refunds")]
+    parts = [field for part in (rule.lines, rule.refunds) for _, field in mapping.given_fields(part)]
+    places = [place for field in (*fields, *parts) for place in mapping.places(field)]
     read_names = {step for place in places for step in place.split("/") if step not in ("", "*")}
     assert asked - {"subscription", "event", "Sale"} == read_names | {"status"}
 
