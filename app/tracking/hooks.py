@@ -11,7 +11,7 @@ from app.directory.cache import CachedSource
 from app.directory.lookup import Directory
 from app.domain import ids
 from app.errors import AppError, NotFound, TooLarge, Unauthorized, Unavailable
-from app.platforms.kit.digests import PROOF, QUERY
+from app.platforms.kit.digests import PROOF, QUERY, URL
 from app.platforms.registry import platform_of
 from app.platforms.signing import advise, forget, set_up, signer, verify
 from app.secret import UnsealError, unseal
@@ -78,10 +78,13 @@ class Hooks:
             name = raw_name.decode("latin-1")
             if name in setup.kept_headers:
                 headers[name] = raw_value.decode("latin-1")[:HEADER_MAX_CHARS]
+        if URL in setup.kept_headers:
+            # What a proxy in front made of the address does not matter: the checkout signs the one that it was given.
+            headers[URL] = self._settings.base_url + scope["path"]
         if setup.platform.is_ping(body, headers):
             self._counts.slots[metrics.HOOKS_PINGS] += 1
             return {"status": "pong"}
-        query, headers, body = setup.platform.conceal(query, headers, body)
+        query, headers, body = setup.platform.conceal(query, headers, body, setup.settings)
         secrets = [self._unseal(sealed) for sealed in source.secrets]
         now_s = clock.now_ms() / 1000
         given = {**headers, QUERY: query}

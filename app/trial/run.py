@@ -22,6 +22,7 @@ from app import clock, random_ids
 from app.domain import ids, money
 from app.domain.browsers import TRIAL_USER_AGENT
 from app.errors import Invalid
+from app.platforms.kit.digests import URL
 from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest
 from app.platforms.registry import platform_of
 from app.secret import UnsealError, unseal
@@ -193,7 +194,9 @@ async def order(trial: Trial) -> Found:
     )
     try:
         trial.messages = platform_of(trial.source.platform).trial_messages(
-            test_order, next(iter(trial.opened), ""), trial.source.source_settings
+            test_order,
+            next(iter(trial.opened), ""),
+            {**trial.source.source_settings, URL: f"{trial.settings.base_url}/in/{trial.source.token}"},
         )
     except Invalid as error:
         return Found(None, "its settings cannot be rehearsed", error.message)

@@ -34,7 +34,7 @@ class Checkout(orders.Checkout):
         """The record that the webhook endpoint writes to the spool: its verdict on the signature, the headers that are kept, no token."""
         kept = set_up(self.platform, json.dumps(dict(self.settings))).kept_headers
         headers = {name.lower(): text for name, text in sent.headers.items() if name.lower() in kept}
-        query, headers, body = PLATFORMS[self.platform].conceal(sent.query, headers, sent.body)
+        query, headers, body = PLATFORMS[self.platform].conceal(sent.query, headers, sent.body, self.settings)
         reason = verify(
             self.platform,
             body=body,

@@ -175,7 +175,7 @@ def test_secrets_that_cannot_be_opened_are_not_no_secrets() -> None:
 def test_a_message_without_a_token_is_kept_to_the_byte_and_other_platforms_are_left_alone() -> None:
     body = bytes(range(256))
     assert conceal("a=%zz&&=&b", {"content-type": "x"}, body) == ("a=%zz&&=&b", {"content-type": "x"}, body)
-    assert PLATFORMS["shopify"].conceal("token=mine", {}, b"token=mine") == ("token=mine", {}, b"token=mine")
+    assert PLATFORMS["shopify"].conceal("token=mine", {}, b"token=mine", {}) == ("token=mine", {}, b"token=mine")
 
 
 PIECES = st.sampled_from(

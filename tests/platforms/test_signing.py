@@ -378,7 +378,7 @@ def test_what_a_layout_signs_it_verifies() -> None:
         ({"header": "X-Sig", "timestamp_header": "cookie", "message": "{timestamp}{body}"}, "timestamp_header"),
         ({"header": "X-Sig", "message": "{timestamp}"}, "message"),
         ({"header": "X-Sig", "message": "{body}{body}"}, "message"),
-        ({"header": "X-Sig", "message": "{url}{body}"}, "message"),
+        ({"header": "X-Sig", "message": "{uri}{body}"}, "message"),
         ({"header": "X-Sig", "message": "{timestamp}.{body}"}, "timestamp_header"),
         ({"header": "X-Sig", "timestamp_header": "X-Time"}, "message"),
         ({"header": "X-Sig", "id_header": "X-Id"}, "id_header"),

@@ -14,7 +14,7 @@ from app.domain import ids
 from app.domain.orders import TRUST_PIXEL, TRUST_SERVER, TRUST_SIGNED_PIXEL, TRUST_WEBHOOK, Context, Parsed, Receipt
 from app.domain.strict_json import Unreadable
 from app.platforms import pixel
-from app.platforms.kit.digests import QUERY
+from app.platforms.kit.digests import BY_TOKEN, QUERY
 from app.platforms.registry import load_platforms, platform_of
 from app.spool.records import HookLine, PixelLine
 
@@ -81,7 +81,7 @@ class Message(msgspec.Struct, frozen=True):
 
     def receipt(self, *, vouched: bool = False) -> Receipt:
         """How the message came, and so how far it is trusted. vouched: it is about what the shop's server signed of a pixel."""
-        is_signed = not self.is_pixel and platform_of(self.platform).is_signed
+        is_signed = not self.is_pixel and BY_TOKEN not in self.headers and platform_of(self.platform).is_signed
         return Receipt(
             trust=TRUST_SIGNED_PIXEL
             if vouched

@@ -20,6 +20,7 @@ PLATFORM = Platform(
     verify=signature.verify,
     kept_headers=signature.KEPT_HEADERS,
     named_headers=signature.named_headers,
+    conceal=signature.conceal,
     timestamps=signature.timestamps,
     is_shop_system=lambda settings: settings.get("preset") in SHOP_SYSTEMS,
     site_headers=(signature.SITE,),

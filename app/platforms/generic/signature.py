@@ -1,9 +1,11 @@
 """Signatures of any checkout: described by `settings.signature` or a preset; without either, in our own header or by Standard Webhooks.
 
-All of them are one scheme with other values (`Layout`): HMAC-SHA256 under a secret, over a message made of the raw body and perhaps a timestamp and
-an id; one or several digests in one header, in hex or base64.
+Nearly all of them are one scheme with other values (`Layout`): HMAC-SHA256 under a secret, over a message made of the raw body and perhaps a timestamp,
+an id and the address it is sent to; one or several digests in one header, in hex or base64. Where a checkout sends a fixed token or Basic auth instead, that
+is taken out before anything is kept, and a proof of it stands in its place, as of a postback's token.
 
 - our own: `X-Ariane-Signature: sha256=<hex or base64>` (the `sha256=` may be missing) over the body.
+- Svix: as Standard Webhooks, in `svix-id`, `svix-timestamp`, `svix-signature`.
 - Standard Webhooks: `webhook-id`, `webhook-timestamp` (±300 s), `webhook-signature: v1,<base64> …` over `id.timestamp.body`.
 """
 
@@ -18,12 +20,15 @@ import msgspec
 from msgspec import Meta
 
 from app.platforms.kit.digests import (
+    BY_TOKEN,
     MALFORMED,
     MISSING,
+    PROOF,
     SIGNATURES_MAX,
     STALE,
     TOLERANCE_S,
     UNARMED,
+    URL,
     WRONG,
     decode,
     encoded,
@@ -41,7 +46,9 @@ MESSAGE_CHARACTERS_MAX = 100
 TOLERANCE_S_MAX = 3_600
 """Largest tolerance that may be set, in seconds: a message older than this is never accepted again."""
 STANDARD_PREFIX = "whsec_"
-PLACEHOLDERS = ("{timestamp}", "{id}", "{body}")
+PLACEHOLDERS = ("{timestamp}", "{id}", "{url}", "{body}")
+UNKEPT = ("token", "basic")
+"""Schemes whose header is the secret itself."""
 BARRED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
 """Headers that settings may not name: a delivery is kept with the headers it names, and these hold passwords."""
 NAMED = "header:"
@@ -56,7 +63,17 @@ Key = Annotated[str, Meta(min_length=1, max_length=40)]
 class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a checkout puts its signature, and what it signs. Header names in any case."""
 
-    header: Annotated[HeaderName, Meta(description="The header that holds the signature, in any case.")]
+    header: Annotated[
+        HeaderName,
+        Meta(description="Required but for `basic` and the named ones: the header that holds the signature or token."),
+    ] = ""
+    scheme: Annotated[
+        Literal["hmac", "token", "basic", "standard_webhooks", "svix"],
+        Meta(
+            description="`hmac` is described by the other fields; `token` is the secret itself in `header`, `basic` is Basic auth, its secret `user:password`; "
+            "`standard_webhooks` and `svix` need nothing else."
+        ),
+    ] = "hmac"
     encoding: Annotated[
         Literal["hex", "base64", "either"], Meta(description="How the digest is written; `either` tells the two apart.")
     ] = "either"
@@ -88,7 +105,7 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             max_length=MESSAGE_CHARACTERS_MAX,
-            description="What is signed, made of `{body}` (the raw bytes) and perhaps `{timestamp}` and `{id}`.",
+            description="What is signed, made of `{body}` (the raw bytes) and perhaps `{timestamp}`, `{id}` and `{url}` (the source's own).",
             examples=["{timestamp}.{body}"],
         ),
     ] = "{body}"
@@ -114,10 +131,15 @@ STANDARD = Layout(
     message="{id}.{timestamp}.{body}",
     key_form="whsec",
 )
+SVIX = msgspec.structs.replace(
+    STANDARD, header="svix-signature", timestamp_header="svix-timestamp", id_header="svix-id"
+)
+NAMED_LAYOUTS = {"standard_webhooks": STANDARD, "svix": SVIX}
 SITE = "x-ariane-site"
 """The header in which a module of ours names the shop it is installed in."""
 KEPT_HEADERS = frozenset(
-    {"content-type", SITE, PLAIN.header, "x-ariane-type", "x-ariane-delivery", "webhook-id", "webhook-timestamp", STANDARD.header}
+    {"content-type", SITE, PLAIN.header, "x-ariane-type", "x-ariane-delivery", "webhook-id", "webhook-timestamp", STANDARD.header,
+     "svix-id", "svix-timestamp", SVIX.header}
 )  # fmt: skip
 
 
@@ -127,21 +149,35 @@ KEPT_HEADERS = frozenset(
 def read_layout(given: object) -> Layout:
     """The layout in `settings.signature`. ValueError (msgspec's names the place) for an unknown field or a wrong type."""
     try:
-        return msgspec.convert(given, Layout)
+        layout = msgspec.convert(given, Layout)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
+    if layout.scheme in NAMED_LAYOUTS:
+        if layout != Layout(scheme=layout.scheme):
+            raise ValueError(f"the scheme {layout.scheme} says all by itself: leave out the other fields")
+        return NAMED_LAYOUTS[layout.scheme]
+    if layout.scheme == "basic" and not layout.header:
+        return msgspec.structs.replace(layout, header="authorization")
+    if not layout.header and not (isinstance(given, Mapping) and "header" in given):
+        raise msgspec.ValidationError(f"header is required with the scheme {layout.scheme}")
+    return layout
 
 
 def faults(layout: Layout) -> Iterator[tuple[str, str]]:
     """The contradictions in a layout: (field, what would be right)."""
     for field in ("header", "timestamp_header", "id_header"):
         name = getattr(layout, field)
-        if name is not None and (not _NAME.fullmatch(name) or name.lower() in BARRED_HEADERS):
+        barred = BARRED_HEADERS - {"authorization"} if field == "header" and layout.scheme in UNKEPT else BARRED_HEADERS
+        if name is not None and (not _NAME.fullmatch(name) or name.lower() in barred):
             yield field, f"{name[:40]!r} is not a header that could hold it"
+    if layout.scheme in UNKEPT:
+        if layout != Layout(header=layout.header, prefix=layout.prefix, scheme=layout.scheme):
+            yield "scheme", f"{layout.scheme} signs nothing: of the other fields only header and prefix mean something"
+        return
     if layout.message.count("{body}") != 1:
         yield "message", "must hold {body} exactly once: what is not signed could be changed on the way"
     elif re.search("[{}]", re.sub("|".join(map(re.escape, PLACEHOLDERS)), "", layout.message)):
-        yield "message", "knows {body}, {timestamp} and {id}"
+        yield "message", "knows {body}, {timestamp}, {id} and {url}"
     timed = layout.timestamp_key is not None or layout.timestamp_header is not None
     if layout.timestamp_key is not None and layout.timestamp_header is not None:
         yield "timestamp_header", "the timestamp stands in one place: leave out timestamp_header or timestamp_key"
@@ -162,14 +198,40 @@ def named_headers(settings: Mapping[str, object]) -> frozenset[str]:
     resolved = resolve(settings)
     given = resolved.get("signature")
     found = {text.removeprefix(NAMED) for text in _texts(resolved.get("mapping")) if text.startswith(NAMED)}
+    kept: frozenset[str] = frozenset()
     if isinstance(given, Mapping):
         found |= {str(given[name]) for name in ("header", "timestamp_header", "id_header") if given.get(name)}
-    return frozenset(name.lower() for name in found) - BARRED_HEADERS
+        # What holds the password itself is taken out by `conceal` before anything is kept.
+        kept = frozenset({str(given.get("header") or "authorization").lower()} if given.get("scheme") in UNKEPT else ())
+        kept |= {URL} if "{url}" in str(given.get("message", "")) else frozenset()
+    return (frozenset(name.lower() for name in found) - BARRED_HEADERS) | kept
+
+
+def conceal(
+    query: str, headers: Mapping[str, str], body: bytes, settings: Mapping[str, object]
+) -> tuple[str, dict[str, str], bytes]:
+    """The message without a token or password in its header, and with the proof of it in its place. Concealing again changes nothing."""
+    given = resolve(settings).get("signature")
+    left = dict(headers)
+    if not isinstance(given, Mapping) or given.get("scheme") not in UNKEPT:
+        return query, left, body
+    text = left.pop(str(given.get("header") or "authorization").lower(), "").strip()
+    if text:
+        left[PROOF] = hmac.digest(encoded(_token(given, text)), body, "sha256").hex()
+    return query, {**left, BY_TOKEN: str(given["scheme"])}, body
+
+
+def _token(layout: Mapping[str, object], text: str) -> str:
+    if layout["scheme"] != "basic":
+        return text.removeprefix(str(layout.get("prefix") or "")).strip()
+    coded = decode(text[len("basic ") :].strip()) if text[:6].lower() == "basic " else None
+    return text if coded is None else coded.decode("utf-8", "surrogateescape")
 
 
 def timestamps(headers: Mapping[str, str], settings: Mapping[str, object]) -> list[str]:
     """The texts in which the headers say when the message was sent: by Standard Webhooks, and by a signature of the source's own."""
-    texts = [headers["webhook-timestamp"]] if "webhook-timestamp" in headers else []
+    standard = ("webhook-timestamp", "svix-timestamp")
+    texts = [headers[name] for name in standard if name in headers]
     layout = resolve(settings).get("signature")
     if not isinstance(layout, dict):
         return texts
@@ -203,20 +265,38 @@ def verify(
         return UNARMED
     given = resolve(settings).get("signature")
     if given is None:
-        layout = PLAIN if headers.get(PLAIN.header) else STANDARD
+        layout = next((each for each in (PLAIN, SVIX) if headers.get(each.header)), STANDARD)
     else:
         try:
             layout = read_layout(given)
         except ValueError:
             return MALFORMED
+    if layout.scheme in UNKEPT:
+        return _verify_token(body, headers, secrets, settings)
     return _verify(layout, body, headers, secrets, now_s)
 
 
-def sign(layout: Layout, body: bytes, secret: str, *, at: datetime, message_id: str) -> dict[str, str]:
+def _verify_token(
+    body: bytes, headers: Mapping[str, str], secrets: Sequence[str], settings: Mapping[str, object]
+) -> str | None:
+    shown = conceal("", headers, body, settings)[1].get(PROOF, "")
+    if not shown:
+        return MISSING
+    proof = read_hex(shown)
+    if proof is None:
+        return MALFORMED
+    return None if signed(map(encoded, secrets), body, [proof]) else WRONG
+
+
+def sign(layout: Layout, body: bytes, secret: str, *, at: datetime, message_id: str, url: str = "") -> dict[str, str]:
     """The headers with which a checkout of this layout would send the body."""
+    if layout.scheme == "token":
+        return {layout.header: layout.prefix + secret}
+    if layout.scheme == "basic":
+        return {layout.header: f"Basic {base64.b64encode(encoded(secret)).decode()}"}
     unix_s = int(at.timestamp())
     timestamp = {"unix_s": str(unix_s), "unix_ms": f"{unix_s}000", "rfc3339": at.isoformat()}[layout.timestamp_form]
-    message = _message(layout.message, body, {"{timestamp}": timestamp, "{id}": message_id})
+    message = _message(layout.message, body, {"{timestamp}": timestamp, "{id}": message_id, "{url}": url})
     digest = hmac.digest(next(_keys(layout, [secret]), b""), message, "sha256")
     text = layout.prefix + (base64.b64encode(digest).decode() if layout.encoding == "base64" else digest.hex())
     if layout.signature_key is not None:
@@ -250,7 +330,8 @@ def _verify(
     signatures = list(_read_signatures(layout, parts))
     if not signatures or (wanted and sent_s is None):
         return MALFORMED
-    message = _message(layout.message, body, {"{timestamp}": timestamp, "{id}": message_id})
+    values = {"{timestamp}": timestamp, "{id}": message_id, "{url}": headers.get(URL, "")}
+    message = _message(layout.message, body, values)
     if not signed(_keys(layout, secrets), message, signatures):
         return WRONG
     # Last, so that `stale_timestamp` always means: the right sender, the wrong time.
@@ -296,7 +377,7 @@ def _message(template: str, body: bytes, values: Mapping[str, str]) -> bytes:
     """The signed bytes. Values are filled in once, so that an id that looks like a placeholder stays as it is."""
     before, _, after = template.partition("{body}")
     filled = (
-        re.sub(r"\{timestamp\}|\{id\}", lambda found: values[found[0]], text) if "{" in text else text
+        re.sub(r"\{timestamp\}|\{id\}|\{url\}", lambda found: values[found[0]], text) if "{" in text else text
         for text in (before, after)
     )
     return body.join(map(encoded, filled))

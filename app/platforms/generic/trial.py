@@ -5,7 +5,7 @@ an order of the shop, without the trial's code, click and amount, and above all 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -28,6 +28,7 @@ from app.platforms.generic.mapping import (
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.reading import read_mapped
 from app.platforms.generic.signature import NAMED, PLAIN, read_layout, sign
+from app.platforms.kit.digests import URL
 from app.platforms.kit.templates import fill
 from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest, read_messages, write_json
 from app.platforms.presets import resolve
@@ -44,12 +45,12 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
 
     def request(document: object, headers: Mapping[str, str], name: str, at: datetime) -> TrialRequest:
         body = write_json(document)
-        signature = sign(layout, body, secret, at=at, message_id=f"{order_id}-{name}")
+        signature = sign(layout, body, secret, at=at, message_id=f"{order_id}-{name}", url=str(settings.get(URL, "")))
         return TrialRequest(body=body, headers={"Content-Type": "application/json", **headers, **signature})
 
     if resolved.get("mapping") is None:
         values = {
-            **asdict(trial),
+            **{each.name: getattr(trial, each.name) for each in fields(trial)},
             "order_id": order_id,
             "ordered_at": trial.ordered_at.isoformat(),
             "refunded_at": trial.refunded_at.isoformat(),

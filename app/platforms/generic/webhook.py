@@ -27,7 +27,9 @@ TYPES = (CONVERSION, *ADJUSTMENT_KINDS)
 def identify(headers: Mapping[str, str]) -> tuple[str, str]:
     """Topic and the sender's own id of a delivery, '' where they are missing; from its headers alone."""
     topic = text_of(headers.get("x-ariane-type")) or ""
-    return topic, text_of(headers.get("webhook-id")) or text_of(headers.get("x-ariane-delivery")) or ""
+    return topic, text_of(headers.get("webhook-id")) or text_of(headers.get("svix-id")) or text_of(
+        headers.get("x-ariane-delivery")
+    ) or ""
 
 
 def parse(body: bytes, headers: Mapping[str, str], context: Context) -> Parsed:

@@ -17,6 +17,10 @@ STALE = "stale_timestamp"
 
 QUERY = ":query"
 """Name under which the query string of a message stands among its headers; no header can have it."""
+URL = ":url"
+"""Name, among the headers, of the address that a message came to, as the API shows it: some checkouts sign it with the body."""
+BY_TOKEN = ":by-token"  # noqa: S105  a name, no password
+"""Mark, among the headers, of a message that a password vouches for and no signature: it binds none of the bytes."""
 PROOF = ":token"
 """Name, among the headers, of the proof by which a message with a concealed secret is checked (`conceal` of its platform); kept while it is unsigned."""
 

@@ -39,7 +39,7 @@ class Platform:
     kept_headers, named_headers: headers (lower case) a delivery is kept with, so that it can be checked and read again later; the second are those
     that the settings of a source name.
     by_query: it reports in the query too, by GET or POST. Elsewhere a GET is somebody who opened the address in a browser.
-    conceal: removes from (query, headers, body) what must not be kept; `verify` accepts the message before and after.
+    conceal: removes from (query, headers, body) what must not be kept, by the source's settings; `verify` accepts the message before and after.
     forget: removes a source's own secrets from (query, body) where `conceal` found none.
     is_ping: whether a message (body and kept headers) only asks if somebody is there.
     timestamps: the texts in which a message's headers say when it was sent.
@@ -62,8 +62,8 @@ class Platform:
     kept_headers: frozenset[str]
     named_headers: Callable[[StoredSettings], frozenset[str]] = lambda settings: frozenset()
     by_query: bool = False
-    conceal: Callable[[str, Mapping[str, str], bytes], tuple[str, dict[str, str], bytes]] = (
-        lambda query, headers, body: (query, dict(headers), body)
+    conceal: Callable[[str, Mapping[str, str], bytes, StoredSettings], tuple[str, dict[str, str], bytes]] = (
+        lambda query, headers, body, settings: (query, dict(headers), body)
     )
     forget: Callable[[str, bytes, Sequence[str]], tuple[str, bytes]] = lambda query, body, secrets: (query, body)
     is_ping: Callable[[bytes, Mapping[str, str]], bool] = lambda body, headers: False

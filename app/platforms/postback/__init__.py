@@ -18,7 +18,7 @@ PLATFORM = Platform(
     verify=signature.verify,
     kept_headers=signature.KEPT_HEADERS,
     by_query=True,
-    conceal=signature.conceal,
+    conceal=lambda query, headers, body, settings: signature.conceal(query, headers, body),
     forget=signature.forget,
     is_signed=False,
     # Networks report only the orders that are theirs.
