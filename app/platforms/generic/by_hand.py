@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from app import clock
 from app.errors import Invalid
 from app.platforms.generic.mapping import read_mapping
-from app.platforms.generic.signature import PLAIN, Layout, read_layout
+from app.platforms.generic.signature import PLAIN, UNKEPT, Layout, read_layout
 from app.platforms.generic.trial import write_order
 from app.platforms.kit.trial import TrialOrder
 from app.platforms.presets import resolve
@@ -18,7 +18,7 @@ OWN_BODY = {
 }  # fmt: skip
 MOMENTS = {"unix_s": "$(date +%s)", "unix_ms": "$(date +%s)000", "rfc3339": "$(date -u +%Y-%m-%dT%H:%M:%SZ)"}
 """The present in each form of a timestamp, as a shell writes it."""
-VARIABLES = {"{timestamp}": "$TIMESTAMP", "{id}": "$ID", "{body}": "$BODY"}
+VARIABLES = {"{timestamp}": "$TIMESTAMP", "{id}": "$ID", "{url}": "$HOOK_URL", "{body}": "$BODY"}
 
 
 def guide_values(settings: Mapping[str, object]) -> dict[str, str]:
@@ -37,6 +37,10 @@ def guide_values(settings: Mapping[str, object]) -> dict[str, str]:
 
 def signing(layout: Layout, *, standard: bool) -> str:
     """How a source signs, in a sentence or two. standard: Standard Webhooks will do as well."""
+    if layout.scheme == "basic":
+        return "Basic auth (the header Authorization) with the secret this source was given, which is user:password."
+    if layout.scheme == "token":
+        return f"the secret this source was given, in the header {layout.header}: {layout.prefix}<secret>."
     over = (
         "the raw bytes of the body" if layout.message == "{body}" else f"{layout.message} ({{body}} is its raw bytes)"
     )
@@ -74,6 +78,16 @@ def _order(resolved: Mapping[str, object]) -> tuple[object, Mapping[str, str]]:
 def script(layout: Layout, message: object, headers: Mapping[str, str]) -> dict[str, str]:
     """The parts of a shell script that sends this message, signed: how it is signed, and the headers for curl. SECRET holds the secret."""
     lines = [f"BODY={_quoted(json.dumps(message, ensure_ascii=False))}"]
+    given = [
+        f"-H {_quoted(f'{name}: {text}')}" for name, text in {"Content-Type": "application/json", **headers}.items()
+    ]
+    if layout.scheme in UNKEPT:
+        coded = 'Basic $(printf %s "$SECRET" | openssl base64 -A)'
+        token = coded if layout.scheme == "basic" else f"{_literal(layout.prefix)}$SECRET"
+        return {
+            "sign_by_hand": "\n".join(lines),
+            "headers_by_hand": " ".join([*given, f'-H "{layout.header}: {token}"']),
+        }
     if "{timestamp}" in layout.message:
         lines.append(f"TIMESTAMP={MOMENTS[layout.timestamp_form]}")
     if layout.id_header is not None:
@@ -96,9 +110,6 @@ def script(layout: Layout, message: object, headers: Mapping[str, str]) -> dict[
         sent[layout.timestamp_header] = "$TIMESTAMP"
     if layout.id_header is not None:
         sent[layout.id_header] = "$ID"
-    given = [
-        f"-H {_quoted(f'{name}: {text}')}" for name, text in {"Content-Type": "application/json", **headers}.items()
-    ]
     signed = [f'-H "{name}: {text}"' for name, text in sent.items()]
     return {"sign_by_hand": "\n".join(lines), "headers_by_hand": " ".join([*given, *signed])}
 
