@@ -20,7 +20,7 @@ def test_mutants_differ_from_the_code_and_from_each_other_and_stay_in_memory() -
     before = (ROOT / MONEY).read_text()
     mutants = list(mutants_of(MONEY))
     assert len({before, *(mutant.code for mutant in mutants)}) == len(mutants) + 1
-    assert any(mutant.added == ("AMOUNT_CHARS_MAX = 41",) for mutant in mutants)
+    assert any(mutant.added == ("DECIMALS_MAX = 9",) for mutant in mutants)
     assert sum(Equivalents().holds(mutant) for mutant in mutants) >= 1
     assert (ROOT / MONEY).read_text() == before
 

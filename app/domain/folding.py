@@ -40,11 +40,12 @@ TOO_MANY_CLAIMS, OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, WEAK_ORDE
     "differs_after_lock",
     "weak_order_id",
 )
+AMOUNT_ROUNDED = "amount_rounded"
 
 FLAGS = (
     "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", "unsigned",
     OVER_PIXEL_MAX, TOO_MANY_CLAIMS, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, WEAK_ORDER_ID,
-    "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click", "self_referral",
+    "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click", "self_referral", AMOUNT_ROUNDED,
 )  # fmt: skip
 """What may be odd about an order; docs/orders.md explains each."""
 QUIET_BEFORE_LOCK = timedelta(days=1)
@@ -140,6 +141,8 @@ def fold(
     books = _books(ranked if (sold := _as_sold(closed, kept)) is once else rank_reports(sold, rules), rules)
     is_late = closed is not once and not books.same_as(_books(rank_reports(_as_sold(once, kept), rules), rules))
     flags = books.flags | ({"changed_after_lock"} if is_late else set())
+    if books.money is not None and books.money.report.rounded:
+        flags.add(AMOUNT_ROUNDED)
     amount_checks, differing = compare(once, books.money, standing.locked_at, books.parts, tolerance)
     outcome = effects(kept, books.sold)
     signals = signals_of(ranked, overclaimed)

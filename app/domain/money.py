@@ -15,16 +15,10 @@ from types import MappingProxyType
 
 import iso4217
 
+from app.domain.printed import check_sign, read_printed
+
 AMOUNT_MINOR_MAX = 10**15
 """Largest amount that is accepted, in minor units: ten thousand milliards of cents. Anything beyond is a mistake, not an order."""
-AMOUNT_CHARS_MAX = 40
-"""Longest amount that is read, in characters."""
-AMOUNTS_CACHED = 16_384
-"""Parsed amounts kept in memory: an order repeats its amounts many times, and shops repeat their prices."""
-
-_AMOUNT = re.compile(r"[+-]?([0-9]+\.?|[0-9]*\.[0-9]+)")
-
-
 Decimals = Mapping[str, int]
 """Decimals of currencies, by their codes."""
 NONE_DECLARED: Decimals = MappingProxyType({})
@@ -113,25 +107,17 @@ def read_declared(stored: str) -> Decimals:
 
 
 def read_amount(text: str, currency: str, declared: Decimals = NONE_DECLARED) -> int:
-    """Minor units of an amount as shops print it: `read_printed` in this currency."""
-    return read_printed(text, exponent(currency, declared))
+    """Minor units of an amount as shops print it, in this currency: `printed.py` has the rule. Rounded half up."""
+    decimals = exponent(currency, declared)
+    return minor_units(read_decimal(text, currency, decimals), decimals)
 
 
-@lru_cache(maxsize=AMOUNTS_CACHED)
-def read_printed(text: str, decimals: int) -> int:
-    """Minor units of a decimal string as shops print it: "49.90" EUR → 4990, "500" JPY → 500.
-
-    A single comma is read as the decimal point ("49,90"), as French and German templates print it; thousands separators are refused
-    rather than guessed, and so is "1,234" or "1.234" unless the currency has three decimals: it is more often a thousand than a fraction.
-    Otherwise more decimals than the currency has are rounded half up (Shopify prints "10.00" for yen).
-    ValueError for anything else, for NaN and infinity, and beyond AMOUNT_MINOR_MAX.
-    """
-    number = text.strip().replace(",", ".")
-    if not _AMOUNT.fullmatch(number) or len(number) > AMOUNT_CHARS_MAX:
-        raise ValueError(f"{text!r} is not an amount such as 49.90")
-    if len(number.partition(".")[2]) == 3 and decimals != 3:
-        raise ValueError(f"{text!r} could be a thousand or a fraction; write it without separators, such as 1234.00")
-    return minor_units(Decimal(number), decimals)
+def read_decimal(text: str, currency: str, decimals: int) -> Decimal:
+    """Major units of an amount as shops print it. ValueError where it could be read in two ways, not at all, or is in another currency."""
+    number, sign = read_printed(text, decimals)
+    if sign:
+        check_sign(text, sign, currency, is_code=is_listed(sign.upper()))
+    return number
 
 
 def from_decimal(value: Decimal, currency: str, declared: Decimals = NONE_DECLARED) -> int:

@@ -18,6 +18,7 @@ from app.domain.order_fields import (
     has_content,
 )
 from app.domain.orders import ADJUSTMENT_KINDS, Context, OrderReport
+from app.domain.printed import is_rounded
 from app.domain.strict_json import Unreadable
 from app.errors import Invalid
 
@@ -98,7 +99,7 @@ def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
     for name in AMOUNTS:
         major = name.removesuffix("_minor")
         if major in row:
-            body[name] = read_cell(major, row[major], lambda text: money.read_printed(text, decimals), "invalid_amount")
+            body[name] = read_cell(major, row[major], lambda text: _minor(text, currency, decimals), "invalid_amount")
         elif name in row:
             body[name] = read_cell(name, row[name], _whole, "invalid_amount")
     body |= {name: read_cell(name, row[name], _flag) for name in FLAGS if name in row}
@@ -112,6 +113,14 @@ def _body_of(row: Mapping[str, str], context: Context) -> dict[str, object]:
         if inner:
             body[name] = inner
     return body
+
+
+def _minor(text: str, currency: str, decimals: int) -> int:
+    """Minor units of a printed amount. Refused with more decimals than its currency has: a line has nowhere to note that it was rounded."""
+    exact = money.read_decimal(text, currency, decimals)
+    if is_rounded(exact, decimals):
+        raise ValueError(f"{text[:40]!r} has more decimals than {currency}")
+    return money.minor_units(exact, decimals)
 
 
 def _whole(text: str) -> int:

@@ -79,8 +79,7 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
             return money.read_currency(read_text(value), brand.currencies)
 
         currency = read_cell("currency", row["currency"], read, "unknown_currency")
-    decimals = money.exponent(currency, brand.currencies)
-    total, net, tax, shipping, refunded, gross = (_amount(row, name, decimals) for name in AMOUNTS)
+    total, net, tax, shipping, refunded, gross = (_amount(row, name, currency, brand.currencies) for name in AMOUNTS)
     cancelled = _cancelled(row)
     if total is not None and net is not None:
         raise Invalid.field("net", "and total are both given; leave one of them out", code="contradiction")
@@ -113,12 +112,12 @@ def _listed(number: int, row: Mapping[str, object], brand: ListDefaults) -> List
     )
 
 
-def _amount(row: Mapping[str, object], name: str, decimals: int) -> int | None:
+def _amount(row: Mapping[str, object], name: str, currency: str, declared: money.Decimals) -> int | None:
     major, minor = row.get(name), row.get(f"{name}_minor")
     field = name if major is not None else f"{name}_minor"
     try:
         if major is not None:
-            found = money.read_printed(str(major), decimals)
+            found = money.read_amount(str(major), currency, declared)
         elif minor is None:
             return None
         elif not isinstance(minor, bool) and _WHOLE.fullmatch(str(minor)):

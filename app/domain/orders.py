@@ -122,7 +122,8 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     refs: every name of the order in this report, the surest first (`order_id`, number, checkout token); never empty. A report that knows
     only some of them is joined to the others once a third report names both.
     Amounts are minor units of `currency`; net = items − discount, before tax, shipping and refunds. paid: False for ordered and not paid yet.
-    estimated: net was computed from the total paid, without knowing tax and shipping.
+    estimated: net was computed from the total paid, without knowing tax and shipping. rounded: an amount was stated with more decimals than its
+    currency has.
     code_ids: ids that the shop system has for codes it does not spell out (Stripe's `promo_…`); compared exactly, mapped by the brand.
     shipping_tax_minor: the part of `tax_minor` that is of shipping.
     total_minor: the total paid, tax and shipping included, in `total_currency` (None: in `currency`); refunds that are gross are parts of it.
@@ -167,6 +168,7 @@ class OrderReport(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     proofs: tuple[str, ...] = ()
     lists_codes: bool = False
     stub: bool = False
+    rounded: bool = False
 
     @property
     def is_witness(self) -> bool:

@@ -175,8 +175,14 @@ def read_time(value: object) -> datetime:
 
 def read_major(value: object, currency: str, declared: money.Decimals = money.NONE_DECLARED) -> int:
     """An amount in major units, as a text ("49.90") or a JSON number, in minor units. ValueError for anything else, with a reason."""
+    decimals = money.exponent(currency, declared)
+    return money.minor_units(read_exact(value, currency, decimals), decimals)
+
+
+def read_exact(value: object, currency: str, decimals: int) -> Decimal:
+    """An amount as `read_major` reads it, in major units, with all its decimals."""
     if isinstance(value, str):
-        return money.read_amount(value, currency, declared)
+        return money.read_decimal(value, currency, decimals)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be an amount such as 49.90")
     try:
@@ -184,6 +190,6 @@ def read_major(value: object, currency: str, declared: money.Decimals = money.NO
         # 1e999999 is eight characters long and a million digits wide: refused before it is written out.
         if not exact.is_finite() or (exact and not -DIGITS_MAX < exact.adjusted() < DIGITS_MAX):
             raise ValueError("the amount is absurd")
-        return money.from_decimal(exact, currency, declared)
+        return exact
     except ArithmeticError:
         raise ValueError("the amount is absurd") from None

@@ -20,7 +20,7 @@ from app.domain.codes import normalise
 from app.domain.orders import KIND, UNPAID_KINDS, WEAK, Context, Customer, Landing, OrderReport, Parsed, order_ref
 from app.domain.placeholders import read_id
 from app.domain.strict_json import Unreadable, read_json, read_text, read_time
-from app.platforms.kit.vendor_json import amount_in, distinct, read_field, read_object
+from app.platforms.kit.vendor_json import amount_in, distinct, has_rounded, read_field, read_object
 from app.platforms.pixel_signature import SIGNATURE, open_signed
 
 FIELDS_MAX = 200
@@ -156,7 +156,7 @@ def _read_order(fields: Fields, event: str, context: Context, network: str = "")
         ref = _weak_ref(event, sender, context)
         notes.append("weak_order_id")
     currency = _currency(fields, context)
-    amount, tax, shipping = (_amount(fields, name, currency, context) for name in ("amount", "tax", "shipping"))
+    amount, tax, shipping = (_amount(fields, name, currency, context, notes) for name in ("amount", "tax", "shipping"))
     net = None if amount is None else amount - (tax or 0) - (shipping or 0)
     if net is not None and net < 0:
         raise Unreadable("invalid_amount", "amount is less than tax and shipping")
@@ -178,6 +178,7 @@ def _read_order(fields: Fields, event: str, context: Context, network: str = "")
         customer=customer,
         test=_flag(fields, "test"),
         proofs=proofs,
+        rounded=has_rounded(notes),
     )
     return report, tuple(notes)
 
@@ -245,10 +246,12 @@ def _known(text: str, context: Context) -> str:
     )
 
 
-def _amount(fields: Fields, name: str, currency: str, context: Context) -> int | None:
+def _amount(fields: Fields, name: str, currency: str, context: Context, notes: list[str]) -> int | None:
     value = fields.get(name)
     negative = "be an amount such as 49.90, not negative"
-    return None if value is None else amount_in(name, value, currency, negative=negative, declared=context.currencies)
+    if value is None:
+        return None
+    return amount_in(name, value, currency, negative=negative, notes=notes, declared=context.currencies)
 
 
 def _occurred_at(fields: Fields) -> datetime | None:

@@ -113,7 +113,7 @@ def test_a_row_of_empty_cells_is_nothing() -> None:
         ("order_id,net", "1", "wrong_cells", None),
         ("order_id,net", '1,"2"3', "wrong_cells", None),
         ("order_id,net", ",5.00", "required", "order_id"),
-        ("order_id,net", "1,5 EUR", "invalid_amount", "net"),
+        ("order_id,net", "1,5 USD", "invalid_amount", "net"),
         ("order_id,net", "1,1.234", "invalid_amount", "net"),
         ("order_id,net", "1,-5.00", "out_of_range", "net_minor"),
         ("order_id,net_minor", "1,49.90", "invalid_amount", "net_minor"),

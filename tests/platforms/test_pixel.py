@@ -219,7 +219,7 @@ def test_query_form_and_json_in_any_type_say_the_same(body: bytes, content_type:
         (b'{"order_id": "\\ud800"}', "invalid_text", "order_id"),
         (b'{"order_id": {"a": 1}}', "invalid_text", "order_id"),
         (b"order_id=" + b"9" * 201, "invalid_text", "order_id"),
-        (b"order_id=1&amount=1,234.00", "invalid_amount", "amount"),
+        (b"order_id=1&amount=1,23.00", "invalid_amount", "amount"),
         (b"order_id=1&amount=-5", "invalid_amount", "amount"),
         (b"order_id=1&amount=NaN", "invalid_amount", "amount"),
         (b"order_id=1&amount=5&tax=x", "invalid_amount", "tax"),

@@ -375,7 +375,7 @@ def test_the_words_of_a_status(word: str, paid: bool | None, refunds: tuple[obje
         ("order_id=1&click_id=%01", "invalid_text", "click_id"),
         ("order_id=1&code=%01", "invalid_text", "code"),
         ("order_id=1&amount=1,234", "invalid_amount", "amount"),
-        ("order_id=1&amount=1,234.50", "invalid_amount", "amount"),
+        ("order_id=1&amount=1,23,4.50", "invalid_amount", "amount"),
         ("order_id=1&amount=-5", "invalid_amount", "negative"),
         ("order_id=1&amount=NaN", "invalid_amount", "amount"),
         ("order_id=1&amount=5&tax=x", "invalid_amount", "tax"),

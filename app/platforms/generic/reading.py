@@ -43,7 +43,7 @@ from app.platforms.generic.mapping import (
 )
 from app.platforms.generic.mapping import Mapping as Table
 from app.platforms.generic.values import Reader, read_as, whole
-from app.platforms.kit.vendor_json import clicks_in_page
+from app.platforms.kit.vendor_json import ROUNDED, clicks_in_page
 
 FORM = "application/x-www-form-urlencoded"
 FORM_FIELDS_MAX = 1_000
@@ -91,7 +91,8 @@ def read_mapped(table: Table, body: bytes, headers: Mapping[str, str], context: 
         return Mapped(Parsed(topic=topic, rejected=error.reason, detail=error.detail), number, tuple(unfound))
     if not reports:
         return Mapped(ignored, number)
-    return Mapped(Parsed(topic=topic, reports=tuple(reports)), number, tuple(unfound))
+    notes = tuple(f"{ROUNDED}: {each} has more decimals than its currency" for each in dict.fromkeys(top.rounded))
+    return Mapped(Parsed(topic=topic, reports=tuple(reports), notes=notes), number, tuple(unfound))
 
 
 def _document(body: bytes, headers: Mapping[str, str]) -> object:
@@ -214,7 +215,9 @@ def _kind_word(value: object) -> str:
 def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
     order_id, refs = _refs(reader, rule)
     currency = _currency(reader, rule, context)
+    before = len(reader.rounded)
     amounts = _money(reader, rule, currency)
+    rounded = len(reader.rounded) > before
     has_money = any(each is not None for each in amounts[:-1])
     ordered_at = reader.moment("occurred_at", rule.occurred_at)
     changed_at = reader.moment("updated_at", rule.updated_at)
@@ -233,6 +236,7 @@ def _read_order(reader: Reader, rule: Rule, context: Context) -> OrderReport:
         shipping_minor=amounts.shipping,
         net_minor=amounts.net,
         estimated=amounts.estimated,
+        rounded=rounded,
         paid=reader.flag("paid", rule.paid),
         codes=tuple(dict.fromkeys(reader.ids("codes", rule.codes)))[:CODES_MAX],
         click_ids=_click_ids(reader, rule.click_id, context),

@@ -13,7 +13,8 @@ from app.domain import money
 from app.domain.ids import EPOCH
 from app.domain.orders import LINES_MAX
 from app.domain.placeholders import UNFILLED, Unfilled, read_id
-from app.domain.strict_json import EARLIEST, LATEST, Unreadable, read_major, read_text, read_time
+from app.domain.printed import is_rounded
+from app.domain.strict_json import EARLIEST, LATEST, Unreadable, read_exact, read_text, read_time
 from app.platforms.generic import pointers
 from app.platforms.generic.mapping import Condition, Value, places
 from app.platforms.generic.mapping import Mapping as Table
@@ -35,7 +36,7 @@ class FoundValue(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads fields of one object: the whole body, or one element of a list in it (`where` says which, `whole` is the body then). declared: the brand's
-    currencies."""
+    currencies. rounded: is added to where an amount has more decimals than its currency."""
 
     table: Table
     root: object
@@ -44,6 +45,7 @@ class Reader:
     where: str = ""
     declared: money.Decimals = field(default_factory=dict)
     whole: object = None
+    rounded: list[str] = field(default_factory=list)
 
     def find(self, name: str, field: Any) -> list[FoundValue]:
         """The values at the first place that holds any; an empty text is no value."""
@@ -113,6 +115,7 @@ class Reader:
                 f"{self.where}{place} ({number}): ",
                 self.declared,
                 whole,
+                self.rounded,
             )
             for number, each in enumerate(found, 1)
         ]
@@ -183,12 +186,18 @@ class Reader:
         return total
 
     def _major(self, value: object, currency: str) -> int:
-        return read_major(value, currency, self.declared)
+        decimals = money.exponent(currency, self.declared)
+        return self._rounded(read_exact(value, currency, decimals), decimals)
 
     def _minor(self, value: object, currency: str) -> int:
         """An amount in the minor units of this checkout, in ours."""
         own = money.exponent(currency, self.declared)
-        return money.minor_units(Decimal(whole(value)).scaleb(-self.table.decimals.get(currency, own)), own)
+        return self._rounded(Decimal(whole(value)).scaleb(-self.table.decimals.get(currency, own)), own)
+
+    def _rounded(self, exact: Decimal, decimals: int) -> int:
+        if is_rounded(exact, decimals):
+            self.rounded.append(str(exact))
+        return money.minor_units(exact, decimals)
 
 
 def read_as(found: FoundValue, read: Callable[[object], T], expected: str) -> T:

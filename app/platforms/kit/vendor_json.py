@@ -11,7 +11,8 @@ import msgspec
 from app.domain import money
 from app.domain.orders import CODES_MAX, Context, Customer, OrderLine
 from app.domain.placeholders import UNFILLED, Unfilled, unfilled, variable_in
-from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_json, read_major, read_text, read_time
+from app.domain.printed import is_rounded
+from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_exact, read_json, read_text, read_time
 
 Json = Mapping[str, object]
 T = TypeVar("T")
@@ -20,6 +21,8 @@ CLICK_NAMES = frozenset({"ariane", "click_id", "clickid", "ariane_click_id"})
 VISITOR_NAMES = frozenset({"visitor_id", "ariane_visitor", "ariane_visitor_id"})
 """Names that a shop's page may give click and visitor among an order's attributes, as `named` compares them. The brand's own parameter is added."""
 QUERY_FIELDS_MAX = 200
+ROUNDED = "amount_rounded"
+"""How the note begins that an amount was rounded; the order's flag is called the same."""
 NAMES_CACHED = 1_024
 """Names of attributes in the cache of `_plain_name`."""
 
@@ -60,16 +63,32 @@ def read_field(name: str, value: object, read: Callable[[Any], T], reason: str) 
 
 
 def amount_in(
-    name: str, value: object, currency: str, *, negative: str, declared: money.Decimals = money.NONE_DECLARED
+    name: str,
+    value: object,
+    currency: str,
+    *,
+    negative: str,
+    notes: list[str],
+    declared: money.Decimals = money.NONE_DECLARED,
 ) -> int:
-    """An amount in major units, in minor ones. Unreadable for anything else; `negative` says why it is refused below zero."""
+    """An amount in major units, in minor ones. Unreadable for anything else; `negative` says why it is refused below zero.
+    Adds to `notes` where it has more decimals than its currency (`ROUNDED`)."""
     try:
-        minor = read_major(value, currency, declared)
+        decimals = money.exponent(currency, declared)
+        exact = read_exact(value, currency, decimals)
+        minor = money.minor_units(exact, decimals)
     except ValueError as error:
         raise Unreadable("invalid_amount", f"{name}: {str(error)[:120]}") from None
     if minor < 0:
         raise Unreadable("invalid_amount", f"{name} must {negative}")
+    if is_rounded(exact, decimals):
+        notes.append(f"{ROUNDED}: {name} has more decimals than {currency}")
     return minor
+
+
+def has_rounded(notes: Iterable[str]) -> bool:
+    """Whether an amount was rounded that was stated with more decimals than its currency has."""
+    return any(note.startswith(ROUNDED) for note in notes)
 
 
 def nested(thing: object, *names: str) -> object:

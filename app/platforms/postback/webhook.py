@@ -27,7 +27,7 @@ from app.domain.orders import (
 from app.domain.placeholders import read_id
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, Unreadable, read_text, read_time
 from app.platforms.kit.digests import QUERY
-from app.platforms.kit.vendor_json import amount_in, distinct, read_field
+from app.platforms.kit.vendor_json import amount_in, distinct, has_rounded, read_field
 from app.platforms.postback.parameters import PostbackFields, read_parameters
 from app.platforms.postback.presets import APPROVED, EVENTS, PENDING, REJECTED, STATUSES, Preset, preset_of
 
@@ -101,6 +101,7 @@ class _PostbackReader:
             shipping_minor=shipping,
             net_minor=net,
             estimated=estimated,
+            rounded=has_rounded(self.notes),
             paid={APPROVED: True, PENDING: False}.get(status or ""),
             codes=self._codes(),
             click_ids=() if click_id is None else (click_id,),
@@ -248,7 +249,7 @@ class _PostbackReader:
         return None if found is None else self._minor(found.name, found.value, currency)
 
     def _minor(self, name: str, value: object, currency: str) -> int:
-        return amount_in(name, value, currency, negative=NEGATIVE, declared=self._context.currencies)
+        return amount_in(name, value, currency, negative=NEGATIVE, notes=self.notes, declared=self._context.currencies)
 
     def _net(
         self, currency: str, tax: int | None, shipping: int | None, lines: tuple[OrderLine, ...]
