@@ -164,7 +164,7 @@ def test_the_mapping_of_the_generic_page_is_tried_kept_and_read(served: Served) 
     type_in(example("mapping-webhook"), served, HOOK_URL=source["url"])
     found = served.until(lambda: served.call("GET", "/v1/conversions?order_id=1005")["data"])
     assert found[0]["net_minor"] == 4_500
-    trial = served.call("POST", f"/v1/sources/{source['id']}/test")
+    trial = json.loads(type_in(example("mapping-trial"), served, SOURCE=source["id"]))
     assert trial["ok"], trial["lines"]
     source = json.loads(type_in(example("token-source"), served))
     type_in(example("token-webhook"), served, HOOK_URL=source["url"])

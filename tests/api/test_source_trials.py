@@ -167,8 +167,58 @@ async def test_a_mapping_that_has_no_word_for_something_is_told_so(working: Runn
             source = await connect(client, "generic", settings={"mapping": mapping}, sample=sample)
             report, lines = await tried(client, source)
             assert [line for line in report["lines"] if line["ok"] is False] == []
-            assert (report["ok"], lines["order"]["ok"], lines["refund"]["ok"]) == (bool(order), order, refund), lines
+            assert (report["ok"], lines["order"]["ok"], lines["refund"]["ok"]) == (False, order, refund), lines
             assert lines["order" if order is None else "refund"]["hint"]
+
+
+SHOP_ORDER: Json = {
+    "event": "paid", "id": "77", "number": "A-77", "total": "49.90", "money": "JPY", "at": "2026-01-01T10:00:00Z",
+    "discounts": [{"type": "gift", "code": "G"}, {"type": "code", "code": "OLD"}], "meta": [{"key": "x", "value": "y"}],
+}  # fmt: skip
+SHOP_RULE: Json = {
+    "read": "order", "when": [{"at": "/event", "equals": "paid"}, {"at": "/refunded", "present": False}], "order_id": "/id", "refs": "/number",
+    "net": "/total", "currency": "/money", "codes": "/discounts/[type=code]/code", "click_id": "/meta/[key=ariane]/value", "occurred_at": "/at",
+    "test": "header:X-Test",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("unit", "total", "net_minor", "ok"),
+    [
+        ("major", "4990", 4_990, True),
+        ("minor", 4_990, 4_990, True),
+        # Swapped units: JPY has no decimals here, so the mapping is told another amount than the shop means.
+        ("minor", 499_000, 4_990, False),
+        ("major", "4990", None, None),
+    ],
+)
+async def test_a_mapping_is_tried_on_a_sample_whose_amount_stays(
+    working: Running, brand: Brand, unit: str, total: object, net_minor: int | None, ok: bool | None
+) -> None:
+    settings = {"mapping": {"amounts": unit, "rules": [SHOP_RULE]}}
+    sample = {**SHOP_ORDER, "total": total}
+    async with working.client(brand) as client:
+        source = await connect(client, "generic", settings=settings, sample=sample)
+        given = {"sample": sample, "net_minor": net_minor}
+        report = await post(client, f"/v1/sources/{source['id']}/test", given, status=200)
+        lines = {line["step"]: line for line in report["lines"]}
+        assert (report["ok"], lines["amount"]["ok"]) == (ok is True, ok), report
+        for step in ("order", "recorded", "test_mode", "code", "click_named", "credit"):
+            assert lines[step]["ok"] is True, lines[step]
+        for shops_own in ("77", "A-77"):
+            assert (await client.get("/v1/conversions", params={"order_id": shops_own})).json()["data"] == []
+
+
+async def test_a_sample_that_cannot_be_marked_as_a_test_is_not_sent(working: Running, brand: Brand) -> None:
+    rule = {name: place for name, place in SHOP_RULE.items() if name != "test"}
+    settings = {"mapping": {"amounts": "major", "rules": [rule]}}
+    async with working.client(brand) as client:
+        sample = {**SHOP_ORDER, "total": "4990"}
+        source = await connect(client, "generic", settings=settings, sample=sample)
+        report = await post(client, f"/v1/sources/{source['id']}/test", {"sample": sample}, status=200)
+        lines = {line["step"]: line for line in report["lines"]}
+        assert (report["ok"], lines["order"]["ok"]) == (False, None)
+        assert "test order" in lines["order"]["hint"]
 
 
 async def test_nothing_of_a_trial_is_left_but_its_test_order(working: Running, brand: Brand) -> None:

@@ -61,6 +61,10 @@ def trial_messages(trial: TrialOrder, secret: str, settings: Mapping[str, object
         refunded = request(fill(MESSAGES["refund"], values), {}, "refund", trial.refunded_at)
         return TrialMessages(order_id, order=(ordered,), refund=(refunded,))
     table = read_mapping(resolved["mapping"])
+    if trial.sample is not None:
+        return TrialMessages(
+            order_id, order=(request(*_in_sample(table, trial, order_id), "order", trial.ordered_at),), refund=()
+        )
     ordering = _ordering(table)
     ordered = request(*write_order(table, trial, order_id), "order", trial.ordered_at)
     _check(table, trial, ordered)
@@ -83,6 +87,36 @@ def write_order(table: Table, trial: TrialOrder, order_id: str) -> tuple[object,
     """The body and the headers of a message that this mapping reads as the order. Raises Invalid where no rule reads one."""
     writer = _write_message(table, _ordering(table), trial, order_id, refunded=False)
     return writer.document, writer.headers
+
+
+def _in_sample(table: Table, trial: TrialOrder, order_id: str) -> tuple[object, Mapping[str, str]]:
+    """The sample with the trial's id, code, click, time and test mark in it; its amounts stay as the checkout wrote them.
+
+    Raises Invalid where it would not be read as this test order alone: under a name of its own it could meet an order of the shop.
+    """
+    context = Context(trial.ordered_at, trial.currency, lambda _, email: email, currencies=trial.currencies)
+    lowered = {name.lower(): text for name, text in trial.sample_headers.items()}
+    number = read_mapped(table, write_json(trial.sample), lowered, context).rule
+    rule = None if number is None else table.rules[number]
+    if rule is None or rule.read != "order" or table.each is not UNSET:
+        raise Invalid.field("sample", "is not read as one order")
+    writer = _Writer(table, trial)
+    writer.document, writer.headers = trial.sample, dict(lowered)
+    for field in (rule.refs, rule.order_id):
+        writer.write(field, order_id)
+    writer.write_time(rule.updated_at, trial.ordered_at)
+    writer.write_time(rule.occurred_at, trial.ordered_at)
+    writer.write(rule.codes, trial.code)
+    writer.write(rule.click_id, trial.click_id)
+    writer.write_flag(rule.paid, True)
+    writer.write_flag(rule.cancelled, False)
+    writer.write_flag(rule.test, trial.test)
+    headers = {name.lower(): text for name, text in writer.headers.items()}
+    parsed = read_mapped(table, write_json(writer.document), headers, context).parsed
+    if [(report.refs, report.test) for report in parsed.reports] != [((order_id,), trial.test)]:
+        why = parsed.detail or f"it is read as {[(report.refs, report.test) for report in parsed.reports]}"
+        raise Invalid.field("sample", f"cannot be marked as a test order of its own name: {why}")
+    return writer.document, headers
 
 
 def _check(table: Table, trial: TrialOrder, order: TrialRequest) -> None:
@@ -172,7 +206,7 @@ def _put(document: Any, path: tuple[str, ...], value: object) -> Any:
     step, rest = path[0], path[1:]
     if step == "*" or pointers.POSITION.fullmatch(step):
         first = document[0] if isinstance(document, list) and document else {}
-        return [_put(first, rest, value)]
+        return [_put(first, rest, value), *(document[1:] if isinstance(document, list) else [])]
     if chosen := pointers.CHOSEN.fullmatch(step):
         name, wanted = chosen.groups()
         wanted = wanted.partition("|")[0]

@@ -18,7 +18,8 @@ class TrialOrder:
     """One order and one refund of it. Amounts in minor units of `currency`, before tax and shipping.
 
     number: unique for the brand; the platform's ids are made from it. code, click_id: None for an order that names none. test: marked in the
-    platform's own way, so that the order is kept and never counted.
+    platform's own way, so that the order is kept and never counted. sample, sample_headers: a message of the checkout's own, whose amounts stay as
+    they are; None where the message is made up.
     """
 
     number: int
@@ -32,6 +33,8 @@ class TrialOrder:
     customer_email: str | None = None
     test: bool = True
     currencies: money.Decimals = field(default_factory=dict)
+    sample: Any = None
+    sample_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def decimals(self) -> int:

@@ -6,19 +6,21 @@ from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter, Query, Request
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, Strict, StringConstraints
 from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.auth import Admin, Caller, Reader
-from app.api.fields import Moment, Name, Word, absent, merge, one_line
+from app.api.fields import Given, Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.routes.sources.health import Health, ShopHealth, read_health, read_pixel_health
 from app.api.routes.sources.mappings import (
     PlatformName,
+    Sample,
     Sampled,
+    SampleHeaders,
     SourceSettings,
     check_source,
     refuse_foreign,
@@ -41,12 +43,14 @@ from app.api.shops import SOURCES, is_shop_taken, lock_brand, shop_of_site, shop
 from app.database.tables import api_key, brand, source
 from app.database.transactions import driver_connection
 from app.domain import ids
+from app.domain.money import AMOUNT_MINOR_MAX
 from app.domain.sites import SITE_CHARACTERS_MAX, read_site
 from app.errors import Conflict, Invalid, TooMany
 from app.platforms.kit.guide import Connection
+from app.platforms.presets import resolve
 from app.platforms.registry import EXAMPLE, MAPPED, platform_of
 from app.secret import seal
-from app.trial.run import STEP_TIMEOUT_S, STEPS, TrialSource, run_trial
+from app.trial.run import STEP_TIMEOUT_S, STEPS, TrialSample, TrialSource, run_trial
 
 router: APIRouter = resource("sources")
 
@@ -405,6 +409,19 @@ SELECT brand_id, token, platform, secrets AS sealed, settings::text AS source_se
 """
 
 
+class TrialGiven(Given):
+    """A message to try the source with, in place of one that is made up."""
+
+    sample: Sample = None
+    sample_headers: SampleHeaders = Field(default_factory=dict)
+    net_minor: Annotated[int, Strict()] | None = Field(
+        default=None,
+        ge=0,
+        le=AMOUNT_MINOR_MAX,
+        description="What the order of the sample is worth, before tax and shipping, in minor units: what the trial compares with what is read.",
+    )
+
+
 class TrialLine(BaseModel):
     """One step of a trial."""
 
@@ -419,23 +436,40 @@ class TrialLine(BaseModel):
 class TrialReport(BaseModel):
     """A trial from the click to the refund. Nothing of it is left but a test order and the messages that told of it."""
 
-    ok: bool = Field(description="No line failed, and the order was recorded: the connection works.")
+    ok: bool = Field(
+        description="No line failed, and the order was recorded with the right amount: the connection works."
+    )
     order_id: str | None = Field(description="Of the test order, as GET /v1/conversions?order_id= finds it.")
     conversion_id: str | None
     took_ms: int
     lines: list[TrialLine]
 
 
-@router.post("/{id}/test", responses=FOUND)
-async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> TrialReport:
+@router.post("/{id}/test", responses=CHANGES)
+async def test_source(
+    id: str,
+    caller: Admin,
+    pool: Pool,
+    request: Request,
+    body: TrialGiven | None = None,  # noqa: PT028  no test of pytest's
+) -> TrialReport:
     """Plays click → code → order → refund through the real doors in test mode, and says at each step what was expected and found.
 
-    Signed with the source's own secret and sent to this service's own address. Takes a second; a minute at most when something does not answer.
+    With a `sample` the order is that message, with the trial's own id, code, click and test mark put where the mapping looks for them; its amounts
+    stay. Whether a mapping reads amounts right is told by a sample alone. Signed with the source's own secret and sent to this service's own
+    address. Takes a second; a minute at most when something does not answer.
     """
     row = await pool.fetchrow(TRIED, caller.brand_id, read_id("source", id))
     if row is None:
         raise missing("source", id)
     tried = TrialSource(**{**row, "source_settings": json.loads(row["source_settings"])})
+    sample = None
+    if body is not None and body.sample is not None:
+        if resolve(tried.source_settings).get("mapping") is None or not isinstance(body.sample, dict):
+            raise Invalid.field(
+                "sample", "is a JSON object that a mapping reads, and this source has none, or it is none"
+            )
+        sample = TrialSample(body.sample, body.sample_headers, body.net_minor)
     running: set[str] = request.app.state.trials
     if tried.token in running:
         raise Conflict("a trial of this source is still running", code="trial_running")
@@ -444,13 +478,13 @@ async def test_source(id: str, caller: Admin, pool: Pool, request: Request) -> T
     running.add(tried.token)
     began_s = clock.monotonic_s()
     try:
-        trial, lines = await run_trial(request.app.state.settings, request.app.state.secret, pool, tried)
+        trial, lines = await run_trial(request.app.state.settings, request.app.state.secret, pool, tried, sample)
     finally:
         running.discard(tried.token)
     failed = any(line.ok is False for line in lines)
-    recorded = any(line.step == "recorded" and line.ok for line in lines)
+    amount_is_right = any(line.step == "amount" and line.ok for line in lines)
     return TrialReport(
-        ok=not failed and recorded,
+        ok=not failed and amount_is_right,
         order_id=None if trial.messages is None else trial.messages.order_id,
         conversion_id=None if trial.conversion_id is None else ids.show("conversion", trial.conversion_id),
         took_ms=round((clock.monotonic_s() - began_s) * 1_000),
