@@ -8,6 +8,7 @@
     facts.py         read all facts of it
     domain/folding     fold them into one order
     codes.py, evidence.py    the codes, clicks and policies that may explain it
+    customers.py         and, by policy, what the customer's other orders say
     state.py           decide it (domain/attribution), and the rows that follow
     store.py, caps.py  write what changed
     queue.py         enqueue it once more, where a click may have arrived meanwhile
