@@ -9,7 +9,7 @@ export HOST PORT ARIANE_DATA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix demo bench faults mutants openapi lock
+.PHONY: help run test shops check fix demo bench faults mutants openapi lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ run: .venv/run.stamp ## start the service (HOST, PORT, ARIANE_DATA from the envi
 
 test: .venv/dev.stamp ## every test, and the checks of the house
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q $(ARGS)
+
+shops: .venv/dev.stamp ## real shops from npm (Vendure, Medusa) beside a running Ariane, compared to the cent; needs Node
+	bash .ci/install-shops
+	ARIANE_TESTS_SHOPS=1 $(BIN)/python -m pytest -q tests/shops $(ARGS)
 
 check: .venv/dev.stamp ## types, lint, import contracts
 	$(BIN)/ruff check .

@@ -17,6 +17,8 @@ SHARED = {
     "tests/faults/test_jobs.py": "whole",
     "tests/commands/test_deliveries.py": "whole",
     "tests/commands/test_keys.py": "whole",
+    "tests/shops/test_medusa.py": "whole",
+    "tests/shops/test_vendure.py": "whole",
     "tests/test_demo.py": "whole",
     "tests/test_docs.py": "whole",
     "tests/test_two_shops.py": "whole",

@@ -242,6 +242,8 @@ def test_the_tests_that_share_the_service_run_in_one_process() -> None:
 def test_the_lock_files_name_no_registry() -> None:
     for name in ("requirements.lock", "requirements-dev.lock"):
         assert "://" not in (ROOT / name).read_text()
+    for path in (ROOT / "tests" / "shops").glob("*/package-lock.json"):
+        assert not re.search(r'"resolved"|registry\.', path.read_text()), path
 
 
 def test_the_doors_load_without_the_api_and_the_database_layer() -> None:

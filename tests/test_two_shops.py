@@ -155,10 +155,13 @@ def test_what_is_no_shop_system_names_its_shop_where_there_are_several_as_its_pa
     assert served.call("GET", f"/v1/sources/{earlier['id']}")["shop"] == "main"
 
 
-def test_a_prestashop_beside_another_shop_is_a_shop_of_its_own_as_its_page_says(served: Served) -> None:
+@pytest.mark.parametrize("system", ["prestashop", "medusa", "vendure"])
+def test_a_shop_system_by_preset_is_a_shop_of_its_own_beside_another_as_its_page_says(
+    served: Served, system: str
+) -> None:
     answers(type_in(example("woocommerce-source"), served))
-    [source] = answers(type_in(example("prestashop-source"), served))
-    assert source["shop"] == "prestashop"
+    [source] = answers(type_in(example(f"{system}-source"), served))
+    assert source["shop"] == system
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,8 @@ def test_a_prestashop_beside_another_shop_is_a_shop_of_its_own_as_its_page_says(
         "README",
         "shopify",
         "woocommerce",
+        "medusa",
+        "vendure",
         "prestashop",
         "stripe",
         "paddle",

@@ -3,7 +3,20 @@
 from collections.abc import Mapping
 from functools import partial
 
-from demo.simulator import generic, paddle, polar, postback, prestashop, saleor, shopify, shopware, stripe, woocommerce
+from demo.simulator import (
+    generic,
+    medusa,
+    paddle,
+    polar,
+    postback,
+    prestashop,
+    saleor,
+    shopify,
+    shopware,
+    stripe,
+    vendure,
+    woocommerce,
+)
 from demo.simulator.orders import Checkout, Shop
 
 SHOPS: tuple[Shop, ...] = (
@@ -34,6 +47,8 @@ CHECKOUTS: Mapping[str, Checkout] = {
         Checkout("prestashop", "generic", prestashop.sign, prestashop.sale, {"preset": "prestashop"}),
         Checkout("saleor", "generic", saleor.sign, saleor.sale, {"preset": "saleor"}),
         Checkout("shopware", "generic", shopware.sign, shopware.sale, {"preset": "shopware"}),
+        Checkout("medusa", "generic", medusa.sign, medusa.sale, {"preset": "medusa"}),
+        Checkout("vendure", "generic", vendure.sign, vendure.sale, {"preset": "vendure"}),
         _postback("postback", {}),
         _postback("awin", {"preset": "awin"}),
         _postback("everflow", {"preset": "everflow"}),

@@ -192,6 +192,16 @@ def _others() -> Iterator[Bird]:
         "address": {"address1": NAME, "city": NAME, "phone_mobile": PHONE}, "message": FREE,
     }  # fmt: skip
     yield Bird(CHECKOUTS["prestashop"], presta)
+    for shop in ("medusa", "vendure"):
+        # Their senders leave names and addresses in the shop; a changed one may not.
+        whole: dict[str, Any] = deepcopy(document(f"{shop}_order.json"))
+        whole["customer"] = {"id": "cus_Canary", "email": EMAIL, "first_name": NAME}
+        whole |= {
+            "shipping_address": {"address_1": NAME, "phone": PHONE},
+            "metadata": {"gift_for": NAME},
+            "email": EMAIL,
+        }
+        yield Bird(CHECKOUTS[shop], whole)
     parameters = {
         "order_id": "P-1",
         "amount": "49.90",

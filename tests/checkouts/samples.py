@@ -50,6 +50,8 @@ def _all() -> Iterator[Sample]:
     yield Sample(CHECKOUTS["polar"], document("polar_refund_created.json"))
     yield Sample(CHECKOUTS["saleor"], document("saleor_order_paid.json"), {"Saleor-Event": "order_paid"})
     yield Sample(CHECKOUTS["shopware"], document("shopware_order_paid.json"))
+    yield Sample(CHECKOUTS["medusa"], document("medusa_order.json"))
+    yield Sample(CHECKOUTS["vendure"], document("vendure_order.json"))
     yield Sample(CHECKOUTS["prestashop"], {**prestashop.EXAMPLE, "order_slip": [prestashop.EXAMPLE_SLIP]})
     parameters = {
         "order_id": "P-1",

@@ -21,11 +21,11 @@ from tests.checkouts.signing import CHECKOUTS, SECRET, Checkout
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 BODY = '{"id": 1,  "note": "café", "amount": "49.90"}'.encode()
 SIGNING = [each for each in CHECKOUTS.values() if each.platform != "postback"]
-TIMED = {"stripe", "standard", "paddle", "polar", "prestashop"}
+TIMED = {"stripe", "standard", "paddle", "polar", "prestashop", "medusa", "vendure"}
 """Their signature holds a time; the others' messages can be repeated for ever, and are known again by their bytes."""
 LISTED = {"stripe": ",v1={}", "standard": " v1,{}", "polar": " v1,{}", "paddle": ";h1={}"}
 """How a second signature is written behind the first, where there may be several."""
-ANY_CASE = {"generic", "paddle", "prestashop", "saleor", "shopware"}
+ANY_CASE = {"medusa", "vendure", "generic", "paddle", "prestashop", "saleor", "shopware"}
 """Take hex in capitals as well."""
 EITHER = {"generic"}
 """Takes hex and base64 alike: two spellings of one digest."""

@@ -13,7 +13,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
     for path in sorted(Path(__file__).parent.glob("*/settings.toml"))
 }
 
-SHOP_SYSTEMS = frozenset({"prestashop", "saleor", "shopware"})
+SHOP_SYSTEMS = frozenset({"medusa", "vendure", "prestashop", "saleor", "shopware"})
 """Presets that are the system a shop runs on; the others take its payments."""
 
 
