@@ -123,7 +123,7 @@ def test_a_preset_has_its_guide_in_its_folder_and_a_page(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PLATFORMS))
 def test_a_platform_imports_the_domain_the_errors_the_kit_and_itself(name: str) -> None:
-    allowed = ("app.domain", "app.errors", "app.platforms.kit", f"app.platforms.{name}")
+    allowed = ("app.clock", "app.domain", "app.errors", "app.platforms.kit", f"app.platforms.{name}")
     if "mapping" in getattr(PLATFORMS.get(name), "settings", {}):
         allowed += ("app.platforms.presets",)
     modules = {
@@ -131,7 +131,9 @@ def test_a_platform_imports_the_domain_the_errors_the_kit_and_itself(name: str) 
         for path in (FOLDER / name).glob("*.py")
         for node in ast.walk(tree_of(path))
         for module in (
-            [node.module or ""]
+            [f"app.{each.name}" for each in node.names]
+            if isinstance(node, ast.ImportFrom) and node.module == "app"
+            else [node.module or ""]
             if isinstance(node, ast.ImportFrom)
             else [each.name for each in node.names]
             if isinstance(node, ast.Import)

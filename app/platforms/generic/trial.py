@@ -202,7 +202,8 @@ class _Writer:
 def _put(document: Any, path: tuple[str, ...], value: object) -> Any:
     """The document with the value at the end of the path; a list where the path goes through one."""
     if not path:
-        return value
+        # A list of refunds may be the very object that holds the order's own fields.
+        return {**document, **value} if isinstance(document, dict) and isinstance(value, dict) else value
     step, rest = path[0], path[1:]
     if step == "*" or pointers.POSITION.fullmatch(step):
         first = document[0] if isinstance(document, list) and document else {}
