@@ -163,6 +163,7 @@ def _book(run: Run, order: Order, simulation: Simulation) -> None:
             (order.cart.net_minor() if simulation.net_minor is None else simulation.net_minor,),
             (share,),
             order.cart.currency,
+            counted=not simulation.never_paid,
             shop=order.shop,
             refunds=tuple((refund.at or run.now, (refund.net_minor,)) for refund in simulation.refunds),
             order_id=simulation.order_id,

@@ -30,7 +30,7 @@ from app.domain.orders import (
 )
 from app.domain.refunds import Effect, Sold, TakenBack, effects, goods_with_tax, taken_back
 from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, Support, counting, signals_of, surer
-from app.domain.statuses import APPROVED, PENDING, STUB, UNVERIFIED, Standing, StatusChange, stand
+from app.domain.statuses import APPROVED, CANCELLED, PENDING, REJECTED, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, Withheld, ordered_at, rank_reports
 
 TOO_MANY_CLAIMS, OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, WEAK_ORDER_ID = (
@@ -149,13 +149,15 @@ def fold(
     flags |= _signal_flags(ranked, books, signals)
     if all(ref.startswith(WEAK) for witness in once for ref in witness.report.refs):
         flags.add(WEAK_ORDER_ID)
-    status = standing.status or _reported_status(ranked, signed, too_much=books.too_much)
+    status, reason = standing.status, standing.reason
+    if status is None:
+        status, reason = _reported_status(ranked, signed, kept, too_much=books.too_much)
     reports = [witness.report for witness in witnessed]
     customers = [report.customer for report in reports]
     return Order(
         **books.parts,
         status=status,
-        status_reason=standing.reason,
+        status_reason=reason,
         order_id=_first_stated(reports, "order_id") or reports[0].refs[0],
         occurred_at=books.sold.occurred_at,
         currency=books.sold.currency,
@@ -194,11 +196,13 @@ def _standing(adjustments: Iterable[Adjustment], witnessed: Sequence[Witness]) -
         report = each.report
         if report.kind == REFUND:
             return report.refund_id not in deleted
-        return (report.kind, report.refund_id) != (CANCELLATION, NEVER_PAID) or report.version > paid.get(
-            each.place, -1
-        )
+        return not _is_for_want_of_payment(each) or report.version > paid.get(each.place, -1)
 
     return list(filter(stands, reported))
+
+
+def _is_for_want_of_payment(each: Adjustment) -> bool:
+    return (each.report.kind, each.report.refund_id) == (CANCELLATION, NEVER_PAID)
 
 
 def _deleted_refunds(ranked: Sequence[Witness]) -> frozenset[str]:
@@ -433,12 +437,19 @@ def _first_stated(reports: Iterable[OrderReport | Customer], name: str) -> Any:
 
 
 def _reported_status(
-    ranked: Sequence[Ranked], signed: Sequence[tuple[datetime, datetime | None]], *, too_much: bool
-) -> str:
+    ranked: Sequence[Ranked],
+    signed: Sequence[tuple[datetime, datetime | None]],
+    adjustments: Sequence[Adjustment],
+    *,
+    too_much: bool,
+) -> tuple[str, str | None]:
+    """The status that an order has without a decision of people, and the reason of a rejection: what was never paid was never sold."""
     trusted = [each.witness for each in ranked if each.rank is Rank.TRUSTED]
     if not trusted:
         first_received = min(each.witness.received_at for each in ranked)
         if too_much or any(start <= first_received and (end is None or first_received < end) for start, end in signed):
-            return UNVERIFIED
+            return UNVERIFIED, None
     reports = [witness.report for witness in trusted or (each.witness for each in ranked)]
-    return APPROVED if _first_stated(reports, "paid") else PENDING
+    if _first_stated(reports, "paid"):
+        return APPROVED, None
+    return (REJECTED, CANCELLED) if any(map(_is_for_want_of_payment, adjustments)) else (PENDING, None)

@@ -21,8 +21,9 @@ COUNTED = (PENDING, APPROVED, LOCKED, PAID)
 """Statuses whose money counts in reports and commissions."""
 FINAL = (LOCKED, PAID)
 
+CANCELLED = "cancelled"
 REASONS = (
-    "cancelled", "returned", "failed_payment", "breach_of_terms", "duplicate", "out_of_stock", "self_referral", "fraud", "other",
+    CANCELLED, "returned", "failed_payment", "breach_of_terms", "duplicate", "out_of_stock", "self_referral", "fraud", "other",
 )  # fmt: skip
 """Reasons why an order was rejected."""
 

@@ -68,13 +68,14 @@ class Simulation:
 
     order_id: the name that its thank-you page and its server use. messages: each inner tuple is sent in its order, the tuples in any order.
     refunds: what the messages must come to. net_minor: what the order itself must come to where that is not its cart: of an authorised payment
-    only a part was captured.
+    only a part was captured. never_paid: the shop gave the order up before it was paid, so it counts nowhere.
     """
 
     order_id: str
     messages: tuple[tuple[Message, ...], ...]
     refunds: tuple[ExpectedRefund, ...] = ()
     net_minor: int | None = None
+    never_paid: bool = False
 
 
 def in_any_order(*messages: Message) -> tuple[tuple[Message, ...], ...]:

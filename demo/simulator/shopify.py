@@ -59,7 +59,8 @@ def simulate(order: Order, evidence: Evidence) -> Simulation:
     messages += [message("refunds/create", body, f"{body['id']}") for body in paid_back]
     if paid_back and cart.number % 3 == 0:
         messages.append(changed("orders/updated", 6, "partially_refunded", refunds=paid_back))
-    return Simulation(f"#{cart.number}", in_any_order(*messages), tuple(refunds))
+    never_paid = order.outcome == "voided" or (order.outcome == "deleted" and not order.updated)
+    return Simulation(f"#{cart.number}", in_any_order(*messages), tuple(refunds), never_paid=never_paid)
 
 
 def _refunds(order: Order, expected: list[ExpectedRefund]) -> Iterator[Json]:

@@ -150,7 +150,8 @@ def simulate(order: Order, evidence: Evidence) -> Simulation:
     """The session or invoice, and what was refunded of its payment."""
     messages = _invoice(order, evidence) if _is_renewal(order) else _session(order, evidence)
     returned, expected = _returned(order)
-    return Simulation(_order_id(order), in_any_order(*messages, *returned), expected, _net_of_part(order))
+    never_paid = order.outcome in ("payment_failed", "not_captured")
+    return Simulation(_order_id(order), in_any_order(*messages, *returned), expected, _net_of_part(order), never_paid)
 
 
 def _net_of_part(order: Order) -> int | None:

@@ -97,7 +97,7 @@ async def test_an_order_that_is_deleted_or_never_paid_is_cancelled_until_a_later
     voided = order | {"financial_status": "voided", "updated_at": "2026-11-29T10:00:00Z"}
     await receive(pool, settings, alice, source, ("orders/create", pending), ("orders/updated", voided))
     [found] = await orders(as_alice)
-    assert (found["status"], found["net_minor"], found["refunded_minor"]) == ("pending", 5_000, 5_000)
+    assert (found["status"], found["net_minor"], found["refunded_minor"]) == ("rejected", 5_000, 5_000)
     await receive(pool, settings, alice, source, ("orders/delete", {"id": order["id"]}))
     [found] = await orders(as_alice)
     assert found["refunded_minor"] == 5_000

@@ -145,8 +145,8 @@ RIGHT = {
     # Of 120.00 with tax 36.00 are credited before payment: 84.00, of which 70.00 net.
     "43-stripe-prepayment-credit-note": ("approved", 7_000, 0),
     "44-stripe-credit-note-to-balance": ("approved", 10_000, 5_000),
-    # Cancelled: nothing is left. It stays what it was, a pending order.
-    "45-stripe-manual-capture-cancelled": ("pending", 5_000, 5_000),
+    # Cancelled before anything was paid: nothing was sold, and nothing is left.
+    "45-stripe-manual-capture-cancelled": ("rejected", 5_000, 5_000),
     "46-stripe-manual-capture-captured": ("approved", 5_000, 0),
     "47-stripe-partial-capture": ("approved", 3_000, 0),
 }

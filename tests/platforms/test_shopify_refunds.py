@@ -305,7 +305,12 @@ def test_an_order_whose_payment_was_given_up_is_cancelled_until_a_later_message_
     created = ("orders/create", bought(financial_status="authorized"))
     given_up = ("orders/updated", bought(financial_status=status, updated_at="2026-11-21T10:00:00Z"))
     order = folded(created, given_up)
-    assert (order.status, order.net_minor, order.refunded_minor) == ("pending", 10_000, 10_000)
+    assert (order.status, order.status_reason, order.net_minor, order.refunded_minor) == (
+        "rejected",
+        "cancelled",
+        10_000,
+        10_000,
+    )
     again = ("orders/updated", bought(financial_status=status, updated_at="2026-11-22T10:00:00Z"))
     assert folded(created, given_up, again).refunded_minor == 10_000
     paid = ("orders/paid", bought(updated_at="2026-11-23T10:00:00Z"))

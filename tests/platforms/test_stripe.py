@@ -127,7 +127,7 @@ def test_a_delayed_payment_that_fails_leaves_an_order_of_nothing() -> None:
     completed = session(payment_status="unpaid")
     failed = session("async_payment_failed", payment_status="unpaid") | {"created": COMPLETED_S + 86_400}
     for order in (folded(completed, failed), folded(failed, completed, failed)):
-        assert (order.status, order.net_minor, order.refunded_minor) == ("pending", 4000, 4000)
+        assert (order.status, order.net_minor, order.refunded_minor) == ("rejected", 4000, 4000)
         assert [effect.kind for effect in order.effects] == ["cancellation"]
 
 

@@ -105,7 +105,7 @@ def test_a_payment_that_is_cancelled_or_expires_uncaptured_leaves_nothing() -> N
     released = charge_refunded(4999, **uncaptured)
     for heard in ((canceled(),), (expired,), (released,), (canceled("requested_by_customer"), expired, released)):
         for order in both_ways(AUTHORISED, *heard):
-            assert (order.status, order.net_minor, order.refunded_minor, order.flags) == ("pending", 4000, 4000, ())
+            assert (order.status, order.net_minor, order.refunded_minor, order.flags) == ("rejected", 4000, 4000, ())
             assert [effect.kind for effect in order.effects] == ["cancellation"]
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from app.domain.amounts import charged_part
 from app.domain.money import split
-from app.domain.orders import FIRST, RENEWAL, Context, OrderReport, Parsed, RefundReport
+from app.domain.orders import FIRST, NEVER_PAID, RENEWAL, Context, OrderReport, Parsed, RefundReport
 from app.domain.strict_json import Unreadable
 from app.platforms.kit.vendor_json import Json, customer_of, nested, objects, share, text_of, visitor_in
 from app.platforms.stripe.amounts import StripeAmountReader, amounts_of
@@ -112,7 +112,7 @@ def read_session(event: Event, context: Context) -> Parsed:
 
 
 def _cancelled(event: Event) -> RefundReport:
-    return RefundReport("payment_failed", kind="cancellation", full=True, occurred_at=event.created_at)
+    return RefundReport(NEVER_PAID, kind="cancellation", full=True, occurred_at=event.created_at)
 
 
 def _session_money(session: Json, notes: list[str]) -> Money:
@@ -338,7 +338,7 @@ def released(event: Event, context: Context, refs: tuple[str, ...]) -> OrderRepo
     """The cancellation of an order whose payment was given up before anything was charged."""
     if not refs:
         raise Unreadable("not_an_order", "the payment has no id")
-    cancelled = RefundReport("payment_canceled", kind="cancellation", full=True, occurred_at=event.created_at)
+    cancelled = RefundReport(NEVER_PAID, kind="cancellation", full=True, occurred_at=event.created_at)
     return OrderReport(shop=context.shop, kind="sale", refs=refs, refunds=(cancelled,), stub=True)
 
 
