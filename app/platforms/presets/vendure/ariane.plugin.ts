@@ -21,7 +21,7 @@ interface Sold { net: number; gross: number; tax: number; shipping: number; paid
 })
 export class ArianePlugin implements OnApplicationBootstrap {
   static options: { url: string; secret: string; test?: boolean };
-  private queue: JobQueue<{ orderId: ID; event: string }>;
+  private queue!: JobQueue<{ orderId: ID; event: string }>;
 
   constructor(private events: EventBus, private jobs: JobQueueService, private connection: TransactionalConnection, private config: ConfigService) {}
 
