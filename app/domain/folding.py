@@ -149,9 +149,7 @@ def fold(
     flags |= _signal_flags(ranked, books, signals)
     if all(ref.startswith(WEAK) for witness in once for ref in witness.report.refs):
         flags.add(WEAK_ORDER_ID)
-    status, reason = standing.status, standing.reason
-    if status is None:
-        status, reason = _reported_status(ranked, signed, kept, too_much=books.too_much)
+    status, reason = _status(standing, ranked, signed, kept, too_much=books.too_much)
     reports = [witness.report for witness in witnessed]
     customers = [report.customer for report in reports]
     return Order(
@@ -436,14 +434,17 @@ def _first_stated(reports: Iterable[OrderReport | Customer], name: str) -> Any:
     return None
 
 
-def _reported_status(
+def _status(
+    standing: Standing,
     ranked: Sequence[Ranked],
     signed: Sequence[tuple[datetime, datetime | None]],
     adjustments: Sequence[Adjustment],
     *,
     too_much: bool,
 ) -> tuple[str, str | None]:
-    """The status that an order has without a decision of people, and the reason of a rejection: what was never paid was never sold."""
+    """The status of an order, and the reason of a rejection: as people decided it, else by its reports. What was never paid was never sold."""
+    if standing.status is not None:
+        return standing.status, standing.reason
     trusted = [each.witness for each in ranked if each.rank is Rank.TRUSTED]
     if not trusted:
         first_received = min(each.witness.received_at for each in ranked)
