@@ -5,6 +5,7 @@ from functools import partial
 
 from demo.simulator import (
     generic,
+    lemonsqueezy,
     medusa,
     paddle,
     polar,
@@ -42,6 +43,7 @@ CHECKOUTS: Mapping[str, Checkout] = {
         Checkout("stripe", "stripe", stripe.sign, stripe.sale),
         Checkout("generic", "generic", generic.sign, generic.sale),
         Checkout("standard", "generic", generic.sign_standard, generic.sale),
+        Checkout("lemonsqueezy", "generic", lemonsqueezy.sign, lemonsqueezy.sale, {"preset": "lemonsqueezy"}),
         Checkout("paddle", "generic", paddle.sign, paddle.sale, {"preset": "paddle"}),
         Checkout("polar", "generic", polar.sign, polar.sale, {"preset": "polar"}),
         Checkout("prestashop", "generic", prestashop.sign, prestashop.sale, {"preset": "prestashop"}),

@@ -152,6 +152,12 @@ def _others() -> Iterator[Bird]:
         "order_id": "W-1", "net_minor": 4_990, "currency": "EUR", "codes": ["LEA10"], "customer": {"id": str(NUMBER), "email": EMAIL},
     }  # fmt: skip
     yield Bird(CHECKOUTS["generic"], order)
+    lemon: dict[str, Any] = deepcopy(document("lemonsqueezy_order_created.json"))
+    lemon["data"]["attributes"] |= {
+        "customer_id": NUMBER, "user_name": NAME, "user_email": EMAIL, "urls": {"receipt": f"https://app.lemonsqueezy.com/{WORD}"},
+    }  # fmt: skip
+    lemon["meta"]["custom_data"]["gift_for"] = NAME
+    yield Bird(CHECKOUTS["lemonsqueezy"], lemon)
     paddle: dict[str, Any] = deepcopy(document("paddle_transaction_completed.json"))
     paddle["data"] |= {
         "customer_id": "ctm_Canary", "customer": {"id": "ctm_Canary", "email": EMAIL, "name": NAME}, "billing_details": {"additional_information": FREE},

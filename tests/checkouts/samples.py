@@ -44,6 +44,8 @@ def _all() -> Iterator[Sample]:
     for name in ("generic", "standard"):
         yield Sample(CHECKOUTS[name], order)
         yield Sample(CHECKOUTS[name], refund | {"occurred_at": "2026-11-22T18:00:00Z", "lines": [{"id": "1"}]})
+    yield Sample(CHECKOUTS["lemonsqueezy"], document("lemonsqueezy_order_created.json"))
+    yield Sample(CHECKOUTS["lemonsqueezy"], document("lemonsqueezy_subscription_payment_success.json"))
     yield Sample(CHECKOUTS["paddle"], document("paddle_transaction_completed.json"))
     yield Sample(CHECKOUTS["paddle"], document("paddle_adjustment_updated.json"))
     yield Sample(CHECKOUTS["polar"], document("polar_order_paid.json"))

@@ -25,7 +25,7 @@ TIMED = {"stripe", "standard", "paddle", "polar", "prestashop", "medusa", "vendu
 """Their signature holds a time; the others' messages can be repeated for ever, and are known again by their bytes."""
 LISTED = {"stripe": ",v1={}", "standard": " v1,{}", "polar": " v1,{}", "paddle": ";h1={}"}
 """How a second signature is written behind the first, where there may be several."""
-ANY_CASE = {"medusa", "vendure", "generic", "paddle", "prestashop", "saleor", "shopware"}
+ANY_CASE = {"lemonsqueezy", "medusa", "vendure", "generic", "paddle", "prestashop", "saleor", "shopware"}
 """Take hex in capitals as well."""
 EITHER = {"generic"}
 """Takes hex and base64 alike: two spellings of one digest."""
