@@ -23,19 +23,28 @@ AMOUNT_CHARS_MAX = 40
 AMOUNTS_CACHED = 16_384
 """Read amounts kept in memory: an order repeats its amounts many times, and shops repeat their prices."""
 
-_ANY: frozenset[str] = frozenset()
+_DOLLARS = (
+    "USD CAD AUD NZD HKD SGD TWD BBD BMD BND BSD BZD FJD GYD JMD KYD LRD NAD SBD SRD TTD XCD XCG ZWG ZWL"
+    " MXN ARS CLP COP UYU DOP CUP CUC NIO BOB BRL CVE MOP TOP WST PTE"
+)
+_POUNDS = "GBP EGP FKP GIP GGP IMP JEP SHP LBP SDG SSP SYP CYP IEP TRL"
+_RUPEES, _RIALS, _CROWNS = "INR PKR LKR NPR MUR SCR", "IRR OMR QAR SAR YER", "DKK NOK SEK ISK EEK"
+_FRANCS = "CHF XAF XOF XPF BIF CDF DJF GNF KMF RWF BEF FRF LUF"
+_ROUBLES, _DINARS = "RUB BYN BYR PRB", "RSD CSD BHD DZD IQD JOD KWD LYD TND"
 SIGNS: Mapping[str, frozenset[str]] = MappingProxyType(
     {sign: frozenset(codes.split()) for sign, codes in {
-        "$": "", "£": "", "¥": "JPY CNY", "￥": "JPY CNY", "円": "JPY", "元": "CNY TWD HKD", "€": "EUR", "₹": "INR", "₩": "KRW KPW", "₽": "RUB",
+        "$": _DOLLARS, "£": _POUNDS, "¥": "JPY CNY", "￥": "JPY CNY", "円": "JPY", "元": "CNY TWD HKD", "€": "EUR", "₹": "INR", "₩": "KRW KPW", "₽": "RUB",
         "₺": "TRY", "₪": "ILS", "₫": "VND", "₴": "UAH", "₦": "NGN", "₱": "PHP", "฿": "THB", "₡": "CRC SVC", "₲": "PYG", "₸": "KZT", "₮": "MNT",
-        "₭": "LAK", "₼": "AZN", "₾": "GEL", "₵": "GHS", "৳": "BDT", "៛": "KHR", "֏": "AMD", "₨": "", "﷼": "", "kr": "", "kr.": "", "zł": "PLN",
-        "kč": "CZK", "ft": "HUF", "lei": "RON MDL", "лв": "BGN", "лв.": "BGN", "руб": "", "руб.": "", "р.": "", "грн": "UAH", "грн.": "UAH",
-        "fr": "", "fr.": "", "rs": "", "rs.": "", "rp": "IDR", "rm": "MYR", "tl": "TRY", "r": "ZAR", "r$": "BRL", "us$": "USD", "a$": "AUD",
+        "₭": "LAK", "₼": "AZN", "₾": "GEL", "₵": "GHS", "৳": "BDT", "៛": "KHR", "֏": "AMD", "₨": _RUPEES, "﷼": _RIALS,
+        "kr": _CROWNS, "kr.": _CROWNS, "zł": "PLN",
+        "kč": "CZK", "ft": "HUF", "lei": "RON MDL", "лв": "BGN", "лв.": "BGN", "руб": _ROUBLES, "руб.": _ROUBLES, "р.": _ROUBLES,
+        "грн": "UAH", "грн.": "UAH", "fr": _FRANCS, "fr.": _FRANCS, "rs": _RUPEES, "rs.": _RUPEES, "rp": "IDR", "rm": "MYR", "tl": "TRY", "r": "ZAR",
+        "r$": "BRL", "us$": "USD", "a$": "AUD",
         "au$": "AUD", "c$": "CAD", "ca$": "CAD", "nz$": "NZD", "hk$": "HKD", "s$": "SGD", "nt$": "TWD", "mx$": "MXN", "s/": "PEN", "kn": "HRK",
-        "din": "", "din.": "", "дин": "", "дин.": "", "ден": "MKD", "تومان": "IRT", "ریال": "", "د.إ": "AED", "ر.س": "SAR",
+        "din": _DINARS, "din.": _DINARS, "дин": _DINARS, "дин.": _DINARS, "ден": "MKD", "تومان": "IRT", "ریال": _RIALS, "د.إ": "AED", "ر.س": "SAR",
     }.items()}
 )  # fmt: skip
-"""Currencies that a sign stands for, in lower case; none: it stands for several, and is believed of any."""
+"""Currencies that a sign stands for, in lower case."""
 
 _SPACES = " \u00a0\u2007\u2009\u202f"
 # Marks of the direction of writing, which Arabic and Hebrew templates print.
@@ -77,7 +86,7 @@ def check_sign(text: str, sign: str, currency: str, *, is_code: bool) -> None:
     stands_for = SIGNS.get(sign)
     if stands_for is None and not is_code:
         raise _not_an_amount(text)
-    if stands_for is None or (stands_for and currency not in stands_for):
+    if stands_for is None or currency not in stands_for:
         raise ValueError(f"{text[:AMOUNT_CHARS_MAX]!r} is printed in another currency than {currency}")
 
 

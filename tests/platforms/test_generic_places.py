@@ -129,6 +129,12 @@ def test_an_amount_may_be_a_sum_or_difference_of_places(field: dict[str, Any], n
     assert order({"net": field}, body).net_minor == net
 
 
+def test_a_sum_whose_first_part_is_missing_is_not_known_and_no_smaller_amount() -> None:
+    body = {"id": 1, "back": 400}
+    assert order({"net": {"at": "/left", "plus": ["/back"]}}, body).net_minor is None
+    assert order({"net": {"at": "/left", "const": 0, "plus": ["/back"]}}, body).net_minor == 400
+
+
 def test_a_difference_below_zero_is_said_with_its_sum() -> None:
     rule = {"read": "order", "order_id": "/id", "net": {"at": "/total", "minus": ["/tax"]}}
     parsed = mapped([rule], {"id": 1, "total": 5, "tax": 7})

@@ -163,6 +163,9 @@ class Reader:
         unit, negate, terms = self.table.amounts, False, [(1, self.find(name, field))]
         if isinstance(field, Value):
             unit, negate = unit if field.unit is UNSET else field.unit, field.negate
+            if field.at is not UNSET and not terms[0][1]:
+                # What is added to an amount that is missing is another amount.
+                return None
             for sign, more in ((1, field.plus), (-1, field.minus)):
                 terms += [] if more is UNSET else [(sign, self._at(place)) for place in more]
         found = [each for _, values in terms for each in values]
