@@ -41,9 +41,11 @@ TOO_MANY_CLAIMS, OVER_PIXEL_MAX, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, WEAK_ORDE
     "weak_order_id",
 )
 AMOUNT_ROUNDED = "amount_rounded"
+UNSIGNED = "unsigned"
+"""The flag of an order that rests on unsigned reports: itself, its amount, or (as the decision tells, orders/state.py) its credit."""
 
 FLAGS = (
-    "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", "unsigned",
+    "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", UNSIGNED,
     OVER_PIXEL_MAX, TOO_MANY_CLAIMS, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, WEAK_ORDER_ID,
     "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click", "self_referral", AMOUNT_ROUNDED,
 )  # fmt: skip
@@ -122,7 +124,7 @@ def fold(
     """The order that these facts make, whatever their order and however often each is repeated.
 
     Each field comes from the most trusted witness that states it. Where there is a trusted witness, an unsigned one (pixel, beacon) only adds
-    signals, and an amount where no trusted one states any; an order that rests on either is flagged `unsigned`. rules: how far those are believed.
+    signals, and an amount where no trusted one states any. rules: how far those are believed.
     overclaimed: what claims too many orders by number alone, and is withheld.
     signed: when every order of the shop came by a trusted report too, as half-open intervals. An order first reported in one of them, and by
     unsigned witnesses alone, is `unverified`: outside revenue until a trusted one confirms it. So is one of an amount that pixels are not believed for.
@@ -146,7 +148,7 @@ def fold(
     amount_checks, differing = compare(once, books.money, standing.locked_at, books.parts, tolerance)
     outcome = effects(kept, books.sold)
     signals = signals_of(ranked, overclaimed)
-    flags |= _signal_flags(ranked, books, signals)
+    flags |= _trust_flags(ranked, books, signals)
     if all(ref.startswith(WEAK) for witness in once for ref in witness.report.refs):
         flags.add(WEAK_ORDER_ID)
     status, reason = _status(standing, ranked, signed, kept, too_much=books.too_much)
@@ -222,23 +224,14 @@ def _held_since(occurred_at: datetime, witnessed: Sequence[Witness], standing: S
     return max(occurred_at, first_received, standing.lifted_at or occurred_at)
 
 
-def _signal_flags(ranked: Sequence[Ranked], books: "_Books", signals: Signals) -> set[str]:
+def _trust_flags(ranked: Sequence[Ranked], books: "_Books", signals: Signals) -> set[str]:
     # The least sure report comes last: where it is trusted, all are.
     if ranked[-1].rank is Rank.TRUSTED:
         return set()
     supports = (*signals.codes.values(), *signals.click_ids.values(), signals.visitor)
     odd = {TOO_MANY_CLAIMS} if any(each.withheld is Withheld.TOO_MANY_CLAIMS for each in supports) else set()
-    return odd | {"unsigned"} if _rests_on_pixels(books, signals) else odd
-
-
-def _rests_on_pixels(books: "_Books", signals: Signals) -> bool:
-    """Whether its amount, codes, clicks or visitor rest on the word of unsigned reports."""
-    support = [named[name] for named in (signals.codes, signals.click_ids) for name in counting(named)]
-    if signals.visitor_id is not None and signals.visitor.withheld is None:
-        support.append(signals.visitor)
-    if any(each.rank is not Rank.TRUSTED for each in support):
-        return True
-    return books.money is not None and not is_trusted(books.money.trust)
+    is_amount = books.money is not None and not is_trusted(books.money.trust)
+    return odd | {UNSIGNED} if is_amount or ranked[0].rank is not Rank.TRUSTED else odd
 
 
 # ── Money, date and test mark: what a lock closes ────────────────────────────────────────────────────────────────────

@@ -12,7 +12,7 @@ import msgspec
 
 from app.domain import attribution, money
 from app.domain.attribution import WHOLE, Candidate, Decision, OrderToDecide, Policies, Touch
-from app.domain.folding import AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, Order, OrderColumns
+from app.domain.folding import AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, UNSIGNED, Order, OrderColumns
 from app.domain.statuses import COUNTED
 from app.domain.trust import Rank
 from app.orders.evidence import Evidence
@@ -54,8 +54,9 @@ def rows_of(root: Root, order: Order, evidence: Evidence, brand_currency: str, n
     flags |= {"self_referral"} if decision.self_referral else set()
     decided = _decided(decision)
     if order.decided is not None:
-        decided = _as_locked(json.loads(order.decided), decided, order)
+        decided = _as_locked(json.loads(order.decided), decided, order, decision.candidates)
         flags |= {DIFFERS_AFTER_LOCK} if decided["now"] else set()
+    flags |= {UNSIGNED} if any(each["unsigned"] for each in decided["credits"]) else set()
     conversion["flags"] = sorted(flags)
     encoded = (
         _json(conversion),
@@ -81,7 +82,9 @@ def decision_to_keep(decision: Mapping[str, Any]) -> str:
     return _json({name: decision[name] for name in KEPT}).decode()
 
 
-def _as_locked(kept: dict[str, Any], decided: dict[str, Any], order: Order) -> dict[str, Any]:
+def _as_locked(
+    kept: dict[str, Any], decided: dict[str, Any], order: Order, candidates: Sequence[Candidate]
+) -> dict[str, Any]:
     """The decision as of the lock, with what would be decided now under `now` where that credits somebody else."""
     credits_ = kept["credits"]
     if any("weight" not in each for each in credits_):
@@ -92,9 +95,18 @@ def _as_locked(kept: dict[str, Any], decided: dict[str, Any], order: Order) -> d
     if order.net_minor is not None and credits_:
         amounts = money.split(order.net_minor, [Fraction(each["weight"]) for each in credits_])
     credits_ = [{**each, "net_minor": amount} for each, amount in zip(credits_, amounts, strict=True)]
+    if any("unsigned" not in each for each in credits_):
+        credits_ = [{"unsigned": _is_unsigned(each, order, candidates), **each} for each in credits_]
     differs = _shares(credits_) != _shares(decided["credits"])
     now = {name: decided[name] for name in NOW} if differs else None
     return {**kept, "credits": credits_, "now": now}
+
+
+def _is_unsigned(share: Mapping[str, Any], order: Order, candidates: Sequence[Candidate]) -> bool:
+    """Whether a share that a release before kept, which did not tell, rests on unsigned reports: by what is known today of its owner's touches."""
+    owner = share["collaboration_id"], share["method"]
+    ranks = {each.touch.rank for each in candidates if (str(each.touch.collaboration_id), each.touch.method) == owner}
+    return Rank.TRUSTED not in ranks if ranks else not order.is_confirmed
 
 
 def _shares(credits_: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -174,8 +186,7 @@ def _credits(root: Root, order: Order, shares: Sequence[Mapping[str, Any]], curr
     # Reading a fraction takes longer than all the rest for an order with one share, as nearly all have.
     weights = [WHOLE if share["weight"] == "1" else Fraction(share["weight"]) for share in shares] or [WHOLE]
     points = [share["weight_bp"] for share in shares] or [attribution.WEIGHT_BP]
-    # A share that a release before kept at a lock does not tell.
-    unsigned = [share.get("unsigned", "unsigned" in order.flags) for share in shares] or [False]
+    unsigned = [share["unsigned"] for share in shares] or [False]
     counted = order.status in COUNTED and not order.test
     moves = [(order.net_minor or 0, order.occurred_at)]
     moves += [(-effect.amount_minor, effect.occurred_at) for effect in order.effects]

@@ -125,7 +125,7 @@ def test_net_is_made_of_its_parts_when_nobody_says_it_outright() -> None:
 
 
 def test_an_order_that_has_only_a_name_that_was_made_for_it_is_flagged() -> None:
-    assert fold([pixel(kind="lead", refs=("weak:1EA10@:lead:minute",))], []).flags == ("weak_order_id",)
+    assert fold([pixel(kind="lead", refs=("weak:1EA10@:lead:minute",))], []).flags == ("unsigned", "weak_order_id")
     assert "weak_order_id" not in fold([pixel(refs=("weak:a:sale",)), webhook(refs=("1001", "weak:a:sale"))], []).flags
 
 
@@ -146,7 +146,7 @@ def test_codes_are_the_union_of_authenticated_witnesses_and_an_empty_list_erases
 @pytest.mark.parametrize("names", [{"codes": ("MAX5",)}, {"click_ids": ("clk_x",)}, {"visitor_id": "v1"}])
 def test_a_pixel_speaks_only_where_no_authenticated_witness_did(names: dict[str, Any]) -> None:
     alone = fold([pixel(**names), webhook(**EUR_100)], [])
-    assert alone.flags == ("unsigned",)
+    assert alone.flags == ()
     assert (alone.codes, tuple(alone.signals.click_ids), alone.visitor_id) == (
         names.get("codes", ()),
         names.get("click_ids", ()),
@@ -212,7 +212,7 @@ def test_every_part_of_an_order_comes_from_the_first_that_states_it() -> None:
     assert (order.order_id, order.origin, order.signals.code_ids) == ("A", "renewal", ("p1", "p2", "p3"))
     assert (order.items_minor, order.discount_minor, order.tax_minor, order.shipping_minor) == (95, 5, 7, 8)
     assert (order.customer_key, order.customer_is_new, order.visitor_id) == ("k", False, "v")
-    assert order.flags == ("unsigned",)
+    assert order.flags == ()
     nameless = fold([server(refs=("#7", "x"))], [])
     assert (nameless.order_id, nameless.origin, nameless.currency, nameless.net_minor) == ("#7", "unknown", None, None)
 
@@ -231,15 +231,16 @@ def test_spellings_are_the_most_trusted_and_of_one_report_the_first() -> None:
     assert {order.spellings[code] for code in order.codes} == {"Lea 10", "Max"}
 
 
-def test_a_pixel_beside_a_trusted_report_is_flagged_while_it_alone_names_something() -> None:
-    whole = {**EUR_100, "codes": ("LEA10",), "click_ids": ("clk_y",), "visitor_id": "v"}
+def test_an_order_is_unsigned_by_itself_where_no_trusted_report_gives_it_or_its_amount() -> None:
     named = {"codes": ("LEA10",), "click_ids": ("clk_y",), "visitor_id": "v", **EUR_100}
-    assert fold([webhook(**whole), pixel(**named)], []).flags == ()
-    assert fold([webhook(**EUR_100), pixel()], []).flags == ()
+    assert fold([webhook(**EUR_100), pixel(**named)], []).flags == ()
+    assert fold([webhook(), pixel(**EUR_100)], []).flags == ("unsigned",)
     assert fold([pixel(**EUR_100)], []).flags == ("unsigned",)
-    for missing in (["codes"], ["click_ids"], ["visitor_id"], ["net_minor", "currency"]):
-        less = {name: value for name, value in whole.items() if name not in missing}
-        assert "unsigned" in fold([webhook(**less), pixel(**named)], []).flags
+    assert fold([pixel()], []).flags == ("amount_unknown", "unsigned")
+
+
+def test_of_unsigned_reports_alone_all_codes_and_clicks_count() -> None:
+    named = {"codes": ("LEA10",), "click_ids": ("clk_y",), "visitor_id": "v", **EUR_100}
     only = fold([pixel(**named, version=1), pixel(codes=("MAX",))], [])
     assert (set(only.codes), counting(only.signals.click_ids)) == ({"1EA10", "MAX"}, ("clk_y",))
 

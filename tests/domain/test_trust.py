@@ -293,7 +293,7 @@ def test_what_claims_too_many_orders_is_withheld_and_flagged_and_nothing_surer_i
     assert (order.codes, order.visitor_id, order.flags) == (
         ("EVA1",),
         None,
-        ("amount_unknown", "too_many_claims", "unsigned"),
+        ("amount_unknown", "too_many_claims"),
     )
     assert order.signals.codes["MAX5"] == (Rank.NUMBER, Withheld.TOO_MANY_CLAIMS)
     sure = fold([webhook(codes=("MAX5",), **EUR_100), by_number], [], overclaimed=("code:MAX5",))

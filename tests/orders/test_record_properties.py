@@ -104,7 +104,8 @@ def test_the_shop_s_day_is_worth_testing(expected: list[dict[str, Any]]) -> None
     ]
     assert second["refs"] == ["777"]
     assert [row[2:5] for row in second["credit"]] == [("Max", "code", 5_000), ("Max", "code", -5_000)]
-    assert second["flags"] == ["over_cap", "unsigned"]
+    # The first is credited by a click that a pixel alone names; the second's own code has it, whatever a pixel names.
+    assert ("unsigned" in first["flags"], second["flags"]) == (True, ["over_cap"])
     assert third["refs"] == ["888", "wc-8"]
     assert (third["status"], third["status_reason"], third["locked_at"]) == ("locked", None, timedelta(minutes=90))
     assert third["flags"] == ["amount_disagreement", "changed_after_lock", "over_cap"]

@@ -323,6 +323,48 @@ async def test_an_order_paid_out_without_credit_stays_so_whatever_a_pixel_names(
     assert (await row(pool, alice))["status"] == "paid"
 
 
+@pytest.mark.parametrize(("said", "expected"), [(("MAX5",), (False, False)), ((), (True, True))])
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_a_locked_order_is_unsigned_as_its_kept_credit_is(
+    pool: asyncpg.Pool, alice: Brand, said: tuple[str, ...], expected: tuple[bool, bool], forgotten: bool
+) -> None:
+    max_ = await create_collaboration(pool, alice, "Max")
+    await create_code(pool, alice, max_, "MAX5")
+    conversion_id = await hook(pool, alice, days_ago=40, heard_days_ago=40, codes=said)
+    report = OrderReport("main", "sale", ("1",), codes=("MAX5", "NOBODY5"), visitor_id="v1")
+    receipt = Receipt(TRUST_PIXEL, "pixel", "pixel", clock.now() - timedelta(days=40))
+    await in_transaction(pool, lambda connection: record(connection, alice.id, [(report, receipt)]))
+    assert await lock_due(pool) >= 1
+    if forgotten:
+        # As a release before kept it, which did not tell.
+        await pool.execute(
+            """UPDATE status_change SET decided = (SELECT jsonb_set(decided::jsonb, '{credits}', jsonb_agg(each - 'unsigned'))::text
+               FROM jsonb_array_elements(decided::jsonb -> 'credits') AS each) WHERE brand_id = $1""",
+            alice.id,
+        )
+    await hook(pool, alice, days_ago=40, heard_days_ago=0, codes=said, version=9)
+    await again(pool, alice, conversion_id)
+    assert await owners(pool, alice) == [(max_.id, 9_000)]
+    credited = await pool.fetchval("SELECT unsigned FROM credit WHERE brand_id = $1", alice.id)
+    assert ("unsigned" in (await row(pool, alice))["flags"], credited) == expected
+
+
+@pytest.mark.parametrize("trust", [TRUST_WEBHOOK, TRUST_PIXEL])
+async def test_a_share_of_a_release_before_whose_touch_is_gone_is_unsigned_where_the_order_is(
+    pool: asyncpg.Pool, alice: Brand, trust: int
+) -> None:
+    conversion_id, lea, max_ = await locked_order(pool, alice)
+    await pool.execute("UPDATE witness SET trust = $2 WHERE brand_id = $1", alice.id, trust)
+    await pool.execute(
+        """UPDATE status_change SET decided = replace(decided, '"unsigned":', '"x":') WHERE brand_id = $1""", alice.id
+    )
+    await pool.execute("UPDATE code_assignment SET collaboration_id = $2 WHERE brand_id = $1", alice.id, max_)
+    await again(pool, alice, conversion_id)
+    assert await owners(pool, alice) == [(lea, 9_000)]
+    credited = await pool.fetchval("SELECT unsigned FROM credit WHERE brand_id = $1", alice.id)
+    assert credited is (trust == TRUST_PIXEL)
+
+
 async def test_a_link_that_turns_out_to_have_led_to_a_locked_code_order_credits_nobody_else(
     pool: asyncpg.Pool, alice: Brand
 ) -> None:

@@ -264,6 +264,11 @@ def of_the_shop(
     }
 
 
+def unsigned(state: Sequence[dict[str, Any]], whose: Sequence[str] | None) -> set[str]:
+    """The names of those of the shop's orders, or of some of them, that are flagged `unsigned`."""
+    return {name for name, each in of_the_shop(state, ("flags",), whose).items() if "unsigned" in each["flags"]}
+
+
 @pytest.fixture(scope="module", params=[PixelSignals.NORMAL, PixelSignals.SIGNED_ONLY])
 async def honest(queue: asyncpg.Pool, request: pytest.FixtureRequest) -> tuple[PixelSignals, list[dict[str, Any]]]:
     """How far pixels count, and the state after the honest day alone."""
@@ -280,6 +285,8 @@ def test_the_day_is_worth_attacking(honest: tuple[PixelSignals, list[dict[str, A
         credited |= dict.fromkeys((2, 7, 8, 9), ("Lea", "click"))
         credited |= {3: ("Lea", "code"), 4: ("Lea", "visitor"), 6: ("Eva", "code")}
     assert owners == {f"=shopify:73{number}": [credited.get(number, (None, None))] for number in range(10)}
+    by_pixels = {*range(2, 10)} - {5} if signals is PixelSignals.NORMAL else set()
+    assert unsigned(state, None) == {f"=shopify:73{number}" for number in by_pixels}
 
 
 @settings(max_examples=max(4, EXAMPLES // 8), **patient)  # type: ignore[arg-type]
@@ -295,6 +302,7 @@ async def test_a_stranger_takes_nothing_whenever_the_hits_arrive(
     assert of_the_shop(attacked, FACTS) == of_the_shop(alone, FACTS)
     whose = SURE if signals is PixelSignals.NORMAL else None
     assert of_the_shop(attacked, OWNED, whose) == of_the_shop(alone, OWNED, whose)
+    assert unsigned(attacked, whose) == unsigned(alone, whose)
 
 
 @settings(max_examples=max(3, EXAMPLES // 10), **patient)  # type: ignore[arg-type]
