@@ -134,6 +134,17 @@ async def test_declarations_are_merged_and_one_in_use_is_fixed(as_alice: AsyncCl
     assert shown["currencies"] == {"USDT": 6, "SILVER": 1}
 
 
+async def test_a_declaration_is_fixed_by_what_was_paid_back_or_reported_beside_the_order_s_currency(
+    as_alice: AsyncClient, as_charlie: AsyncClient, declared: Json
+) -> None:
+    await post(as_alice, "/v1/conversions", {"order_id": "1", "net_minor": 5_000, "currency": "EUR"})
+    refund = {"order_id": "1", "refund_id": "r", "amount_minor": 1_500_000, "currency": "USDT"}
+    await post(as_alice, "/v1/refunds", refund)
+    assert (await as_alice.patch("/v1/brand", json={"currencies": {"USDT": 2}})).status_code == 409
+    await as_charlie.patch("/v1/brand", json={"currencies": OWN})
+    assert (await as_charlie.patch("/v1/brand", json={"currencies": {"USDT": 2}})).status_code == 200
+
+
 async def test_a_brand_counts_in_its_own_currency_only_while_it_is_declared(
     as_alice: AsyncClient, declared: Json
 ) -> None:

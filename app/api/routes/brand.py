@@ -22,7 +22,7 @@ from app.api.policies import (
     show_policy,
 )
 from app.api.rows import announce, show
-from app.database.tables import brand, campaign, click_day, conversion, cost, route
+from app.database.tables import adjustment, brand, campaign, click_day, conversion, cost, route, witness
 from app.database.transactions import driver_connection
 from app.domain.destinations import check_click_param
 from app.domain.money import DECLARED_MAX, check_declared, is_listed
@@ -212,8 +212,16 @@ async def _refuse_fixed(connection: AsyncConnection, row: Row[Any], differing: d
 
 async def _is_used(connection: AsyncConnection, row: Row[Any], currency: str) -> bool:
     """Whether the brand has amounts in a currency, or counts in it."""
-    tables = (conversion, campaign, cost)
-    rows = [select(literal(1)).where(each.c.brand_id == row.id, each.c.currency == currency) for each in tables]
+    stated = (
+        (conversion, conversion.c.currency),
+        (campaign, campaign.c.currency),
+        (cost, cost.c.currency),
+        # Beside its order's own: what the shopper paid, what another report says, and what was paid back.
+        (witness, witness.c.report["currency"].astext),
+        (witness, witness.c.report["total_currency"].astext),
+        (adjustment, adjustment.c.report["currency"].astext),
+    )
+    rows = [select(literal(1)).where(table.c.brand_id == row.id, named == currency) for table, named in stated]
     return row.currency == currency or bool(await connection.scalar(union_all(*rows).limit(1)))
 
 
