@@ -114,6 +114,22 @@ def test_an_order_may_have_several_lists_of_refunds_some_of_which_do_not_count()
     assert returned.version == version_at(datetime(2026, 11, 22, 11, tzinfo=UTC))
 
 
+def test_a_refund_s_total_without_its_tax_was_paid_back_with_tax() -> None:
+    back = {"read": "refund", "order_id": "/order", "refund_id": "/id", "total": "/amount"}
+    sale = mapped([SALE, back], {"event": "sold", "id": 1, "net": 9_000, "tax": 1_800})
+    half = mapped([SALE, back], {"event": "back", "id": 2, "order": 1, "amount": 5_400})
+    assert [each.amount_minor for each in folded(half, sale).effects] == [4_500]
+
+
+def test_what_came_back_is_never_guessed_from_its_place_in_the_list() -> None:
+    rule = {"read": "refund", "order_id": "/id", "refund_id": "/id", "lines": {"each": "/items/*", "id": "/line"}}
+    parsed = mapped([rule], {"id": 1, "items": [{"line": "a"}, {"line": None}]})
+    assert (parsed.rejected, parsed.reports) == ("missing_value", ())
+    assert str(parsed.detail).startswith("id: in /items/* (2)")
+    unnamed = mapped([{**rule, "lines": {"each": "/items/*"}}], {"id": 1, "items": [{"line": "a"}]})
+    assert unnamed.rejected == "missing_value"
+
+
 @pytest.mark.parametrize(
     ("field", "net"),
     [

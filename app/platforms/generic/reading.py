@@ -182,6 +182,13 @@ def _lines(reader: Reader, fields: Any, currency: str) -> tuple[OrderLine, ...]:
     return tuple(lines)
 
 
+def _check_named(reader: Reader, fields: Any) -> None:
+    """Raises Unreadable unless each of the lines says its id: a place in a list of what came back is no line of the order."""
+    for element in reader.elements("lines", fields.each):
+        if not element.text("id", fields.id):
+            raise element.need("id")
+
+
 def _quantity(value: object) -> int:
     quantity = abs(whole(value))
     if quantity > QUANTITY_MAX:
@@ -294,10 +301,16 @@ def _refunds(reader: Reader, rule: Rule, changed_at: datetime | None, currency: 
 def _refund(reader: Reader, fields: Rule | RefundFields, kind: str, currency: str) -> RefundReport:
     lines = _lines(reader, fields.lines, currency)
     full = isinstance(fields, Rule) and bool(reader.flag("full", fields.full))
-    amount = None if full else _money(reader, fields, currency).net
-    gross = None if full or amount is not None else reader.amount("gross", fields.gross, currency)
-    amount = gross if amount is None else amount
+    told = None if full else _money(reader, fields, currency)
+    amount, gross = (None, None) if told is None else (told.net, None)
+    if told is not None and told.net is None:
+        amount = gross = reader.amount("gross", fields.gross, currency)
+    elif told is not None and told.net is not None and told.estimated and told.tax is None:
+        # A total whose tax nobody says was paid back with it.
+        amount = gross = told.net + (told.shipping or 0)
     line_based = amount is None and not full and bool(lines) and kind != "reversal"
+    if line_based:
+        _check_named(reader, fields.lines)
     full = full or (kind == "cancellation" and amount is None and not line_based)
     if amount is None and not full and not line_based:
         mapped = {name for name, _ in given_fields(fields)} & {*GIVEN_BACK, "full"}
