@@ -342,6 +342,19 @@ async def test_an_alias_that_can_never_match_is_refused_when_it_is_set(
     assert reason in answer.json()["errors"][0]["detail"]
 
 
+async def test_no_alias_takes_the_orders_of_another_by_spelling_it_otherwise(
+    as_alice: AsyncClient, as_charlie: AsyncClient
+) -> None:
+    pair = await make_pair(as_alice)
+    await make_code(as_alice, pair, code="LEA10", aliases=["Summer sale"])
+    other = await make_code(as_alice, pair, code="MAX10")
+    answer = await as_alice.patch(f"/v1/codes/{other['id']}", json={"aliases": ["SUMMER-SALE!"]})
+    assert (answer.status_code, answer.json()["code"]) == (409, "alias_taken")
+    assert "'SUMMER-SALE!' is a spelling of 'Summer sale', an alias of another code" in answer.json()["detail"]
+    assert (await order_with(as_alice, "1", "summer sale"))["attribution"]["credits"] != []
+    await make_code(as_charlie, await make_pair(as_charlie), code="MAX10", aliases=["SUMMER-SALE!"])
+
+
 async def test_no_alias_is_a_spelling_of_another_code_and_no_code_of_an_alias(
     as_alice: AsyncClient, as_charlie: AsyncClient
 ) -> None:

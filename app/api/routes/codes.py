@@ -384,7 +384,7 @@ async def _refuse_alias(connection: AsyncConnection, row: Row[Any]) -> None:
 
 
 async def _refuse_spellings(connection: AsyncConnection, brand_id: UUID, code_id: UUID, aliases: Sequence[str]) -> None:
-    """Raises Conflict where one of these spells another code of the brand: that goes first, so that the alias would never match."""
+    """Raises Conflict where one of these spells another code of the brand, which goes first, or an alias of another, so that neither would match."""
     spelled = {normalise(alias): alias for alias in aliases}
     query = select(code.c.code, code.c.code_norm).where(code.c.brand_id == brand_id, code.c.id != code_id)
     row = (await connection.execute(query.where(code.c.code_norm.in_(spelled)).limit(1))).one_or_none()
@@ -392,6 +392,13 @@ async def _refuse_spellings(connection: AsyncConnection, brand_id: UUID, code_id
         reason = (
             f"{spelled[row.code_norm]!r} is a spelling of the code {row.code!r}, which goes first: it would never match"
         )
+        raise Conflict.field("aliases", reason, code="alias_taken")
+    others = select(code_alias.c.alias, code_alias.c.alias_norm).where(
+        code_alias.c.brand_id == brand_id, code_alias.c.code_id != code_id, code_alias.c.alias_norm.in_(spelled)
+    )
+    other = (await connection.execute(others.limit(1))).one_or_none()
+    if other is not None:
+        reason = f"{spelled[other.alias_norm]!r} is a spelling of {other.alias!r}, an alias of another code already"
         raise Conflict.field("aliases", reason, code="alias_taken")
 
 
