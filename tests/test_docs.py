@@ -175,7 +175,7 @@ def test_the_mapping_of_the_generic_page_is_tried_kept_and_read(served: Served) 
 
 
 @pytest.mark.parametrize(
-    "preset", ["lemonsqueezy", "paddle", "polar", "prestashop", "saleor", "shopware", "medusa", "vendure"]
+    "preset", ["lemonsqueezy", "paddle", "polar", "square", "prestashop", "saleor", "shopware", "medusa", "vendure"]
 )
 def test_a_preset_is_connected_as_its_page_says(served: Served, preset: str) -> None:
     source = json.loads(type_in(example(f"{preset}-source"), served))

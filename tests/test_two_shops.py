@@ -179,6 +179,7 @@ def test_a_shop_system_by_preset_is_a_shop_of_its_own_beside_another_as_its_page
         "polar",
         "saleor",
         "shopware",
+        "square",
         "postback",
         "generic",
     ],

@@ -1,13 +1,15 @@
 """A canary in every personal field of every checkout's messages, and of the pixel's and the beacon's."""
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from demo.simulator import prestashop, stripe, woocommerce
-from demo.simulator.messages import document
+from demo.simulator.messages import Message, document, hmac_sha256
 from tests.checkouts.signing import CHECKOUTS, Checkout
 
 WORD = "Canary"
@@ -147,6 +149,15 @@ def _stripe() -> Iterator[Bird]:
     yield Bird(CHECKOUTS["stripe"], created)
 
 
+def _sign_square(message: Message, secret: str, at: datetime) -> Message:
+    """Over the address of the source, which is empty where no door wrote it down, and the body."""
+    digest = base64.b64encode(hmac_sha256(secret, message.body)).decode()
+    return message.with_headers({"x-square-hmacsha256-signature": digest})
+
+
+SQUARE = replace(CHECKOUTS["generic"], name="square", sign=_sign_square, settings={"preset": "square"})
+
+
 def _others() -> Iterator[Bird]:
     order = {
         "order_id": "W-1", "net_minor": 4_990, "currency": "EUR", "codes": ["LEA10"], "customer": {"id": str(NUMBER), "email": EMAIL},
@@ -158,6 +169,13 @@ def _others() -> Iterator[Bird]:
     }  # fmt: skip
     lemon["meta"]["custom_data"]["gift_for"] = NAME
     yield Bird(CHECKOUTS["lemonsqueezy"], lemon)
+    payment: dict[str, Any] = deepcopy(document("square_payment_updated.json"))
+    payment["data"]["object"]["payment"] |= {
+        "customer_id": "CANARY123", "buyer_email_address": EMAIL, "billing_address": {"first_name": NAME, "locality": NAME, "address_line_1": NAME},
+        "shipping_address": {"last_name": NAME, "postal_code": NAME}, "receipt_url": f"https://squareup.com/{WORD}",
+        "card_details": {"card": {"cardholder_name": NAME, "fingerprint": WORD, "last_4": WORD}}, "external_details": {"source": NAME},
+    }  # fmt: skip
+    yield Bird(SQUARE, payment)
     paddle: dict[str, Any] = deepcopy(document("paddle_transaction_completed.json"))
     paddle["data"] |= {
         "customer_id": "ctm_Canary", "customer": {"id": "ctm_Canary", "email": EMAIL, "name": NAME}, "billing_details": {"additional_information": FREE},
