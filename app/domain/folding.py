@@ -28,7 +28,7 @@ from app.domain.orders import (
     Witness,
     is_trusted,
 )
-from app.domain.refunds import Effect, Sold, TakenBack, effects, goods_with_tax, taken_back
+from app.domain.refunds import Effect, Sold, TakenBack, effects, goods_with_tax, taken_back, units_of
 from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, Support, counting, signals_of, surer
 from app.domain.statuses import APPROVED, CANCELLED, PENDING, REJECTED, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, Withheld, ordered_at, rank_reports
@@ -303,8 +303,8 @@ def _is_left_of(newer: OrderReport, older: OrderReport, back: TakenBack) -> bool
     """Whether a version is an older one without units that came back, and has no others."""
     if not older.lines or not (newer.lines or net_of(newer) == 0):
         return False
-    left = {line.id: line.quantity for line in newer.lines}
-    lost = {line.id: line.quantity - left.pop(line.id, 0) for line in older.lines}
+    left = units_of(newer.lines)
+    lost = {each: units - left.pop(each, 0) for each, units in units_of(older.lines).items()}
     return not left and any(lost.values()) and all(0 <= lost[each] <= back.units.get(each, 0) for each in lost)
 
 

@@ -109,16 +109,23 @@ class TakenBack(msgspec.Struct, frozen=True, gc=False):
 
 def taken_back(facts: Iterable[Adjustment]) -> TakenBack:
     """What these adjustments say about lines and the whole order, before what it takes of its amount is known."""
-    units: dict[str, int] = {}
+    back: list[OrderLine] = []
     is_cancelled = False
     for reports in map(_without_overtaken, _by_name(facts).values()):
         report = reports[0].report
         if report.kind == CANCELLATION:
             is_cancelled = is_cancelled or not _is_undone(reports[0])
         elif report.kind == REFUND and report.stated_minor != 0:
-            for line in report.lines:
-                units[line.id] = units.get(line.id, 0) + line.quantity
-    return TakenBack(units, is_cancelled)
+            back += report.lines
+    return TakenBack(units_of(back), is_cancelled)
+
+
+def units_of(lines: Iterable[OrderLine]) -> dict[str, int]:
+    """Units by line id. Several lines may have one id, which a shop without ids of lines makes of the article's number."""
+    units: dict[str, int] = {}
+    for line in lines:
+        units[line.id] = units.get(line.id, 0) + line.quantity
+    return units
 
 
 def _by_name(facts: Iterable[Adjustment]) -> dict[tuple[str, str], list[Adjustment]]:
@@ -247,25 +254,34 @@ class _RefundState:
 
     def _of_lines(self, each: Adjustment) -> tuple[int, str | None]:
         """What these lines are worth in the order; a line without its own amount takes its units' part, so that all units take all of it."""
-        sold = {line.id: line for line in self.sold.lines}
+        worth = _worth_of(self.sold.lines)
         total, flag = 0, None
         brought = self.brought.setdefault(each.report.refund_id, {})
         for line in each.report.lines:
             if line.net_minor is not None:
                 total += line.net_minor
                 continue
-            known = sold.get(line.id)
-            if known is None or known.net_minor is None or known.quantity < 1:
+            net_minor, sold = worth.get(line.id, (None, 0))
+            if net_minor is None or sold < 1:
                 flag = flag or LINE_UNKNOWN
                 continue
             before = self.units.get(line.id, 0)
-            after = min(before + line.quantity, known.quantity)
+            after = min(before + line.quantity, sold)
             if after < before + line.quantity:
                 flag = OVER_ORDER
-            total += _part(known.net_minor, after, known.quantity) - _part(known.net_minor, before, known.quantity)
+            total += _part(net_minor, after, sold) - _part(net_minor, before, sold)
             self.units[line.id] = after
             brought[line.id] = brought.get(line.id, 0) + after - before
         return total, flag
+
+
+def _worth_of(lines: Sequence[OrderLine]) -> dict[str, tuple[int | None, int]]:
+    """Net and units by line id; None as the net where one of the lines of an id states none."""
+    net: dict[str, int | None] = {}
+    for line in lines:
+        before = net.get(line.id, 0)
+        net[line.id] = None if before is None or line.net_minor is None else before + line.net_minor
+    return {line_id: (net[line_id], units) for line_id, units in units_of(lines).items()}
 
 
 def _part(net_minor: int, units: int, of: int) -> int:

@@ -61,6 +61,20 @@ def worth(order: Order) -> tuple[int | None, int, tuple[str, ...]]:
     return order.net_minor, order.refunded_minor, order.flags
 
 
+def test_units_of_one_id_on_several_lines_are_counted_together() -> None:
+    lines = (OrderLine("a", 1, 1_000), OrderLine("b", 1, 1_000), OrderLine("a", 2, 2_000))
+    told = [
+        OrderReport("main", "sale", ("1",), version=number, currency="EUR", net_minor=net, lines=sold)
+        for number, net, sold in ((1, 4_000, lines), (2, 3_000, (lines[0], lines[2])))
+    ]
+    made = receipt(TRUST_WEBHOOK)
+    versions = [
+        Witness(each, made.trust, content_hash(made, encode_report(each)), NOON, made.door, made.platform)
+        for each in told
+    ]
+    assert worth(fold(versions, [returned("r", b=1)])) == (4_000, 1_000, ())
+
+
 def test_a_cancelled_order_that_was_emptied_was_sold_and_is_taken_back_whole() -> None:
     sold = version(1, a=2, b=1)
     for emptied in (version(2), version(2, a=0, b=0), version(2, net_minor=0, a=2)):

@@ -297,6 +297,19 @@ def test_lines_are_worth_their_own_amount_or_their_units(
     assert moves(effects([of_lines("r", *lines)], CART)) == [("r", amount, flag)]
 
 
+def test_lines_of_one_id_are_worth_what_they_are_together() -> None:
+    sold = Sold(
+        4_000, "EUR", NOON, lines=(OrderLine("a", 1, 1_000), OrderLine("b", 1, 1_000), OrderLine("a", 1, 2_000))
+    )
+    assert moves(effects([of_lines("r", OrderLine("a")), of_lines("s", OrderLine("a"), minute=2)], sold)) == [
+        ("r", 1_500, None),
+        ("s", 1_500, None),
+    ]
+    assert moves(effects([of_lines("r", OrderLine("a"), OrderLine("a"))], sold)) == [("r", 3_000, None)]
+    unknown = Sold(4_000, "EUR", NOON, lines=(OrderLine("a", 1, 1_000), OrderLine("a", 1)))
+    assert moves(effects([of_lines("r", OrderLine("a"))], unknown)) == [("r", 0, "refund_line_unknown")]
+
+
 def test_units_come_back_once_unless_they_were_wholly_reversed() -> None:
     first, more = of_lines("a", OrderLine("shirt"), OrderLine("shirt")), of_lines("b", OrderLine("shirt", 2), minute=9)
     assert moves(effects([first, more], CART))[-1] == ("b", 33, "refund_over_order")
