@@ -62,8 +62,9 @@ class OrderLine(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 REFUND, CANCELLATION, CHARGEBACK, REVERSAL = "refund", "cancellation", "chargeback", "reversal"
 ADJUSTMENT_KINDS = (REFUND, CANCELLATION, CHARGEBACK, REVERSAL)
-NEVER_PAID = "unpaid"
-"""The id of a cancellation for want of payment: it holds until a newer report from the same place says that the order is paid."""
+NEVER_PAID = "ariane:unpaid"
+"""The id of a cancellation for want of payment, as no sender names its own: it holds until a newer report from the same place says that the order is
+paid."""
 
 
 # The names under which reports are stored and shown, where the field's own word is another one today: a stored report keeps its hash.

@@ -148,3 +148,12 @@ def test_cut_and_refunded_step_by_step_is_the_same_as_refunded_alone(data: st.Da
             versions.append(version(number + 2, **kept))
     expected = worth(fold(versions[:1], refunds))
     assert worth(fold(data.draw(st.permutations(versions)), data.draw(st.permutations(refunds)))) == expected
+
+
+def test_a_cancellation_that_its_sender_calls_unpaid_counts_like_any_other() -> None:
+    report = OrderReport("main", "sale", ("1",), version=2, currency="EUR", net_minor=1_000, paid=True)
+    made = receipt(TRUST_WEBHOOK)
+    sold = Witness(report, made.trust, content_hash(made, encode_report(report)), NOON, made.door, made.platform)
+    for refund_id in ("unpaid", "cancelled"):
+        order = fold([sold], [taken(refund_id, kind="cancellation", full=True)])
+        assert (order.status, worth(order)) == ("approved", (1_000, 1_000, ()))
