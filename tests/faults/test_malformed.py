@@ -156,7 +156,7 @@ async def test_every_message_is_answered_and_becomes_a_row_with_a_status(
     ]
     assert not refused, f"{len(refused)} not recordable: {refused[:10]}"
     assert not undocumented
-    assert {row["status"] for row in rows} == {"recorded", "ignored", "rejected"}
+    assert {"recorded", "rejected"} <= {row["status"] for row in rows} <= {"recorded", "ignored", "rejected"}
     # A message that is the same to the byte, from the same source, is the same delivery.
     same = {(line.source_id, message_of(line).identity[1], message_of(line).body_hash) for line in lines}  # type: ignore[union-attr, arg-type]
     assert len(rows) == len(same)
