@@ -24,11 +24,12 @@ from app.domain.orders import (
     WEAK,
     Adjustment,
     Customer,
+    OrderLine,
     OrderReport,
     Witness,
     is_trusted,
 )
-from app.domain.refunds import Effect, Sold, TakenBack, effects, goods_with_tax, taken_back, units_of
+from app.domain.refunds import Effect, Sold, TakenBack, effects, goods_with_tax, taken_back, units_of, within
 from app.domain.signals import NO_SIGNALS, TRUSTED, Signals, Support, counting, signals_of, surer
 from app.domain.statuses import APPROVED, CANCELLED, PENDING, REJECTED, STUB, UNVERIFIED, Standing, StatusChange, stand
 from app.domain.trust import DEFAULT_RULES, Rank, Ranked, TrustRules, Withheld, ordered_at, rank_reports
@@ -330,7 +331,10 @@ def _books(ranked: Sequence[Ranked], rules: TrustRules) -> _Books:
         charged = _charged(reports, currency, totals)
         if charged is not None:
             net_minor, parts, totals = _of_charge(charged, net_minor, parts, totals, currency)
-    lines = next((report.lines for report in in_currency if report.lines), ())
+    lines: Sequence[OrderLine] = next((report.lines for report in in_currency if report.lines), ())
+    # Lines of another report may be of an order that was changed since.
+    if lines and money is not None and net_minor is not None and lines == money.report.lines:
+        lines = within(net_minor, lines)
     unpaid = reports[0].kind in UNPAID_KINDS
     goods_minor = None
     if net_minor is not None:

@@ -14,6 +14,7 @@ from math import floor
 import msgspec
 from msgspec.structs import replace
 
+from app.domain.money import split
 from app.domain.orders import CANCELLATION, CHARGEBACK, REFUND, REVERSAL, Adjustment, OrderLine
 
 OVER_ORDER = "refund_over_order"
@@ -273,6 +274,15 @@ class _RefundState:
             self.units[line.id] = after
             brought[line.id] = brought.get(line.id, 0) + after - before
         return total, flag
+
+
+def within(whole_minor: int, lines: Sequence[OrderLine]) -> Sequence[OrderLine]:
+    """These lines of an order of this net. Where they come to more, its discount or a part of its payment is not in them: each has its share then."""
+    stated = [line.net_minor or 0 for line in lines]
+    if not sum(stated) > whole_minor >= 0 or min(stated) < 0:
+        return lines
+    shares = zip(lines, split(whole_minor, list(map(Fraction, stated))), strict=True)
+    return [line if line.net_minor is None else replace(line, net_minor=share) for line, share in shares]
 
 
 def _worth_of(lines: Sequence[OrderLine]) -> dict[str, tuple[int | None, int]]:

@@ -157,3 +157,18 @@ def test_a_cancellation_that_its_sender_calls_unpaid_counts_like_any_other() -> 
     for refund_id in ("unpaid", "cancelled"):
         order = fold([sold], [taken(refund_id, kind="cancellation", full=True)])
         assert (order.status, worth(order)) == ("approved", (1_000, 1_000, ()))
+
+
+def test_lines_without_the_discount_of_their_order_share_it() -> None:
+    lines = (OrderLine("a", 2, 2_000), OrderLine("b", 1, 1_000))
+    back = [returned("r", a=1), returned("s", b=1), returned("t", a=1)]
+    made = receipt(TRUST_WEBHOOK)
+
+    def sold(number: int, net: int, told: tuple[OrderLine, ...]) -> Witness:
+        report = OrderReport("main", "sale", ("1",), version=number, currency="EUR", net_minor=net, lines=told)
+        return Witness(report, made.trust, content_hash(made, encode_report(report)), NOON, made.door, made.platform)
+
+    whole = fold([sold(1, 2_699, lines)], back)
+    assert ([each.amount_minor for each in whole.effects], whole.flags) == ([900, 900, 899], ())
+    # Of an order that was changed since, they say what they were worth.
+    assert fold([sold(1, 3_000, lines), sold(2, 2_000, ())], back[:1]).refunded_minor == 1_000
