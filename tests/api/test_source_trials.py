@@ -209,6 +209,32 @@ async def test_a_mapping_is_tried_on_a_sample_whose_amount_stays(
             assert (await client.get("/v1/conversions", params={"order_id": shops_own})).json()["data"] == []
 
 
+async def test_nothing_that_names_the_shopper_of_a_sample_is_kept(working: Running, brand: Brand) -> None:
+    rule = {**SHOP_RULE, "customer_email": "/buyer/email"}
+    sample = {
+        **SHOP_ORDER,
+        "total": "4990",
+        "buyer": {"email": "canary.bird@example.org", "name": "Canary Bird", "phone": "+33 6 12 34 56 78"},
+        "note": "ring at Canary",
+    }
+    async with working.client(brand) as client:
+        source = await connect(
+            client, "generic", settings={"mapping": {"amounts": "major", "rules": [rule]}}, sample=sample
+        )
+        report = await post(client, f"/v1/sources/{source['id']}/test", {"sample": sample}, status=200)
+        assert {line["step"]: line["ok"] for line in report["lines"]}["recorded"] is True, report
+    kept = await working.pool.fetchval(
+        "SELECT body FROM delivery WHERE brand_id = $1 ORDER BY id DESC LIMIT 1", brand.id
+    )
+    assert report["order_id"].encode() in kept
+    tables = await working.pool.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    for [table] in tables:
+        for row in await working.pool.fetch(f'SELECT * FROM "{table}"'):
+            shown = " ".join(str(bytes(each) if isinstance(each, memoryview) else each) for each in row.values())
+            assert "canary" not in shown.lower(), table
+            assert "12 34 56 78" not in shown, table
+
+
 async def test_a_sample_that_cannot_be_marked_as_a_test_is_not_sent(working: Running, brand: Brand) -> None:
     rule = {name: place for name, place in SHOP_RULE.items() if name != "test"}
     settings = {"mapping": {"amounts": "major", "rules": [rule]}}
