@@ -29,7 +29,8 @@ ACCEPTED = {200, 201, 204}
 BY_HAND = {"order_id": "by-hand", "net_minor": NET_MINOR, "currency": "EUR", "codes": ["LEA10"]}
 SHOWN = {"order_id": "shown", "amount": "49.90", "tax": "0", "shipping": "0", "currency": "EUR", "code": "LEA10"}
 ORDERS = """/* across brands: everything the service has recorded */
-SELECT c.order_id, c.net_minor, count(r.*) FILTER (WHERE r.amount_minor <> 0) AS credits FROM conversion c LEFT JOIN credit r ON r.brand_id = c.brand_id AND r.conversion_id = c.id
+SELECT c.order_id, c.net_minor, count(r.*) FILTER (WHERE r.amount_minor <> 0) AS credits
+FROM conversion c LEFT JOIN credit r ON r.brand_id = c.brand_id AND r.conversion_id = c.id
 WHERE c.id = c.root_id GROUP BY 1, 2"""
 DELIVERIES = """/* across brands: everything the service has recorded */
 SELECT origin_id, platform, status FROM delivery"""
