@@ -4,6 +4,14 @@ import {
   ConfigService, EventBus, ID, JobQueue, JobQueueService, Order, OrderEvent, OrderLine, OrderLineEvent, OrderPlacedEvent, OrderStateTransitionEvent,
   PaymentStateTransitionEvent, PluginCommonModule, Refund, RefundStateTransitionEvent, TransactionalConnection, VendurePlugin,
 } from '@vendure/core';
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** What was sold of an order. A table of its own: Vendure writes whole orders back, and with them what stood in their fields before. */
+@Entity()
+export class ArianeSold {
+  @PrimaryColumn('varchar') orderId!: string;
+  @Column('text') sold!: string;
+}
 
 interface Sold { net: number; gross: number; tax: number; shipping: number; paid: boolean; cut: boolean }
 
@@ -11,11 +19,9 @@ interface Sold { net: number; gross: number; tax: number; shipping: number; paid
 @VendurePlugin({
   compatibility: '^3.0.0',
   imports: [PluginCommonModule],
+  entities: [ArianeSold],
   configuration: config => {
-    config.customFields.Order.push(
-      { name: 'arianeClick', type: 'string', length: 64, nullable: true },
-      { name: 'arianeSold', type: 'text', nullable: true, internal: true },
-    );
+    config.customFields.Order.push({ name: 'arianeClick', type: 'string', length: 64, nullable: true });
     return config;
   },
 })
@@ -34,7 +40,8 @@ export class ArianePlugin implements OnApplicationBootstrap {
     this.queue = await this.jobs.createQueue({ name: 'ariane', process: job => this.report(job.data.orderId, job.data.event) });
     // An order is lost neither to a restart nor to an answer that does not come: the queue tries again.
     const changed = (event: string) => ({ order }: { order: Order }) => { void this.queue.add({ orderId: order.id, event }, { retries: 50 }); };
-    this.events.ofType(OrderPlacedEvent).subscribe(changed('placed'));
+    // What was sold is noted at once: the queue may come to an order only after some of it was cancelled.
+    this.events.ofType(OrderPlacedEvent).subscribe(event => { void this.remember(event.order).then(() => changed('placed')(event)); });
     this.events.ofType(OrderStateTransitionEvent).subscribe(changed('state'));
     this.events.ofType(OrderEvent).subscribe(changed('edited'));
     this.events.ofType(OrderLineEvent).subscribe(event => event.type === 'cancelled' && changed('cancelled')(event));
@@ -52,11 +59,8 @@ export class ArianePlugin implements OnApplicationBootstrap {
     });
     // No carts; of an order that is split over sellers, the whole.
     if (!order?.orderPlacedAt || order.type === 'Seller') return;
-    const own = order.customFields as unknown as { arianeClick?: string; arianeSold?: string };
-    const sold = soldAs(order, own.arianeSold ? JSON.parse(own.arianeSold) : undefined);
-    if (JSON.stringify(sold) !== own.arianeSold) {
-      await orders.update(order.id, { customFields: { arianeSold: JSON.stringify(sold) } } as object);
-    }
+    const own = order.customFields as unknown as { arianeClick?: string };
+    const sold = await this.remember(order);
     await this.post({
       event,
       sent_at: sentAt,
@@ -79,6 +83,14 @@ export class ArianePlugin implements OnApplicationBootstrap {
       ariane: own.arianeClick || null,
       test: ArianePlugin.options.test ?? false,
     });
+  }
+
+  private async remember(order: Order): Promise<Sold> {
+    const memory = this.connection.rawConnection.getRepository(ArianeSold);
+    const before = await memory.findOneBy({ orderId: String(order.id) });
+    const sold = soldAs(order, before ? JSON.parse(before.sold) : undefined);
+    await memory.save({ orderId: String(order.id), sold: JSON.stringify(sold) });
+    return sold;
   }
 
   private async post(message: object) {
@@ -106,7 +118,7 @@ export class ArianePlugin implements OnApplicationBootstrap {
 
 /** What was sold: what the order held when it held most. Vendure lowers its totals when lines are cancelled, and a sale is not unmade by that. */
 function soldAs(order: Order, before?: Sold): Sold {
-  const settled = sum(order.payments.filter(each => each.state === 'Settled').map(each => each.amount));
+  const settled = sum((order.payments ?? []).filter(each => each.state === 'Settled').map(each => each.amount));
   const paid = before?.paid || (settled >= order.totalWithTax && (settled > 0 || order.state !== 'Cancelled'));
   const cut = before !== undefined && order.state !== 'Cancelled' && order.subTotal < before.net;
   if (before && order.subTotal <= before.net) return { ...before, paid, cut: before.cut || cut };
