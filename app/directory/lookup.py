@@ -30,6 +30,10 @@ from app.directory.snapshot import UNUSABLE, Head, read_snapshot, write_snapshot
 from app.errors import Unavailable
 from app.settings import Settings
 
+KNOWN_WAIT_S = 0.1
+"""Longest wait of a message for what the database says of a source that is known, in a process that does not follow the database."""
+KNOWN_PAUSE_S = 10.0
+"""Pause after such a wait was in vain. Without it every webhook of an outage would wait: the door would be as slow as the database."""
 SAVE_EVERY_S = 3.0
 SAVE_SHARE = 20
 """Pause until the next snapshot, as a multiple of the time that writing the last one took."""
@@ -46,6 +50,7 @@ class Directory:
         self._snapshot = settings.data / "directory.snapshot"
         self._saved: tuple[int, str | None] | None = None
         self._save_at_s = 0.0
+        self._ask_again_at_s = 0.0
 
     async def start(self) -> None:
         """Load the snapshot if it is usable (a million routes in about 2 s, in pages), then follow the database."""
@@ -108,13 +113,20 @@ class Directory:
         Whoever changed its settings was answered without waiting for a process that does not follow the database: this one asks again.
         """
         known = self.cache.rows["source"].get(token)
-        try:
-            packed = await (self._find if known is None or self.fresh else self._follower.look_up)("source", token)
-        except Unavailable:
-            if known is None:
-                raise
-            packed = known
+        packed = (
+            await self._find("source", token) if known is None or self.fresh else await self._ask_again(token, known)
+        )
         return None if packed is None else read_source(packed)
+
+    async def _ask_again(self, token: str, known: bytes) -> bytes | None:
+        if clock.monotonic_s() < self._ask_again_at_s:
+            return known
+        try:
+            async with asyncio.timeout(KNOWN_WAIT_S):
+                return await self._follower.look_up("source", token)
+        except (Unavailable, TimeoutError):
+            self._ask_again_at_s = clock.monotonic_s() + KNOWN_PAUSE_S
+            return known
 
     async def _find(self, table: str, key: str) -> bytes | None:
         packed = self.cache.rows[table].get(key)

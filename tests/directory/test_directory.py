@@ -12,11 +12,11 @@ import asyncpg
 import msgspec
 import pytest
 
-from app import random_ids
+from app import clock, random_ids
 from app.directory import rollout
 from app.directory.cache import UNKNOWN_FOR_S, Cache, pack
 from app.directory.follower import SESSION
-from app.directory.lookup import Directory
+from app.directory.lookup import KNOWN_WAIT_S, Directory
 from app.directory.rollout import wait_until_read
 from app.directory.snapshot import VERSION
 from app.errors import Unavailable
@@ -509,3 +509,27 @@ async def test_a_process_that_does_not_follow_reads_a_source_anew_and_else_uses_
         source = await directory.find_source(token)
         assert source is not None
         assert source.settings == '{"preset": "new"}'
+
+
+async def test_a_database_that_hangs_makes_one_message_wait_for_a_moment_and_the_next_ones_not_at_all(
+    dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path
+) -> None:
+    token, _ = await write_source(pool, alice, "generic")
+    relay = Relay(dsn, tmp_path)
+    await relay.open()
+    async with following(relay.dsn, tmp_path / "directory.snapshot") as directory:
+        assert await directory.find_source(token) is not None
+        await relay.cut()
+        await until(lambda: not directory.fresh)
+        # It takes connections and never says a word.
+        mute = await asyncio.start_unix_server(lambda *_: asyncio.sleep(60), tmp_path / relay.name)
+        try:
+            began_s = clock.monotonic_s()
+            assert await directory.find_source(token) is not None
+            assert clock.monotonic_s() - began_s < 1
+            asked_s = clock.monotonic_s()
+            for _ in range(100):
+                assert await directory.find_source(token) is not None
+            assert clock.monotonic_s() - asked_s < KNOWN_WAIT_S
+        finally:
+            mute.close()

@@ -13,8 +13,8 @@ class Relay:
         parts = urlsplit(dsn)
         query = parse_qs(parts.query)
         port = query.get("port", ["5432"])[0]
-        self._name = f".s.PGSQL.{port}"
-        self._real = Path(query["host"][0]) / self._name
+        self.name = f".s.PGSQL.{port}"
+        self._real = Path(query["host"][0]) / self.name
         self._directory = directory
         self.dsn = parts._replace(query=f"host={quote(str(directory), safe='/')}&port={port}").geturl()
         self._server: asyncio.Server | None = None
@@ -22,7 +22,7 @@ class Relay:
 
     async def open(self) -> None:
         """Let connections through."""
-        self._server = await asyncio.start_unix_server(self._pass_on, self._directory / self._name)
+        self._server = await asyncio.start_unix_server(self._pass_on, self._directory / self.name)
 
     async def cut(self) -> None:
         """End every connection and let no new one through."""
@@ -31,7 +31,7 @@ class Relay:
         for writer in list(self._writers):
             writer.transport.abort()
         await asyncio.sleep(0)
-        (self._directory / self._name).unlink(missing_ok=True)
+        (self._directory / self.name).unlink(missing_ok=True)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_unix_connection(self._real)
