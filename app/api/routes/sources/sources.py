@@ -357,6 +357,8 @@ async def unarchive_source(id: str, caller: Admin, session: Session, request: Re
     connection = await driver_connection(session)
     await lock_brand(connection, caller.brand_id)
     row = await _read(session, caller.brand_id, id, lock=True)
+    # Also when it is live already, as in `archive_source`.
+    request.state.unit.changes_doors = True
     if row.archived_at is not None:
         if row.site is None and await is_shop_taken(connection, row.brand_id, row.shop, since=row.archived_at):
             reason = f"another shop has been connected as {row.shop!r} meanwhile; connect this one anew with POST /v1/sources"
