@@ -11,13 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.fields import Given, Moment
 from app.database.tables import policy
-from app.domain.attribution import (
-    BOUND_MONTHS_MAX,
-    BOUND_ORDERS_MAX,
-    CLICK_WINDOW_DAYS_MAX,
-    HOLD_DAYS_MAX,
-    read_policy,
-)
+from app.domain.policies import BOUND_MONTHS_MAX, BOUND_ORDERS_MAX, CLICK_WINDOW_DAYS_MAX, HOLD_DAYS_MAX, read_policy
 from app.errors import Invalid
 
 ModelName = Literal["last", "first", "linear", "position"]

@@ -13,9 +13,10 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.attribution import Method, Touch
+from app.domain.attribution import Touch
 from app.domain.folding import Order
 from app.domain.orders import TRUST_SIGNED_PIXEL, read_click
+from app.domain.policies import Method
 from app.domain.statuses import COUNTED
 
 EARLIER_MAX = 100

@@ -11,20 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from app.domain import ids
-from app.domain.attribution import (
-    CLICK_WINDOW_DAYS_MAX,
-    FOLLOWING,
-    LATE_CLICK_MAX,
-    VISITOR_CLICKS_MAX,
-    CreditPolicy,
-    Method,
-    Policies,
-    Policy,
-    Touch,
-    read_policy,
-)
+from app.domain.attribution import LATE_CLICK_MAX, VISITOR_CLICKS_MAX, CreditPolicy, Touch
 from app.domain.folding import Order
 from app.domain.orders import read_click
+from app.domain.policies import CLICK_WINDOW_DAYS_MAX, FOLLOWING, Method, Policies, Policy, read_policy
 from app.domain.signals import TRUSTED, Support, surer
 from app.domain.trust import Rank
 from app.orders.customers import read_bindings, read_named

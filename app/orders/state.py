@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from app.domain import attribution, money
-from app.domain.attribution import WHOLE, Candidate, Decision, OrderToDecide, Policies, Touch
+from app.domain.attribution import Candidate, Decision, OrderToDecide, Touch
 from app.domain.folding import AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, UNSIGNED, Order, OrderColumns
+from app.domain.policies import MODELS, WHOLE, Method, Policies
 from app.domain.statuses import COUNTED
 from app.domain.trust import Rank
 from app.orders.evidence import Evidence
@@ -89,7 +90,7 @@ def _as_locked(
     credits_ = kept["credits"]
     if any("weight" not in each for each in credits_):
         # Kept by a release before, which had no other models than these.
-        weights = attribution.MODELS[kept["model"]](len(credits_)) if len(credits_) > 1 else [WHOLE]
+        weights = MODELS[kept["model"]](len(credits_)) if len(credits_) > 1 else [WHOLE]
         credits_ = [{**each, "weight": str(weight)} for each, weight in zip(credits_, weights, strict=True)]
     amounts: Sequence[int | None] = [None] * len(credits_)
     if order.net_minor is not None and credits_:
@@ -163,8 +164,8 @@ def _decided(decision: Decision) -> dict[str, Any]:
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
     touch = candidate.touch
-    is_code = touch.method is attribution.Method.CODE
-    is_bound = touch.method is attribution.Method.BOUND
+    is_code = touch.method is Method.CODE
+    is_bound = touch.method is Method.BOUND
     return {
         **_owner(touch),
         **({"bound_by": touch.id} if is_bound else {}),

@@ -7,7 +7,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from app.api.policies import MethodName, ModelName
-from app.domain.attribution import MODELS, Method
+from app.domain.policies import MODELS, Method
 from tests.api.calls import fields_at_fault, make_campaign, make_influencer, make_pair, post
 from tests.api.conftest import Statements
 

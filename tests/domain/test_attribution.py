@@ -14,23 +14,17 @@ from hypothesis import strategies as st
 from app.domain import ids
 from app.domain.attribution import (
     LATE_CLICK_MAX,
-    MODELS,
     PENDING_CLICK_MAX,
-    ArchivedInfluencers,
     AttributionStatus,
     CreditPolicy,
     Decision,
-    Method,
     OrderToDecide,
-    Policies,
-    Policy,
     Reason,
-    SelfReferral,
     Touch,
     decide,
     months_after,
-    read_policy,
 )
+from app.domain.policies import MODELS, ArchivedInfluencers, Method, Policies, Policy, SelfReferral, read_policy
 from app.domain.trust import Rank, Withheld
 
 ORDERED = datetime(2026, 11, 22, 12, tzinfo=UTC)

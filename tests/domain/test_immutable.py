@@ -13,11 +13,12 @@ import msgspec
 import pytest
 
 import app.domain
-from app.domain.attribution import CreditPolicy, Method, Policies, Policy, Touch
+from app.domain.attribution import CreditPolicy, Touch
 from app.domain.csv_files import Refusal, Sheet
 from app.domain.folding import Order
 from app.domain.kpi import Metric
 from app.domain.orders import Context, Customer, OrderLine, OrderReport, Parsed, RefundReport, Witness
+from app.domain.policies import Method, Policies, Policy
 from app.domain.reconciliation import Compared, Listed, Ours
 from app.domain.refunds import RefundOutcome
 from app.domain.signals import NO_SIGNALS

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from app.domain import ids, money
-from app.domain.attribution import CreditPolicy, Method, OrderToDecide, Policies, Policy, Reason, Touch, decide
+from app.domain.attribution import CreditPolicy, OrderToDecide, Reason, Touch, decide
 from app.domain.folding import Order, code_named, fold
 from app.domain.orders import (
     TRUST_PIXEL,
@@ -24,6 +24,7 @@ from app.domain.orders import (
     content_hash,
     encode_report,
 )
+from app.domain.policies import Method, Policies, Policy
 from app.domain.signals import claims_of, counting
 from app.domain.trust import (
     DEFAULT_RULES,
