@@ -25,6 +25,8 @@ from app.domain import ids
 from app.server.brand_keys import Keys, issue_keys
 
 ARIANE = Path(sys.executable).parent / "ariane"
+ANSWERS_A_WORKER = 15
+"""Requests in a row, for each web worker, after which all of them are taken to be ready: one connection goes to any of them."""
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
 
@@ -97,7 +99,9 @@ def serve(directory: Path, **variables: str) -> Iterator[Served]:
     process = subprocess.Popen([ARIANE, "serve"], env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        _await_schema(url, process, directory / "serve.log")
+        # Whichever worker takes a connection answers it: several in a row speak for all of them.
+        workers = int(variables.get("ARIANE_WORKERS", "1"))
+        _await_schema(url, process, directory / "serve.log", answers=1 if workers == 1 else ANSWERS_A_WORKER * workers)
         dsn = variables.get("DATABASE_URL") or Cluster(data).dsn
         keys = asyncio.run(_make_keys(dsn, "Alice"))
         brand_id = ids.read("brand", keys.brand_id)
@@ -120,8 +124,10 @@ async def _make_keys(dsn: str, brand: str) -> Keys:
         await connection.close()
 
 
-def _await_schema(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _await_schema(url: str, process: subprocess.Popen[bytes], log: Path, *, answers: int) -> None:
+    """Until so many requests in a row were answered by the API itself."""
     deadline = time.monotonic() + READY_TIMEOUT_S
+    ready = 0
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the service ended: {log.read_text()[-2000:]}"
         try:
@@ -130,9 +136,11 @@ def _await_schema(url: str, process: subprocess.Popen[bytes], log: Path) -> None
                 pass
         except urllib.error.HTTPError as error:
             # 401 is the API itself speaking: it is loaded and its schema is there; before that it says 503.
-            if error.code == 401:
+            ready = ready + 1 if error.code == 401 else 0
+            if ready == answers:
                 return
         except OSError:
-            pass
-        time.sleep(0.05)
+            ready = 0
+        if not ready:
+            time.sleep(0.05)
     raise AssertionError(f"the service did not become ready: {log.read_text()[-2000:]}")
