@@ -8,6 +8,7 @@ COPY alembic.ini ./
 COPY migrations migrations
 COPY app app
 COPY demo demo
+COPY docs docs
 RUN .venv/bin/pip install -q --no-deps -e . && .venv/bin/python -m compileall -q app demo migrations
 
 FROM python:3.13-slim-bookworm

@@ -19,8 +19,9 @@ API_POOL_SIZE = 4
 
 def create_api(settings: Settings) -> "FastAPI":
     """The API without the doors. Its lifespan opens the database connections (which connect on first use) and closes them."""
-    from fastapi_offline import FastAPIOffline
+    from fastapi import FastAPI
 
+    from app.api.docs.pages import add_docs
     from app.api.http import RequestMiddleware
     from app.api.openapi import add_openapi
     from app.api.problems import add_handlers
@@ -43,12 +44,11 @@ def create_api(settings: Settings) -> "FastAPI":
         await api.state.engine.dispose()
         await api.state.pool.close()
 
-    api = FastAPIOffline(
+    api = FastAPI(
         title="Ariane",
         version=version(),
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
-        static_url="/docs/static",
         openapi_url="/openapi.json",
         lifespan=lifespan,
         redirect_slashes=False,
@@ -64,6 +64,7 @@ def create_api(settings: Settings) -> "FastAPI":
         api.include_router(router)
     add_handlers(api)
     add_openapi(api, api_routers)
+    add_docs(api)
     api.add_middleware(RequestMiddleware)
     return api
 

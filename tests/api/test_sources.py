@@ -91,7 +91,9 @@ async def test_a_new_source_says_what_to_do_with_the_brands_own_values(as_alice:
     assert "POST /v1/keys" in [step["paste"]["where"] for step in made["setup"] if step["paste"]]
     key = (await post(as_alice, "/v1/keys", {"kind": "publishable", "shop": "fr"}))["publishable_key"]
     shown = (await as_alice.get(f"/v1/sources/{made['id']}")).json()
-    assert shown["guide_page"] == "docs/connect/shopify.md"
+    assert shown["guide_page"] == "https://go.test/docs/guides/connect/shopify"
+    page = await as_alice.get(shown["guide_page"], headers={"Authorization": ""})
+    assert (page.status_code, "<h1" in page.text) == (200, True)
     assert made["url"] in [step["paste"]["what"] for step in shown["setup"] if step["paste"]]
     assert "POST /v1/keys" not in [step["paste"]["where"] for step in shown["setup"] if step["paste"]]
     snippets = {snippet["name"]: snippet for snippet in shown["snippets"]}

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.auth import Admin, Caller, Reader
+from app.api.docs.guides import guide_path
 from app.api.fields import Given, Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
@@ -171,7 +172,8 @@ class Guidance(BaseModel):
     )
     snippets: list[Snippet]
     guide_page: str | None = Field(
-        description="The same at length, in the repository.", examples=[f"docs/connect/{EXAMPLE.name}.md"]
+        description="Address of the same at length, as this service serves it.",
+        examples=[f"https://go.brand.com/docs/guides/connect/{EXAMPLE.name}"],
     )
 
 
@@ -199,6 +201,8 @@ async def _show_guided(request: Request, session: AsyncConnection, caller: Calle
         settings=row.settings,
     )
     guide = platform_of(row.platform).guide(connection) or {"setup": [], "snippets": [], "guide_page": None}
+    page = guide["guide_page"] and guide_path(guide["guide_page"])
+    guide = {**guide, "guide_page": page and f"{base_url}{page}"}
     if shown.url is None:
         # Every step and snippet holds the address.
         guide = {**guide, "setup": [], "snippets": []}

@@ -1,0 +1,1 @@
+"""What people read of the service: the interactive reference at `/docs`, and the pages of docs/ at `/docs/guides`."""
