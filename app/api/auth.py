@@ -27,7 +27,7 @@ KEY_CACHE_S = 2.0
 KEY_CACHE_ROWS = 10_000
 
 SCHEME = HTTPBearer(
-    auto_error=False, scheme_name="secret key", description="`Authorization: Bearer sk_…`", bearerFormat="sk_…"
+    auto_error=False, scheme_name="secret_key", description="`Authorization: Bearer sk_…`", bearerFormat="sk_…"
 )
 
 

@@ -24,7 +24,7 @@ OPEN_STATES = ("queued", "running")
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-class Progress(BaseModel):
+class JobProgress(BaseModel):
     """How far a job is."""
 
     done: int
@@ -38,7 +38,7 @@ class Job(BaseModel):
     id: str
     kind: str
     state: State
-    progress: Progress
+    progress: JobProgress
     cancelling: bool = Field(description="It was cancelled and has not ended yet.")
     error: str | None = Field(description="Why it failed, as a sentence.")
     result: dict[str, Any] | None = Field(description="What came of it; its shape depends on `kind`.")
@@ -99,5 +99,5 @@ async def refuse_when_full(session: AsyncConnection, brand_id: UUID, *, final: b
 def show_job(row: Row[Any]) -> Job:
     """A row of `job`."""
     cancelling = row.cancelled_at is not None and row.state in OPEN_STATES
-    progress = Progress(done=row.done, total=row.total, unit=row.unit)
+    progress = JobProgress(done=row.done, total=row.total, unit=row.unit)
     return show(Job, "job", row, progress=progress, cancelling=cancelling)

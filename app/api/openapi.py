@@ -54,7 +54,25 @@ def _document(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
                     operation = document["paths"][route.path_format][method.lower()]
                     _describe(operation, method, _scopes(route.dependant), shared)
     document["paths"].update(doors)
-    return document
+    return _named_by_title(document)
+
+
+def _named_by_title(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with every schema under its title: pydantic's own name of a generic model, `Page_Campaign_`, is no word."""
+    schemas = document["components"]["schemas"]
+    place = "#/components/schemas/"
+    names = {place + name: place + schema.get("title", name) for name, schema in schemas.items()}
+    assert len(set(names.values())) == len(names), "two schemas have one title"
+    document["components"]["schemas"] = {schema.get("title", name): schema for name, schema in sorted(schemas.items())}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: renamed(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [renamed(each) for each in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    return dict(renamed(document))
 
 
 def _scopes(dependant: Dependant) -> tuple[str, ...]:

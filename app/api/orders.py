@@ -47,7 +47,7 @@ CURRENCIES = "SELECT currency, currencies FROM brand WHERE id = $1"
 # ── What is shown ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class WitnessShown(BaseModel):
+class ConversionWitness(BaseModel):
     """One report of the order."""
 
     door: str = Field(description="Where it came in: `api`, `import`, `hook`, `pixel`, `beacon`.")
@@ -81,7 +81,7 @@ class WitnessShown(BaseModel):
     said: dict[str, Any] = Field(description="What it said; what it did not say is left out.")
 
 
-class CreditShown(BaseModel):
+class CreditShare(BaseModel):
     """A collaboration's share of the order."""
 
     collaboration_id: str
@@ -94,7 +94,7 @@ class CreditShown(BaseModel):
     net_minor: int | None = Field(description="Its share of the order's `net_minor`, before refunds.")
 
 
-class CandidateShown(BaseModel):
+class AttributionCandidate(BaseModel):
     """A code or click that might have explained the order, and why it did or did not."""
 
     method: str
@@ -114,7 +114,7 @@ class CandidateShown(BaseModel):
     reason: str = Field(description="A stable word.", examples=["outranked"])
 
 
-class AttributionNow(BaseModel):
+class AttributionPreview(BaseModel):
     """What would be decided now about a locked order."""
 
     verdict: Literal["attributed", "unattributed", "pending_click"]
@@ -122,14 +122,14 @@ class AttributionNow(BaseModel):
     model: str
     policy_version: int
     reason: str
-    credits: list[CreditShown]
+    credits: list[CreditShare]
 
 
-class AttributionShown(AttributionNow):
+class Attribution(AttributionPreview):
     """Who gets the order, and why."""
 
-    candidates: list[CandidateShown]
-    now: AttributionNow | None = Field(
+    candidates: list[AttributionCandidate]
+    now: AttributionPreview | None = Field(
         default=None,
         description="What would be decided today about a locked order, where that credits somebody else. It moves nothing.",
     )
@@ -151,7 +151,7 @@ class RefundEffect(BaseModel):
     )
 
 
-class StatusChangeShown(BaseModel):
+class ConversionStatusChange(BaseModel):
     """One decision about the order."""
 
     at: Moment
@@ -200,7 +200,7 @@ class ConversionSummary(BaseModel):
         description="What should be looked at: `amount_disagreement`, `changed_after_lock`, `refund_over_order`, `unsigned`, `over_cap` … "
         "docs/orders.md explains every one."
     )
-    attribution: AttributionShown | None = Field(description="Null for a stub.")
+    attribution: Attribution | None = Field(description="Null for a stub.")
     created_at: Moment
 
 
@@ -210,8 +210,8 @@ class Conversion(ConversionSummary):
     refunds: list[RefundEffect] = Field(
         description="In the order in which they took effect; then those that have none yet, with amount 0 and their `flag`."
     )
-    status_changes: list[StatusChangeShown] = Field(description="Every decision about it, the oldest first.")
-    witnesses: list[WitnessShown] = Field(description="Everyone who reported it, the most trusted first.")
+    status_changes: list[ConversionStatusChange] = Field(description="Every decision about it, the oldest first.")
+    witnesses: list[ConversionWitness] = Field(description="Everyone who reported it, the most trusted first.")
 
 
 def show_order_state(state: OrderState) -> Conversion:
@@ -234,13 +234,13 @@ def summary_fields(conversion: Mapping[str, Any], decision: Mapping[str, Any] | 
     return {name: conversion[name] for name in ConversionSummary.model_fields if name not in computed} | computed
 
 
-def _attribution(decision: Mapping[str, Any]) -> AttributionShown:
+def _attribution(decision: Mapping[str, Any]) -> Attribution:
     now = decision["now"]
-    return AttributionShown(
+    return Attribution(
         **_decided(decision),
-        now=None if now is None else AttributionNow(**_decided(now)),
+        now=None if now is None else AttributionPreview(**_decided(now)),
         candidates=[
-            CandidateShown(
+            AttributionCandidate(
                 **{
                     **each,
                     **_ids_of(each),
@@ -255,7 +255,7 @@ def _attribution(decision: Mapping[str, Any]) -> AttributionShown:
 
 def _decided(decision: Mapping[str, Any]) -> dict[str, Any]:
     decided = {name: decision[name] for name in ("verdict", "method", "model", "policy_version", "reason")}
-    return {**decided, "credits": [CreditShown(**{**each, **_ids_of(each)}) for each in decision["credits"]]}
+    return {**decided, "credits": [CreditShare(**{**each, **_ids_of(each)}) for each in decision["credits"]]}
 
 
 def _ids_of(row: Mapping[str, Any]) -> dict[str, str | None]:
@@ -277,8 +277,8 @@ def _click(signal: str | None) -> str | None:
         return signal
 
 
-def _status_change(change: StatusChange) -> StatusChangeShown:
-    return StatusChangeShown(
+def _status_change(change: StatusChange) -> ConversionStatusChange:
+    return ConversionStatusChange(
         at=change.changed_at,
         **{"from": change.was},
         to=change.status,
@@ -288,9 +288,9 @@ def _status_change(change: StatusChange) -> StatusChangeShown:
     )
 
 
-def _witness(check: AmountCheck) -> WitnessShown:
+def _witness(check: AmountCheck) -> ConversionWitness:
     witness = check.witness
-    return WitnessShown(
+    return ConversionWitness(
         **{name: getattr(witness, name) for name in ("door", "platform", "received_at")},
         **{name: getattr(check, name) for name in ("amounts", "net_minor", "difference_minor")},
         trust=TRUST_NAMES[witness.trust],  # type: ignore[arg-type]

@@ -29,6 +29,11 @@ class Page(BaseModel, Generic[Shown]):
     next_cursor: str | None = Field(description="Send it back as `cursor` for the next page; null on the last one.")
     has_more: bool
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """`CampaignPage` for `Page[Campaign]`: generated clients name their classes after it."""
+        return f"{params[0].__name__}Page"
+
 
 class PageRequest:
     """The page that a request wants. A cursor is signed, and tied to its brand, list and filters."""

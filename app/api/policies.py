@@ -24,7 +24,7 @@ BoundOrders = Annotated[int, Strict(), Field(ge=0, le=BOUND_ORDERS_MAX)]
 HoldDays = Annotated[int, Strict(), Field(ge=0, le=HOLD_DAYS_MAX)]
 
 
-class PolicyGiven(Given):
+class PolicyRules(Given):
     """Rules of a policy; what is left out or null is as in the policy above it (campaign, brand, service)."""
 
     model: ModelName | None = Field(default=None, description="How clicks share an order: last touch by default.")
@@ -58,7 +58,7 @@ class PolicyGiven(Given):
     )
 
 
-class PolicyShown(BaseModel):
+class AttributionPolicy(BaseModel):
     """The policy in force."""
 
     model: str
@@ -72,7 +72,7 @@ class PolicyShown(BaseModel):
     version: int = Field(description="0: the defaults of the service, nothing was ever set here.")
 
 
-class PolicyVersion(PolicyShown):
+class PolicyVersion(AttributionPolicy):
     """One version of a policy."""
 
     effective_from: Moment | None = Field(description="Null: since ever.")
@@ -84,11 +84,11 @@ PLAIN_RULES = (
 )  # fmt: skip
 
 
-def show_policy(version: int | None, rules: Mapping[str, object] | None) -> PolicyShown:
+def show_policy(version: int | None, rules: Mapping[str, object] | None) -> AttributionPolicy:
     """A version of a policy with the defaults filled in."""
     read = read_policy(rules or {})
     plain = {name: getattr(read, name) for name in PLAIN_RULES}
-    return PolicyShown(**plain, precedence=[method.value for method in read.precedence], version=version or 0)
+    return AttributionPolicy(**plain, precedence=[method.value for method in read.precedence], version=version or 0)
 
 
 def _versions(columns: Iterable[Any], brand_id: UUID, scope: Any, most: int) -> Select[Any]:
@@ -105,8 +105,8 @@ async def read_rules(connection: AsyncConnection, brand_id: UUID, scope_id: UUID
 
 
 async def append_rules(
-    connection: AsyncConnection, brand_id: UUID, scope_id: UUID, given: PolicyGiven | None, *, first: bool = False
-) -> PolicyShown:
+    connection: AsyncConnection, brand_id: UUID, scope_id: UUID, given: PolicyRules | None, *, first: bool = False
+) -> AttributionPolicy:
     """Append a version with the given rules merged over the newest, unless that changes nothing. None goes back to the defaults.
 
     first: the row was just created, so its policy counts for all time; otherwise it counts from now on, because orders keep the policy under

@@ -1,6 +1,7 @@
 """The OpenAPI document is complete, and the one in the repository is the one that is served."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,14 @@ def test_no_reference_leads_nowhere(document: dict[str, Any]) -> None:
 
 def test_the_api_and_the_document_name_the_same_paths(service: FastAPI, document: dict[str, Any]) -> None:
     assert set(service.openapi()["paths"]) == set(document["paths"])
+
+
+def test_every_schema_is_called_by_a_word_that_reads_well_in_a_client(document: dict[str, Any]) -> None:
+    names = list(document["components"]["schemas"])
+    assert len({name.lower() for name in names}) == len(names)
+    for name in names:
+        assert re.fullmatch(r"([A-Z][a-z]+)+", name), f"{name}: a schema is named in PascalCase"
+        assert not re.search(r"(Input|Output|Shown|Given|Response|Model)$", name), (
+            f"{name}: say what it is, not which way it goes"
+        )
+        assert name == document["components"]["schemas"][name].get("title", name)

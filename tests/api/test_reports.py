@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from app.api.routes.reports import MissedShown, SummaryShown
+from app.api.routes.reports import MissedReport, SummaryReport
 from app.domain import ids
 from app.domain.kpi import METRICS, ORDER_METRICS
 from demo.ledger import BookedOrder
@@ -46,7 +46,7 @@ async def test_a_report_has_the_shape_that_is_documented(as_alice: httpx2.AsyncC
     response = await as_alice.get(URL, params={**RANGE, "group_by": "influencer,day"})
     assert response.status_code == 200, response.text
     report = response.json()
-    SummaryShown.model_validate_json(response.content)
+    SummaryReport.model_validate_json(response.content)
     assert (report["from"], report["to"]) == ("2026-10-31T23:00:00.000Z", "2026-11-09T23:00:00.000Z")
     assert (report["tz"], report["currency"], report["model"]) == ("Europe/Paris", "EUR", "policy")
     first, second = report["rows"]
@@ -89,7 +89,7 @@ async def test_a_report_says_how_much_of_what_is_attributed_rests_on_unsigned_si
     ]
     for asked in ({}, {"group_by": "influencer,day"}, {"refunds_by": "order"}, {"currency": "JPY"}):
         answer = await as_alice.get(URL, params={**RANGE, **asked})
-        SummaryShown.model_validate_json(answer.content)
+        SummaryReport.model_validate_json(answer.content)
         assert answer.json()["unsigned"] == expected
     other = ids.show("influencer", books.influencers[1])
     assert (await as_alice.get(URL, params={**RANGE, "influencer_id": other})).json()["unsigned"] == []
@@ -117,10 +117,10 @@ async def test_every_metric_of_the_table_is_answered_and_documented(
     assert set(report["unattributed"]) == ORDER_METRICS | {"reasons"}
     assert set(report["all_orders"]) == ORDER_METRICS | {"reasons", "coverage"}
     schemas = service.openapi()["components"]["schemas"]
-    documented = schemas["Totals"]["properties"]
+    documented = schemas["SummaryTotals"]["properties"]
     assert set(documented) == set(report["totals"])
     assert all(documented[name]["description"] for name in names)
-    assert set(schemas["SummaryShown"]["properties"]) == set(report)
+    assert set(schemas["SummaryReport"]["properties"]) == set(report)
 
 
 async def test_ratios_are_decimal_numbers_and_money_whole_ones(as_alice: httpx2.AsyncClient, books: Books) -> None:
@@ -217,7 +217,7 @@ async def test_requests_that_led_nowhere_are_listed_by_day(
         await pool.execute("INSERT INTO missed_day VALUES ($1, $2, $3, $4, $5, $6)", alice.id, *row)
     response = await as_alice.get("/v1/reports/missed", params=RANGE)
     assert response.status_code == 200, response.text
-    MissedShown.model_validate_json(response.content)
+    MissedReport.model_validate_json(response.content)
     report = response.json()
     assert report["hits"] == 9
     assert [(row["day"], row["slug"], row["hits"]) for row in report["rows"]] == [

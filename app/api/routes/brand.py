@@ -13,8 +13,8 @@ from app.api.currencies import KNOWS_CURRENCIES, Currency
 from app.api.fields import Given, Moment, Name, Zone, absent, changes
 from app.api.http import CHANGES, Session, resource
 from app.api.policies import (
-    PolicyGiven,
-    PolicyShown,
+    AttributionPolicy,
+    PolicyRules,
     PolicyVersion,
     append_rules,
     list_versions,
@@ -115,7 +115,7 @@ class BrandChange(Given):
     pixel_window_minutes: WindowMinutes = absent()
     pixel_claims_max: ClaimsMax = absent()
     pixel_amount_max_minor: AmountMax | None = absent()
-    policy: PolicyGiven | None = Field(
+    policy: PolicyRules | None = Field(
         default=None, description="Merged over the policy in force, from now on; null: the defaults again."
     )
     metadata: dict[str, JsonValue] = absent()
@@ -143,7 +143,7 @@ class Brand(BaseModel):
     pixel_window_minutes: int = Field(description="60 by default.")
     pixel_claims_max: int = Field(description="20 by default.")
     pixel_amount_max_minor: int | None
-    policy: PolicyShown
+    policy: AttributionPolicy
     metadata: dict[str, Any]
     created_at: Moment
     updated_at: Moment
@@ -185,7 +185,7 @@ async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Br
         routes = update(route).where(route.c.brand_id == caller.brand_id)
         await session.execute(routes.values(click_param=body.click_param, changed_xid=func.pg_current_xact_id()))
         await announce(session)
-    given = body.policy if policy_sent else PolicyGiven()
+    given = body.policy if policy_sent else PolicyRules()
     policy = await append_rules(session, caller.brand_id, caller.brand_id, given)
     return show(Brand, "brand", row, policy=policy)
 

@@ -27,13 +27,13 @@ PURPOSE = "brand deletion"
 BEGINNING = "delete_"
 
 
-class BrandDeletion(Given):
+class BrandDeletionRequest(Given):
     """First without, then with the confirmation that the first call answered."""
 
     confirmation: Word | None = Field(default=None, examples=["delete_1796040000_4f1c…"])
 
 
-class DeletionToConfirm(BaseModel):
+class BrandDeletionPreview(BaseModel):
     """What would be deleted, and how to go on."""
 
     name: str = Field(description="Of the brand.")
@@ -44,17 +44,17 @@ class DeletionToConfirm(BaseModel):
 
 @router.post(
     "/delete",
-    response_model=DeletionToConfirm | Job,
+    response_model=BrandDeletionPreview | Job,
     responses={
         **BODY,
         **responses(TooMany),
-        200: {"model": DeletionToConfirm, "description": "Nothing is deleted yet: the confirmation to send."},
+        200: {"model": BrandDeletionPreview, "description": "Nothing is deleted yet: the confirmation to send."},
         202: {"model": Job, "description": "The deletion has been queued. Every key ends as soon as it begins."},
     },
 )
 async def delete_brand(
-    caller: Admin, session: Session, request: Request, response: Response, body: BrandDeletion
-) -> DeletionToConfirm | Job:
+    caller: Admin, session: Session, request: Request, response: Response, body: BrandDeletionRequest
+) -> BrandDeletionPreview | Job:
     """Deletes the brand of the key with everything in it, for ever: orders, clicks, links, influencers, keys.
 
     It takes two calls: the first, with an empty object, answers a confirmation that lapses after 15 minutes; the second sends it. Links answer 410
@@ -69,7 +69,7 @@ async def delete_brand(
     counting = select(func.count()).select_from(conversion).where(conversion.c.brand_id == caller.brand_id)
     orders = (await session.execute(counting)).scalar_one()
     confirmation = confirm(secret, caller.brand_id, expires_at)
-    return DeletionToConfirm(name=name, orders=orders, confirmation=confirmation, expires_at=expires_at)
+    return BrandDeletionPreview(name=name, orders=orders, confirmation=confirmation, expires_at=expires_at)
 
 
 def confirm(secret: bytes, brand_id: UUID, expires_at: datetime) -> str:

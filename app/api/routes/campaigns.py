@@ -27,8 +27,8 @@ from app.api.fields import (
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging
 from app.api.policies import (
-    PolicyGiven,
-    PolicyShown,
+    AttributionPolicy,
+    PolicyRules,
     PolicyVersion,
     append_rules,
     list_versions,
@@ -47,14 +47,14 @@ router: APIRouter = resource("campaigns")
 TARGETS_MAX = 30
 
 
-class Target(Given):
+class CampaignTarget(Given):
     """A figure that the campaign is meant to reach."""
 
     metric: Word = Field(examples=["conversions"])
     value: Count | Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 
 
-Targets = Annotated[list[Target], Field(max_length=TARGETS_MAX)]
+Targets = Annotated[list[CampaignTarget], Field(max_length=TARGETS_MAX)]
 Objective = Annotated[
     Word, Field(description="awareness, consideration, brand_image, community, leads, sales, …", examples=["sales"])
 ]
@@ -75,7 +75,7 @@ class NewCampaign(Given):
     ends_at: EndsAt = Field(default=None, description="Half-open: touches at or after it explain no order.")
     budget_minor: Minor | None = None
     targets: Targets = Field(default=[])
-    policy: PolicyGiven | None = None
+    policy: PolicyRules | None = None
     metadata: Metadata = Field(default={})
 
 
@@ -90,7 +90,7 @@ class CampaignChange(Given):
     ends_at: EndsAt = None
     budget_minor: Minor | None = None
     targets: Targets = absent()
-    policy: PolicyGiven | None = Field(
+    policy: PolicyRules | None = Field(
         default=None, description="Merged over the policy in force, from now on; null: the brand's again."
     )
     metadata: dict[str, JsonValue] = absent()
@@ -108,8 +108,8 @@ class Campaign(BaseModel):
     starts_at: Moment | None
     ends_at: Moment | None
     budget_minor: int | None
-    targets: list[Target]
-    policy: PolicyShown | None = Field(description="Null: the brand's policy holds.")
+    targets: list[CampaignTarget]
+    policy: AttributionPolicy | None = Field(description="Null: the brand's policy holds.")
     metadata: dict[str, Any]
     created_at: Moment
     updated_at: Moment

@@ -101,14 +101,14 @@ Aliases = Annotated[
 ]
 
 
-class PercentOff(Given):
+class PercentDiscount(Given):
     """A share of the price."""
 
     type: Literal["percent"]
     value_bp: Annotated[int, Strict(), Field(ge=0, le=FULL_BP, description="Basis points: 1,000 is 10 %.")]
 
 
-class FixedOff(Given):
+class FixedDiscount(Given):
     """An amount, in the campaign's currency."""
 
     type: Literal["fixed"]
@@ -116,7 +116,7 @@ class FixedOff(Given):
 
 
 Discount = Annotated[
-    PercentOff | FixedOff, Field(discriminator="type", examples=[{"type": "percent", "value_bp": 1_000}])
+    PercentDiscount | FixedDiscount, Field(discriminator="type", examples=[{"type": "percent", "value_bp": 1_000}])
 ]
 
 
@@ -206,7 +206,7 @@ class Assignment(BaseModel):
     created_at: Moment
 
 
-class Check(BaseModel):
+class CodeCheck(BaseModel):
     """Whether a code may be redeemed now, and whose it is."""
 
     code: str = Field(description="As asked.")
@@ -299,7 +299,7 @@ async def _generate(
 
 
 async def _words(
-    connection: AsyncConnection, brand_id: UUID, pair: Pair, discount: PercentOff | FixedOff | None
+    connection: AsyncConnection, brand_id: UUID, pair: Pair, discount: PercentDiscount | FixedDiscount | None
 ) -> dict[str, str]:
     """Values of the placeholders of a pattern. The discount is as people say it: 10 for 10 % and for 10.00 EUR; whole numbers only."""
     query = (
@@ -323,7 +323,7 @@ async def _words(
     row = (await connection.execute(query)).one()
     if discount is None:
         spoken = ""
-    elif isinstance(discount, PercentOff):
+    elif isinstance(discount, PercentDiscount):
         spoken = str(discount.value_bp // 100)
     else:
         spoken = str(discount.amount_minor // 10 ** exponent(row.currency, row.currencies))
@@ -475,13 +475,13 @@ async def list_codes(
 @router.get("/check")
 async def check_code_typed(
     caller: Checker, session: Session, code_typed: Annotated[str, Query(alias="code", min_length=1, max_length=100)]
-) -> Check:
+) -> CodeCheck:
     """Whether a shopper may redeem a code now. Unknown codes are an answer (`unknown`), not an error."""
     query = _query(caller.brand_id).where(code.c.code_norm == normalise(code_typed), code.c.archived_at.is_(None))
     row = (await session.execute(query)).one_or_none()
     if row is None:
-        unknown: dict[str, Any] = dict.fromkeys(Check.model_fields)
-        return Check(**{**unknown, "code": code_typed, "valid": False, "reason": "unknown", "redemptions": 0})
+        unknown: dict[str, Any] = dict.fromkeys(CodeCheck.model_fields)
+        return CodeCheck(**{**unknown, "code": code_typed, "valid": False, "reason": "unknown", "redemptions": 0})
     driver = await driver_connection(session)
     redemptions = await driver.fetchval(
         REDEMPTIONS, caller.brand_id, f"code:{row.code_norm}", row.code_norm, sorted(UNPAID_KINDS)
@@ -491,7 +491,7 @@ async def check_code_typed(
         reason = "unassigned"
     elif reason is None and row.max_redemptions is not None and redemptions >= row.max_redemptions:
         reason = "over_cap"
-    return show(Check, "code", row, code=code_typed, valid=reason is None, reason=reason, redemptions=redemptions)
+    return show(CodeCheck, "code", row, code=code_typed, valid=reason is None, reason=reason, redemptions=redemptions)
 
 
 codes.offer_read(router)

@@ -16,21 +16,23 @@ from app.database.tables import campaign, collaboration, influencer
 router: APIRouter = resource("collaborations")
 
 
-class Percent(Given):
+class PercentCommission(Given):
     """A share of net revenue."""
 
     type: Literal["percent"]
     rate_bp: Annotated[int, Strict(), Field(ge=0, le=10_000, description="Basis points: 1,000 is 10 %.")]
 
 
-class Fixed(Given):
+class FixedCommission(Given):
     """An amount per conversion, in the campaign's currency."""
 
     type: Literal["fixed"]
     amount_minor: Minor
 
 
-Commission = Annotated[Percent | Fixed, Field(discriminator="type", examples=[{"type": "percent", "rate_bp": 1_000}])]
+Commission = Annotated[
+    PercentCommission | FixedCommission, Field(discriminator="type", examples=[{"type": "percent", "rate_bp": 1_000}])
+]
 
 
 class NewCollaboration(Given):

@@ -169,7 +169,7 @@ async def read_conversion(id: str, caller: Reader, pool: Pool) -> Conversion:
 # ── What people decide ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class StatusGiven(Given):
+class NewStatus(Given):
     """What an order shall become."""
 
     status: Literal["approved", "rejected", "pending", "locked", "paid"] = Field(
@@ -189,13 +189,13 @@ class StatusGiven(Given):
         return self
 
 
-class StatusesGiven(StatusGiven):
+class NewStatuses(NewStatus):
     """What many orders shall become."""
 
     ids: Annotated[list[ConversionId], Field(min_length=1, max_length=IDS_MAX, description="All of them, or none.")]
 
 
-class StatusShown(BaseModel):
+class ConversionStatus(BaseModel):
     """An order and what became of it."""
 
     id: str
@@ -205,15 +205,15 @@ class StatusShown(BaseModel):
     locked_at: Moment | None
 
 
-class StatusesShown(BaseModel):
+class ChangedStatuses(BaseModel):
     """What became of many orders."""
 
     changed: int = Field(description="How many were not so already.")
-    data: list[StatusShown] = Field(description="In the order asked.")
+    data: list[ConversionStatus] = Field(description="In the order asked.")
 
 
 @router.post("/status", responses=CHANGES)
-async def change_statuses(caller: Writer, pool: Pool, body: StatusesGiven) -> StatusesShown:
+async def change_statuses(caller: Writer, pool: Pool, body: NewStatuses) -> ChangedStatuses:
     """Approves, rejects, takes back, locks or marks as paid up to 1,000 orders: all of them, or none.
 
     409 `status_not_allowed` names every order whose status does not allow it, with what it allows.
@@ -221,12 +221,12 @@ async def change_statuses(caller: Writer, pool: Pool, body: StatusesGiven) -> St
     answer = await _decide(pool, caller, [(f"ids.{place}", shown) for place, shown in enumerate(body.ids)], body)
     assert answer.states is not None
     rows = [answer.states[read_id("conversion", shown)].conversion for shown in body.ids]
-    data = [StatusShown(**{**row, "id": ids.show("conversion", row["id"])}) for row in rows]
-    return StatusesShown(changed=len(answer.changed), data=data)
+    data = [ConversionStatus(**{**row, "id": ids.show("conversion", row["id"])}) for row in rows]
+    return ChangedStatuses(changed=len(answer.changed), data=data)
 
 
 @router.post("/{id}/status", responses=CHANGES)
-async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) -> Conversion:
+async def change_status(id: str, caller: Writer, pool: Pool, body: NewStatus) -> Conversion:
     """Approves, rejects, takes back, locks or marks as paid one order; what is so already stays as it is.
 
     Every change is kept, with the key, the time, the reason and the note. 409 `status_not_allowed` says what its status allows.
@@ -237,7 +237,7 @@ async def change_status(id: str, caller: Writer, pool: Pool, body: StatusGiven) 
 
 
 async def _decide(
-    pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str, str]], body: StatusGiven
+    pool: asyncpg.Pool, caller: Caller, named: Sequence[tuple[str, str]], body: NewStatus
 ) -> StatusResult:
     """Changes these orders, given as (field, id). Raises NotFound or Conflict naming every field at fault, with nothing changed."""
     wanted = {field: read_id("conversion", shown) for field, shown in named}

@@ -147,7 +147,7 @@ class ReplayRequest(Given):
         return self
 
 
-class ReasonCount(BaseModel):
+class ReplayReason(BaseModel):
     """How many deliveries ended with one reason."""
 
     status: Status
@@ -157,7 +157,7 @@ class ReasonCount(BaseModel):
     detail: str | None = Field(description="Of the example.")
 
 
-class DeliveryVerdict(BaseModel):
+class DeliveryOutcome(BaseModel):
     """What became of one delivery."""
 
     id: str
@@ -167,7 +167,7 @@ class DeliveryVerdict(BaseModel):
     conversion_id: str | None
 
 
-class Replay(BaseModel):
+class ReplayResult(BaseModel):
     """What came of reading deliveries again; in a dry run, what would."""
 
     dry_run: bool
@@ -175,8 +175,8 @@ class Replay(BaseModel):
     ignored: int
     rejected: int = Field(description="Again: `reasons` says why.")
     unsigned: int = Field(description="Still: no secret of their source signed them.")
-    reasons: list[ReasonCount] = Field(description="The most frequent first.")
-    deliveries: list[DeliveryVerdict]
+    reasons: list[ReplayReason] = Field(description="The most frequent first.")
+    deliveries: list[DeliveryOutcome]
 
 
 async def _found_by(
@@ -252,12 +252,12 @@ def _shown(body: bytes) -> tuple[str | None, str | None]:
 
 @router.post(
     "/replay",
-    response_model=Replay | Job,
+    response_model=ReplayResult | Job,
     responses={
         **BODY,
         **FOUND,
         **responses(TooMany),
-        200: {"model": Replay, "description": "Few: what came of each."},
+        200: {"model": ReplayResult, "description": "Few: what came of each."},
         202: {
             "model": Job,
             "description": "More: a job. Its `result` says how many, its lines say which were not recorded, and why.",
@@ -266,7 +266,7 @@ def _shown(body: bytes) -> tuple[str | None, str | None]:
 )
 async def replay_deliveries(
     body: ReplayRequest, caller: Writer, session: Session, pool: Pool, request: Request, response: Response
-) -> Replay | Job:
+) -> ReplayResult | Job:
     """Reads many messages once more and records what they say, after a fix: those of a filter as it stands now, or named ones.
 
     Replaying what is recorded already changes nothing. Up to 50 small ones are answered at once, more become a job: `GET /v1/jobs/{id}`.
@@ -302,9 +302,9 @@ async def _refuse_unknown(session: AsyncConnection, caller: Caller, selection: S
             raise missing("delivery", ids.show("delivery", each))
 
 
-def _replay(replayed: list[Replayed], dry_run: bool) -> Replay:
-    verdicts = [show(DeliveryVerdict, "delivery", each.result, id=ids.show("delivery", each.id)) for each in replayed]
-    return Replay(dry_run=dry_run, **add_up(replayed), deliveries=verdicts)
+def _replay(replayed: list[Replayed], dry_run: bool) -> ReplayResult:
+    verdicts = [show(DeliveryOutcome, "delivery", each.result, id=ids.show("delivery", each.id)) for each in replayed]
+    return ReplayResult(dry_run=dry_run, **add_up(replayed), deliveries=verdicts)
 
 
 @router.post("/{id}/replay", responses=FOUND)

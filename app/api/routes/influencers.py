@@ -33,7 +33,7 @@ def _handle(text: str) -> str:
     return cleaned
 
 
-class Handle(Given):
+class SocialHandle(Given):
     """Who they are on one network."""
 
     network: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=50)] = (
@@ -51,7 +51,7 @@ CustomerId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 CUSTOMER_ID = (
     "The influencer's own id as a customer of the shop: with the e-mail it tells which orders they bought themselves."
 )
-Handles = Annotated[list[Handle], Field(max_length=HANDLES_MAX)]
+Handles = Annotated[list[SocialHandle], Field(max_length=HANDLES_MAX)]
 Tags = Annotated[list[Word], Field(max_length=TAGS_MAX), AfterValidator(_distinct)]
 
 
@@ -87,7 +87,7 @@ class Influencer(BaseModel):
     name: str
     email: str | None
     customer_id: str | None = Field(description=CUSTOMER_ID)
-    handles: list[Handle]
+    handles: list[SocialHandle]
     tags: list[str]
     metadata: dict[str, Any]
     created_at: Moment

@@ -102,7 +102,7 @@ class ApiKey(BaseModel):
     revoked_at: Moment | None
 
 
-class MadeKey(ApiKey):
+class CreatedKey(ApiKey):
     """A key as it is shown once, at its making."""
 
     secret_key: str | None = Field(description="The secret key; it cannot be shown again. Null for a publishable key.")
@@ -120,7 +120,7 @@ _shown = partial(_show, ApiKey)
 
 
 @router.post("", status_code=201, responses=BODY)
-async def create_key(caller: Admin, session: Session, body: NewKey) -> MadeKey:
+async def create_key(caller: Admin, session: Session, body: NewKey) -> CreatedKey:
     """Makes a key. A secret key is in this answer and nowhere else."""
     secret = body.kind == "secret"
     scopes = (body.scopes or ["read", "write"]) if secret else []
@@ -137,7 +137,7 @@ async def create_key(caller: Admin, session: Session, body: NewKey) -> MadeKey:
         shop=shop,
         is_every_order=body.is_every_order,
     )
-    return _show(MadeKey, row, secret_key=key if secret else None, publishable_key=None if secret else key)
+    return _show(CreatedKey, row, secret_key=key if secret else None, publishable_key=None if secret else key)
 
 
 @router.get("")
@@ -192,7 +192,7 @@ SIGNING_SECRETS_MAX = 3
 """Signing secrets of one publishable key: a rotation needs two."""
 
 
-class MadeSigningSecret(ApiKey):
+class CreatedSigningSecret(ApiKey):
     """A publishable key with a signing secret of it as it is shown once, at its making."""
 
     signing_secret: str = Field(
@@ -201,7 +201,7 @@ class MadeSigningSecret(ApiKey):
 
 
 @router.post("/{id}/signing_secrets", status_code=201, responses=CHANGES)
-async def create_signing_secret(id: str, caller: Admin, session: Session, request: Request) -> MadeSigningSecret:
+async def create_signing_secret(id: str, caller: Admin, session: Session, request: Request) -> CreatedSigningSecret:
     """Makes a secret with which the shop's server signs its pixels: what a signature covers is trusted. Earlier ones stay in force."""
     row = await _publishable(session, caller.brand_id, id)
     if len(row.signing_secrets) >= SIGNING_SECRETS_MAX:
@@ -210,7 +210,7 @@ async def create_signing_secret(id: str, caller: Admin, session: Session, reques
     signing_secret = random_ids.new_token("sig")
     sealed = [*row.signing_secrets, seal(request.app.state.secret, signing_secret)]
     row = await _write_signing_secrets(session, row, sealed)
-    return _show(MadeSigningSecret, row, signing_secret=signing_secret)
+    return _show(CreatedSigningSecret, row, signing_secret=signing_secret)
 
 
 @router.delete("/{id}/signing_secrets", responses=CHANGES)

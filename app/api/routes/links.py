@@ -148,7 +148,7 @@ class NewLinks(Given):
     links: Annotated[list[NewLink], Field(min_length=1, max_length=BULK_MAX)]
 
 
-class MadeLinks(BaseModel):
+class CreatedLinks(BaseModel):
     """The links in the order in which they were sent."""
 
     data: list[Link]
@@ -388,11 +388,11 @@ async def create_link(
 @router.post("/bulk", status_code=201, responses=CREATES)
 async def create_links(
     caller: Writer, session: Session, settings: Settings, links: Links, body: NewLinks, response: Response
-) -> MadeLinks:
+) -> CreatedLinks:
     """Makes up to 1,000 links, all or none; what is wrong with any of them is told with its index. 200 when all existed already."""
     rows, made = await _make_links(session, caller.brand_id, body.links, settings.base_url, batch="links")
     answer_found(response, made)
-    return MadeLinks(data=[links.show(row) for row in rows])
+    return CreatedLinks(data=[links.show(row) for row in rows])
 
 
 @router.get("")

@@ -182,11 +182,13 @@ class Reasoned(BaseModel):
 
 _ALL: dict[str, Any] = {metric.name: _field(metric) for metric in METRICS}
 _OF_ORDERS: dict[str, Any] = {name: field for name, field in _ALL.items() if name in ORDER_METRICS}
-Totals = create_model("Totals", __base__=Reasoned, __doc__="Everything that is credited to somebody.", **_ALL)
+SummaryTotals = create_model(
+    "SummaryTotals", __base__=Reasoned, __doc__="Everything that is credited to somebody.", **_ALL
+)
 OrderTotals = create_model("OrderTotals", __base__=Reasoned, __doc__="Figures of orders alone.", **_OF_ORDERS)
 
 
-class Entity(BaseModel):
+class ReportEntity(BaseModel):
     """What a row is about. `id` null and `name` "(unknown)": what has none."""
 
     id: str | None
@@ -195,26 +197,26 @@ class Entity(BaseModel):
     archived: bool
 
 
-class GroupKey(BaseModel):
+class ReportKey(BaseModel):
     """A row's place: one field for each group asked for."""
 
-    influencer: Entity | None = None
-    campaign: Entity | None = None
-    collaboration: Entity | None = None
-    link: Entity | None = None
-    code: Entity | None = None
+    influencer: ReportEntity | None = None
+    campaign: ReportEntity | None = None
+    collaboration: ReportEntity | None = None
+    link: ReportEntity | None = None
+    code: ReportEntity | None = None
     day: str | None = Field(None, examples=["2026-11-22"])
     week: str | None = Field(None, description="Its Monday.", examples=["2026-11-16"])
     month: str | None = Field(None, examples=["2026-11"])
 
 
-class SummaryRow(Totals):  # type: ignore[valid-type,misc]
+class SummaryRow(SummaryTotals):  # type: ignore[valid-type,misc]
     """One row: its key, the figures, and the reasons of those that are null."""
 
-    key: GroupKey
+    key: ReportKey
 
 
-class AllOrders(OrderTotals):  # type: ignore[valid-type,misc]
+class AllOrdersTotals(OrderTotals):  # type: ignore[valid-type,misc]
     """totals + unattributed."""
 
     coverage: float | None = Field(
@@ -222,7 +224,7 @@ class AllOrders(OrderTotals):  # type: ignore[valid-type,misc]
     )
 
 
-class UnsplitShown(BaseModel):
+class UnsplitFigure(BaseModel):
     """A figure of the totals that no row can take: rows + unsplit = totals."""
 
     metric: str
@@ -231,7 +233,7 @@ class UnsplitShown(BaseModel):
     detail: str
 
 
-class UnconvertedShown(BaseModel):
+class UnconvertedAmounts(BaseModel):
     """Sums in another currency, which are in no figure of the report."""
 
     currency: str
@@ -241,7 +243,7 @@ class UnconvertedShown(BaseModel):
     cost_minor: int
 
 
-class UnsignedShown(BaseModel):
+class UnsignedAmounts(BaseModel):
     """What of everything attributed rests on unsigned signals: a code, click or visitor that only pixels name (docs/trust.md)."""
 
     currency: str
@@ -249,7 +251,7 @@ class UnsignedShown(BaseModel):
     net_minor: int = Field(description="Less refunds, as `net_minor` of the totals.")
 
 
-class SummaryShown(BaseModel):
+class SummaryReport(BaseModel):
     """A report. rows + unsplit = totals, and totals + unattributed = all_orders, to the minor unit."""
 
     as_of: Moment
@@ -266,18 +268,18 @@ class SummaryShown(BaseModel):
     group_by: list[str]
     filters: dict[str, list[str]]
     rows: list[SummaryRow]
-    totals: Totals  # type: ignore[valid-type]
+    totals: SummaryTotals  # type: ignore[valid-type]
     unattributed: OrderTotals  # type: ignore[valid-type]
-    all_orders: AllOrders
-    unsplit: list[UnsplitShown]
-    unconverted: list[UnconvertedShown]
-    unsigned: list[UnsignedShown] = Field(
+    all_orders: AllOrdersTotals
+    unsplit: list[UnsplitFigure]
+    unconverted: list[UnconvertedAmounts]
+    unsigned: list[UnsignedAmounts] = Field(
         description="By currency, without those in which nothing rests on unsigned signals. That of the report is part of `totals`, others of "
         "`unconverted`."
     )
 
 
-class MissedRow(BaseModel):
+class MissedHits(BaseModel):
     """Hits of one slug on one day of the brand's zone."""
 
     day: date
@@ -287,20 +289,20 @@ class MissedRow(BaseModel):
     hits: int
 
 
-class MissedShown(BaseModel):
+class MissedReport(BaseModel):
     """Requests that led nowhere, latest day first."""
 
     since: Moment = Field(alias="from")
     to: Moment
     tz: str
     hits: int
-    rows: list[MissedRow]
+    rows: list[MissedHits]
 
 
 # ── The operations ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@router.get("/summary", response_model=SummaryShown, responses={**EITHER, **FOUND}, dependencies=[KNOWS_CURRENCIES])
+@router.get("/summary", response_model=SummaryReport, responses={**EITHER, **FOUND}, dependencies=[KNOWS_CURRENCIES])
 async def read_summary(
     caller: Reader, session: Session, settings: Settings, request: Request, query: Annotated[SummaryQuery, Query()]
 ) -> Response:
@@ -325,7 +327,7 @@ async def download_summary(
     return await _answer_summary(session, settings, caller.brand_id, query, as_csv=True)
 
 
-@router.get("/missed", response_model=MissedShown, responses=EITHER)
+@router.get("/missed", response_model=MissedReport, responses=EITHER)
 async def read_missed(
     caller: Reader, session: Session, request: Request, query: Annotated[MissedQuery, Query()]
 ) -> Response:
@@ -469,7 +471,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[Iterable[object]]:
     A null is empty, with its reason in `reasons`. The period and the like stand on every line, because people paste files of several months
     under each other.
     """
-    names = {group: [f"{group}_{name}" for name in Entity.model_fields] for group in ENTITIES}
+    names = {group: [f"{group}_{name}" for name in ReportEntity.model_fields] for group in ENTITIES}
     keys = [name for group in report["group_by"] for name in names.get(group, [group])]
     columns = ("row_type", *keys, "currency", *_ALL, "coverage", "reasons", *_ABOUT)
 

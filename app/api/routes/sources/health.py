@@ -47,7 +47,7 @@ _FAILURES = text("""
     GROUP BY 1, 2, 3""")
 
 
-class Failures(BaseModel):
+class SourceFailures(BaseModel):
     """What was refused, by its reason."""
 
     unsigned: int = Field(
@@ -59,7 +59,7 @@ class Failures(BaseModel):
     reasons: dict[str, int] = Field(default={}, examples=[{"wrong_signature": 2}])
 
 
-class LastFailure(BaseModel):
+class LastSourceFailure(BaseModel):
     """The newest message that was refused."""
 
     at: Moment
@@ -68,15 +68,15 @@ class LastFailure(BaseModel):
     delivery_id: str
 
 
-class Health(BaseModel):
+class SourceHealth(BaseModel):
     """How a source is doing."""
 
     last_delivery_at: Moment | None = Field(
         description="When anything came, whatever became of it. Null: nothing has come yet."
     )
     last_recorded_at: Moment | None = Field(description="When something that came was last recorded.")
-    failures_24h: Failures
-    last_failure: LastFailure | None
+    failures_24h: SourceFailures
+    last_failure: LastSourceFailure | None
     clock_skew_ms: int | None = Field(
         description="Sender's clock minus ours, the median of the newest messages that say when they were sent; null when none does. "
         "Beyond ±300,000 signed times are refused as `stale_timestamp`."
@@ -102,12 +102,12 @@ class PixelHealth(BaseModel):
     pixels_off: int = Field(description="The brand's `pixel_signals` leaves them out.")
 
 
-class ShopHealth(BaseModel):
+class SourceHealthReport(BaseModel):
     """How a source is doing, and the pixels of its shop."""
 
     source_id: str
     shop: str
-    health: Health
+    health: SourceHealth
     pixels_24h: PixelHealth = Field(
         description=f"Of the last 24 hours; among the newest {MESSAGES_MAX:,} messages of pixels at most. docs/trust.md explains each."
     )
@@ -119,7 +119,9 @@ async def read_pixel_health(connection: asyncpg.Connection, brand_id: UUID, shop
     return PixelHealth(**{name: counted.get(name, 0) for name in PixelHealth.model_fields})
 
 
-async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequence[Row[Any]]) -> dict[UUID, Health]:
+async def read_health(
+    connection: AsyncConnection, brand_id: UUID, sources: Sequence[Row[Any]]
+) -> dict[UUID, SourceHealth]:
     """The health of each of these sources, by their ids, in two statements."""
     if not sources:
         return {}
@@ -134,7 +136,7 @@ async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequ
         "since": ids.floor_at(clock.now() - timedelta(hours=24)),
         "most": FAILURES_COUNTED_MAX,
     }
-    failures: dict[UUID, Failures] = defaultdict(Failures)
+    failures: dict[UUID, SourceFailures] = defaultdict(SourceFailures)
     for row in await connection.execute(_FAILURES, failed):
         counted = failures[row.source_id]
         setattr(counted, row.status, getattr(counted, row.status) + row.number)
@@ -143,18 +145,18 @@ async def read_health(connection: AsyncConnection, brand_id: UUID, sources: Sequ
     return {source.id: _health(source, latest[source.id], failures[source.id]) for source in sources}
 
 
-def _health(source: Row[Any], rows: list[Row[Any]], failures: Failures) -> Health:
+def _health(source: Row[Any], rows: list[Row[Any]], failures: SourceFailures) -> SourceHealth:
     rows.sort(key=lambda row: row.id, reverse=True)
     refused = next((row for row in rows if row.status in FAILED), None)
     # A stale message was signed by the right sender, and the skew is what makes it stale. Other unsigned messages may hold any time.
     timed = [row for row in rows if row.status != "unsigned" or row.reason == "stale_timestamp"][:SKEW_DELIVERIES]
-    return Health(
+    return SourceHealth(
         last_delivery_at=rows[0].received_at if rows else None,
         last_recorded_at=max((row.recorded_at for row in rows if row.recorded_at is not None), default=None),
         failures_24h=failures,
         last_failure=None
         if refused is None
-        else LastFailure(
+        else LastSourceFailure(
             at=refused.received_at,
             status=refused.status,
             reason=refused.reason,

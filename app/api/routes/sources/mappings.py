@@ -224,7 +224,7 @@ async def check_source(
 # ── Mappings tried without a source ──────────────────────────────────────────────────────────────────────────────────
 
 
-class MappingTrial(Given):
+class MappingCheck(Given):
     """A message and the settings of a generic source."""
 
     settings: SourceSettings = Field(
@@ -236,33 +236,33 @@ class MappingTrial(Given):
     shop: Word = "main"
 
 
-class Unfound(BaseModel):
+class MissingField(BaseModel):
     """A field of the mapping that said nothing."""
 
     field: str
     detail: str = Field(description="Where the way to it ended, and what stands there.")
 
 
-class MappingRead(BaseModel):
+class MappingCheckResult(BaseModel):
     """What was read in the sample."""
 
     reads: bool = Field(description="Whether there is an order or a refund in it.")
     rule: int | None = Field(description="Which rule read it, counted from 0; null when none is about it.")
     read: dict[str, Any] = Field(description="As the `read` of a delivery: reports, or why there are none.")
-    unfound: list[Unfound] = Field(description="Fields that found nothing here; other messages may have them.")
+    unfound: list[MissingField] = Field(description="Fields that found nothing here; other messages may have them.")
 
 
 @router.post("/check", responses=BODY)
-async def check_mapping(caller: Reader, session: Session, request: Request, body: MappingTrial) -> MappingRead:
+async def check_mapping(caller: Reader, session: Session, request: Request, body: MappingCheck) -> MappingCheckResult:
     """Reads a pasted message as a source of these settings would, and answers what it read. Nothing is saved."""
     refuse_foreign(body.settings, MAPPED.name)
     settings = body.settings.model_dump(exclude_none=True)
     _refuse_unknown_preset(MAPPED.name, settings)
     _check_settings(settings)
     mapped = await _read_sample(session, request, settings, body.shop, body.sample, body.headers)
-    return MappingRead(
+    return MappingCheckResult(
         reads=bool(mapped.parsed.reports),
         rule=mapped.rule,
         read=show_parsed(mapped.parsed),
-        unfound=[Unfound(field=name, detail=detail) for name, detail in dict(mapped.unfound).items()],
+        unfound=[MissingField(field=name, detail=detail) for name, detail in dict(mapped.unfound).items()],
     )

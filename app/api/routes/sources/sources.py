@@ -16,7 +16,7 @@ from app.api.docs.guides import guide_path
 from app.api.fields import Given, Moment, Name, Word, absent, merge, one_line
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.pagination import Page, Paging, fetch_page
-from app.api.routes.sources.health import Health, ShopHealth, read_health, read_pixel_health
+from app.api.routes.sources.health import SourceHealth, SourceHealthReport, read_health, read_pixel_health
 from app.api.routes.sources.mappings import (
     PlatformName,
     Sample,
@@ -134,13 +134,13 @@ class Source(BaseModel):
     )
     secrets_count: int
     settings: dict[str, Any]
-    health: Health
+    health: SourceHealth
     created_at: Moment
     updated_at: Moment
     archived_at: Moment | None
 
 
-class Paste(BaseModel):
+class SetupValue(BaseModel):
     """A value and the field it belongs into."""
 
     where: str
@@ -152,7 +152,7 @@ class SetupStep(BaseModel):
 
     title: str
     text: str
-    paste: Paste | None = Field(description="Null where there is nothing to paste.")
+    paste: SetupValue | None = Field(description="Null where there is nothing to paste.")
 
 
 class Snippet(BaseModel):
@@ -177,14 +177,14 @@ class Guidance(BaseModel):
     )
 
 
-class GuidedSource(Source, Guidance):
+class SourceWithSetup(Source, Guidance):
     """A source with what to do in the shop."""
 
 
 # ── How a source is shown ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _show_guided(request: Request, session: AsyncConnection, caller: Caller, row: Row[Any]) -> GuidedSource:
+async def _show_guided(request: Request, session: AsyncConnection, caller: Caller, row: Row[Any]) -> SourceWithSetup:
     """A source with the guide of its platform: the brand's own address, key and parameter are in it."""
     shown = await _show(request, session, caller, row)
     base_url = request.app.state.settings.base_url
@@ -206,7 +206,7 @@ async def _show_guided(request: Request, session: AsyncConnection, caller: Calle
     if shown.url is None:
         # Every step and snippet holds the address.
         guide = {**guide, "setup": [], "snippets": []}
-    return GuidedSource(**dict(shown), **guide)
+    return SourceWithSetup(**dict(shown), **guide)
 
 
 async def _publishable_key(connection: AsyncConnection, brand_id: UUID, shop: str) -> str | None:
@@ -231,7 +231,7 @@ async def _show(request: Request, session: AsyncConnection, caller: Caller, row:
     return _shown(request, caller, row, (await read_health(session, row.brand_id, [row]))[row.id])
 
 
-def _shown(request: Request, caller: Caller, row: Row[Any], health: Health) -> Source:
+def _shown(request: Request, caller: Caller, row: Row[Any], health: SourceHealth) -> Source:
     token = row.token if "write" in caller.scopes else None
     url = None if token is None else f"{request.app.state.settings.base_url}/in/{token}"
     return show(Source, "source", row, token=token, url=url, secrets_count=len(row.secrets), health=health)
@@ -245,7 +245,7 @@ def _sealed(request: Request, secrets: list[str]) -> list[str]:
 
 
 @router.post("", status_code=201, responses=BODY)
-async def create_source(caller: Admin, session: Session, request: Request, body: NewSource) -> GuidedSource:
+async def create_source(caller: Admin, session: Session, request: Request, body: NewSource) -> SourceWithSetup:
     """Connects a shop: `setup` says step by step what to do there, `snippets` what to paste. From then on its orders need a signed message to count.
 
     `shop` of the answer says which of the brand's shops it is (docs/connect/README.md).
@@ -301,17 +301,17 @@ async def _read(session: AsyncConnection, brand_id: UUID, shown: str, *, lock: b
 
 
 @router.get("/{id}/health", responses=FOUND)
-async def read_source_health(id: str, caller: Reader, session: Session, pool: Pool) -> ShopHealth:
+async def read_source_health(id: str, caller: Reader, session: Session, pool: Pool) -> SourceHealthReport:
     """How a source is doing, and what became of the pixels of its shop: how many are used, and why others are not."""
     row = await _read(session, caller.brand_id, id)
     health = (await read_health(session, caller.brand_id, [row]))[row.id]
     async with pool.acquire() as connection:
         pixels = await read_pixel_health(cast(asyncpg.Connection, connection), caller.brand_id, row.shop)
-    return ShopHealth(source_id=ids.show("source", row.id), shop=row.shop, health=health, pixels_24h=pixels)
+    return SourceHealthReport(source_id=ids.show("source", row.id), shop=row.shop, health=health, pixels_24h=pixels)
 
 
 @router.get("/{id}", responses=FOUND)
-async def read_source(id: str, caller: Reader, session: Session, request: Request) -> GuidedSource:
+async def read_source(id: str, caller: Reader, session: Session, request: Request) -> SourceWithSetup:
     """One source, also when archived, with its guide; its secrets are never shown."""
     return await _show_guided(request, session, caller, await _read(session, caller.brand_id, id))
 
@@ -415,7 +415,7 @@ SELECT brand_id, token, platform, secrets AS sealed, settings::text AS source_se
 """
 
 
-class TrialGiven(Given):
+class SourceTest(Given):
     """A message to try the source with, in place of one that is made up."""
 
     sample: Sample = None
@@ -428,7 +428,7 @@ class TrialGiven(Given):
     )
 
 
-class TrialLine(BaseModel):
+class SourceTestStep(BaseModel):
     """One step of a trial."""
 
     step: str = Field(description="A stable word.", examples=[step.name for step in STEPS])
@@ -439,7 +439,7 @@ class TrialLine(BaseModel):
     hint: str | None = Field(description="What to do about it.")
 
 
-class TrialReport(BaseModel):
+class SourceTestResult(BaseModel):
     """A trial from the click to the refund. Nothing of it is left but a test order and the messages that told of it."""
 
     ok: bool = Field(
@@ -448,7 +448,7 @@ class TrialReport(BaseModel):
     order_id: str | None = Field(description="Of the test order, as GET /v1/conversions?order_id= finds it.")
     conversion_id: str | None
     took_ms: int
-    lines: list[TrialLine]
+    lines: list[SourceTestStep]
 
 
 @router.post("/{id}/test", responses=CHANGES)
@@ -457,8 +457,8 @@ async def test_source(
     caller: Admin,
     pool: Pool,
     request: Request,
-    body: TrialGiven | None = None,  # noqa: PT028  no test of pytest's
-) -> TrialReport:
+    body: SourceTest | None = None,  # noqa: PT028  no test of pytest's
+) -> SourceTestResult:
     """Plays click → code → order → refund through the real doors in test mode, and says at each step what was expected and found.
 
     With a `sample` the order is that message, with the trial's own id, code, click and test mark put where the mapping looks for them; its amounts
@@ -489,10 +489,10 @@ async def test_source(
         running.discard(tried.token)
     failed = any(line.ok is False for line in lines)
     amount_is_right = any(line.step == "amount" and line.ok for line in lines)
-    return TrialReport(
+    return SourceTestResult(
         ok=not failed and amount_is_right,
         order_id=None if trial.messages is None else trial.messages.order_id,
         conversion_id=None if trial.conversion_id is None else ids.show("conversion", trial.conversion_id),
         took_ms=round((clock.monotonic_s() - began_s) * 1_000),
-        lines=[TrialLine.model_validate(line, from_attributes=True) for line in lines],
+        lines=[SourceTestStep.model_validate(line, from_attributes=True) for line in lines],
     )
