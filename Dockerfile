@@ -3,13 +3,13 @@ FROM python:3.13-slim-bookworm AS build
 WORKDIR /srv/ariane
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 COPY requirements.lock pyproject.toml README.md LICENSE ./
-RUN python -m venv .venv && .venv/bin/pip install -q -r requirements.lock
+RUN python -m venv .venv && .venv/bin/pip install -q --require-hashes -r requirements.lock
 COPY alembic.ini ./
 COPY migrations migrations
 COPY app app
 COPY demo demo
 COPY docs docs
-RUN .venv/bin/pip install -q --no-deps -e . && .venv/bin/python -m compileall -q app demo migrations
+RUN .venv/bin/pip install -q --no-deps --no-build-isolation -e . && .venv/bin/python -m compileall -q app demo migrations
 
 FROM python:3.13-slim-bookworm
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/ariane ariane

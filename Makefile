@@ -17,13 +17,13 @@ help: ## this list
 .venv/run.stamp: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "Python 3.11 to 3.13 is needed, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || { echo "setting up .venv (a minute, once)"; $(PYTHON) -m venv .venv; }
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q app demo migrations
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.lock .venv/run.stamp
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 run: .venv/run.stamp ## start the service (HOST, PORT, ARIANE_DATA from the environment)
@@ -61,7 +61,7 @@ mutants: .venv/dev.stamp ## changes of the code that no test notices (ROOM=domai
 openapi: .venv/dev.stamp ## write openapi/openapi.json anew
 	$(BIN)/ariane openapi > openapi/openapi.json
 
-lock: .venv/dev.stamp ## resolve the dependencies anew into the two lock files
+lock: .venv/dev.stamp ## resolve the dependencies into the two lock files (UPGRADE=--upgrade: the newest of all)
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --upgrade pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --generate-hashes $(UPGRADE) pyproject.toml --group build -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --generate-hashes $(UPGRADE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock

@@ -239,9 +239,11 @@ def test_the_tests_that_share_the_service_run_in_one_process() -> None:
     assert asking == {file for file, share in SHARED.items() if share == "whole"}, "see tests/balance.py"
 
 
-def test_the_lock_files_name_no_registry() -> None:
+def test_the_lock_files_name_no_registry_and_the_hash_of_every_file() -> None:
     for name in ("requirements.lock", "requirements-dev.lock"):
         assert "://" not in (ROOT / name).read_text()
+        for requirement in (ROOT / name).read_text().replace("\\\n", "").splitlines():
+            assert " --hash=sha256:" in requirement, f"{name}: {requirement} has no hash; see `make lock`"
     for path in (ROOT / "tests" / "shops").glob("*/package-lock.json"):
         assert not re.search(r'"resolved"|registry\.', path.read_text()), path
 
