@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from app.platforms.kit.digests import MALFORMED, MISSING, PROOF, STALE, UNARMED, WRONG
+from app.platforms.kit.digests import MALFORMED, MISSING, PROOF, STALE, UNARMED, URL, WRONG
 from app.platforms.kit.platform import Platform
 from app.platforms.registry import platform_of
 
@@ -78,14 +78,17 @@ class Setup:
 
     platform: Platform
     settings: Mapping[str, object]
-    kept_headers: frozenset[str]
+    kept_headers: Mapping[bytes, str]
+    """The headers that are kept: from their names as they arrive, in lower-case bytes, to their names as text."""
+    keeps_url: bool
 
 
 @lru_cache(maxsize=SETUPS_MAX)
 def set_up(platform: str, settings: str) -> Setup:
     """Settings as JSON text are parsed once, not for every message."""
     read = json.loads(settings)
-    return Setup(platform_of(platform), read, kept_headers(platform, read))
+    kept = kept_headers(platform, read)
+    return Setup(platform_of(platform), read, {name.encode("latin-1", "replace"): name for name in kept}, URL in kept)
 
 
 def forget(

@@ -75,10 +75,10 @@ class Hooks:
         setup = set_up(source.platform, source.settings)
         headers: dict[str, str] = {}
         for raw_name, raw_value in scope["headers"]:
-            name = raw_name.decode("latin-1")
-            if name in setup.kept_headers:
+            name = setup.kept_headers.get(raw_name)
+            if name is not None:
                 headers[name] = raw_value.decode("latin-1")[:HEADER_MAX_CHARS]
-        if URL in setup.kept_headers:
+        if setup.keeps_url:
             # What a proxy in front made of the address does not matter: the checkout signs the one that it was given.
             headers[URL] = self._settings.base_url + scope["path"]
         if setup.platform.is_ping(body, headers):

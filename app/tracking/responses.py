@@ -89,10 +89,9 @@ def page(status: int, title: str, text: str, *more: Header) -> Answer:
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
     """The whole body. Raises TooLarge (before reading if Content-Length exceeds the limit), TooSlow, or ConnectionError when the sender hangs up."""
-    too_large = TooLarge(f"the body is larger than {limit_bytes} bytes", code="body_too_large")
     content_length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     if content_length.isdigit() and int(content_length) > limit_bytes:
-        raise too_large
+        raise _too_large(limit_bytes)
     parts: list[bytes] = []
     size = 0
     try:
@@ -104,9 +103,13 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
                 part = message.get("body", b"")
                 size += len(part)
                 if size > limit_bytes:
-                    raise too_large
+                    raise _too_large(limit_bytes)
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:
         raise TooSlow(f"the body did not come in within {BODY_MAX_S:.0f} s; send it again") from None
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {limit_bytes} bytes", code="body_too_large")

@@ -1,13 +1,12 @@
 """The simulated checkouts under one secret, and the spool's records of what they send."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from app.platforms.kit.digests import QUERY
 from app.platforms.registry import PLATFORMS
-from app.platforms.signing import set_up, verify
+from app.platforms.signing import kept_headers, verify
 from app.spool.records import HookLine
 from demo.simulator import checkouts, orders
 from demo.simulator.messages import Message
@@ -32,7 +31,7 @@ class Checkout(orders.Checkout):
 
     def spooled(self, sent: Message, *, line_id: str, brand_id: str, source_id: str, at: datetime) -> HookLine:
         """The record that the webhook endpoint writes to the spool: its verdict on the signature, the headers that are kept, no token."""
-        kept = set_up(self.platform, json.dumps(dict(self.settings))).kept_headers
+        kept = kept_headers(self.platform, self.settings)
         headers = {name.lower(): text for name, text in sent.headers.items() if name.lower() in kept}
         query, headers, body = PLATFORMS[self.platform].conceal(sent.query, headers, sent.body, self.settings)
         reason = verify(
