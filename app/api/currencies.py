@@ -24,8 +24,12 @@ async def _read_declared(request: Request) -> None:
     # Nearly every currency is known without asking.
     if isinstance(given, str) and not is_listed(given.strip().upper()):
         # Not in the request's transaction: a report begins its own with its first statement.
-        stored = await request.app.state.pool.fetchval(DECLARED, request.state.caller.brand_id)
-        _declared.set(read_declared(stored))
+        _declared.set(await read_declared_of(request))
+
+
+async def read_declared_of(request: Request) -> Decimals:
+    """Decimals of the currencies that the caller's brand has declared."""
+    return read_declared(await request.app.state.pool.fetchval(DECLARED, request.state.caller.brand_id))
 
 
 def _read(text: str) -> str:

@@ -3,15 +3,16 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Row, Select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, FromClause, Row, Select, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import Malformed
 
@@ -92,6 +93,53 @@ async def _page_request(
 Paging = Annotated[PageRequest, Depends(_page_request)]
 
 
+@dataclass(frozen=True, slots=True)
+class Sieve:
+    """Conditions that no index answers, on a list that may be of any length: one statement looks through `rows_max` rows of it and no more.
+
+    So a page may hold fewer rows than asked for, or none, and still say that more follow.
+    """
+
+    conditions: Callable[[FromClause], Sequence[ColumnElement[bool]]]
+    rows_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Shown]):
+    """A list as somebody asks for it. keys: among the columns of `query`, the greatest first; the last of them is unique.
+
+    show: makes what is shown of rows, asking the database for what belongs to them. batch_rows: read at once for a file.
+    """
+
+    query: Select[Any]
+    keys: Sequence[ColumnElement[Any]]
+    show: Callable[[AsyncConnection, Sequence[Row[Any]]], Awaitable[list[Shown]]]
+    batch_rows: int
+    sieve: Sieve | None = None
+
+
+async def fetch_listed(connection: AsyncConnection, listing: Listing[Shown], page: PageRequest) -> Page[Shown]:
+    """One page of a list."""
+    after = _read_after(page, listing.keys)
+    rows, rest = await _fetch_after(connection, listing.query, listing.keys, after, page.limit, sieve=listing.sieve)
+    data = await listing.show(connection, rows)
+    return Page(data=data, next_cursor=page.close(rest) if rest else None, has_more=rest is not None)
+
+
+async def fetch_all(engine: AsyncEngine, listing: Listing[Shown]) -> AsyncIterator[list[Shown]]:
+    """A whole list, batch by batch, each in a transaction of its own: memory and connections do not grow with it."""
+    after: Sequence[Any] | None = None
+    while True:
+        async with engine.connect() as connection:
+            rows, after = await _fetch_after(
+                connection, listing.query, listing.keys, after, listing.batch_rows, sieve=listing.sieve
+            )
+            shown = await listing.show(connection, rows)
+        yield shown
+        if after is None:
+            return
+
+
 async def fetch_page(
     connection: AsyncConnection,
     query: Select[Any],
@@ -105,17 +153,47 @@ async def fetch_page(
 
     `keys` are among the selected columns, and the last of them is unique.
     """
-    if page.after is not None:
-        kinds: Any = tuple(key.type.python_type for key in keys)
-        try:
-            after = msgspec.json.decode(page.after, type=tuple[kinds])
-        except msgspec.ValidationError:
-            raise _bad_cursor() from None  # it was made by another release
+    after = _read_after(page, keys)
+    rows, rest = await _fetch_after(connection, query, keys, after, page.limit, ascending=ascending)
+    cursor = page.close(rest) if rest else None
+    return Page(data=[shown(row) for row in rows], next_cursor=cursor, has_more=rest is not None)
+
+
+def _read_after(page: PageRequest, keys: Sequence[ColumnElement[Any]]) -> Sequence[Any] | None:
+    if page.after is None:
+        return None
+    kinds: Any = tuple(key.type.python_type for key in keys)
+    try:
+        after: Sequence[Any] = msgspec.json.decode(page.after, type=tuple[kinds])
+    except msgspec.ValidationError:
+        raise _bad_cursor() from None  # it was made by another release
+    return after
+
+
+async def _fetch_after(
+    connection: AsyncConnection,
+    query: Select[Any],
+    keys: Sequence[ColumnElement[Any]],
+    after: Sequence[Any] | None,
+    limit: int,
+    *,
+    ascending: bool = False,
+    sieve: Sieve | None = None,
+) -> tuple[Sequence[Row[Any]], Sequence[Any] | None]:
+    """The rows that follow the keys `after`, and the keys to go on after; None when nothing is left."""
+    if after is not None:
         here: Any = tuple_(*keys)
         query = query.where(here > after if ascending else here < after)
-    query = query.order_by(*(key if ascending else key.desc() for key in keys)).limit(page.limit + 1)
-    rows = (await connection.execute(query)).all()
-    more = len(rows) > page.limit
-    rows = rows[: page.limit]
-    cursor = page.close([rows[-1]._mapping[key] for key in keys]) if more else None
-    return Page(data=[shown(row) for row in rows], next_cursor=cursor, has_more=more)
+    query = query.order_by(*(key if ascending else key.desc() for key in keys))
+    sifted = query
+    if sieve is not None:
+        part = query.limit(sieve.rows_max).subquery()
+        sifted = select(part).where(*sieve.conditions(part)).order_by(*(part.c[str(key.key)].desc() for key in keys))
+    rows = (await connection.execute(sifted.limit(limit + 1))).all()
+    if len(rows) > limit:
+        return rows[:limit], [rows[limit - 1]._mapping[key.key] for key in keys]
+    if sieve is None:
+        return rows, None
+    last = query.with_only_columns(*keys).offset(sieve.rows_max - 1).limit(1)
+    ended = (await connection.execute(last)).one_or_none()
+    return rows, None if ended is None else list(ended)

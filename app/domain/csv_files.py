@@ -8,11 +8,12 @@ import csv
 import difflib
 import io
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeVar
 
+from app.domain.money import Decimals, to_decimal
 from app.domain.strict_json import Unreadable, read_json
 from app.errors import FieldError, Invalid
 
@@ -283,18 +284,63 @@ def read_cell(name: str, value: Cell, convert: Callable[[Cell], Value], code: st
 # ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def csv_row(values: Iterable[object]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class CsvStyle:
+    """How a file is written for a spreadsheet. separator: between cells. decimal: before the decimals of a number.
+
+    major: amounts are written in major units, with the currencies that the brand has declared beside those that everybody knows; None: in minor units.
+    """
+
+    separator: str = ","
+    decimal: str = "."
+    major: Decimals | None = None
+
+    def __post_init__(self) -> None:
+        if self.decimal == self.separator:
+            raise Invalid.field("decimal", "is the separator of the cells already; send separator=; with it")
+
+    def column(self, name: str) -> str:
+        """The header of a column: without `_minor` where its amounts are in major units."""
+        return name.removesuffix(MINOR) if self.major is not None else name
+
+
+PLAIN = CsvStyle()
+MINOR = "_minor"
+"""End of the name of every amount; the currency stands in the row's `currency`."""
+
+
+def csv_header(columns: Iterable[str], style: CsvStyle = PLAIN) -> bytes:
+    """The first row of a file, its byte order mark included."""
+    return BYTE_ORDER_MARK + csv_row(map(style.column, columns), style)
+
+
+def csv_line(row: Mapping[str, object], columns: Iterable[str], style: CsvStyle = PLAIN) -> bytes:
+    """The cells of these columns, empty where the row has none. An amount in major units has exactly the decimals of the row's currency; without a
+    currency it is empty.
+    """
+    if style.major is not None:
+        amounts = {name: value for name, value in row.items() if name.endswith(MINOR) and isinstance(value, int)}
+        currency = row.get("currency")
+        shown = {
+            name: to_decimal(value, currency, style.major) if isinstance(currency, str) else None
+            for name, value in amounts.items()
+        }
+        row = {**row, **shown}
+    return csv_row(map(row.get, columns), style)
+
+
+def csv_row(values: Iterable[object], style: CsvStyle = PLAIN) -> bytes:
     """One row of RFC 4180, CRLF included. None is empty; a text that a spreadsheet would run as a formula begins with an apostrophe."""
     file = io.StringIO()
-    csv.writer(file).writerow([_cell(value) for value in values])
+    csv.writer(file, delimiter=style.separator).writerow([_cell(value, style) for value in values])
     return file.getvalue().encode("utf-8", "replace")
 
 
-def _cell(value: object) -> object:
+def _cell(value: object, style: CsvStyle) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return f"{value:f}".replace(".", style.decimal)
     return "" if value is None else value

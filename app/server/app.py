@@ -75,6 +75,7 @@ def routers() -> "list[Any]":
         brand,
         brand_deletion,
         campaigns,
+        clicks,
         codes,
         collaborations,
         conversions,
@@ -94,7 +95,7 @@ def routers() -> "list[Any]":
 
     setting_up = (brand, brand_deletion, hosts, keys, mappings, sources)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
-    measuring = (conversions, refunds, deliveries, reports, jobs, privacy)
+    measuring = (conversions, refunds, deliveries, clicks, reports, jobs, privacy)
     return [
         *(module.router for module in measuring),
         uploads.imports,

@@ -1,6 +1,9 @@
 """POST and GET /v1/conversions: one answer with the verdict, idempotent for ever, and nobody else's."""
 
 import asyncio
+import csv
+import io
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -320,3 +323,34 @@ async def test_orders_are_listed_by_whether_they_began_a_subscription(
     for path in ("/v1/conversions", "/v1/reports/summary"):
         wrong = await as_alice.get(path, params={"origin": "again"})
         assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "origin")
+
+
+async def test_orders_are_files_with_exact_amounts_and_nothing_of_a_rivals(
+    as_alice: httpx2.AsyncClient, as_charlie: httpx2.AsyncClient, lea: Collaboration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = {"currencies": {"PTS": 4}}
+    assert (await as_alice.patch("/v1/brand", json=declared)).status_code == 200
+    monkeypatch.setattr("app.api.routes.conversions.BATCH_ROWS", 2)
+    amounts = {"JPY": (500, "500"), "KWD": (1234, "1,234"), "EUR": (4990, "49,90"), "PTS": (7, "0,0007")}
+    for currency, (minor, _) in amounts.items():
+        body = {"order_id": f"=o-{currency}", "net_minor": minor, "currency": currency, "codes": ["lea-10"]}
+        assert (await as_alice.post("/v1/conversions", json=body)).status_code == 201
+    french = {"separator": ";", "decimal": ",", "amounts": "major"}
+    answer = await as_alice.get("/v1/conversions.csv", params=french)
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    lines = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline=""), delimiter=";"))
+    assert {line["currency"]: line["net"] for line in lines} == {name: shown for name, (_, shown) in amounts.items()}
+    assert {line["order_id"] for line in lines} == {f"'=o-{currency}" for currency in amounts}
+    assert {line["collaboration_id"] for line in lines} == {ids.show("collaboration", lea.id)}
+    assert {(line["verdict"], line["weight_bp"]) for line in lines} == {("attributed", "10000")}
+
+    listed = (await as_alice.get("/v1/conversions")).json()["data"]
+    objects = [json.loads(line) for line in (await as_alice.get("/v1/conversions.ndjson")).text.splitlines()]
+    assert objects == listed
+    for query, count in (({"kind": "sale"}, 4), ({"kind": "lead"}, 0), ({"order_id": listed[0]["id"]}, 0)):
+        part = await as_alice.get("/v1/conversions.csv", params=query)
+        assert len(part.text.splitlines()) == 1 + count, query
+    assert (await as_charlie.get("/v1/conversions.ndjson")).text == ""
+    assert len((await as_charlie.get("/v1/conversions.csv")).text.splitlines()) == 1
+    wrong = await as_alice.get("/v1/conversions.csv", params={"decimal": ","})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "decimal")

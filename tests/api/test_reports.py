@@ -301,3 +301,24 @@ async def test_no_name_is_run_as_a_formula(
     assert {line["influencer_name"] for line in lines if line["row_type"] == "row"} == {shown}
     [missed] = spreadsheet(await as_alice.get("/v1/reports/missed.csv", params=RANGE))
     assert (missed["slug"], missed["hits"]) == (shown, "1")
+
+
+async def test_amounts_in_major_units_are_exact_in_each_currency_with_the_marks_of_a_spreadsheet(
+    as_alice: httpx2.AsyncClient, books: Books
+) -> None:
+    asked = {**RANGE, "group_by": "influencer"}
+    plain = spreadsheet(await as_alice.get(f"{URL}.csv", params=asked))
+    french = await as_alice.get(f"{URL}.csv", params={**asked, "separator": ";", "decimal": ",", "amounts": "major"})
+    lines = list(csv.DictReader(io.StringIO(french.content.decode("utf-8-sig"), newline=""), delimiter=";"))
+    assert list(lines[0]) == [name.removesuffix("_minor") for name in plain[0]]
+    decimals = {"EUR": 2, "JPY": 0}
+    for line, minor in zip(lines, plain, strict=True):
+        for name, value in minor.items():
+            shown = line[name.removesuffix("_minor")]
+            if name.endswith("_minor") and value:
+                assert shown == f"{Decimal(value).scaleb(-decimals[minor['currency']]):f}".replace(".", ","), name
+            elif name in ("roi", "conversions", "cvr"):
+                assert shown == value.replace(".", ",")
+    assert next(line["gross"] for line in lines if line["currency"] == "JPY") == "500"
+    twice = await as_alice.get(f"{URL}.csv", params={**asked, "decimal": ","})
+    assert (twice.status_code, twice.json()["errors"][0]["field"]) == (422, "decimal")

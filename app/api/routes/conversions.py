@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal, Self, cast
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.auth import Caller, Reader, Reporter, Writer
+from app.api.downloads import CSV_FILE, NDJSON_FILE, MoneyStyle, send_csv, send_ndjson
 from app.api.fields import Given, Moment, Note, Reference, blame
 from app.api.http import BODY, CHANGES, FOUND, Pool, Session, resource
 from app.api.orders import (
@@ -20,7 +22,7 @@ from app.api.orders import (
     summary_fields,
     take_report,
 )
-from app.api.pagination import Page, Paging, fetch_page
+from app.api.pagination import Listing, Page, Paging, fetch_listed
 from app.api.rows import equals, matching, missing, points_to, read_id
 from app.database.tables import campaign, conversion, credit, decision, influencer, order_ref
 from app.database.transactions import driver_connection, in_transaction
@@ -51,6 +53,10 @@ def _known_flag(flag: str) -> str:
 
 Flag = Annotated[str, AfterValidator(_known_flag), Field(json_schema_extra={"enum": list(FLAGS)})]
 ConversionId = Annotated[str, StringConstraints(min_length=1, max_length=60)]
+JOINED = "; "
+"""Between several values in one cell of a file."""
+BATCH_ROWS = 100
+"""Orders read at once for a file."""
 IDS_MAX = 1_000
 """Orders in one change of status."""
 
@@ -74,11 +80,8 @@ async def report_conversion(caller: Reporter, request: Request, response: Respon
     return show_order_state(recorded.state)
 
 
-@router.get("")
-async def list_conversions(
+async def _orders(
     caller: Reader,
-    session: Session,
-    paging: Paging,
     order_id: Annotated[str | None, Query(max_length=200, description="Any name the order goes by.")] = None,
     status: Annotated[
         Status | None, Query(description="`stub` (orders that only refunds name) are listed only when asked for.")
@@ -97,8 +100,8 @@ async def list_conversions(
     campaign_id: Annotated[Reference | None, Query(description="Orders credited to one campaign.")] = None,
     from_: Annotated[Moment | None, Query(alias="from", description="Placed at or after.")] = None,
     to: Annotated[Moment | None, Query(description="Placed before.")] = None,
-) -> Page[ConversionSummary]:
-    """The brand's orders, newest first; those that count nowhere (test, rejected, unverified) included."""
+) -> Listing[ConversionSummary]:
+    """The brand's orders under these filters, newest first."""
     decided = [
         decision.c[name]
         for name in ("verdict", "method", "model", "policy_version", "reason", "credits", "candidates", "now")
@@ -130,11 +133,60 @@ async def list_conversions(
         None if to is None else conversion.c.occurred_at < to,
     )
     keys = [conversion.c.id] if status == "stub" else [conversion.c.occurred_at, conversion.c.id]
-    page = await fetch_page(session, query, paging, keys, _summary)
-    listed = {read_id("conversion", each.id): each for each in page.data}
-    for key, is_new in (await who_is_new(await driver_connection(session), caller.brand_id, listed)).items():
-        listed[key].customer_is_new = is_new
-    return page
+
+    async def show_all(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[ConversionSummary]:
+        listed = {row.id: _summary(row) for row in rows}
+        new = await who_is_new(await driver_connection(connection), caller.brand_id, listed) if listed else {}
+        for key, is_new in new.items():
+            listed[key].customer_is_new = is_new
+        return list(listed.values())
+
+    return Listing(query, keys, show_all, batch_rows=BATCH_ROWS)
+
+
+Orders = Annotated[Listing[ConversionSummary], Depends(_orders)]
+
+
+@router.get("")
+async def list_conversions(session: Session, paging: Paging, orders: Orders) -> Page[ConversionSummary]:
+    """The brand's orders, newest first; those that count nowhere (test, rejected, unverified) included."""
+    return await fetch_listed(session, orders, paging)
+
+
+@router.get(".csv", responses=CSV_FILE, response_class=Response)
+async def download_conversions_csv(request: Request, orders: Orders, style: MoneyStyle) -> Response:
+    """All orders under these filters as a file for a spreadsheet, newest first.
+
+    An order is one line: several flags, or several credits of a shared order, stand in one cell with `; ` between
+    them. A text that a spreadsheet would run as a formula begins with an apostrophe.
+    """
+    return await send_csv(request, "conversions", orders, COLUMNS, _flat, style)
+
+
+@router.get(".ndjson", responses=NDJSON_FILE, response_class=Response)
+async def download_conversions_ndjson(request: Request, orders: Orders) -> Response:
+    """All orders under these filters, one JSON object a line as the list shows them, newest first."""
+    return await send_ndjson(request, "conversions", orders)
+
+
+DECIDED = ("verdict", "method", "model", "policy_version", "reason")
+CREDITED = ("influencer_id", "campaign_id", "collaboration_id", "link_id", "code_id", "weight_bp")
+COLUMNS = (*(name for name in ConversionSummary.model_fields if name != "attribution"), *DECIDED, *CREDITED)
+
+
+def _flat(order: ConversionSummary) -> dict[str, object]:
+    """An order as the cells of one line."""
+    shown = order.model_dump(mode="json", exclude={"attribution"})
+    shown["flags"] = JOINED.join(order.flags)
+    if order.attribution is not None:
+        shown |= {name: getattr(order.attribution, name) for name in DECIDED}
+        for name in CREDITED:
+            values = [getattr(each, name) for each in order.attribution.credits]
+            # One number stays a number; several are a text.
+            shown[name] = (
+                values[0] if len(values) == 1 else JOINED.join("" if each is None else str(each) for each in values)
+            )
+    return shown
 
 
 def _roots_named(brand_id: UUID, name: str) -> Select[Any]:

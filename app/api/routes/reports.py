@@ -19,13 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.auth import Reader
 from app.api.currencies import KNOWS_CURRENCIES, Currency
+from app.api.downloads import CSV, CSV_FILE, Amounts, DecimalMark, Separator, money_style
 from app.api.fields import Moment, rfc3339
 from app.api.http import FOUND, Session, Settings, resource
 from app.api.problems import no_such
 from app.api.rows import resolve
 from app.database.tables import MISSED_REASONS, campaign, code, collaboration, influencer, link, missed_day
 from app.domain import ids
-from app.domain.csv_files import BYTE_ORDER_MARK, csv_row
+from app.domain.csv_files import CsvStyle, csv_header, csv_line
 from app.domain.kpi import DEFINITION_VERSION, METRICS, ORDER_METRICS, Figures, Metric
 from app.domain.orders import ORIGINS
 from app.domain.periods import DEFAULT_DAYS, TIME_UNITS, Period, read_moment, read_period, read_zone
@@ -48,12 +49,10 @@ FILTERED = {f"{table.name}_id": table for table in (influencer, campaign, collab
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
 
-def _csv_response(description: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"description": description, "content": {"text/csv": {}}}}
-
-
-FILE = _csv_response("UTF-8 with a byte order mark, as spreadsheets want it.")
-EITHER = _csv_response("As CSV when `Accept` asks for `text/csv`.")
+EITHER: dict[int | str, dict[str, Any]] = {
+    200: {**CSV_FILE[200], "description": "As CSV when `Accept` asks for `text/csv`."}
+}
+VARY = {"Vary": "Accept"}
 
 
 # ── The parameters ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -153,10 +152,15 @@ class SummaryQuery(Range):
     origin: Annotated[list[str], BeforeValidator(_words), AfterValidator(partial(_one_of, choices=ORIGINS))] = Field(
         [], description=f"Only orders of these origins: {', '.join(ORIGINS)}. Costs and clicks are null then."
     )
+    separator: Separator = ","
+    decimal: DecimalMark = "."
+    amounts: Amounts = "minor"
 
 
 class MissedQuery(Range):
     """Parameters of the report on requests that led nowhere."""
+
+    separator: Separator = ","
 
     reason: Annotated[list[str], BeforeValidator(_words), AfterValidator(partial(_one_of, choices=MISSED_REASONS))] = (
         Field([], description=f"Only these: {', '.join(MISSED_REASONS)}.")
@@ -312,19 +316,20 @@ async def read_summary(
     ratios of sums, as fractions; what cannot be divided is null, with the reason. `unattributed` holds the orders that nobody is credited with.
     Rows are there for what has something to tell in the range; days, weeks and months on their own are all there.
     """
-    return await _answer_summary(session, settings, caller.brand_id, query, as_csv=_asks_for_csv(request))
+    style = await _style_of(request, query) if _asks_for_csv(request) else None
+    return await _answer_summary(session, settings, caller.brand_id, query, style)
 
 
-@router.get("/summary.csv", responses={**FILE, **FOUND}, response_class=Response, dependencies=[KNOWS_CURRENCIES])
+@router.get("/summary.csv", responses={**CSV_FILE, **FOUND}, response_class=Response, dependencies=[KNOWS_CURRENCIES])
 async def download_summary(
-    caller: Reader, session: Session, settings: Settings, query: Annotated[SummaryQuery, Query()]
+    caller: Reader, session: Session, settings: Settings, request: Request, query: Annotated[SummaryQuery, Query()]
 ) -> Response:
     """The summary as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`,
     `unconverted`, `unsigned`.
 
     A name that a spreadsheet would run as a formula begins with an apostrophe.
     """
-    return await _answer_summary(session, settings, caller.brand_id, query, as_csv=True)
+    return await _answer_summary(session, settings, caller.brand_id, query, await _style_of(request, query))
 
 
 @router.get("/missed", response_model=MissedReport, responses=EITHER)
@@ -332,17 +337,18 @@ async def read_missed(
     caller: Reader, session: Session, request: Request, query: Annotated[MissedQuery, Query()]
 ) -> Response:
     """Requests that led nowhere: unknown slugs of your own hosts, expired and disabled links, per day of the brand's time zone."""
-    return await _answer_missed(session, caller.brand_id, query, as_csv=_asks_for_csv(request))
+    style = CsvStyle(query.separator) if _asks_for_csv(request) else None
+    return await _answer_missed(session, caller.brand_id, query, style)
 
 
-@router.get("/missed.csv", responses=FILE, response_class=Response)
+@router.get("/missed.csv", responses=CSV_FILE, response_class=Response)
 async def download_missed(caller: Reader, session: Session, query: Annotated[MissedQuery, Query()]) -> Response:
     """The missed clicks as a file for a spreadsheet."""
-    return await _answer_missed(session, caller.brand_id, query, as_csv=True)
+    return await _answer_missed(session, caller.brand_id, query, CsvStyle(query.separator))
 
 
 async def _answer_summary(
-    session: AsyncConnection, settings: AllSettings, brand_id: UUID, query: SummaryQuery, *, as_csv: bool
+    session: AsyncConnection, settings: AllSettings, brand_id: UUID, query: SummaryQuery, style: CsvStyle | None
 ) -> Response:
     async with one_moment(session):
         currency, zone = await read_basics(session, brand_id)
@@ -355,12 +361,18 @@ async def _answer_summary(
 
     def write() -> Response:
         report = _shown(summary)
-        return _respond("summary", period, report, _lines(report), as_csv=as_csv)
+        if style is None:
+            return _respond_json(report)
+        columns = _columns(report["group_by"])
+        lines = (csv_line(line, columns, style) for line in _lines(report, style))
+        return _respond_csv("summary", period, csv_header(columns, style), lines)
 
     return await asyncio.to_thread(write)
 
 
-async def _answer_missed(session: AsyncConnection, brand_id: UUID, query: MissedQuery, *, as_csv: bool) -> Response:
+async def _answer_missed(
+    session: AsyncConnection, brand_id: UUID, query: MissedQuery, style: CsvStyle | None
+) -> Response:
     columns = ("day", "host", "slug", "reason", "hits")
     day, host, slug, reason, hits = (missed_day.c[name] for name in columns)
     async with one_moment(session):
@@ -372,8 +384,10 @@ async def _answer_missed(session: AsyncConnection, brand_id: UUID, query: Missed
         order = (day.desc(), hits.desc(), host, slug, reason)
         listed = select(day, host, slug, reason, hits).where(*conditions).order_by(*order).limit(ROWS_MAX + 1)
         rows = [row._asdict() for row in await fetch(session, listed)]
-    report = {**_range(period), "hits": sum(row["hits"] for row in rows), "rows": rows}
-    return _respond("missed", period, report, [columns, *(row.values() for row in rows)], as_csv=as_csv)
+    if style is None:
+        return _respond_json({**_range(period), "hits": sum(row["hits"] for row in rows), "rows": rows})
+    lines = (csv_line(row, columns, style) for row in rows)
+    return _respond_csv("missed", period, csv_header(columns, style), lines)
 
 
 def _period(query: Range, zone: ZoneInfo) -> Period:
@@ -401,23 +415,25 @@ async def _filters(connection: AsyncConnection, brand_id: UUID, query: SummaryQu
 # ── How it is shown ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+async def _style_of(request: Request, query: SummaryQuery) -> CsvStyle:
+    return await money_style(request, query.separator, query.decimal, query.amounts)
+
+
 def _asks_for_csv(request: Request) -> bool:
     """Whether `Accept` asks for CSV, and not for JSON too."""
     wanted = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
     return "text/csv" in wanted and "application/json" not in wanted
 
 
-def _respond(
-    name: str, period: Period, report: Mapping[str, Any], lines: Iterable[Iterable[object]], *, as_csv: bool
-) -> Response:
-    """The report as JSON, or its lines as a file named after its period."""
-    headers = {"Vary": "Accept"}
-    if not as_csv:
-        return Response(_JSON.encode(report), media_type="application/json", headers=headers)
+def _respond_json(report: Mapping[str, Any]) -> Response:
+    return Response(_JSON.encode(report), media_type="application/json", headers=VARY)
+
+
+def _respond_csv(name: str, period: Period, header: bytes, lines: Iterable[bytes]) -> Response:
+    """The lines as a file named after its period."""
     start, end = (f"{edge.astimezone(period.zone):%Y-%m-%d}" for edge in (period.start, period.end))
-    headers["Content-Disposition"] = f'attachment; filename="{name}_{start}_{end}.csv"'
-    content = b"".join((BYTE_ORDER_MARK, *map(csv_row, lines)))
-    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
+    headers = {**VARY, "Content-Disposition": f'attachment; filename="{name}_{start}_{end}.csv"'}
+    return Response(b"".join((header, *lines)), media_type=CSV, headers=headers)
 
 
 def _range(period: Period) -> dict[str, str]:
@@ -462,28 +478,32 @@ def _part(group: str, part: Named | str) -> Any:
     return {**asdict(part), "id": None if part.id is None else ids.show(group, part.id)}
 
 
+_ENTITY_COLUMNS = {group: [f"{group}_{name}" for name in ReportEntity.model_fields] for group in ENTITIES}
 _ABOUT = ("from", "to", "tz", "model", "refunds_by", "as_of", "complete_until")
 
 
-def _lines(report: Mapping[str, Any]) -> Iterator[Iterable[object]]:
-    """A summary's header, and a line for each row and each sum: row + unsplit = totals, and totals + unattributed = all_orders.
+def _columns(group_by: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a summary's file: what a line is, a group in one column or four, the figures, and what was asked."""
+    keys = [name for group in group_by for name in _ENTITY_COLUMNS.get(group, [group])]
+    return ("row_type", *keys, "currency", *_ALL, "coverage", "reasons", *_ABOUT)
+
+
+def _lines(report: Mapping[str, Any], style: CsvStyle) -> Iterator[Mapping[str, object]]:
+    """A line for each row of a summary and each sum: row + unsplit = totals, and totals + unattributed = all_orders.
 
     A null is empty, with its reason in `reasons`. The period and the like stand on every line, because people paste files of several months
     under each other.
     """
-    names = {group: [f"{group}_{name}" for name in ReportEntity.model_fields] for group in ENTITIES}
-    keys = [name for group in report["group_by"] for name in names.get(group, [group])]
-    columns = ("row_type", *keys, "currency", *_ALL, "coverage", "reasons", *_ABOUT)
 
-    def line(kind: str, figures: Mapping[str, Any], reasons: Iterable[str] = ()) -> Iterable[object]:
-        return map({**report, **figures, "row_type": kind, "reasons": "; ".join(reasons)}.get, columns)
+    def line(kind: str, figures: Mapping[str, Any], reasons: Iterable[str] = ()) -> Mapping[str, object]:
+        return {**report, **figures, "row_type": kind, "reasons": "; ".join(reasons)}
 
     def reasons_of(figures: Mapping[str, Any]) -> Iterable[str]:
-        return (f"{name}: {reason}" for name, reason in figures["reasons"].items())
+        return (f"{style.column(name)}: {reason}" for name, reason in figures["reasons"].items())
 
-    yield columns
     for row in report["rows"]:
-        parts = [part.values() if group in names else [part] for group, part in row["key"].items()]
+        keys = [name for group in row["key"] for name in _ENTITY_COLUMNS.get(group, [group])]
+        parts = [part.values() if group in _ENTITY_COLUMNS else [part] for group, part in row["key"].items()]
         yield line("row", {**row, **dict(zip(keys, chain(*parts), strict=True))}, reasons_of(row))
     if report["unsplit"]:
         details = dict.fromkeys(part["detail"] for part in report["unsplit"])
