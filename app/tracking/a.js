@@ -1,8 +1,8 @@
 /* Ariane: says which link or code brought an order. How a shop installs it: docs/pixel.md.
  *
- * Served as it stands: ES5 for the old web views inside social apps, no build step. Runs in a page, in a sandboxed frame (storage throws, no
- * cookie, no referrer) and in a worker (no document, no sendBeacon). It sends what the shop hands over and two random ids, never the page's
- * address, and only by requests that need no preflight: in `pagehide` a preflight is all that would arrive. */
+ * Served without comments and indentation, else as it stands: ES5 for the old web views inside social apps. Runs in a page, in a sandboxed frame
+ * (storage throws, no cookie, no referrer) and in a worker (no document, no sendBeacon). It sends what the shop hands over and two random ids,
+ * never the page's address, and only by requests that need no preflight: in `pagehide` a preflight is all that would arrive. */
 (function (w) {
   'use strict';
   if (w.ariane && w.ariane.loaded) return;
@@ -12,6 +12,30 @@
   var landed;                  // this page's address named the click, which is not stored and sent yet
   var leaving = !doc;          // nothing may be put off any more; a worker is never told, so it never may
   var sales = [], asked = [];  // tracked and not yet sent with the ids; callbacks that want the click id
+
+  // What the shop would otherwise look for in vain: in the console, once each; nothing is held back and nothing is translated.
+  var told = {}, CALL = "ariane('track', 'sale', {order_id: '1001', amount: '49.90', currency: 'EUR'})";
+  var MEANT = { transaction_id: 'order_id', value: 'amount', coupon: 'code', purchase: 'sale', generate_lead: 'lead', sign_up: 'signup' };
+  var UNFILLED = /\{\{.*\}\}|\[\[.*\]\]|%%.+%%|[$#]\{.*\}|<[%?]|\{%|\[object |^\s*(undefined|null|NaN|\{\w+\}|\[[a-z_]+\]|%\w+%)\s*$/i;
+  function say(text) {
+    if (told[text]) return;
+    told[text] = 1;
+    attempt(function () { w.console.warn('Ariane: ' + text); });
+  }
+  function checkKey() {
+    if (/^sk_/.test(key)) say('the key is a secret key, which anybody can now read: revoke it, and put the publishable key (pk_…) here.');
+    else if (!/^pk_[\w-]{20,}$/.test(key)) say("'" + key + "' is no key: put the publishable key of the shop (pk_…) here.");
+  }
+  function checkCall(event, fields) {
+    var name, value, named = fields && (fields.order_id || fields.checkout_token || fields.order_key || fields.session_id);
+    if (MEANT[event]) say("'" + event + "' is '" + MEANT[event] + "' here: " + CALL.replace('sale', MEANT[event]));
+    for (name in fields) {
+      value = fields[name];
+      if (MEANT[name]) say("'" + name + "' is '" + MEANT[name] + "' here: " + CALL);
+      if (value === value + '' && UNFILLED.test(value) || value !== value) say(name + " is '" + value + "': a placeholder that nobody filled in.");
+    }
+    if (event === 'sale' && !named) say("a sale has no order_id, so it cannot be told from another: " + CALL);
+  }
 
   function attempt(act) {
     try { return act(); } catch (absent) { /* forbidden here, or too old: the next best way follows */ }
@@ -115,6 +139,7 @@
     init: function (options) {
       var found;
       key = options.key || key;
+      if (key) checkKey();
       host = options.host || host;
       domain = options.domain || domain;
       param = options.param || param;
@@ -126,13 +151,19 @@
     consent: function (word, storage) {
       answer((storage || word || {}).ad_storage || word, word !== 'default');
     },
-    track: function (event, fields) { sales.push({ event: event, fields: fields }); },
+    track: function (event, fields) {
+      checkCall(event, fields);
+      sales.push({ event: event, fields: fields });
+    },
     click_id: function (callback) {
       if (callback) asked.push(callback);
       return consent === 'granted' ? click : undefined;
     }
   };
-  function run(call) { return commands[call[0]] && commands[call[0]](call[1], call[2]); }
+  function run(call) {
+    if (commands[call[0]]) return commands[call[0]](call[1], call[2]);
+    say("ariane('" + call[0] + "', …) is no call. A sale is told by " + CALL);
+  }
   function ariane() {
     var result = run(arguments);
     settle();
@@ -149,6 +180,9 @@
   }]);
   for (var i = 0; i < queue.length; i++) run(queue[i]);
   settle();
+  if (w.setTimeout) w.setTimeout(function () {
+    if (!key && sales.length) say("nothing is sent yet: the script has no data-key, and ariane('init', {key: 'pk_…'}) was not called.");
+  }, 1000);
   if (doc) {
     w.addEventListener('pagehide', leave);
     doc.addEventListener('visibilitychange', function () { if (doc.visibilityState === 'hidden') leave(); });

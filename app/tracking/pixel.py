@@ -5,6 +5,7 @@ Browsers need no preflight for these requests. Origin, Referer and cookies are n
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_plus
@@ -25,7 +26,9 @@ from app.tracking.trusted_proxies import Proxies
 CROSS_ORIGIN: Header = (b"cross-origin-resource-policy", b"cross-origin")
 CORS: list[Header] = [(b"access-control-allow-origin", b"*"), CROSS_ORIGIN]
 
-SCRIPT = (Path(__file__).parent / "a.js").read_bytes()
+_SOURCE = (Path(__file__).parent / "a.js").read_bytes()
+# Comments that have lines of their own and indentation are a sixth of what every page would load.
+SCRIPT = re.sub(rb"\A/\*.*?\*/\n|^ *//[^\n]*\n|^ +", b"", _SOURCE, flags=re.DOTALL | re.MULTILINE)
 COMPRESSED = gzip.compress(SCRIPT, mtime=0)
 _DIGEST = hashlib.sha256(SCRIPT).hexdigest()[:20]
 ETAG = f'"{_DIGEST}"'.encode()
