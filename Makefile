@@ -9,7 +9,7 @@ export HOST PORT ARIANE_DATA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test shops check fix demo bench faults mutants openapi lock
+.PHONY: help run test shops check fix demo bench faults mutants openapi examples lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ faults: .venv/dev.stamp ## the long fault tests: kill -9 and a stopped database,
 
 mutants: .venv/dev.stamp ## changes of the code that no test notices (ROOM=domain, FILES=... or SINCE=HEAD; SAMPLE=150 or all; SEED=1)
 	$(BIN)/python -m tests.mutants $(if $(ROOM),--room $(ROOM)) $(if $(FILES),--files $(FILES)) $(if $(SINCE),--since $(SINCE)) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
+
+examples: .venv/dev.stamp ## play app/api/story.toml against a running service, and write its answers and openapi/openapi.json anew
+	ARIANE_TESTS_WRITE_EXAMPLES=1 $(BIN)/python -m pytest -q tests/api/test_examples.py -k works
+	$(BIN)/ariane openapi > openapi/openapi.json
 
 openapi: .venv/dev.stamp ## write openapi/openapi.json anew
 	$(BIN)/ariane openapi > openapi/openapi.json

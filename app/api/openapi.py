@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,20 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from app.api.auth import Scope
-from app.api.problems import Problem, response_of
-from app.errors import AppError
+from app.api.examples import add_examples
+from app.api.problems import MEDIA_TYPE, Problem, response_of
+from app.errors import AppError, MethodRefused, NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
 
+BYTES = {"type": "string", "format": "binary"}
+TYPED = {
+    "text/csv": {"type": "string"},
+    "application/x-ndjson": {"type": "string"},
+    "application/json": {"type": "object"},
+}
+"""Schemas of the answers that are made without a model, by their media type; of any other they are bytes."""
+
+BY_STATUS = {each.status: each for each in (Unauthorized, NotFound, MethodRefused, TooSlow, TooLarge, Unavailable)}
+"""The problems of the public doors."""
 WORDS = Path(__file__).with_suffix(".toml")
 """The document's words, and what FastAPI cannot know."""
 
@@ -41,6 +53,7 @@ def _document(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         routes=api.routes,
         tags=[{"name": name, "description": text} for name, text in words["tags"].items()],
         license_info=words["license_info"],
+        servers=[{"url": "/", "description": words["server"]}],
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -53,7 +66,12 @@ def _document(api: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
                 for method in route.methods or ():
                     operation = document["paths"][route.path_format][method.lower()]
                     _describe(operation, method, _scopes(route.dependant), shared)
+    for operation in (each for item in doors.values() for each in item.values()):
+        for status, response in operation["responses"].items():
+            if MEDIA_TYPE in response.get("content", {}):
+                response["content"] = response_of(BY_STATUS[int(status)])["content"]
     document["paths"].update(doors)
+    add_examples({each["operationId"]: each for item in document["paths"].values() for each in item.values()})
     return _named_by_title(document)
 
 
@@ -96,7 +114,13 @@ def _describe(operation: dict[str, Any], method: str, scopes: tuple[str, ...], s
     operation["responses"]["500"] = response_of(AppError)
     if method == "POST":
         operation.setdefault("parameters", []).append(shared["idempotency_key"])
-    for response in operation["responses"].values():
+    responses = operation["responses"]
+    if "content" in responses.get("201", {}) and "content" not in responses.get("200", {"content": {}}):
+        responses["200"]["content"] = deepcopy(responses["201"]["content"])
+    for response in responses.values():
+        for kind, content in response.get("content", {}).items():
+            if not content.get("schema"):
+                content["schema"] = TYPED.get(kind, BYTES)
         response.setdefault("headers", {})["X-Request-Id"] = shared["request_id"]
     operation["responses"] = dict(sorted(operation["responses"].items()))
 

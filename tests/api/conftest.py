@@ -1,5 +1,7 @@
 """The API over ASGI, with the real PostgreSQL behind it, and a client per brand."""
 
+import json
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +11,15 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
+from app.api.examples import ANSWERS
 from app.server.app import create_api
 from app.settings import Settings
+from tests.api.story import Story, tell, written
 from tests.cast import Brand
+from tests.served import Served
+
+WRITE_VARIABLE = "ARIANE_TESTS_WRITE_EXAMPLES"
+"""Set by `make examples`: the answers of the story are written into the repository."""
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +79,12 @@ def statements(service: FastAPI) -> Any:
     event.listen(engine, "before_cursor_execute", note)
     yield recorded
     event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture(scope="session")
+def story(whole: Served) -> Story:
+    """A request for every operation, played once over the wire by a brand of its own."""
+    told = tell(whole)
+    if os.environ.get(WRITE_VARIABLE):
+        ANSWERS.write_text(json.dumps(written(told), ensure_ascii=False, indent=1) + "\n", "utf-8")
+    return told

@@ -35,7 +35,7 @@ class NewKey(Given):
     """What makes a key."""
 
     kind: Literal["secret", "publishable"] = "secret"
-    name: Name = Field("", validate_default=False, examples=["shop server"])
+    name: Name = Field(default_factory=str, validate_default=False, examples=["shop server"])
     scopes: Annotated[list[ScopeName], Field(max_length=len(SCOPES))] = Field(
         default=[],
         description="What a secret key may do. `write` includes `read` and `conversions`; `admin` includes all. Default: read, write.",

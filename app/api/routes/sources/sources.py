@@ -98,7 +98,7 @@ class NewSource(Sampled):
     platform: PlatformName = Field(
         description=f"`{MAPPED.name}`: any signed webhook, in our own words or through `settings.preset` or `settings.mapping`."
     )
-    name: Name = Field(default="", validate_default=False, examples=[f"{EXAMPLE.title} France"])
+    name: Name = Field(default_factory=str, validate_default=False, examples=[f"{EXAMPLE.title} France"])
     shop: Word | None = Field(
         default=None,
         description="Where its orders come from. Default: the brand's first shop system is `main`, each further one a shop of its own, called by its"
