@@ -22,6 +22,11 @@ def derive(secret: str, purpose: str) -> bytes:
     return hashlib.blake2b(purpose.encode(), key=hashlib.sha256(secret.encode()).digest(), digest_size=32).digest()
 
 
+def fingerprint(secret: str) -> str:
+    """What tells this key from others and reveals nothing of it, in hexadecimal digits: stored in the database that it belongs to."""
+    return derive(secret, "fingerprint").hex()
+
+
 def seal(secret: str, text: str) -> str:
     """`text` encrypted and authenticated (AES-256-GCM), as URL-safe ASCII; different every time."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM

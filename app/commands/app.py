@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands import brand, deliveries, doctor, files, keys, privacy, quarantine
+from app.commands import brand, deliveries, doctor, files, hosts, keys, privacy, quarantine
 from app.commands import serve as serving
 from app.commands.database import Data, reached
 from app.commands.output import ROOMY_COLUMNS, AsJson, columns, console, print_json
@@ -28,6 +28,7 @@ app.add_typer(brand.app, name="brand", help="Deleting the brand of a key, with e
 app.add_typer(deliveries.app, name="deliveries", help="What shops sent to a running service, and reading it again.")
 app.add_typer(privacy.app, name="privacy", help="What is kept of a person: export it, or erase it; figures stay.")
 app.add_typer(doctor.orders, name="orders", help="Stored orders: on the machine that runs the service, without a key.")
+app.add_typer(hosts.app, name="hosts", help="The machines that share one database, on one of them.")
 app.add_typer(quarantine.app, name="quarantine", help="Lines of this machine's spool that could not be recorded.")
 
 
@@ -136,6 +137,7 @@ def _setting_rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 app.command("doctor")(doctor.doctor)
+app.command("adopt")(hosts.adopt)
 app.command("import")(files.import_file)
 app.command("reconcile")(files.reconcile_file)
 

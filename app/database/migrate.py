@@ -31,6 +31,11 @@ def head() -> str:
     return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 
 
+def is_newer(revision: str) -> bool:
+    """Whether a database at this revision was brought up to date by a newer release. Migrations only add: this release goes on beside it."""
+    return len(revision) == len(head()) and revision.isdigit() and revision > head()
+
+
 async def revision(connection: Connection) -> str | None:
     """The revision that a database is at; None when it is empty."""
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
@@ -50,7 +55,8 @@ def migrate(dsn: str, target: str = "head") -> bool:
 async def _migrate(dsn: str, target: str) -> bool:
     connection = await asyncpg.connect(dsn, timeout=5)
     try:
-        if target == "head" and await revision(connection) == head():
+        at = await revision(connection)
+        if target == "head" and at is not None and (at == head() or is_newer(at)):
             return await _renumber(connection)
         await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
         if target == "head" and await revision(connection) == head():

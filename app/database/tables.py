@@ -524,6 +524,7 @@ redecide = queue_table(
     sa.Column("after", TransactionId),
     # Earliest moment it is looked at (the end of the wait for a click); null: as soon as possible.
     timestamp_column("not_before", nullable=True),
+    timestamp_column("queued_at", server_default=sa.text("now()")),
     sa.Index("ix_redecide_new", "id", postgresql_where=sa.text("after IS NULL")),
 )
 
@@ -580,14 +581,30 @@ job_piece = brand_table(
     sa.Column("content", sa.LargeBinary, nullable=False),
 )
 
-# Until when each host has drained its spool: reports are complete until the earliest of these.
+# Until when each host has drained its spool: reports are complete until the earliest of these. `left_at`: it has stopped, with its spool empty.
 drain_state = sa.Table(
     "drain_state",
     metadata,
     text_column("host", primary_key=True),
     timestamp_column("drained_until"),
     timestamp_column("updated_at"),
+    timestamp_column("left_at", nullable=True),
+)
+
+# One row. All hosts need the secret key with this fingerprint (secret.py).
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column(
+        "singleton",
+        sa.Boolean,
+        sa.CheckConstraint("singleton", name="singleton"),
+        primary_key=True,
+        server_default=sa.text("true"),
+    ),
+    text_column("key_fingerprint"),
+    timestamp_column("recorded_at"),
 )
 
 LOOKUPS = frozenset({host, route, api_key, source})
-LOCALS = frozenset({redecide, unique_pending, drain_state, job, job_line, job_piece})
+LOCALS = frozenset({redecide, unique_pending, drain_state, installation, job, job_line, job_piece})

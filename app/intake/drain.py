@@ -22,7 +22,7 @@ from app.database.transactions import Connection
 from app.intake.clicks.calendar import Calendar
 from app.intake.clicks.recording import ReadClicks, read_clicks, record_clicks, record_misses
 from app.spool.quarantine import quarantine
-from app.spool.reader import claim, oldest_waiting, sweep
+from app.spool.reader import claim, has_segments, oldest_waiting, sweep
 from app.spool.records import ClickLine, Line, MissLine, decode, encode
 from app.spool.writer import Kind
 
@@ -164,8 +164,9 @@ class ClickRecorder:
 
 NOTE_PROGRESS = """
 INSERT INTO drain_state (host, drained_until, updated_at) VALUES ($1, $2, $3)
-ON CONFLICT (host) DO UPDATE SET drained_until = excluded.drained_until, updated_at = excluded.updated_at
+ON CONFLICT (host) DO UPDATE SET drained_until = excluded.drained_until, updated_at = excluded.updated_at, left_at = NULL
 """
+SIGN_OFF = "UPDATE drain_state SET left_at = $2 WHERE host = $1"
 
 
 def spool_name(directory: Path) -> str:
@@ -181,13 +182,29 @@ def spool_name(directory: Path) -> str:
         return path.read_text().strip()
 
 
+def drained_until(directory: Path, now: datetime) -> datetime:
+    """The time of the oldest line that is not drained, or a moment ago."""
+    waiting = oldest_waiting(directory)
+    return now - CLAIM_MARGIN if waiting is None else min(waiting, now)
+
+
 async def note_progress(pool: asyncpg.Pool, directory: Path) -> datetime:
     """Store in `drain_state` the time up to which this host's lines are in the database, and return it. Lines in open segments count as not drained."""
     now = clock.now()
     sweep(directory)
-    waiting = oldest_waiting(directory)
-    until = now - CLAIM_MARGIN if waiting is None else min(waiting, now)
+    until = drained_until(directory, now)
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL synchronous_commit = off")  # renewed every second
         await connection.execute(NOTE_PROGRESS, spool_name(directory), until, now)
     return until
+
+
+async def sign_off(pool: asyncpg.Pool, directory: Path) -> bool:
+    """Note that this host has stopped, so that it holds back no report; True when its spool is empty, else nothing is noted.
+
+    Call it after `note_progress`. A door that is still open has a segment, so a host whose web workers go on does not sign off.
+    """
+    if has_segments(directory):
+        return False
+    await pool.execute(SIGN_OFF, spool_name(directory), clock.now())
+    return True

@@ -18,12 +18,12 @@ from app.intake.deliveries.recording import NOBODY
 from app.settings import Settings
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
-LOST_HOST_AFTER = timedelta(days=30)
-"""Silence after which a spool no longer holds back `complete_until`: its machine is gone."""
+LEFT_HOSTS_KEPT = timedelta(days=30)
+"""How long a host that stopped in order is listed. One that did not holds back `complete_until` until it is forgotten or its spool adopted."""
 
 FORGET_ANSWERS = "DELETE FROM idempotency WHERE brand_id = $1 AND created_at < $2"
 FORGET_VISITS = "DELETE FROM visit WHERE brand_id = $1 AND day < $2"
-FORGET_HOSTS = "DELETE FROM drain_state WHERE updated_at < $1"
+FORGET_HOSTS = "DELETE FROM drain_state WHERE left_at < $1"
 
 # Every brand has a key, so this lists all brands without a query to every machine.
 BRANDS = "SELECT DISTINCT brand_id FROM api_key ORDER BY brand_id"
@@ -47,7 +47,7 @@ async def keep_house(pool: asyncpg.Pool, settings: Settings) -> bool:
     clicks_before = now - timedelta(days=settings.click_retention_days)
     async with pool.acquire() as connection:
         await drop_partitions(connection, before=clicks_before)
-        await connection.execute(FORGET_HOSTS, now - LOST_HOST_AFTER)
+        await connection.execute(FORGET_HOSTS, now - LEFT_HOSTS_KEPT)
         brand_ids = [row["brand_id"] for row in await connection.fetch(BRANDS)]
         for brand_id in brand_ids:
             await connection.execute(FORGET_ANSWERS, brand_id, now - IDEMPOTENCY_KEPT)

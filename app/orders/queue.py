@@ -7,9 +7,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from app import clock
 from app.database.transactions import Connection
 
-APPEND = "INSERT INTO redecide (brand_id, conversion_id, after) SELECT $1, unnest($2::uuid[]), $3::text::xid8"
+APPEND = """
+INSERT INTO redecide (brand_id, conversion_id, after, queued_at) SELECT $1, unnest($2::uuid[]), $3::text::xid8, $4
+"""
 NAMING = "SELECT DISTINCT conversion_id FROM order_touch WHERE brand_id = $1 AND touch = ANY($2::text[])"
 """Finds the orders that name any of these touches."""
 NAMING_VISITORS = """
@@ -34,7 +37,7 @@ async def enqueue(
 ) -> None:
     """Appends these orders. They are due once every transaction that runs beside this one has ended; at_once: as soon as this one has."""
     if conversion_ids:
-        await connection.execute(APPEND, brand_id, sorted(conversion_ids), "0" if at_once else None)
+        await connection.execute(APPEND, brand_id, sorted(conversion_ids), "0" if at_once else None, clock.now())
 
 
 async def enqueue_later(connection: Connection, brand_id: UUID, not_before: Mapping[UUID, datetime]) -> None:

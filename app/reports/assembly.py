@@ -60,15 +60,30 @@ class Unsigned:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """The whole report, its rows in the order they are shown.
+class Waiting:
+    """Something that is not counted yet. what: `host` (its spool), `visitors`, `deliveries` or `orders` (to be decided again)."""
 
-    complete_until: every click and order received before it is counted; None while nothing has been drained yet.
-    """
+    since: datetime
+    what: str
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """until: every click and order received before it is counted; None while nothing has been drained yet. held_back_by: what keeps it from being newer,
+    when it lags."""
+
+    until: datetime | None
+    held_back_by: Waiting | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The whole report, its rows in the order they are shown."""
 
     question: Question
     as_of: datetime
-    complete_until: datetime | None
+    completeness: Completeness
     rows: tuple[Row, ...]
     totals: Figures
     unattributed: Figures
@@ -86,7 +101,7 @@ def assemble(
     names: Mapping[str, Mapping[UUID | None, Named]],
     *,
     as_of: datetime,
-    complete_until: datetime | None,
+    completeness: Completeness,
 ) -> Summary:
     """The report. `clicks` are by row when the groups split clicks, else under the empty key; empty when the filters exclude clicks."""
     counted: Tallies = {}
@@ -112,7 +127,7 @@ def assemble(
     return Summary(
         question=question,
         as_of=as_of,
-        complete_until=complete_until,
+        completeness=completeness,
         rows=tuple(rows),
         totals=compute(all_totals),
         unattributed=compute(_facts(orders.rest), ORDER_METRICS),

@@ -12,11 +12,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database.tables import brand, delivery, drain_state, unique_pending
+from app.database.tables import brand, delivery, drain_state, redecide, unique_pending
 from app.domain.ids import minted_at
 from app.domain.periods import read_zone
 from app.errors import Invalid
-from app.reports.assembly import Summary, assemble
+from app.reports.assembly import Completeness, Summary, Waiting, assemble
 from app.reports.clicks import count_clicks
 from app.reports.money import Sums, count_costs, count_orders
 from app.reports.names import find_names
@@ -28,6 +28,8 @@ TIMEOUT_MS = 10_000
 MODEL = "policy"
 """Credits as each order's own policy gives them."""
 CANCELED = "57014"
+HELD_BACK_AFTER = timedelta(seconds=10)
+"""Age of `complete_until` from which a report says what holds it back; a second or two is the ordinary way of a click."""
 
 
 @asynccontextmanager
@@ -80,16 +82,25 @@ async def summarise(
     keys = {*orders.rows, *clicks, *costs.rows} - {()}
     check_rows(len(keys))
     names = await find_names(connection, brand_id, question, keys)
-    until = await complete_until(connection, brand_id, as_of)
+    completeness = await find_completeness(connection, brand_id, as_of)
     # Thousands of rows take a second; in a thread, this process goes on redirecting meanwhile.
-    return await asyncio.to_thread(assemble, question, clicks, orders, costs, names, as_of=as_of, complete_until=until)
+    return await asyncio.to_thread(
+        assemble, question, clicks, orders, costs, names, as_of=as_of, completeness=completeness
+    )
 
 
-async def complete_until(connection: AsyncConnection, brand_id: UUID, as_of: datetime) -> datetime | None:
-    """The oldest moment at which something may still be missing: undrained lines, uncounted visitors, unrecorded deliveries."""
-    drained = await connection.scalar(select(func.min(drain_state.c.drained_until)))
-    if drained is None:
-        return None
+async def find_completeness(connection: AsyncConnection, brand_id: UUID, as_of: datetime) -> Completeness:
+    """Until when everything is counted: the oldest of undrained lines, uncounted visitors, unrecorded deliveries and orders to be decided again."""
+    hosts = (
+        await connection.execute(select(drain_state.c.host, drain_state.c.drained_until, drain_state.c.left_at))
+    ).all()
+    if not hosts:
+        return Completeness(None, None)
+    here = [host for host in hosts if host.left_at is None]
+    # With every host stopped nothing is known of what came after the last one.
+    waiting = [Waiting(host.drained_until, "host", host.host) for host in here] or [
+        Waiting(max(host.left_at for host in hosts), "host", None)
+    ]
     click_id = await connection.scalar(
         select(func.unnest(unique_pending.c.click_ids).label("click_id"))
         .where(unique_pending.c.brand_id == brand_id)
@@ -102,5 +113,18 @@ async def complete_until(connection: AsyncConnection, brand_id: UUID, as_of: dat
         .order_by(delivery.c.id)
         .limit(1)
     )
-    moments: list[datetime] = [as_of, drained, received_at or as_of, minted_at(click_id) if click_id else as_of]
-    return min(moments)
+    due_at = func.coalesce(redecide.c.not_before, redecide.c.queued_at)
+    queued_at = await connection.scalar(
+        select(func.min(due_at)).where(redecide.c.brand_id == brand_id, due_at <= as_of)
+    )
+    for at, what in (
+        (click_id and minted_at(click_id), "visitors"),
+        (received_at, "deliveries"),
+        (queued_at, "orders"),
+    ):
+        if at:
+            waiting.append(Waiting(at, what))
+    oldest = min(waiting, key=lambda each: each.since)
+    if oldest.since >= as_of:
+        return Completeness(as_of, None)
+    return Completeness(oldest.since, oldest if as_of - oldest.since > HELD_BACK_AFTER else None)

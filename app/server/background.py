@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import asyncpg
 import uvloop
@@ -32,7 +33,7 @@ from app.domain import browsers
 from app.intake.clicks.analyze import refresh_statistics
 from app.intake.clicks.uniques import count_uniques
 from app.intake.deliveries.recording import record_deliveries
-from app.intake.drain import ClickRecorder, drain, note_progress
+from app.intake.drain import ClickRecorder, drain, note_progress, sign_off
 from app.intake.housekeeping import keep_house
 from app.jobs.blotting import queue_blotting
 from app.jobs.influencer_keys import fill_influencer_keys
@@ -41,7 +42,9 @@ from app.jobs.run import run_next, sweep_jobs
 from app.orders.redecide import redecide
 from app.orders.statuses import lock_due
 from app.secret import load_secret
+from app.server.checked import note_checked
 from app.server.priority import Backends, lower_priority
+from app.server.start_checks import StartRefused, check_key, refuse
 from app.settings import Settings, SettingsError, read_settings
 
 CONNECTIONS = 13
@@ -117,6 +120,8 @@ class BackgroundProcess:
         self.stopping = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once the schema and the months' partitions exist."""
+        self.refused: StartRefused | None = None
+        """Why this host must not serve from its database."""
         self.clicks = ClickRecorder(
             pool, chunk_rows=settings.drain_chunk_rows, retention_days=settings.click_retention_days
         )
@@ -180,6 +185,7 @@ class BackgroundProcess:
                     while await redecide(self.pool):
                         pass
                     await note_progress(self.pool, self.spool)
+                    await sign_off(self.pool, self.spool)
         except TimeoutError:
             log.info("stopped before everything was drained; the rest follows at the next start")
         except DRIVER_ERRORS as error:
@@ -204,6 +210,10 @@ class BackgroundProcess:
                 if await asyncio.to_thread(migrate, self.settings.database_url):
                     log.info("the database was brought up to date")
                 await self._ensure_partitions()
+                await self._check_key()
+            except StartRefused as error:
+                self.refused = error
+                self.stopping.set()
             except Exception as error:
                 self.outage.note(error)
                 await self._pause(pause_s)
@@ -212,6 +222,12 @@ class BackgroundProcess:
                 self.outage.over()
                 self.ready.set()
                 return
+
+    async def _check_key(self) -> None:
+        async with self.pool.acquire() as connection:
+            await check_key(cast(asyncpg.Connection, connection), self.settings, self.secret)
+        with suppress(OSError):  # a full disk; the next start checks again
+            note_checked(self.settings, self.secret)
 
     async def _drain_clicks(self) -> int:
         retention = timedelta(days=self.settings.click_retention_days)
@@ -305,6 +321,8 @@ async def work(settings: Settings, *, embedded: bool = False) -> None:
         lowering.cancel()
         pool.terminate()
         log.info("ended after %.1f s", clock.monotonic_s() - began_s)
+    if worker.refused is not None:
+        refuse(worker.refused)
     logging.shutdown()
     # Python would wait for a thread that migrates or loads. A migration is a transaction: it starts again next time.
     os._exit(0)

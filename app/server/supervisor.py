@@ -13,16 +13,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
 
 import msgspec
 
 from app.clock import monotonic_s
-from app.database.embedded import MAX_CONNECTIONS, AlreadyRunning, Cluster, StillLeaving
+from app.database.embedded import MAX_CONNECTIONS, AlreadyRunning, Cluster, PostgresError, StillLeaving
 from app.process import child_setup
 from app.secret import load_secret
+from app.server.checked import REFUSED, was_checked
 from app.settings import Settings, child_environment
 
 BACKLOG = 2_048
@@ -36,6 +37,7 @@ DOORS_FIRST_S = 0.25
 WEB_STOP_S = 10.0
 BACKGROUND_STOP_S = 5.0
 COMMAND_WAIT_S = 10.0
+CHECK_TIMEOUT_S = 15.0
 WORKER_CONNECTIONS = 8
 """Connections of a web worker beside `database_pool`: for its directory, keys and reports."""
 OTHER_CONNECTIONS = 30
@@ -73,10 +75,12 @@ class Child:
             self.due_s = None
 
     def notice_end(self) -> None:
-        """If the process has ended, report it and schedule the next start."""
+        """If the process has ended, report it and schedule the next start. Raises ServeError when it said why nothing may start."""
         if self.process is None or self.process.poll() is None:
             return
         code, self.process = self.process.returncode, None
+        if code == REFUSED:
+            raise ServeError("it does not start, for the reason above")
         if not self.restart:
             return
         lived_s = monotonic_s() - self._started_s
@@ -237,10 +241,32 @@ class Parent:
         if self.cluster is not None and self.cluster.place != self.cluster.home:
             say(f"the embedded database is in {self.cluster.place}, because `nobody` cannot reach the data directory")
         try:
+            self._check_start()
             self._supervise()
             say("stopping")
         finally:
             self._stop()
+
+    def _check_start(self) -> None:
+        """Let nothing start before the database was checked, where this host has not served from it with this key. Raises ServeError.
+
+        The embedded database is new, or of a release that stored no key, where there is no mark at all: the background process sees to that.
+        """
+        checked = was_checked(self.settings, self.settings.secret_key)
+        if checked or (checked is None and self.cluster is not None):
+            return
+        if self.cluster is not None:
+            self.database[0].start_if_due()
+            with suppress(PostgresError):  # it is then started and reported as always
+                self.cluster.wait_ready()
+        check = self._python("app.server.start_checks")
+        try:
+            code = check.wait(CHECK_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            check.kill()
+            code = check.wait()
+        if code == REFUSED:
+            raise ServeError("it does not start, for the reason above")
 
     def _supervise(self) -> None:
         """Start children that are due, sleep, and notice those that ended, until a signal to stop arrives."""

@@ -99,6 +99,11 @@ def oldest_waiting(directory: Path) -> datetime | None:
     return min(found, default=None)
 
 
+def has_segments(directory: Path) -> bool:
+    """Whether anything waits to be drained or is open to be written."""
+    return any(_segments(directory, kind) for kind in ("clicks", "orders"))
+
+
 def sweep(directory: Path) -> None:
     """Remove hidden, empty segments of processes that died while creating them, and recycled segments unused for as long."""
     recycling.remove(directory, unused_s=ABANDONED_AFTER_S)

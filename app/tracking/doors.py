@@ -162,9 +162,12 @@ class Doors:
         return json_answer(200, {"status": "ok"})
 
     async def _readiness(self, scope: Scope, receive: Receive) -> Answer:
-        """Whether requests should be sent here. A database outage after the first load does not matter: redirects and webhooks go on."""
+        """Whether requests of every kind should be sent here, the API's too.
+
+        A database outage after the first load does not matter: redirects and webhooks go on.
+        """
         spool = self.clicks.writable and self.orders.writable
-        ready = self.directory.ready and spool and not self.stopping
+        ready = self.directory.ready and spool and self.api is not None and not self.stopping
         content = {
             "ready": ready,
             "directory": "loaded" if self.directory.ready else "loading",

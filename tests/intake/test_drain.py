@@ -18,7 +18,7 @@ from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
 from app.intake.clicks import recording as clicks_module
 from app.intake.clicks.calendar import Calendar, local_day
-from app.intake.clicks.uniques import count_change, count_uniques
+from app.intake.clicks.uniques import ADVISORY_LOCK, LOCK_BRANDS, count_change, count_uniques
 from app.intake.drain import ClickRecorder, drain, note_progress, record_or_refuse
 from app.spool.reader import claim
 from app.spool.records import ClickLine, Line, MissLine, decode, encode
@@ -333,6 +333,24 @@ async def test_uniques_are_the_first_click_of_a_visitor_link_and_day(
     uniques = {link: row[5] for (_, link), row in (await counts(own, alice)).items()}
     assert uniques == {link_id: 2, other_link: 1}
     assert sum(row[5] for row in (await counts(own, charlie)).values()) == 1
+
+
+async def test_a_brand_that_another_process_counts_holds_up_no_other(
+    own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
+) -> None:
+    alice, charlie = pair
+    while await count_uniques(own, Calendar()):  # what other tests left
+        pass
+    write(tmp_path, [click(each, random_ids.new_id(), visitor=1) for each in (alice, charlie)])
+    await drain(tmp_path, "clicks", recorder(own))
+    async with own.acquire() as elsewhere, elsewhere.transaction():
+        [locked] = await elsewhere.fetch(LOCK_BRANDS, ADVISORY_LOCK, [alice.id])
+        assert locked["locked"]
+        assert [await count_uniques(own, Calendar()) for _ in range(2)] == [1, 0]
+        assert await own.fetchval("SELECT sum(unique_clicks) FROM click_day WHERE brand_id = $1", charlie.id) == 1
+        assert await own.fetchval("SELECT sum(unique_clicks) FROM click_day WHERE brand_id = $1", alice.id) == 0
+    assert await count_uniques(own, Calendar()) == 1
+    assert await own.fetchval("SELECT sum(unique_clicks) FROM click_day WHERE brand_id = $1", alice.id) == 1
 
 
 async def test_uniques_that_arrive_out_of_order_end_on_the_day_of_the_first(

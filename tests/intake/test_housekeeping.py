@@ -37,7 +37,7 @@ async def test_what_is_past_its_time_is_removed_and_the_rest_stays(
                 (now - timedelta(days=days)).date(),
             )
     for host, days in (("here", 0), ("gone", 31)):
-        await pool.execute("INSERT INTO drain_state VALUES ($1, $2, $2)", host, now - timedelta(days=days))
+        await pool.execute("INSERT INTO drain_state VALUES ($1, $2, $2, $2)", host, now - timedelta(days=days))
     await keep_house(pool, settings)
     for brand in (alice, charlie):
         assert await pool.fetchval("SELECT array_agg(key) FROM idempotency WHERE brand_id = $1", brand.id) == ["1 h"]

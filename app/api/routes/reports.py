@@ -255,12 +255,24 @@ class UnsignedAmounts(BaseModel):
     net_minor: int = Field(description="Less refunds, as `net_minor` of the totals.")
 
 
+class HeldBack(BaseModel):
+    """What is not counted yet, the oldest of it."""
+
+    what: Literal["host", "visitors", "deliveries", "orders"] = Field(
+        description="The spool of a machine, visitors of recorded clicks, messages of shops, or orders to be decided again."
+    )
+    host: str | None = Field(description="The machine, as `ariane hosts list` names it; null for the rest.")
+
+
 class SummaryReport(BaseModel):
     """A report. rows + unsplit = totals, and totals + unattributed = all_orders, to the minor unit."""
 
     as_of: Moment
     complete_until: Moment | None = Field(
         description="Everything received before is counted; null while nothing was drained yet."
+    )
+    held_back_by: HeldBack | None = Field(
+        description="What keeps `complete_until` from being newer, when it lies more than 10 s back; else null."
     )
     since: Moment = Field(alias="from")
     to: Moment
@@ -441,13 +453,15 @@ def _range(period: Period) -> dict[str, str]:
 
 
 def _shown(summary: Summary) -> dict[str, Any]:
-    question = summary.question
+    question, completeness = summary.question, summary.completeness
+    held = completeness.held_back_by
     filters = asdict(question.filters)
     for name, table in FILTERED.items():
         filters[name] = [ids.show(table.name, each) for each in filters[name]]
     return {
         "as_of": rfc3339(summary.as_of),
-        "complete_until": None if summary.complete_until is None else rfc3339(summary.complete_until),
+        "complete_until": None if completeness.until is None else rfc3339(completeness.until),
+        "held_back_by": held and {"what": held.what, "host": held.host},
         **_range(question.period),
         "currency": question.currency,
         "model": MODEL,

@@ -16,11 +16,16 @@ from app.domain.ids import unix_ms
 from app.intake.clicks.calendar import Calendar, local_day
 
 ADVISORY_LOCK = 0x6172_0002
+"""First half of the lock of a brand; the second is a hash of its id."""
 CHUNKS_PER_PASS = 50
 
+OLDEST_PENDING = "SELECT id, brand_id FROM unique_pending WHERE brand_id <> ALL ($2::uuid[]) ORDER BY id LIMIT $1"
+# Two brands whose hashes are equal share a lock, which only makes one wait for the other.
+LOCK_BRANDS = """
+SELECT brand_id, pg_try_advisory_xact_lock($1, hashtext(brand_id::text)) AS locked FROM unnest($2::uuid[]) AS brand_id
+"""
 TAKE_PENDING = """
-DELETE FROM unique_pending WHERE id = ANY (ARRAY (SELECT id FROM unique_pending ORDER BY id LIMIT $1))
-RETURNING brand_id, click_ids, link_ids, visitors
+DELETE FROM unique_pending WHERE id = ANY ($1::bigint[]) AND brand_id = ANY ($2::uuid[]) RETURNING brand_id, click_ids, link_ids, visitors
 """
 FIND_VISITS = """
 SELECT v.day, v.link_id, v.visitor, v.first_click_id FROM unnest($2::date[], $3::uuid[], $4::int8[]) AS k (day, link_id, visitor)
@@ -68,14 +73,12 @@ def count_change(
 
 
 async def count_uniques(pool: asyncpg.Pool, calendar: Calendar) -> int:
-    """Count the visits of up to 50 drained chunks; returns how many chunks, 0 when there are none or another process is counting.
+    """Count the visits of up to 50 drained chunks; returns how many chunks, 0 when there are none or other processes are counting their brands.
 
-    A lock allows one process over the whole database: two that store the same visit would both count it.
+    A lock allows one process per brand: two that store the same visit would both count it.
     """
     async with pool.acquire() as connection, connection.transaction():
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", ADVISORY_LOCK):
-            return 0
-        rows = await connection.fetch(TAKE_PENDING, CHUNKS_PER_PASS)
+        rows = await _take_chunks(connection)
         brands: dict[UUID, dict[Visit, UUID]] = {}
         for row in rows:
             firsts = brands.setdefault(row["brand_id"], {})
@@ -86,6 +89,21 @@ async def count_uniques(pool: asyncpg.Pool, calendar: Calendar) -> int:
         for brand_id in sorted(brands):
             await _count_brand(connection, brand_id, brands[brand_id], calendar)
         return len(rows)
+
+
+async def _take_chunks(connection: Connection) -> list[asyncpg.Record]:
+    """The oldest chunks of brands that no other process is counting, which are locked for this transaction."""
+    busy: list[UUID] = []
+    while waiting := await connection.fetch(OLDEST_PENDING, CHUNKS_PER_PASS, busy):
+        brand_ids = sorted({row["brand_id"] for row in waiting})
+        locked = [
+            row["brand_id"] for row in await connection.fetch(LOCK_BRANDS, ADVISORY_LOCK, brand_ids) if row["locked"]
+        ]
+        if locked:
+            # Another process may have taken some of them before the lock was had: only what is deleted here is ours.
+            return list(await connection.fetch(TAKE_PENDING, [row["id"] for row in waiting], locked))
+        busy += brand_ids
+    return []
 
 
 async def _count_brand(connection: Connection, brand_id: UUID, clicks: dict[Visit, UUID], calendar: Calendar) -> None:
