@@ -15,6 +15,7 @@ SHARED = {
     "tests/browser/test_script.py": "browser",
     "tests/browser/test_shopify.py": "browser",
     "tests/api/test_examples.py": "whole",
+    "tests/api/test_tenants_and_scopes.py": "whole",
     "tests/faults/test_jobs.py": "whole",
     "tests/commands/test_deliveries.py": "whole",
     "tests/commands/test_keys.py": "whole",
