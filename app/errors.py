@@ -115,6 +115,10 @@ class MethodRefused(AppError, status=405, code="method_not_allowed"):
     """The path exists, the method is not offered there."""
 
 
+class Gone(AppError, status=410, code="gone"):
+    """It was here, and is no longer."""
+
+
 class TooSlow(AppError, status=408, code="body_too_slow", retryable=True):
     """The sender stopped in the middle."""
 

@@ -180,13 +180,16 @@ class RequestMiddleware:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        started = False
+        started, head = False, scope["method"] == "HEAD"
+        scope = _as_routed(scope)
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            elif head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -200,6 +203,19 @@ class RequestMiddleware:
                 AppError("something went wrong on our side; the log has the details under this request id"),
             )
             await response(scope, receive, send_with_id)
+
+
+def _as_routed(scope: Scope) -> Scope:
+    """The request as the routes know it: HEAD as the GET that it stands for, and without a slash at the end of its path.
+
+    A redirect would do for neither: clients follow one without their body, their method or their key.
+    """
+    path: str = scope["path"]
+    if scope["method"] != "HEAD" and not path.endswith("/"):
+        return scope
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    plain = {"path": path.rstrip("/") or "/", "raw_path": (scope.get("raw_path") or b"").rstrip(b"/") or b"/"}
+    return {**scope, "method": method, **plain}
 
 
 def _request_id(scope: Scope) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from app.database.errors import UNREACHABLE, is_passing
 from app.domain.ids import PREFIXES
@@ -351,9 +352,23 @@ async def _answer(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         return _render_validation(request, error)
     if isinstance(error, HTTPException):
-        return render(request, _framework_error(request, error), headers=error.headers)
+        if error.status_code != MethodRefused.status:
+            return render(request, _framework_error(request, error), headers=error.headers)
+        allow = {"Allow": ", ".join(_methods_at(request))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        return render(request, _framework_error(request, error), headers=allow)
     assert isinstance(error, AppError)
     return render(request, error)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """The methods of every route at a request's path: Starlette names those of the first alone."""
+    found = {"OPTIONS"}
+    for route in request.app.state.every_route:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 def _render_validation(request: Request, error: RequestValidationError) -> Response:
@@ -383,7 +398,11 @@ def _framework_error(request: Request, error: HTTPException) -> AppError:
     return problem
 
 
-def add_handlers(api: FastAPI) -> None:
-    """Make every error of `api` a problem, except what nobody caught: RequestMiddleware (app/api/http.py) does that."""
+def add_handlers(api: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Make every error of `api` a problem, except what nobody caught: RequestMiddleware (app/api/http.py) does that.
+
+    routes: all there are. FastAPI keeps those of a router to itself.
+    """
+    api.state.every_route = routes
     for kind in (AppError, RequestValidationError, HTTPException):
         api.add_exception_handler(kind, _answer)

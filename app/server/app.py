@@ -62,7 +62,7 @@ def create_api(settings: Settings) -> "FastAPI":
     api_routers = routers()
     for router in api_routers:
         api.include_router(router)
-    add_handlers(api)
+    add_handlers(api, [*api.routes, *(route for router in api_routers for route in router.routes)])
     add_openapi(api, api_routers)
     add_docs(api)
     api.add_middleware(RequestMiddleware)

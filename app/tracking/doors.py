@@ -21,7 +21,18 @@ from app.spool.writer import Spool, measure
 from app.tracking.hooks import Hooks
 from app.tracking.pixel import Pixels, answer_script
 from app.tracking.redirect import NOT_FOUND, REDIRECT_HEADERS, Redirects, host_name
-from app.tracking.responses import NO_STORE, Answer, Receive, Scope, Send, json_answer, method_refused, page, problem
+from app.tracking.responses import (
+    NO_STORE,
+    Answer,
+    Receive,
+    Scope,
+    Send,
+    as_problem,
+    json_answer,
+    method_refused,
+    page,
+    problem,
+)
 from app.tracking.trusted_proxies import Proxies
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
@@ -30,6 +41,7 @@ Door = Callable[[Scope, Receive], Awaitable[Answer]]
 API = frozenset({"v1", "docs", "openapi.json", "dashboard", "me"})
 """First path segments of what the API answers."""
 
+READING = ("GET", "HEAD")
 FRONT = page(
     200,
     "Ariane",
@@ -38,6 +50,15 @@ FRONT = page(
 """The front page; it reveals no more than the public /docs."""
 
 log = logging.getLogger("ariane.doors")
+
+
+def _read_only(door: Door) -> Door:
+    """The door for GET and HEAD; any other method is refused."""
+
+    async def answer(scope: Scope, receive: Receive) -> Answer:
+        return await door(scope, receive) if scope["method"] in READING else method_refused(scope, *READING)
+
+    return answer
 
 
 class Doors:
@@ -69,18 +90,18 @@ class Doors:
         hooks = Hooks(self.directory, self.orders, self._counts, settings, secret)
         # By the first path segment. These names are reserved: no slug may be one of them (app/domain/slugs.py).
         self._doors: dict[str, Door] = {
-            "": self._front,
-            "healthz": self._health,
-            "readyz": self._readiness,
-            "metrics": self._metrics,
+            "": _read_only(self._front),
+            "healthz": _read_only(self._health),
+            "readyz": _read_only(self._readiness),
+            "metrics": _read_only(self._metrics),
             "p.gif": pixels.answer_pixel,
             "e": pixels.answer_beacon,
             "a.js": answer_script,
             "in": hooks.answer,
             **dict.fromkeys(API, self._starting),
-            "robots.txt": self._not_found,
-            "favicon.ico": self._not_found,
-            ".well-known": self._not_found,
+            "robots.txt": _read_only(self._not_found),
+            "favicon.ico": _read_only(self._not_found),
+            ".well-known": _read_only(self._not_found),
         }
         self._warm_up: asyncio.Task[object] | None = None
 
@@ -125,7 +146,7 @@ class Doors:
             log.exception("%s %s failed", scope["method"], scope["path"])
             answer = problem(scope["path"], AppError("something went wrong on our side; the log has the details"))
         if answer is not None:
-            await answer.send(send)
+            await (as_problem(scope, answer) if answer.status >= 400 else answer).send(send)
 
     async def _answer(self, scope: Scope, receive: Receive, slug: str, rest: str) -> Answer | None:
         """The answer of the door in charge; None when the sender has hung up."""
@@ -181,8 +202,6 @@ class Doors:
 
     async def _metrics(self, scope: Scope, receive: Receive) -> Answer:
         """The counters of all processes of this data directory, in Prometheus' text format."""
-        if scope["method"] not in ("GET", "HEAD"):
-            return method_refused(scope, "GET", "HEAD")
         writable = self.clicks.writable and self.orders.writable
         gauges = {
             "ariane_spool_writable": ("1 when clicks and orders can be recorded.", float(writable)),

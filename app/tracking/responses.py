@@ -11,7 +11,7 @@ import msgspec
 
 from app import random_ids
 from app.domain import ids
-from app.errors import AppError, MethodRefused, TooLarge, TooSlow, Unauthorized
+from app.errors import AppError, Gone, MethodRefused, NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -85,6 +85,27 @@ def page(status: int, title: str, text: str, *more: Header) -> Answer:
     security = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
     headers = [(b"content-type", b"text/html; charset=utf-8"), NO_STORE, NOINDEX, NOSNIFF, security, *more]
     return Answer(status, body, headers)
+
+
+PROBLEMS: dict[int, AppError] = {
+    404: NotFound("no link of this name is here", code="no_such_path"),
+    410: Gone("this link is no longer active"),
+    503: Unavailable("it cannot be looked up at the moment", code="unavailable"),
+}
+"""What the pages for people say, by their status, in the words of the API."""
+
+
+def as_problem(scope: Scope, answer: Answer) -> Answer:
+    """The answer, or the problem in place of a page for people where the request asks for JSON: a browser always names HTML, too."""
+    accept = next((value for name, value in scope["headers"] if name == b"accept"), b"").lower()
+    error = PROBLEMS.get(answer.status)
+    if error is None or b"json" not in accept or b"text/html" in accept or not _is_page(answer):
+        return answer
+    return problem(scope["path"], error, NOINDEX)
+
+
+def _is_page(answer: Answer) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/html") for name, value in answer.headers)
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:

@@ -72,9 +72,56 @@ async def test_who_opens_the_address_in_a_browser_is_shown_the_docs_and_a_follow
         for host in (hers, his, f"{hers.upper()}:8443"):
             follower = await ask(doors, "GET", "/", headers=[("Host", host)])
             assert (follower.status, follower.body) == (404, unknown.body), host
-        for method, target in (("POST", "/"), ("GET", "//"), ("GET", "//docs")):
-            assert (await ask(doors, method, target)).status == 404, (method, target)
+        for target in ("//", "//docs"):
+            assert (await ask(doors, "GET", target)).status == 404, target
         await relay.cut()
+
+
+async def test_every_door_refuses_what_it_does_not_offer_and_says_what_it_does(dsn: str, tmp_path: Path) -> None:
+    reading = "GET, HEAD"
+    offered = {
+        **dict.fromkeys(("", "healthz", "readyz", "metrics", "p.gif", "a.js", "robots.txt", "favicon.ico"), reading)
+    }
+    offered |= {"e": "POST, OPTIONS", fresh_slug(): reading}
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        for name, allow in offered.items():
+            for method in ("TRACE", "PUT"):
+                answer = await ask(doors, method, f"/{name}")
+                assert (answer.status, answer.headers["allow"]) == (405, allow), (method, name)
+        for method in ("TRACE", "PUT"):
+            assert (await ask(doors, method, "/in/nowhere")).status in (404, 405)
+
+
+async def test_a_dead_link_is_a_page_for_a_browser_and_a_problem_for_who_asks_for_json(
+    pool: asyncpg.Pool, alice: Brand, dsn: str, tmp_path: Path
+) -> None:
+    gone = fresh_slug()
+    await write_route(pool, alice, gone, disabled=True)
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        for path, status in (
+            (f"/{fresh_slug()}", 404),
+            ("/nothing/at/all", 404),
+            ("/.well-known/x", 404),
+            (f"/{gone}", 410),
+        ):
+            for accept in ("application/json", "application/problem+json, application/json;q=0.9"):
+                told = await ask(doors, "GET", path, headers=[("Accept", accept)])
+                assert (told.status, told.headers["content-type"]) == (status, "application/problem+json"), path
+                assert json.loads(told.body)["status"] == status
+            for accept in (browser, "*/*", "text/html, application/json"):
+                page = await ask(doors, "GET", path, headers=[("Accept", accept)])
+                assert (page.status, page.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
+
+
+async def test_a_slash_at_the_end_leads_to_the_same_door(
+    pool: asyncpg.Pool, alice: Brand, dsn: str, tmp_path: Path
+) -> None:
+    slug = fresh_slug()
+    await write_route(pool, alice, slug)
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        for name, status in ((slug, 302), ("healthz", 200), ("p.gif", 200), ("a.js", 200), ("metrics", 200)):
+            assert (await ask(doors, "GET", f"/{name}/")).status == status, name
 
 
 async def test_what_is_the_apis_waits_for_it_and_then_reaches_it_untouched(dsn: str, tmp_path: Path) -> None:
