@@ -212,6 +212,10 @@ def test_the_compose_file_names_settings_that_exist_and_keeps_the_spool() -> Non
 
     services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
     known = {variable(field) for field in Settings.__struct_fields__}
-    assert set(services["ariane"]["environment"]) <= known
+    environment = services["ariane"]["environment"]
+    assert set(environment) - {"PGPASSWORD"} <= known
+    # The password is passed as it is: in an address its special characters would have to be escaped.
+    assert environment["PGPASSWORD"] == services["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert "$" not in environment["DATABASE_URL"]
     assert services["ariane"]["volumes"] == ["ariane:/var/lib/ariane"]
     assert "VOLUME /var/lib/ariane" in (ROOT / "Dockerfile").read_text()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands import brand, deliveries, doctor, files, hosts, keys, privacy, quarantine
+from app.commands import backup, brand, deliveries, doctor, files, hosts, keys, privacy, quarantine
 from app.commands import serve as serving
 from app.commands.database import Data, reached
 from app.commands.output import ROOMY_COLUMNS, AsJson, columns, console, print_json
@@ -137,6 +137,8 @@ def _setting_rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 app.command("doctor")(doctor.doctor)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("adopt")(hosts.adopt)
 app.command("import")(files.import_file)
 app.command("reconcile")(files.reconcile_file)

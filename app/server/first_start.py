@@ -1,6 +1,7 @@
-"""The first start: create a first brand unless there is one, and print its keys and some examples. `serve` runs `python -m app.server.first_start`."""
+"""The first start: create a first brand unless there is one, and show its keys and some examples. `serve` runs `python -m app.server.first_start`."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from string import Template
@@ -12,6 +13,7 @@ from app.settings import Settings, read_settings
 
 WAIT_S = 120.0
 POLL_S = 0.05
+KEYS_FILE = "first-keys.txt"
 
 
 def greeting(secret_key: str, publishable_key: str, base_url: str) -> str:
@@ -22,7 +24,10 @@ def greeting(secret_key: str, publishable_key: str, base_url: str) -> str:
 
 
 async def welcome(settings: Settings) -> None:
-    """Wait for the schema, create the first brand unless there is one, print its keys, and create the file `welcomed`."""
+    """Wait for the schema, create the first brand unless there is one, show its keys, and create the file `welcomed`.
+
+    They are printed on a terminal. Elsewhere, where a log may be kept and read by many, they go to a file of mode 0600: its path is the last line.
+    """
     async with asyncio.timeout(WAIT_S):
         connection = await _connect(settings.database_url)
         try:
@@ -35,9 +40,24 @@ async def welcome(settings: Settings) -> None:
         finally:
             await connection.close()
     if keys is not None:
-        sys.stdout.write(greeting(keys.secret_key, keys.publishable_key, settings.base_url))
+        text = greeting(keys.secret_key, keys.publishable_key, settings.base_url)
+        if not sys.stdout.isatty():
+            path = _store(settings.data, text)
+            text = f"A first brand is ready. Its keys are in this file; read it, and delete it:\n{path}\n"
+        sys.stdout.write(text)
         sys.stdout.flush()
     (settings.data / "welcomed").touch()
+
+
+def _store(data: Path, text: str) -> Path:
+    """Write the greeting for the owner's eyes only; on the disk on return, because the keys are shown this once."""
+    path = data.absolute() / KEYS_FILE
+    path.unlink(missing_ok=True)  # of a database that is gone; its mode may be another
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text.lstrip())
+        file.flush()
+        os.fsync(file.fileno())
+    return path
 
 
 async def _connect(dsn: str) -> asyncpg.Connection:
