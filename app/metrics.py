@@ -9,10 +9,14 @@ import fcntl
 import mmap
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from app import random_ids
 
@@ -34,7 +38,10 @@ _METRICS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("ariane_misses", "Requests for a slug that leads nowhere (any more).", "reason", ("unknown_slug", "expired", "disabled")),
     ("ariane_pixels", "Hits of the pixel and the beacon.", "outcome", ("stored", "not_stored", "too_large")),
     ("ariane_hooks", "Webhooks and postbacks.", "outcome", ("stored", "ping", "unsigned", "unknown_token", "too_large", "not_stored")),
-    ("ariane_unavailable", "Requests answered 503 because the database could not be asked.", "", ("",)),
+    ("ariane_unavailable", "Requests of doors and API answered 503: the database could not be asked, or too much waited for it.", "", ("",)),
+    ("ariane_deliveries", "Messages of shops, by what became of them.", "status", ("recorded", "ignored", "rejected", "unsigned")),
+    ("ariane_ended_jobs", "Runs of jobs that ended without an error, and with one.", "outcome", ("done", "error")),
+    ("ariane_task_failures", "Passes of the background process that failed, by what was in the way.", "reason", ("database", "other")),
 )  # fmt: skip
 COUNTERS = tuple(Counter(name, text, label, value) for name, text, label, values in _METRICS for value in values)
 """The time series in the order of the slots in the files; files of another order have another LAYOUT and are ignored."""
@@ -55,11 +62,33 @@ COUNTERS = tuple(Counter(name, text, label, value) for name, text, label, values
     HOOKS_TOO_LARGE,
     HOOKS_NOT_STORED,
     UNAVAILABLE,
+    DELIVERIES_RECORDED,
+    DELIVERIES_IGNORED,
+    DELIVERIES_REJECTED,
+    DELIVERIES_UNSIGNED,
+    JOBS_DONE,
+    JOBS_FAILED,
+    FAILURES_DATABASE,
+    FAILURES_OTHER,
 ) = range(len(COUNTERS))
 
+BUCKETS_S = (0.005, 0.02, 0.1, 0.5, 2.5, 10.0)
+"""Upper bounds of the durations that are told apart, in seconds."""
+HISTOGRAMS = (
+    ("ariane_api_request_seconds", "Duration of the API's requests, from the first byte to the last."),
+    (
+        "ariane_loop_delay_seconds",
+        "How late a web worker's event loop woke, looked at once a second: what a redirect waits.",
+    ),
+)
+API_SECONDS, LOOP_SECONDS = range(len(HISTOGRAMS))
+HISTOGRAM_SLOTS = len(BUCKETS_S) + 2
+"""A count per bucket, one of what took longer, and the sum in microseconds."""
+
+SLOTS = len(COUNTERS) + len(HISTOGRAMS) * HISTOGRAM_SLOTS
 SLOT_BYTES = 8
-FILE_BYTES = SLOT_BYTES * len(COUNTERS)
-LAYOUT = f"{zlib.crc32(repr(COUNTERS).encode()):08x}"
+FILE_BYTES = SLOT_BYTES * SLOTS
+LAYOUT = f"{zlib.crc32(repr((COUNTERS, HISTOGRAMS, BUCKETS_S)).encode()):08x}"
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -98,6 +127,12 @@ class Counts:
             slots[index] = count
         self.slots = slots
 
+    def observe(self, histogram: int, seconds: float) -> None:
+        """Count one duration in API_SECONDS or LOOP_SECONDS."""
+        first = len(COUNTERS) + histogram * HISTOGRAM_SLOTS
+        self.slots[first + bisect_left(BUCKETS_S, seconds)] += 1
+        self.slots[first + HISTOGRAM_SLOTS - 1] += max(0, int(seconds * 1e6))
+
     def close(self) -> None:
         """Add the counts to `ended`."""
         if self._mapped is None:
@@ -113,7 +148,7 @@ class Counts:
 
 def totals(directory: Path) -> list[int]:
     """Every counter over all processes, living and ended; files without a living owner are added to `ended`. Raises OSError."""
-    sums = [0] * len(COUNTERS)
+    sums = [0] * SLOTS
     with _ended(directory) as ended:
         for path in sorted(directory.glob(f"{LAYOUT}-*.counts")):
             counts, alive = _read(path)
@@ -153,24 +188,65 @@ def _ended(directory: Path) -> "Iterator[memoryview]":
         os.close(descriptor)
 
 
-def render(counts: Iterable[int], gauges: Mapping[str, tuple[str, float]]) -> bytes:
-    """The text that Prometheus reads. gauges: name → (help text, value). Imports prometheus_client, so call it in a thread."""
+class Gauge(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that goes up and down, with its labels."""
+
+    name: str
+    help: str
+    value: float
+    labels: dict[str, str] = {}
+
+
+GAUGES_FILE = "database.json"
+"""What the background process has measured in the database, for the web workers, which do not ask it themselves."""
+
+
+def save_gauges(directory: Path, gauges: Sequence[Gauge]) -> None:
+    """Replace the stored measurements. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    draft = directory / f".{GAUGES_FILE}"
+    draft.write_bytes(msgspec.json.encode(gauges))
+    draft.rename(directory / GAUGES_FILE)
+
+
+def load_gauges(directory: Path) -> list[Gauge]:
+    """The stored measurements; none while there are none, or of another release."""
+    try:
+        return msgspec.json.decode((directory / GAUGES_FILE).read_bytes(), type=list[Gauge])
+    except (OSError, msgspec.MsgspecError):
+        return []
+
+
+def render(counts: Sequence[int], gauges: Iterable[Gauge]) -> bytes:
+    """The text that Prometheus reads. Imports prometheus_client, so call it in a thread."""
     from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
     from prometheus_client.registry import Collector
 
     class Collected(Collector):
         def collect(self) -> "Iterator[Metric]":
             families: dict[str, CounterMetricFamily] = {}
-            for counter, count in zip(COUNTERS, counts, strict=True):
+            for counter, count in zip(COUNTERS, counts, strict=False):
                 labels = [counter.label] if counter.label else []
                 family = families.setdefault(
                     counter.name, CounterMetricFamily(counter.name, counter.help, labels=labels)
                 )
                 family.add_metric([counter.value] if counter.label else [], count)
             yield from families.values()
-            for name, (text, value) in gauges.items():
-                yield GaugeMetricFamily(name, text, value=value)
+            for number, (name, text) in enumerate(HISTOGRAMS):
+                first = len(COUNTERS) + number * HISTOGRAM_SLOTS
+                *buckets, total_us = counts[first : first + HISTOGRAM_SLOTS]
+                bounds = [*map(str, BUCKETS_S), "+Inf"]
+                yield HistogramMetricFamily(
+                    name, text, list(zip(bounds, accumulate(buckets), strict=True)), total_us / 1e6
+                )
+            measured: dict[str, GaugeMetricFamily] = {}
+            for each in gauges:
+                family_of = measured.setdefault(
+                    each.name, GaugeMetricFamily(each.name, each.help, labels=list(each.labels))
+                )
+                family_of.add_metric(list(each.labels.values()), each.value)
+            yield from measured.values()
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collected())

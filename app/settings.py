@@ -23,6 +23,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: str = ""
     """PostgreSQL 15 or later, `postgresql://user@host/name`. Empty: the embedded PostgreSQL in the data directory."""
+    reports_database_url: str = ""
+    """A hot standby of that database, from which reports are read. Empty: the database itself."""
     data: Path = Path("data")
     """Directory for everything that must survive a restart: spool, snapshot, key, embedded database."""
     host: str = "127.0.0.1"
@@ -92,7 +94,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # Variables with their usual names; every other setting is ARIANE_ and its name.
-PLAIN_VARIABLES = {"database_url": "DATABASE_URL", "host": "HOST", "port": "PORT", "pg_bin": "PG_BIN"}
+PLAIN_VARIABLES = {
+    "database_url": "DATABASE_URL",
+    "reports_database_url": "REPORTS_DATABASE_URL",
+    "host": "HOST",
+    "port": "PORT",
+    "pg_bin": "PG_BIN",
+}
 
 
 def variable(field: str) -> str:
@@ -145,10 +153,10 @@ def check_address(name: str, address: str) -> None:
         raise SettingsError(f"{name}: begins with http:// or https:// and a host")
 
 
-def _check_dsn(dsn: str) -> None:
+def _check_dsn(name: str, dsn: str) -> None:
     """Raises SettingsError, without repeating the DSN, when a character of the password that is not escaped changes where its host begins or ends."""
     if not dsn.startswith(("postgresql://", "postgres://")):
-        raise SettingsError("DATABASE_URL: only postgresql://… is spoken")
+        raise SettingsError(f"{name}: only postgresql://… is spoken")
     parts = urlsplit(dsn)
     try:
         plain = parts.port is None or parts.port > 0
@@ -159,7 +167,7 @@ def _check_dsn(dsn: str) -> None:
     )
     if misread or not plain:
         raise SettingsError(
-            "DATABASE_URL: cannot be read; it has one host and a port in digits, and in a user's name or password @ is written %40, / %2F, ? %3F, # %23"
+            f"{name}: cannot be read; it has one host and a port in digits, and in a user's name or password @ is written %40, / %2F, ? %3F, # %23"
         )
 
 
@@ -181,8 +189,9 @@ def _path(kind: type, value: object) -> object:
 def _check(settings: Settings) -> None:
     if settings.secret_key and len(settings.secret_key) < 32:
         raise SettingsError("ARIANE_SECRET_KEY: at least 32 characters are needed; leave it empty to have one made")
-    if settings.database_url:
-        _check_dsn(settings.database_url)
+    for field in ("database_url", "reports_database_url"):
+        if dsn := getattr(settings, field):
+            _check_dsn(variable(field), dsn)
     if settings.public_url:
         check_address("ARIANE_PUBLIC_URL", settings.public_url)
     for network in filter(None, (part.strip() for part in settings.trusted_proxies.split(","))):

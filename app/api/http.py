@@ -144,6 +144,15 @@ async def _session(request: Request) -> AsyncConnection:
     return await unit.connection()
 
 
+async def _reports_session(request: Request) -> AsyncConnection:
+    unit: Unit = request.state.unit
+    state = request.app.state
+    if state.reports_engine is state.engine:
+        return await unit.connection()
+    connection: AsyncConnection = await unit.enter_async_context(state.reports_engine.begin())
+    return connection
+
+
 async def _settings(request: Request) -> AllSettings:
     settings: AllSettings = request.app.state.settings
     return settings
@@ -156,6 +165,8 @@ async def _pool(request: Request) -> asyncpg.Pool:
 
 Session = Annotated[AsyncConnection, Depends(_session)]
 """The request's connection, in its transaction; never commit it."""
+ReportsSession = Annotated[AsyncConnection, Depends(_reports_session)]
+"""As `Session`, for what only reads: of the standby in REPORTS_DATABASE_URL, where there is one."""
 Settings = Annotated[AllSettings, Depends(_settings)]
 Pool = Annotated[asyncpg.Pool, Depends(_pool)]
 """Plain asyncpg connections, for what commits on its own (recording) or reads in sets (reports)."""

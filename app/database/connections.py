@@ -30,12 +30,12 @@ def whereabouts(dsn: str) -> str:
     return f"{name!r} at {f'[{host}]' if ':' in host else host}, port {port}"
 
 
-def create_engine(settings: Settings, *, size: int | None = None) -> "AsyncEngine":
-    """An engine over `settings.database_url`; connects on first use. `size`: connections, else `settings.database_pool`."""
+def create_engine(settings: Settings, *, dsn: str = "", size: int | None = None) -> "AsyncEngine":
+    """An engine over `dsn`, else `settings.database_url`; connects on first use. `size`: connections, else `settings.database_pool`."""
     # Imported here: the background process never needs it, and it takes a second of processor time.
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    parts = urlsplit(settings.database_url)
+    parts = urlsplit(dsn or settings.database_url)
     return create_async_engine(
         urlunsplit(parts._replace(scheme="postgresql+asyncpg")),
         pool_size=size or settings.database_pool,

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.database.tables import brand, delivery, drain_state, redecide, unique_pending
 from app.domain.ids import minted_at
 from app.domain.periods import read_zone
-from app.errors import Invalid
+from app.errors import Invalid, Unavailable
 from app.reports.assembly import Completeness, Summary, Waiting, assemble
 from app.reports.clicks import count_clicks
 from app.reports.money import Sums, count_costs, count_orders
@@ -55,8 +55,12 @@ async def one_moment(connection: AsyncConnection) -> AsyncIterator[None]:
 
 
 async def read_basics(connection: AsyncConnection, brand_id: UUID) -> tuple[str, ZoneInfo]:
-    """The brand's currency and time zone: a report's defaults."""
-    row = (await connection.execute(select(brand.c.currency, brand.c.time_zone).where(brand.c.id == brand_id))).one()
+    """The brand's currency and time zone: a report's defaults. Raises Unavailable on a standby that does not know the brand yet."""
+    row = (
+        await connection.execute(select(brand.c.currency, brand.c.time_zone).where(brand.c.id == brand_id))
+    ).one_or_none()
+    if row is None:
+        raise Unavailable("the standby that answers reports does not know this brand yet", code="not_everywhere_yet")
     return row.currency, read_zone(row.time_zone)
 
 

@@ -34,7 +34,9 @@ def create_api(settings: Settings) -> "FastAPI":
         from app.api.http import SchemaGate
         from app.orders.batching import Recorder
 
-        api.state.engine = create_engine(settings)
+        api.state.engine = api.state.reports_engine = create_engine(settings)
+        if settings.reports_database_url:
+            api.state.reports_engine = create_engine(settings, dsn=settings.reports_database_url)
         api.state.pool = await connect_pool(settings.database_url, size=API_POOL_SIZE, name="api")
         api.state.keys = KeyRing(api.state.pool)
         api.state.gate = SchemaGate(api.state.pool)
@@ -42,6 +44,7 @@ def create_api(settings: Settings) -> "FastAPI":
         api.state.recorder = Recorder(api.state.pool)
         yield
         await api.state.engine.dispose()
+        await api.state.reports_engine.dispose()
         await api.state.pool.close()
 
     api = FastAPI(

@@ -12,11 +12,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -39,13 +38,27 @@ from app.jobs.blotting import queue_blotting
 from app.jobs.influencer_keys import fill_influencer_keys
 from app.jobs.kinds import KINDS
 from app.jobs.run import run_next, sweep_jobs
+from app.metrics import (
+    DELIVERIES_IGNORED,
+    DELIVERIES_RECORDED,
+    DELIVERIES_REJECTED,
+    DELIVERIES_UNSIGNED,
+    FAILURES_DATABASE,
+    FAILURES_OTHER,
+    JOBS_DONE,
+    JOBS_FAILED,
+    Counts,
+    save_gauges,
+)
 from app.orders.redecide import redecide
 from app.orders.statuses import lock_due
 from app.secret import load_secret
 from app.server.checked import note_checked
+from app.server.measures import Measures
 from app.server.priority import Backends, lower_priority
 from app.server.start_checks import StartRefused, check_key, refuse
 from app.settings import Settings, SettingsError, read_settings
+from app.spool.records import Line
 
 CONNECTIONS = 13
 """Database connections: one for each task that writes concurrently; a job reads, writes and sends heartbeats."""
@@ -57,6 +70,14 @@ GC_OBJECTS = 20_000
 """Threshold of Python's garbage collection, in new objects. Parsing an order creates hundreds, none of them in a cycle; with Python's default of 700
 collecting takes a fortieth of the recording (docs/performance.md)."""
 LOG_AFTER_S = 1.0
+MEASURE_EVERY_S = 5.0
+DELIVERED = {
+    "recorded": DELIVERIES_RECORDED,
+    "ignored": DELIVERIES_IGNORED,
+    "rejected": DELIVERIES_REJECTED,
+    "unsigned": DELIVERIES_UNSIGNED,
+}
+"""Counter of each status of a delivery."""
 UNREACHED = (None, errno.ENOENT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 """Errno of a connection that was refused at several addresses, at a missing socket, or on the way."""
 JOBS_AT_ONCE = 2
@@ -128,6 +149,8 @@ class BackgroundProcess:
         self.secret = load_secret(settings)
         self.embedded = embedded
         self.backends = Backends()
+        self.counts = Counts(settings.data / "metrics")
+        self.measures = Measures()
         self.outage = Outage(settings, embedded=embedded)
 
     def tasks(self) -> list[PeriodicTask]:
@@ -142,6 +165,7 @@ class BackgroundProcess:
             PeriodicTask("uniques", 1.0, 60, lambda: count_uniques(pool, calendar)),
             PeriodicTask("statistics", 2.0, 60, lambda: refresh_statistics(pool), busy=False),
             PeriodicTask("progress", 1.0, 10, lambda: note_progress(pool, self.spool), busy=False),
+            PeriodicTask("measures", MEASURE_EVERY_S, 30, self._measure, busy=False),
             PeriodicTask("housekeeping", 600.0, 600, self._keep_house),
             PeriodicTask("partitions", 6 * 3_600.0, 60, self._ensure_partitions, busy=False),
         ]
@@ -153,6 +177,7 @@ class BackgroundProcess:
 
     async def run(self) -> None:
         """Work until `stopping` is set, then make the last pass. Threads that migrate or load user agent data may still run on return."""
+        self.counts.open()
         await self.directory.start()
         snapshot = PeriodicTask("snapshot", 1.0, 60, self.directory.save_snapshot, busy=False)
         tasks = [asyncio.create_task(self._repeat(snapshot)), asyncio.create_task(self._work())]
@@ -160,6 +185,8 @@ class BackgroundProcess:
         await self.stopping.wait()
         await self._finish(tasks)
         loading.cancel()
+        with suppress(OSError):
+            self.counts.close()
 
     async def _work(self) -> None:
         await self._prepare()
@@ -234,8 +261,22 @@ class BackgroundProcess:
         return await drain(self.spool, "clicks", self.clicks, retention=retention)
 
     async def _drain_deliveries(self) -> int:
-        record = partial(record_deliveries, self.pool, secret=self.secret, settings=self.settings)
+        async def record(lines: Sequence[Line]) -> None:
+            done = await record_deliveries(self.pool, lines, secret=self.secret, settings=self.settings)
+            for status, slot in DELIVERED.items():
+                self.counts.slots[slot] += done[status]
+
         return await drain(self.spool, "orders", record)
+
+    async def _measure(self) -> None:
+        """Store what only the database knows for `/metrics`; while it is away, that it is."""
+        directory = self.settings.data / "metrics"
+        try:
+            gauges = await self.measures.take(self.pool)
+        except DRIVER_ERRORS:
+            save_gauges(directory, self.measures.away())
+            raise
+        save_gauges(directory, gauges)
 
     async def _ensure_partitions(self) -> None:
         async with self.pool.acquire() as connection:
@@ -250,7 +291,13 @@ class BackgroundProcess:
 
     async def _run_job(self) -> int:
         """Run one job to its end."""
-        return await run_next(self.pool, self.settings, self.secret, KINDS, self.stopping)
+        try:
+            done = await run_next(self.pool, self.settings, self.secret, KINDS, self.stopping)
+        except Exception:
+            self.counts.slots[JOBS_FAILED] += 1
+            raise
+        self.counts.slots[JOBS_DONE] += done
+        return done
 
     # ── Repeating ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,6 +311,7 @@ class BackgroundProcess:
                 failures += 1
                 pause_s = min(PAUSE_MIN_S * 2**failures, PAUSE_MAX_S) * (0.5 + random_ids.random_number(16) / 2**17)
                 outage = _is_outage(error)
+                self.counts.slots[FAILURES_DATABASE if outage else FAILURES_OTHER] += 1
                 if outage:
                     self.outage.note(error)
                 elif failures & (failures - 1) == 0:  # not a line a second for as long as the fault lasts

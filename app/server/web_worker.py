@@ -74,7 +74,7 @@ class WebWorker:
         await doors.start()
         self.open.push_async_callback(doors.stop)
         server = await self._listen(doors)
-        dates = asyncio.create_task(self._update_date(server))
+        dates = asyncio.create_task(self._update_date(server, doors))
         loading = asyncio.create_task(self._open_api(doors))
         await stop.wait()
         doors.stopping = True
@@ -110,10 +110,12 @@ class WebWorker:
         await server.startup(sockets=[self.listener])
         return server
 
-    async def _update_date(self, server: Server) -> None:
-        """Keep the Date header current. uvicorn's main loop would wake ten times a second for this."""
+    async def _update_date(self, server: Server, doors: Doors) -> None:
+        """Keep the Date header current, and note how late the loop is. uvicorn's main loop would wake ten times a second for this."""
         while True:
+            began_s = monotonic_s()
             await asyncio.sleep(DATE_S)
+            doors.note_delay(monotonic_s() - began_s - DATE_S)
             await server.on_tick(0)
 
     async def _open_api(self, doors: Doors) -> None:

@@ -10,14 +10,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
+from app import clock
 from app.directory.lookup import Directory
 from app.errors import AppError, Unavailable
-from app.metrics import CONTENT_TYPE, Counts, render, totals
+from app.metrics import API_SECONDS, CONTENT_TYPE, LOOP_SECONDS, UNAVAILABLE, Counts, Gauge, load_gauges, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
-from app.spool.writer import Spool, measure
+from app.spool.writer import QUARANTINE, Spool, measure
 from app.tracking.hooks import Hooks
 from app.tracking.pixel import Pixels, answer_script
 from app.tracking.redirect import NOT_FOUND, REDIRECT_HEADERS, Redirects, host_name
@@ -139,7 +141,7 @@ class Doors:
             # Slugs are matched in any case, and so are the reserved names: /P.GIF must not be taken for a slug.
             slug, _, rest = scope["path"][1:].lower().partition("/")
             if slug in API and self.api is not None:
-                await self.api(scope, receive, send)
+                await self._ask_api(self.api, scope, receive, send)
                 return
             answer = await self._answer(scope, receive, slug, rest)
         except Exception:
@@ -147,6 +149,24 @@ class Doors:
             answer = problem(scope["path"], AppError("something went wrong on our side; the log has the details"))
         if answer is not None:
             await (as_problem(scope, answer) if answer.status >= 400 else answer).send(send)
+
+    async def _ask_api(self, api: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the API answer, and count how long it took and whether it could."""
+
+        async def watched(message: Any) -> None:
+            if message.get("status") == HTTPStatus.SERVICE_UNAVAILABLE:
+                self._counts.slots[UNAVAILABLE] += 1
+            await send(message)
+
+        began_s = clock.monotonic_s()
+        try:
+            await api(scope, receive, watched)
+        finally:
+            self._counts.observe(API_SECONDS, clock.monotonic_s() - began_s)
+
+    def note_delay(self, seconds: float) -> None:
+        """Count by how much the event loop was late."""
+        self._counts.observe(LOOP_SECONDS, seconds)
 
     async def _answer(self, scope: Scope, receive: Receive, slug: str, rest: str) -> Answer | None:
         """The answer of the door in charge; None when the sender has hung up."""
@@ -203,26 +223,31 @@ class Doors:
     async def _metrics(self, scope: Scope, receive: Receive) -> Answer:
         """The counters of all processes of this data directory, in Prometheus' text format."""
         writable = self.clicks.writable and self.orders.writable
-        gauges = {
-            "ariane_spool_writable": ("1 when clicks and orders can be recorded.", float(writable)),
-            "ariane_directory_routes": (
-                "Links that this worker knows.",
-                float(len(self.directory.cache.rows["route"])),
-            ),
-            "ariane_directory_fresh": (
-                "1 when this worker's last question to the database was answered.",
-                float(self.directory.fresh),
-            ),
-        }
+        routes = len(self.directory.cache.rows["route"])
+        fresh = "1 when this worker's last question to the database was answered."
+        gauges = [
+            Gauge(name="ariane_spool_writable", help="1 when clicks and orders can be recorded.", value=writable),
+            Gauge(name="ariane_directory_routes", help="Links that this worker knows.", value=routes),
+            Gauge(name="ariane_directory_fresh", help=fresh, value=self.directory.fresh),
+        ]
         body = await asyncio.to_thread(self._render, gauges)
         return Answer(200, body, [(b"content-type", CONTENT_TYPE), NO_STORE])
 
-    def _render(self, gauges: dict[str, tuple[str, float]]) -> bytes:
+    def _render(self, gauges: list[Gauge]) -> bytes:
         """Runs in a thread, because it reads directories."""
         with suppress(OSError):
-            bytes_total, segments = measure(self.clicks.directory)
-            gauges["ariane_spool_bytes"] = ("Bytes in the spool of all processes, quarantine included.", bytes_total)
-            gauges["ariane_spool_segments"] = ("Segments that are written or wait to be drained.", segments)
+            spool = self.clicks.directory
+            bytes_total, segments = measure(spool)
+            held = measure(spool / QUARANTINE)[0] if (spool / QUARANTINE).exists() else 0
+            total = "Bytes in the spool of all processes, quarantine included."
+            waiting = "Segments that are written or wait to be drained."
+            aside = "Bytes in quarantine: lines that the database refused (`ariane quarantine list`)."
+            gauges += [
+                Gauge(name="ariane_spool_bytes", help=total, value=bytes_total),
+                Gauge(name="ariane_spool_segments", help=waiting, value=segments),
+                Gauge(name="ariane_quarantine_bytes", help=aside, value=held),
+            ]
+        gauges += load_gauges(self._counts.directory)
         try:
             counts = totals(self._counts.directory)
         except OSError:

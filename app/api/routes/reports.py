@@ -21,7 +21,7 @@ from app.api.auth import Reader
 from app.api.currencies import KNOWS_CURRENCIES, Currency
 from app.api.downloads import CSV, CSV_FILE, Amounts, DecimalMark, Separator, money_style
 from app.api.fields import Moment, rfc3339
-from app.api.http import FOUND, Session, Settings, resource
+from app.api.http import FOUND, ReportsSession, Settings, resource
 from app.api.problems import no_such
 from app.api.rows import resolve
 from app.database.tables import MISSED_REASONS, campaign, code, collaboration, influencer, link, missed_day
@@ -320,7 +320,11 @@ class MissedReport(BaseModel):
 
 @router.get("/summary", response_model=SummaryReport, responses={**EITHER, **FOUND}, dependencies=[KNOWS_CURRENCIES])
 async def read_summary(
-    caller: Reader, session: Session, settings: Settings, request: Request, query: Annotated[SummaryQuery, Query()]
+    caller: Reader,
+    session: ReportsSession,
+    settings: Settings,
+    request: Request,
+    query: Annotated[SummaryQuery, Query()],
 ) -> Response:
     """Clicks, orders, revenue, refunds, costs and the KPIs made of them, in one currency and one time zone.
 
@@ -334,7 +338,11 @@ async def read_summary(
 
 @router.get("/summary.csv", responses={**CSV_FILE, **FOUND}, response_class=Response, dependencies=[KNOWS_CURRENCIES])
 async def download_summary(
-    caller: Reader, session: Session, settings: Settings, request: Request, query: Annotated[SummaryQuery, Query()]
+    caller: Reader,
+    session: ReportsSession,
+    settings: Settings,
+    request: Request,
+    query: Annotated[SummaryQuery, Query()],
 ) -> Response:
     """The summary as a file for a spreadsheet. `row_type`: `row`, and below the rows `unsplit`, `totals`, `unattributed`, `all_orders`,
     `unconverted`, `unsigned`.
@@ -346,7 +354,7 @@ async def download_summary(
 
 @router.get("/missed", response_model=MissedReport, responses=EITHER)
 async def read_missed(
-    caller: Reader, session: Session, request: Request, query: Annotated[MissedQuery, Query()]
+    caller: Reader, session: ReportsSession, request: Request, query: Annotated[MissedQuery, Query()]
 ) -> Response:
     """Requests that led nowhere: unknown slugs of your own hosts, expired and disabled links, per day of the brand's time zone."""
     style = CsvStyle(query.separator) if _asks_for_csv(request) else None
@@ -354,7 +362,7 @@ async def read_missed(
 
 
 @router.get("/missed.csv", responses=CSV_FILE, response_class=Response)
-async def download_missed(caller: Reader, session: Session, query: Annotated[MissedQuery, Query()]) -> Response:
+async def download_missed(caller: Reader, session: ReportsSession, query: Annotated[MissedQuery, Query()]) -> Response:
     """The missed clicks as a file for a spreadsheet."""
     return await _answer_missed(session, caller.brand_id, query, CsvStyle(query.separator))
 
