@@ -18,16 +18,21 @@ FORGET = "DELETE FROM drain_state WHERE host = $1"
 
 @dataclass(frozen=True, slots=True)
 class DrainingHost:
-    """A machine with a spool. left_at: when it stopped in order; None while it runs, and when it was lost."""
+    """A machine with a spool. left_at: when it last stopped in order."""
 
     name: str
     drained_until: datetime
     updated_at: datetime
     left_at: datetime | None
 
+    @property
+    def has_left(self) -> bool:
+        """Whether it stopped in order, with nothing left to drain. The release before runs without taking that back."""
+        return self.left_at is not None and self.left_at >= self.updated_at
+
     def state(self, now: datetime) -> str:
         """`running`, `stopped` (in order: nothing of it is missing) or `silent`."""
-        if self.left_at is not None:
+        if self.has_left:
             return "stopped"
         return "running" if now - self.updated_at < SILENT_AFTER else "silent"
 

@@ -23,7 +23,7 @@ LEFT_HOSTS_KEPT = timedelta(days=30)
 
 FORGET_ANSWERS = "DELETE FROM idempotency WHERE brand_id = $1 AND created_at < $2"
 FORGET_VISITS = "DELETE FROM visit WHERE brand_id = $1 AND day < $2"
-FORGET_HOSTS = "DELETE FROM drain_state WHERE left_at < $1"
+FORGET_HOSTS = "DELETE FROM drain_state WHERE left_at < $1 AND left_at >= updated_at"
 
 # Every brand has a key, so this lists all brands without a query to every machine.
 BRANDS = "SELECT DISTINCT brand_id FROM api_key ORDER BY brand_id"

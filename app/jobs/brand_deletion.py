@@ -43,7 +43,7 @@ DISOWN = (
 )
 ANNOUNCE = "SELECT pg_notify('directory', '')"
 # A machine that has not drained for an hour is down.
-UNDRAINED = "SELECT EXISTS (SELECT FROM drain_state WHERE drained_until < $1 AND updated_at > $2 AND left_at IS NULL)"
+UNDRAINED = "SELECT EXISTS (SELECT FROM drain_state WHERE drained_until < $1 AND updated_at > $2 AND (left_at IS NULL OR left_at < updated_at))"
 LOST_HOST_AFTER = timedelta(hours=1)
 
 

@@ -95,12 +95,12 @@ async def summarise(
 
 async def find_completeness(connection: AsyncConnection, brand_id: UUID, as_of: datetime) -> Completeness:
     """Until when everything is counted: the oldest of undrained lines, uncounted visitors, unrecorded deliveries and orders to be decided again."""
-    hosts = (
-        await connection.execute(select(drain_state.c.host, drain_state.c.drained_until, drain_state.c.left_at))
-    ).all()
+    columns = (drain_state.c.host, drain_state.c.drained_until, drain_state.c.updated_at, drain_state.c.left_at)
+    hosts = (await connection.execute(select(*columns))).all()
     if not hosts:
         return Completeness(None, None)
-    here = [host for host in hosts if host.left_at is None]
+    # One that was heard after it left runs again, with the release before, which knows of no leaving.
+    here = [host for host in hosts if host.left_at is None or host.left_at < host.updated_at]
     # With every host stopped nothing is known of what came after the last one.
     waiting = [Waiting(host.drained_until, "host", host.host) for host in here] or [
         Waiting(max(host.left_at for host in hosts), "host", None)

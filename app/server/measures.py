@@ -52,7 +52,7 @@ class Measures:
                 Gauge(name="ariane_horizon_age_seconds", help=HORIZON, value=await self._horizon_age_s(connection)),
             ]
             for host in await list_hosts(connection):
-                if host.left_at is None:
+                if not host.has_left:
                     label = {"host": host.name}
                     lag_s, silent_s = ((now - at).total_seconds() for at in (host.drained_until, host.updated_at))
                     gauges.append(Gauge(name="ariane_drain_lag_seconds", help=LAG, value=max(0.0, lag_s), labels=label))

@@ -18,7 +18,7 @@ from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
 from app.intake.clicks import recording as clicks_module
 from app.intake.clicks.calendar import Calendar, local_day
-from app.intake.clicks.uniques import ADVISORY_LOCK, LOCK_BRANDS, count_change, count_uniques
+from app.intake.clicks.uniques import ADVISORY_LOCK, LOCK_BRAND, count_change, count_uniques
 from app.intake.drain import ClickRecorder, drain, note_progress, record_or_refuse
 from app.spool.reader import claim
 from app.spool.records import ClickLine, Line, MissLine, decode, encode
@@ -344,8 +344,7 @@ async def test_a_brand_that_another_process_counts_holds_up_no_other(
     write(tmp_path, [click(each, random_ids.new_id(), visitor=1) for each in (alice, charlie)])
     await drain(tmp_path, "clicks", recorder(own))
     async with own.acquire() as elsewhere, elsewhere.transaction():
-        [locked] = await elsewhere.fetch(LOCK_BRANDS, ADVISORY_LOCK, [alice.id])
-        assert locked["locked"]
+        assert await elsewhere.fetchval(LOCK_BRAND, ADVISORY_LOCK, alice.id)
         assert [await count_uniques(own, Calendar()) for _ in range(2)] == [1, 0]
         assert await own.fetchval("SELECT sum(unique_clicks) FROM click_day WHERE brand_id = $1", charlie.id) == 1
         assert await own.fetchval("SELECT sum(unique_clicks) FROM click_day WHERE brand_id = $1", alice.id) == 0

@@ -93,6 +93,12 @@ async def test_a_host_that_left_in_order_holds_nothing_back_and_a_lost_one_is_na
     await pool.execute("INSERT INTO drain_state VALUES ('lost', $1, $1, NULL)", months)
     await keep_house(pool, read_settings({}, database_url=dsn))
     assert (await until(engine, alice.id), await held_back_by(engine, alice.id)) == (months, ("host", "lost"))
+    # One that is heard again after it left, from a release that cannot take that back, holds back as any other.
+    await pool.execute("UPDATE drain_state SET updated_at = $1 WHERE host = 'left'", NOW)
+    await pool.execute("DELETE FROM drain_state WHERE host = 'lost'")
+    assert await until(engine, alice.id) == hour
+    await pool.execute("UPDATE drain_state SET updated_at = $1 WHERE host = 'left'", hour)
+    assert await until(engine, alice.id) == NOW
     # While all are stopped nothing is known of what came since.
     await pool.execute("DELETE FROM drain_state WHERE host <> 'left'")
     assert await until(engine, alice.id) == hour

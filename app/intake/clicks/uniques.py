@@ -21,9 +21,7 @@ CHUNKS_PER_PASS = 50
 
 OLDEST_PENDING = "SELECT id, brand_id FROM unique_pending WHERE brand_id <> ALL ($2::uuid[]) ORDER BY id LIMIT $1"
 # Two brands whose hashes are equal share a lock, which only makes one wait for the other.
-LOCK_BRANDS = """
-SELECT brand_id, pg_try_advisory_xact_lock($1, hashtext(brand_id::text)) AS locked FROM unnest($2::uuid[]) AS brand_id
-"""
+LOCK_BRAND = "SELECT pg_try_advisory_xact_lock($1, hashtext($2::uuid::text))"
 TAKE_PENDING = """
 DELETE FROM unique_pending WHERE id = ANY ($1::bigint[]) AND brand_id = ANY ($2::uuid[]) RETURNING brand_id, click_ids, link_ids, visitors
 """
@@ -95,14 +93,19 @@ async def _take_chunks(connection: Connection) -> list[asyncpg.Record]:
     """The oldest chunks of brands that no other process is counting, which are locked for this transaction."""
     busy: list[UUID] = []
     while waiting := await connection.fetch(OLDEST_PENDING, CHUNKS_PER_PASS, busy):
-        brand_ids = sorted({row["brand_id"] for row in waiting})
-        locked = [
-            row["brand_id"] for row in await connection.fetch(LOCK_BRANDS, ADVISORY_LOCK, brand_ids) if row["locked"]
-        ]
+        locked: list[UUID] = []
+        chunks = 0
+        for brand_id, count in Counter(row["brand_id"] for row in waiting).items():
+            if await connection.fetchval(LOCK_BRAND, ADVISORY_LOCK, brand_id):
+                locked.append(brand_id)
+                chunks += count
+            # Enough for a pass: the next busy brand is left to another process.
+            if chunks >= CHUNKS_PER_PASS // 2:
+                break
         if locked:
             # Another process may have taken some of them before the lock was had: only what is deleted here is ours.
             return list(await connection.fetch(TAKE_PENDING, [row["id"] for row in waiting], locked))
-        busy += brand_ids
+        busy += {row["brand_id"] for row in waiting}
     return []
 
 
