@@ -322,3 +322,6 @@ async def test_amounts_in_major_units_are_exact_in_each_currency_with_the_marks_
     assert next(line["gross"] for line in lines if line["currency"] == "JPY") == "500"
     twice = await as_alice.get(f"{URL}.csv", params={**asked, "decimal": ","})
     assert (twice.status_code, twice.json()["errors"][0]["field"]) == (422, "decimal")
+    for path, name, value in ((URL, "amounts", "major"), ("/v1/reports/missed", "separator", ";")):
+        in_json = await as_alice.get(path, params={**RANGE, name: value})
+        assert (in_json.status_code, in_json.json()["errors"][0]["field"]) == (422, name)

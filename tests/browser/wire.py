@@ -60,7 +60,7 @@ class Wire:
                 self.end_headers()
                 self.wfile.write(payload)
 
-            do_GET = do_HEAD = do_POST = do_OPTIONS = pass_on  # noqa: N815
+            do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = do_OPTIONS = pass_on  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Nothing on the terminal: `sent` is the record."""

@@ -53,6 +53,8 @@ EITHER: dict[int | str, dict[str, Any]] = {
     200: {**CSV_FILE[200], "description": "As CSV when `Accept` asks for `text/csv`."}
 }
 VARY = {"Vary": "Accept"}
+OF_CSV = {"separator", "decimal", "amounts"}
+"""Parameters that say how a file is written."""
 
 
 # ── The parameters ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -332,7 +334,7 @@ async def read_summary(
     ratios of sums, as fractions; what cannot be divided is null, with the reason. `unattributed` holds the orders that nobody is credited with.
     Rows are there for what has something to tell in the range; days, weeks and months on their own are all there.
     """
-    style = await _style_of(request, query) if _asks_for_csv(request) else None
+    style = await _style_of(request, query) if _is_csv(request, query) else None
     return await _answer_summary(session, settings, caller.brand_id, query, style)
 
 
@@ -357,7 +359,7 @@ async def read_missed(
     caller: Reader, session: ReportsSession, request: Request, query: Annotated[MissedQuery, Query()]
 ) -> Response:
     """Requests that led nowhere: unknown slugs of your own hosts, expired and disabled links, per day of the brand's time zone."""
-    style = CsvStyle(query.separator) if _asks_for_csv(request) else None
+    style = CsvStyle(query.separator) if _is_csv(request, query) else None
     return await _answer_missed(session, caller.brand_id, query, style)
 
 
@@ -439,10 +441,14 @@ async def _style_of(request: Request, query: SummaryQuery) -> CsvStyle:
     return await money_style(request, query.separator, query.decimal, query.amounts)
 
 
-def _asks_for_csv(request: Request) -> bool:
-    """Whether `Accept` asks for CSV, and not for JSON too."""
+def _is_csv(request: Request, query: Range) -> bool:
+    """Whether `Accept` asks for CSV, and not for JSON too. Raises Invalid for JSON with a parameter of CSV, which would be ignored."""
     wanted = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
-    return "text/csv" in wanted and "application/json" not in wanted
+    is_csv = "text/csv" in wanted and "application/json" not in wanted
+    for name in OF_CSV & query.model_fields_set:
+        if not is_csv:
+            raise Invalid.field(name, "is for CSV: ask at the address with .csv, or with Accept: text/csv")
+    return is_csv
 
 
 def _respond_json(report: Mapping[str, Any]) -> Response:
