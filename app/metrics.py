@@ -40,7 +40,6 @@ _METRICS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("ariane_hooks", "Webhooks and postbacks.", "outcome", ("stored", "ping", "unsigned", "unknown_token", "too_large", "not_stored")),
     ("ariane_unavailable", "Requests of doors and API answered 503: the database could not be asked, or too much waited for it.", "", ("",)),
     ("ariane_deliveries", "Messages of shops, by what became of them.", "status", ("recorded", "ignored", "rejected", "unsigned")),
-    ("ariane_ended_jobs", "Runs of jobs that ended without an error, and with one.", "outcome", ("done", "error")),
     ("ariane_task_failures", "Passes of the background process that failed, by what was in the way.", "reason", ("database", "other")),
 )  # fmt: skip
 COUNTERS = tuple(Counter(name, text, label, value) for name, text, label, values in _METRICS for value in values)
@@ -66,8 +65,6 @@ COUNTERS = tuple(Counter(name, text, label, value) for name, text, label, values
     DELIVERIES_IGNORED,
     DELIVERIES_REJECTED,
     DELIVERIES_UNSIGNED,
-    JOBS_DONE,
-    JOBS_FAILED,
     FAILURES_DATABASE,
     FAILURES_OTHER,
 ) = range(len(COUNTERS))

@@ -45,8 +45,6 @@ from app.metrics import (
     DELIVERIES_UNSIGNED,
     FAILURES_DATABASE,
     FAILURES_OTHER,
-    JOBS_DONE,
-    JOBS_FAILED,
     Counts,
     save_gauges,
 )
@@ -291,13 +289,7 @@ class BackgroundProcess:
 
     async def _run_job(self) -> int:
         """Run one job to its end."""
-        try:
-            done = await run_next(self.pool, self.settings, self.secret, KINDS, self.stopping)
-        except Exception:
-            self.counts.slots[JOBS_FAILED] += 1
-            raise
-        self.counts.slots[JOBS_DONE] += done
-        return done
+        return await run_next(self.pool, self.settings, self.secret, KINDS, self.stopping)
 
     # ── Repeating ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -185,3 +185,29 @@ def test_a_lost_key_of_the_embedded_database_is_not_replaced_in_silence(tmp_path
     assert done.returncode == 1
     assert "copy secret.key" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_password_of_any_characters_is_passed_beside_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As compose.yaml passes it."""
+    password = 'p@ss/w:rd#?%$& "x'
+    cluster = Cluster(tmp_path / "pg", durable=False)
+    with cluster.run() as dsn:
+        asyncio.run(set_password(dsn.replace("ariane@", "postgres@"), password))
+        rules = cluster.directory / "pg_hba.conf"
+        rules.write_text("local all ariane scram-sha-256\n" + rules.read_text())
+        asyncio.run(answers_as_postgres(dsn, "SELECT pg_reload_conf()"))
+        monkeypatch.setenv("PGPASSWORD", "another")
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            asyncio.run(answers(dsn, "SELECT 1"))
+        monkeypatch.setenv("PGPASSWORD", password)
+        with serve(tmp_path, DATABASE_URL=dsn) as served:
+            served.call("POST", "/v1/conversions", {"order_id": "1", "net_minor": 1, "currency": "EUR"})
+
+
+async def set_password(dsn: str, password: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    quoted = await connection.fetchval("SELECT quote_literal($1)", password)
+    await connection.execute(f"ALTER ROLE ariane PASSWORD {quoted}")
+    await connection.close()
