@@ -35,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Web worker processes."""
     public_url: str = ""
     """Address under which the outside reaches the service, without a trailing slash. Empty: http://host:port."""
+    other_names: str = ""
+    """Further host names (comma separated) under which the service is reached, such as one it had before: no link may lead to them."""
     secret_key: str = ""
     """Key that encrypts stored secrets and keys visitor hashes and cursors, at least 32 characters. Empty: made once, kept in the data directory."""
     key: str = ""

@@ -52,6 +52,9 @@ brand = sa.Table(
     # The query parameter that carries the click id to the shop. A shop that reads `dub_id` already may keep it.
     text_column("click_param", server_default="ariane"),
     *choice_column("consent", "granted", "denied", "wait", server_default="wait"),
+    # What becomes of the query of a click (domain/destinations.py), and from where the brand's own people click; `door_rule` has both for the doors.
+    *choice_column("forward_query", "link_wins", "incoming_wins", "nothing", server_default="link_wins"),
+    sa.Column("own_networks", ARRAY(sa.Text), nullable=False, server_default="{}"),
     # How far the amounts of two reports of one order may differ without a flag: the greater of the two.
     sa.Column("witness_tolerance_bp", sa.Integer, nullable=False, server_default="100"),
     sa.Column("witness_tolerance_minor", sa.BigInteger, nullable=False, server_default="1"),
@@ -117,6 +120,8 @@ link = entity(
     text_column("destination_url"),
     text_column("placement", nullable=True),
     json_column("utm", "{}"),
+    # Null: as the brand says.
+    text_column("forward_query", nullable=True),
     timestamp_column("expires_at", nullable=True),
     timestamp_column("disabled_at", nullable=True),
     sa.UniqueConstraint("brand_id", "host", "slug"),
@@ -179,7 +184,17 @@ host = lookup_table(
     text_column("host", primary_key=True),
     timestamp_column("created_at"),
     timestamp_column("archived_at", nullable=True),
+    # Where visitors of its root, of unknown and of expired links are sent, and the language of our own pages (domain/host_pages.py).
+    json_column("pages", "{}"),
     sa.Index(None, "brand_id"),
+)
+
+# What the doors know of a brand, for the brands that have changed any of it: copies of columns of `brand`.
+door_rule = lookup_table(
+    "door_rule",
+    sa.PrimaryKeyConstraint("brand_id"),
+    text_column("forward_query"),
+    sa.Column("own_networks", ARRAY(sa.Text), nullable=False),
 )
 
 # Everything one redirect needs. Never recycled: an archived link keeps its row, so that its slug is never given out again.
@@ -193,6 +208,8 @@ route = lookup_table(
     text_column("click_param"),
     timestamp_column("expires_at", nullable=True),
     flag_column("disabled"),
+    # The link's own; null: as the brand's door_rule says.
+    text_column("forward_query", nullable=True),
     sa.Index(None, "brand_id", "link_id"),
 )
 
@@ -236,8 +253,8 @@ source = lookup_table(
 
 # ── What happened ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head", "test")
-"""`click.class` is an index into this tuple. `test`: of the trial of a source, in no count."""
+CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head", "test", "own")
+"""`click.class` is an index into this tuple. In no count: `test`, of the trial of a source, and `own`, of the brand's own people."""
 
 # Partitioned by month of its UUIDv7 id. There is no DEFAULT partition: with one, attaching a month would scan it under a lock.
 click = brand_table(
@@ -606,5 +623,5 @@ installation = sa.Table(
     timestamp_column("recorded_at"),
 )
 
-LOOKUPS = frozenset({host, route, api_key, source})
+LOOKUPS = frozenset({host, door_rule, route, api_key, source})
 LOCALS = frozenset({redecide, unique_pending, drain_state, installation, job, job_line, job_piece})

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from app import clock
-from app.domain.destinations import Destination, take_apart
+from app.domain.destinations import Destination, Forwarding, take_apart
+from app.domain.host_pages import HostPages
+from app.domain.own_clicks import Networks, read_networks
 
 SHARED_HOST = "*"
 """Value of `route.host` for all host names that no brand owns."""
@@ -17,7 +19,7 @@ UNKNOWN_FOR_S = 10.0
 """Negative-cache time to live, in seconds; a notification of a change ends it earlier."""
 ROUTES_MAX = 20_000
 """Largest number of unpacked routes, about 1 kB each; beyond it the oldest is dropped, and unpacked again when it is looked up."""
-TABLES = ("host", "route", "api_key", "source")
+TABLES = ("host", "door_rule", "route", "api_key", "source")
 
 
 class PixelKey(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -39,24 +41,51 @@ class CachedSource(msgspec.Struct, array_like=True, frozen=True, gc=False):
     settings: str
 
 
+class CachedHost(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A brand's own host name. pages: JSON text of HostPages."""
+
+    brand_id: str
+    pages: str
+
+
+class DoorRule(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the doors know of a brand beside its links."""
+
+    forward_query: Forwarding = "link_wins"
+    own_networks: tuple[str, ...] = ()
+
+
 class CachedRoute:
-    """An unpacked route. expires_ms: since the epoch, 0 for never."""
+    """An unpacked route, together with its brand's rule. expires_ms: since the epoch, 0 for never. own_networks: empty for most brands."""
 
-    __slots__ = ("brand_id", "destination", "disabled", "expires_ms", "link_id", "prefix", "suffix")
+    __slots__ = (
+        "brand_id",
+        "destination",
+        "disabled",
+        "expires_ms",
+        "link_id",
+        "own_networks",
+        "prefix",
+        "suffix",
+    )
 
-    def __init__(self, packed: bytes) -> None:
-        self.brand_id, self.link_id, url, click_param, self.expires_ms, self.disabled = _read_route(packed)
-        self.destination: Destination = take_apart(url, click_param)
+    def __init__(self, packed: bytes, rules: Mapping[str, bytes]) -> None:
+        self.brand_id, self.link_id, url, click_param, self.expires_ms, self.disabled, forwarding = _read_route(packed)
+        rule = read_rule(rules[self.brand_id]) if self.brand_id in rules else DoorRule()
+        self.own_networks: Networks = read_networks(rule.own_networks)
+        self.destination: Destination = take_apart(url, click_param, forwarding or rule.forward_query)
         # Copied from the destination, because every redirect reads them.
         self.prefix = self.destination.prefix
         self.suffix = self.destination.suffix
 
 
 pack = msgspec.msgpack.Encoder().encode
-_read_route = msgspec.msgpack.Decoder(tuple[str, str, str, str, int, bool]).decode
+_read_route = msgspec.msgpack.Decoder(tuple[str, str, str, str, int, bool, Forwarding | None]).decode
 read_key = msgspec.msgpack.Decoder(PixelKey).decode
 read_source = msgspec.msgpack.Decoder(CachedSource).decode
-read_host = msgspec.msgpack.Decoder(str).decode
+read_host = msgspec.msgpack.Decoder(CachedHost).decode
+read_rule = msgspec.msgpack.Decoder(DoorRule).decode
+_read_pages = msgspec.json.Decoder(HostPages).decode
 
 
 def route_key(host: str, slug: str) -> str:
@@ -87,8 +116,17 @@ class Cache:
             if packed is not None:
                 if len(self.routes) >= ROUTES_MAX:
                     del self.routes[next(iter(self.routes))]
-                found = self.routes[key] = CachedRoute(packed)
+                found = self.routes[key] = self.unpack(packed)
         return found
+
+    def unpack(self, packed: bytes) -> CachedRoute:
+        """A route under the rule of its brand."""
+        return CachedRoute(packed, self.rows["door_rule"])
+
+    def pages(self, host: str) -> HostPages | None:
+        """Where this host sends its lost visitors; None for one that no brand owns."""
+        packed = self.rows["host"].get(host)
+        return None if packed is None else _read_pages(read_host(packed).pages)
 
     def apply(self, table: str, changes: Iterable[tuple[str, bytes | None]]) -> None:
         """Store rows; None removes one (revoked, archived)."""
@@ -104,10 +142,13 @@ class Cache:
                 rows[key] = packed
             if table == "route":
                 self.routes.pop(key, None)
+            elif table == "door_rule":
+                # Rare, and as cheap as finding those of one brand among them.
+                self.routes = {}
             elif table == "host" and packed is None:
                 self.host_brands.pop(key, None)
             elif table == "host" and packed is not None:
-                self.host_brands[key] = read_host(packed)
+                self.host_brands[key] = read_host(packed).brand_id
 
     def replace(self, tables: Mapping[str, dict[str, bytes]]) -> None:
         """Replace all rows."""
@@ -115,7 +156,7 @@ class Cache:
         self.rows = {table: tables.get(table, {}) for table in TABLES}
         self.routes = {}
         self._unknown = {}
-        self.host_brands = {host: read_host(packed) for host, packed in self.rows["host"].items()}
+        self.host_brands = {host: read_host(packed).brand_id for host, packed in self.rows["host"].items()}
 
     def put_unknown(self, table: str, key: str) -> None:
         """Remember for UNKNOWN_FOR_S that the database has no such row; when too many are remembered, the oldest is dropped."""

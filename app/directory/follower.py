@@ -77,14 +77,20 @@ def _split_routes(keys: Sequence[str]) -> tuple[list[str], list[str]]:
 STATEMENTS = {
     "host": Statements(
         # Archived hosts too: a brand's former host must never serve the shared host's links, which belong to other brands.
-        "SELECT host, brand_id::text FROM host",
+        "SELECT host, brand_id::text, pages::text FROM host",
         "host = ANY($1::text[])",
         lambda keys: (list(keys),),
-        lambda record: (record[0], pack(record[1])),
+        lambda record: (record[0], pack(record[1:])),
+    ),
+    "door_rule": Statements(
+        "SELECT brand_id::text, forward_query, own_networks FROM door_rule",
+        "brand_id = ANY($1::uuid[])",
+        lambda keys: (list(keys),),
+        lambda record: (record[0], pack(record[1:])),
     ),
     "route": Statements(
         """SELECT host, slug, brand_id::text, link_id::text, destination_url, click_param,
-                  coalesce((extract(epoch FROM expires_at) * 1000)::bigint, 0), disabled
+                  coalesce((extract(epoch FROM expires_at) * 1000)::bigint, 0), disabled, forward_query
            FROM route""",
         "(host, slug) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
         _split_routes,
@@ -114,6 +120,7 @@ SINCE = "changed_xid >= $1 AND NOT pg_visible_in_snapshot(changed_xid, $2::text:
 CHANGED = """SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon, pg_current_snapshot()::text AS snapshot,
                     (SELECT version_num FROM alembic_version) AS schema,
                     EXISTS (SELECT FROM host WHERE SINCE) AS host,
+                    EXISTS (SELECT FROM door_rule WHERE SINCE) AS door_rule,
                     EXISTS (SELECT FROM route WHERE SINCE) AS route,
                     EXISTS (SELECT FROM api_key WHERE SINCE) AS api_key,
                     EXISTS (SELECT FROM source WHERE SINCE) AS source""".replace("SINCE", SINCE)

@@ -97,10 +97,10 @@ class Directory:
         # A brand may have registered the host a moment ago.
         packed = await self._find("host", host) if brand_id is None else None
         if packed is not None:
-            brand_id = read_host(packed)
+            brand_id = read_host(packed).brand_id
             key = route_key(host, slug)
         packed = await self._find("route", key)
-        return None if packed is None else self.cache.route(key) or CachedRoute(packed), brand_id
+        return None if packed is None else self.cache.route(key) or self.cache.unpack(packed), brand_id
 
     async def find_key(self, key: str) -> PixelKey | None:
         """The publishable key, unless it is unknown or revoked. Raises Unavailable."""

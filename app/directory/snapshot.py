@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 PAGE_ROWS = 2_000
 _FRAME = struct.Struct(">II")
 

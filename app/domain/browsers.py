@@ -18,7 +18,7 @@ from ua_parser.core import Domain
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver
 
-HUMAN, BOT, PREVIEW, PREFETCH, HEAD, TEST = range(6)
+HUMAN, BOT, PREVIEW, PREFETCH, HEAD, TEST, OWN = range(7)
 """Classes of clicks, as stored (`CLICK_CLASSES` names them)."""
 
 USER_AGENTS_CACHED = 16_384
@@ -81,7 +81,12 @@ def read_user_agent(user_agent: str) -> Browser:
 
 
 def click_class(browser: Browser, hint: str) -> int:
-    """The class of one click. hint: `head` or `prefetch` for a request that declares itself no visit, which outweighs the user agent."""
+    """The class of one click. hint: `head` or `prefetch` for a request that declares itself no visit, `own` for one of the brand's own people.
+
+    Each outweighs the user agent.
+    """
+    if hint == "own":
+        return OWN
     if hint == "head":
         return HEAD
     return PREFETCH if hint == "prefetch" else browser.click_class

@@ -6,8 +6,10 @@ An address is checked once, when its link is written; the redirect then works on
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from typing import Literal
+from urllib.parse import quote, unquote_plus, unquote_to_bytes, urlsplit
+
+from app.domain.hostnames import ascii_host, strip_invisible
 
 DESTINATION_MAX_CHARS = 2_048
 FORWARDED_MAX_BYTES = 2_048
@@ -15,14 +17,26 @@ FORWARDED_MAX_BYTES = 2_048
 UTM_FIELDS = ("source", "medium", "campaign", "term", "content", "id")
 UTM_MAX_CHARS = 256
 
+Forwarding = Literal["link_wins", "incoming_wins", "nothing"]
+"""What becomes of the query of a click: what the link does not say itself is added, or it overrides the link's parameters, or it is dropped."""
+
+FOREIGN_CLICK_IDS = frozenset({
+    "fbclid", "gclid", "gclsrc", "dclid", "gbraid", "wbraid", "gad_source", "gad_campaignid", "srsltid", "_gl", "msclkid", "ttclid", "twclid", "igsh",
+    "igshid", "li_fat_id", "epik", "sccid", "rdt_cid", "yclid", "ysclid", "mc_eid", "_hsenc", "_hsmi", "__hstc", "__hssc", "__hsfp", "irclickid",
+    "cjevent", "awc", "wickedid", "_openstat",
+})  # fmt: skip
+"""Parameters, in lower case, by which an advertising network, shop or mailing names one click or one reader. In the destination of a link each of
+them would tell every visitor's click as that of the person who copied the address."""
+
 # RFC 3986: the characters allowed in a path, query or fragment. `%` is among them so that nothing is encoded twice.
 _SAFE = "!$%&'()*+,-./:;=?@_~[]"
 _UNSAFE_BYTES = re.compile(rb"[^A-Za-z0-9!$%&'()*+,\-./:;=?@_~\[\]]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _LOOSE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_PORT = re.compile(r":([^:\]]+)\Z")
+_PORT = re.compile(r"(?::(?P<port>[^:]*))?")
+# As in the source of a web page, where & is written so; twice, where that was pasted into a page again.
+_ENTITY = re.compile(r"&(?:#0*38;|#x0*26;|amp;)(?:amp;)*(?=[^&#=]+=)", re.IGNORECASE)
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
 
 
@@ -32,7 +46,7 @@ class Destination:
 
     prefix + click id + suffix is the address with the id; `plain` is the address without one (a visitor who asked not to be followed).
     Neither has a parameter of the address itself that bears the click parameter's name: a pasted old id would credit an old click.
-    base: everything before `?`. pairs: the parameters as (decoded name, raw pair). suffix: `#` and the rest, or nothing.
+    base: everything before `?`. pairs: the parameters as (decoded name, raw pair). names: theirs. suffix: `#` and the rest, or nothing.
     """
 
     prefix: bytes
@@ -40,15 +54,32 @@ class Destination:
     plain: bytes
     base: bytes
     pairs: tuple[tuple[bytes, bytes], ...]
+    names: frozenset[bytes]
     click_param: bytes
+    forwarding: Forwarding
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDestination:
+    """An address as it is stored and sent, and whether something was mended in it. removed: the click ids that were taken out, in their order."""
+
+    url: str
+    entities_decoded: bool
+    removed: tuple[str, ...]
 
 
 def check_destination(url: str) -> str:
     """The address as it is stored and sent: scheme and host in lower case, host in ASCII, the rest percent-encoded where necessary.
 
+    What is invisible at its ends, `&amp;` between parameters and other people's click ids (FOREIGN_CLICK_IDS) are not part of it.
     Raises ValueError with one sentence that says what is wrong and what would be right.
     """
-    url = url.strip(" ")
+    return mend_destination(url).url
+
+
+def mend_destination(url: str) -> CheckedDestination:
+    """`check_destination`, and what it has mended."""
+    url = strip_invisible(url)
     if not url:
         raise ValueError("must be an address such as https://shop.example/page")
     if len(url) > DESTINATION_MAX_CHARS:
@@ -66,8 +97,10 @@ def check_destination(url: str) -> str:
         raise ValueError(f"must begin with https:// or http://, not {scheme[1].lower()[:32]}:")
     if not url[scheme.end() :].startswith("//"):
         raise ValueError(f"must have // after {scheme[0]}")
+    base, question, rest = url.partition("?")
+    decoded = base + question + (rest if "#" in base else _ENTITY.sub("&", rest))
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(decoded)
     except ValueError:
         raise ValueError("has a host that cannot be read") from None
     # A browser reads a backslash as a slash, and would go to another host than the one checked here.
@@ -75,17 +108,17 @@ def check_destination(url: str) -> str:
         raise ValueError("must not contain a backslash in its host")
     if "@" in parts.netloc:
         raise ValueError("must not contain a user name or password")
-    host = _check_host(parts.hostname or "")
-    port = _check_port(parts.netloc)
+    host, port = _check_place(parts.netloc)
     tail = _encode(parts.path) or "/"
-    if parts.query:
-        tail += f"?{_encode(parts.query)}"
+    query, removed = _without_click_ids(parts.query)
+    if query:
+        tail += f"?{_encode(query)}"
     if parts.fragment:
         tail += f"#{_encode(parts.fragment)}"
     checked = f"{scheme[1].lower()}://{host}{port}{tail}"
     if len(checked) > DESTINATION_MAX_CHARS:
         raise ValueError(f"is {len(checked)} characters long once encoded; at most {DESTINATION_MAX_CHARS} are allowed")
-    return checked
+    return CheckedDestination(checked, decoded != url, removed)
 
 
 def check_click_param(name: str) -> str:
@@ -127,7 +160,7 @@ def apply_utm(url: str, utm: Mapping[str, str | None]) -> str:
     return joined
 
 
-def take_apart(url: str, click_param: str) -> Destination:
+def take_apart(url: str, click_param: str, forwarding: Forwarding = "link_wins") -> Destination:
     """A checked address, prepared for its redirects. Takes about 5 µs, once, when a link is first requested."""
     base, query, fragment = _split(url.encode())
     name = click_param.encode()
@@ -140,37 +173,43 @@ def take_apart(url: str, click_param: str) -> Destination:
         plain=plain + fragment,
         base=base,
         pairs=pairs,
+        names=frozenset(pair[0] for pair in pairs),
         click_param=name,
+        forwarding=forwarding,
     )
 
 
 def address(destination: Destination, click_id: bytes, query: bytes) -> bytes:
     """The bytes of a `Location`: the destination with this click id (none when empty) and the visitor's own query.
 
-    The visitor's parameters override the link's of the same name, except for the click parameter, which is dropped. Whatever the query holds,
-    the result is ASCII without spaces or control characters, and at most FORWARDED_MAX_BYTES (three times that where bytes must be encoded)
-    longer than the destination.
+    `forwarding` says which of the query's parameters are added, and whose stand where both have one of a name; the click parameter of a query is
+    always dropped. Whatever the query holds, the result is ASCII without spaces or control characters, and at most FORWARDED_MAX_BYTES (three
+    times that where bytes must be encoded) longer than the destination.
     """
-    if not query:
-        return destination.prefix + click_id + destination.suffix if click_id else destination.plain
-    forwarded = _forwardable(query, destination.click_param)
+    forwarded = _forwardable(query, destination) if query else []
     if not forwarded:
-        return address(destination, click_id, b"")
-    names = {name for name, _ in forwarded}
-    pairs = [raw for _, raw in forwarded]
-    kept = [raw for name, raw in destination.pairs if name not in names]
+        return destination.prefix + click_id + destination.suffix if click_id else destination.plain
+    pairs = destination.pairs
+    if destination.forwarding == "incoming_wins":
+        names = {name for name, _ in forwarded}
+        pairs = tuple(pair for pair in pairs if pair[0] not in names)
+    kept = [raw for _, raw in pairs]
     if click_id:
         kept.append(destination.click_param + b"=" + click_id)
-    return destination.base + b"?" + b"&".join(kept + pairs) + destination.suffix
+    kept += [raw for _, raw in forwarded]
+    return destination.base + b"?" + b"&".join(kept) + destination.suffix
 
 
-def _forwardable(query: bytes, click_param: bytes) -> list[tuple[bytes, bytes]]:
+def _forwardable(query: bytes, destination: Destination) -> list[tuple[bytes, bytes]]:
+    if destination.forwarding == "nothing":
+        return []
     if len(query) > FORWARDED_MAX_BYTES:
         # Half a value is worse than none.
         query = query[: FORWARDED_MAX_BYTES + 1].rpartition(b"&")[0]
     if _UNSAFE_BYTES.search(query):
         query = _UNSAFE_BYTES.sub(lambda found: b"%%%02X" % found[0][0], query)
-    return [pair for pair in _pairs(query) if pair[0] != click_param]
+    refused = destination.names if destination.forwarding == "link_wins" else ()
+    return [pair for pair in _pairs(query) if pair[0] != destination.click_param and pair[0] not in refused]
 
 
 def _split(url: bytes) -> tuple[bytes, bytes, bytes]:
@@ -196,35 +235,40 @@ def _encode(text: str) -> str:
     return quote(_LOOSE_PERCENT.sub("%25", text), safe=_SAFE)
 
 
-def _check_host(host: str) -> str:
-    if not host:
-        raise ValueError("has no host")
-    if ":" in host:
-        try:
-            return f"[{IPv6Address(host).compressed}]"
-        except ValueError:
-            raise ValueError("has a host that is no IPv6 address") from None
-    if host.isascii() and "xn--" not in host:
-        ascii_host = host.lower()
+def _without_click_ids(query: str) -> tuple[str, tuple[str, ...]]:
+    removed = []
+    kept = []
+    for raw in query.split("&"):
+        name = unquote_plus(raw.partition("=")[0])
+        if name.lower() in FOREIGN_CLICK_IDS:
+            removed.append(name)
+        else:
+            kept.append(raw)
+    return ("&".join(kept), tuple(dict.fromkeys(removed))) if removed else (query, ())
+
+
+def _check_place(netloc: str) -> tuple[str, str]:
+    """Host and port (`:8080` or nothing) as they are sent."""
+    if netloc.startswith("["):
+        name, _, rest = netloc[1:].partition("]")
+        if ":" not in name:
+            raise ValueError("has a host that cannot be read")
     else:
-        # Imported here: its tables take longer to load than everything else the redirect needs, and few hosts need them.
-        import idna
+        name, colon, rest = netloc.partition(":")
+        rest = colon + rest
+    port = _PORT.fullmatch(rest)
+    if port is None:
+        raise ValueError(
+            "has two ports; at most one may follow the host"
+            if rest.count(":") > 1
+            else "has a host that cannot be read"
+        )
+    return ascii_host(name), _check_port(port["port"])
 
-        try:
-            ascii_host = idna.encode(host, uts46=True).decode()
-        except (idna.IDNAError, UnicodeError):
-            raise ValueError("has a host that is no valid domain name") from None
-    labels = ascii_host.removesuffix(".").split(".")
-    if len(ascii_host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("has a host that is no valid domain name")
-    return ascii_host
 
-
-def _check_port(netloc: str) -> str:
-    match = _PORT.search(netloc)
-    if match is None:
+def _check_port(port: str | None) -> str:
+    if not port:
         return ""
-    port = match[1]
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ValueError("has a port that is no number from 1 to 65535")
     return f":{int(port)}"

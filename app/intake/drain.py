@@ -20,7 +20,8 @@ from app.database.errors import DATA_ERRORS
 from app.database.partitions import ensure_partitions
 from app.database.transactions import Connection
 from app.intake.clicks.calendar import Calendar
-from app.intake.clicks.recording import ReadClicks, read_clicks, record_clicks, record_misses
+from app.intake.clicks.misses import record_misses
+from app.intake.clicks.recording import ReadClicks, read_clicks, record_clicks
 from app.spool.quarantine import quarantine
 from app.spool.reader import claim, has_segments, oldest_waiting, sweep
 from app.spool.records import ClickLine, Line, MissLine, decode, encode

@@ -38,8 +38,8 @@ CLOSE = (
 # A slug is never given out twice: its row stays, without anything that says whose it was.
 DISOWN = (
     """UPDATE route SET brand_id = $2, link_id = $2, destination_url = 'https://deleted.invalid/', click_param = 'ariane', expires_at = NULL, disabled = true,
-           changed_xid = pg_current_xact_id() WHERE brand_id = $1""",
-    "UPDATE host SET brand_id = $2, archived_at = coalesce(archived_at, now()), changed_xid = pg_current_xact_id() WHERE brand_id = $1",
+           forward_query = NULL, changed_xid = pg_current_xact_id() WHERE brand_id = $1""",
+    "UPDATE host SET brand_id = $2, pages = '{}', archived_at = coalesce(archived_at, now()), changed_xid = pg_current_xact_id() WHERE brand_id = $1",
 )
 ANNOUNCE = "SELECT pg_notify('directory', '')"
 # A machine that has not drained for an hour is down.
@@ -111,6 +111,8 @@ async def _delete_some(run: Run, table: str, keys: Sequence[str]) -> bool:
 
 
 def _statement(table: str, keys: Sequence[str]) -> str:
+    if not keys:
+        return f"DELETE FROM {table} WHERE brand_id = $1"  # noqa: S608  a row per brand
     chosen = ", ".join(keys)
     some = f"SELECT {chosen} FROM {table} WHERE brand_id = $1 LIMIT {BATCH_ROWS:d}"  # noqa: S608  names of the schema
     return f"DELETE FROM {table} WHERE brand_id = $1 AND ({chosen}) IN ({some})"  # noqa: S608

@@ -37,7 +37,7 @@ from app.reports.statements import ROWS_MAX, fetch, narrowed
 
 CLICK_COUNTS = ("clicks", "unique_clicks", "bots", "previews", "prefetches", "heads")
 _CLASS_COUNTS = {"human": "clicks", "bot": "bots", "preview": "previews", "prefetch": "prefetches", "head": "heads"}
-"""Count of each class, in the order of CLICK_CLASSES; `test`, which comes last, is not counted."""
+"""Count of each class, in the order of CLICK_CLASSES; those that come after them are in no count."""
 
 Edge = TypeVar("Edge", date, datetime, UUID)
 

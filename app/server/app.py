@@ -84,6 +84,7 @@ def routers() -> "list[Any]":
         conversions,
         costs,
         deliveries,
+        host_pages,
         hosts,
         influencers,
         jobs,
@@ -96,7 +97,7 @@ def routers() -> "list[Any]":
     )
     from app.api.routes.sources import mappings, sources
 
-    setting_up = (brand, brand_deletion, hosts, keys, mappings, sources)
+    setting_up = (brand, brand_deletion, hosts, host_pages, keys, mappings, sources)
     planning = (influencers, campaigns, collaborations, links, codes, costs)
     measuring = (conversions, refunds, deliveries, clicks, reports, jobs, privacy)
     return [

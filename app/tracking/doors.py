@@ -15,14 +15,17 @@ from typing import Any
 
 from app import clock
 from app.directory.lookup import Directory
+from app.domain.own_clicks import OWN_CLICKS
 from app.errors import AppError, Unavailable
 from app.metrics import API_SECONDS, CONTENT_TYPE, LOOP_SECONDS, UNAVAILABLE, Counts, Gauge, load_gauges, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
 from app.spool.writer import QUARANTINE, Spool, measure
 from app.tracking.hooks import Hooks
+from app.tracking.lost_visitors import answer_lost
+from app.tracking.own_clicks import OwnClicks
 from app.tracking.pixel import Pixels, answer_script
-from app.tracking.redirect import NOT_FOUND, REDIRECT_HEADERS, Redirects, host_name
+from app.tracking.redirect import REDIRECT_HEADERS, Redirects, host_name
 from app.tracking.responses import (
     NO_STORE,
     Answer,
@@ -85,7 +88,8 @@ class Doors:
         self._counts = Counts(settings.data / "metrics")
         secret = load_secret(settings)
         proxies, visitor_key = Proxies(settings.trusted_proxies), derive(secret, "visitor")
-        self._redirects = Redirects(self.directory, self.clicks, self._counts, proxies, visitor_key)
+        own_key = derive(secret, OWN_CLICKS)
+        self._redirects = Redirects(self.directory, self.clicks, self._counts, proxies, visitor_key, own_key)
         # Also called by the fast path (protocol.py).
         self.prepare, self.record = self._redirects.prepare, self._redirects.record
         pixels = Pixels(self.directory, self.orders, self._counts, settings.pixel_max_bytes, proxies)
@@ -100,6 +104,7 @@ class Doors:
             "e": pixels.answer_beacon,
             "a.js": answer_script,
             "in": hooks.answer,
+            "us": OwnClicks(own_key).answer,
             **dict.fromkeys(API, self._starting),
             "robots.txt": _read_only(self._not_found),
             "favicon.ico": _read_only(self._not_found),
@@ -139,11 +144,12 @@ class Doors:
                 await send({"type": "http.response.body"})
                 return
             # Slugs are matched in any case, and so are the reserved names: /P.GIF must not be taken for a slug.
-            slug, _, rest = scope["path"][1:].lower().partition("/")
+            path = scope["path"][1:].lower()
+            slug = path.partition("/")[0]
             if slug in API and self.api is not None:
                 await self._ask_api(self.api, scope, receive, send)
                 return
-            answer = await self._answer(scope, receive, slug, rest)
+            answer = await self._answer(scope, receive, slug, path)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             answer = problem(scope["path"], AppError("something went wrong on our side; the log has the details"))
@@ -168,13 +174,13 @@ class Doors:
         """Count by how much the event loop was late."""
         self._counts.observe(LOOP_SECONDS, seconds)
 
-    async def _answer(self, scope: Scope, receive: Receive, slug: str, rest: str) -> Answer | None:
-        """The answer of the door in charge; None when the sender has hung up."""
-        door = self._doors.get(slug)
+    async def _answer(self, scope: Scope, receive: Receive, slug: str, path: str) -> Answer | None:
+        """The answer of the door in charge of the first segment, `slug`, of `path`; None when the sender has hung up."""
+        door = self._doors.get(slug) if slug or not path else None
         try:
             if door is not None:
                 return await door(scope, receive)
-            return NOT_FOUND if rest else await self._redirects.answer(scope, slug)
+            return await self._redirects.answer(scope, path)
         except ConnectionError:
             return None
         except AppError as error:
@@ -186,17 +192,18 @@ class Doors:
         raise Unavailable("the API is still starting", code="starting")
 
     async def _front(self, scope: Scope, receive: Receive) -> Answer:
-        """The front page for the operator. On a brand's own host, whose visitors are followers of an influencer, it is a 404 like any unknown link.
+        """The front page for the operator. On a brand's own host, whose visitors are followers of an influencer, it is what the brand chose, or a 404.
 
         Until the directory is loaded any host may be a brand's, so it is a 404 then too.
         """
-        host = host_name(dict(scope["headers"]).get(b"host", b""))
+        headers = dict(scope["headers"])
+        host = host_name(headers.get(b"host", b""))
         shared_host = self.directory.ready and self.directory.brand_of(host) is None
         front = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
-        return FRONT if shared_host and front else NOT_FOUND
+        return FRONT if shared_host and front else answer_lost("root", self.directory.cache.pages(host), headers)
 
     async def _not_found(self, scope: Scope, receive: Receive) -> Answer:
-        return NOT_FOUND
+        return answer_lost("unknown", None, dict(scope["headers"]))
 
     async def _health(self, scope: Scope, receive: Receive) -> Answer:
         """200 while the process answers, even if it is not ready: a restart helps with nothing that `/readyz` reports."""

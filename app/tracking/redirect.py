@@ -15,7 +15,9 @@ from app import clock, random_ids
 from app.directory.cache import SHARED_HOST, CachedRoute, route_key
 from app.directory.lookup import Directory
 from app.domain.destinations import address
-from app.domain.slugs import is_slug
+from app.domain.hostnames import fold_host
+from app.domain.own_clicks import COOKIE, cookie_name, has_cookie, is_among, own_mark
+from app.domain.slugs import is_slug, mend_slug
 from app.domain.visitors import DAY_MS, referrer_host, truncate_address, visitor_of, visitors_of_day
 from app.errors import Unavailable
 from app.metrics import (
@@ -30,7 +32,8 @@ from app.metrics import (
 from app.spool.records import ClickLine, MissLine, encode
 from app.spool.writer import Spool, SpoolFull
 from app.tracking.click_ids import ClickIds
-from app.tracking.responses import NOINDEX, Answer, Header, Scope, method_refused, page
+from app.tracking.lost_visitors import answer_lost, try_again
+from app.tracking.responses import NOINDEX, Answer, Header, Scope, method_refused
 from app.tracking.trusted_proxies import Proxies
 
 REDIRECTED = ("GET", "HEAD")
@@ -46,15 +49,6 @@ REFERRER: Header = (b"referrer-policy", b"strict-origin-when-cross-origin")
 HEADERS = (CACHE, REFERRER, NOINDEX)
 REDIRECT_HEADERS = (*HEADERS, (b"content-length", b"0"))
 """Headers of a redirect after `Location`, in this order."""
-
-NOT_FOUND = page(404, "This link does not exist", "Please check that it is spelled exactly as you received it.")
-GONE = page(410, "This link is no longer active", "The offer it led to is over.")
-TRY_AGAIN = page(
-    503,
-    "One moment, please",
-    "This link cannot be looked up right now. Please try again in a few seconds.",
-    (b"retry-after", b"1"),
-)
 
 MISSES = {"unknown_slug": MISSES_UNKNOWN, "expired": MISSES_EXPIRED, "disabled": MISSES_DISABLED}
 
@@ -72,7 +66,7 @@ class Redirects:
     """The redirect of one worker."""
 
     def __init__(
-        self, directory: Directory, spool: Spool, counts: Counts, proxies: Proxies, visitor_key: bytes
+        self, directory: Directory, spool: Spool, counts: Counts, proxies: Proxies, visitor_key: bytes, own_key: bytes
     ) -> None:
         self._directory = directory
         self._spool = spool
@@ -81,6 +75,7 @@ class Redirects:
         self._proxies = proxies if proxies else None
         self._click_ids = ClickIds()
         self._visitor_key = visitor_key
+        self._own_key = own_key
         # The part of the visitor hash that a brand's visitors of one day share; emptied at the end of the day.
         self._visitors: dict[str, blake2b] = {}
         self._visitors_until_ms = 0
@@ -123,12 +118,12 @@ class Redirects:
         self._counts.slots[REDIRECTS] += len(clicks)
         return [click.location for click in clicks]
 
-    async def answer(self, scope: Scope, slug: str) -> Answer:
-        """Answer a request for `slug` (lower case) that `prepare` did not take."""
+    async def answer(self, scope: Scope, path: str) -> Answer:
+        """Answer a request for `path` (lower case, without its first slash) that `prepare` did not take."""
         if scope["method"] not in REDIRECTED:
             return method_refused(scope, *REDIRECTED)
         headers = dict(scope["headers"])
-        route = await self._find(host_name(headers.get(b"host", b"")), slug)
+        route = await self._find(headers, path)
         if isinstance(route, Answer):
             return route
         query = scope["query_string"]
@@ -172,25 +167,54 @@ class Redirects:
             hint = "head"
         elif b"sec-purpose" in headers or b"purpose" in headers or b"x-purpose" in headers or b"x-moz" in headers:
             hint = "prefetch" if _is_prefetch(headers) else ""
+        if (route.own_networks or b"cookie" in headers) and self._is_own(route, headers, header_list, client):
+            hint = "own"
         referrer = _referrer(headers[b"referer"]) if b"referer" in headers else ""
         line = ClickLine(click_id, route.brand_id, route.link_id, visitor, network, user_agent, referrer, hint)
         simple = shown and not query
         location = route.prefix + shown + route.suffix if simple else address(route.destination, shown, query)
         return PendingClick(route, query, encode(line), location)
 
-    async def _find(self, host: str, slug: str) -> CachedRoute | Answer:
-        """The route of a slug that is not in memory, or may have expired; else the page that says why there is none."""
+    def _is_own(
+        self,
+        route: CachedRoute,
+        headers: dict[bytes, bytes],
+        header_list: Sequence[Header],
+        client: tuple[str, int] | None,
+    ) -> bool:
+        """Whether one of the brand's own people clicks. The address is compared and not kept, also with Sec-GPC."""
+        cookie = headers.get(b"cookie", b"")
+        if COOKIE in cookie:
+            mark = own_mark(self._own_key, route.brand_id)
+            if has_cookie(cookie, cookie_name(route.brand_id), mark):
+                return True
+        if not route.own_networks:
+            return False
+        peer = client[0] if client else ""
+        address = peer if self._proxies is None else self._proxies.client(peer, header_list)
+        return is_among(address, route.own_networks)
+
+    async def _find(self, headers: dict[bytes, bytes], path: str) -> CachedRoute | Answer:
+        """The route of a slug that is not in memory, or may have expired; else where the visitor goes instead."""
+        host = host_name(headers.get(b"host", b""))
+        slug = path.removesuffix("/")
+        mended = None
         try:
             # Scanners request `wp-login.php`: the database is not queried for what cannot be a slug.
             if is_slug(slug):
                 route, brand_id = await self._directory.find_route(host, slug)
             else:
                 route, brand_id = None, self._directory.brand_of(host)
+            if route is None and (mended := mend_slug(slug)) is not None:
+                route, brand_id = await self._directory.find_route(host, mended)
         except Unavailable:
             self._counts.slots[UNAVAILABLE] += 1
-            return TRY_AGAIN
+            return try_again(headers)
+        pages = self._directory.cache.pages(host)
         if route is None:
             reason = "unknown_slug"
+            if "/" in slug and mended is None:
+                return answer_lost("unknown", pages, headers)  # somebody is trying paths: no slug was meant
         elif route.disabled:
             reason, brand_id = "disabled", route.brand_id
         elif route.expires_ms and route.expires_ms <= clock.now_ms():
@@ -204,16 +228,16 @@ class Redirects:
         self._counts.slots[MISSES[reason]] += 1
         with suppress(SpoolFull):  # counted all the same; the visitor of a dead link loses nothing
             self._spool.append(encode(line))
-        return NOT_FOUND if route is None else GONE
+        return answer_lost("unknown" if route is None else "expired", pages, headers)
 
 
 @lru_cache(maxsize=1_024)
 def host_name(header: bytes) -> str:
     """The host of a Host header, lower case, without its port and a final dot; '' when there is none."""
-    host = header.decode("latin-1").strip().lower()
+    host = header.decode("latin-1").strip()
     if host.startswith("["):
-        return host.partition("]")[0][1:]
-    return host.partition(":")[0].removesuffix(".")
+        return host.partition("]")[0][1:].lower()
+    return fold_host(host.partition(":")[0])
 
 
 @lru_cache(maxsize=4_096)

@@ -1,12 +1,12 @@
 """the secret key of a database, hosts that have left, and since when an order waits to be decided again
 
-Revision: 0038, after 0030.
+Revision: 0038, after 0032.
 """
 
 from alembic import op
 
 revision = "0038"
-down_revision = "0030"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 

@@ -124,7 +124,19 @@ async def test_a_host_is_added_archived_and_never_given_to_another_brand(
 
 
 @pytest.mark.parametrize(
-    "name", ["", "localhost", "https://go.test", "go.test/x", "go.test:80", "10.0.0.1", "-a.test", "a..test", "é.test"]
+    "name",
+    [
+        "",
+        "localhost",
+        "https://go.test",
+        "go.test/x",
+        "go.test:80",
+        "10.0.0.1",
+        "-a.test",
+        "a..test",
+        "a_b.test",
+        "é\u200b.x",
+    ],
 )
 async def test_what_is_no_host_name_is_refused(as_alice: AsyncClient, name: str) -> None:
     assert await fields_at_fault(as_alice, "/v1/hosts", {"host": name}) == {"host": "invalid"}
@@ -133,3 +145,26 @@ async def test_what_is_no_host_name_is_refused(as_alice: AsyncClient, name: str)
 async def test_the_shared_host_belongs_to_no_brand(as_alice: AsyncClient) -> None:
     answer = await as_alice.post("/v1/hosts", json={"host": "GO.test"})
     assert (answer.status_code, answer.json()["code"]) == (409, "host_taken")
+
+
+async def test_what_the_doors_have_to_know_of_a_brand_is_copied_to_them(
+    as_alice: AsyncClient, as_charlie: AsyncClient, pool: asyncpg.Pool, alice: Brand, charlie: Brand
+) -> None:
+    found = (await as_alice.get("/v1/brand")).json()
+    assert (found["forward_query"], found["own_networks"]) == ("link_wins", [])
+    sent = {"forward_query": "incoming_wins", "own_networks": ["203.0.113.7", "2001:DB8:12::5/48", "::ffff:192.0.2.1"]}
+    changed = (await as_alice.patch("/v1/brand", json=sent)).json()
+    networks = ["203.0.113.7/32", "2001:db8:12::/48", "192.0.2.1/32"]
+    assert (changed["forward_query"], changed["own_networks"]) == ("incoming_wins", networks)
+    for brand, rule in ((alice, [("incoming_wins", networks)]), (charlie, [])):
+        rows = await pool.fetch("SELECT forward_query, own_networks FROM door_rule WHERE brand_id = $1", brand.id)
+        assert [tuple(row) for row in rows] == rule
+    await as_alice.patch("/v1/brand", json={"own_networks": []})
+    assert await pool.fetchval("SELECT own_networks FROM door_rule WHERE brand_id = $1", alice.id) == []
+    for wrong in ("everyone", "0.0.0.0/0", "10.0.0.0/8", "2001::/16", "203.0.113.7-9"):
+        answer = await as_alice.patch("/v1/brand", json={"own_networks": ["192.0.2.1", wrong]})
+        assert answer.json()["errors"][0]["field"].startswith("own_networks"), wrong
+    pages = [(await each.get("/v1/brand/own-clicks")).json() for each in (as_alice, as_charlie)]
+    assert pages[0]["url"].startswith(f"https://go.test/us/{found['id']}.")
+    assert pages[0]["url"] in pages[0]["urls"]
+    assert pages[0]["url"] != pages[1]["url"]

@@ -3,12 +3,15 @@
 import asyncio
 import re
 import struct
+from io import BytesIO
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
+import zxingcpp
 from httpx2 import AsyncClient
+from PIL import Image
 
 from app.domain import ids
 from tests.api.calls import fields_at_fault, make_influencer, make_link, make_pair, post
@@ -320,3 +323,140 @@ async def test_a_destination_that_leads_back_to_us_is_refused_made_changed_or_in
         assert (changed.status_code, changed.json()["errors"][0]["code"]) == (422, "loop")
     bulk = {"links": [{**pair, "destination_url": "https://shop.test/"}, {**pair, "destination_url": looping[1]}]}
     assert await fields_at_fault(as_alice, "/v1/links/bulk", bulk) == {"links.1.destination_url": "loop"}
+
+
+async def test_other_names_of_this_service_lead_back_to_us_too(as_alice: AsyncClient) -> None:
+    body = await make_pair(as_alice)
+    request_host = as_alice.base_url.host
+    names = [
+        "http://go.test/x",
+        f"https://{request_host}/x",
+        "http://localhost:8000/x",
+        "http://127.0.0.1:8000/",
+        "http://[::1]:8000/",
+    ]
+    for url in (*names, "http://[::ffff:127.0.0.1]:8000/", "http://0.0.0.0:8000/x", "https://GO.TEST.:443/x"):
+        sent = {**body, "destination_url": url}
+        assert await fields_at_fault(as_alice, "/v1/links", sent) == {"destination_url": "loop"}, url
+    for url in ("http://127.0.0.1:8001/", "https://go.test:8443/shop", "https://not-go.test/"):
+        await post(as_alice, "/v1/links", {**body, "destination_url": url})
+
+
+async def test_what_was_mended_in_a_destination_is_said_once(as_alice: AsyncClient) -> None:
+    pair = await make_pair(as_alice)
+    pasted = "\ufeffhttps://i❤️.ws/p?a=1&amp;b=2&fbclid=IwAR0&igsh=x\u200b"
+    made = await make_link(as_alice, pair, destination_url=pasted, external_id="pasted")
+    assert made["destination_url"] == "https://xn--i-7iq.ws/p?a=1&b=2"
+    assert [(note["field"], note["code"]) for note in made["notes"]] == [
+        ("destination_url", "entities_decoded"),
+        ("destination_url", "click_ids_removed"),
+    ]
+    assert made["notes"][1]["detail"].endswith(": fbclid, igsh")
+    path = f"/v1/links/{made['id']}"
+    assert (await as_alice.get(path)).json()["notes"] == []
+    again = {**pair, "destination_url": "https://XN--I-7IQ.ws/p?a=1&b=2&gclid=z", "external_id": "pasted"}
+    assert (await post(as_alice, "/v1/links", again, status=200))["notes"][0]["code"] == "click_ids_removed"
+    changed = (await as_alice.patch(path, json={"destination_url": "https://shop.test/?gclid=1"})).json()
+    assert (changed["destination_url"], len(changed["notes"])) == ("https://shop.test/", 1)
+    bulk = {
+        "links": [{**pair, "destination_url": url} for url in ("https://shop.test/", "https://shop.test/?ttclid=1")]
+    }
+    found = (await post(as_alice, "/v1/links/bulk", bulk))["data"]
+    assert [len(each["notes"]) for each in found] == [0, 1]
+
+
+async def test_a_link_that_an_older_release_stored_with_a_click_id_is_still_found(
+    as_alice: AsyncClient, pool: asyncpg.Pool, alice: Brand
+) -> None:
+    pair = await make_pair(as_alice)
+    body = {**pair, "destination_url": "https://shop.test/?fbclid=1", "external_id": "old"}
+    made = await post(as_alice, "/v1/links", body)
+    await pool.execute(
+        "UPDATE link SET destination_url = $2 WHERE brand_id = $1 AND external_id = 'old'",
+        alice.id,
+        body["destination_url"],
+    )
+    assert (await post(as_alice, "/v1/links", body, status=200))["id"] == made["id"]
+
+
+async def test_a_link_says_what_is_forwarded_or_leaves_it_to_its_brand(
+    as_alice: AsyncClient, pool: asyncpg.Pool
+) -> None:
+    pair = await make_pair(as_alice)
+    made = await make_link(as_alice, pair, forward_query="nothing")
+    assert made["forward_query"] == (await route(pool, made["slug"]))["forward_query"] == "nothing"
+    path = f"/v1/links/{made['id']}"
+    assert (await as_alice.patch(path, json={"forward_query": None})).json()["forward_query"] is None
+    assert (await route(pool, made["slug"]))["forward_query"] is None
+    wrong = {**pair, "destination_url": "https://shop.test/", "forward_query": "both"}
+    assert list(await fields_at_fault(as_alice, "/v1/links", wrong)) == ["forward_query"]
+
+
+async def test_a_host_is_the_same_in_every_spelling(as_alice: AsyncClient, as_charlie: AsyncClient) -> None:
+    pair = await make_pair(as_alice)
+    plain = f"go-é-{pair['campaign_id'][-10:]}.test"
+    stored = (await post(as_alice, "/v1/hosts", {"host": plain.upper() + "."}))["host"]
+    assert stored.startswith("xn--go-")
+    assert (await post(as_alice, "/v1/hosts", {"host": stored}, status=200))["host"] == stored
+    for spelling in (plain, stored.upper() + ".", f" {plain.upper()}\u200b"):
+        made = await make_link(as_alice, pair, host=spelling)
+        assert made["host"] == stored
+    for spelling in (plain.upper() + ".", stored.upper()):
+        assert len((await as_alice.get("/v1/links", params={"host": spelling})).json()["data"]) == 3
+        assert (await as_alice.get(f"/v1/hosts/{spelling}/pages")).json()["host"] == stored
+        assert (await as_charlie.get(f"/v1/hosts/{spelling}/pages")).status_code == 404
+        assert (await as_alice.delete(f"/v1/hosts/{spelling}")).json()["host"] == stored
+        assert (await as_alice.post(f"/v1/hosts/{spelling}/unarchive")).json()["archived_at"] is None
+    body = {**pair, "destination_url": f"https://{plain.upper()}./x"}
+    assert await fields_at_fault(as_alice, "/v1/links", body) == {"destination_url": "loop"}
+
+
+async def test_the_pages_of_a_host_are_addresses_as_good_as_a_links(
+    as_alice: AsyncClient, as_charlie: AsyncClient
+) -> None:
+    pair = await make_pair(as_alice)
+    name = f"pages-{pair['campaign_id'][-10:]}.test"
+    await post(as_alice, "/v1/hosts", {"host": name})
+    path = f"/v1/hosts/{name}/pages"
+    empty = {"host": name, "root_url": None, "unknown_url": None, "expired_url": None, "language": None, "notes": []}
+    assert (await as_alice.get(path)).json() == empty
+    sent = {"root_url": "https://Brand.test?gclid=1", "unknown_url": "https://brand.test/404", "language": "fr"}
+    changed = (await as_alice.patch(path, json=sent)).json()
+    assert (changed["root_url"], changed["language"]) == ("https://brand.test/", "fr")
+    assert [(note["field"], note["code"]) for note in changed["notes"]] == [("root_url", "click_ids_removed")]
+    kept = (await as_alice.patch(path, json={"unknown_url": None})).json()
+    assert (kept["root_url"], kept["unknown_url"], kept["notes"]) == ("https://brand.test/", None, [])
+    for url, code in ((f"https://{name}/x", "loop"), ("https://a:1:2/", "invalid"), ("javascript:1", "invalid")):
+        answer = await as_alice.patch(path, json={"expired_url": url})
+        assert [(each["field"], each["code"]) for each in answer.json()["errors"]] == [("expired_url", code)]
+    assert (await as_charlie.patch(path, json=sent)).status_code == 404
+
+
+@pytest.mark.parametrize("level", ["l", "h"])
+@pytest.mark.parametrize("colours", [{}, {"dark": "808080"}, {"dark": "000000", "light": "777777"}])
+async def test_a_qr_code_of_the_least_size_is_read_by_a_real_reader(
+    as_alice: AsyncClient, level: str, colours: dict[str, str]
+) -> None:
+    made = await make_link(as_alice, await make_pair(as_alice))
+    path = f"/v1/links/{made['id']}/qr.png"
+    params = {"level": level, **colours}
+    small = await as_alice.get(path, params={"size": 64, **params})
+    if colours.get("dark") == "808080":
+        assert (await as_alice.get(path, params=params)).json()["errors"][0]["code"] == "low_contrast"
+        params["dark"] = "757575"
+        small = await as_alice.get(path, params={"size": 64, **params})
+    [fault] = small.json()["errors"]
+    assert (fault["parameter"], fault["code"]) == ("size", "too_small")
+    least = re.search(r"at least (\d+)", fault["detail"])
+    assert least
+    drawn = await as_alice.get(path, params={"size": least[1], **params})
+    assert drawn.status_code == 200
+    [read] = zxingcpp.read_barcodes(Image.open(BytesIO(drawn.content)).convert("L"))
+    assert read.text.lower() == made["short_url"]
+
+
+async def test_light_on_dark_is_refused_for_a_qr_code(as_alice: AsyncClient) -> None:
+    made = await make_link(as_alice, await make_pair(as_alice))
+    for colours in ({"dark": "ffffff", "light": "000000"}, {"dark": "ffff00"}):
+        answer = await as_alice.get(f"/v1/links/{made['id']}/qr.svg", params=colours)
+        assert answer.json()["errors"][0]["parameter"] == "dark"

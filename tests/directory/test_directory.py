@@ -415,7 +415,7 @@ async def test_a_big_load_gives_the_loop_back_between_pages(
 
 def test_a_row_that_did_not_change_is_not_taken_apart_again() -> None:
     known = Cache(unknown_rows=10)
-    row = pack(["b", "l", "https://shop.test/", "ariane", 0, False])
+    row = pack(["b", "l", "https://shop.test/", "ariane", 0, False, None])
     known.apply("route", [("lea", row)])
     route, generation = known.route("lea"), known.generation
     known.apply("route", [("lea", bytes(row))])
@@ -426,7 +426,9 @@ def test_a_row_that_did_not_change_is_not_taken_apart_again() -> None:
 def test_only_so_many_routes_are_kept_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.directory.cache.ROUTES_MAX", 3)
     known = Cache(unknown_rows=10)
-    known.apply("route", [(f"s{n}", pack(["b", "l", f"https://shop.test/{n}", "ariane", 0, False])) for n in range(5)])
+    known.apply(
+        "route", [(f"s{n}", pack(["b", "l", f"https://shop.test/{n}", "ariane", 0, False, None])) for n in range(5)]
+    )
     for n in (0, 1, 2, 3, 4, 0):
         route = known.route(f"s{n}")
         assert route is not None

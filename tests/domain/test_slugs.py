@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.slugs import ALPHABET, RESERVED, check_slug, is_slug, make_slug
+from app.domain.slugs import ALPHABET, RESERVED, check_slug, is_slug, make_slug, mend_slug, near_slugs
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,62 @@ def test_distinct_numbers_give_distinct_slugs(numbers: set[int]) -> None:
 def test_the_slugs_of_some_numbers_are_these_in_every_release() -> None:
     # Another salt or alphabet could give the slug of an existing link to another number.
     assert [make_slug(number) for number in (0, 1, 2**40 - 1)] == ["wme", "pe8", "yx7x8bnq6kk"]
+
+
+PASTED = [
+    "lea10.",
+    "lea10,",
+    "lea10)",
+    "lea10!",
+    "lea10…",
+    "lea10\u200b",
+    "/lea10",
+    "//lea10//",
+    "lea10&utm_source=ig",
+    "lea10?utm_source=ig",
+]
+PASTED += [
+    "“lea10”",
+    "‹lea10›",
+    "[lea10]",
+    " lea10 ",
+    "le\u00ada10",
+    "léa10",
+    "lea10&amp;utm_source=ig",
+    "**lea10**",
+    "LEA10.",
+    "ｌｅａ１０",
+]
+
+
+@pytest.mark.parametrize("path", PASTED)
+def test_a_slug_is_found_in_what_people_paste(path: str) -> None:
+    assert mend_slug(path) == "lea10"
+
+
+def test_dashes_become_the_one_that_slugs_have() -> None:
+    assert {mend_slug(f"summer{dash}sale") for dash in "\u2010\u2011\u2012–—―−﹣－"} == {"summer-sale"}
+
+
+@pytest.mark.parametrize(
+    "path", ["lea10", "wp-login.php", "docs.", "a/b", "", ".", "é", "x" * 65 + ".", "lea10." + "." * 256, "леа10"]
+)
+def test_what_holds_no_other_slug_is_not_looked_up_again(path: str) -> None:
+    assert mend_slug(path) is None
+
+
+@given(st.text(max_size=40))
+def test_a_mended_slug_is_one_and_needs_no_more_mending(path: str) -> None:
+    slug = mend_slug(path)
+    if slug is not None:
+        assert is_slug(slug)
+        assert slug not in RESERVED
+        assert mend_slug(slug) is None
+
+
+def test_a_slug_is_near_those_that_differ_by_one_slip() -> None:
+    near = set(near_slugs("lea10."))
+    assert {"lea1", "lea100", "lea1o", "lae10", "lea-10", "ea10"} <= near
+    assert not {"lea10", "lea", "lea1000", "lea10-"} & near
+    assert all(map(is_slug, near))
+    assert set(near_slugs("x" * 66)) == set(near_slugs("q")) == set()

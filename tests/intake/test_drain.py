@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.database.partitions import ensure_partitions
+from app.database.tables import CLICK_CLASSES
 from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
-from app.intake.clicks import recording as clicks_module
+from app.intake.clicks import misses as clicks_module
 from app.intake.clicks.calendar import Calendar, local_day
 from app.intake.clicks.uniques import ADVISORY_LOCK, LOCK_BRAND, count_change, count_uniques
 from app.intake.drain import ClickRecorder, drain, note_progress, record_or_refuse
@@ -25,6 +26,8 @@ from app.spool.records import ClickLine, Line, MissLine, decode, encode
 from app.spool.writer import QUARANTINE, SUFFIX, Spool
 from tests.cast import Brand, create_brand
 from tests.conftest import copy_template
+from tests.tracking.asking import CHROME
+from tests.tracking.rows import write_route
 
 PERSON = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
 RETENTION = timedelta(days=400)
@@ -492,3 +495,48 @@ async def test_only_what_is_wrong_with_a_line_sets_it_aside(pair: tuple[Brand, B
 
     with pytest.raises(asyncpg.UndefinedColumnError):
         await record_or_refuse([click(alice, alice.id)], broken)
+
+
+async def test_a_slip_on_the_shared_host_is_told_to_the_brand_that_was_meant(
+    own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
+) -> None:
+    alice, charlie = pair
+    for brand, slug, host in (
+        (alice, "summer-lea", "*"),
+        (charlie, "winter-max", "*"),
+        (charlie, "summer-leb", "his.example"),
+    ):
+        await write_route(own, brand, slug, host=host, announce=False)
+    asked = ["summer-leq", "summer-lea.x", "sumer-lea", "“summer-lae”", "winter-max2", "spring-lea", "wp-login.php"]
+    write(tmp_path, [MissLine(str(random_ids.new_id()), None, "*", slug, "unknown_slug") for slug in asked])
+    while await drain(tmp_path, "clicks", recorder(own)):
+        pass
+    found = {
+        brand: {
+            row[0] for row in await own.fetch("SELECT slug FROM missed_day WHERE brand_id = $1 AND host = '*'", brand)
+        }
+        for brand in (alice.id, charlie.id, UUID(int=0))
+    }
+    assert found == {
+        alice.id: {"summer-leq", "sumer-lea", "“summer-lae”"},
+        charlie.id: {"winter-max2"},
+        UUID(int=0): {"summer-lea.x", "spring-lea", "wp-login.php"},
+    }
+
+
+async def test_clicks_of_the_brands_own_people_are_kept_and_in_no_count(
+    own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
+) -> None:
+    alice, _ = pair
+    link_id = str(random_ids.new_id())
+    lines = [
+        ClickLine(str(random_ids.new_id()), str(alice.id), link_id, 7, "203.0.113.0", CHROME, "", hint)
+        for hint in ("own", "")
+    ]
+    write(tmp_path, lines)
+    while await drain(tmp_path, "clicks", recorder(own)):
+        pass
+    classes = await own.fetch("SELECT class FROM click WHERE brand_id = $1 ORDER BY id", alice.id)
+    assert [CLICK_CLASSES[row[0]] for row in classes] == ["own", "human"]
+    assert await own.fetchval("SELECT clicks FROM click_day WHERE brand_id = $1", alice.id) == 1
+    assert await own.fetchval("SELECT count(*) FROM unique_pending WHERE brand_id = $1", alice.id) == 1

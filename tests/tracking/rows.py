@@ -1,5 +1,7 @@
 """Lookup rows as the API writes them: with their transaction, and announced."""
 
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -51,10 +53,33 @@ async def write_route(
     return link_id
 
 
-async def write_host(connection: asyncpg.Connection | asyncpg.Pool, brand: Brand, host: str) -> None:
+async def write_host(
+    connection: asyncpg.Connection | asyncpg.Pool, brand: Brand, host: str, *, pages: Mapping[str, str] | None = None
+) -> None:
     """A host of the brand's own."""
     await connection.execute(
-        "INSERT INTO host (host, brand_id, created_at) VALUES ($1, $2, $3)", host, brand.id, clock.now()
+        "INSERT INTO host (host, brand_id, created_at, pages) VALUES ($1, $2, $3, $4::jsonb)",
+        host,
+        brand.id,
+        clock.now(),
+        json.dumps(dict(pages or {})),
+    )
+    await connection.execute(NOTIFY)
+
+
+async def write_rule(
+    connection: asyncpg.Connection | asyncpg.Pool,
+    brand: Brand,
+    *,
+    forward_query: str = "link_wins",
+    own_networks: Sequence[str] = (),
+) -> None:
+    """What the doors know of a brand beside its links."""
+    await connection.execute(
+        "INSERT INTO door_rule (brand_id, forward_query, own_networks) VALUES ($1, $2, $3)",
+        brand.id,
+        forward_query,
+        list(own_networks),
     )
     await connection.execute(NOTIFY)
 

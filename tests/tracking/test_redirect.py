@@ -1,8 +1,10 @@
 """The redirect: what it answers, what it records, and that it never gives an id for a click that is not recorded."""
 
+import asyncio
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +12,7 @@ import pytest
 
 from app import clock
 from app.domain import ids
+from app.domain.own_clicks import OWN_CLICKS, own_token
 from app.domain.visitors import visitor_of, visitors_of_day
 from app.secret import derive
 from app.settings import Settings
@@ -18,7 +21,7 @@ from app.spool.writer import SpoolFull
 from app.tracking.doors import Doors
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, ask, running_doors, settings_for, spooled
-from tests.tracking.rows import SECRET, fresh_slug, write_host, write_route
+from tests.tracking.rows import SECRET, fresh_slug, write_host, write_route, write_rule
 
 LOCATION = re.compile(r"https://shop\.test/p\?size=m&ariane=(clk_[0-9a-hjkmnp-tv-z]{26})#top")
 
@@ -75,6 +78,13 @@ async def test_every_click_gets_an_id_of_its_own_and_a_visitor_keeps_hers_within
     assert lines[0].visitor == lines[1].visitor != lines[2].visitor
 
 
+async def known(doors: Doors, table: str, key: str) -> None:
+    """Waits until the doors have heard of a row that they do not look up."""
+    async with asyncio.timeout(5):
+        while key not in doors.directory.cache.rows[table]:  # noqa: ASYNC110  nobody announces it
+            await asyncio.sleep(0.005)
+
+
 @pytest.mark.parametrize("spelling", ["/{}", "/{}/"])
 async def test_a_slug_is_matched_in_any_case_and_with_a_slash_behind_it(
     pool: asyncpg.Pool, alice: Brand, doors: Doors, spelling: str
@@ -84,14 +94,14 @@ async def test_a_slug_is_matched_in_any_case_and_with_a_slash_behind_it(
     assert (await ask(doors, "GET", spelling.format(slug.upper()))).status == 302
 
 
-async def test_the_visitors_query_is_forwarded_and_cannot_bring_a_click_id(
+async def test_what_the_link_says_stands_and_the_visitors_query_cannot_bring_a_click_id(
     pool: asyncpg.Pool, alice: Brand, doors: Doors
 ) -> None:
     slug = fresh_slug()
     await write_route(pool, alice, slug, destination="https://shop.test/p?size=m&utm_source=lea", click_param="dub_id")
     answer = await ask(doors, "GET", f"/{slug}?utm_source=tiktok&dub_id=clk_forged&x=%0d%0aSet-Cookie:a")
     assert re.fullmatch(
-        r"https://shop\.test/p\?size=m&dub_id=clk_\w{26}&utm_source=tiktok&x=%0d%0aSet-Cookie:a",
+        r"https://shop\.test/p\?size=m&utm_source=lea&dub_id=clk_\w{26}&x=%0d%0aSet-Cookie:a",
         answer.headers["location"],
     )
 
@@ -285,3 +295,139 @@ async def test_only_get_and_head_follow_a_link(pool: asyncpg.Pool, alice: Brand,
         answer = await ask(doors, method, f"/{slug}")
         assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
     assert await recorded(doors, own) == []
+
+
+async def test_a_brand_says_what_is_forwarded_and_a_link_says_otherwise(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand, doors: Doors
+) -> None:
+    hers, his, own = fresh_slug(), fresh_slug(), fresh_slug()
+    for brand, slug in ((alice, hers), (charlie, his), (alice, own)):
+        await write_route(pool, brand, slug, destination="https://shop.test/p?utm_source=lea")
+    await pool.execute("UPDATE route SET forward_query = 'nothing' WHERE brand_id = $1 AND slug = $2", alice.id, own)
+
+    async def led(slug: str) -> str:
+        answer = await ask(doors, "GET", f"/{slug}?utm_source=ig&fbclid=1")
+        return re.sub(r"ariane=clk_\w+", "ariane=", answer.headers["location"]).partition("?")[2]
+
+    assert await led(hers) == await led(his) == "utm_source=lea&ariane=&fbclid=1"
+    assert await led(own) == "utm_source=lea&ariane="
+    await write_rule(pool, alice, forward_query="incoming_wins")
+    await known(doors, "door_rule", str(alice.id))
+    assert await led(hers) == "ariane=&utm_source=ig&fbclid=1"
+    assert await led(his) == "utm_source=lea&ariane=&fbclid=1"
+    assert await led(own) == "utm_source=lea&ariane="
+
+
+@pytest.mark.parametrize("pasted", ["/{}.", "/{})", "/{}…", "/{}\u200b", "//{}", "/“{}”", "/{}&utm_source=ig", "/{}/."])
+async def test_a_slug_is_found_as_people_paste_it_by_one_more_look_up(
+    pool: asyncpg.Pool, alice: Brand, doors: Doors, monkeypatch: pytest.MonkeyPatch, pasted: str
+) -> None:
+    slug = fresh_slug()
+    await write_route(pool, alice, slug)
+    asked = []
+    find_route = doors.directory.find_route
+
+    async def counted(host: str, slug: str) -> Any:
+        asked.append(slug)
+        return await find_route(host, slug)
+
+    monkeypatch.setattr(doors.directory, "find_route", counted)
+    assert (await ask(doors, "GET", pasted.format(slug))).status == 302
+    assert asked == [slug]
+
+
+async def test_a_hit_is_never_mended_and_what_is_missed_is_recorded_as_it_was_asked(
+    pool: asyncpg.Pool, alice: Brand, doors: Doors, own: Settings
+) -> None:
+    slug = fresh_slug()
+    await write_route(pool, alice, slug, expires_at=clock.now() - timedelta(seconds=1))
+    assert (await ask(doors, "GET", f"/{slug}.")).status == 410
+    assert (await ask(doors, "GET", f"/{slug}x.")).status == 404
+    assert (await ask(doors, "GET", "/wp/admin.php")).status == 404
+    await doors.stop()
+    misses = [line for line in spooled(own, "clicks") if isinstance(line, MissLine)]
+    assert [(line.brand_id, line.slug, line.reason) for line in misses] == [
+        (str(alice.id), f"{slug}.", "expired"),
+        (None, f"{slug}x.", "unknown_slug"),
+    ]
+
+
+async def test_a_host_sends_its_lost_visitors_where_the_brand_says(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand, doors: Doors
+) -> None:
+    hers, his, gone = f"{fresh_slug()}.example", f"{fresh_slug()}.example", fresh_slug()
+    pages = {name: f"https://brand.test/{name}" for name in ("root_url", "unknown_url", "expired_url")}
+    await write_host(pool, alice, hers, pages=pages)
+    await write_host(pool, charlie, his, pages={"language": "fr"})
+    for brand, host in ((alice, hers), (charlie, his)):
+        await write_route(pool, brand, gone, host=host, disabled=True)
+        await known(doors, "host", host)
+    for path, name, status in (
+        ("/", "root_url", 404),
+        (f"/{fresh_slug()}", "unknown_url", 404),
+        (f"/{gone}", "expired_url", 410),
+    ):
+        answer = await ask(doors, "GET", path, headers=[("Host", hers.upper() + ".")])
+        assert (answer.status, answer.headers["location"]) == (302, pages[name])
+        answer = await ask(doors, "GET", path, headers=[("Host", his), ("Accept-Language", "en")])
+        assert (answer.status, answer.headers["content-language"]) == (status, "fr")
+    answer = await ask(doors, "GET", "/a/b", headers=[("Host", hers)])
+    assert answer.headers["location"] == pages["unknown_url"]
+
+
+async def test_our_pages_are_in_the_language_that_the_visitor_reads(doors: Doors) -> None:
+    for accepted, language in (
+        ("fr-CA,fr;q=0.9,en;q=0.5", "fr"),
+        ("de,en;q=0.1,fr;q=0", "en"),
+        ("de", "en"),
+        ("", "en"),
+    ):
+        answer = await ask(doors, "GET", f"/{fresh_slug()}", headers=[("Accept-Language", accepted)])
+        assert (answer.status, answer.headers["content-language"]) == (404, language)
+        assert (b"Ce lien" in answer.body) is (language == "fr")
+        assert f'<html lang="{language}">'.encode() in answer.body
+
+
+async def test_clicks_of_the_brands_own_people_are_recorded_as_such(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand, doors: Doors, own: Settings
+) -> None:
+    hers, his = fresh_slug(), fresh_slug()
+    await write_rule(pool, alice, own_networks=["198.51.100.0/24", "2001:db8:7::/48"])
+    await known(doors, "door_rule", str(alice.id))
+    await write_route(pool, alice, hers)
+    await write_route(pool, charlie, his)
+    for client in ("198.51.100.9", "::ffff:198.51.100.9", "2001:db8:7::1", "203.0.113.7", ""):
+        await ask(doors, "GET", f"/{hers}", client=client)
+    await ask(doors, "GET", f"/{hers}", headers=[("Sec-GPC", "1")], client="198.51.100.9")
+    await ask(doors, "GET", f"/{his}", client="198.51.100.9")
+    lines = await recorded(doors, own)
+    assert [line.hint for line in lines] == ["own", "own", "own", "", "", "own", ""]
+
+
+async def test_a_signed_page_leaves_a_browser_out_until_it_is_told_otherwise(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand, doors: Doors, own: Settings
+) -> None:
+    hers, his = fresh_slug(), fresh_slug()
+    await write_route(pool, alice, hers)
+    await write_route(pool, charlie, his)
+    token = own_token(derive(SECRET, OWN_CLICKS), alice.id)
+    page = await ask(doors, "GET", f"/us/{token}")
+    assert page.status == 200
+    cookie, _, attributes = page.headers["set-cookie"].partition("; ")
+    assert attributes == "Path=/; Max-Age=34560000; HttpOnly; SameSite=Lax"
+    for slug, sent in (
+        (hers, cookie),
+        (hers, f"a=b; {cookie}"),
+        (his, cookie),
+        (hers, cookie[:-1] + "!"),
+        (hers, "a=b"),
+    ):
+        await ask(doors, "GET", f"/{slug}", headers=[("Cookie", sent)])
+    again = await ask(doors, "GET", f"/us/{token}?count=yes")
+    assert "Max-Age=0" in again.headers["set-cookie"]
+    forged = own_token(derive("t" * 43, OWN_CLICKS), alice.id)
+    for wrong in ("", "x", forged, token[:-1], token + "x", "brd_é.é"):
+        answer = await ask(doors, "GET", f"/us/{wrong}")
+        assert (answer.status, "set-cookie" in answer.headers) == (404, False)
+    lines = await recorded(doors, own)
+    assert [line.hint for line in lines] == ["own", "own", "", "", ""]

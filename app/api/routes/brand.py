@@ -2,16 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, Strict, StringConstraints
 from sqlalchemy import Row, func, literal, select, union_all, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock
 from app.api.auth import Admin, Reader
 from app.api.currencies import KNOWS_CURRENCIES, Currency
 from app.api.fields import Given, Moment, Name, Zone, absent, changes
-from app.api.http import CHANGES, Session, resource
+from app.api.http import CHANGES, Session, Settings, resource
 from app.api.policies import (
     AttributionPolicy,
     PolicyRules,
@@ -22,16 +23,30 @@ from app.api.policies import (
     show_policy,
 )
 from app.api.rows import announce, show
-from app.database.tables import adjustment, brand, campaign, click_day, conversion, cost, route, witness
+from app.database.tables import (
+    adjustment,
+    brand,
+    campaign,
+    click_day,
+    conversion,
+    cost,
+    door_rule,
+    host,
+    route,
+    witness,
+)
 from app.database.transactions import driver_connection
-from app.domain.destinations import check_click_param
+from app.domain.destinations import Forwarding, check_click_param
 from app.domain.money import DECLARED_MAX, check_declared, is_listed
+from app.domain.own_clicks import NETWORKS_MAX, OWN_CLICKS, check_network, own_token
 from app.domain.trust import PIXEL_WINDOW_MINUTES_MAX, PixelSignals
 from app.errors import Conflict, FieldError, Invalid
 from app.orders.redecide import redecide_for_pixels, redecide_for_tolerance
+from app.secret import derive
 
 router: APIRouter = resource("brand")
 
+DOOR_RULES = frozenset({"forward_query", "own_networks"})
 PIXEL_RULES = frozenset({"pixel_signals", "pixel_window_minutes", "pixel_claims_max", "pixel_amount_max_minor"})
 
 ClickParam = Annotated[
@@ -84,6 +99,23 @@ AmountMax = Annotated[
 ]
 
 
+BrandForwarding = Annotated[
+    Forwarding,
+    Field(
+        description="What becomes of the query that a visitor brings to a link that does not say so itself: `link_wins` (what the link says stands, the "
+        "rest is added), `incoming_wins`, or `nothing` of it is forwarded."
+    ),
+]
+OwnNetworks = Annotated[
+    list[Annotated[str, Field(max_length=64), AfterValidator(check_network)]],
+    Field(
+        max_length=NETWORKS_MAX,
+        description="Addresses and networks from which the brand's own people click: their clicks are kept as `own` and not counted.",
+        examples=[["203.0.113.7", "2001:db8:12::/48"]],
+    ),
+]
+
+
 def _currencies(declared: dict[str, int | None]) -> dict[str, int | None]:
     check_declared({code: decimals or 0 for code, decimals in declared.items() if decimals is not None})
     return declared
@@ -111,6 +143,8 @@ class BrandChange(Given):
     consent: Literal["granted", "denied", "wait"] = absent()
     witness_tolerance_bp: ToleranceBp = absent()
     witness_tolerance_minor: ToleranceMinor = absent()
+    forward_query: BrandForwarding = absent()
+    own_networks: OwnNetworks = absent()
     pixel_signals: PixelSignals = absent()
     pixel_window_minutes: WindowMinutes = absent()
     pixel_claims_max: ClaimsMax = absent()
@@ -137,6 +171,8 @@ class Brand(BaseModel):
     )
     witness_tolerance_bp: int = Field(description="100 by default: 1 %.")
     witness_tolerance_minor: int = Field(description="1 by default.")
+    forward_query: BrandForwarding
+    own_networks: list[str] = Field(description="Clicks from there are not counted.")
     pixel_signals: str = Field(
         description="Which pixels may name an order's code, click or visitor: `normal`, `signed_only` or `never` (docs/trust.md)."
     )
@@ -177,6 +213,8 @@ async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Br
     if differing:
         write = update(brand).where(brand.c.id == caller.brand_id).values(updated_at=clock.now(), **differing)
         row = (await session.execute(write.returning(brand))).one()
+    if DOOR_RULES & differing.keys():
+        await _write_door_rule(session, row)
     if {"witness_tolerance_bp", "witness_tolerance_minor"} & differing.keys():
         await redecide_for_tolerance(await driver_connection(session), caller.brand_id)
     if PIXEL_RULES & differing.keys():
@@ -188,6 +226,33 @@ async def change_brand(caller: Admin, session: Session, body: BrandChange) -> Br
     given = body.policy if policy_sent else PolicyRules()
     policy = await append_rules(session, caller.brand_id, caller.brand_id, given)
     return show(Brand, "brand", row, policy=policy)
+
+
+async def _write_door_rule(session: AsyncConnection, row: Row[Any]) -> None:
+    """Copies what the doors have to know of the brand to where they look."""
+    copied = {name: row._mapping[name] for name in DOOR_RULES}
+    write = insert(door_rule).values(brand_id=row.id, **copied)
+    changed = {**copied, "changed_xid": func.pg_current_xact_id()}
+    await session.execute(write.on_conflict_do_update(index_elements=[door_rule.c.brand_id], set_=changed))
+    await announce(session)
+
+
+class OwnClicksPage(BaseModel):
+    """The page on which the brand's own people have their clicks left out."""
+
+    url: str = Field(description="On the shared host; it works on each host of the brand, too.")
+    urls: list[str] = Field(description="On every host that links of the brand stand on.")
+
+
+@router.get("/own-clicks")
+async def read_own_clicks_page(caller: Admin, session: Session, settings: Settings, request: Request) -> OwnClicksPage:
+    """The address to open once in each browser that the brand's own people use, on each host: a cookie then says that its clicks are not counted."""
+    path = f"/us/{own_token(derive(request.app.state.secret, OWN_CLICKS), caller.brand_id)}"
+    query = select(host.c.host).where(host.c.brand_id == caller.brand_id, host.c.archived_at.is_(None))
+    names = (await session.execute(query.order_by(host.c.host))).scalars()
+    scheme = settings.base_url.partition("://")[0]
+    urls = [settings.base_url + path, *(f"{scheme}://{name}{path}" for name in names)]
+    return OwnClicksPage(url=urls[0], urls=urls)
 
 
 async def _refuse_fixed(connection: AsyncConnection, row: Row[Any], differing: dict[str, Any]) -> None:

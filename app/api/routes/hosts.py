@@ -19,6 +19,7 @@ from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging, fetch_page
 from app.api.rows import announce, answer_found, in_use, matching, missing, show
 from app.database.tables import host
+from app.domain.hostnames import find_host
 from app.errors import Conflict
 from app.settings import Settings as AllSettings
 
@@ -29,7 +30,7 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 
 
 def _host_name(text: str) -> str:
-    name = text.lower().rstrip(".")
+    name = find_host(text)
     if not _HOST.fullmatch(name) or name.rpartition(".")[2].isdigit():
         raise ValueError("should be a host name such as go.brand.com, without https://, path or port")
     return name
@@ -76,7 +77,7 @@ async def add_host(caller: Admin, session: Session, settings: Settings, body: Ne
 
 
 def _refuse_shared(name: str, settings: AllSettings) -> None:
-    if name == urlsplit(settings.base_url).hostname:
+    if name == find_host(urlsplit(settings.base_url).hostname or ""):
         raise Conflict.field("host", "is the shared host of this service", code="host_taken")
 
 
@@ -113,7 +114,7 @@ async def unarchive_host(name: str, caller: Admin, session: Session, settings: S
 
 
 async def _lock(connection: AsyncConnection, caller: Caller, name: str) -> Row[Any]:
-    query = select(host).where(host.c.host == name.lower(), host.c.brand_id == caller.brand_id).with_for_update()
+    query = select(host).where(host.c.host == find_host(name), host.c.brand_id == caller.brand_id).with_for_update()
     row: Row[Any] | None = (await connection.execute(query)).one_or_none()
     if row is None:
         raise missing("host", name)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -21,6 +20,7 @@ from app import clock, random_ids
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired, pair_up
 from app.api.collection import Collection, phase, status_column
+from app.api.destinations import LOOP, DestinationUrl, GivesAddresses, Note, OwnPlaces, Places, find_loops
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging
@@ -28,14 +28,15 @@ from app.api.problems import FieldErrors
 from app.api.rows import announce, answer_found, equals, points_to, show, stands_archived
 from app.database.tables import DEFAULT_HOST, campaign, collaboration, host, influencer, link, route
 from app.database.transactions import driver_connection
-from app.domain.destinations import DESTINATION_MAX_CHARS, UTM_FIELDS, apply_utm, check_destination
+from app.domain.destinations import UTM_FIELDS, Forwarding, apply_utm, check_destination
+from app.domain.hostnames import find_host
+from app.domain.qr_codes import CONTRAST_MIN, MODULE_MIN_PIXELS, contrast, make_qr_code
 from app.domain.slugs import RESERVED, check_slug, make_slug
 from app.errors import Conflict, Invalid
 
 router: APIRouter = resource("links")
 
 BULK_MAX = 1_000
-LOOP = "leads back to this service; give the page the shopper shall see"
 SLUG_ATTEMPTS = 5
 """Tries for a generated slug: with 40 random bits and a million links, five collisions in a row happen once in 10^30."""
 
@@ -53,14 +54,6 @@ class Utm(Given):
     id: UtmValue | None = Field(default=None, validation_alias=AliasChoices("id", "utm_id"))
 
 
-DestinationUrl = Annotated[
-    str,
-    AfterValidator(check_destination),
-    Field(
-        description=f"http or https, with a host, without credentials; at most {DESTINATION_MAX_CHARS} characters.",
-        examples=["https://shop.example/new"],
-    ),
-]
 Slug = Annotated[
     str,
     AfterValidator(check_slug),
@@ -71,7 +64,16 @@ Slug = Annotated[
 ]
 
 
-class NewLink(Paired):
+ForwardQuery = Annotated[
+    Forwarding,
+    Field(
+        description="What becomes of the query that a visitor brings: `link_wins` (what the link says stands, the rest is added), `incoming_wins`"
+        " or `nothing` of it is forwarded. Null: as the brand says."
+    ),
+]
+
+
+class NewLink(Paired, GivesAddresses):
     """What makes a link."""
 
     destination_url: DestinationUrl
@@ -83,6 +85,7 @@ class NewLink(Paired):
         default=None, description="Where it stands: story, bio, post, video_description, newsletter, qr, …"
     )
     utm: Utm = Field(default_factory=lambda: Utm())
+    forward_query: ForwardQuery | None = None
     expires_at: Moment | None = None
     external_id: ExternalId | None = None
     metadata: Metadata = Field(default={})
@@ -107,12 +110,13 @@ def _utm_fault(error: ValueError) -> tuple[str, str, str]:
     return (f"utm.{field}", "invalid", reason) if colon else ("utm", "invalid", field)
 
 
-class LinkChange(Given):
+class LinkChange(GivesAddresses):
     """What may change; what is left out stays, null clears. Slug, host and collaboration stay for good: make another link."""
 
     destination_url: DestinationUrl = absent()
     placement: Word | None = None
     utm: Utm = absent()
+    forward_query: ForwardQuery | None = None
     expires_at: Moment | None = None
     disabled: Flag = absent()
     external_id: ExternalId | None = None
@@ -133,6 +137,7 @@ class Link(BaseModel):
     influencer_id: str
     placement: str | None
     utm: dict[str, str]
+    forward_query: ForwardQuery | None
     status: Literal["active", "disabled", "expired", "archived"]
     expires_at: Moment | None
     disabled_at: Moment | None
@@ -140,6 +145,10 @@ class Link(BaseModel):
     created_at: Moment
     updated_at: Moment
     archived_at: Moment | None
+    notes: list[Note] = Field(
+        default=[],
+        description="What was mended in what was sent; empty where nothing was, and when the link is read later.",
+    )
 
 
 class NewLinks(Given):
@@ -185,6 +194,7 @@ async def _write_route(session: AsyncConnection, row: Row[Any]) -> None:
     values = {
         "destination_url": target_url,
         "expires_at": row.expires_at,
+        "forward_query": row.forward_query,
         "disabled": row.disabled_at is not None or row.archived_at is not None,
         "changed_xid": func.pg_current_xact_id(),
     }
@@ -195,7 +205,7 @@ async def _write_route(session: AsyncConnection, row: Row[Any]) -> None:
 def _shown(base_url: str, row: Row[Any]) -> Link:
     own_host = None if row.host == DEFAULT_HOST else row.host
     base = base_url if own_host is None else f"{base_url.partition('://')[0]}://{own_host}"
-    return show(Link, "link", row, short_url=f"{base}/{row.slug}", host=own_host)
+    return show(Link, "link", row, short_url=f"{base}/{row.slug}", host=own_host, notes=[])
 
 
 async def _links(settings: Settings) -> Collection[Link]:
@@ -210,9 +220,9 @@ Links = Annotated[Collection[Link], Depends(_links)]
 # The slug belongs to the link whose route is inserted first. Sorted by the key, so that two batches that overlap wait for each other and cannot
 # deadlock.
 _INSERT_ROUTES = """
-INSERT INTO route (brand_id, click_param, host, slug, link_id, destination_url, expires_at)
-SELECT $1::uuid, $2::text, r.* FROM unnest($3::text[], $4::text[], $5::uuid[], $6::text[], $7::timestamptz[])
-    AS r(host, slug, link_id, destination_url, expires_at)
+INSERT INTO route (brand_id, click_param, host, slug, link_id, destination_url, expires_at, forward_query)
+SELECT $1::uuid, $2::text, r.* FROM unnest($3::text[], $4::text[], $5::uuid[], $6::text[], $7::timestamptz[], $8::text[])
+    AS r(host, slug, link_id, destination_url, expires_at, forward_query)
 ORDER BY r.host, r.slug
 ON CONFLICT (host, slug) DO NOTHING
 RETURNING link_id
@@ -220,7 +230,7 @@ RETURNING link_id
 
 _COLUMNS = {
     "id": "uuid", "external_id": "text", "collaboration_id": "uuid", "host": "text", "slug": "text", "destination_url": "text", "placement": "text",
-    "utm": "jsonb", "expires_at": "timestamptz", "metadata": "jsonb",
+    "utm": "jsonb", "expires_at": "timestamptz", "forward_query": "text", "metadata": "jsonb",
 }  # fmt: skip
 _NAMES = ", ".join(_COLUMNS)
 _ARRAYS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_COLUMNS.values(), 3))
@@ -230,18 +240,18 @@ INSERT INTO link (brand_id, created_at, updated_at, {_NAMES}) SELECT $1::uuid, $
 
 
 async def _make_links(
-    connection: AsyncConnection, brand_id: UUID, bodies: Sequence[NewLink], base_url: str, *, batch: str | None = None
+    connection: AsyncConnection, brand_id: UUID, bodies: Sequence[NewLink], own: OwnPlaces, *, batch: str | None = None
 ) -> tuple[list[Row[Any]], bool]:
     """Make the links, or find them by their external id; all or none, in order: the rows of `_query`, and whether any is new.
 
     Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". Takes at most 14 statements for
-    any number of links. base_url: the address of the shared host.
+    any number of links. own: where this service answers.
     """
     faults = FieldErrors(batch)
     pairs = await pair_up(connection, brand_id, bodies, faults)
     await _check_hosts(connection, brand_id, bodies, faults)
     _check_twins(bodies, faults)
-    for index in await _find_loops(connection, [body.destination_url for body in bodies], base_url):
+    for index in await find_loops(connection, [body.destination_url for body in bodies], own):
         faults.invalid(index, "destination_url", "loop", LOOP)
     query = select(link).where(link.c.brand_id == brand_id)
     externals = {body.external_id for body in bodies} - {None}
@@ -251,7 +261,9 @@ async def _make_links(
     for index, (body, pair) in enumerate(zip(bodies, pairs, strict=True)):
         if pair is None:
             continue
-        wanted = body.model_dump(include={"external_id", "destination_url", "placement", "expires_at", "metadata"})
+        wanted = body.model_dump(
+            include={"external_id", "destination_url", "placement", "expires_at", "forward_query", "metadata"}
+        )
         wanted |= {"collaboration_id": pair.id, "host": _host_of(body), "utm": body.utm.model_dump(exclude_none=True)}
         old = existing.get(body.external_id)
         if old is None:
@@ -259,7 +271,7 @@ async def _make_links(
             continue
         if body.slug is not None:
             wanted["slug"] = body.slug
-        differing = sorted(name for name, value in wanted.items() if old._mapping[name] != value)
+        differing = sorted(name for name, value in wanted.items() if _as_now(name, old._mapping[name]) != value)
         if differing:
             reason = f"stands for another content already; it differs in {', '.join(differing)}"
             faults.conflict(index, "external_id", "external_id_taken", reason)
@@ -283,6 +295,16 @@ async def _make_links(
     return [made[link_id] for link_id in link_ids], bool(fresh)
 
 
+def _as_now(name: str, stored: Any) -> Any:
+    """A stored value as it would be stored today: an older release kept click ids in destinations."""
+    if name != "destination_url":
+        return stored
+    try:
+        return check_destination(stored)
+    except ValueError:
+        return stored
+
+
 async def _check_hosts(
     connection: AsyncConnection, brand_id: UUID, bodies: Sequence[NewLink], faults: FieldErrors
 ) -> None:
@@ -291,7 +313,7 @@ async def _check_hosts(
     query = select(host.c.host).where(host.c.brand_id == brand_id, host.c.archived_at.is_(None))
     own = set((await connection.execute(query)).scalars())
     for index, body in enumerate(bodies):
-        if body.host is not None and body.host.lower() not in own:
+        if body.host is not None and find_host(body.host) not in own:
             faults.invalid(index, "host", "unknown_host", "is none of your hosts; add it under /v1/hosts first")
 
 
@@ -301,23 +323,6 @@ async def _refuse_archived_host(connection: AsyncConnection, brand_id: UUID, nam
     if await connection.scalar(query) is not None:
         reason = f"{name} is archived itself; first: POST /v1/hosts/{name}/unarchive"
         raise Conflict.field("host", reason, code="host_archived")
-
-
-async def _find_loops(connection: AsyncConnection, destinations: Sequence[str], base_url: str) -> list[int]:
-    """Indexes of destinations that are short links themselves, on the shared host or on a host of any brand: a click would never arrive."""
-    places = [_place(destination) for destination in destinations]
-    # Hosts of other brands too: this is a lookup table, and only names are read.
-    query = select(host.c.host).where(host.c.host.in_({place[0] for place in places}), host.c.archived_at.is_(None))
-    hosts = set((await connection.execute(query)).scalars())
-    shared = _place(base_url)
-    # A host of a brand answers on whatever port its proxy listens to; the shared one may have a shop beside it on another port.
-    return [index for index, place in enumerate(places) if place == shared or place[0] in hosts]
-
-
-def _place(url: str) -> tuple[str, int]:
-    """Host and port of an address, however it is spelt."""
-    parts = urlsplit(url)
-    return (parts.hostname or "").removesuffix("."), parts.port or (80 if parts.scheme == "http" else 443)
 
 
 def _check_twins(bodies: Sequence[NewLink], faults: FieldErrors) -> None:
@@ -336,7 +341,7 @@ def _check_twins(bodies: Sequence[NewLink], faults: FieldErrors) -> None:
 
 
 def _host_of(body: NewLink) -> str:
-    return DEFAULT_HOST if body.host is None else body.host.lower()
+    return DEFAULT_HOST if body.host is None else find_host(body.host)
 
 
 def _new_slug() -> str:
@@ -356,7 +361,14 @@ async def _take_routes(
     waiting = dict(fresh)
     for _ in range(SLUG_ATTEMPTS):
         routes = [
-            (row["host"], row["slug"], row["id"], _target_url(row["destination_url"], row["utm"]), row["expires_at"])
+            (
+                row["host"],
+                row["slug"],
+                row["id"],
+                _target_url(row["destination_url"], row["utm"]),
+                row["expires_at"],
+                row["forward_query"],
+            )
             for row in waiting.values()
         ]
         found = await connection.fetch(_INSERT_ROUTES, brand_id, click_param, *zip(*routes, strict=True))
@@ -377,22 +389,23 @@ async def _take_routes(
 
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
 async def create_link(
-    caller: Writer, session: Session, settings: Settings, links: Links, body: NewLink, response: Response
+    caller: Writer, session: Session, own: Places, links: Links, body: NewLink, response: Response
 ) -> Link:
     """Makes a link; it redirects before this answer is read. The pair of campaign and influencer finds or creates its collaboration."""
-    [row], made = await _make_links(session, caller.brand_id, [body], settings.base_url)
+    [row], made = await _make_links(session, caller.brand_id, [body], own)
     answer_found(response, made)
-    return links.show(row)
+    return links.show(row).model_copy(update={"notes": body.notes})
 
 
 @router.post("/bulk", status_code=201, responses=CREATES)
 async def create_links(
-    caller: Writer, session: Session, settings: Settings, links: Links, body: NewLinks, response: Response
+    caller: Writer, session: Session, own: Places, links: Links, body: NewLinks, response: Response
 ) -> CreatedLinks:
     """Makes up to 1,000 links, all or none; what is wrong with any of them is told with its index. 200 when all existed already."""
-    rows, made = await _make_links(session, caller.brand_id, body.links, settings.base_url, batch="links")
+    rows, made = await _make_links(session, caller.brand_id, body.links, own, batch="links")
     answer_found(response, made)
-    return CreatedLinks(data=[links.show(row) for row in rows])
+    shown = zip(map(links.show, rows), body.links, strict=True)
+    return CreatedLinks(data=[each.model_copy(update={"notes": sent.notes}) for each, sent in shown])
 
 
 @router.get("")
@@ -422,7 +435,7 @@ async def list_links(
         points_to(collaboration.c.campaign_id, campaign, brand_id, campaign_id),
         points_to(collaboration.c.influencer_id, influencer, brand_id, influencer_id),
         equals(link.c.slug, slug and slug.lower()),
-        equals(link.c.host, host and host.lower()),
+        equals(link.c.host, host and find_host(host)),
         equals(link.c.placement, placement),
         equals(_phase(), status),
         equals(link.c.external_id, external_id),
@@ -436,19 +449,17 @@ async def read_link(id: str, caller: Reader, session: Session, links: Links) -> 
 
 
 @router.patch("/{id}", responses=CHANGES)
-async def change_link(
-    id: str, caller: Writer, session: Session, settings: Settings, links: Links, body: LinkChange
-) -> Link:
+async def change_link(id: str, caller: Writer, session: Session, own: Places, links: Links, body: LinkChange) -> Link:
     """Changes what is sent; the next redirect knows it. `utm` and `metadata` are merged key by key."""
     row = await links.lock(session, caller.brand_id, id)
     sent = changes(body, row._mapping.get)
-    if "destination_url" in sent and await _find_loops(session, [sent["destination_url"]], settings.base_url):
+    if "destination_url" in sent and await find_loops(session, [sent["destination_url"]], own):
         raise Invalid.field("destination_url", LOOP, code="loop")
     if sent.get("utm") is not None:
         sent["utm"] = {name: value for name, value in sent["utm"].items() if value is not None}
     if "disabled" in sent:
         sent["disabled_at"] = (row.disabled_at or clock.now()) if sent.pop("disabled") else None
-    return links.show(await links.write(session, row, sent))
+    return links.show(await links.write(session, row, sent)).model_copy(update={"notes": body.notes})
 
 
 @router.post("/{id}/disable", responses=CHANGES)
@@ -507,9 +518,17 @@ AtLook = Annotated[Look, Depends()]
 
 
 def _qr_code(shown: Link, look: Look) -> tuple[segno.QRCode, int]:
-    """The short address as a QR code, and its width in modules, border included."""
-    made = segno.make(shown.short_url, error=look.level, boost_error=False, micro=False)
-    return made, int(made.symbol_size(border=look.border)[0])
+    """The short address as a QR code, and its width in modules, border included. Raises Invalid when no camera would read it in this look."""
+    made = make_qr_code(shown.short_url, look.level)
+    modules = int(made.symbol_size(border=look.border)[0])
+    if look.size < modules * MODULE_MIN_PIXELS:
+        reason = f"must be at least {modules * MODULE_MIN_PIXELS} for this address, border and level: a module needs {MODULE_MIN_PIXELS} pixels"
+        raise Invalid.field("size", reason, code="too_small")
+    ratio = contrast(look.dark, look.light)
+    if ratio < CONTRAST_MIN:
+        reason = f"has a contrast of {ratio:.1f} to light; cameras need a dark colour on a light one, with {CONTRAST_MIN:.0f} at least"
+        raise Invalid.field("dark", reason, code="low_contrast")
+    return made, modules
 
 
 def _draw(qr_code: segno.QRCode, look: Look, kind: str, media_type: str, **more: Any) -> Response:
@@ -531,6 +550,4 @@ async def draw_link_png(id: str, caller: Reader, session: Session, links: Links,
     """The short address as a QR code in pixels: the largest whole scale that fits `size`."""
     qr_code, modules = _qr_code(await read_link(id, caller, session, links), look)
     # Modules are whole pixels, so that readers see sharp edges.
-    if look.size < modules:
-        raise Invalid.field("size", f"must be at least {modules} for this address, border and level")
     return _draw(qr_code, look, "png", "image/png", scale=look.size // modules)

@@ -18,19 +18,10 @@ import asyncpg
 from app.database.transactions import Connection
 from app.domain.attribution import VISITOR_CLICKS_MAX
 from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
-from app.domain.text import storable
 from app.intake.clicks.binary_copy import COLUMNS, encode_clicks
 from app.intake.clicks.calendar import Calendar, local_day
 from app.orders.queue import NAMING_VISITORS, enqueue
-from app.spool.records import ClickLine, MissLine
-
-NOBODY = UUID(int=0)
-"""Stands for the brand of requests on the shared host for slugs that no brand has."""
-
-MISSED_SLUGS_MAX = 1_000
-"""Largest number of distinct unknown slugs per brand, host and day; further ones, from scanners, are counted together as `(other)`."""
-OTHER_SLUGS = "(other)"
-SLUG_MAX_CHARS = 200
+from app.spool.records import ClickLine
 
 SEPARATOR = "\x1f"
 """Separator of a column's values, which are sent as one text: asyncpg takes five times as long for an array. '' is null. A value that contains
@@ -269,61 +260,3 @@ def _visits(read: ReadClicks, fresh: list[str]) -> tuple[str, str, str] | None:
         return None
     ids, links, visitors = (SEPARATOR.join(column) for column in zip(*visits, strict=True))
     return ids, links, visitors
-
-
-# ── Misses ────────────────────────────────────────────────────────────────────────────────────────
-
-FIND_SLUGS = """
-SELECT slug FROM missed_day WHERE brand_id = $1 AND day = $2 AND host = $3 AND reason = 'unknown_slug' LIMIT $4
-"""
-COUNT_MISSES = """
-INSERT INTO missed_day AS m (brand_id, day, host, slug, reason, hits)
-SELECT $1, day, host, slug, reason, hits FROM unnest($2::date[], $3::text[], $4::text[], $5::text[], $6::bigint[])
-    AS miss (day, host, slug, reason, hits) ORDER BY day, host, slug, reason
-ON CONFLICT (brand_id, day, host, slug, reason) DO UPDATE SET hits = m.hits + excluded.hits
-"""
-
-Miss = tuple[date, str, str, str]
-
-
-async def record_misses(connection: Connection, lines: Sequence[MissLine], calendar: Calendar) -> None:
-    """Count misses per day, host and slug, in one durable transaction.
-
-    A miss has no row of its own, so a process killed between this commit and the removal of the segment counts it twice.
-    """
-    brands: dict[str, Counter[Miss]] = {}
-    for line in lines:
-        brand_id = line.brand_id or str(NOBODY)
-        zone = "UTC" if line.brand_id is None else await calendar.zone(connection, line.brand_id)
-        miss = (
-            local_day(zone, at_ms(line.id)),
-            storable(line.host, SLUG_MAX_CHARS, nul=""),
-            storable(line.slug, SLUG_MAX_CHARS, nul=""),
-            line.reason,
-        )
-        brands.setdefault(brand_id, Counter())[miss] += 1
-    async with connection.transaction():
-        await connection.execute("SET LOCAL synchronous_commit = on")
-        for brand_id in sorted(brands):
-            folded = await _fold_slugs(connection, brand_id, brands[brand_id])
-            days, hosts, slugs, reasons = zip(*folded, strict=True)
-            await connection.execute(COUNT_MISSES, brand_id, days, hosts, slugs, reasons, list(folded.values()))
-
-
-async def _fold_slugs(connection: Connection, brand_id: str, misses: Counter[Miss]) -> Counter[Miss]:
-    """The counts, with unknown slugs beyond the limit of their host and day counted together. Slugs of links are never folded."""
-    counted: dict[tuple[date, str], set[str]] = {}
-    folded: Counter[Miss] = Counter()
-    for (day, host, slug, reason), hits in misses.items():
-        kept = slug
-        if reason == "unknown_slug":
-            slugs = counted.get((day, host))
-            if slugs is None:
-                rows = await connection.fetch(FIND_SLUGS, brand_id, day, host, MISSED_SLUGS_MAX)
-                slugs = counted[(day, host)] = {row[0] for row in rows}
-            if slug not in slugs and len(slugs) >= MISSED_SLUGS_MAX:
-                kept = OTHER_SLUGS
-            else:
-                slugs.add(slug)
-        folded[(day, host, kept, reason)] += hits
-    return folded
