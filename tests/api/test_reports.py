@@ -325,3 +325,5 @@ async def test_amounts_in_major_units_are_exact_in_each_currency_with_the_marks_
     for path, name, value in ((URL, "amounts", "major"), ("/v1/reports/missed", "separator", ";")):
         in_json = await as_alice.get(path, params={**RANGE, name: value})
         assert (in_json.status_code, in_json.json()["errors"][0]["field"]) == (422, name)
+    defaults = {**RANGE, "separator": ",", "decimal": ".", "amounts": "minor"}
+    assert (await as_alice.get(URL, params=defaults)).status_code == 200

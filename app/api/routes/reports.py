@@ -445,8 +445,9 @@ def _is_csv(request: Request, query: Range) -> bool:
     """Whether `Accept` asks for CSV, and not for JSON too. Raises Invalid for JSON with a parameter of CSV, which would be ignored."""
     wanted = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
     is_csv = "text/csv" in wanted and "application/json" not in wanted
-    for name in OF_CSV & query.model_fields_set:
-        if not is_csv:
+    for name in OF_CSV & type(query).model_fields.keys():
+        # The default itself is no wish: /docs sends every default that there is.
+        if not is_csv and getattr(query, name) != type(query).model_fields[name].default:
             raise Invalid.field(name, "is for CSV: ask at the address with .csv, or with Accept: text/csv")
     return is_csv
 
