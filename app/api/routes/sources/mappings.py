@@ -53,7 +53,9 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
         return schema
     if "$ref" in schema:
         return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inlined(value, definitions) for name, value in schema.items() if name != "$defs"}
+    # Generators name classes after titles, and a type that is written out twice would be two classes of one name.
+    dropped = {"$defs", "title"} if isinstance(schema.get("title"), str) else {"$defs"}
+    return {name: _inlined(value, definitions) for name, value in schema.items() if name not in dropped}
 
 
 Signature = Annotated[dict[str, JsonValue], WithJsonSchema(_schema_of(signatures.Layout))]
@@ -79,7 +81,7 @@ def _description(name: str) -> str:
     return " ".join(f"{each.title}: {each.settings[name]}" for each in readers)
 
 
-class SourceSettings(Given):
+class PlatformSettings(Given):
     """What may be set; each field says for which platforms."""
 
     taxes_included: Annotated[bool, Strict()] | None = Field(default=None, description=_description("taxes_included"))
@@ -100,7 +102,7 @@ class SourceSettings(Given):
     )
 
 
-def refuse_foreign(settings: SourceSettings, platform: str) -> None:
+def refuse_foreign(settings: PlatformSettings, platform: str) -> None:
     """Raises Invalid naming every setting that this platform does not read."""
     foreign = [
         FieldError(f"settings.{name}", f"is not a setting of {platform}", "unknown_setting")
@@ -227,8 +229,8 @@ async def check_source(
 class MappingCheck(Given):
     """A message and the settings of a generic source."""
 
-    settings: SourceSettings = Field(
-        default_factory=lambda: SourceSettings(),
+    settings: PlatformSettings = Field(
+        default_factory=lambda: PlatformSettings(),
         description="With `preset` or `mapping`; without either, our own words.",
     )
     sample: Sample

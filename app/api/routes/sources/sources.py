@@ -19,10 +19,10 @@ from app.api.pagination import Page, Paging, fetch_page
 from app.api.routes.sources.health import SourceHealth, SourceHealthReport, read_health, read_pixel_health
 from app.api.routes.sources.mappings import (
     PlatformName,
+    PlatformSettings,
     Sample,
     Sampled,
     SampleHeaders,
-    SourceSettings,
     check_source,
     refuse_foreign,
     refuse_unguarded,
@@ -108,7 +108,7 @@ class NewSource(Sampled):
         default=None, description=f"{SITE_MEANING} Default: the one that its first message names."
     )
     secrets: Secrets = Field(default_factory=list)
-    settings: SourceSettings = Field(default_factory=lambda: SourceSettings())
+    settings: PlatformSettings = Field(default_factory=lambda: PlatformSettings())
 
 
 class SourceChange(Sampled):
@@ -117,7 +117,7 @@ class SourceChange(Sampled):
     name: Name = absent()
     site: Site | None = Field(default=None, description=f"{SITE_MEANING} Null: the one that the next message names.")
     secrets: Secrets = absent()
-    settings: SourceSettings = absent()
+    settings: PlatformSettings = absent()
 
 
 class Source(BaseModel):
