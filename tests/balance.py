@@ -14,6 +14,7 @@ SHARED = {
     "tests/browser/test_pixel_doc.py": "browser",
     "tests/browser/test_script.py": "browser",
     "tests/browser/test_shopify.py": "browser",
+    "tests/api/test_clients.py": "whole",
     "tests/api/test_examples.py": "whole",
     "tests/api/test_tenants_and_scopes.py": "whole",
     "tests/faults/test_jobs.py": "whole",

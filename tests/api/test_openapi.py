@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.server.app import openapi_document
 
@@ -99,3 +100,7 @@ def test_every_schema_is_called_by_a_word_that_reads_well_in_a_client(document: 
             f"{name}: say what it is, not which way it goes"
         )
         assert name == document["components"]["schemas"][name].get("title", name)
+
+
+def test_the_document_is_valid_by_the_specifications_own_schema(document: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(json.loads(json.dumps(document))).validate()
