@@ -26,6 +26,7 @@ MORE = (
     """INSERT INTO cost (brand_id, id, campaign_id, kind, amount_minor, currency, incurred_on, created_at, updated_at)
        SELECT $1, gen_random_uuid(), id, 'fee', 1, 'EUR', '2026-11-01', now(), now() FROM campaign WHERE brand_id = $1""",
     "INSERT INTO code_alias (brand_id, alias, code_id, created_at) SELECT $1, 'promo_1', id, now() FROM code WHERE brand_id = $1",
+    "INSERT INTO door_rule (brand_id, forward_query, own_networks) VALUES ($1, 'nothing', '{}')",
     "INSERT INTO missed_day (brand_id, day, host, slug, reason) VALUES ($1, '2026-11-01', '*', 'x', 'disabled')",
     """INSERT INTO visit (brand_id, day, link_id, visitor, first_click_id)
        SELECT $1, '2026-11-01', id, 1, gen_random_uuid() FROM link WHERE brand_id = $1""",
