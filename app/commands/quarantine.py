@@ -121,4 +121,6 @@ def _line_words(each: "Held") -> dict[str, Any]:
 def _segment_words(each: "HeldSegment") -> dict[str, Any]:
     kind, _, _ = each.path.name.partition("-")
     reason = f"begun {each.began_at:%Y-%m-%d %H:%M} UTC, longer ago than clicks are kept: its rows may be gone, and would count twice"
+    if each.fault:
+        reason = f"cannot be read: {each.fault}; mend it, then `ariane quarantine retry` puts it back"
     return {"segment": each.path.name, "kind": kind, "bytes": each.size_bytes, "reason": reason}

@@ -7,7 +7,7 @@ the database itself the segments stay for the next pass.
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from app.intake.clicks.calendar import Calendar
 from app.intake.clicks.misses import record_misses
 from app.intake.clicks.recording import ReadClicks, read_clicks, record_clicks
 from app.spool.quarantine import quarantine
-from app.spool.reader import claim, has_segments, oldest_waiting, sweep
+from app.spool.reader import Claimed, claim, has_segments, note_pass, oldest_waiting, put_aside, sweep
 from app.spool.records import ClickLine, Line, MissLine, decode, encode
 from app.spool.writer import Kind
 
@@ -58,13 +58,15 @@ async def drain(directory: Path, kind: Kind, record: Recorder, *, retention: tim
                 if segment.began_at < before:
                     segment.set_aside()
             segments = [segment for segment in segments if segment.began_at >= before]
-        lines, refused = _decode(line for segment in segments for line in segment.lines())
+        segments, raw = _read(segments)
+        lines, refused = _decode(raw)
         count = len(lines) + len(refused)
         refused += await record_or_refuse(lines, record)
         if refused:
             await asyncio.to_thread(quarantine, directory, refused)
         for segment in segments:
             segment.discard()
+    note_pass(directory, kind)
     return count
 
 
@@ -82,7 +84,22 @@ async def record_or_refuse(lines: Sequence[Line], record: Recorder) -> Refused:
     return []
 
 
-def _decode(raw: Iterator[bytes]) -> tuple[list[Line], Refused]:
+def _read(segments: Sequence[Claimed]) -> tuple[list[Claimed], list[bytes]]:
+    """The segments that can be read, and their lines; the others are put aside."""
+    readable: list[Claimed] = []
+    lines: list[bytes] = []
+    for segment in segments:
+        try:
+            lines += segment.lines()
+        except OSError as error:
+            put_aside(segment.path, error)
+            segment.release()
+        else:
+            readable.append(segment)
+    return readable, lines
+
+
+def _decode(raw: Iterable[bytes]) -> tuple[list[Line], Refused]:
     lines: list[Line] = []
     refused: Refused = []
     for line in raw:

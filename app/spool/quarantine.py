@@ -1,7 +1,7 @@
 """Lines and segments that the drain could not record, kept with their reason; `put_back` returns them to the spool exactly once.
 
     <spool>/quarantine/lines-*.jsonl       lines, each with the reason why it was refused
-    <spool>/quarantine/<kind>-*.seg        whole segments that were too old to be replayed
+    <spool>/quarantine/<kind>-*.seg        whole segments that were too old to be replayed, and what could not be read
 
     <spool>/quarantine/retry-*/            what goes back, and the lines that stay; `.draft` until it is complete
 
@@ -22,14 +22,13 @@ import msgspec
 
 from app import clock, random_ids
 from app.spool.flusher import sync_directory
-from app.spool.reader import began_at
+from app.spool.reader import began_at, fault_of
 from app.spool.records import ClickLine, MissLine, decode
-from app.spool.writer import QUARANTINE, SUFFIX, Kind
+from app.spool.writer import KINDS, QUARANTINE, SUFFIX, Kind
 
 LOCK = ".lock"
 STAY = "lines"
 """Name of the file of lines that stay, in the directory of a retry."""
-KINDS: tuple[Kind, ...] = ("orders", "clicks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +44,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class HeldSegment:
-    """A segment that was too old to be replayed."""
+    """A segment that was too old to be replayed, or cannot be read, for the reason in `fault`."""
 
     path: Path
     began_at: datetime
     size_bytes: int
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,14 @@ def held(directory: Path) -> tuple[list[Held], list[HeldSegment]]:
 
 
 def put_back(directory: Path, *, oldest: datetime) -> PutBack:
-    """Return every line that this release can read, and segments begun since `oldest`, to the spool: each once, even if killed midway.
+    """Return every line that this release can read, and readable segments begun since `oldest`, to the spool: each once, even if killed midway.
 
     Lines it cannot read stay. Lines that the drain refuses again come back to the quarantine with their new reason.
     """
     if not (directory / QUARANTINE).exists():
         return PutBack((), (), ())
     with _locked(directory) as place:
-        segments = [each.path.name for each in _segments(place) if each.began_at >= oldest]
+        segments = [each.path.name for each in _segments(place) if each.began_at >= oldest and not each.fault]
         for name in segments:
             (place / name).rename(directory / name)
         sync_directory(directory)
@@ -199,7 +199,8 @@ def _lines(place: Path) -> list[Held]:
 
 
 def _segments(place: Path) -> list[HeldSegment]:
-    return [HeldSegment(path, began_at(path), path.stat().st_size) for path in sorted(place.glob(f"*{SUFFIX}"))]
+    paths = sorted(place.glob(f"*{SUFFIX}"))
+    return [HeldSegment(path, began_at(path), path.lstat().st_size, fault_of(path)) for path in paths]
 
 
 def _write(path: Path, lines: Sequence[bytes]) -> None:

@@ -16,6 +16,7 @@ from app.spool import recycling
 from app.spool.flusher import Flusher, resolve, sync, sync_directory
 
 Kind = Literal["clicks", "orders"]
+KINDS: tuple[Kind, ...] = ("orders", "clicks")
 CLICKS_SHARE = 0.8
 """Share of the cap at which clicks stop being recorded, so that orders still fit."""
 
@@ -383,11 +384,11 @@ def measure(directory: Path) -> tuple[int, int]:
     with os.scandir(directory) as entries:
         for entry in entries:
             try:
-                if entry.is_dir():
+                if entry.is_dir(follow_symlinks=False):
                     bytes_total += measure(Path(entry.path))[0]
                 elif not entry.name.endswith(recycling.SUFFIX):
-                    bytes_total += entry.stat().st_size
+                    bytes_total += entry.stat(follow_symlinks=False).st_size
                     segments += entry.name.endswith(SUFFIX)
-            except FileNotFoundError:  # drained meanwhile
+            except (FileNotFoundError, PermissionError):  # drained meanwhile, or not one of ours
                 continue
     return bytes_total, segments

@@ -20,7 +20,8 @@ from app.errors import AppError, Unavailable
 from app.metrics import API_SECONDS, CONTENT_TYPE, LOOP_SECONDS, UNAVAILABLE, Counts, Gauge, load_gauges, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
-from app.spool.writer import QUARANTINE, Spool, measure
+from app.spool.reader import stalled
+from app.spool.writer import QUARANTINE, Kind, Spool, measure
 from app.tracking.hooks import Hooks
 from app.tracking.lost_visitors import answer_lost
 from app.tracking.own_clicks import OwnClicks
@@ -216,6 +217,7 @@ class Doors:
         """
         spool = self.clicks.writable and self.orders.writable
         ready = self.directory.ready and spool and self.api is not None and not self.stopping
+        stopped = await asyncio.to_thread(self._stalled)
         content = {
             "ready": ready,
             "directory": "loaded" if self.directory.ready else "loading",
@@ -223,6 +225,7 @@ class Doors:
             "database": "up" if self.directory.fresh else "down",
             "schema": self.directory.schema,
             "api": "loaded" if self.api is not None else "loading",
+            "drain": f"does not go on: {', '.join(stopped)}" if stopped else "goes on",
             "stopping": self.stopping,
         }
         return json_answer(200 if ready else 503, content)
@@ -239,6 +242,13 @@ class Doors:
         ]
         body = await asyncio.to_thread(self._render, gauges)
         return Answer(200, body, [(b"content-type", CONTENT_TYPE), NO_STORE])
+
+    def _stalled(self) -> list[Kind]:
+        """Runs in a thread, because it reads directories."""
+        try:
+            return stalled(self.clicks.directory)
+        except OSError:
+            return []  # `spool` says it
 
     def _render(self, gauges: list[Gauge]) -> bytes:
         """Runs in a thread, because it reads directories."""

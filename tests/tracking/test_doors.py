@@ -192,6 +192,7 @@ async def test_ready_means_loaded_and_writable_and_not_stopping(dsn: str, tmp_pa
             "database": "up",
             "schema": "ready",
             "api": "loaded",
+            "drain": "goes on",
             "stopping": False,
         }
         await relay.cut()
