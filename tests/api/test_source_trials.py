@@ -171,6 +171,26 @@ async def test_a_mapping_that_has_no_word_for_something_is_told_so(working: Runn
             assert lines["order" if order is None else "refund"]["hint"]
 
 
+async def test_conditions_that_only_ask_that_something_stands_there_are_played(working: Running, brand: Brand) -> None:
+    refunds = {
+        "each": "/refunds",
+        "refund_id": "/id",
+        "gross": "/paid_back",
+        "when": [{"at": "/done_at", "present": True}],
+    }
+    rule = {
+        "read": "order", "order_id": "/id", "net": "/net", "codes": "/code", "click_id": "/click", "test": "/test", "refunds": refunds,
+        "when": [{"at": "/captured_at", "present": True}, {"at": "/id", "present": True}, {"at": "/void", "present": False}],
+    }  # fmt: skip
+    mapping = {"amounts": "major", "rules": [rule]}
+    sample = {"id": "1", "net": "9.00", "code": "LEA10", "click": "clk_1", "test": True, "captured_at": "now"}
+    async with working.client(brand) as client:
+        source = await connect(client, "generic", settings={"mapping": mapping}, sample=sample)
+        report, lines = await tried(client, source)
+        assert [line for line in report["lines"] if line["ok"] is False] == []
+        assert (lines["order"]["ok"], lines["refund"]["ok"], lines["refunded"]["ok"]) == (True, True, True)
+
+
 SHOP_ORDER: Json = {
     "event": "paid", "id": "77", "number": "A-77", "total": "49.90", "money": "JPY", "at": "2026-01-01T10:00:00Z",
     "discounts": [{"type": "gift", "code": "G"}, {"type": "code", "code": "OLD"}], "meta": [{"key": "x", "value": "y"}],

@@ -33,6 +33,8 @@ from app.platforms.kit.templates import fill
 from app.platforms.kit.trial import TrialMessages, TrialOrder, TrialRequest, read_messages, write_json
 from app.platforms.presets import resolve
 
+ANYTHING = "1"
+"""Stands where a mapping asks that something does."""
 MESSAGES = read_messages(__file__)
 ADVICE = "try it with a message of your own shop instead: POST /v1/mappings/check"
 
@@ -185,11 +187,19 @@ class _Writer:
         self.write(field, self.trial.major(minor) if unit == "major" else str(int(scaled.to_integral_value())))
 
     def write_conditions(self, conditions: Sequence[Condition]) -> None:
-        """The first word that each condition asks for."""
+        """The first word that each condition asks for; anything where one only asks that something stands there, and nothing does."""
         for condition in conditions:
             if condition.equals is not UNSET:
                 words = condition.equals if isinstance(condition.equals, list) else [condition.equals]
                 self.write(condition, words[0])
+            elif condition.present is True and not any(map(self._holds, places(condition))):
+                self.write(condition, ANYTHING)
+
+    def _holds(self, place: str) -> bool:
+        if place.startswith(pointers.TOP) and self.above is not None:
+            return self.above._holds(place)
+        headers = {name.lower(): text for name, text in self.headers.items()}
+        return any(value != "" for value in pointers.find(self.document, headers, place))
 
     def write_money(self, fields: Amounts, minor: int) -> None:
         """Goods of this worth, without discount, tax or shipping."""
