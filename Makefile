@@ -29,8 +29,8 @@ help: ## this list
 run: .venv/run.stamp ## start the service (HOST, PORT, ARIANE_DATA from the environment)
 	@exec $(BIN)/ariane serve
 
-test: .venv/dev.stamp ## every test, and the checks of the house
-	$(BIN)/python -m pytest -n 2 --dist loadfile -q $(ARGS)
+test: .venv/dev.stamp ## every test but those that kill processes, and the checks of the house
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m "not faults" $(ARGS)
 
 shops: .venv/dev.stamp ## real shops from npm (Vendure, Medusa) beside a running Ariane, compared to the cent; needs Node
 	bash .ci/install-shops
@@ -52,7 +52,7 @@ demo: .venv/run.stamp ## a launch day against the running service, checked to th
 bench: .venv/dev.stamp ## the figures of docs/figures.md, as ratios measured in turn
 	$(BIN)/python -m bench
 
-faults: .venv/dev.stamp ## the long fault tests: kill -9 and a stopped database, many times
+faults: .venv/dev.stamp ## the fault tests, the long way: kill -9 and a stopped database, many times
 	ARIANE_TESTS_LONG=1 $(BIN)/python -m pytest -q tests/faults $(ARGS)
 
 mutants: .venv/dev.stamp ## changes of the code that no test notices (ROOM=domain, FILES=... or SINCE=HEAD; SAMPLE=150 or all; SEED=1)
