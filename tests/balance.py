@@ -10,8 +10,11 @@ from xdist.scheduler import LoadFileScheduling
 
 SHARED = {
     "tests/browser/test_buying.py": "browser",
+    "tests/browser/test_console.py": "browser",
+    "tests/browser/test_gtm.py": "browser",
     "tests/browser/test_guides.py": "browser",
     "tests/browser/test_pixel_doc.py": "browser",
+    "tests/browser/test_reference.py": "browser",
     "tests/browser/test_script.py": "browser",
     "tests/browser/test_shopify.py": "browser",
     "tests/api/test_clients.py": "whole",
@@ -29,22 +32,29 @@ SHARED = {
 }
 """Files that stay in one process: one Chromium with its service, and one service for those that leave it running."""
 WEIGHTS = {
-    "browser": 60,
+    "whole": 90,
+    "browser": 75,
     "tests/faults/test_serve.py": 35,
     "tests/test_house.py": 34,
-    "whole": 40,
     "tests/faults/test_whole.py": 30,
-    "tests/api/test_contract.py": 25,
+    "tests/api/test_source_trials.py": 22,
     "tests/faults/test_once.py": 17,
+    "tests/api/test_contract.py": 16,
+    "tests/tracking/test_protocol.py": 13,
     "tests/faults/test_spool_kill.py": 12,
     "tests/faults/test_postgres.py": 12,
-    "tests/api/test_source_trials.py": 10,
-    "tests/server/test_app.py": 6,
-    "tests/commands/test_cli.py": 5,
-    "tests/reports/test_summary.py": 5,
-    "tests/intake/test_every_checkout.py": 5,
-    "tests/orders/test_record_properties.py": 5,
-    "tests/api/test_imports.py": 5,
+    "tests/server/test_background.py": 11,
+    "tests/server/test_rollout.py": 11,
+    "tests/commands/test_cli.py": 10,
+    "tests/platforms/test_polar.py": 9,
+    "tests/api/test_by_hand.py": 8,
+    "tests/api/test_validation_messages.py": 8,
+    "tests/spool/test_spool.py": 8,
+    "tests/intake/test_every_checkout.py": 7,
+    "tests/api/test_openapi.py": 7,
+    "tests/orders/test_record_properties.py": 6,
+    "tests/jobs/test_privacy.py": 6,
+    "tests/api/test_imports.py": 6,
 }
 
 
