@@ -19,9 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app import clock
 from app.api.auth import Caller
 from app.api.body import StrictRequest
-from app.api.problems import render
 from app.database.tables import idempotency
-from app.errors import AppError, Conflict, FieldError, Forbidden, Invalid, Malformed, Unauthorized
+from app.errors import Conflict, FieldError, Invalid, Malformed
 
 HEADER = "Idempotency-Key"
 KEY_MAX = 255
@@ -52,8 +51,8 @@ async def once(
 ) -> Response:
     """Run `handler`, or give the stored answer when this key has one.
 
-    Raises Conflict while the first request is running, Invalid when the key was used for another request. Refusals that are not about the
-    request itself (401, 403, 429, 5xx) and validation errors are not stored: the key may be used again for the corrected request.
+    Raises Conflict while the first request is running, Invalid when the key was used for another request, and what `handler` raises: a request that
+    failed has done nothing, and is not remembered, so that the key serves for the corrected one.
     """
     lock = int.from_bytes(
         hashlib.sha256(b"%b%b%b" % (caller.brand_id.bytes, caller.key_id.bytes, key.encode())).digest()[:8],
@@ -73,15 +72,7 @@ async def once(
             )  # fmt: skip
         headers = {**stored.body, "Idempotent-Replayed": "true"}
         return Response(headers.pop("text").encode(), status_code=stored.status, headers=headers)
-    work = await connection.begin_nested()
-    try:
-        response = await handler(request)
-        await work.commit()
-    except AppError as error:
-        await work.rollback()
-        if error.status >= 500 or error.retryable or isinstance(error, Unauthorized | Forbidden):
-            raise
-        response = render(request, error)
+    response = await handler(request)
     await _store(connection, caller, key, fingerprint, response)
     return response
 

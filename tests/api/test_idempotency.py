@@ -65,23 +65,34 @@ async def test_a_request_that_was_wrong_may_be_mended_under_its_key(as_alice: As
     assert (await as_alice.post("/v1/influencers", json={"name": "Léa"}, headers=KEY)).status_code == 201
 
 
-async def test_a_refusal_by_the_state_of_things_is_kept_and_its_work_undone(
+async def test_a_refusal_by_the_state_of_things_is_forgotten_and_its_work_undone(
     as_alice: AsyncClient, pool: asyncpg.Pool, alice: Brand
 ) -> None:
     pair = await make_pair(as_alice)
-    taken = (
-        await make_link(
-            as_alice, {"campaign_id": pair["campaign_id"], "influencer_id": (await make_influencer(as_alice))["id"]}
-        )
-    )["slug"]
+    other = {"campaign_id": pair["campaign_id"], "influencer_id": (await make_influencer(as_alice))["id"]}
+    taken = (await make_link(as_alice, other))["slug"]
     body = {**pair, "destination_url": "https://shop.test/", "slug": taken}
     before = await pool.fetchval("SELECT count(*) FROM collaboration WHERE brand_id = $1", alice.id)
-    first = await as_alice.post("/v1/links", json=body, headers=KEY)
-    again = await as_alice.post("/v1/links", json=body, headers=KEY)
-    assert (first.status_code, again.status_code) == (409, 409)
-    assert again.headers["Idempotent-Replayed"] == "true"
-    assert again.json()["errors"] == first.json()["errors"]
+    refused = await as_alice.post("/v1/links", json=body, headers=KEY)
+    assert (refused.status_code, refused.json()["code"]) == (409, "slug_taken")
     assert await pool.fetchval("SELECT count(*) FROM collaboration WHERE brand_id = $1", alice.id) == before
+    mended = await as_alice.post("/v1/links", json={**body, "slug": "mended-under-its-key"}, headers=KEY)
+    assert (mended.status_code, mended.headers.get("Idempotent-Replayed")) == (201, None)
+    again = await as_alice.post("/v1/links", json={**body, "slug": "mended-under-its-key"}, headers=KEY)
+    assert (again.content, again.headers["Idempotent-Replayed"]) == (mended.content, "true")
+
+
+@pytest.mark.parametrize("wrong", [{"name": "Léa", "nmae": 1}, {"name": ["Léa"]}, {}])
+async def test_of_twenty_wrong_requests_at_once_none_keeps_the_key(
+    as_alice: AsyncClient, pool: asyncpg.Pool, alice: Brand, wrong: dict[str, object]
+) -> None:
+    refused = await asyncio.gather(
+        *(as_alice.post("/v1/influencers", json=wrong, headers=KEY) for _ in range(20)),
+        as_alice.post("/v1/influencers", json={"name": "Léa"}, headers=KEY),
+    )
+    assert {answer.status_code for answer in refused} <= {201, 409, 422}
+    assert (await as_alice.post("/v1/influencers", json={"name": "Léa"}, headers=KEY)).status_code == 201
+    assert await count(pool, alice) == 1
 
 
 async def test_a_secret_is_not_in_the_stored_answer(as_alice: AsyncClient, pool: asyncpg.Pool, alice: Brand) -> None:
