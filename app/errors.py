@@ -3,6 +3,7 @@
 The first line of a class's docstring is its description in the OpenAPI document.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -10,6 +11,14 @@ from typing import Self
 
 RETRY_AFTER_S = 1
 """Seconds that a caller is asked to wait when the fault is ours and passing."""
+FAULTS_SHOWN_MAX = 100
+"""Faults that one answer names; of the others it says how many there are."""
+FAULTS_BYTES_MAX = 48 << 10
+"""Bytes of an answer that its faults may fill, so that no answer to a wrong request is larger than 64 kB."""
+FAULT_CHARACTERS_MAX = 300
+"""Longest name of a field and longest reason that an answer repeats, in characters."""
+TEXT_CHARACTERS_MAX = 1_000
+"""Longest `detail` and `instance` of an answer, in characters."""
 RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 """By RFC 9110; Python has the older names before 3.13."""
 
@@ -68,19 +77,40 @@ class AppError(Exception):
         message = "; ".join(f"{each.field}: {each.reason}" for each in fields[:shown_max])
         return cls(message, code=code or fields[0].code, fields=fields)
 
-    def problem(self, path: str, request_id: str, errors: Sequence[Mapping[str, str]]) -> dict[str, object]:
-        """RFC 9457 problem details, as the answer to a request for `path`. errors: every field at fault."""
+    def problem(
+        self, path: str, request_id: str, errors: Sequence[Mapping[str, str]], left_out: int = 0
+    ) -> dict[str, object]:
+        """RFC 9457 problem details, as the answer to a request for `path`. errors: the fields at fault, of which those that fit into an answer are
+        shown. left_out: how many more there are than these."""
+        shown = _fitting(errors)
         return {
             "type": f"urn:ariane:problem:{self.code}",
             "title": title(self.status),
             "status": self.status,
-            "detail": self.message,
-            "instance": path,
+            "detail": _cut(self.message, TEXT_CHARACTERS_MAX),
+            "instance": _cut(path, TEXT_CHARACTERS_MAX),
             "code": self.code,
             "request_id": request_id,
             "retryable": self.retryable,
-            "errors": errors,
+            "errors": shown,
+            "errors_left_out": len(errors) - len(shown) + left_out,
         }
+
+
+def _fitting(errors: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    shown: list[dict[str, str]] = []
+    left_bytes = FAULTS_BYTES_MAX
+    for error in errors[:FAULTS_SHOWN_MAX]:
+        short = {name: _cut(text, FAULT_CHARACTERS_MAX) for name, text in error.items()}
+        left_bytes -= len(json.dumps(short, ensure_ascii=False).encode("utf-8", "replace"))
+        if left_bytes < 0:
+            break
+        shown.append(short)
+    return shown
+
+
+def _cut(text: str, characters_max: int) -> str:
+    return text if len(text) <= characters_max else text[: characters_max - 1] + "…"
 
 
 class Invalid(AppError, status=422, code="invalid"):

@@ -297,7 +297,7 @@ def test_a_command_that_cannot_do_it_says_why_in_one_sentence(served: Served, tm
         )
     )
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "is order_id meant?" in refused.stderr
+    assert "order_id may be meant" in refused.stderr
     assert "wrong_header" in refused.stderr
     assert nobody.returncode == 1
     assert "http://127.0.0.1:9" in nobody.stderr

@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,11 +19,14 @@ from pydantic import (
     PlainSerializer,
     Strict,
     StringConstraints,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
+from app.api.problems import UnknownField
 from app.domain.money import AMOUNT_MINOR_MAX
+from app.domain.order_fields import UNKNOWN_MAX
 from app.errors import Invalid
 
 METADATA_KEYS_MAX = 50
@@ -32,9 +36,32 @@ YEARS = (1990, 2200)
 
 
 class Given(BaseModel):
-    """Base of request bodies: refuses unknown fields, so that a misspelt one is never silently lost."""
+    """Base of request bodies: refuses unknown fields, so that a misspelt one is never silently lost, and says which one may be meant."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _note_unknown(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict):
+            return sent
+        names = names_of(cls)
+        unknown = [name for name in sent if name not in names]
+        if not unknown:
+            return sent
+        known = {name: value for name, value in sent.items() if name in names}
+        return known | dict.fromkeys(unknown[:UNKNOWN_MAX], UnknownField(tuple(names)))
+
+
+@cache
+def names_of(model: type[BaseModel]) -> Mapping[str, None]:
+    """The names under which a body may give the fields of a model, in their order."""
+    names: dict[str, None] = {}
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias or field.alias or name
+        each = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        names |= dict.fromkeys(choice for choice in each if isinstance(choice, str))
+    return names
 
 
 def absent() -> Any:

@@ -25,7 +25,8 @@ from app.api.problems import COMMON, NO_PARAMETER, WITH_BODY, render, responses,
 from app.database.migrate import head, revision
 from app.directory.rollout import wait_until_read
 from app.domain import ids
-from app.errors import AppError, Conflict, FieldError, Invalid, NotFound, Unavailable
+from app.domain.likeness import hint
+from app.errors import FAULTS_SHOWN_MAX, AppError, Conflict, FieldError, Invalid, NotFound, Unavailable
 from app.settings import Settings as AllSettings
 
 log = logging.getLogger("ariane.api")
@@ -65,7 +66,11 @@ class Route(APIRoute):
             # Ignored, a misspelt filter would answer with every row.
             unknown = [] if parameters is None else sorted(set(request.query_params) - parameters)
             if unknown:
-                fields = tuple(FieldError(name, NO_PARAMETER, "unknown_field") for name in unknown)
+                names = sorted(parameters or ())
+                reasons = [NO_PARAMETER + hint(name, names) for name in unknown[:FAULTS_SHOWN_MAX]]
+                fields = tuple(
+                    FieldError(name, why, "unknown_field") for name, why in zip(unknown, reasons, strict=False)
+                )
                 raise Invalid(f"{', '.join(unknown)[:200]}: {NO_PARAMETER}", fields=fields)
             return await handler(request)
 

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from starlette.routing import BaseRoute, Match
 
 from app.database.errors import UNREACHABLE, is_passing
 from app.domain.ids import PREFIXES
+from app.domain.likeness import hint
 from app.errors import (
+    FAULTS_SHOWN_MAX,
     AppError,
     Conflict,
     FieldError,
@@ -63,7 +66,10 @@ class Problem(BaseModel):
     code: str = Field(description="Stable machine word.")
     request_id: str
     retryable: bool = Field(description="True: the same request may succeed later, unchanged.")
-    errors: list[FieldProblem] = Field(description="Every field at fault; empty when no single field is.")
+    errors: list[FieldProblem] = Field(
+        description=f"The fields at fault, the first {FAULTS_SHOWN_MAX} of them; empty when no single field is."
+    )
+    errors_left_out: int = Field(default=0, description="How many more there are.")
 
 
 def responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
@@ -89,12 +95,16 @@ def render(
     error: AppError,
     *,
     fields: Sequence[FieldProblem] | None = None,
+    left_out: int = 0,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The answer that tells `error` to the caller."""
-    found = [_in_body_or_query(request, field) for field in error.fields] if fields is None else list(fields)
+    """The answer that tells `error` to the caller. fields: in place of the error's own. left_out: how many more there are than these."""
+    if fields is None:
+        left_out = max(0, len(error.fields) - FAULTS_SHOWN_MAX)
+        fields = [_in_body_or_query(request, field) for field in error.fields[:FAULTS_SHOWN_MAX]]
     request_id = request.scope.get("state", {}).get("request_id", "")
-    problem = error.problem(request.url.path, request_id, [field.model_dump(exclude_none=True) for field in found])
+    shown = [field.model_dump(exclude_none=True) for field in fields]
+    problem = error.problem(request.url.path, request_id, shown, left_out)
     extra = dict(headers or {})
     if error.retryable:
         extra.setdefault("Retry-After", str(error.retry_after_s))
@@ -183,11 +193,20 @@ SHOWN_MAX = 40
 Fault = tuple[str, str]
 """A stable machine word, and a sentence that says what is wrong."""
 
+DESCRIBED_MAX = 3 * FAULTS_SHOWN_MAX
+"""Errors of pydantic that are put into words: some become one, and no answer shows more. The others are counted."""
 NO_PARAMETER = "is not a parameter of this request"
 OBJECTS = ("dict_type", "model_type", "model_attributes_type")
 _words = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 KINDS: dict[str, str] = _words["kinds"]
 SENTENCES: dict[str, str] = _words["sentences"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownField:
+    """Stands in place of the value of a field that there is not, with the names of those that there are."""
+
+    names: tuple[str, ...]
 
 
 def describe(item: Mapping[str, Any], *, in_body: bool, fixed: frozenset[str] = frozenset()) -> Fault:
@@ -201,7 +220,8 @@ def describe(item: Mapping[str, Any], *, in_body: bool, fixed: frozenset[str] = 
         _, *path = item["loc"]
         if len(path) == 1 and path[0] in fixed:
             return "fixed", "cannot be changed"
-        return "unknown_field", "is not a field of this request"
+        may_be = hint(path[-1], sent.names) if isinstance(sent, UnknownField) else ""
+        return "unknown_field", f"is not a field of this request{may_be}"
     if kind in KINDS:
         # A text is not repeated here: it may be a secret in place of a list of secrets.
         given = "a text" if isinstance(sent, str) else _shown(sent)
@@ -258,17 +278,19 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN_MAX else "that"
 
 
-def field_problems(error: RequestValidationError, fixed: frozenset[str] = frozenset()) -> list[FieldProblem]:
-    """Everything that pydantic objected to, once per field and reason.
+def field_problems(
+    faults: Sequence[Mapping[str, Any]], body: object, fixed: frozenset[str] = frozenset()
+) -> list[FieldProblem]:
+    """These errors of pydantic, once per field and reason. body: what was sent.
 
     For a value that may be of several kinds pydantic objects once for each kind. The answer says what is wrong with it as the kind that it
     is of; where it is of none, one sentence names all kinds.
     """
     found: dict[tuple[str, str], FieldProblem] = {}
     wrong_kind: dict[str, FieldProblem] = {}
-    for item in error.errors():
+    for item in faults:
         fault = describe(item, in_body=item["loc"][0] == "body", fixed=fixed)
-        problem = _field_problem(item, fault, error.body)
+        problem = _field_problem(item, fault, body)
         before = wrong_kind.get(problem.field) if item["type"] in KINDS else None
         if before is not None:
             before.code, before.detail = either((before.code, before.detail), fault)
@@ -378,10 +400,14 @@ def _render_validation(request: Request, error: RequestValidationError) -> Respo
     # A field that a PATCH answers with and cannot change is answered as fixed, not as unknown.
     if request.method == "PATCH" and isinstance(shown, type) and issubclass(shown, BaseModel):
         fixed = frozenset(shown.model_fields)
-    fields = field_problems(error, fixed)
-    count = "one field is" if len(fields) == 1 else f"{len(fields)} fields are"
+    faults = error.errors()
+    left_out = max(0, len(faults) - DESCRIBED_MAX)
+    fields = field_problems(faults[:DESCRIBED_MAX], error.body, fixed)
+    total = len(fields) + left_out
+    count = "one field is" if total == 1 else f"{total} fields are"
     reasons = "; ".join(f"{field.field or 'body'}: {field.detail}" for field in fields[:3])
-    return render(request, Invalid(f"{count} at fault: {reasons}{' …' if len(fields) > 3 else ''}"), fields=fields)
+    message = f"{count} at fault: {reasons}{' …' if total > 3 else ''}"
+    return render(request, Invalid(message), fields=fields, left_out=left_out)
 
 
 def _framework_error(request: Request, error: HTTPException) -> AppError:

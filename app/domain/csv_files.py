@@ -5,7 +5,6 @@ column names in any case, blank lines. Refused rather than guessed: another enco
 """
 
 import csv
-import difflib
 import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeVar
 
+from app.domain.likeness import hint
 from app.domain.money import Decimals, to_decimal
 from app.domain.strict_json import Unreadable, read_json
 from app.errors import FieldError, Invalid
@@ -222,8 +222,7 @@ def _split_header(text: str) -> tuple[list[str], str]:
 
 
 def _unknown(name: str, columns: Columns) -> str:
-    close = difflib.get_close_matches(name[:60], columns.names, 1)
-    return f"is not a column; is {close[0]} meant?" if close else "is not a column"
+    return f"is not a column{hint(name, columns.names)}"
 
 
 def _wrong_header(text: str, columns: Columns, reason: str, fields: Sequence[FieldError] = ()) -> Invalid:

@@ -7,16 +7,16 @@ To add a field: a line in the table, and an attribute of the same name in the re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.domain import money
+from app.domain.likeness import meant
 from app.domain.orders import ADJUSTMENT_KINDS, CODES_MAX, KIND, LINES_MAX, ORIGINS, UNKNOWN_ORIGIN
 from app.domain.placeholders import UNFILLED, Unfilled, read_id
 from app.domain.strict_json import TEXT_CHARACTERS_MAX, read_text, read_time
-from app.errors import FieldError
+from app.errors import FAULTS_SHOWN_MAX, FieldError
 
 Schema = dict[str, Any]
 
@@ -31,8 +31,6 @@ CONVERSION = "conversion"
 """The `type` of an order, where one and the same address takes refunds too."""
 UNKNOWN_MAX = 20
 """Unknown fields of one object that are named in its refusal."""
-LIKENESS_MIN = 0.75
-"""Least likeness of two names, as a share, at which one may be meant by the other."""
 
 
 class Field(NamedTuple):
@@ -79,19 +77,16 @@ def refuse_unknown(
     known = {field.name for field in fields}
     unknown = (name for name, value in body.items() if name not in known and has_content(value))
     for name in islice(unknown, UNKNOWN_MAX):
-        meant = _meant(name, fields)
-        hint = "" if meant is None else f"; {meant} may be meant"
+        # Beyond those that an answer shows nobody reads a hint, and finding one takes longer than reading the field.
+        hint = _hint(name, fields) if len(errors) < FAULTS_SHOWN_MAX else ""
         errors.append(FieldError((prefix + name)[:100], f"is not a field of {owner}{hint}", "unknown_field"))
 
 
-def _meant(name: str, fields: Iterable[Field]) -> str | None:
+def _hint(name: str, fields: Iterable[Field]) -> str:
     """The field whose name, or one it is mistaken for, is most like this one: `net_minor` for `Total`, `click_id` for `clickId`."""
-    names = {_folded(each): field.name for field in fields for each in (*field.mistaken_for, field.name)}
-    return next((names[like] for like in get_close_matches(_folded(name[:60]), names, n=1, cutoff=LIKENESS_MIN)), None)
-
-
-def _folded(name: str) -> str:
-    return name.casefold().replace("_", "").replace("-", "")
+    names = {each: field.name for field in fields for each in (field.name, *field.mistaken_for)}
+    found = meant(name, names)
+    return "" if found is None else f"; {names[found]} may be meant"
 
 
 def properties(fields: Iterable[Field]) -> Schema:

@@ -11,7 +11,17 @@ import msgspec
 
 from app import random_ids
 from app.domain import ids
-from app.errors import AppError, Gone, MethodRefused, NotFound, TooLarge, TooSlow, Unauthorized, Unavailable
+from app.errors import (
+    FAULTS_SHOWN_MAX,
+    AppError,
+    Gone,
+    MethodRefused,
+    NotFound,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    Unavailable,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -53,8 +63,10 @@ def json_answer(status: int, content: object) -> Answer:
 def problem(path: str, error: AppError, *more: Header) -> Answer:
     """An RFC 9457 problem with the same fields as the API's problems."""
     request_id = ids.show("request", random_ids.new_id())
-    errors = [{"field": field.field, "detail": field.reason, "code": field.code} for field in error.fields]
-    content = error.problem(path, request_id, errors)
+    errors = [
+        {"field": field.field, "detail": field.reason, "code": field.code} for field in error.fields[:FAULTS_SHOWN_MAX]
+    ]
+    content = error.problem(path, request_id, errors, max(0, len(error.fields) - FAULTS_SHOWN_MAX))
     headers = [
         (b"content-type", b"application/problem+json"),
         NO_STORE,

@@ -242,7 +242,8 @@ async def test_a_query_parameter_that_is_not_known_is_named_and_not_let_be(as_al
         assert answer.status_code == 422, path
         [error] = answer.json()["errors"]
         assert error["parameter"] == path.partition("?")[2].partition("=")[0]
-        assert (error["code"], error["detail"]) == ("unknown_field", "is not a parameter of this request")
+        assert error["code"] == "unknown_field"
+        assert error["detail"].startswith("is not a parameter of this request")
 
 
 @pytest.mark.parametrize(

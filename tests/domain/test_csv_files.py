@@ -121,7 +121,7 @@ def test_headers_that_spreadsheets_write(header: bytes, separator: str, columns:
 @pytest.mark.parametrize(
     ("header", "code", "detail"),
     [
-        (b"order,net", "unknown_column", "is order_id meant?"),
+        (b"order,net", "unknown_column", "order_id may be meant"),
         (b"net", "missing_column", "order_id is missing"),
         (b"order_id,net,NET", "duplicate_column", "stands twice"),
         (b"order_id,net,net_minor", "ambiguous", "either net or net_minor"),
@@ -234,7 +234,7 @@ def test_names_of_wrong_columns_are_shown_short_and_printable() -> None:
     [error] = faults_of(b"order_id," + b"x" * 70)
     assert error.field == "x" * 60
     [error] = faults_of(b"order_id,n\x00et")
-    assert (error.field, error.reason) == ("net", "is not a column; is net meant?")
+    assert (error.field, error.reason) == ("net", "is not a column; net may be meant")
 
 
 def test_a_header_is_shown_up_to_two_hundred_characters() -> None:
