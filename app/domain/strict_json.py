@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from app.domain import money
+from app.domain.json_size import holds_more
 
 TEXT_CHARACTERS_MAX = 200
 """Longest text of an order, in characters."""
@@ -21,6 +22,9 @@ DIGITS_MAX = 30
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 """Range of the times that are believed; beyond it stands a mistake (an empty epoch, milliseconds read as seconds)."""
+
+VALUES_MAX = 250_000
+"""Most values of a message that is read. A Shopify order of 1,000 lines has some 150,000 at most."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,12})?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 _UNKEPT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -39,8 +43,10 @@ def read_json(body: bytes) -> object:
     """The JSON value of a body: fractions as Decimal, never float.
 
     Unreadable: `not_json` for anything that is not one UTF-8 JSON value (NaN and Infinity included), `duplicate_keys` for an object that
-    has one name twice: which of the two counts would be a guess.
+    has one name twice: which of the two counts would be a guess, `too_many_values` beyond VALUES_MAX, counted before anything is parsed.
     """
+    if holds_more(body, VALUES_MAX):
+        raise Unreadable("too_many_values", f"the body holds more than {VALUES_MAX} values")
     try:
         value = _decode(body)
         if not _is_complete(body, value):

@@ -3,8 +3,11 @@
 So a shop's webhook is safe within a millisecond, also while PostgreSQL is down: some shop systems never send one twice.
 """
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import NamedTuple
 
 from app import clock, metrics, random_ids
 from app.directory.cache import CachedSource
@@ -13,7 +16,7 @@ from app.domain import ids
 from app.errors import AppError, NotFound, TooLarge, Unauthorized, Unavailable
 from app.platforms.kit.digests import PROOF, QUERY, URL
 from app.platforms.registry import platform_of
-from app.platforms.signing import advise, forget, set_up, signer, verify
+from app.platforms.signing import Setup, advise, forget, set_up, signer, verify
 from app.secret import UnsealError, unseal
 from app.settings import Settings
 from app.spool.records import HookLine, encode
@@ -23,6 +26,10 @@ from app.tracking.responses import Answer, Receive, Scope, json_answer, method_r
 HEADER_MAX_CHARS = 4_096
 """Longest stored part of a header, in characters."""
 QUERY_MAX_BYTES = 16 << 10
+INLINE_BYTES = 128 << 10
+"""Largest message that is checked at once, in bytes: under a millisecond. A larger one is hashed and written out in a thread."""
+INLINE_BY_QUERY_BYTES = 2 << 10
+"""Largest message that is checked at once where its token has to be searched for first, in bytes."""
 HOUR_S = 3_600
 REFUSALS: dict[type[AppError], int] = {
     NotFound: metrics.HOOKS_UNKNOWN,
@@ -36,6 +43,16 @@ REFUSALS: dict[type[AppError], int] = {
 log = logging.getLogger("ariane.hooks")
 
 
+class Checked(NamedTuple):
+    """A message without what must not be kept. reason: why its signature is wrong; None when it is right. verified_by: `secret_id` of the secret."""
+
+    reason: str | None
+    verified_by: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+
+
 class Hooks:
     """The webhook door of one worker."""
 
@@ -46,6 +63,7 @@ class Hooks:
         self._spool = spool
         self._counts = counts
         self._settings = settings
+        self._thread = ThreadPoolExecutor(1, "hooks")
         self._unsigned: dict[str, tuple[int, int]] = {}
         # Opening a sealed secret costs more than checking a signature with it.
         self._unseal = lru_cache(maxsize=1_024)(lambda sealed: _open(secret, sealed))
@@ -63,7 +81,8 @@ class Hooks:
             query = scope["query_string"]
             if len(query) > QUERY_MAX_BYTES:
                 raise TooLarge(f"the query is larger than {QUERY_MAX_BYTES} bytes", code="body_too_large")
-            body = await read_body(scope, receive, self._settings.body_max_bytes)
+            limit_bytes = min(self._settings.body_max_bytes, platform_of(source.platform).body_max_bytes)
+            body = await read_body(scope, receive, limit_bytes)
             return json_answer(200, await self._take(source, scope, query.decode("latin-1"), body))
         except AppError as error:
             if type(error) in REFUSALS:
@@ -84,32 +103,16 @@ class Hooks:
         if setup.platform.is_ping(body, headers):
             self._counts.slots[metrics.HOOKS_PINGS] += 1
             return {"status": "pong"}
-        query, headers, body = setup.platform.conceal(query, headers, body, setup.settings)
-        secrets = [self._unseal(sealed) for sealed in source.secrets]
-        now_s = clock.now_ms() / 1000
-        given = {**headers, QUERY: query}
-        reason = verify(
-            source.platform, body=body, headers=given, secrets=secrets, now_s=now_s, settings=setup.settings
-        )
-        if reason is not None and not self._may_keep_unsigned(source):
-            raise Unauthorized(
-                "the signature is wrong; too many such messages have come, this one was not kept", code=reason
-            )
-        verified_by = ""
-        if reason is None:
-            verified_by = signer(
-                source.platform,
-                body=body,
-                headers=given,
-                sealed=source.secrets,
-                secrets=secrets,
-                now_s=now_s,
-                settings=setup.settings,
-            )
-            # The proof is kept only while the message is to be checked again.
-            headers.pop(PROOF, None)
+        inline_bytes = INLINE_BY_QUERY_BYTES if setup.platform.by_query else INLINE_BYTES
+        in_thread = asyncio.get_running_loop().run_in_executor if len(query) + len(body) > inline_bytes else None
+        if in_thread is None:
+            checked = self._check(source, setup, query, headers, body)
         else:
-            query, body = forget(source.platform, query, headers, body, secrets)
+            checked = await in_thread(self._thread, self._check, source, setup, query, headers, body)
+        if checked.reason is not None and not self._may_keep_unsigned(source):
+            raise Unauthorized(
+                "the signature is wrong; too many such messages have come, this one was not kept", code=checked.reason
+            )
         new = random_ids.new_id()
         line = HookLine(
             id=str(new),
@@ -117,19 +120,44 @@ class Hooks:
             source_id=source.id,
             platform=source.platform,
             shop=source.shop,
-            signed=reason is None,
-            reason=reason or "",
-            headers=headers,
-            query=query,
-            body=body,
-            verified_by=verified_by,
+            signed=checked.reason is None,
+            reason=checked.reason or "",
+            headers=checked.headers,
+            query=checked.query,
+            body=checked.body,
+            verified_by=checked.verified_by,
         )
-        self._spool.append(encode(line))
+        self._spool.append(encode(line) if in_thread is None else await in_thread(self._thread, encode, line))
         await self._spool.synced()
-        if reason is not None:
-            raise Unauthorized(advise(reason), code=reason)
+        if checked.reason is not None:
+            raise Unauthorized(advise(checked.reason), code=checked.reason)
         self._counts.slots[metrics.HOOKS_STORED] += 1
         return {"id": ids.show("delivery", new), "status": "received"}
+
+    def _check(self, source: CachedSource, setup: Setup, query: str, headers: dict[str, str], body: bytes) -> Checked:
+        """Whether the message is the source's, and what is kept of it."""
+        query, headers, body = setup.platform.conceal(query, headers, body, setup.settings)
+        secrets = [self._unseal(sealed) for sealed in source.secrets]
+        now_s = clock.now_ms() / 1000
+        given = {**headers, QUERY: query}
+        reason = verify(
+            source.platform, body=body, headers=given, secrets=secrets, now_s=now_s, settings=setup.settings
+        )
+        if reason is not None:
+            query, body = forget(source.platform, query, headers, body, secrets)
+            return Checked(reason, "", query, headers, body)
+        verified_by = signer(
+            source.platform,
+            body=body,
+            headers=given,
+            sealed=source.secrets,
+            secrets=secrets,
+            now_s=now_s,
+            settings=setup.settings,
+        )
+        # The proof is kept only while the message is to be checked again.
+        headers.pop(PROOF, None)
+        return Checked(None, verified_by, query, headers, body)
 
     def _may_keep_unsigned(self, source: CachedSource) -> bool:
         """Whether the source may store another unsigned message this hour: anybody who knows its token could fill the disk."""

@@ -121,8 +121,13 @@ def _is_page(answer: Answer) -> bool:
     return any(name == b"content-type" and value.startswith(b"text/html") for name, value in answer.headers)
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge (before reading if Content-Length exceeds the limit), TooSlow, or ConnectionError when the sender hangs up."""
+async def read_body(
+    scope: Scope, receive: Receive, limit_bytes: int, check: Callable[[bytes], None] | None = None
+) -> bytes:
+    """The whole body. check: called with each part as it arrives; what it raises ends the reading.
+
+    Raises TooLarge (before reading if Content-Length exceeds the limit), TooSlow, or ConnectionError when the sender hangs up.
+    """
     content_length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     if content_length.isdigit() and int(content_length) > limit_bytes:
         raise _too_large(limit_bytes)
@@ -138,6 +143,8 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
                 size += len(part)
                 if size > limit_bytes:
                     raise _too_large(limit_bytes)
+                if check is not None:
+                    check(part)
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)

@@ -97,6 +97,17 @@ def test_the_documented_order_is_read_whole() -> None:
     )
 
 
+def test_an_order_of_a_thousand_documented_lines_is_read_and_one_of_too_many_values_refused() -> None:
+    document = json.loads(ORDER)
+    [first, *_] = document["line_items"]
+    document["line_items"] = [{**first, "id": number} for number in range(1_000)]
+    [report] = read(json.dumps(document).encode(), "orders/paid").reports
+    assert len(report.lines) == 1_000
+    document["line_items"] = document["line_items"] * 40
+    refused = read(json.dumps(document).encode(), "orders/paid")
+    assert (refused.rejected, refused.reports) == ("too_many_values", ())
+
+
 def test_the_refund_inside_the_documented_order_is_read() -> None:
     [report] = read(ORDER, "orders/updated").reports
     [refund] = report.refunds

@@ -38,7 +38,18 @@ async def kept(doors: Doors, own: Settings) -> list[HookLine]:
 def problem(answer: Answer) -> dict[str, object]:
     assert answer.headers["content-type"] == "application/problem+json"
     told = json.loads(answer.body)
-    assert set(told) == {"type", "title", "status", "detail", "instance", "code", "request_id", "retryable", "errors"}
+    assert set(told) == {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "code",
+        "request_id",
+        "retryable",
+        "errors",
+        "errors_left_out",
+    }
     assert told["status"] == answer.status
     assert told["request_id"] == answer.headers["x-request-id"]
     assert told["type"] == f"urn:ariane:problem:{told['code']}"

@@ -1,5 +1,6 @@
 """What the service has to know about one platform: the type of the registry's entries."""
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -39,6 +40,8 @@ class Platform:
     kept_headers, named_headers: headers (lower case) a delivery is kept with, so that it can be checked and read again later; the second are those
     that the settings of a source name.
     by_query: it reports in the query too, by GET or POST. Elsewhere a GET is somebody who opened the address in a browser.
+    body_max_bytes: largest body that is read, where it is less than the service's own limit: what `conceal` has to search costs time before anybody
+    has shown who they are.
     conceal: removes from (query, headers, body) what must not be kept, by the source's settings; `verify` accepts the message before and after.
     forget: removes a source's own secrets from (query, body) where `conceal` found none.
     is_ping: whether a message (body and kept headers) only asks if somebody is there.
@@ -62,6 +65,7 @@ class Platform:
     kept_headers: frozenset[str]
     named_headers: Callable[[StoredSettings], frozenset[str]] = lambda settings: frozenset()
     by_query: bool = False
+    body_max_bytes: int = sys.maxsize
     conceal: Callable[[str, Mapping[str, str], bytes, StoredSettings], tuple[str, dict[str, str], bytes]] = (
         lambda query, headers, body, settings: (query, dict(headers), body)
     )

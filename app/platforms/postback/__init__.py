@@ -18,6 +18,7 @@ PLATFORM = Platform(
     verify=signature.verify,
     kept_headers=signature.KEPT_HEADERS,
     by_query=True,
+    body_max_bytes=signature.BODY_MAX_BYTES,
     conceal=lambda query, headers, body, settings: signature.conceal(query, headers, body),
     forget=signature.forget,
     is_signed=False,

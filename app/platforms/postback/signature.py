@@ -21,6 +21,8 @@ TOKENS = frozenset({"token", "verification_token", "security_token"})
 MASK = "hidden"
 SECRET_CHARACTERS_MIN = 4
 """Shortest secret that is searched for, in characters: a shorter one may stand anywhere by chance."""
+BODY_MAX_BYTES = 16 << 10
+"""Largest body of a postback, in bytes; the fields of one with a hundred items fit. Its token is searched for in all of it."""
 SEVERAL = "several"
 """Stands in place of the proof where a message holds two different tokens."""
 KEPT_HEADERS = frozenset({"content-type"})
@@ -46,7 +48,7 @@ _IN_ODD_PAIRS = (
 )
 _BEFORE_NEST = rb'(?i)"\s*(?:%s)\s*"\s*:\s*(?=[\[{])' % _spelt(r"\\u00").encode()
 _IN_FORM = (
-    rb'(?is)(name\s{0,9}=\s{0,9}"?\s{0,9}(?:%s)(?:\[[^"\r\n]{0,100})?\s{0,9}"?(?=[;\s])[^\r\n]{0,500}\r?\n(?:[^\r\n]{1,500}\r?\n){0,8}\r?\n)'
+    rb'(?is)(name\s{0,9}=\s{0,9}"?\s{0,9}(?:%s)(?:\[[^"\r\n]{0,100})?\s{0,9}"?(?=[;\s])[^\r\n]{0,200}\r?\n(?:[^\r\n]{1,500}\r?\n){0,8}\r?\n)'
     rb".*?(?=\r?\n--|\Z)" % "|".join(sorted(TOKENS)).encode()
 )
 _DECODER = json.JSONDecoder()

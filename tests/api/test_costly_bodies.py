@@ -1,0 +1,58 @@
+"""Five megabytes of anything: refused before it is parsed, in little time, by an answer of 64 kB at most. What a real order needs passes."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from httpx2 import AsyncClient
+
+from app.domain.json_size import JsonCount, holds_more
+from app.domain.strict_json import VALUES_MAX, Unreadable, read_json
+
+BODY_BYTES = 5 << 20
+PROCESSOR_MAX_S = 0.6
+"""Asked are 0.2 s; a test that runs beside others allows for three times as much."""
+ANSWER_BYTES_MAX = 64 << 10
+COSTLY: dict[str, Callable[[], bytes]] = {
+    "brackets": lambda: b"[" * BODY_BYTES,
+    "objects in objects": lambda: b'{"a":' * (BODY_BYTES // 5),
+    "nulls": lambda: b'{"links":[' + b"null," * (BODY_BYTES // 5 - 10) + b"null]}",
+    "unknown fields": lambda: json.dumps({f"x{number}": 1 for number in range(BODY_BYTES // 14)}).encode(),
+    "escapes": lambda: b'{"name":"' + b"\\u00e9" * (BODY_BYTES // 6 - 10) + b'"}',
+    "one long text": lambda: b'{"name":"' + b"x" * (BODY_BYTES - 20) + b'"}',
+    "digits": lambda: b'{"name":' + b"9" * (BODY_BYTES - 20) + b"}",
+    "long names": lambda: b'{"' + b"n" * (BODY_BYTES - 20) + b'":1}',
+    "bytes that are no text": lambda: b"\xff" * BODY_BYTES,
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+@pytest.mark.parametrize("path", ["/v1/links/bulk", "/v1/mappings/check", "/v1/conversions"])
+async def test_five_megabytes_of_anything_are_refused_at_little_cost(
+    as_alice: AsyncClient, path: str, kind: str
+) -> None:
+    body = COSTLY[kind]()
+    headers = {"Content-Type": "application/json"}
+    began_s = time.process_time()
+    answer = await as_alice.post(path, content=body, headers=headers)
+    took_s = time.process_time() - began_s
+    assert answer.status_code in {400, 413, 422}, answer.text[:300]
+    assert len(answer.content) <= ANSWER_BYTES_MAX
+    assert took_s <= PROCESSOR_MAX_S
+
+
+def test_values_are_counted_outside_of_texts_whatever_the_parts() -> None:
+    body = b'{"a":[1,2,{"b":"x,[{\\",\\\\"}],"c":""}'
+    for size in range(1, len(body) + 1):
+        count = JsonCount()
+        for start in range(0, len(body), size):
+            count.feed(body[start : start + size])
+        assert (count.values, count.escapes) == (7, 3), size
+
+
+def test_a_message_with_more_values_than_an_order_has_is_refused_before_it_is_parsed() -> None:
+    assert not holds_more(b"[" + b"1," * (VALUES_MAX - 3) + b"1]", VALUES_MAX)
+    with pytest.raises(Unreadable) as refused:
+        read_json(b"[" + b"1," * VALUES_MAX + b"1]")
+    assert refused.value.reason == "too_many_values"
