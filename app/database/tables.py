@@ -263,7 +263,7 @@ click = brand_table(
     uuid_column("link_id"),
     timestamp_column("occurred_at"),
     sa.Column("class", sa.SmallInteger, nullable=False),
-    # A keyed hash of truncated address and browser; null when the visitor asked not to be followed (Sec-GPC).
+    # A keyed hash of address and browser, another every day; null when the visitor asked not to be followed (Sec-GPC).
     sa.Column("visitor", sa.BigInteger),
     *(text_column(name, nullable=True) for name in ("country", "device", "os", "browser", "in_app", "referrer_host")),
     postgresql_partition_by="RANGE (id)",

@@ -11,25 +11,35 @@ from urllib.parse import urlsplit
 
 IPV4_KEPT_BITS = 24
 IPV6_KEPT_BITS = 48
+IPV6_OWN_BITS = 64
+"""Leading bits of an IPv6 address that a line or a phone has to itself."""
 DAY_MS = 86_400_000
 _unpack = Struct(">Q").unpack
 HOST_MAX_CHARS = 253
 
 
 @lru_cache(maxsize=8_192)
-def truncate_address(address: str) -> str:
-    """The network of an address: IPv4 /24 as `203.0.113.0`, IPv6 /48 as `2001:db8:1::`. '' when the text is no address.
+def split_address(address: str) -> tuple[str, str]:
+    """What is kept of an address, and what tells its owner from others for the length of a request: `("203.0.113.0", "203.0.113.7")`.
 
-    An IPv4 address written as IPv6 (`::ffff:203.0.113.7`) is an IPv4 address; a zone (`%eth0`) is dropped.
+    The network is kept: IPv4 /24, IPv6 /48. The owner has the whole of an IPv4 address, or the /64 of an IPv6 one: a line at home or a phone has a /64
+    of its own, within which it changes its address by the hour. ('', '') for a text that is no address. An IPv4 address written as IPv6
+    (`::ffff:203.0.113.7`) is an IPv4 address; a zone (`%eth0`) is dropped.
     """
     try:
         parsed = ip_address(address.strip().partition("%")[0])
     except ValueError:
-        return ""
+        return "", ""
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
-    bits = IPV4_KEPT_BITS if parsed.version == 4 else IPV6_KEPT_BITS
-    return str(ip_network((parsed, bits), strict=False).network_address)
+    kept, own = (IPV4_KEPT_BITS, 32) if parsed.version == 4 else (IPV6_KEPT_BITS, IPV6_OWN_BITS)
+    network, owner = (str(ip_network((parsed, bits), strict=False).network_address) for bits in (kept, own))
+    return network, owner
+
+
+def truncate_address(address: str) -> str:
+    """The network of an address, as `split_address` gives it."""
+    return split_address(address)[0]
 
 
 def visitors_of_day(key: bytes, brand_id: str, at_ms: int) -> hashlib.blake2b:
@@ -41,13 +51,13 @@ def visitors_of_day(key: bytes, brand_id: str, at_ms: int) -> hashlib.blake2b:
     return hashlib.blake2b(f"{brand_id}\n{at_ms // DAY_MS}\n".encode(), digest_size=8, key=key)
 
 
-def visitor_of(day: hashlib.blake2b, address: str, user_agent: str) -> int:
-    """A positive 63-bit number: the same for one browser in one network on that day of the brand, and meaningless without the key.
+def visitor_of(day: hashlib.blake2b, owner: str, user_agent: str) -> int:
+    """A positive 63-bit number: the same for one browser at one address on that day of the brand, and meaningless without the key.
 
-    address: already truncated.
+    owner: of the address, as `split_address` gives it.
     """
     hashed = day.copy()
-    hashed.update(address.encode() + b"\n" + _digest(user_agent))
+    hashed.update(owner.encode() + b"\n" + _digest(user_agent))
     number: int = _unpack(hashed.digest())[0]
     return number >> 1
 

@@ -18,7 +18,7 @@ from app.domain.destinations import address
 from app.domain.hostnames import fold_host
 from app.domain.own_clicks import COOKIE, cookie_name, has_cookie, is_among, own_mark
 from app.domain.slugs import is_slug, mend_slug
-from app.domain.visitors import DAY_MS, referrer_host, truncate_address, visitor_of, visitors_of_day
+from app.domain.visitors import DAY_MS, referrer_host, split_address, visitor_of, visitors_of_day
 from app.errors import Unavailable
 from app.metrics import (
     MISSES_DISABLED,
@@ -155,13 +155,13 @@ class Redirects:
             shown = b""
         else:
             peer = client[0] if client else ""
-            network = truncate_address(peer if self._proxies is None else self._proxies.client(peer, header_list))
+            network, owner = split_address(peer if self._proxies is None else self._proxies.client(peer, header_list))
             if at_ms >= self._visitors_until_ms:
                 self._visitors_until_ms, self._visitors = (at_ms // DAY_MS + 1) * DAY_MS, {}
             day = self._visitors.get(route.brand_id)
             if day is None:
                 day = self._visitors[route.brand_id] = visitors_of_day(self._visitor_key, route.brand_id, at_ms)
-            visitor = visitor_of(day, network, user_agent)
+            visitor = visitor_of(day, owner, user_agent)
         hint = ""
         if method == "HEAD":
             hint = "head"

@@ -20,7 +20,7 @@ from app.domain.browsers import (
     countries,
     read_user_agent,
 )
-from app.domain.visitors import DAY_MS, referrer_host, truncate_address, visitor_of, visitors_of_day
+from app.domain.visitors import DAY_MS, referrer_host, split_address, truncate_address, visitor_of, visitors_of_day
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 CORPUS = json.loads((SAMPLES / "user_agents.json").read_text())
@@ -204,6 +204,21 @@ def test_any_text_at_all_is_read(text: str) -> None:
 )
 def test_of_an_address_only_the_network_is_kept(address: str, kept: str) -> None:
     assert truncate_address(address) == kept
+
+
+@pytest.mark.parametrize(
+    ("address", "owner"),
+    [
+        ("203.0.113.77", "203.0.113.77"),
+        ("::ffff:203.0.113.77", "203.0.113.77"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::"),
+        ("2001:db8:1:2::", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("unknown", ""),
+    ],
+)
+def test_an_owner_of_an_address_has_all_of_an_ipv4_one_and_the_network_of_an_ipv6_one(address: str, owner: str) -> None:
+    assert split_address(address)[1] == owner
 
 
 def test_countries_come_from_the_network() -> None:

@@ -16,13 +16,14 @@ from app.domain.own_clicks import OWN_CLICKS, own_token
 from app.domain.visitors import visitor_of, visitors_of_day
 from app.secret import derive
 from app.settings import Settings
-from app.spool.records import ClickLine, MissLine
+from app.spool.records import ClickLine, MissLine, encode
 from app.spool.writer import SpoolFull
 from app.tracking.doors import Doors
 from tests.cast import Brand
 from tests.tracking.asking import CHROME, ask, running_doors, settings_for, spooled
 from tests.tracking.rows import SECRET, fresh_slug, write_host, write_route, write_rule
 
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1"
 LOCATION = re.compile(r"https://shop\.test/p\?size=m&ariane=(clk_[0-9a-hjkmnp-tv-z]{26})#top")
 
 
@@ -62,7 +63,7 @@ async def test_a_click_is_redirected_with_a_fresh_id_and_recorded_under_it(
         "",
     )
     key = derive(SECRET, "visitor")
-    assert line.visitor == visitor_of(visitors_of_day(key, str(alice.id), before_ms), "203.0.113.0", CHROME)
+    assert line.visitor == visitor_of(visitors_of_day(key, str(alice.id), before_ms), "203.0.113.7", CHROME)
 
 
 async def test_every_click_gets_an_id_of_its_own_and_a_visitor_keeps_hers_within_a_day(
@@ -71,7 +72,7 @@ async def test_every_click_gets_an_id_of_its_own_and_a_visitor_keeps_hers_within
     slug = fresh_slug()
     await write_route(pool, alice, slug)
     first = await ask(doors, "GET", f"/{slug}", headers=[("User-Agent", CHROME)])
-    again = await ask(doors, "GET", f"/{slug}", headers=[("User-Agent", CHROME)], client="203.0.113.200")
+    again = await ask(doors, "GET", f"/{slug}", headers=[("User-Agent", CHROME)])
     other = await ask(doors, "GET", f"/{slug}", headers=[("User-Agent", "Safari")])
     assert len({answer.headers["location"] for answer in (first, again, other)}) == 3
     lines = await recorded(doors, own)
@@ -162,6 +163,32 @@ async def test_an_address_is_taken_from_our_own_proxies_only(
         await ask(doors, "GET", f"/{slug}", headers=forged, client="203.0.113.7")
     lines = [line for line in spooled(own, "clicks") if isinstance(line, ClickLine)]
     assert [line.address for line in lines] == ["198.51.100.0", "203.0.113.0"]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "network", "visitors"),
+    [
+        ([f"2a01:cb00:1234:{each:x}::1" for each in range(100)], "2a01:cb00:1234::", 100),
+        ([f"203.0.113.{each}" for each in range(100)], "203.0.113.0", 100),
+        # One phone, whose address changes within its /64.
+        ([f"2a01:cb00:1234:7::{each:x}" for each in range(100)], "2a01:cb00:1234::", 1),
+    ],
+)
+async def test_phones_of_one_network_are_people_and_one_phone_is_one(
+    dsn: str, pool: asyncpg.Pool, alice: Brand, tmp_path: Path, addresses: list[str], network: str, visitors: int
+) -> None:
+    own = settings_for(dsn, tmp_path, trusted_proxies="10.0.0.0/8")
+    slug = fresh_slug()
+    await write_route(pool, alice, slug)
+    async with running_doors(own) as doors:
+        for address in addresses:
+            headers = [("X-Forwarded-For", address), ("User-Agent", IPHONE)]
+            await ask(doors, "GET", f"/{slug}", headers=headers, client="10.0.0.1")
+    lines = [line for line in spooled(own, "clicks") if isinstance(line, ClickLine)]
+    assert len({line.visitor for line in lines}) == visitors
+    assert {line.address for line in lines} == {network}
+    # The address itself is nowhere.
+    assert not any(each in line.decode() for line in map(encode, lines) for each in addresses if each != network)
 
 
 async def test_a_slug_that_nobody_has_is_a_404_page_and_counted(doors: Doors, own: Settings) -> None:
