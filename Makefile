@@ -9,7 +9,7 @@ export HOST PORT ARIANE_DATA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test shops check fix demo bench faults mutants openapi examples lock
+.PHONY: help run test shops corpora check fix demo bench faults mutants openapi examples lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: .venv/dev.stamp ## every test but those that kill processes, and the check
 shops: .venv/dev.stamp ## real shops from npm (Vendure, Medusa) beside a running Ariane, compared to the cent; needs Node
 	bash .ci/install-shops
 	ARIANE_TESTS_SHOPS=1 $(BIN)/python -m pytest -q tests/shops $(ARGS)
+
+corpora: .venv/dev.stamp ## public lists of bots, browsers and phones, and the shares of them that are read wrong; needs npm
+	bash .ci/judge-browsers
 
 check: .venv/dev.stamp ## types, lint, import contracts
 	$(BIN)/ruff check .

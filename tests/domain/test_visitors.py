@@ -138,6 +138,7 @@ def test_fetchers_of_previews_are_known_by_their_names() -> None:
         "|SkypeUriPreview|Snap URL Preview Service|ThirdLandingPageFeInfra|meta-externalfetcher/1.1|kakaotalk-scrap/1.0|line-poker/1.0"
         "|Pinterest/0.2|Pinterestbot/1.0|redditbot/1.0|vkShare|Viber URL Downloader|Iframely/1.3|Embedly/0.2|Mastodon/4.2|Cardyb/1.1"
         "|Mattermost-Bot/1.1|Microsoft Preview|Google-PageRenderer|GoogleMessages/1|FlipboardProxy/1.2|Tumblr/14|bitlybot/3.0|GoogleImageProxy"
+        "|SnapURLPreview/1.0|ms-office"
     )
     for name in names.split("|"):
         browser = read_user_agent(f"Mozilla/5.0 (compatible; {name}; Instagram; iPad)")
@@ -146,10 +147,58 @@ def test_fetchers_of_previews_are_known_by_their_names() -> None:
     assert read_user_agent(f"{IPHONE} Mobile/15E148 WhatsApp/2.24").click_class == HUMAN
 
 
+WEB_VIEW = ANDROID.replace("Pixel 8", "{} Build/UP1A.231005.007; wv").replace("Chrome", "Version/4.0 Chrome")
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        WEB_VIEW.format("22101316G")
+        + " Instagram 400.0.0.49.68 Android (34/14; 440dpi; 1080x2400; Xiaomi/Redmi; 22101316G; ruby; mt6877; fr_FR; 740291033)",
+        WEB_VIEW.format("A1")
+        + " Barcelona 400.0.0.49.68 Android (34/14; 440dpi; 1080x2400; TCL; Spider bot (2024); ruby; mt6877; fr_FR; 7)",
+        WEB_VIEW.format("M bot 60") + " [FB_IAB/FB4A;FBAV/500.0.0.50.70;FBMF/Logicom;FBDV/M bot 60;]",
+        WEB_VIEW.format("M bot 60") + " [FB_IAB/FB4A;FBAV/500.0.0.50.70;FBMF/Logicom;FBDV/M bot 60",
+        WEB_VIEW.format("Moto G (4) robot") + " Snapchat/13.10.0.40 (M bot 60; Android 14#UP1A#34; gzip)",
+        f"{IPHONE} Mobile/15E148 Instagram 400.0 (iPhone14,5; iOS 17_5; fr_FR; fr; spider; scale=3.00; 1170x2532; 6)",
+    ],
+)
+def test_what_an_app_says_of_the_phone_makes_no_bot(user_agent: str) -> None:
+    assert read_user_agent(user_agent).click_class == HUMAN
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "is_a"),
+    [
+        ("Mozilla/5.0 (compatible; SnapURLPreview/1.0; +https://www.snapchat.com)", PREVIEW),
+        ("Mozilla/4.0 (compatible; ms-office; MSOffice 16)", PREVIEW),
+        ("Snapchat/13.54.0.54 (iPad7,5; iOS 17.7; gzip)", PREVIEW),
+        ("AppEngine-Google; (+http://code.google.com/appengine; appid: s~snapchat-proxy)", BOT),
+        (f"{IPHONE} Mobile/11A465 Twitter for iPhone BrandVerity/1.0 (http://www.brandverity.com/why)", BOT),
+        (ANDROID.replace("Pixel 8", "Pixel 2 Build/OPD3.170816.012; Storebot-Google/1.0"), BOT),
+        (ANDROID.replace("Pixel 8", "Nexus 5X Build/MMB29P; AdsBot-Google; +http://www.google.com/bot.html"), BOT),
+        (f"{ANDROID} PTST/220216.200657", BOT),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:94.0) Gecko/20100101 Firefox/94.0 PTST/211202.211915", BOT),
+        ("Dalvik/2.1.0 (Linux; U; Android 9; SM-G965U Build/PPR1.180610.011)", BOT),
+        ("MyApp/1 CFNetwork/1410.1 Darwin/22.6.0", BOT),
+        ("Dart/3.4 (dart:io)", BOT),
+        ("Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1682", BOT),
+        (f"{ANDROID} Zorglub/1 (+https://zorglub.example/about)", BOT),
+    ],
+)
+def test_programs_that_bear_a_browsers_name_are_what_they_are(user_agent: str, is_a: int) -> None:
+    assert read_user_agent(user_agent).click_class == is_a
+
+
+def test_the_names_of_known_programs_are_found_wherever_they_stand() -> None:
+    for name in browsers._NAMES["bots"]:
+        assert read_user_agent(WEB_VIEW.format(f"Pixel 8; {name}") + " Instagram 400.0").click_class == BOT, name
+
+
 def test_a_program_is_a_bot_even_where_it_bears_the_name_of_an_app() -> None:
     names = (
         "robot/1 robots@example crawl spider slurp headless phantomjs lighthouse pagespeed puppeteer playwright selenium Python curl/8 wget/1"
-        " Go-http-client okhttp Apache-HttpClient java/17 libwww node-fetch axios/1 Scrapy httpx aiohttp Ruby Perl meta-externalagent AdsBot"
+        " Go-http-client okhttp Apache-HttpClient java/17 libwww-perl node-fetch axios/1 Scrapy httpx aiohttp Ruby Perl meta-externalagent AdsBot"
         " Mediapartners GoogleOther Google-InspectionTool Bytespider FeedFetcher monitor uptime validator"
     )
     for name in names.split():
@@ -275,7 +324,7 @@ def test_of_a_referrer_only_the_host_is_kept(referrer: str, host: str) -> None:
 
 WORDS = (
     "AppleWebKit Gecko Chrome Chromium CriOS Firefox FxiOS Version Mobile Safari Edg EdgA EdgiOS OPR OPX SamsungBrowser Vivaldi YaBrowser"
-    " UCBrowser MiuiBrowser HuaweiBrowser HeyTapBrowser VivoBrowser DuckDuckGo Ddg Brave Focus Klar Silk Ubuntu Whale PTST"
+    " UCBrowser MiuiBrowser HuaweiBrowser HeyTapBrowser VivoBrowser DuckDuckGo Ddg Brave Focus Klar Silk Ubuntu Whale"
 )
 
 
