@@ -253,16 +253,13 @@ source = lookup_table(
 
 # ── What happened ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CLICK_CLASSES = ("human", "bot", "preview", "prefetch", "head", "test", "own")
-"""`click.class` is an index into this tuple. In no count: `test`, of the trial of a source, and `own`, of the brand's own people."""
-
 # Partitioned by month of its UUIDv7 id. There is no DEFAULT partition: with one, attaching a month would scan it under a lock.
 click = brand_table(
     "click",
     uuid_column("id", primary_key=True),
     uuid_column("link_id"),
     timestamp_column("occurred_at"),
-    sa.Column("class", sa.SmallInteger, nullable=False),
+    sa.Column("class", sa.SmallInteger, nullable=False),  # an index into domain/click_classes.py
     # A keyed hash of address and browser, another every day; null when the visitor asked not to be followed (Sec-GPC).
     sa.Column("visitor", sa.BigInteger),
     *(text_column(name, nullable=True) for name in ("country", "device", "os", "browser", "in_app", "referrer_host")),

@@ -19,6 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.domain import ids, money
+from app.domain.click_classes import EMBEDDED, OWN
 from app.domain.policies import MODELS, WHOLE, ArchivedInfluencers, Method, Policies, Policy, SelfReferral
 from app.domain.trust import Rank, Withheld
 
@@ -29,6 +30,11 @@ PENDING_CLICK_MAX = timedelta(days=7)
 VISITOR_CLICKS_MAX = 100
 """Clicks of one visitor that are looked at, newest first; a visitor with more is a machine."""
 WEIGHT_BP = 10_000
+LATE_CLICK, SELF_REFERRAL, EMBEDDED_CLICK, OWN_CLICK = "late_click", "self_referral", "embedded_click", "own_click"
+FLAGS = (LATE_CLICK, SELF_REFERRAL, EMBEDDED_CLICK, OWN_CLICK)
+"""What may be odd about the touches of an order."""
+FLAGS_OF_CLASSES = {EMBEDDED: EMBEDDED_CLICK, OWN: OWN_CLICK}
+"""Classes of clicks that lead to no order by themselves. The credit stays: an image or a frame may have been loaded by somebody who also came."""
 
 
 class AttributionStatus(StrEnum):
@@ -90,7 +96,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     folded, the click as a UUID; of a binding its collaboration.
     shown: a code as people write it; '' for clicks. alias: the shop system's name of the code, where the order used that.
     occurred_at: time of the click or of the first order; for a code the order's own; None for an unknown click.
-    collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
+    click_class: of a click, an index into CLICK_CLASSES. collaboration_id None: nobody owns it. Times of code and campaign are half-open, None is open.
     owner_keys: by which orders know the influencer as a customer; owner_archived_at: since when the influencer is in the archive.
     rank: of the surest report that names it; withheld: why it is never used, or None.
     share: of a binding, what part of the first order the collaboration had; nth: the place of this order among the later ones, from 1.
@@ -105,6 +111,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False):
     campaign_id: UUID | None = None
     influencer_id: UUID | None = None
     link_id: UUID | None = None
+    click_class: int | None = None
     code_id: UUID | None = None
     campaign_starts_at: datetime | None = None
     campaign_ends_at: datetime | None = None
@@ -152,8 +159,8 @@ class Credit(msgspec.Struct, frozen=True, gc=False):
 class Decision(msgspec.Struct, frozen=True):
     """Who gets the order and why; nobody without credits.
 
-    late_click: a named click is younger than the order by more than LATE_CLICK_MAX. self_referral: an influencer bought it, and gets it or would
-    get it if the policy did not withhold it.
+    flags, of FLAGS: `late_click`, a named click is younger than the order by more than LATE_CLICK_MAX; `self_referral`, an influencer bought it, and gets
+    it or would get it if the policy did not withhold it; `embedded_click` and `own_click`, a click that it names, or that gets it, is of that class.
     """
 
     verdict: AttributionStatus
@@ -163,8 +170,7 @@ class Decision(msgspec.Struct, frozen=True):
     reason: Reason
     credits: tuple[Credit, ...]
     candidates: tuple[Candidate, ...]
-    late_click: bool = False
-    self_referral: bool = False
+    flags: frozenset[str] = frozenset()
 
 
 # ── Deciding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,14 +197,31 @@ def decide(touches: Sequence[Touch], conversion: OrderToDecide, policies: Polici
         verdict, reason = AttributionStatus.ATTRIBUTED, _won(method)
     else:
         verdict, reason = AttributionStatus.UNATTRIBUTED, candidates[0].reason if candidates else Reason.NO_SIGNAL
-    late = any(touch.method is Method.CLICK and fault is Reason.CLICK_AFTER_ORDER for touch, fault in judged)
-    own = any(_is_buyers(share.touch, conversion) for share in shares)
-    own = own or any(fault is Reason.SELF_REFERRAL for _, fault in judged)
-    return Decision(verdict, method, policy.model, policy.version, reason, shares, candidates, late, own)
+    return Decision(
+        verdict, method, policy.model, policy.version, reason, shares, candidates, _flags(judged, shares, conversion)
+    )
 
 
 Judged = Sequence[tuple[Touch, Reason | None]]
 Winners = tuple[tuple[Touch, Fraction], ...]
+
+
+def _flags(judged: Judged, shares: Sequence[Credit], conversion: OrderToDecide) -> frozenset[str]:
+    """What is odd about the touches of an order."""
+    flags = set()
+    if any(touch.method is Method.CLICK and fault is Reason.CLICK_AFTER_ORDER for touch, fault in judged):
+        flags.add(LATE_CLICK)
+    if any(_is_buyers(share.touch, conversion) for share in shares) or any(
+        fault is Reason.SELF_REFERRAL for _, fault in judged
+    ):
+        flags.add(SELF_REFERRAL)
+    named = [touch for touch, _ in judged if touch.method is Method.CLICK and touch.withheld is None]
+    flags.update(
+        FLAGS_OF_CLASSES[touch.click_class]
+        for touch in (*named, *(share.touch for share in shares))
+        if touch.click_class in FLAGS_OF_CLASSES
+    )
+    return frozenset(flags)
 
 
 class _Outcome(NamedTuple):

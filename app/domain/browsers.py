@@ -19,8 +19,7 @@ from ua_parser.core import Domain
 from ua_parser.loaders import load_builtins
 from ua_parser.regex import Resolver
 
-HUMAN, BOT, PREVIEW, PREFETCH, HEAD, TEST, OWN = range(7)
-"""Classes of clicks, as stored (`CLICK_CLASSES` names them)."""
+from app.domain.click_classes import BOT, EMBEDDED, HEAD, HUMAN, OWN, PREFETCH, PREVIEW, TEST
 
 USER_AGENTS_CACHED = 16_384
 TRIAL_USER_AGENT = "Ariane-Trial/1"
@@ -99,15 +98,12 @@ def class_of(user_agent: str) -> int:
 
 
 def click_class(browser: Browser, hint: str) -> int:
-    """The class of one click. hint: `head` or `prefetch` for a request that declares itself no visit, `own` for one of the brand's own people.
-
-    Each outweighs the user agent.
+    """The class of one click. hint: `head` or `prefetch` for a request that declares itself no visit, `own` for one of the brand's own people; each outweighs
+    the user agent. `embedded` is what a page loads as its image, frame or script, and says so of a browser alone.
     """
-    if hint == "own":
-        return OWN
-    if hint == "head":
-        return HEAD
-    return PREFETCH if hint == "prefetch" else browser.click_class
+    if hint == "embedded":
+        return EMBEDDED if browser.click_class == HUMAN else browser.click_class
+    return {"own": OWN, "head": HEAD, "prefetch": PREFETCH}.get(hint, browser.click_class)
 
 
 def countries(addresses: Sequence[str]) -> list[str | None]:

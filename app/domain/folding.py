@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from app.domain import attribution
 from app.domain.amounts import EXACT, AmountCheck, Tolerance, charged_part, compare, net_of
 from app.domain.codes import normalise
 from app.domain.orders import (
@@ -48,7 +49,7 @@ UNSIGNED = "unsigned"
 FLAGS = (
     "amount_disagreement", "currency_disagreement", "conflicting_reports", "changed_after_lock", "amount_unknown", "net_estimated", UNSIGNED,
     OVER_PIXEL_MAX, TOO_MANY_CLAIMS, AMBIGUOUS_NUMBER, DIFFERS_AFTER_LOCK, WEAK_ORDER_ID,
-    "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", "late_click", "self_referral", AMOUNT_ROUNDED,
+    "refund_over_order", "refund_line_unknown", "currency_mismatch", "reversal_without_refund", "over_cap", *attribution.FLAGS, AMOUNT_ROUNDED,
 )  # fmt: skip
 """What may be odd about an order; docs/orders.md explains each."""
 QUIET_BEFORE_LOCK = timedelta(days=1)

@@ -24,7 +24,7 @@ log = logging.getLogger("ariane.intake")
 # The columns of a click have the names of a `Touch`.
 # The bounds let the planner skip the months that hold none of these clicks, also once the plan is generic.
 CLICKS = """
-SELECT k.id, k.occurred_at, k.link_id, l.id AS collaboration_id, l.influencer_id, l.campaign_id,
+SELECT k.id, k.occurred_at, k.link_id, k.class AS click_class, l.id AS collaboration_id, l.influencer_id, l.campaign_id,
        p.starts_at AS campaign_starts_at, p.ends_at AS campaign_ends_at, i.customer_keys AS owner_keys, i.archived_at AS owner_archived_at
 FROM click k
 JOIN link n ON n.brand_id = $1 AND n.id = k.link_id

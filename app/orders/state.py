@@ -51,8 +51,7 @@ def rows_of(root: Root, order: Order, evidence: Evidence, brand_currency: str, n
         evidence.policies,
     )
     conversion = conversion_of(root, order, _locks_at(order, decision, evidence.policies))
-    flags = {*conversion["flags"]} | ({"late_click"} if decision.late_click else set())
-    flags |= {"self_referral"} if decision.self_referral else set()
+    flags = {*conversion["flags"]} | decision.flags
     decided = _decided(decision)
     if order.decided is not None:
         decided = _as_locked(json.loads(order.decided), decided, order, decision.candidates)

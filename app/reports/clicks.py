@@ -28,7 +28,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database.tables import CLICK_CLASSES, click, click_day, collaboration, link, visit
+from app.database.tables import click, click_day, collaboration, link, visit
+from app.domain.click_classes import CLICK_CLASSES
 from app.domain.ids import floor_at
 from app.domain.periods import Days, Stretch, cover
 from app.errors import Invalid

@@ -14,7 +14,8 @@ class ClickLine(msgspec.Struct, tag="click", array_like=True, frozen=True, gc=Fa
     """One redirect that was answered with this click id, a UUIDv7 as 36 characters whose time is the click's.
 
     visitor: keyed 63-bit hash of address and browser, another every day, null with Sec-GPC. address: truncated (IPv4 /24, IPv6 /48), '' with Sec-GPC; only
-    the country is kept of it. hint: '' for a plain GET, else `head`, `prefetch`, or `own` for the brand's own people.
+    the country is kept of it. hint: '' for a plain GET, else `head`, `prefetch`, `embedded` (as a page's image or frame), or `own` for the brand's own
+    people.
     """
 
     id: str

@@ -167,6 +167,8 @@ class Redirects:
             hint = "head"
         elif b"sec-purpose" in headers or b"purpose" in headers or b"x-purpose" in headers or b"x-moz" in headers:
             hint = "prefetch" if _is_prefetch(headers) else ""
+        if not hint and b"sec-fetch-dest" in headers and headers[b"sec-fetch-dest"].strip().lower() != b"document":
+            hint = "embedded"
         if (route.own_networks or b"cookie" in headers) and self._is_own(route, headers, header_list, client):
             hint = "own"
         referrer = _referrer(headers[b"referer"]) if b"referer" in headers else ""

@@ -13,8 +13,8 @@ from httpx2 import AsyncClient
 
 from app import clock
 from app.api.routes import clicks as resource
-from app.database.tables import CLICK_CLASSES
 from app.domain import ids
+from app.domain.click_classes import CLICK_CLASSES
 from tests.api.calls import Json, make_campaign, make_influencer, make_link, make_pair
 from tests.cast import Brand
 

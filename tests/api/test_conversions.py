@@ -14,6 +14,7 @@ import pytest
 from app import clock, random_ids
 from app.database.transactions import in_transaction
 from app.domain import ids
+from app.domain.click_classes import BOT, EMBEDDED, HUMAN, OWN
 from app.domain.codes import normalise
 from app.domain.orders import TRUST_WEBHOOK, OrderReport, Receipt
 from app.orders.record import record
@@ -30,17 +31,20 @@ async def lea(pool: asyncpg.Pool, alice: Brand) -> Collaboration:
     return collaboration
 
 
-async def click(pool: asyncpg.Pool, brand: Brand, collaboration: Collaboration, *, days_ago: float = 1) -> str:
+async def click(
+    pool: asyncpg.Pool, brand: Brand, collaboration: Collaboration, *, days_ago: float = 1, class_: int = HUMAN
+) -> str:
     """A click on a link of this collaboration, as the order names it."""
     link_id = await create_link(pool, brand, collaboration, f"l{random_ids.new_id().hex[-12:]}")
     at = clock.now() - timedelta(days=days_ago)
     click_id = ids.floor_at(at)
     await pool.execute(
-        "INSERT INTO click (brand_id, id, link_id, occurred_at, class) VALUES ($1, $2, $3, $4, 0)",
+        "INSERT INTO click (brand_id, id, link_id, occurred_at, class) VALUES ($1, $2, $3, $4, $5)",
         brand.id,
         click_id,
         link_id,
         at,
+        class_,
     )
     return ids.show("click", click_id)
 
@@ -68,6 +72,17 @@ async def test_an_order_with_a_code_is_answered_with_the_verdict(
     assert (candidate["eligible"], candidate["reason"]) == (True, "code_owner")
     [witness] = answered["witnesses"]
     assert (witness["door"], witness["trust"]) == ("api", "authenticated")
+
+
+@pytest.mark.parametrize(
+    ("class_", "flags"), [(HUMAN, []), (BOT, []), (EMBEDDED, ["embedded_click"]), (OWN, ["own_click"])]
+)
+async def test_an_order_that_names_a_click_that_was_no_visit_is_flagged(
+    as_alice: httpx2.AsyncClient, pool: asyncpg.Pool, alice: Brand, lea: Collaboration, class_: int, flags: list[str]
+) -> None:
+    click_id = await click(pool, alice, lea, class_=class_)
+    answer = await as_alice.post("/v1/conversions", json=ORDER | {"codes": [], "click_id": click_id})
+    assert (answer.json()["attribution"]["verdict"], answer.json()["flags"]) == ("attributed", flags)
 
 
 async def test_the_same_report_again_is_answered_200_with_the_same_body(

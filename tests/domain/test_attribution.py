@@ -24,6 +24,7 @@ from app.domain.attribution import (
     decide,
     months_after,
 )
+from app.domain.click_classes import BOT, EMBEDDED, HEAD, HUMAN, OWN, PREFETCH, PREVIEW, TEST
 from app.domain.policies import MODELS, ArchivedInfluencers, Method, Policies, Policy, SelfReferral, read_policy
 from app.domain.trust import Rank, Withheld
 
@@ -323,13 +324,24 @@ def test_an_order_without_a_signal_says_so() -> None:
     )
 
 
+def test_an_order_that_names_or_is_credited_by_a_click_that_was_no_visit_is_flagged() -> None:
+    for class_, flag in ((EMBEDDED, "embedded_click"), (OWN, "own_click")):
+        assert decided(click(LEA, click_class=class_)).flags == {flag}
+        assert decided(click(LEA, click_class=class_)).verdict is AttributionStatus.ATTRIBUTED
+        assert decided(click(LEA, click_class=class_), code(MAX)).flags == {flag}  # named, though it lost
+        assert decided(click(LEA, click_class=class_, method=Method.VISITOR)).flags == {flag}
+        assert decided(click(LEA, click_class=class_, method=Method.VISITOR), code(MAX)).flags == frozenset()
+        assert decided(click(LEA, click_class=class_, withheld=Withheld.PIXELS_OFF)).flags == frozenset()
+    for class_ in (HUMAN, BOT, PREVIEW, PREFETCH, HEAD, TEST):
+        assert decided(click(LEA, click_class=class_)).flags == frozenset()
+
+
 def test_only_a_late_click_that_the_order_names_is_flagged() -> None:
-    assert decided(click(LEA, days=-1), code(MAX)).late_click
-    assert not decided(click(LEA, days=-1, method=Method.VISITOR), code(MAX)).late_click
-    assert not decided(click(LEA, days=-0.001)).late_click
-    assert decided(click(LEA, days=-0.001)).late_click is False
-    assert not decided(click(LEA), code(MAX, policy=CreditPolicy.NEVER)).late_click
-    assert Decision(AttributionStatus.UNATTRIBUTED, None, "last", 0, Reason.NO_SIGNAL, (), ()).late_click is False
+    assert decided(click(LEA, days=-1), code(MAX)).flags == {"late_click"}
+    assert "late_click" not in decided(click(LEA, days=-1, method=Method.VISITOR), code(MAX)).flags
+    assert "late_click" not in decided(click(LEA, days=-0.001)).flags
+    assert "late_click" not in decided(click(LEA), code(MAX, policy=CreditPolicy.NEVER)).flags
+    assert Decision(AttributionStatus.UNATTRIBUTED, None, "last", 0, Reason.NO_SIGNAL, (), ()).flags == frozenset()
 
 
 # ── The link that led to a code ──────────────────────────────────────────────────────────────────────────────────────
@@ -392,18 +404,18 @@ STOPPING = Policies(Policy(archived_influencers=ArchivedInfluencers.STOP))
 def test_an_order_that_its_influencer_bought_is_flagged_and_by_default_credited() -> None:
     for touch in (code(LEA, owner_keys=["lea"]), click(LEA, owner_keys=["lea", "id"])):
         own = decided_for("lea", touch)
-        assert (own.self_referral, len(own.credits)) == (True, 1)
+        assert ("self_referral" in own.flags, len(own.credits)) == (True, 1)
         for other in (decided_for("shopper", touch), decided_for(None, touch)):
-            assert (other.self_referral, len(other.credits)) == (False, 1)
+            assert ("self_referral" in other.flags, len(other.credits)) == (False, 1)
     lost = decided_for("lea", code(MAX), click(LEA, owner_keys=["lea"]))
-    assert (winners(lost), lost.self_referral) == ([(Method.CODE, MAX)], False)
+    assert (winners(lost), "self_referral" in lost.flags) == ([(Method.CODE, MAX)], False)
 
 
 def test_a_policy_withholds_what_the_influencer_bought_and_blocks_nobody_else_by_it() -> None:
     own = code(LEA, owner_keys=["lea"])
     decision = decided_for("lea", own, policies=WITHHOLDING)
     assert (decision.verdict, decision.reason) == (AttributionStatus.UNATTRIBUTED, Reason.SELF_REFERRAL)
-    assert decision.self_referral
+    assert "self_referral" in decision.flags
     assert winners(decided_for("lea", own, click(MAX), policies=WITHHOLDING)) == [(Method.CLICK, MAX)]
     assert winners(decided_for("shopper", own, policies=WITHHOLDING)) == [(Method.CODE, LEA)]
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.domain.browsers import HUMAN, class_of
+from app.domain.browsers import class_of
+from app.domain.click_classes import HUMAN
 
 PEOPLE_IN_LISTS_OF_BOTS_MAX = 0.005
 PHONES_TAKEN_FOR_PROGRAMS_MAX = 0.0002

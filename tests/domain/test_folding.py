@@ -611,7 +611,7 @@ def test_the_flags_are_the_words_of_the_api() -> None:
     assert " ".join(FLAGS) == (
         "amount_disagreement currency_disagreement conflicting_reports changed_after_lock amount_unknown net_estimated unsigned"
         " over_pixel_max too_many_claims ambiguous_number differs_after_lock weak_order_id refund_over_order refund_line_unknown currency_mismatch"
-        " reversal_without_refund over_cap late_click self_referral amount_rounded"
+        " reversal_without_refund over_cap late_click self_referral embedded_click own_click amount_rounded"
     )
 
 

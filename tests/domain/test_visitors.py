@@ -8,18 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import browsers
-from app.domain.browsers import (
-    BOT,
-    HEAD,
-    HUMAN,
-    PREFETCH,
-    PREVIEW,
-    TEST,
-    TRIAL_USER_AGENT,
-    click_class,
-    countries,
-    read_user_agent,
-)
+from app.domain.browsers import TRIAL_USER_AGENT, click_class, countries, read_user_agent
+from app.domain.click_classes import BOT, EMBEDDED, HEAD, HUMAN, OWN, PREFETCH, PREVIEW, TEST
 from app.domain.visitors import DAY_MS, referrer_host, split_address, truncate_address, visitor_of, visitors_of_day
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -219,6 +209,10 @@ def test_a_request_that_says_it_is_no_visit_is_believed() -> None:
     assert click_class(person, "") == HUMAN
     assert click_class(person, "head") == HEAD
     assert click_class(person, "prefetch") == PREFETCH
+    assert click_class(person, "own") == OWN
+    assert click_class(person, "embedded") == EMBEDDED
+    assert click_class(read_user_agent("AhrefsBot/7.0"), "embedded") == BOT
+    assert click_class(read_user_agent("AhrefsBot/7.0"), "head") == HEAD
 
 
 def test_only_the_trial_of_a_source_clicks_in_test_mode() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app import clock, random_ids
 from app.database.connections import connect_pool
 from app.database.partitions import ensure_partitions
-from app.database.tables import CLICK_CLASSES
+from app.domain.click_classes import CLICK_CLASSES
 from app.domain.ids import floor_at, floor_ms
 from app.domain.visitors import DAY_MS
 from app.intake.clicks import misses as clicks_module
@@ -524,19 +524,20 @@ async def test_a_slip_on_the_shared_host_is_told_to_the_brand_that_was_meant(
     }
 
 
-async def test_clicks_of_the_brands_own_people_are_kept_and_in_no_count(
-    own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path
+@pytest.mark.parametrize("hint", ["own", "embedded"])
+async def test_clicks_of_the_brands_own_people_and_what_a_page_embeds_are_kept_and_in_no_count(
+    own: asyncpg.Pool, pair: tuple[Brand, Brand], tmp_path: Path, hint: str
 ) -> None:
     alice, _ = pair
     link_id = str(random_ids.new_id())
     lines = [
-        ClickLine(str(random_ids.new_id()), str(alice.id), link_id, 7, "203.0.113.0", CHROME, "", hint)
-        for hint in ("own", "")
+        ClickLine(str(random_ids.new_id()), str(alice.id), link_id, 7, "203.0.113.0", CHROME, "", each)
+        for each in (hint, "")
     ]
     write(tmp_path, lines)
     while await drain(tmp_path, "clicks", recorder(own)):
         pass
     classes = await own.fetch("SELECT class FROM click WHERE brand_id = $1 ORDER BY id", alice.id)
-    assert [CLICK_CLASSES[row[0]] for row in classes] == ["own", "human"]
+    assert [CLICK_CLASSES[row[0]] for row in classes] == [hint, "human"]
     assert await own.fetchval("SELECT clicks FROM click_day WHERE brand_id = $1", alice.id) == 1
     assert await own.fetchval("SELECT count(*) FROM unique_pending WHERE brand_id = $1", alice.id) == 1

@@ -16,7 +16,7 @@ import asyncpg
 
 from app import random_ids
 from app.database.partitions import ensure_partitions
-from app.database.tables import CLICK_CLASSES as CLASSES
+from app.domain.click_classes import CLICK_CLASSES as CLASSES
 from app.domain.ids import floor_at
 from app.reports.names import Named
 from app.reports.question import Question

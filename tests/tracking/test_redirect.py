@@ -130,6 +130,14 @@ async def test_a_visitor_who_asks_not_to_be_followed_is_counted_and_nothing_else
         ("GET", [("Purpose", "prefetch")], "prefetch"),
         ("GET", [("X-Purpose", "preview")], "prefetch"),
         ("GET", [("X-Moz", "prefetch")], "prefetch"),
+        ("GET", [("Sec-Fetch-Dest", "document")], ""),
+        ("GET", [("Sec-Fetch-Dest", " Document ")], ""),
+        *(
+            ("GET", [("Sec-Fetch-Dest", dest)], "embedded")
+            for dest in ("image", "iframe", "frame", "script", "empty", "object", "")
+        ),
+        ("GET", [("Sec-Fetch-Dest", "empty"), ("Sec-Purpose", "prefetch")], "prefetch"),
+        ("HEAD", [("Sec-Fetch-Dest", "empty")], "head"),
         ("GET", [("Purpose", "reading")], ""),
     ],
 )

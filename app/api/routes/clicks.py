@@ -14,8 +14,9 @@ from app.api.fields import Moment, Reference
 from app.api.http import Session, resource
 from app.api.pagination import Listing, Page, Paging, Sieve, fetch_listed
 from app.api.rows import equals, points_to
-from app.database.tables import CLICK_CLASSES, campaign, click, collaboration, influencer, link, visitor_click
+from app.database.tables import campaign, click, collaboration, influencer, link, visitor_click
 from app.domain import ids
+from app.domain.click_classes import CLICK_CLASSES
 
 router: APIRouter = resource("clicks")
 

@@ -17,7 +17,8 @@ import asyncpg
 
 from app.database.transactions import Connection
 from app.domain.attribution import VISITOR_CLICKS_MAX
-from app.domain.browsers import HUMAN, click_class, countries, read_user_agent
+from app.domain.browsers import click_class, countries, read_user_agent
+from app.domain.click_classes import HUMAN
 from app.intake.clicks.binary_copy import COLUMNS, encode_clicks
 from app.intake.clicks.calendar import Calendar, local_day
 from app.orders.queue import NAMING_VISITORS, enqueue
@@ -36,7 +37,7 @@ SET clicks = c.clicks + excluded.clicks, bots = c.bots + excluded.bots, previews
     prefetches = c.prefetches + excluded.prefetches, heads = c.heads + excluded.heads
 """
 COUNTED_CLASSES = 5
-"""Number of leading tables.CLICK_CLASSES that have a column in COUNT_CLICKS; the others are not counted."""
+"""Number of leading CLICK_CLASSES (domain/click_classes.py) that have a column in COUNT_CLICKS; the others are not counted."""
 
 INSERT_CLICKS = """
 INSERT INTO click (brand_id, id, link_id, occurred_at, class, visitor, country, device, os, browser, in_app, referrer_host)
