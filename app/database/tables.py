@@ -52,9 +52,11 @@ brand = sa.Table(
     # The query parameter that carries the click id to the shop. A shop that reads `dub_id` already may keep it.
     text_column("click_param", server_default="ariane"),
     *choice_column("consent", "granted", "denied", "wait", server_default="wait"),
-    # What becomes of the query of a click (domain/destinations.py), and from where the brand's own people click; `door_rule` has both for the doors.
+    # What becomes of the query of a click (domain/destinations.py), from where the brand's own people click, and what a browser with Sec-GPC gets;
+    # `door_rule` has a copy for the doors.
     *choice_column("forward_query", "link_wins", "incoming_wins", "nothing", server_default="link_wins"),
     sa.Column("own_networks", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    *choice_column("gpc", "respect", "click_id_only", server_default="respect"),
     # How far the amounts of two reports of one order may differ without a flag: the greater of the two.
     sa.Column("witness_tolerance_bp", sa.Integer, nullable=False, server_default="100"),
     sa.Column("witness_tolerance_minor", sa.BigInteger, nullable=False, server_default="1"),
@@ -195,6 +197,7 @@ door_rule = lookup_table(
     sa.PrimaryKeyConstraint("brand_id"),
     text_column("forward_query"),
     sa.Column("own_networks", ARRAY(sa.Text), nullable=False),
+    text_column("gpc", server_default="respect"),
 )
 
 # Everything one redirect needs. Never recycled: an archived link keeps its row, so that its slug is never given out again.

@@ -10,6 +10,7 @@ import msgspec
 
 from app import clock
 from app.domain.destinations import Destination, Forwarding, take_apart
+from app.domain.gpc import GpcRule
 from app.domain.host_pages import HostPages
 from app.domain.own_clicks import Networks, read_networks
 
@@ -53,16 +54,21 @@ class DoorRule(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     forward_query: Forwarding = "link_wins"
     own_networks: tuple[str, ...] = ()
+    gpc: GpcRule = "respect"
 
 
 class CachedRoute:
-    """An unpacked route, together with its brand's rule. expires_ms: since the epoch, 0 for never. own_networks: empty for most brands."""
+    """An unpacked route, together with its brand's rule. expires_ms: since the epoch, 0 for never. own_networks: empty for most brands.
+
+    gpc_click_id: whether a browser with Sec-GPC gets a click id.
+    """
 
     __slots__ = (
         "brand_id",
         "destination",
         "disabled",
         "expires_ms",
+        "gpc_click_id",
         "link_id",
         "own_networks",
         "prefix",
@@ -72,6 +78,7 @@ class CachedRoute:
     def __init__(self, packed: bytes, rules: Mapping[str, bytes]) -> None:
         self.brand_id, self.link_id, url, click_param, self.expires_ms, self.disabled, forwarding = _read_route(packed)
         rule = read_rule(rules[self.brand_id]) if self.brand_id in rules else DoorRule()
+        self.gpc_click_id = rule.gpc == "click_id_only"
         self.own_networks: Networks = read_networks(rule.own_networks)
         self.destination: Destination = take_apart(url, click_param, forwarding or rule.forward_query)
         # Copied from the destination, because every redirect reads them.

@@ -83,7 +83,7 @@ STATEMENTS = {
         lambda record: (record[0], pack(record[1:])),
     ),
     "door_rule": Statements(
-        "SELECT brand_id::text, forward_query, own_networks FROM door_rule",
+        "SELECT brand_id::text, forward_query, own_networks, gpc FROM door_rule",
         "brand_id = ANY($1::uuid[])",
         lambda keys: (list(keys),),
         lambda record: (record[0], pack(record[1:])),

@@ -152,7 +152,8 @@ class Redirects:
         user_agent = headers.get(b"user-agent", b"")[:USER_AGENT_MAX_BYTES].decode("latin-1")
         visitor, network = None, ""
         if b"sec-gpc" in headers and headers[b"sec-gpc"].strip() == b"1":
-            shown = b""
+            if not route.gpc_click_id:
+                shown = b""
         else:
             peer = client[0] if client else ""
             network, owner = split_address(peer if self._proxies is None else self._proxies.client(peer, header_list))

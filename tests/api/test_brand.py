@@ -164,6 +164,11 @@ async def test_what_the_doors_have_to_know_of_a_brand_is_copied_to_them(
     for wrong in ("everyone", "0.0.0.0/0", "10.0.0.0/8", "2001::/16", "203.0.113.7-9"):
         answer = await as_alice.patch("/v1/brand", json={"own_networks": ["192.0.2.1", wrong]})
         assert answer.json()["errors"][0]["field"].startswith("own_networks"), wrong
+    assert found["gpc"] == "respect"
+    assert (await as_alice.patch("/v1/brand", json={"gpc": "click_id_only"})).json()["gpc"] == "click_id_only"
+    assert await pool.fetchval("SELECT gpc FROM door_rule WHERE brand_id = $1", alice.id) == "click_id_only"
+    assert (await as_charlie.get("/v1/brand")).json()["gpc"] == "respect"
+    assert (await as_alice.patch("/v1/brand", json={"gpc": "ignore"})).json()["errors"][0]["field"] == "gpc"
     pages = [(await each.get("/v1/brand/own-clicks")).json() for each in (as_alice, as_charlie)]
     assert pages[0]["url"].startswith(f"https://go.test/us/{found['id']}.")
     assert pages[0]["url"] in pages[0]["urls"]

@@ -73,13 +73,15 @@ async def write_rule(
     *,
     forward_query: str = "link_wins",
     own_networks: Sequence[str] = (),
+    gpc: str = "respect",
 ) -> None:
     """What the doors know of a brand beside its links."""
     await connection.execute(
-        "INSERT INTO door_rule (brand_id, forward_query, own_networks) VALUES ($1, $2, $3)",
+        "INSERT INTO door_rule (brand_id, forward_query, own_networks, gpc) VALUES ($1, $2, $3, $4)",
         brand.id,
         forward_query,
         list(own_networks),
+        gpc,
     )
     await connection.execute(NOTIFY)
 

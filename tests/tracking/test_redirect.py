@@ -120,6 +120,22 @@ async def test_a_visitor_who_asks_not_to_be_followed_is_counted_and_nothing_else
         assert (line.visitor, line.address) == (None, "")
 
 
+async def test_a_brand_may_give_such_a_visitor_the_id_of_the_click_and_still_knows_nothing_else(
+    pool: asyncpg.Pool, alice: Brand, charlie: Brand, doors: Doors, own: Settings
+) -> None:
+    await write_rule(pool, alice, gpc="click_id_only")
+    hers, his = fresh_slug(), fresh_slug()
+    await write_route(pool, alice, hers)
+    await write_route(pool, charlie, his)
+    gpc = [("User-Agent", CHROME), ("Sec-GPC", "1")]
+    for _ in range(2):  # the first time from the database, then by the fast path
+        found = await ask(doors, "GET", f"/{hers}", headers=gpc)
+        assert re.fullmatch(r"https://shop\.test/p\?size=m&ariane=clk_\w{26}#top", found.headers["location"])
+        assert (await ask(doors, "GET", f"/{his}", headers=gpc)).headers["location"] == "https://shop.test/p?size=m#top"
+    for line in await recorded(doors, own):
+        assert (line.visitor, line.address) == (None, "")
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "hint"),
     [

@@ -37,6 +37,7 @@ from app.database.tables import (
 )
 from app.database.transactions import driver_connection
 from app.domain.destinations import Forwarding, check_click_param
+from app.domain.gpc import GpcRule
 from app.domain.money import DECLARED_MAX, check_declared, is_listed
 from app.domain.own_clicks import NETWORKS_MAX, OWN_CLICKS, check_network, own_token
 from app.domain.trust import PIXEL_WINDOW_MINUTES_MAX, PixelSignals
@@ -46,7 +47,7 @@ from app.secret import derive
 
 router: APIRouter = resource("brand")
 
-DOOR_RULES = frozenset({"forward_query", "own_networks"})
+DOOR_RULES = frozenset({"forward_query", "gpc", "own_networks"})
 PIXEL_RULES = frozenset({"pixel_signals", "pixel_window_minutes", "pixel_claims_max", "pixel_amount_max_minor"})
 
 ClickParam = Annotated[
@@ -106,6 +107,13 @@ BrandForwarding = Annotated[
         "rest is added), `incoming_wins`, or `nothing` of it is forwarded."
     ),
 ]
+BrandGpc = Annotated[
+    GpcRule,
+    Field(
+        description="What a browser that sends `Sec-GPC: 1` gets from a link: `respect`, nothing that could follow it, or `click_id_only`, the id of this one "
+        "click, so that its order can be credited (docs/clicks.md)."
+    ),
+]
 OwnNetworks = Annotated[
     list[Annotated[str, Field(max_length=64), AfterValidator(check_network)]],
     Field(
@@ -145,6 +153,7 @@ class BrandChange(Given):
     witness_tolerance_minor: ToleranceMinor = absent()
     forward_query: BrandForwarding = absent()
     own_networks: OwnNetworks = absent()
+    gpc: BrandGpc = absent()
     pixel_signals: PixelSignals = absent()
     pixel_window_minutes: WindowMinutes = absent()
     pixel_claims_max: ClaimsMax = absent()
@@ -173,6 +182,7 @@ class Brand(BaseModel):
     witness_tolerance_minor: int = Field(description="1 by default.")
     forward_query: BrandForwarding
     own_networks: list[str] = Field(description="Clicks from there are not counted.")
+    gpc: BrandGpc
     pixel_signals: str = Field(
         description="Which pixels may name an order's code, click or visitor: `normal`, `signed_only` or `never` (docs/trust.md)."
     )
