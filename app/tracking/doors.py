@@ -16,7 +16,7 @@ from typing import Any
 from app import clock
 from app.directory.lookup import Directory
 from app.domain.own_clicks import OWN_CLICKS
-from app.errors import AppError, Unavailable
+from app.errors import AppError, Malformed, Unavailable
 from app.metrics import API_SECONDS, CONTENT_TYPE, LOOP_SECONDS, UNAVAILABLE, Counts, Gauge, load_gauges, render, totals
 from app.secret import derive, load_secret
 from app.settings import Settings
@@ -26,7 +26,7 @@ from app.tracking.hooks import Hooks
 from app.tracking.lost_visitors import answer_lost
 from app.tracking.own_clicks import OwnClicks
 from app.tracking.pixel import Pixels, answer_script
-from app.tracking.redirect import REDIRECT_HEADERS, Redirects, host_name
+from app.tracking.redirect import REDIRECT_HEADERS, Redirects, has_one_host, host_name
 from app.tracking.responses import (
     NO_STORE,
     Answer,
@@ -65,6 +65,19 @@ def _read_only(door: Door) -> Door:
         return await door(scope, receive) if scope["method"] in READING else method_refused(scope, *READING)
 
     return answer
+
+
+def _refuse_host(scope: Scope) -> Answer | None:
+    """400 for a request that names several hosts, or none: whose links are meant would depend on who reads it (RFC 9112, 3.2). HTTP/1.0 needs none."""
+    headers = scope["headers"]
+    if has_one_host(dict(headers), headers):
+        return None
+    named = [name for name, _ in headers].count(b"host")
+    if not named and scope["http_version"] == "1.0":
+        return None
+    return problem(
+        scope["path"], Malformed(f"the request has {named or 'no'} Host headers, and must have one", code="host_header")
+    )
 
 
 class Doors:
@@ -143,6 +156,9 @@ class Doors:
                 redirect_headers = [(b"location", location), *REDIRECT_HEADERS]
                 await send({"type": "http.response.start", "status": 302, "headers": redirect_headers})
                 await send({"type": "http.response.body"})
+                return
+            if refused := _refuse_host(scope):
+                await refused.send(send)
                 return
             # Slugs are matched in any case, and so are the reserved names: /P.GIF must not be taken for a slug.
             path = scope["path"][1:].lower()

@@ -1,13 +1,14 @@
-"""uvicorn's HTTP protocol with an end to a request's head: at most HEAD_MAX_BYTES long, complete within HEAD_MAX_S.
+"""uvicorn's HTTP protocol with an end to a request's head: at most HEAD_MAX_BYTES long, complete within HEAD_MAX_S; and with addresses in raw UTF-8.
 
 Neither the parser nor uvicorn limits either: 100 MB of headers over one connection took a gigabyte of memory. The limits hold with and without
 the fast redirect (protocol.py), on every uvicorn that pyproject.toml allows. What of its internals is relied on has not changed in years:
-- HttpToolsProtocol is called at `on_headers_complete`, `on_body` and `on_message_complete`. Between two of these, the bytes received belong to
-  a head, or stand around the chunks of a body;
+- HttpToolsProtocol is called at `on_message_begin`, `on_headers_complete`, `on_body` and `on_message_complete`. Between two of the last three, the
+  bytes received belong to a head, or stand around the chunks of a body;
 - `cycle` is the latest request given to the application, None before the first; `response_complete` says whether its answer was sent.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ HEAD_MAX_BYTES = 128 << 10
 """Largest request line with headers, and largest framing around a body's chunks: twice the largest report of a pixel, which is a query."""
 HEAD_MAX_S = 65.0
 """Longest wait for complete headers, from the connection or a request's first bytes; as long as an idle connection is kept (web_worker.py)."""
+RAW = re.compile(rb"[\x80-\xff]")
+"""What programs and some old browsers put into a request line without escaping it; the parser would refuse the request."""
 CLOSE_LINE = b"connection: close\r\n"
 PATH_SHOWN_CHARS = 200
 
@@ -42,6 +45,9 @@ class LimitedHeadProtocol(HttpToolsProtocol):
         # Bytes received since the parser last completed anything.
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        # Whether the next bytes begin a request, and whether those received so far end within a request line.
+        self._between = True
+        self._in_line = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -54,12 +60,18 @@ class LimitedHeadProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
+        if self._between or self._in_line:
+            data = self._escape_line(data)
         super().data_received(data)
         if self._head_bytes and not self.transport.is_closing():
             if self._head_bytes > HEAD_MAX_BYTES:
                 self._refuse_head()
             elif self._head_timer is None and self._is_idle():
                 self._head_timer = self.loop.call_later(HEAD_MAX_S, self._on_head_timeout)
+
+    def on_message_begin(self) -> None:
+        self._between = False
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._end_head()
@@ -70,8 +82,19 @@ class LimitedHeadProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._between = True
         self._end_head()
         super().on_message_complete()
+
+    def _escape_line(self, data: bytes) -> bytes:
+        """The data with the raw bytes of the request line that it begins or goes on with percent-encoded. Not of a later request in the same packet: nobody
+        who pipelines sends any.
+        """
+        self._in_line = b"\n" not in data
+        if data.isascii():
+            return data
+        line, newline, rest = data.partition(b"\n")
+        return RAW.sub(lambda found: b"%%%02X" % found[0][0], line) + newline + rest
 
     def _end_head(self) -> None:
         self._head_bytes = 0

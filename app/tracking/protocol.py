@@ -113,6 +113,7 @@ class FastRedirectProtocol(LimitedHeadProtocol):
 
     def on_message_begin(self) -> None:
         """What uvicorn does, except for the ASGI scope: `on_headers_complete` makes it for a request that is not redirected here."""
+        self._between = False
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -149,6 +150,7 @@ class FastRedirectProtocol(LimitedHeadProtocol):
         if self.cycle is not None:
             super().on_message_complete()
         else:
+            self._between = True
             self._end_head()
 
     def _flush_batch(self) -> None:

@@ -93,6 +93,8 @@ class Redirects:
 
         path: percent-decoded. headers: the last of each name, in lower case; header_list: all of them. client: address and port of the peer.
         """
+        if (len(headers) != len(header_list) or b"host" not in headers) and not has_one_host(headers, header_list):
+            return None
         cache = self._directory.cache
         if cache.host_brands:
             host = host_name(headers.get(b"host", b""))
@@ -232,6 +234,13 @@ class Redirects:
         with suppress(SpoolFull):  # counted all the same; the visitor of a dead link loses nothing
             self._spool.append(encode(line))
         return answer_lost("unknown" if route is None else "expired", pages, headers)
+
+
+def has_one_host(headers: dict[bytes, bytes], header_list: Sequence[Header]) -> bool:
+    """Whether a request names one host. headers: the last of each name, in lower case; header_list: all of them."""
+    if len(headers) == len(header_list):
+        return b"host" in headers
+    return [name for name, _ in header_list].count(b"host") == 1
 
 
 @lru_cache(maxsize=1_024)

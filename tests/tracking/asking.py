@@ -48,9 +48,7 @@ async def ask(
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode("latin-1"),
-        "headers": [
-            (name.lower().encode(), value.encode("latin-1")) for name, value in [("Host", "go.test"), *headers]
-        ],
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in own_host(headers)],
         "client": (client, 50_000),
         "scheme": "http",
         "http_version": "1.1",
@@ -71,6 +69,12 @@ async def ask(
     found = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
     assert len(found) == len(start["headers"]), "a header was sent twice"
     return Answer(start["status"], found, b"".join(message.get("body", b"") for message in rest))
+
+
+def own_host(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """These headers, with a host where they name none."""
+    named = any(name.lower() == "host" for name, _ in headers)
+    return [*headers] if named else [("Host", "go.test"), *headers]
 
 
 def settings_for(dsn: str, data: Path, **overrides: object) -> Settings:

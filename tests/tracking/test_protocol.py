@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from uvicorn import Config, Server
 from app.domain import ids
 from app.server.web_worker import CLOSE
 from app.settings import Settings
-from app.spool.records import ClickLine, MissLine
+from app.spool.records import ClickLine, MissLine, PixelLine
 from app.spool.writer import SpoolFull
 from app.tracking.doors import Doors
 from app.tracking.head_limits import HEAD_MAX_BYTES, LimitedHeadProtocol
@@ -592,3 +593,84 @@ async def test_a_message_that_stops_in_the_middle_is_not_waited_for_for_ever(
             assert (problem["code"], problem["retryable"]) == ("body_too_slow", True)
         await served.wait_for_none()
     assert spooled(own, "orders") == []
+
+
+RAW_TARGETS = {
+    "in the query": (
+        "/{}?utm_content=été&x=%C3%A9",
+        "https://shop.test/p?size=m&ariane=ID&utm_content=%C3%A9t%C3%A9&x=%C3%A9#top",
+    ),
+    "in the path": ("/{}…", "https://shop.test/p?size=m&ariane=ID#top"),
+    "with an accent": ("/{}?q=Léa", "https://shop.test/p?size=m&ariane=ID&q=L%C3%A9a#top"),
+}
+
+
+@pytest.mark.parametrize("cut", [None, 1, 20])
+@pytest.mark.parametrize(("target", "location"), RAW_TARGETS.values(), ids=RAW_TARGETS.keys())
+async def test_an_address_in_raw_utf_8_is_redirected_and_recorded_however_it_is_cut(
+    own: Settings, slug: str, target: str, location: str, cut: int | None
+) -> None:
+    sent = get(target.replace("{}", slug), "Connection: close")
+    assert not sent.isascii()
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in [sent[at : at + cut] for at in range(0, len(sent), cut)] if cut else [sent]:
+            writer.write(part)
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            found = HEAD.fullmatch((await reader.read()).decode())
+        writer.close()
+    assert found
+    assert ID.sub(b"ID", found[1].encode()).decode() == location
+    assert len(clicks(own)) == 2
+
+
+async def test_bytes_beyond_ascii_in_headers_and_bodies_are_left_alone(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        reader, writer = await served.connect()
+        for _ in range(2):  # two requests on one connection
+            writer.write(get(f"/{slug}", "X-Name: Léa") + get(f"/{slug}", "X-Name: Léa"))
+            for _ in range(2):
+                assert HEAD.fullmatch((await reader.readuntil(b"\r\n\r\n")).decode())
+        body = '{"event": "lead", "codes": ["Été"]}'.encode()
+        head = f"POST /e HTTP/1.1\r\nHost: go.test\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        for part in (head, body[:28], body[28:]):
+            writer.write(part)
+            await asyncio.sleep(0.02)
+        await reader.read()
+        writer.close()
+    (pixel,) = [line for line in spooled(own, "orders") if isinstance(line, PixelLine)]
+    assert pixel.body == body
+    assert {line.user_agent for line in clicks(own)} == {CHROME}
+
+
+@pytest.mark.parametrize("path", ["{}", "never-seen", "readyz", "v1/brand"])
+@pytest.mark.parametrize(
+    ("hosts", "status"),
+    [((), 400), (("go.test", "rival.test"), 400), (("go.test", "go.test"), 400), (("go.test",), 0)],
+)
+async def test_a_request_with_two_hosts_or_none_is_refused_wherever_it_goes(
+    own: Settings, slug: str, path: str, hosts: Sequence[str], status: int
+) -> None:
+    lines = "".join(f"Host: {host}\r\n" for host in hosts)
+    sent = f"GET /{path.replace('{}', slug)} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode()
+    async with serving(own) as served:
+        await warm(served, slug)
+        received = await served.exchange(sent)
+    if status:
+        assert received.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(received.partition(b"\r\n\r\n")[2])["code"] == "host_header"
+        assert len(clicks(own)) == 1
+    else:
+        assert not received.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_http_1_0_needs_no_host(own: Settings, slug: str) -> None:
+    async with serving(own) as served:
+        await warm(served, slug)
+        assert (await served.exchange(f"GET /{slug} HTTP/1.0\r\n\r\n".encode())).startswith(b"HTTP/1.1 302 ")
+        two = f"GET /{slug} HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"
+        assert (await served.exchange(two.encode())).startswith(b"HTTP/1.1 400 ")
