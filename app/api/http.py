@@ -88,6 +88,10 @@ class Route(APIRoute):
         return answer
 
     async def _answer(self, plain: Request, handler: idempotency.Handler) -> Response:
+        async with plain.app.state.pulse.watch():
+            return await self._answer_in_time(plain, handler)
+
+    async def _answer_in_time(self, plain: Request, handler: idempotency.Handler) -> Response:
         state = plain.app.state
         await state.gate.check()
         caller = plain.state.caller = await authenticate(plain, state.keys)
@@ -154,6 +158,7 @@ async def _reports_session(request: Request) -> AsyncConnection:
     state = request.app.state
     if state.reports_engine is state.engine:
         return await unit.connection()
+    await unit.enter_async_context(state.reports_pulse.watch())
     connection: AsyncConnection = await unit.enter_async_context(state.reports_engine.begin())
     return connection
 

@@ -30,7 +30,13 @@ def whereabouts(dsn: str) -> str:
     return f"{name!r} at {f'[{host}]' if ':' in host else host}, port {port}"
 
 
-def create_engine(settings: Settings, *, dsn: str = "", size: int | None = None) -> "AsyncEngine":
+def create_engine(
+    settings: Settings,
+    *,
+    dsn: str = "",
+    size: int | None = None,
+    connection_class: type[asyncpg.Connection] = asyncpg.Connection,
+) -> "AsyncEngine":
     """An engine over `dsn`, else `settings.database_url`; connects on first use. `size`: connections, else `settings.database_pool`."""
     # Imported here: the background process never needs it, and it takes a second of processor time.
     from sqlalchemy.ext.asyncio import create_async_engine
@@ -44,12 +50,15 @@ def create_engine(settings: Settings, *, dsn: str = "", size: int | None = None)
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
             "command_timeout": COMMAND_TIMEOUT_S,
+            "connection_class": connection_class,
             "server_settings": {"application_name": "ariane-api", "timezone": "UTC"},
         },
     )
 
 
-async def connect_pool(dsn: str, *, size: int, name: str) -> asyncpg.Pool:
+async def connect_pool(
+    dsn: str, *, size: int, name: str, connection_class: type[asyncpg.Connection] = asyncpg.Connection
+) -> asyncpg.Pool:
     """A pool of plain asyncpg connections, none opened yet. `name` is shown in pg_stat_activity as `ariane-<name>`."""
     return await asyncpg.create_pool(
         dsn,
@@ -58,6 +67,7 @@ async def connect_pool(dsn: str, *, size: int, name: str) -> asyncpg.Pool:
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
         reset=_tidy,
+        connection_class=connection_class,
         server_settings={"application_name": f"ariane-{name}", "timezone": "UTC"},
     )
 

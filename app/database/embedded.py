@@ -18,7 +18,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +38,10 @@ LOG_MAX_BYTES = 10 << 20
 LEAVE_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 60.0  # crash recovery after a long burst of writes; a plain start takes 0.05 s
 STOP_TIMEOUT_S = 10.0
+PROBE_EVERY_S = 0.5
+PROBE_WAIT_S = 1.0
+SSL_REQUEST = struct.pack("!II", 8, 80_877_103)
+"""The first message of a client that asks for encryption: a server answers it with one byte, before it knows who asks."""
 POLL_S = 0.005
 PLAIN_PATH = re.compile(r"[\w./ @+~-]+")
 ELSEWHERE_ROOT = Path("/var/lib")
@@ -476,17 +482,44 @@ class Cluster:
         return f"{telling[-1].strip() if telling else 'it said nothing'} (see {log})"
 
     def stop(self) -> None:
-        """Shut the server down cleanly, which rolls open transactions back, and give up the lock. Does nothing when nothing runs."""
+        """Shut the server down cleanly, which rolls open transactions back, and give up the lock. Does nothing when nothing runs.
+
+        One that hangs does not react to the request and is killed; it recovers at its next start.
+        """
         if self.process is not None:
             for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
                 self.process.send_signal(number)  # a no-op for a process that has ended
-                try:
-                    self.process.wait(STOP_TIMEOUT_S)
+                if self._ends(self.process):
                     break
-                except subprocess.TimeoutExpired:
-                    continue
             self.process = None
         self.release()
+
+    def _ends(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Wait for the server to end, for STOP_TIMEOUT_S, or until it turns out that it hangs. A long checkpoint does not keep it from answering."""
+        deadline = monotonic_s() + STOP_TIMEOUT_S
+        while monotonic_s() < deadline:
+            try:
+                process.wait(PROBE_EVERY_S)
+            except subprocess.TimeoutExpired:
+                if not self._answers():
+                    return False
+            else:
+                return True
+        return False
+
+    def _answers(self) -> bool:
+        """False when the server takes a connection and says nothing (https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest)."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(PROBE_WAIT_S)
+            try:
+                probe.connect(str(self.socket_dir / ".s.PGSQL.5432"))
+                probe.sendall(SSL_REQUEST)
+                probe.recv(1)
+            except TimeoutError:
+                return False
+            except OSError:
+                return True  # it listens no more: it is ending
+        return True
 
     @contextmanager
     def run(self) -> Iterator[str]:

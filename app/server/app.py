@@ -26,6 +26,7 @@ def create_api(settings: Settings) -> "FastAPI":
     from app.api.openapi import add_openapi
     from app.api.problems import add_handlers
     from app.database.connections import connect_pool, create_engine
+    from app.database.pulse import Pulse
     from app.domain.customers import PURPOSE
 
     @asynccontextmanager
@@ -34,15 +35,26 @@ def create_api(settings: Settings) -> "FastAPI":
         from app.api.http import SchemaGate
         from app.orders.batching import Recorder
 
-        api.state.engine = api.state.reports_engine = create_engine(settings)
+        pulse = api.state.pulse = api.state.reports_pulse = Pulse(settings.database_url)
+        watched = pulse.connection_class
+        api.state.engine = api.state.reports_engine = create_engine(settings, connection_class=watched)
         if settings.reports_database_url:
-            api.state.reports_engine = create_engine(settings, dsn=settings.reports_database_url)
-        api.state.pool = await connect_pool(settings.database_url, size=API_POOL_SIZE, name="api")
+            own = api.state.reports_pulse = Pulse(settings.reports_database_url)
+            dsn = settings.reports_database_url
+            api.state.reports_engine = create_engine(settings, dsn=dsn, connection_class=own.connection_class)
+        api.state.pool = await connect_pool(
+            settings.database_url, size=API_POOL_SIZE, name="api", connection_class=watched
+        )
         api.state.keys = KeyRing(api.state.pool)
         api.state.gate = SchemaGate(api.state.pool)
         # One recorder per pool: a recorder that outlived its pool would answer 503 without end.
         api.state.recorder = Recorder(api.state.pool)
+        pulses = {api.state.pulse, api.state.reports_pulse}
+        for each in pulses:
+            each.start()
         yield
+        for each in pulses:
+            await each.stop()
         await api.state.engine.dispose()
         await api.state.reports_engine.dispose()
         await api.state.pool.close()
