@@ -37,6 +37,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address under which the outside reaches the service, without a trailing slash. Empty: http://host:port."""
     other_names: str = ""
     """Further host names (comma separated) under which the service is reached, such as one it had before: no link may lead to them."""
+    docs: Literal["on", "off"] = "on"
+    """Whether /docs and /openapi.json are served; never on a brand's own host."""
+    metrics: Literal["on", "off"] = "on"
+    """Whether /metrics is served; never on a brand's own host."""
+    internal_address: str = ""
+    """A second address to listen on, host:port (127.0.0.1:9090, [::1]:9090). /docs, /openapi.json and /metrics are then served there and nowhere else."""
     secret_key: str = ""
     """Key that encrypts stored secrets and keys visitor hashes and cursors, at least 32 characters. Empty: made once, kept in the data directory."""
     key: str = ""
@@ -155,6 +161,18 @@ def check_address(name: str, address: str) -> None:
         raise SettingsError(f"{name}: begins with http:// or https:// and a host")
 
 
+def read_internal_address(settings: Settings) -> tuple[str, int]:
+    """Host and port of `internal_address`, which is set. Raises SettingsError."""
+    try:
+        parts = urlsplit(f"//{settings.internal_address}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingsError(f"ARIANE_INTERNAL_ADDRESS: {error}") from None
+    if not host or not port or parts.netloc != settings.internal_address:
+        raise SettingsError("ARIANE_INTERNAL_ADDRESS: a host and a port are needed, 127.0.0.1:9090 say")
+    return host, port
+
+
 def _check_dsn(name: str, dsn: str) -> None:
     """Raises SettingsError, without repeating the DSN, when a character of the password that is not escaped changes where its host begins or ends."""
     if not dsn.startswith(("postgresql://", "postgres://")):
@@ -196,6 +214,10 @@ def _check(settings: Settings) -> None:
             _check_dsn(variable(field), dsn)
     if settings.public_url:
         check_address("ARIANE_PUBLIC_URL", settings.public_url)
+    if settings.internal_address:
+        _, port = read_internal_address(settings)
+        if port == settings.port:
+            raise SettingsError(f"ARIANE_INTERNAL_ADDRESS: port {port} is the public one; name another")
     for network in filter(None, (part.strip() for part in settings.trusted_proxies.split(","))):
         try:
             ip_network(network)

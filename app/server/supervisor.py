@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
@@ -24,7 +24,7 @@ from app.database.embedded import MAX_CONNECTIONS, AlreadyRunning, Cluster, Post
 from app.process import child_setup
 from app.secret import load_secret
 from app.server.checked import REFUSED, was_checked
-from app.settings import Settings, child_environment
+from app.settings import Settings, child_environment, read_internal_address
 
 BACKLOG = 2_048
 RESTART_PAUSE_MIN_S = 0.05
@@ -108,13 +108,16 @@ def serve(settings: Settings) -> None:
     settings = msgspec.structs.replace(settings, data=settings.data.absolute())
     with _data_lock(settings.data):
         listeners = open_listeners(settings.host, settings.port, settings.workers)
+        internal: list[socket.socket] = []
         try:
+            if settings.internal_address:
+                internal = open_listeners(*read_internal_address(settings), settings.workers)
             settings = msgspec.structs.replace(
                 settings, port=listeners[0].getsockname()[1], secret_key=load_secret(settings)
             )
-            Parent(settings, listeners).run()
+            Parent(settings, listeners, internal).run()
         finally:
-            for listener in listeners:
+            for listener in (*listeners, *internal):
                 listener.close()
 
 
@@ -172,8 +175,9 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
 class Parent:
     """The listening sockets and the children, grouped in the order in which they are stopped."""
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+    def __init__(self, settings: Settings, listeners: list[socket.socket], internal: list[socket.socket]) -> None:
         self.listeners = listeners
+        self.internal = internal
         # Ignored signals stay ignored: `nohup` and shells rely on it. Blocked, they would still reach sigtimedwait.
         stopping = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         self.stopping = {each for each in stopping if signal.getsignal(each) is not signal.SIG_IGN}
@@ -189,7 +193,8 @@ class Parent:
         self.environment = child_environment(settings)
         # Compiling every module at every start costs 2 s.
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self.web = [Child(f"web worker {i + 1}", self._web(each)) for i, each in enumerate(listeners)]
+        sockets = zip(listeners, internal, strict=True) if internal else zip(listeners, strict=True)
+        self.web = [Child(f"web worker {i + 1}", self._web(each)) for i, each in enumerate(sockets)]
         embedded = ["embedded"] if self.cluster else []
         self.background = [
             Child("background process", lambda: self._python("app.server.background", *embedded), later_s=DOORS_FIRST_S)
@@ -215,9 +220,9 @@ class Parent:
     def children(self) -> list[Child]:
         return [*self.web, *self.background, *self.database]
 
-    def _web(self, listener: socket.socket) -> Callable[[], subprocess.Popen[bytes]]:
-        descriptor = listener.fileno()
-        return lambda: self._python("app.server.web_worker", str(descriptor), pass_fds=(descriptor,))
+    def _web(self, listeners: Sequence[socket.socket]) -> Callable[[], subprocess.Popen[bytes]]:
+        descriptors = tuple(each.fileno() for each in listeners)
+        return lambda: self._python("app.server.web_worker", *map(str, descriptors), pass_fds=descriptors)
 
     def _python(self, module: str, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603  our own modules
@@ -238,6 +243,8 @@ class Parent:
         """Start, supervise and stop the children."""
         host, port = self.listeners[0].getsockname()[:2]
         say(f"http://{f'[{host}]' if ':' in host else host}:{port} (data in {self.settings.data})")
+        if self.settings.internal_address:
+            say(f"http://{self.settings.internal_address}: /metrics and /docs, which the public address does not have")
         if self.cluster is not None and self.cluster.place != self.cluster.home:
             say(f"the embedded database is in {self.cluster.place}, because `nobody` cannot reach the data directory")
         try:
@@ -283,7 +290,7 @@ class Parent:
 
     def _stop(self) -> None:
         """Stop the web workers first, so that nothing new comes in, then the background process after a last pass, then the database."""
-        for listener in self.listeners:
+        for listener in (*self.listeners, *self.internal):
             listener.close()
         self._end(self.web, WEB_STOP_S)
         self._end(self.background, BACKGROUND_STOP_S)

@@ -1,4 +1,4 @@
-"""A web worker: uvicorn on a socket that the parent holds. `python -m app.server.web_worker FD`
+"""A web worker: uvicorn on sockets that the parent holds. `python -m app.server.web_worker FD [FD of the internal address]`
 
 The doors answer first; the API, whose import takes most of the start, is loaded in a thread. On TERM no request is lost: every answer says
 `Connection: close`, handshakes under way are still accepted, open connections may finish, and only then uvicorn shuts down. uvicorn's own order,
@@ -61,9 +61,10 @@ log = logging.getLogger("ariane.web")
 class WebWorker:
     """The doors and the API on one socket, from the first redirect to the last answer."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, internal: list[socket.socket]) -> None:
         self.settings = settings
         self.listener = listener
+        self.internal = internal
         self.open = AsyncExitStack()
 
     async def run(self) -> None:
@@ -80,7 +81,7 @@ class WebWorker:
         doors.stopping = True
         await self._let_finish(server)
         dates.cancel()
-        await server.shutdown(sockets=[self.listener])
+        await server.shutdown(sockets=[self.listener, *self.internal])
         async with asyncio.timeout(LEAVE_S):
             await self.open.aclose()
         if not loading.done():
@@ -107,7 +108,7 @@ class WebWorker:
         server = Server(config)
         server.lifespan = config.lifespan_class(config)
         await server.on_tick(0)
-        await server.startup(sockets=[self.listener])
+        await server.startup(sockets=[self.listener, *self.internal])
         return server
 
     async def _update_date(self, server: Server, doors: Doors) -> None:
@@ -209,7 +210,7 @@ def _next_in_queue(listener: socket.socket) -> socket.socket | None:
 
 
 def main() -> None:
-    """Serve on the inherited socket whose descriptor is the only argument."""
+    """Serve on the inherited sockets whose descriptors are the arguments."""
     settings = read_settings()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # uvicorn reports every malformed request as a warning: anyone could fill the log.
@@ -220,10 +221,10 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     sys.setswitchinterval(SWITCH_S)
-    listener = socket.socket(fileno=int(sys.argv[1]))
+    listener, *internal = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:])
     with asyncio.Runner(loop_factory=Config("", log_config=None).get_loop_factory()) as runner:
         try:
-            runner.run(WebWorker(settings, listener).run())
+            runner.run(WebWorker(settings, listener, internal).run())
         except Exception:
             log.exception("the worker cannot go on")
             os._exit(1)  # an orderly end would wait for connections that nobody answers

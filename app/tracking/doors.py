@@ -19,7 +19,7 @@ from app.domain.own_clicks import OWN_CLICKS
 from app.errors import AppError, Malformed, Unavailable
 from app.metrics import API_SECONDS, CONTENT_TYPE, LOOP_SECONDS, UNAVAILABLE, Counts, Gauge, load_gauges, render, totals
 from app.secret import derive, load_secret
-from app.settings import Settings
+from app.settings import Settings, read_internal_address
 from app.spool.reader import stalled
 from app.spool.writer import QUARANTINE, Kind, Spool, measure
 from app.tracking.hooks import Hooks
@@ -47,13 +47,17 @@ Door = Callable[[Scope, Receive], Awaitable[Answer]]
 API = frozenset({"v1", "docs", "openapi.json", "dashboard", "me"})
 """First path segments of what the API answers."""
 
+DOCS = frozenset({"docs", "openapi.json"})
+CLOSABLE = DOCS | {"metrics"}
+"""First path segments that a setting closes or moves to the internal address, and that no brand's host has."""
+
 READING = ("GET", "HEAD")
-FRONT = page(
-    200,
-    "Ariane",
-    'Attribution for influencer marketing: links and codes out, clicks and orders in. It is spoken to over a REST API, described at <a href="/docs">/docs</a>.',
+WHAT_IT_IS = (
+    "Attribution for influencer marketing: links and codes out, clicks and orders in. It is spoken to over a REST API"
 )
+FRONT = page(200, "Ariane", f'{WHAT_IT_IS}, described at <a href="/docs">/docs</a>.')
 """The front page; it reveals no more than the public /docs."""
+FRONT_WITHOUT_DOCS = page(200, "Ariane", f"{WHAT_IT_IS}.")
 
 log = logging.getLogger("ariane.doors")
 
@@ -101,8 +105,8 @@ class Doors:
         self.clicks, self.orders = open_spool(kind="clicks", sync=settings.spool_sync), open_spool(kind="orders")
         self._counts = Counts(settings.data / "metrics")
         secret = load_secret(settings)
-        proxies, visitor_key = Proxies(settings.trusted_proxies), derive(secret, "visitor")
-        own_key = derive(secret, OWN_CLICKS)
+        self._proxies = proxies = Proxies(settings.trusted_proxies)
+        visitor_key, own_key = derive(secret, "visitor"), derive(secret, OWN_CLICKS)
         self._redirects = Redirects(self.directory, self.clicks, self._counts, proxies, visitor_key, own_key)
         # Also called by the fast path (protocol.py).
         self.prepare, self.record = self._redirects.prepare, self._redirects.record
@@ -124,6 +128,12 @@ class Doors:
             "favicon.ico": _read_only(self._not_found),
             ".well-known": _read_only(self._not_found),
         }
+        self._open = (
+            CLOSABLE
+            - (DOCS if settings.docs == "off" else set())
+            - ({"metrics"} if settings.metrics == "off" else set())
+        )
+        self._internal_port = read_internal_address(settings)[1] if settings.internal_address else 0
         self._warm_up: asyncio.Task[object] | None = None
 
     async def start(self) -> None:
@@ -163,6 +173,11 @@ class Doors:
             # Slugs are matched in any case, and so are the reserved names: /P.GIF must not be taken for a slug.
             path = scope["path"][1:].lower()
             slug = path.partition("/")[0]
+            if slug in CLOSABLE and not self._is_open(scope, slug):
+                headers = dict(scope["headers"])
+                pages = self.directory.cache.pages(host_name(headers.get(b"host", b"")))
+                await as_problem(scope, answer_lost("unknown", pages, headers)).send(send)
+                return
             if slug in API and self.api is not None:
                 await self._ask_api(self.api, scope, receive, send)
                 return
@@ -172,6 +187,15 @@ class Doors:
             answer = problem(scope["path"], AppError("something went wrong on our side; the log has the details"))
         if answer is not None:
             await (as_problem(scope, answer) if answer.status >= 400 else answer).send(send)
+
+    def _is_open(self, scope: Scope, slug: str) -> bool:
+        """Whether a path of CLOSABLE is served to this request."""
+        if slug not in self._open:
+            return False
+        if self._internal_port:
+            server = scope.get("server")
+            return server is not None and server[1] == self._internal_port
+        return host_name(dict(scope["headers"]).get(b"host", b"")) not in self.directory.cache.host_brands
 
     async def _ask_api(self, api: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the API answer, and count how long it took and whether it could."""
@@ -217,7 +241,8 @@ class Doors:
         host = host_name(headers.get(b"host", b""))
         shared_host = self.directory.ready and self.directory.brand_of(host) is None
         front = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
-        return FRONT if shared_host and front else answer_lost("root", self.directory.cache.pages(host), headers)
+        shown = FRONT if self._is_open(scope, "docs") else FRONT_WITHOUT_DOCS
+        return shown if shared_host and front else answer_lost("root", self.directory.cache.pages(host), headers)
 
     async def _not_found(self, scope: Scope, receive: Receive) -> Answer:
         return answer_lost("unknown", None, dict(scope["headers"]))
@@ -242,6 +267,9 @@ class Doors:
             "schema": self.directory.schema,
             "api": "loaded" if self.api is not None else "loading",
             "drain": f"does not go on: {', '.join(stopped)}" if stopped else "goes on",
+            "proxy": "not trusted: all visitors count as one; the log says which it is"
+            if self._proxies.untrusted.peer
+            else "ok",
             "stopping": self.stopping,
         }
         return json_answer(200 if ready else 503, content)
@@ -251,10 +279,14 @@ class Doors:
         writable = self.clicks.writable and self.orders.writable
         routes = len(self.directory.cache.rows["route"])
         fresh = "1 when this worker's last question to the database was answered."
+        untrusted = (
+            "1 when every click comes from one address that forwards others and is not in ARIANE_TRUSTED_PROXIES."
+        )
         gauges = [
             Gauge(name="ariane_spool_writable", help="1 when clicks and orders can be recorded.", value=writable),
             Gauge(name="ariane_directory_routes", help="Links that this worker knows.", value=routes),
             Gauge(name="ariane_directory_fresh", help=fresh, value=self.directory.fresh),
+            Gauge(name="ariane_untrusted_proxy", help=untrusted, value=bool(self._proxies.untrusted.peer)),
         ]
         body = await asyncio.to_thread(self._render, gauges)
         return Answer(200, body, [(b"content-type", CONTENT_TYPE), NO_STORE])

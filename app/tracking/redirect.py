@@ -73,6 +73,7 @@ class Redirects:
         self._sync_first = spool.sync == "always"
         self._counts = counts
         self._proxies = proxies if proxies else None
+        self._untrusted = proxies.untrusted
         self._click_ids = ClickIds()
         self._visitor_key = visitor_key
         self._own_key = own_key
@@ -159,6 +160,11 @@ class Redirects:
         else:
             peer = client[0] if client else ""
             network, owner = split_address(peer if self._proxies is None else self._proxies.client(peer, header_list))
+            if b"x-forwarded-for" in headers:
+                if self._proxies is None or not self._proxies.trusts(peer):
+                    self._untrusted.forwarded(peer, headers[b"x-forwarded-for"])
+            elif self._untrusted.in_a_row:
+                self._untrusted.direct()
             if at_ms >= self._visitors_until_ms:
                 self._visitors_until_ms, self._visitors = (at_ms // DAY_MS + 1) * DAY_MS, {}
             day = self._visitors.get(route.brand_id)

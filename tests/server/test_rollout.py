@@ -1,4 +1,4 @@
-"""A changed setting of a source holds for the next message, at whichever of two web workers it arrives, as soon as `PATCH` is answered."""
+"""Two web workers: a changed setting of a source holds for the next message at either as soon as `PATCH` is answered, and both have the internal address."""
 
 import hmac
 import json
@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.served import serve
+from tests.served import free_port, serve
 
 ROUNDS = 8
 MESSAGES = 6
@@ -49,3 +49,23 @@ def test_a_changed_secret_signature_and_mapping_hold_for_the_next_message_on_bot
             served.until(lambda: [order["net_minor"] for order in served.call("GET", path)["data"]] == wanted)  # noqa: B023
         served.call("DELETE", f"/v1/sources/{source['id']}")
         assert {send(source["url"], header, secret, bodies[0]) for _ in range(MESSAGES)} == {404}
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_metrics_and_docs_move_to_the_internal_address_of_every_worker(tmp_path: Path) -> None:
+    internal = f"127.0.0.1:{free_port()}"
+    with serve(tmp_path, ARIANE_WORKERS="2", ARIANE_INTERNAL_ADDRESS=internal) as served:
+        for path in ("/metrics", "/docs", "/openapi.json"):
+            for _ in range(MESSAGES):  # each over a connection of its own
+                assert status(served.url + path) == 404
+                assert status(f"http://{internal}{path}") == 200
+        # What is tried out in /docs speaks to the address that it came from.
+        assert status(f"http://{internal}/v1/brand") == 401
+        assert internal in (tmp_path / "serve.log").read_text()

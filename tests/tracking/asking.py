@@ -38,6 +38,7 @@ async def ask(
     headers: Sequence[tuple[str, str]] = (),
     body: bytes | Sequence[bytes] = b"",
     client: str = "203.0.113.7",
+    port: int = 8000,
 ) -> Answer:
     """One request. `body` as several parts arrives in several messages; header names are lower-cased as a server would."""
     path, _, query = target.partition("?")
@@ -50,6 +51,7 @@ async def ask(
         "query_string": query.encode("latin-1"),
         "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in own_host(headers)],
         "client": (client, 50_000),
+        "server": ("127.0.0.1", port),
         "scheme": "http",
         "http_version": "1.1",
         "state": {},

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -13,6 +14,7 @@ from uvicorn import Config, Server
 
 from app.domain.slugs import RESERVED
 from app.metrics import COUNTERS, HOOKS_STORED, LAYOUT, REDIRECTS, Counts, totals
+from app.settings import SettingsError, read_settings
 from app.tracking.doors import Doors
 from app.tracking.pixel import SCRIPT
 from tests.cast import Brand
@@ -114,6 +116,68 @@ async def test_a_dead_link_is_a_page_for_a_browser_and_a_problem_for_who_asks_fo
                 assert (page.status, page.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
 
 
+CLOSABLE = ("/metrics", "/METRICS/", "/docs", "/docs/guides/links", "/openapi.json")
+
+
+async def statuses(doors: Doors, *, host: str = "go.test", port: int = 8000) -> dict[str, int]:
+    answers = {path: await ask(doors, "GET", path, headers=[("Host", host)], port=port) for path in CLOSABLE}
+    return {path: answer.status for path, answer in answers.items()}
+
+
+async def stub(scope: dict[str, object], receive: object, send: Any) -> None:
+    """In the API's place: whether a request came through to it is what counts here."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def test_metrics_and_docs_are_not_on_the_host_of_a_brand(
+    pool: asyncpg.Pool, alice: Brand, dsn: str, tmp_path: Path
+) -> None:
+    hers = f"{fresh_slug()}.example"
+    await write_host(pool, alice, hers)
+    async with running_doors(settings_for(dsn, tmp_path)) as doors:
+        doors.api = stub
+        await ready_body(doors)
+        assert set((await statuses(doors)).values()) == {200}
+        for host in (hers, f"{hers.upper()}.:443"):
+            assert set((await statuses(doors, host=host)).values()) == {404}, host
+        hidden = await ask(doors, "GET", "/metrics", headers=[("Host", hers), ("Accept", "application/json")])
+        assert json.loads(hidden.body)["code"] == "no_such_path"
+
+
+@pytest.mark.parametrize(
+    ("closed", "there"),
+    [({"metrics": "off"}, CLOSABLE[2:]), ({"docs": "off"}, CLOSABLE[:2]), ({"docs": "off", "metrics": "off"}, ())],
+)
+async def test_metrics_and_docs_can_be_closed(
+    dsn: str, tmp_path: Path, closed: dict[str, str], there: tuple[str, ...]
+) -> None:
+    async with running_doors(settings_for(dsn, tmp_path, **closed)) as doors:
+        doors.api = stub
+        await ready_body(doors)
+        assert {path for path, status in (await statuses(doors)).items() if status == 200} == set(there)
+        front = (await ask(doors, "GET", "/")).body
+        assert (b"/docs" in front) is ("docs" not in closed)
+
+
+async def test_metrics_and_docs_can_be_moved_to_an_address_of_their_own(dsn: str, tmp_path: Path) -> None:
+    async with running_doors(settings_for(dsn, tmp_path, internal_address="127.0.0.1:9090")) as doors:
+        doors.api = stub
+        await ready_body(doors)
+        assert set((await statuses(doors)).values()) == {404}
+        assert set((await statuses(doors, host="go.test:9090")).values()) == {404}  # anybody can say so
+        assert set((await statuses(doors, port=9090)).values()) == {200}
+        assert b"/docs" not in (await ask(doors, "GET", "/")).body
+
+
+@pytest.mark.parametrize(
+    "address", ["9090", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:http", "http://127.0.0.1:9090", "127.0.0.1:8000"]
+)
+def test_an_internal_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match="ARIANE_INTERNAL_ADDRESS"):
+        read_settings({}, internal_address=address)
+
+
 async def test_a_slash_at_the_end_leads_to_the_same_door(
     pool: asyncpg.Pool, alice: Brand, dsn: str, tmp_path: Path
 ) -> None:
@@ -193,6 +257,7 @@ async def test_ready_means_loaded_and_writable_and_not_stopping(dsn: str, tmp_pa
             "schema": "ready",
             "api": "loaded",
             "drain": "goes on",
+            "proxy": "ok",
             "stopping": False,
         }
         await relay.cut()

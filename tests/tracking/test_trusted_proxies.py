@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.tracking.trusted_proxies import Proxies
+from app.tracking.trusted_proxies import NOTICED_AFTER_CLICKS, Proxies, UntrustedProxy
 
 TRUSTED = "10.0.0.0/8, 2001:db8:ffff::/48"
 
@@ -44,3 +44,25 @@ def test_behind_our_proxies_the_first_strange_address_from_the_right_counts(forw
 
 def test_a_proxy_that_connects_by_ipv6_with_an_ipv4_address_is_known() -> None:
     assert client("::ffff:10.0.0.1", "198.51.100.9") == "198.51.100.9"
+
+
+def test_one_address_that_forwards_several_clients_again_and_again_is_taken_for_a_proxy() -> None:
+    watch = UntrustedProxy()
+    for n in range(NOTICED_AFTER_CLICKS - 1):
+        watch.forwarded("10.0.0.1", b"198.51.100.%d" % n)
+        assert watch.peer == ""
+    watch.forwarded("10.0.0.1", b"198.51.100.1")
+    assert watch.peer == "10.0.0.1"
+    watch.direct()
+    assert (watch.peer, watch.in_a_row) == ("", 0)
+
+
+def test_a_visitor_who_forges_the_header_is_none() -> None:
+    watch = UntrustedProxy()
+    for _ in range(NOTICED_AFTER_CLICKS * 2):  # one browser behind the proxy of its company, clicking on and on
+        watch.forwarded("10.0.0.1", b"198.51.100.1")
+    assert watch.peer == ""
+    watch.forwarded("10.0.0.1", b"198.51.100.2")
+    assert watch.peer == "10.0.0.1"
+    watch.forwarded("10.0.0.2", b"198.51.100.2")
+    assert (watch.peer, watch.in_a_row) == ("", 1)
