@@ -189,8 +189,21 @@ RECHECK_S = 0.2
 """Least seconds between two looks at the database's schema while it is not this release's."""
 
 
+SECURITY = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+"""Headers of every answer that does not say otherwise itself, as the pages of /docs do (OWASP's cheat sheet for REST). Strict-Transport-Security is the
+business of whoever ends TLS."""
+
+
 class RequestMiddleware:
-    """Outermost ASGI layer: takes or makes `X-Request-Id`, and logs an exception that nobody caught and answers it as `internal`."""
+    """Outermost ASGI layer: takes or makes `X-Request-Id`, adds what browsers have to know, and logs an exception that nobody caught and answers it as
+    `internal`.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -208,7 +221,11 @@ class RequestMiddleware:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                named = {name for name, _ in headers}
+                if b"etag" in named:  # a file of Swagger UI, which is asked for again with it
+                    named.add(b"cache-control")
+                message["headers"] = [*headers, *(header for header in SECURITY if header[0] not in named)]
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)

@@ -94,7 +94,7 @@ def method_refused(scope: Scope, *allowed: str) -> Answer:
 def page(status: int, title: str, text: str, *more: Header, language: str = "en") -> Answer:
     """A small self-contained page, mostly for visitors of dead links. title: plain text; text: trusted HTML."""
     body = PAGE.substitute(title=title, text=text, language=language).encode()
-    security = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
+    security = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
     headers = [(b"content-type", b"text/html; charset=utf-8"), NO_STORE, NOINDEX, NOSNIFF, security, *more]
     headers.append((b"content-language", language.encode()))
     return Answer(status, body, headers)

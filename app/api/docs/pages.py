@@ -16,6 +16,13 @@ SWAGGER_UI = "fastapi_offline"
 """The package that brings Swagger UI's files."""
 CACHE = {"Cache-Control": "no-cache"}
 """Asked for again each time, so that page and script are of one release."""
+PAGE = {
+    **CACHE,
+    # Swagger UI sets styles of its own and draws its arrows from data: addresses.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none';"
+    " form-action 'self'; frame-ancestors 'none'",
+}
+"""Headers of a page: nothing is loaded from elsewhere, no script stands in a page, and no other site puts it into a frame."""
 
 
 def add_docs(api: FastAPI) -> None:
@@ -25,7 +32,7 @@ def add_docs(api: FastAPI) -> None:
     # Not async: FastAPI runs them in a thread, where reading and rendering a page holds nobody up.
     @api.get("/docs", include_in_schema=False)
     def show_reference() -> Response:
-        return HTMLResponse(REFERENCE, headers=CACHE)
+        return HTMLResponse(REFERENCE, headers=PAGE)
 
     @api.get("/docs/assets/{name}", include_in_schema=False)
     def send_asset(name: str) -> Response:
@@ -39,4 +46,4 @@ def add_docs(api: FastAPI) -> None:
         page = render_guide(name.removesuffix(".md"))
         if page is None:
             raise NotFound(f"there is no such page; {ADDRESS} lists them")
-        return HTMLResponse(page, headers=CACHE)
+        return HTMLResponse(page, headers=PAGE)
