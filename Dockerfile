@@ -1,5 +1,5 @@
 # Two stages: one that builds the virtual environment, one that only runs it. Debian, because the embedded PostgreSQL has no musl build.
-FROM python:3.13-slim-bookworm AS build
+FROM python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c15bbd6055b7371d39c124fb AS build
 WORKDIR /srv/ariane
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 COPY requirements.lock pyproject.toml README.md LICENSE ./
@@ -11,7 +11,7 @@ COPY demo demo
 COPY docs docs
 RUN .venv/bin/pip install -q --no-deps --no-build-isolation -e . && .venv/bin/python -m compileall -q app demo migrations
 
-FROM python:3.13-slim-bookworm
+FROM python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c15bbd6055b7371d39c124fb
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/ariane ariane
 COPY --from=build /srv/ariane /srv/ariane
 WORKDIR /srv/ariane

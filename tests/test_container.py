@@ -92,7 +92,7 @@ def build(directory: Path) -> Image:
     for word, rest in instructions((ROOT / "Dockerfile").read_text()):
         if word == "FROM":
             base, _, name = rest.partition(" AS ")
-            assert re.fullmatch(r"python:3\.1[123]-slim-\w+", base)
+            assert re.fullmatch(r"python:3\.1[123]-slim-\w+@sha256:[0-9a-f]{64}", base)
             image = Image(directory / (name or "final"))
             (image.root / "root").mkdir(parents=True)
             (image.root / "etc").mkdir()
@@ -219,3 +219,11 @@ def test_the_compose_file_names_settings_that_exist_and_keeps_the_spool() -> Non
     assert "$" not in environment["DATABASE_URL"]
     assert services["ariane"]["volumes"] == ["ariane:/var/lib/ariane"]
     assert "VOLUME /var/lib/ariane" in (ROOT / "Dockerfile").read_text()
+
+
+def test_every_image_is_named_by_its_digest() -> None:
+    text = (ROOT / "Dockerfile").read_text() + (ROOT / "compose.yaml").read_text()
+    images = re.findall(r"^(?:FROM|\s*image:) (\S+)", text, re.MULTILINE)
+    assert len(images) == 3
+    assert all(re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", image) for image in images)
+    assert images[0] == images[1], "both stages have one Python"
