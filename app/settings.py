@@ -37,6 +37,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address under which the outside reaches the service, without a trailing slash. Empty: http://host:port."""
     other_names: str = ""
     """Further host names (comma separated) under which the service is reached, such as one it had before: no link may lead to them."""
+    proof_of_hosts: Literal["auto", "always", "off"] = "auto"
+    """Whether a brand must prove that a host is its own before links stand on it. auto: from the second brand on; off: you answer for all of them."""
+    dns_server: str = ""
+    """DNS server that is asked for such proofs and for addresses that users name, host:port. Empty: those of the system."""
+    outgoing_networks: str = ""
+    """Networks (CIDR, comma separated) that addresses named by users may lead to although they are not public, such as your shop's."""
     docs: Literal["on", "off"] = "on"
     """Whether /docs and /openapi.json are served; never on a brand's own host."""
     metrics: Literal["on", "off"] = "on"
@@ -161,15 +167,15 @@ def check_address(name: str, address: str) -> None:
         raise SettingsError(f"{name}: begins with http:// or https:// and a host")
 
 
-def read_internal_address(settings: Settings) -> tuple[str, int]:
-    """Host and port of `internal_address`, which is set. Raises SettingsError."""
+def read_place(field: str, place: str) -> tuple[str, int]:
+    """Host and port of a setting that holds both. Raises SettingsError."""
     try:
-        parts = urlsplit(f"//{settings.internal_address}")
+        parts = urlsplit(f"//{place}")
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise SettingsError(f"ARIANE_INTERNAL_ADDRESS: {error}") from None
-    if not host or not port or parts.netloc != settings.internal_address:
-        raise SettingsError("ARIANE_INTERNAL_ADDRESS: a host and a port are needed, 127.0.0.1:9090 say")
+        raise SettingsError(f"{variable(field)}: {error}") from None
+    if not host or not port or parts.netloc != place:
+        raise SettingsError(f"{variable(field)}: a host and a port are needed, 127.0.0.1:9090 say")
     return host, port
 
 
@@ -215,11 +221,14 @@ def _check(settings: Settings) -> None:
     if settings.public_url:
         check_address("ARIANE_PUBLIC_URL", settings.public_url)
     if settings.internal_address:
-        _, port = read_internal_address(settings)
+        _, port = read_place("internal_address", settings.internal_address)
         if port == settings.port:
             raise SettingsError(f"ARIANE_INTERNAL_ADDRESS: port {port} is the public one; name another")
-    for network in filter(None, (part.strip() for part in settings.trusted_proxies.split(","))):
-        try:
-            ip_network(network)
-        except ValueError as error:
-            raise SettingsError(f"ARIANE_TRUSTED_PROXIES: {error}") from None
+    for field in ("trusted_proxies", "outgoing_networks"):
+        for network in filter(None, (part.strip() for part in getattr(settings, field).split(","))):
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise SettingsError(f"{variable(field)}: {error}") from None
+    if settings.dns_server:
+        read_place("dns_server", settings.dns_server)

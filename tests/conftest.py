@@ -170,13 +170,15 @@ def fresh_dsn(server: str, template: str) -> Callable[[], Awaitable[str]]:
 def settings(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings over the shared database, with a data directory of their own."""
     data: Path = tmp_path_factory.mktemp("data")
-    return read_settings({}, database_url=dsn, data=data, secret_key="s" * 43, public_url="https://go.test")
+    return read_settings(
+        {}, database_url=dsn, data=data, secret_key="s" * 43, public_url="https://go.test", proof_of_hosts="off"
+    )
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One `ariane serve` with a PostgreSQL of its own, for all tests that leave it running; each speaks for a brand of its own (`whole.of`)."""
-    with serve(tmp_path_factory.mktemp("whole"), ARIANE_JOB_SILENT_S="2") as served:
+    with serve(tmp_path_factory.mktemp("whole"), ARIANE_JOB_SILENT_S="2", ARIANE_PROOF_OF_HOSTS="off") as served:
         yield served
 
 

@@ -6,7 +6,12 @@ browsers open them, so their labels are encoded here the way browsers do.
 
 import re
 import unicodedata
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 HOST_MAX_CHARS = 253
 
@@ -58,6 +63,19 @@ def find_host(text: str) -> str:
         return spell_host(text)
     except ValueError:
         return fold_host(text)
+
+
+@cache
+def _public_suffixes() -> "PublicSuffixList":
+    # Imported here: the list takes a tenth of a second to read, and the redirect needs none of it.
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()
+
+
+def is_public_suffix(host: str) -> bool:
+    """Whether names under this host (`co.uk`, `github.io`) belong to unrelated people, by https://publicsuffix.org. host: as `spell_host` gives it."""
+    return bool(_public_suffixes().is_public(host))
 
 
 def ascii_host(host: str) -> str:

@@ -28,6 +28,8 @@ def create_api(settings: Settings) -> "FastAPI":
     from app.database.connections import connect_pool, create_engine
     from app.database.pulse import Pulse
     from app.domain.customers import PURPOSE
+    from app.outgoing.host_proofs import PURPOSE as HOST_PROOF
+    from app.outgoing.host_proofs import HostProofs
 
     @asynccontextmanager
     async def lifespan(api: "FastAPI") -> AsyncIterator[None]:
@@ -74,6 +76,7 @@ def create_api(settings: Settings) -> "FastAPI":
     api.state.cursor_key = derive(secret, "cursor")
     api.state.customer_secret = derive(secret, PURPOSE)
     api.state.trials = set()
+    api.state.host_proofs = HostProofs(settings, derive(secret, HOST_PROOF))
     api_routers = routers()
     for router in api_routers:
         api.include_router(router)

@@ -24,7 +24,7 @@ from app.database.embedded import MAX_CONNECTIONS, AlreadyRunning, Cluster, Post
 from app.process import child_setup
 from app.secret import load_secret
 from app.server.checked import REFUSED, was_checked
-from app.settings import Settings, child_environment, read_internal_address
+from app.settings import Settings, child_environment, read_place
 
 BACKLOG = 2_048
 RESTART_PAUSE_MIN_S = 0.05
@@ -111,7 +111,7 @@ def serve(settings: Settings) -> None:
         internal: list[socket.socket] = []
         try:
             if settings.internal_address:
-                internal = open_listeners(*read_internal_address(settings), settings.workers)
+                internal = open_listeners(*read_place("internal_address", settings.internal_address), settings.workers)
             settings = msgspec.structs.replace(
                 settings, port=listeners[0].getsockname()[1], secret_key=load_secret(settings)
             )

@@ -19,7 +19,7 @@ from app.domain.own_clicks import OWN_CLICKS
 from app.errors import AppError, Malformed, Unavailable
 from app.metrics import API_SECONDS, CONTENT_TYPE, LOOP_SECONDS, UNAVAILABLE, Counts, Gauge, load_gauges, render, totals
 from app.secret import derive, load_secret
-from app.settings import Settings, read_internal_address
+from app.settings import Settings, read_place
 from app.spool.reader import stalled
 from app.spool.writer import QUARANTINE, Kind, Spool, measure
 from app.tracking.hooks import Hooks
@@ -133,7 +133,9 @@ class Doors:
             - (DOCS if settings.docs == "off" else set())
             - ({"metrics"} if settings.metrics == "off" else set())
         )
-        self._internal_port = read_internal_address(settings)[1] if settings.internal_address else 0
+        self._internal_port = (
+            read_place("internal_address", settings.internal_address)[1] if settings.internal_address else 0
+        )
         self._warm_up: asyncio.Task[object] | None = None
 
     async def start(self) -> None:
