@@ -36,7 +36,7 @@ class Counter(NamedTuple):
 _METRICS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("ariane_redirects", "Redirects answered with 302.", "recorded", ("yes", "no")),
     ("ariane_misses", "Requests for a slug that leads nowhere (any more).", "reason", ("unknown_slug", "expired", "disabled")),
-    ("ariane_pixels", "Hits of the pixel and the beacon.", "outcome", ("stored", "not_stored", "too_large")),
+    ("ariane_pixels", "Hits of the pixel and the beacon.", "outcome", ("stored", "not_stored", "too_large", "over_limit")),
     ("ariane_hooks", "Webhooks and postbacks.", "outcome", ("stored", "ping", "unsigned", "unknown_token", "too_large", "not_stored")),
     ("ariane_unavailable", "Requests of doors and API answered 503: the database could not be asked, or too much waited for it.", "", ("",)),
     ("ariane_deliveries", "Messages of shops, by what became of them.", "status", ("recorded", "ignored", "rejected", "unsigned")),
@@ -54,6 +54,7 @@ COUNTERS = tuple(Counter(name, text, label, value) for name, text, label, values
     PIXELS_STORED,
     PIXELS_NOT_STORED,
     PIXELS_TOO_LARGE,
+    PIXELS_OVER_LIMIT,
     HOOKS_STORED,
     HOOKS_PINGS,
     HOOKS_UNSIGNED,

@@ -85,6 +85,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Largest body the API and the webhook door read."""
     pixel_max_bytes: Annotated[int, Meta(ge=1 << 10, le=1 << 20)] = 64 << 10
     """Largest body the beacon reads; browsers stop at 64 KiB."""
+    pixel_key_per_minute: Annotated[int, Meta(ge=0)] = 120_000
+    """Hits of one publishable key that a web worker records in a minute; over it landings are left out, orders once the spool is half full. 0: any number."""
+    pixel_network_per_minute: Annotated[int, Meta(ge=0)] = 12_000
+    """Hits of one network (IPv4 /24, IPv6 /48), with whatever keys, likewise; off while a proxy that is not trusted hides the networks. 0: any number."""
     upload_max_bytes: Annotated[int, Meta(ge=1 << 10, le=1 << 30)] = 64 << 20
     """Largest file that an import or a reconciliation reads."""
     job_retention_days: Annotated[int, Meta(ge=1, le=365)] = 30

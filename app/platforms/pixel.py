@@ -51,6 +51,11 @@ def parse(body: bytes, content_type: str, context: Context, network: str = "") -
         if "too_large" in fields:
             # The door keeps this in place of a query over its limit: half a report could hold a wrong amount.
             raise Unreadable("too_large", f"the query had {_text(fields, 'too_large')} bytes")
+        if "over_limit" in fields:
+            # The door's note of what it did not record (tracking/pixel_limits.py).
+            raise Unreadable(
+                "over_limit", f"{_text(fields, 'over_limit')} of this key, within a minute, were not recorded"
+            )
         event = _event(fields)
         if event == LAND:
             return _land(fields, context)

@@ -73,6 +73,7 @@ class Spool:
         self._sync_s = sync_ms / 1000
         self._segment_bytes = segment_bytes
         self._limit_bytes = int(cap_bytes * CLICKS_SHARE) if kind == "clicks" else cap_bytes
+        self._half_bytes = cap_bytes // 2
         self._room_bytes = 0
         self._segment: _Segment | None = None
         self._previous: Path | None = None
@@ -98,6 +99,11 @@ class Spool:
         else:
             self._hand_over()
             self._refused = self._create_error
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether all that waits, of all processes and kinds, takes half of the cap or more; measured once a second while lines come in."""
+        return self.bytes_total >= self._half_bytes
 
     def append(self, line: bytes) -> None:
         """Write one line (without its newline) completely, or raise SpoolFull and write nothing.

@@ -26,6 +26,7 @@ from app.tracking.hooks import Hooks
 from app.tracking.lost_visitors import answer_lost
 from app.tracking.own_clicks import OwnClicks
 from app.tracking.pixel import Pixels, answer_script
+from app.tracking.pixel_limits import PixelLimits
 from app.tracking.redirect import REDIRECT_HEADERS, Redirects, has_one_host, host_name
 from app.tracking.responses import (
     NO_STORE,
@@ -110,7 +111,8 @@ class Doors:
         self._redirects = Redirects(self.directory, self.clicks, self._counts, proxies, visitor_key, own_key)
         # Also called by the fast path (protocol.py).
         self.prepare, self.record = self._redirects.prepare, self._redirects.record
-        pixels = Pixels(self.directory, self.orders, self._counts, settings.pixel_max_bytes, proxies)
+        self._limits = PixelLimits(settings, self.orders, proxies)
+        pixels = Pixels(self.directory, self.orders, self._counts, settings.pixel_max_bytes, proxies, self._limits)
         hooks = Hooks(self.directory, self.orders, self._counts, settings, secret)
         # By the first path segment. These names are reserved: no slug may be one of them (app/domain/slugs.py).
         self._doors: dict[str, Door] = {
@@ -148,6 +150,7 @@ class Doors:
 
     async def stop(self) -> None:
         """Flush and hand over the spool, disconnect from the database. No request may be under way."""
+        self._limits.tell()
         await self.clicks.close()
         await self.orders.close()
         await self.directory.stop()

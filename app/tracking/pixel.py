@@ -13,12 +13,14 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from app import random_ids
+from app.directory.cache import PixelKey
 from app.directory.lookup import Directory
 from app.domain.visitors import truncate_address
-from app.errors import AppError, TooLarge, Unavailable
-from app.metrics import PIXELS_NOT_STORED, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
+from app.errors import AppError, TooLarge, TooMany, Unavailable
+from app.metrics import PIXELS_NOT_STORED, PIXELS_OVER_LIMIT, PIXELS_STORED, PIXELS_TOO_LARGE, Counts
 from app.spool.records import PixelLine, encode
 from app.spool.writer import Spool, SpoolFull
+from app.tracking.pixel_limits import PixelLimits, is_landing
 from app.tracking.responses import NO_STORE, NOSNIFF, Answer, Header, Receive, Scope, method_refused, problem, read_body
 from app.tracking.trusted_proxies import Proxies
 
@@ -97,6 +99,7 @@ class Pixels:
     counts: Counts
     body_max_bytes: int
     proxies: Proxies
+    limits: PixelLimits
 
     async def answer_pixel(self, scope: Scope, receive: Receive) -> Answer:
         """`GET /p.gif`: always 200 and the GIF, because anything else is an error in the shop's page. HEAD records nothing."""
@@ -110,9 +113,11 @@ class Pixels:
                 # A truncated report could name a wrong amount, so only its length is stored.
                 query = b"too_large=%d" % len(query)
             try:
-                await self._store(key, "pixel", "", query, self._network(scope))
+                await self._store(key, "pixel", "", query, scope)
             except SpoolFull:
                 self.counts.slots[PIXELS_NOT_STORED] += 1
+            except TooMany:
+                pass  # counted
         return PIXEL_ANSWER
 
     async def answer_beacon(self, scope: Scope, receive: Receive) -> Answer:
@@ -132,33 +137,44 @@ class Pixels:
             content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
             key = key_in_body(body) or key_in_query(query)
             shown = content_type.decode("latin-1")[:CONTENT_TYPE_MAX_CHARS]
-            await self._store(key, "beacon", shown, body or query, self._network(scope))
+            await self._store(key, "beacon", shown, body or query, scope)
         except AppError as error:
             if isinstance(error, TooLarge | SpoolFull):
                 self.counts.slots[PIXELS_TOO_LARGE if isinstance(error, TooLarge) else PIXELS_NOT_STORED] += 1
             return problem(scope["path"], error, *CORS)
         return Answer(204, headers=[*CORS, NO_STORE, NOSNIFF])
 
-    def _network(self, scope: Scope) -> str:
-        """The truncated address of the sender; '' for one who asks not to be followed."""
+    async def _store(self, key: str, door: str, content_type: str, body: bytes, scope: Scope) -> None:
+        """Store the report; on the disk on return. Raises SpoolFull, and TooMany for a landing over a limit."""
         headers: list[Header] = scope["headers"]
-        if any(name == b"sec-gpc" and value.strip() == b"1" for name, value in headers):
-            return ""
         peer = scope["client"][0] if scope.get("client") else ""
-        return truncate_address(self.proxies.client(peer, headers))
-
-    async def _store(self, key: str, door: str, content_type: str, body: bytes, network: str) -> None:
-        """Store the report; on the disk on return. Raises SpoolFull."""
+        network = truncate_address(self.proxies.client(peer, headers))
         try:
             found = await self.directory.find_key(key) if key else None
         except Unavailable:
             # Browsers do not retry. The key is in the body, so the background process can still look it up.
             found = None
         brand_id, key_id, shop = (found.brand_id, found.id, found.shop) if found else (None, None, "")
-        line = PixelLine(str(random_ids.new_id()), brand_id, key_id, shop, door, content_type, body, network)
-        self.spool.append(encode(line))
+        # Of one who asks not to be followed the network is used and not kept.
+        asks_not = any(name == b"sec-gpc" and value.strip() == b"1" for name, value in headers)
+        kept = "" if asks_not else network
+        line = encode(PixelLine(str(random_ids.new_id()), brand_id, key_id, shop, door, content_type, body, kept))
+        if self.limits.is_over(found, network):
+            self._check_room(found, body, len(line))
+        self.spool.append(line)
         await self.spool.synced()
         self.counts.slots[PIXELS_STORED] += 1
+
+    def _check_room(self, key: PixelKey | None, body: bytes, size_bytes: int) -> None:
+        """For a hit over a limit. Raises TooMany for a landing, and SpoolFull where the brand has filled its share of the spool."""
+        landing = is_landing(body)
+        if not landing and self.limits.has_room(key, size_bytes):
+            return
+        self.counts.slots[PIXELS_OVER_LIMIT] += 1
+        self.limits.turn_away(key, is_landing=landing)
+        if landing:
+            raise TooMany("this key, or this network, reports more than is recorded in a minute", code="over_limit")
+        raise SpoolFull("this key, or this network, reports more than is recorded, and the spool is half full")
 
 
 def key_in_query(query: bytes) -> str:
