@@ -2,15 +2,17 @@
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -147,13 +149,37 @@ def no_such(kind: str, shown: str) -> str:
     return f"{reason}: ids begin with {PREFIXES[kind]}_, your own with {EXTERNAL}"
 
 
-class FieldErrors:
-    """Everything wrong with a request, gathered before it is refused. In a batch a field is named with its row: `links.3.slug`."""
+Model = TypeVar("Model", bound=BaseModel)
 
-    def __init__(self, batch: str | None = None) -> None:
+REST_ATTEMPTS = 4
+"""How often a row is read again without what was at fault: faults of the whole row come up only when none of its fields has one."""
+
+
+class FieldErrors:
+    """Everything wrong with a request, gathered before it is refused. In a batch a field is named with its row: `links.3.slug`.
+
+    rows: the places in the batch of the bodies that are counted here, where not all of them could be read.
+    """
+
+    def __init__(self, batch: str | None = None, rows: Sequence[int] | None = None) -> None:
         self._batch = batch
-        self.found: list[FieldError] = []
+        self._rows = rows
+        self._found: list[tuple[int, FieldError]] = []
+        self._closed: set[tuple[int, str]] = set()
         self._kinds: set[type[Invalid | Conflict | NotFound]] = set()
+
+    def unreadable(self, row: "UnreadableRow", at: int) -> None:
+        """Everything that pydantic has against a row, which stands at this place in the batch. Nothing more is noted of these fields."""
+        if len(self._found) >= DESCRIBED_MAX:
+            # Counted, and in no answer: to put them into words would take a second for a batch that is wrong all over.
+            self._kinds.add(Invalid)
+            self._found += [(at, FieldError(f"{self._batch}.{at}", "is at fault", "invalid"))] * row.first.error_count()
+            return
+        errors = [{**each, "loc": ("body", *each["loc"])} for each in row.errors()[:DESCRIBED_MAX]]
+        problems = field_problems(errors, row.sent)
+        for problem in problems:
+            self._note(Invalid, at, problem.field, problem.code, problem.detail)
+        self._closed |= {(at, problem.field.partition(".")[0]) for problem in problems}
 
     def invalid(self, index: int, field: str, code: str, reason: str) -> None:
         """This value can never be right."""
@@ -168,21 +194,75 @@ class FieldErrors:
         self._add(NotFound, index, field, f"{kind}_not_found", no_such(kind, shown))
 
     def _add(self, kind: type[Invalid | Conflict | NotFound], index: int, field: str, code: str, reason: str) -> None:
+        self._note(kind, index if self._rows is None else self._rows[index], field, code, reason)
+
+    def _note(self, kind: type[Invalid | Conflict | NotFound], at: int, field: str, code: str, reason: str) -> None:
+        if (at, field.partition(".")[0]) in self._closed:
+            return
         self._kinds.add(kind)
-        name = field if self._batch is None else f"{self._batch}.{index}.{field}"
-        self.found.append(FieldError(name, reason, code))
+        name = field if self._batch is None else f"{self._batch}.{at}.{field}".removesuffix(".")
+        self._found.append((at, FieldError(name, reason, code)))
 
     def refuse(self) -> None:
-        """Raises, if anything was found: 404 or 409 when everything found is of that kind, else 422. A batch is never 404: it exists."""
-        if not self.found:
+        """Raises, if anything was found, in the order of the rows: 404 or 409 when all of it is of that kind, else 422. A batch is never 404: it exists."""
+        if not self._found:
             return
+        found = [error for _, error in sorted(self._found, key=itemgetter(0))]
         kind: type[Invalid | Conflict | NotFound] = Invalid
         if self._kinds == {Conflict} or (self._kinds == {NotFound} and self._batch is None):
             kind = self._kinds.pop()
-        code = self.found[0].code if len(self.found) == 1 else None
-        reasons = "; ".join(f"{error.field}: {error.reason}" for error in self.found[:3])
-        more = f" and {len(self.found) - 3} more" if len(self.found) > 3 else ""
-        raise kind(reasons + more, code=code, fields=tuple(self.found))
+        code = found[0].code if len(found) == 1 else None
+        reasons = "; ".join(f"{error.field}: {error.reason}" for error in found[:3])
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise kind(reasons + more, code=code, fields=tuple(found))
+
+
+@dataclass(slots=True)
+class UnreadableRow:
+    """Stands in a batch for a row that could not be read, so that the others are looked at all the same. first: what pydantic has against it; more: what
+    it has against the rest.
+    """
+
+    first: ValidationError
+    sent: Any
+    more: list[Any] = dataclass_field(default_factory=list)
+
+    def errors(self) -> list[Any]:
+        """Everything that is wrong with it, as far as it is known."""
+        return [*self.first.errors(include_url=False), *self.more]
+
+    def read_rest(self, model: type[Model], stand_ins: Mapping[str, Any]) -> Model | None:
+        """The row without the fields at fault, so that the others are looked at as well; adds to `more` what this brings up. None where nothing is left.
+
+        stand_ins: values in place of fields without which there is no such row. What is found about them is not noted (`FieldErrors.unreadable`).
+        """
+        if not isinstance(self.sent, dict):
+            return None
+        rest, errors, dropped = dict(self.sent), self.errors(), set[str]()
+        for _ in range(REST_ATTEMPTS):
+            for error in errors:
+                field = str((error["loc"] or (error.get("ctx", {}).get("field", ""),))[0]).partition(".")[0]
+                rest.pop(field, None)
+                if field in dropped and field in stand_ins:
+                    rest[field] = stand_ins[field]
+                dropped.add(field)
+            try:
+                return model.model_validate(rest)
+            except ValidationError as error:
+                errors = error.errors(include_url=False)
+                self.more = [
+                    *self.more,
+                    *(each for each in errors if each["type"] != "missing" or each["loc"][0] not in dropped),
+                ]
+        return None
+
+
+def keep_unreadable(sent: Any, read: Callable[[Any], Any]) -> Any:
+    """A row, or what is wrong with it: for pydantic's WrapValidator."""
+    try:
+        return read(sent)
+    except ValidationError as error:
+        return UnreadableRow(error, sent)
 
 
 # ── pydantic's errors in the words of JSON ───────────────────────────────────────────────────────────────────────────

@@ -23,6 +23,9 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "one long text": lambda: b'{"name":"' + b"x" * (BODY_BYTES - 20) + b'"}',
     "digits": lambda: b'{"name":' + b"9" * (BODY_BYTES - 20) + b"}",
     "long names": lambda: b'{"' + b"n" * (BODY_BYTES - 20) + b'":1}',
+    "a thousand rows, all wrong": lambda: json.dumps(
+        {"links": [{f"x{number}": 1 for number in range(45)}] * 1_000}
+    ).encode(),
     "bytes that are no text": lambda: b"\xff" * BODY_BYTES,
 }
 

@@ -233,6 +233,7 @@ async def test_a_batch_is_made_whole_or_not_at_all_and_every_fault_has_its_index
         {**good, "host": "other.test"},
     ]
     assert await fields_at_fault(as_alice, "/v1/links/bulk", {"links": clashing}) == {
+        "links.0.slug": "slug_taken",
         "links.2.slug": "slug_taken",
         "links.3.campaign_id": "campaign_not_found",
         "links.4.host": "unknown_host",
@@ -242,6 +243,56 @@ async def test_a_batch_is_made_whole_or_not_at_all_and_every_fault_has_its_index
     }
     assert await pool.fetchval("SELECT count(*) FROM link WHERE brand_id = $1", alice.id) == 1
     assert await pool.fetchval("SELECT count(*) FROM route WHERE brand_id = $1", alice.id) == 1
+
+
+async def test_everything_that_is_wrong_with_a_batch_is_told_in_one_answer(
+    as_alice: AsyncClient, as_charlie: AsyncClient, pool: asyncpg.Pool, alice: Brand
+) -> None:
+    pair = await make_pair(as_alice)
+    good = {**pair, "destination_url": "https://shop.test/"}
+    hers = (await make_link(as_alice, pair, external_id="spring"))["slug"]
+    his = (await make_link(as_charlie, await make_pair(as_charlie)))["slug"]
+    rows = [
+        good,
+        {**good, "destination_url": "javascript:1", "placment": "bio"},
+        {**good, "influencer_id": "ext_nobody", "slug": hers},
+        {**good, "slug": his},
+        "not an object",
+        {**good, "slug": "v1", "campaign_id": None},
+        {**good, "slug": "fine-" + hers, "host": "other.test", "expires_at": "tomorrow"},
+        {**good, "external_id": "spring", "placement": "story"},
+        {**good, "utm": {"source": "x" * 300}},
+        {**good, "destination_url": "https://go.test/x"},
+    ]
+    before = [
+        await pool.fetchval(f"SELECT count(*) FROM {name} WHERE brand_id = $1", alice.id)
+        for name in ("link", "route", "collaboration")
+    ]
+    assert await fields_at_fault(as_alice, "/v1/links/bulk", {"links": rows}) == {
+        "links.1.destination_url": "invalid",
+        "links.1.placment": "unknown_field",
+        "links.2.influencer_id": "influencer_not_found",
+        "links.2.slug": "slug_taken",
+        "links.3.slug": "slug_taken",
+        "links.4": "object_expected",
+        "links.5.slug": "invalid",
+        "links.5.campaign_id": "required",
+        "links.6.expires_at": "invalid",
+        "links.6.host": "unknown_host",
+        "links.7.external_id": "external_id_taken",
+        "links.8.utm.source": "string_too_long",
+        "links.9.destination_url": "loop",
+    }
+    after = [
+        await pool.fetchval(f"SELECT count(*) FROM {name} WHERE brand_id = $1", alice.id)
+        for name in ("link", "route", "collaboration")
+    ]
+    assert before == after
+    answer = await as_alice.post(
+        "/v1/links/bulk", json={"links": [{**good, "slug": "v1"}] * 300 + [{**good, "slug": his}]}
+    )
+    problem = answer.json()
+    assert (answer.status_code, len(problem["errors"]), problem["errors_left_out"]) == (422, 100, 201)
 
 
 async def test_a_batch_has_at_most_a_thousand_links(as_alice: AsyncClient) -> None:

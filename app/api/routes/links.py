@@ -1,7 +1,8 @@
 """Short links: slug to destination, one by one or a thousand at once."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -11,8 +12,8 @@ from uuid import UUID
 import asyncpg
 import segno
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AfterValidator, AliasChoices, BaseModel, Field, JsonValue, model_validator
-from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, select, update
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, JsonValue, WrapValidator, model_validator
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +25,7 @@ from app.api.destinations import LOOP, DestinationUrl, GivesAddresses, Note, Own
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging
-from app.api.problems import FieldErrors
+from app.api.problems import FieldErrors, UnreadableRow, keep_unreadable
 from app.api.rows import announce, answer_found, equals, points_to, show, stands_archived
 from app.database.tables import DEFAULT_HOST, campaign, collaboration, host, influencer, link, route
 from app.database.transactions import driver_connection
@@ -32,13 +33,21 @@ from app.domain.destinations import UTM_FIELDS, Forwarding, apply_utm, check_des
 from app.domain.hostnames import find_host
 from app.domain.qr_codes import CONTRAST_MIN, MODULE_MIN_PIXELS, contrast, make_qr_code
 from app.domain.slugs import RESERVED, check_slug, make_slug
-from app.errors import Conflict, Invalid
+from app.errors import FAULTS_SHOWN_MAX, Conflict, Invalid
 
 router: APIRouter = resource("links")
 
 BULK_MAX = 1_000
 SLUG_ATTEMPTS = 5
 """Tries for a generated slug: with 40 random bits and a million links, five collisions in a row happen once in 10^30."""
+
+STAND_INS = {
+    "destination_url": "https://stand-in.invalid/",
+    "campaign_id": "ext_-",
+    "influencer_id": "ext_-",
+    "collaboration_id": "ext_-",
+}
+"""For a row of a batch that is refused in any case, so that all that is wrong with it can be told."""
 
 UtmValue = Annotated[str, Field(max_length=256)]
 
@@ -154,7 +163,8 @@ class Link(BaseModel):
 class NewLinks(Given):
     """Up to 1,000 links, made together or not at all."""
 
-    links: Annotated[list[NewLink], Field(min_length=1, max_length=BULK_MAX)]
+    # One that cannot be read is an UnreadableRow.
+    links: Annotated[list[Annotated[NewLink, WrapValidator(keep_unreadable)]], Field(min_length=1, max_length=BULK_MAX)]
 
 
 class CreatedLinks(BaseModel):
@@ -240,14 +250,13 @@ INSERT INTO link (brand_id, created_at, updated_at, {_NAMES}) SELECT $1::uuid, $
 
 
 async def _make_links(
-    connection: AsyncConnection, brand_id: UUID, bodies: Sequence[NewLink], own: OwnPlaces, *, batch: str | None = None
+    connection: AsyncConnection, brand_id: UUID, bodies: Sequence[NewLink], own: OwnPlaces, faults: FieldErrors
 ) -> tuple[list[Row[Any]], bool]:
     """Make the links, or find them by their external id; all or none, in order: the rows of `_query`, and whether any is new.
 
-    Raises Invalid, Conflict or NotFound naming every field at fault, as `links.3.slug` when `batch` is "links". Takes at most 14 statements for
+    Raises Invalid, Conflict or NotFound naming every field at fault, those included that `faults` knows before. Takes at most 14 statements for
     any number of links. own: where this service answers.
     """
-    faults = FieldErrors(batch)
     pairs = await pair_up(connection, brand_id, bodies, faults)
     await _check_hosts(connection, brand_id, bodies, faults)
     _check_twins(bodies, faults)
@@ -257,6 +266,7 @@ async def _make_links(
     externals = {body.external_id for body in bodies} - {None}
     found = await connection.execute(query.where(link.c.external_id.in_(externals))) if externals else ()
     existing: dict[str | None, Any] = {row.external_id: row for row in found}
+    await _note_taken_slugs(connection, bodies, existing, faults)
     fresh: dict[int, dict[str, Any]] = {}
     for index, (body, pair) in enumerate(zip(bodies, pairs, strict=True)):
         if pair is None:
@@ -340,6 +350,26 @@ def _check_twins(bodies: Sequence[NewLink], faults: FieldErrors) -> None:
             externals.add(body.external_id)
 
 
+async def _note_taken_slugs(
+    connection: AsyncConnection, bodies: Sequence[NewLink], existing: Mapping[str | None, Any], faults: FieldErrors
+) -> None:
+    """Notes the slugs that a link has already, of any brand, so that they are told together with all other faults. The insert decides."""
+    wanted = {
+        (_host_of(body), body.slug): index
+        for index, body in enumerate(bodies)
+        if body.slug is not None and (body.external_id is None or body.external_id not in existing)
+    }
+    if not wanted:
+        return
+    query = select(route.c.host, route.c.slug).where(tuple_(route.c.host, route.c.slug).in_(list(wanted)))
+    for name, slug in (await connection.execute(query)).all():
+        faults.conflict(wanted[name, slug], "slug", "slug_taken", _taken(slug))
+
+
+def _taken(slug: str) -> str:
+    return f"{slug!r} is taken on this host"
+
+
 def _host_of(body: NewLink) -> str:
     return DEFAULT_HOST if body.host is None else find_host(body.host)
 
@@ -376,7 +406,7 @@ async def _take_routes(
         waiting = {index: row for index, row in waiting.items() if row["id"] not in taken}
         for index, row in waiting.items():
             if bodies[index].slug is not None:
-                faults.conflict(index, "slug", "slug_taken", f"{row['slug']!r} is taken on this host")
+                faults.conflict(index, "slug", "slug_taken", _taken(row["slug"]))
             row["slug"] = _new_slug()
         faults.refuse()
         if not waiting:
@@ -392,17 +422,35 @@ async def create_link(
     caller: Writer, session: Session, own: Places, links: Links, body: NewLink, response: Response
 ) -> Link:
     """Makes a link; it redirects before this answer is read. The pair of campaign and influencer finds or creates its collaboration."""
-    [row], made = await _make_links(session, caller.brand_id, [body], own)
+    [row], made = await _make_links(session, caller.brand_id, [body], own, FieldErrors())
     answer_found(response, made)
     return links.show(row).model_copy(update={"notes": body.notes})
+
+
+def _read_rows(sent: Sequence[NewLink | UnreadableRow]) -> tuple[list[NewLink], FieldErrors]:
+    """The links of a batch as far as they can be read, and what is wrong with the others. Runs in a thread: many faults take long to put into words."""
+    read: list[NewLink | None] = []
+    looked_into = 0
+    for each in sent:
+        if isinstance(each, NewLink):
+            read.append(each)
+            continue
+        looked_into += 1
+        read.append(each.read_rest(NewLink, STAND_INS) if looked_into <= FAULTS_SHOWN_MAX else None)
+    faults = FieldErrors("links", [at for at, each in enumerate(read) if each is not None])
+    for at, each in enumerate(sent):
+        if isinstance(each, UnreadableRow):
+            faults.unreadable(each, at)
+    return [each for each in read if each is not None], faults
 
 
 @router.post("/bulk", status_code=201, responses=CREATES)
 async def create_links(
     caller: Writer, session: Session, own: Places, links: Links, body: NewLinks, response: Response
 ) -> CreatedLinks:
-    """Makes up to 1,000 links, all or none; what is wrong with any of them is told with its index. 200 when all existed already."""
-    rows, made = await _make_links(session, caller.brand_id, body.links, own, batch="links")
+    """Makes up to 1,000 links, all or none; everything that is wrong with any of them is told in one answer, with its index. 200 when all existed already."""
+    readable, faults = await asyncio.to_thread(_read_rows, body.links)
+    rows, made = await _make_links(session, caller.brand_id, readable, own, faults)
     answer_found(response, made)
     shown = zip(map(links.show, rows), body.links, strict=True)
     return CreatedLinks(data=[each.model_copy(update={"notes": sent.notes}) for each, sent in shown])
