@@ -1,6 +1,6 @@
 """What most resources do alike with the rows of their table: list, find, create, change, archive and bring back."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Generic
 from uuid import UUID
@@ -13,9 +13,12 @@ from app import clock
 from app.api import rows
 from app.api.auth import Reader, Writer
 from app.api.http import CHANGES, FOUND, Session
-from app.api.pagination import Page, PageRequest, fetch_page
+from app.api.pagination import Listing, Page, PageRequest, fetch_page
 from app.api.rows import Shown
 from app.errors import Conflict
+
+FILE_BATCH_ROWS = 500
+"""Rows that are read at once for a file."""
 
 
 class Collection(Generic[Shown]):
@@ -53,6 +56,15 @@ class Collection(Generic[Shown]):
         """One page of the brand's rows, newest first; a filter that is None was not sent."""
         query = rows.matching(self.query(brand_id), *filters, rows.in_use(self.table, include_archived))
         return await fetch_page(session, query, paging, [self.table.c.id], self.show)
+
+    def listing(self, brand_id: UUID, include_archived: bool) -> Listing[Shown]:
+        """The brand's rows for a file, newest first."""
+
+        async def shown(_: AsyncConnection, found: Sequence[Row[Any]]) -> list[Shown]:
+            return list(map(self.show, found))
+
+        query = rows.matching(self.query(brand_id), rows.in_use(self.table, include_archived))
+        return Listing(query, [self.table.c.id], shown, FILE_BATCH_ROWS)
 
     async def create(
         self, session: AsyncConnection, brand_id: UUID, values: dict[str, Any], response: Response

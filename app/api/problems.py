@@ -166,10 +166,26 @@ class FieldErrors:
         self._rows = rows
         self._found: list[tuple[int, FieldError]] = []
         self._closed: set[tuple[int, str]] = set()
+        self._name: Callable[[str], str] = str
         self._kinds: set[type[Invalid | Conflict | NotFound]] = set()
 
-    def unreadable(self, row: "UnreadableRow", at: int) -> None:
-        """Everything that pydantic has against a row, which stands at this place in the batch. Nothing more is noted of these fields."""
+    def of(self, rows: Sequence[int], name: Callable[[str], str]) -> "FieldErrors":
+        """What is noted there is noted here, about these places in the batch. name: of a field, for whoever sent it."""
+        part = FieldErrors(self._batch, rows)
+        part._found, part._kinds, part._closed, part._name = self._found, self._kinds, self._closed, name
+        return part
+
+    def failed(self, at: int, error: AppError, name: Callable[[str], str]) -> None:
+        """An error about the body at this place. name: of a field, for whoever sent it."""
+        kind = next((each for each in (Conflict, NotFound) if isinstance(error, each)), Invalid)
+        for each in error.fields or (FieldError("", error.message, error.code),):
+            self._note(kind, at, name(each.field), each.code, each.reason)
+
+    def unreadable(self, row: "UnreadableRow", at: int, name: Callable[[str], str] = str) -> None:
+        """Everything that pydantic has against a row, which stands at this place in the batch. Nothing more is noted of these fields.
+
+        name: of a field, for whoever sent it.
+        """
         if len(self._found) >= DESCRIBED_MAX:
             # Counted, and in no answer: to put them into words would take a second for a batch that is wrong all over.
             self._kinds.add(Invalid)
@@ -178,8 +194,8 @@ class FieldErrors:
         errors = [{**each, "loc": ("body", *each["loc"])} for each in row.errors()[:DESCRIBED_MAX]]
         problems = field_problems(errors, row.sent)
         for problem in problems:
-            self._note(Invalid, at, problem.field, problem.code, problem.detail)
-        self._closed |= {(at, problem.field.partition(".")[0]) for problem in problems}
+            self._note(Invalid, at, name(problem.field), problem.code, problem.detail)
+        self._closed |= {(at, name(problem.field).partition(".")[0]) for problem in problems}
 
     def invalid(self, index: int, field: str, code: str, reason: str) -> None:
         """This value can never be right."""
@@ -194,7 +210,7 @@ class FieldErrors:
         self._add(NotFound, index, field, f"{kind}_not_found", no_such(kind, shown))
 
     def _add(self, kind: type[Invalid | Conflict | NotFound], index: int, field: str, code: str, reason: str) -> None:
-        self._note(kind, index if self._rows is None else self._rows[index], field, code, reason)
+        self._note(kind, index if self._rows is None else self._rows[index], self._name(field), code, reason)
 
     def _note(self, kind: type[Invalid | Conflict | NotFound], at: int, field: str, code: str, reason: str) -> None:
         if (at, field.partition(".")[0]) in self._closed:

@@ -94,7 +94,6 @@ def routers() -> "list[Any]":
         brand_deletion,
         campaigns,
         clicks,
-        codes,
         collaborations,
         conversions,
         costs,
@@ -104,22 +103,26 @@ def routers() -> "list[Any]":
         influencers,
         jobs,
         keys,
-        links,
         privacy,
         refunds,
         reports,
         uploads,
     )
+    from app.api.routes.codes import codes
+    from app.api.routes.codes import sheets as code_sheets
+    from app.api.routes.links import links
+    from app.api.routes.links import sheets as link_sheets
     from app.api.routes.sources import mappings, sources
 
     setting_up = (brand, brand_deletion, hosts, host_pages, keys, mappings, sources)
-    planning = (influencers, campaigns, collaborations, links, codes, costs)
+    planning = (influencers, campaigns, collaborations, links, link_sheets, codes, code_sheets, costs)
     measuring = (conversions, refunds, deliveries, clicks, reports, jobs, privacy)
     return [
         *(module.router for module in measuring),
         uploads.imports,
         uploads.reconciliations,
         *(module.router for module in (*setting_up, *planning)),
+        *(module.sheets for module in (influencers, link_sheets, code_sheets, costs)),
     ]
 
 

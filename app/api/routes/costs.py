@@ -3,14 +3,17 @@
 import re
 from datetime import date
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, JsonValue, model_validator
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.auth import Reader, Writer
 from app.api.collaboration_ref import Paired, join
 from app.api.collection import Collection
-from app.api.currencies import KNOWS_CURRENCIES, Currency
+from app.api.currencies import KNOWS_CURRENCIES, Currency, read_declared_of
+from app.api.downloads import CSV_FILE, MoneyStyle, send_csv
 from app.api.fields import (
     YEARS,
     ExternalId,
@@ -26,8 +29,25 @@ from app.api.fields import (
 )
 from app.api.http import CHANGES, CREATES, FOUND, Session, resource
 from app.api.pagination import Page, Paging
-from app.api.rows import equals, points_to, refer
+from app.api.rows import equals, points_to, refer, refuse_different
+from app.api.sheets import (
+    ID,
+    METADATA,
+    Cells,
+    Column,
+    DryRun,
+    Form,
+    SheetAnswer,
+    SheetRoute,
+    columns_of,
+    file_body,
+    make_each,
+    take,
+    text,
+    whole,
+)
 from app.database.tables import campaign, collaboration, cost
+from app.domain.money import Decimals, read_amount, read_currency
 
 router: APIRouter = resource("costs")
 
@@ -139,17 +159,110 @@ costs = Collection(cost, Cost)
 @router.post("", status_code=201, responses={**CREATES, **FOUND}, dependencies=[KNOWS_CURRENCIES])
 async def create_cost(caller: Writer, session: Session, body: NewCost, response: Response) -> Cost:
     """Adds a cost; with an `external_id` that exists with the same content, answers 200 with the existing one."""
+    row, _ = await costs.create(session, caller.brand_id, await _values(session, caller.brand_id, body), response)
+    return costs.show(row)
+
+
+async def _values(session: AsyncConnection, brand_id: UUID, body: NewCost) -> dict[str, Any]:
+    """The columns of a cost. Raises NotFound or Conflict for whom it names."""
     values = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id"})
     if body.collaboration_id is None and body.influencer_id is None:
         assert body.campaign_id is not None
-        owner = await refer(session, campaign, caller.brand_id, "campaign_id", body.campaign_id)
+        owner = await refer(session, campaign, brand_id, "campaign_id", body.campaign_id)
         values |= {"collaboration_id": None, "campaign_id": owner}
     else:
         named = Paired(**body.model_dump(include={"collaboration_id", "campaign_id", "influencer_id"}))
-        pair = await join(session, caller.brand_id, named)
+        pair = await join(session, brand_id, named)
         values |= {"collaboration_id": pair.id, "campaign_id": pair.campaign_id}
-    row, _ = await costs.create(session, caller.brand_id, values, response)
-    return costs.show(row)
+    return values
+
+
+# ── As a table ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _form(declared: Decimals) -> Form[NewCost]:
+    """The columns of costs. declared: the brand's own currencies."""
+
+    def read_major(cell: str, cells: Cells) -> int:
+        currency = read_currency(cells.get("currency", ""), declared)
+        return read_amount(cell, currency, declared)
+
+    return Form(
+        NewCost,
+        (
+            ID, text("external_id"), text("collaboration_id"), text("campaign_id"), text("influencer_id"), text("kind"),
+            Column("amount", ("amount_minor",), read_major, None), whole("amount_minor"), text("currency"), text("incurred_on"), text("note"), METADATA,
+        ),
+        keys=("external_id", "id"),
+        stand_ins={
+            "campaign_id": "ext_-", "collaboration_id": "ext_-", "kind": "fee", "amount_minor": 0, "amount": 0, "currency": "EUR",
+            "incurred_on": "2026-01-01",
+        },
+    )  # fmt: skip
+
+
+class CostSheet(SheetRoute):
+    """Reads the columns of costs."""
+
+    columns = columns_of(_form({}), "external_id,campaign_id,influencer_id,kind,amount,currency,incurred_on")
+
+
+sheets: APIRouter = resource("costs", route_class=CostSheet)
+
+
+@sheets.post(
+    ".csv",
+    responses=CHANGES,
+    dependencies=[KNOWS_CURRENCIES],
+    openapi_extra=file_body(CostSheet.columns, "fee-lea,ext_serum,ext_lea,fee,500.00,EUR,2026-11-22"),
+)
+async def upload_costs(
+    caller: Writer, session: Session, request: Request, response: Response, dry_run: DryRun = False
+) -> SheetAnswer:
+    """Adds up to 1,000 costs from a CSV, all or none; everything that is wrong is told at once, by line and column. The same file again changes nothing.
+
+    Amounts as `amount`, `500.00`, or as `amount_minor`, `50000`.
+    """
+
+    async def make(body: NewCost, cells: Cells) -> bool:
+        values = await _values(session, caller.brand_id, body)
+        if "id" in cells:
+            refuse_different(await costs.find(session, caller.brand_id, cells["id"]), values, by="id")
+            return False
+        _, made = await costs.create(session, caller.brand_id, values, response)
+        return made
+
+    form = _form(await read_declared_of(request))
+    answer = await take(
+        session,
+        request.state.lines,
+        form,
+        lambda rows, faults: make_each(session, form, rows, faults, make),
+        dry_run=dry_run,
+    )
+    response.status_code = 200
+    return answer
+
+
+@router.get(".csv", responses=CSV_FILE, response_class=Response)
+async def download_costs(
+    caller: Reader, request: Request, style: MoneyStyle, include_archived: bool = False
+) -> Response:
+    """All costs as a CSV, newest first, in the columns in which they can be sent in again."""
+    form = _form({})
+    return await send_csv(
+        request, "costs", costs.listing(caller.brand_id, include_archived), form.header, _written, style
+    )
+
+
+def _written(shown: Cost) -> dict[str, object]:
+    """The cells of a cost. Of a collaboration's, the collaboration alone says whose it is."""
+    cells = _form({}).written(shown)
+    return {
+        **cells,
+        "amount_minor": shown.amount_minor,
+        "campaign_id": None if shown.collaboration_id else shown.campaign_id,
+    }
 
 
 @router.get("")

@@ -11,10 +11,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.api.auth import Reader, Writer
 from app.api.collection import Collection
+from app.api.downloads import CSV_FILE, Style, send_csv
 from app.api.fields import Count, Email, ExternalId, Given, Metadata, Moment, Name, Word, absent, changes
 from app.api.http import CHANGES, CREATES, Session, resource
 from app.api.pagination import Page, Paging
-from app.api.rows import change, equals
+from app.api.rows import change, equals, refuse_different
+from app.api.sheets import (
+    ID,
+    METADATA,
+    Cells,
+    Column,
+    DryRun,
+    Form,
+    SheetAnswer,
+    SheetRoute,
+    columns_of,
+    file_body,
+    make_each,
+    take,
+    text,
+    texts,
+)
 from app.database.tables import influencer
 from app.database.transactions import driver_connection
 from app.domain.customers import customer_keys
@@ -113,13 +130,104 @@ async def create_influencer(
     caller: Writer, session: Session, body: NewInfluencer, request: Request, response: Response
 ) -> Influencer:
     """Adds an influencer; with an `external_id` that exists with the same content, answers 200 with the existing one."""
-    values = body.model_dump()
-    row, made = await influencers.create(session, caller.brand_id, values, response)
-    if made:
-        keys = _keys(request, caller.brand_id, values)
-        its = (influencer.c.brand_id == caller.brand_id, influencer.c.id == row.id)
-        await session.execute(update(influencer).where(*its).values(customer_keys=keys))
+    row, _ = await _add(request, session, caller.brand_id, body, response)
     return influencers.show(row)
+
+
+async def _add(
+    request: Request, session: AsyncConnection, brand_id: UUID, body: NewInfluencer, response: Response
+) -> tuple[Row[Any], bool]:
+    """The influencer, and whether it is new."""
+    values = body.model_dump()
+    row, made = await influencers.create(session, brand_id, values, response)
+    if made:
+        its = (influencer.c.brand_id == brand_id, influencer.c.id == row.id)
+        keys = _keys(request, brand_id, values)
+        await session.execute(update(influencer).where(*its).values(customer_keys=keys))
+    return row, made
+
+
+# ── As a table ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read_handles(cell: str, _: Cells) -> list[dict[str, Any]]:
+    """`instagram:lea.cooks:120000|tiktok:lea`: network, handle, and followers where they are known. Raises ValueError."""
+    found = []
+    for part in filter(None, map(str.strip, cell.split("|"))):
+        network, _colon, rest = part.partition(":")
+        handle, _colon, followers = rest.partition(":")
+        if not handle or (followers and not followers.isdigit()):
+            raise ValueError(f"{part[:40]!r} should be network:handle, or network:handle:followers")
+        found.append({"network": network, "handle": handle, "followers": int(followers) if followers else None})
+    return found
+
+
+def _write_handles(handles: list[dict[str, Any]]) -> str:
+    return "|".join(
+        ":".join(str(each[name]) for name in ("network", "handle", "followers") if each[name] is not None)
+        for each in handles
+    )
+
+
+FORM = Form(
+    NewInfluencer,
+    (
+        ID, text("external_id"), text("name"), text("email"), text("customer_id"), Column("handles", ("handles",), _read_handles, _write_handles),
+        texts("tags"), METADATA,
+    ),
+    keys=("external_id", "id"),
+    stand_ins={"name": "-"},
+)  # fmt: skip
+
+
+class InfluencerSheet(SheetRoute):
+    """Reads the columns of influencers."""
+
+    columns = columns_of(FORM, "external_id,name,handles,tags")
+
+
+sheets: APIRouter = resource("influencers", route_class=InfluencerSheet)
+
+
+@sheets.post(
+    ".csv",
+    responses=CHANGES,
+    openapi_extra=file_body(InfluencerSheet.columns, "lea,Léa Martin,instagram:lea.cooks:120000,food|paris"),
+)
+async def upload_influencers(
+    caller: Writer, session: Session, request: Request, response: Response, dry_run: DryRun = False
+) -> SheetAnswer:
+    """Adds up to 1,000 influencers from a CSV, all or none; everything that is wrong is told at once, by line and column. The same file again changes nothing.
+
+    Handles as `instagram:lea.cooks:120000|tiktok:lea`, tags as `food|paris`.
+    """
+
+    async def make(body: NewInfluencer, cells: Cells) -> bool:
+        if "id" in cells:
+            row = await influencers.find(session, caller.brand_id, cells["id"])
+            refuse_different(row, body.model_dump(), by="id")
+            return False
+        _, made = await _add(request, session, caller.brand_id, body, response)
+        return made
+
+    answer = await take(
+        session,
+        request.state.lines,
+        FORM,
+        lambda rows, faults: make_each(session, FORM, rows, faults, make),
+        dry_run=dry_run,
+    )
+    response.status_code = 200
+    return answer
+
+
+@router.get(".csv", responses=CSV_FILE, response_class=Response)
+async def download_influencers(
+    caller: Reader, request: Request, style: Style, include_archived: bool = False
+) -> Response:
+    """All influencers as a CSV, newest first, in the columns in which they can be sent in again."""
+    listing = influencers.listing(caller.brand_id, include_archived)
+    return await send_csv(request, "influencers", listing, FORM.header, FORM.written, style)
 
 
 @router.get("")

@@ -408,21 +408,28 @@ async def _refuse_spellings(connection: AsyncConnection, brand_id: UUID, code_id
 @router.post("", status_code=201, responses={**CREATES, **FOUND})
 async def create_code(caller: Writer, session: Session, body: NewCode, response: Response) -> Code:
     """Makes a code that belongs to its collaboration since ever. Orders that named it before are decided again."""
-    pair = await join(session, caller.brand_id, body)
+    named = None if body.external_id is None else (code.c.external_id == body.external_id)
+    row, made = await make_code(session, caller.brand_id, body, named, by="external_id")
+    answer_found(response, made)
+    return codes.show(row)
+
+
+async def make_code(
+    session: AsyncConnection, brand_id: UUID, body: NewCode, named: ColumnElement[bool] | None, *, by: str
+) -> tuple[Row[Any], bool]:
+    """The code, and whether it is new. named: how one that is there already is found, by this field of the request."""
+    pair = await join(session, brand_id, body)
     values = body.model_dump(exclude={"collaboration_id", "campaign_id", "influencer_id", "pattern", "code"})
-    if body.external_id is not None:
-        query = _query(caller.brand_id).where(code.c.external_id == body.external_id)
-        found = (await session.execute(query)).one_or_none()
-        if found is not None:
-            given = {} if body.code is None else {"code": body.code}
-            refuse_different(found, {**values, **given, "collaboration_id": pair.id})
-            refuse_to_find("code", found)
-            answer_found(response, made=False)
-            return codes.show(found)
+    found = None if named is None else (await session.execute(_query(brand_id).where(named))).one_or_none()
+    if found is not None:
+        given = {} if body.code is None else {"code": body.code}
+        refuse_different(found, {**values, **given, "collaboration_id": pair.id}, by=by)
+        refuse_to_find("code", found)
+        return found, False
     aliases = values.pop("aliases")
-    values["brand_id"] = caller.brand_id
+    values["brand_id"] = brand_id
     if body.code is None:
-        words = await _words(session, caller.brand_id, pair, body.discount)
+        words = await _words(session, brand_id, pair, body.discount)
         row = await _generate(session, values, body.pattern or PATTERN_DEFAULT, words)
     else:
         taken = await _take(session, values, body.code)
@@ -433,9 +440,9 @@ async def create_code(caller: Writer, session: Session, body: NewCode, response:
         row = taken
         await _refuse_alias(session, row)
     await _assign(session, row, pair, None, None)
-    await _set_aliases(session, caller.brand_id, row.id, [], aliases)
+    await _set_aliases(session, brand_id, row.id, [], aliases)
     await _redecide(session, row)
-    return codes.show(await codes.read(session, caller.brand_id, row.id))
+    return await codes.read(session, brand_id, row.id), True
 
 
 @router.get("")

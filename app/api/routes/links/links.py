@@ -249,10 +249,10 @@ INSERT INTO link (brand_id, created_at, updated_at, {_NAMES}) SELECT $1::uuid, $
 """  # noqa: S608  names and types of columns
 
 
-async def _make_links(
+async def make_links(
     connection: AsyncConnection, brand_id: UUID, bodies: Sequence[NewLink], own: OwnPlaces, faults: FieldErrors
-) -> tuple[list[Row[Any]], bool]:
-    """Make the links, or find them by their external id; all or none, in order: the rows of `_query`, and whether any is new.
+) -> tuple[list[Row[Any]], int]:
+    """Make the links, or find them by their external id; all or none, in order: the rows of `_query`, and how many are new.
 
     Raises Invalid, Conflict or NotFound naming every field at fault, those included that `faults` knows before. Takes at most 14 statements for
     any number of links. own: where this service answers.
@@ -271,22 +271,12 @@ async def _make_links(
     for index, (body, pair) in enumerate(zip(bodies, pairs, strict=True)):
         if pair is None:
             continue
-        wanted = body.model_dump(
-            include={"external_id", "destination_url", "placement", "expires_at", "forward_query", "metadata"}
-        )
-        wanted |= {"collaboration_id": pair.id, "host": _host_of(body), "utm": body.utm.model_dump(exclude_none=True)}
+        wanted = wanted_of(body, pair.id)
         old = existing.get(body.external_id)
         if old is None:
             fresh[index] = {**wanted, "id": random_ids.new_id(), "slug": body.slug or _new_slug()}
-            continue
-        if body.slug is not None:
-            wanted["slug"] = body.slug
-        differing = sorted(name for name, value in wanted.items() if _as_now(name, old._mapping[name]) != value)
-        if differing:
-            reason = f"stands for another content already; it differs in {', '.join(differing)}"
-            faults.conflict(index, "external_id", "external_id_taken", reason)
-        elif old.archived_at is not None:
-            faults.conflict(index, "external_id", "link_archived", stands_archived("link", old.id))
+        else:
+            compare(old, body, wanted, faults, index, by="external_id")
     faults.refuse()
     if fresh:
         driver = await driver_connection(connection)
@@ -302,7 +292,31 @@ async def _make_links(
     ]
     query = _query(brand_id).where(link.c.id == func.any(literal(link_ids, ARRAY(link.c.id.type))))
     made = {row.id: row for row in await connection.execute(query)}
-    return [made[link_id] for link_id in link_ids], bool(fresh)
+    return [made[link_id] for link_id in link_ids], len(fresh)
+
+
+def wanted_of(body: NewLink, collaboration_id: UUID) -> dict[str, Any]:
+    """The columns of a link but its slug."""
+    wanted = body.model_dump(
+        include={"external_id", "destination_url", "placement", "expires_at", "forward_query", "metadata"}
+    )
+    return wanted | {
+        "collaboration_id": collaboration_id,
+        "host": host_of(body),
+        "utm": body.utm.model_dump(exclude_none=True),
+    }
+
+
+def compare(old: Row[Any], body: NewLink, wanted: dict[str, Any], faults: FieldErrors, index: int, *, by: str) -> None:
+    """Notes in what a link that was found by this field differs from what was sent, or that it is archived."""
+    if body.slug is not None:
+        wanted = {**wanted, "slug": body.slug}
+    differing = sorted(name for name, value in wanted.items() if _as_now(name, old._mapping[name]) != value)
+    if differing:
+        reason = f"stands for another content already; it differs in {', '.join(differing)}"
+        faults.conflict(index, by, f"{by}_taken", reason)
+    elif old.archived_at is not None:
+        faults.conflict(index, by, "link_archived", stands_archived("link", old.id))
 
 
 def _as_now(name: str, stored: Any) -> Any:
@@ -341,9 +355,9 @@ def _check_twins(bodies: Sequence[NewLink], faults: FieldErrors) -> None:
     externals: set[str] = set()
     for index, body in enumerate(bodies):
         if body.slug is not None:
-            if (_host_of(body), body.slug) in slugs:
+            if (host_of(body), body.slug) in slugs:
                 faults.conflict(index, "slug", "slug_taken", "stands twice in this batch")
-            slugs.add((_host_of(body), body.slug))
+            slugs.add((host_of(body), body.slug))
         if body.external_id is not None:
             if body.external_id in externals:
                 faults.conflict(index, "external_id", "external_id_taken", "stands twice in this batch")
@@ -355,7 +369,7 @@ async def _note_taken_slugs(
 ) -> None:
     """Notes the slugs that a link has already, of any brand, so that they are told together with all other faults. The insert decides."""
     wanted = {
-        (_host_of(body), body.slug): index
+        (host_of(body), body.slug): index
         for index, body in enumerate(bodies)
         if body.slug is not None and (body.external_id is None or body.external_id not in existing)
     }
@@ -370,7 +384,8 @@ def _taken(slug: str) -> str:
     return f"{slug!r} is taken on this host"
 
 
-def _host_of(body: NewLink) -> str:
+def host_of(body: NewLink) -> str:
+    """The host on which it stands, as it is stored."""
     return DEFAULT_HOST if body.host is None else find_host(body.host)
 
 
@@ -422,8 +437,8 @@ async def create_link(
     caller: Writer, session: Session, own: Places, links: Links, body: NewLink, response: Response
 ) -> Link:
     """Makes a link; it redirects before this answer is read. The pair of campaign and influencer finds or creates its collaboration."""
-    [row], made = await _make_links(session, caller.brand_id, [body], own, FieldErrors())
-    answer_found(response, made)
+    [row], made = await make_links(session, caller.brand_id, [body], own, FieldErrors())
+    answer_found(response, made > 0)
     return links.show(row).model_copy(update={"notes": body.notes})
 
 
@@ -450,8 +465,8 @@ async def create_links(
 ) -> CreatedLinks:
     """Makes up to 1,000 links, all or none; everything that is wrong with any of them is told in one answer, with its index. 200 when all existed already."""
     readable, faults = await asyncio.to_thread(_read_rows, body.links)
-    rows, made = await _make_links(session, caller.brand_id, readable, own, faults)
-    answer_found(response, made)
+    rows, made = await make_links(session, caller.brand_id, readable, own, faults)
+    answer_found(response, made > 0)
     shown = zip(map(links.show, rows), body.links, strict=True)
     return CreatedLinks(data=[each.model_copy(update={"notes": sent.notes}) for each, sent in shown])
 

@@ -1,0 +1,1 @@
+"""Promo codes: one by one, and as a table."""

@@ -1,0 +1,1 @@
+"""Short links: one by one, a thousand at once, and as a table."""
