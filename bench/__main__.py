@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from bench import (
+    abuse,
     conversions,
     deliveries,
     drain,
@@ -33,6 +34,7 @@ SCENES: dict[str, tuple[str, Callable[[Effort], list[str]]]] = {
     "imports": ("imports", imports.scene),
     "reports": ("reports", reports.scene),
     "spool": ("the spool beside SQLite", spool.scene),
+    "abuse": ("redirects under abuse", abuse.scene),
     "footprint": ("memory, start and stop", footprint.scene),
 }
 

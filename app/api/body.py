@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from math import isinf
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
@@ -30,8 +31,16 @@ PARAMETERS_MAX = 500
 INLINE_BYTES = 16 << 10
 """Largest body that is parsed at once, in bytes: some milliseconds. A larger one is parsed in a thread, while clicks are answered."""
 
+Argument = TypeVar("Argument")
+Answer = TypeVar("Answer")
+
 # One thread: each more would keep the event loop waiting for another turn of 5 ms.
 _parser = ThreadPoolExecutor(1, "bodies")
+
+
+async def aside(work: Callable[[Argument], Answer], argument: Argument) -> Answer:
+    """Do what takes some milliseconds of the processor in the one thread that large bodies are parsed in, while clicks are answered."""
+    return await asyncio.get_running_loop().run_in_executor(_parser, work, argument)
 
 
 class StrictRequest(Request):
@@ -63,7 +72,7 @@ async def read_request(request: Request, max_bytes: int) -> StrictRequest:
         if len(strict.raw_body) <= INLINE_BYTES:
             strict.parsed_body = parse_json(strict.raw_body)
         else:
-            strict.parsed_body = await asyncio.get_running_loop().run_in_executor(_parser, parse_json, strict.raw_body)
+            strict.parsed_body = await aside(parse_json, strict.raw_body)
     return strict
 
 

@@ -4,10 +4,10 @@ All rows of a file are made, or none: everything that is wrong with any of them 
 row that exists with the same content is found, so the same file again changes nothing, and a file that was written out can be sent in again.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from fastapi import Query, Request
@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.api.body import StrictRequest, check_address
+from app.api.body import StrictRequest, aside, check_address
 from app.api.http import Route
 from app.api.problems import FieldErrors, UnreadableRow, translate
 from app.domain.csv_files import FORMULA, Columns, Cutter, Record, Sheet, read_header, read_row
@@ -121,6 +121,15 @@ class Form(Generic[Body]):
     keys: tuple[str, ...]
     stand_ins: Mapping[str, Any]
 
+    def read_all(self, lines: Sequence[Line], faults: FieldErrors) -> list[SheetRow[Body]]:
+        """The lines that can be read, as far as they can; notes what is wrong with any."""
+        found = []
+        for number, cells in lines:
+            body = self.read(number, cells, faults)
+            if body is not None and not isinstance(cells, Unreadable):
+                found.append(SheetRow(number, body, cells))
+        return found
+
     def read(self, number: int, cells: Cells | Unreadable, faults: FieldErrors) -> Body | None:
         """The body of a line, as far as it can be read; notes what is wrong with it. None where nothing is left of it."""
         if isinstance(cells, Unreadable):
@@ -217,7 +226,7 @@ class SheetRoute(Route):
             raise UnsupportedType(f"send text/csv, not {kind[:60] or 'a body without a Content-Type'}")
         strict = StrictRequest(request.scope, request.receive)
         strict.raw_body = await read_body(request.scope, request.receive, request.app.state.settings.body_max_bytes)
-        request.state.lines = await asyncio.to_thread(_read_lines, strict.raw_body, self.columns)
+        request.state.lines = await aside(partial(_read_lines, columns=self.columns), strict.raw_body)
         return strict
 
 
@@ -258,11 +267,7 @@ async def take(
     """
     faults = FieldErrors(LINES)
     whole = await session.begin_nested()
-    rows = [
-        SheetRow(number, body, cells)
-        for number, cells in lines
-        if (body := form.read(number, cells, faults)) is not None and not isinstance(cells, Unreadable)
-    ]
+    rows = await aside(partial(form.read_all, lines), faults)
     new = await make(rows, faults)
     faults.refuse()
     if dry_run:

@@ -1,6 +1,5 @@
 """Short links: slug to destination, one by one or a thousand at once."""
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,20 +11,30 @@ from uuid import UUID
 import asyncpg
 import segno
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AfterValidator, AliasChoices, BaseModel, Field, JsonValue, WrapValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    Field,
+    JsonValue,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import clock, random_ids
 from app.api.auth import Reader, Writer
+from app.api.body import aside
 from app.api.collaboration_ref import Paired, pair_up
 from app.api.collection import Collection, phase, status_column
 from app.api.destinations import LOOP, DestinationUrl, GivesAddresses, Note, OwnPlaces, Places, find_loops
 from app.api.fields import ExternalId, Flag, Given, Metadata, Moment, Word, absent, blame, changes
 from app.api.http import CHANGES, CREATES, FOUND, Session, Settings, resource
 from app.api.pagination import Page, Paging
-from app.api.problems import FieldErrors, UnreadableRow, keep_unreadable
+from app.api.problems import FieldErrors, UnreadableRow, as_sent
 from app.api.rows import announce, answer_found, equals, points_to, show, stands_archived
 from app.database.tables import DEFAULT_HOST, campaign, collaboration, host, influencer, link, route
 from app.database.transactions import driver_connection
@@ -163,8 +172,8 @@ class Link(BaseModel):
 class NewLinks(Given):
     """Up to 1,000 links, made together or not at all."""
 
-    # One that cannot be read is an UnreadableRow.
-    links: Annotated[list[Annotated[NewLink, WrapValidator(keep_unreadable)]], Field(min_length=1, max_length=BULK_MAX)]
+    # Read by `_read_rows`.
+    links: Annotated[list[Annotated[NewLink, WrapValidator(as_sent)]], Field(min_length=1, max_length=BULK_MAX)]
 
 
 class CreatedLinks(BaseModel):
@@ -442,20 +451,19 @@ async def create_link(
     return links.show(row).model_copy(update={"notes": body.notes})
 
 
-def _read_rows(sent: Sequence[NewLink | UnreadableRow]) -> tuple[list[NewLink], FieldErrors]:
-    """The links of a batch as far as they can be read, and what is wrong with the others. Runs in a thread: many faults take long to put into words."""
+def _read_rows(sent: Sequence[Any]) -> tuple[list[NewLink], FieldErrors]:
+    """The links of a batch as far as they can be read, and what is wrong with the others. The rest of a row is looked at for as many as an answer shows."""
     read: list[NewLink | None] = []
-    looked_into = 0
-    for each in sent:
-        if isinstance(each, NewLink):
-            read.append(each)
-            continue
-        looked_into += 1
-        read.append(each.read_rest(NewLink, STAND_INS) if looked_into <= FAULTS_SHOWN_MAX else None)
-    faults = FieldErrors("links", [at for at, each in enumerate(read) if each is not None])
+    unreadable: dict[int, UnreadableRow] = {}
     for at, each in enumerate(sent):
-        if isinstance(each, UnreadableRow):
-            faults.unreadable(each, at)
+        try:
+            read.append(NewLink.model_validate(each))
+        except ValidationError as error:
+            row = unreadable[at] = UnreadableRow(error, each)
+            read.append(row.read_rest(NewLink, STAND_INS) if len(unreadable) <= FAULTS_SHOWN_MAX else None)
+    faults = FieldErrors("links", [at for at, each in enumerate(read) if each is not None])
+    for at, row in unreadable.items():
+        faults.unreadable(row, at)
     return [each for each in read if each is not None], faults
 
 
@@ -464,10 +472,10 @@ async def create_links(
     caller: Writer, session: Session, own: Places, links: Links, body: NewLinks, response: Response
 ) -> CreatedLinks:
     """Makes up to 1,000 links, all or none; everything that is wrong with any of them is told in one answer, with its index. 200 when all existed already."""
-    readable, faults = await asyncio.to_thread(_read_rows, body.links)
+    readable, faults = await aside(_read_rows, body.links)
     rows, made = await make_links(session, caller.brand_id, readable, own, faults)
     answer_found(response, made > 0)
-    shown = zip(map(links.show, rows), body.links, strict=True)
+    shown = zip(map(links.show, rows), readable, strict=True)
     return CreatedLinks(data=[each.model_copy(update={"notes": sent.notes}) for each, sent in shown])
 
 
