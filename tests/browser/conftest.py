@@ -87,7 +87,13 @@ def wire(
     dsn = asyncio.run(copy_template(server, template))
     wire = Wire()
     directory = tmp_path_factory.mktemp("browser")
-    with serve(directory, DATABASE_URL=dsn, ARIANE_PUBLIC_URL=wire.url, ARIANE_DRAIN_INTERVAL_MS="50") as served:
+    with serve(
+        directory,
+        DATABASE_URL=dsn,
+        ARIANE_PUBLIC_URL=wire.url,
+        ARIANE_DRAIN_INTERVAL_MS="50",
+        ARIANE_PROOF_OF_HOSTS="off",
+    ) as served:
         wire.upstream = urlsplit(served.url).netloc
         yield wire, dsn
     wire.close()
