@@ -8,13 +8,12 @@ life instead. When that does not come, the connections are cut, which ends whate
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakSet
 
 import asyncpg
 
-from app.database.errors import DRIVER_ERRORS
 from app.errors import Unavailable
 
 BEAT_EVERY_S = 0.5
@@ -82,9 +81,8 @@ class Pulse:
                 finally:
                     asked.cancel()
                 if answered:
-                    with suppress(OSError, *DRIVER_ERRORS):
-                        connection = None
-                        connection = asked.result()
+                    # An error is an answer, whatever it is: whoever asks the database next is told the same.
+                    connection = None if asked.exception() else asked.result()
                     self.beating = True
                 else:
                     self.beating = False
