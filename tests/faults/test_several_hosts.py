@@ -78,7 +78,11 @@ def check_reports(served: Served, standby: str) -> None:
     served.call("POST", "/v1/conversions", order)
     path = "/v1/reports/summary"
     # A brand that was made a moment ago may not have reached the standby.
-    served.until(lambda: asyncio.run(answers(standby, "/* across brands: everything there is */ SELECT count(*) FROM conversion")))
+    served.until(
+        lambda: asyncio.run(
+            answers(standby, "/* across brands: everything there is */ SELECT count(*) FROM conversion")
+        )
+    )
     assert served.until(lambda: served.call("GET", path)["all_orders"]["net_minor"] == 4_200)
     # It is the standby that answers: what it may not replay is not in the report, though the API knows it.
     asyncio.run(answers_as_postgres(standby, "SELECT pg_wal_replay_pause()"))
