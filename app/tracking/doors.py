@@ -72,14 +72,9 @@ def _read_only(door: Door) -> Door:
     return answer
 
 
-def _refuse_host(scope: Scope) -> Answer | None:
-    """400 for a request that names several hosts, or none: whose links are meant would depend on who reads it (RFC 9112, 3.2). HTTP/1.0 needs none."""
-    headers = scope["headers"]
-    if has_one_host(dict(headers), headers):
-        return None
-    named = [name for name, _ in headers].count(b"host")
-    if not named and scope["http_version"] == "1.0":
-        return None
+def _refuse_host(scope: Scope) -> Answer:
+    """400 for a request that names several hosts, or none: whose links are meant would depend on who reads it (RFC 9112, 3.2)."""
+    named = [name for name, _ in scope["headers"]].count(b"host")
     return problem(
         scope["path"], Malformed(f"the request has {named or 'no'} Host headers, and must have one", code="host_header")
     )
@@ -163,23 +158,26 @@ class Doors:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not spoken here")
         try:
+            header_list = scope["headers"]
+            headers = dict(header_list)
             # Finds only links that were clicked before, so none of the reserved paths.
-            headers, query = scope["headers"], scope["query_string"]
-            click = self.prepare(scope["method"], scope["path"], query, dict(headers), headers, scope["client"])
+            click = self.prepare(
+                scope["method"], scope["path"], scope["query_string"], headers, header_list, scope["client"]
+            )
             if click is not None:
                 (location,) = self.record([click])
                 redirect_headers = [(b"location", location), *REDIRECT_HEADERS]
                 await send({"type": "http.response.start", "status": 302, "headers": redirect_headers})
                 await send({"type": "http.response.body"})
                 return
-            if refused := _refuse_host(scope):
-                await refused.send(send)
+            # HTTP/1.0 needs no host.
+            if not has_one_host(headers, header_list) and (b"host" in headers or scope["http_version"] != "1.0"):
+                await _refuse_host(scope).send(send)
                 return
             # Slugs are matched in any case, and so are the reserved names: /P.GIF must not be taken for a slug.
             path = scope["path"][1:].lower()
             slug = path.partition("/")[0]
             if slug in CLOSABLE and not self._is_open(scope, slug):
-                headers = dict(scope["headers"])
                 pages = self.directory.cache.pages(host_name(headers.get(b"host", b"")))
                 await as_problem(scope, answer_lost("unknown", pages, headers)).send(send)
                 return

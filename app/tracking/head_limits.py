@@ -90,11 +90,12 @@ class LimitedHeadProtocol(HttpToolsProtocol):
         """The data with the raw bytes of the request line that it begins or goes on with percent-encoded. Not of a later request in the same packet: nobody
         who pipelines sends any.
         """
-        self._in_line = b"\n" not in data
-        if data.isascii():
+        end = data.find(b"\n")
+        self._in_line = end < 0
+        line, rest = (data, b"") if end < 0 else (data[:end], data[end:])
+        if line.isascii():
             return data
-        line, newline, rest = data.partition(b"\n")
-        return RAW.sub(lambda found: b"%%%02X" % found[0][0], line) + newline + rest
+        return RAW.sub(lambda found: b"%%%02X" % found[0][0], line) + rest
 
     def _end_head(self) -> None:
         self._head_bytes = 0

@@ -132,24 +132,37 @@ async def read_body(
     if content_length.isdigit() and int(content_length) > limit_bytes:
         raise _too_large(limit_bytes)
     parts: list[bytes] = []
-    size = 0
+    size_bytes = 0
+    # asyncio.timeout does the same at three times the cost, a fiftieth of a whole webhook.
+    task = asyncio.current_task()
+    late = False
+
+    def give_up() -> None:
+        nonlocal late
+        late = task is not None and task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(BODY_MAX_S, give_up)
     try:
-        async with asyncio.timeout(BODY_MAX_S):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ConnectionError("the sender hung up")
-                part = message.get("body", b"")
-                size += len(part)
-                if size > limit_bytes:
-                    raise _too_large(limit_bytes)
-                if check is not None:
-                    check(part)
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise TooSlow(f"the body did not come in within {BODY_MAX_S:.0f} s; send it again") from None
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError("the sender hung up")
+            part = message.get("body", b"")
+            size_bytes += len(part)
+            if size_bytes > limit_bytes:
+                raise _too_large(limit_bytes)
+            if check is not None:
+                check(part)
+            parts.append(part)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+    except asyncio.CancelledError:
+        # Cancelled by the timer alone, not also by a worker that stops.
+        if late and task is not None and not task.uncancel():
+            raise TooSlow(f"the body did not come in within {BODY_MAX_S:.0f} s; send it again") from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def _too_large(limit_bytes: int) -> TooLarge:
