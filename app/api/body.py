@@ -24,6 +24,9 @@ VALUES_MAX = 50_000
 """Most values in a body, counted before it is parsed: a thousand links, each with fifty."""
 ESCAPES_MAX = 200_000
 """Most backslashes in a body: each costs as much as a value, but nobody writes a value with a thousand of them."""
+TEXT_MAX_BYTES = 1 << 20
+"""Longest text, number or space in a body, in bytes: a message of 1,000 lines, given as the sample of a mapping. A parser reads it at one go, and holds up
+every click for some milliseconds a megabyte."""
 NAMES_MAX = 500
 """Most names in one object of a body."""
 PARAMETERS_MAX = 500
@@ -88,6 +91,8 @@ class _Check:
             raise TooLarge(f"the body holds more than {VALUES_MAX} values; send it in parts", code="too_many_values")
         if self._count.escapes > ESCAPES_MAX:
             raise TooLarge(f"the body holds more than {ESCAPES_MAX} backslashes", code="too_many_values")
+        if self._count.run_bytes > TEXT_MAX_BYTES:
+            raise TooLarge(f"a text in the body is longer than {TEXT_MAX_BYTES} bytes", code="body_too_large")
 
 
 def check_address(request: Request) -> None:

@@ -10,11 +10,13 @@ class JsonCount:
 
     values: at least as many as have been there: each follows a comma or an opening bracket. Of a text that is not JSON it is right up to the first
     byte that cannot be, where every parser stops. escapes: backslashes inside and outside of texts; each costs a parser as much as a small value.
+    run_bytes: bytes since the last quote, comma or opening bracket that was seen: of the text, number or space that goes on at the end of the last part.
     """
 
     def __init__(self) -> None:
         self.values = 1
         self.escapes = 0
+        self.run_bytes = 0
         self._in_text = False
         self._half = b""
 
@@ -30,7 +32,10 @@ class JsonCount:
         pieces = part.split(b'"')
         outside = b"".join(pieces[self._in_text :: 2])
         self._in_text ^= len(pieces) % 2 == 0
-        self.values += len(outside) - len(outside.translate(None, _OPENERS_AND_COMMAS))
+        more_values = len(outside) - len(outside.translate(None, _OPENERS_AND_COMMAS))
+        self.values += more_values
+        goes_on = len(pieces) == 1 and not more_values
+        self.run_bytes = len(pieces[-1]) + (self.run_bytes if goes_on else 0)
 
 
 def holds_more(body: bytes, values_max: int) -> bool:

@@ -29,6 +29,8 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "unknown fields": lambda: json.dumps({f"x{number}": 1 for number in range(BODY_BYTES // 14)}).encode(),
     "escapes": lambda: b'{"name":"' + b"\\u00e9" * (BODY_BYTES // 6 - 10) + b'"}',
     "one long text": lambda: b'{"name":"' + b"x" * (BODY_BYTES - 20) + b'"}',
+    "texts just short enough": lambda: json.dumps({f"x{number}": "x" * 1_000_000 for number in range(5)}).encode(),
+    "many texts": lambda: json.dumps({"links": ["x" * 60_000] * 80}).encode(),
     "digits": lambda: b'{"name":' + b"9" * (BODY_BYTES - 20) + b"}",
     "long names": lambda: b'{"' + b"n" * (BODY_BYTES - 20) + b'":1}',
     "a thousand rows, all wrong": lambda: json.dumps(
@@ -76,6 +78,20 @@ def test_values_are_counted_outside_of_texts_whatever_the_parts() -> None:
         for start in range(0, len(body), size):
             count.feed(body[start : start + size])
         assert (count.values, count.escapes) == (7, 3), size
+
+
+def test_what_a_parser_reads_at_one_go_is_measured_over_all_parts() -> None:
+    count = JsonCount()
+    for part, run_bytes in (
+        (b'{"name":"' + b"x" * 100, 100),
+        (b"x" * 50, 150),
+        (b'xx","b', 1),
+        (b"\xff" * 9, 10),
+        (b'":1,2   ', 7),
+        (b" ", 8),
+    ):
+        count.feed(part)
+        assert count.run_bytes == run_bytes, part
 
 
 def test_a_message_with_more_values_than_an_order_has_is_refused_before_it_is_parsed() -> None:
