@@ -4,7 +4,7 @@ A statement through SQLAlchemy costs two to three times the driver's own time (d
 clicks and orders cannot.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import asyncpg
@@ -39,10 +39,17 @@ def create_engine(
 ) -> "AsyncEngine":
     """An engine over `dsn`, else `settings.database_url`; connects on first use. `size`: connections, else `settings.database_pool`."""
     # Imported here: the background process never needs it, and it takes a second of processor time.
+    from sqlalchemy import event
+    from sqlalchemy.exc import DisconnectionError
     from sqlalchemy.ext.asyncio import create_async_engine
 
+    def refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+        """Let the pool connect anew instead of handing out what the server, or the pulse of it, has cut: as asyncpg's own pool does."""
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+
     parts = urlsplit(dsn or settings.database_url)
-    return create_async_engine(
+    engine = create_async_engine(
         urlunsplit(parts._replace(scheme="postgresql+asyncpg")),
         pool_size=size or settings.database_pool,
         max_overflow=0,
@@ -54,6 +61,8 @@ def create_engine(
             "server_settings": {"application_name": "ariane-api", "timezone": "UTC"},
         },
     )
+    event.listen(engine.sync_engine, "checkout", refuse_closed)
+    return engine
 
 
 async def connect_pool(

@@ -7,12 +7,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
+from msgspec import structs
 
 from app.database import pulse as module
 from app.database.connections import connect_pool
 from app.database.errors import DRIVER_ERRORS
 from app.database.pulse import Pulse
 from app.errors import Unavailable
+from app.server.app import create_api
+from app.settings import Settings
+from tests.api.conftest import client
+from tests.cast import Brand
 
 
 class Line:
@@ -144,3 +149,21 @@ async def test_a_service_that_leaves_takes_no_leave_of_a_database_that_hangs(lin
     async with asyncio.timeout(1):
         await pulse.stop()
         await pool.close()
+
+
+async def test_a_standby_that_hangs_takes_only_the_reports_with_it(
+    line: Line, settings: Settings, alice: Brand
+) -> None:
+    api = create_api(structs.replace(settings, reports_database_url=await line.start()))
+    async with api.router.lifespan_context(api), client(api, alice) as opened:
+        assert (await opened.get("/v1/reports/summary")).status_code == 200
+        line.open.clear()
+        await until(False, api.state.reports_pulse)
+        async with asyncio.timeout(5):
+            report = await opened.get("/v1/reports/summary")
+            assert (report.status_code, report.json()["code"]) == (503, "database_unavailable")
+            assert (await opened.get("/v1/campaigns")).status_code == 200
+            assert api.state.pulse.beating
+        line.open.set()
+        await until(True, api.state.reports_pulse)
+        assert (await opened.get("/v1/reports/summary")).status_code == 200

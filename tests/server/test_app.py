@@ -89,6 +89,21 @@ async def test_the_first_request_builds_nothing_that_clicks_would_have_to_wait_f
     assert took_s < 0.2
 
 
+async def test_connections_that_the_server_has_ended_are_replaced_before_a_request_meets_them(
+    settings: Settings, alice: Brand, pool: asyncpg.Pool
+) -> None:
+    api = create_api(settings)
+    async with api.router.lifespan_context(api), client(api, alice) as opened:
+        assert (await opened.get("/v1/campaigns")).status_code == 200
+        ended = await pool.fetch(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = 'ariane-api' AND datname = current_database()"
+        )
+        assert ended
+        await asyncio.sleep(0.05)
+        assert (await opened.get("/v1/campaigns")).status_code == 200
+
+
 @pytest.mark.parametrize(
     "error", [asyncpg.InternalClientError("cannot switch to state 15"), EOFError(), asyncpg.CannotConnectNowError("")]
 )
